@@ -1,0 +1,34 @@
+# Two commands are enough on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help check test demo bench docs clean
+
+help: ## what can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+.venv/installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+demo: .venv/installed ## sandbox, example patients and daemon, end to end
+	$(BIN)/gcwatch demo
+
+check: .venv/installed ## lint, types and the import contract
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check ## everything that CI runs
+	$(BIN)/pytest -n 4 --dist worksteal $(ARGS)
+
+bench: .venv/installed ## gcwatch's uploads beside the official client's
+	$(BIN)/python -m tests.bench
+
+docs: .venv/installed ## docs/events.md from the catalogue in the code
+	$(BIN)/python -m gcwatch.log > docs/events.md
+
+clean: ## remove what was made
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache *.egg-info build dist
