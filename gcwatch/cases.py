@@ -1,0 +1,341 @@
+"""The nouns: what is known of a case, and the events that add to it.
+
+Glossary:
+    ROUTE       joins an inbox to a target on the platform and to an outbox.
+    CASE        one patient folder of an inbox, on its way through a route.
+    KEY         a case's random name, the only one that leaves the building.
+    SNAPSHOT    what a folder looked like: a digest over its paths, sizes and times.
+    INPUT       what one socket of the target gets: an image, a file or a value.
+    UPLOAD      one file, or one zip of many, on its way into the platform's storage.
+    SESSION     the platform's upload session: a one-time token that turns uploads into an image.
+    JOB         one execution of an algorithm.
+    OUTPUT      what one socket of a finished job holds.
+
+A case is a checklist of facts; its stage is the first fact that is missing (see `steps`).
+Times are seconds since the epoch, UTC; sizes are bytes.
+"""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from pydantic import PlainSerializer, PlainValidator
+
+from gcwatch.reasons import Reason
+
+Name = Annotated[str, PlainValidator(lambda name: name), PlainSerializer(lambda name: name)]
+"""A file or folder name as Python decodes it; undecodable bytes are lone surrogates."""
+
+Carrier = Literal["image", "file", "value"]
+"""How a socket's content travels: imported as an image, as a file, or inline as JSON."""
+
+Ending = Literal["delivered", "failed", "withdrawn"]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a folder looked like: `stamp` is the folder's own change time in nanoseconds."""
+
+    digest: str
+    files: int
+    bytes: int
+    stamp: int
+
+
+@dataclass(frozen=True)
+class Input:
+    """What one socket gets: `files` of the folder, or `value` (any JSON)."""
+
+    socket: str
+    carrier: Carrier
+    files: int = 0
+    value: Any = None
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One upload record on the platform; `sha256` is known once every byte has been read."""
+
+    socket: str
+    pk: str
+    s3_upload_id: str
+    api_url: str
+    filename: str
+    size: int
+    part_size: int
+    created: float
+    sha256: str = ""
+    completed: bool = False
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A submission that may have reached the platform; `jobs` is how many jobs stood before it."""
+
+    at: float
+    jobs: int | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """The job that a case became; `expected` is the algorithm's average duration in seconds."""
+
+    pk: str
+    url: str
+    submitted: float
+    expected: float | None = None
+
+
+@dataclass(frozen=True)
+class Output:
+    """What one socket of a finished job holds: an image's API URL, a file's URL, or a value."""
+
+    pk: int
+    socket: str
+    carrier: Carrier
+    path: str
+    url: str = ""
+    value: Any = None
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """One file of a result on disk; `path` is relative to the result folder."""
+
+    output: int
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Why a case does not move, and until when it is left alone."""
+
+    reason: Reason
+    until: float
+
+
+@dataclass(frozen=True)
+class Case:
+    """Everything known of one case. Facts are only ever added by `steps.apply`."""
+
+    key: str
+    route: str
+    folder: Name
+    found: float
+    touched: float
+    round: int = 1
+    seen: Snapshot | None = None
+    changed: float = 0.0
+    settled: float | None = None
+    inputs: tuple[Input, ...] | None = None
+    uploads: tuple[Upload, ...] = ()
+    sessions: dict[str, str] = field(default_factory=dict)
+    attempt: Attempt | None = None
+    job: Job | None = None
+    status: str = ""
+    outputs: tuple[Output, ...] | None = None
+    fetched: tuple[Fetched, ...] = ()
+    failure: Reason | None = None
+    ending: Ending | None = None
+    result: Name = ""
+    gone: bool = False
+    attempts: int = 0
+    wait: Wait | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something is left to do."""
+        return self.ending is None
+
+
+# --- events: what can come of a step, and the operator's words -------------------------------
+
+
+@dataclass(frozen=True)
+class Found:
+    """A new folder stands in an inbox."""
+
+    route: str
+    folder: Name
+
+
+@dataclass(frozen=True)
+class Changed:
+    """The folder looks different from the last time."""
+
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True)
+class Settled:
+    """The folder is complete: unchanged for the settle time, or marked ready."""
+
+
+@dataclass(frozen=True)
+class Vanished:
+    """The folder was taken away before everything was sent."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The target's sockets are matched to the folder's files."""
+
+    inputs: tuple[Input, ...]
+
+
+@dataclass(frozen=True)
+class Begun:
+    """An upload record exists on the platform; no byte has been sent."""
+
+    upload: Upload
+
+
+@dataclass(frozen=True)
+class Uploaded:
+    """One upload is complete on the platform."""
+
+    pk: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class UploadsExpired:
+    """The platform no longer has the uploads, and nothing has used them: send again."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An upload session stands ready for a socket; it is inert until a job uses it."""
+
+    socket: str
+    session: str
+
+
+@dataclass(frozen=True)
+class Attempted:
+    """The job is about to be asked for; `jobs` stood before, where that helps to find it."""
+
+    jobs: int | None = None
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """The job exists."""
+
+    job: str
+    url: str
+    expected: float | None = None
+
+
+@dataclass(frozen=True)
+class StillRunning:
+    """The job is not done; `stalled` when it has been so for longer than can be right."""
+
+    status: str
+    stalled: bool = False
+
+
+@dataclass(frozen=True)
+class Succeeded:
+    """The job is done and holds these outputs."""
+
+    outputs: tuple[Output, ...]
+
+
+@dataclass(frozen=True)
+class OutputFetched:
+    """One output's files are in the staging folder, whole and synced."""
+
+    files: tuple[Fetched, ...]
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """The results stand in the outbox under this folder name."""
+
+    folder: Name
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """The case can't be sent, or its job failed."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True)
+class Reported:
+    """The failure's explanation stands in the outbox."""
+
+
+@dataclass(frozen=True)
+class Faltered:
+    """A step did not work out and is tried again; `doubt` if the platform may have acted."""
+
+    reason: Reason
+    doubt: bool = False
+
+
+@dataclass(frozen=True)
+class Postponed:
+    """It is not our turn for `wait` seconds; costs no attempt."""
+
+    reason: Reason
+    wait: float
+    doubt: bool = False
+
+
+@dataclass(frozen=True)
+class Retried:
+    """The operator wants it tried (again) now."""
+
+
+@dataclass(frozen=True)
+class Withdrawn:
+    """The operator wants it left alone."""
+
+
+@dataclass(frozen=True)
+class Touched:
+    """A closed case's folder changed; nothing is sent."""
+
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True)
+class Left:
+    """A closed case's folder is no longer in the inbox."""
+
+
+@dataclass(frozen=True)
+class Returned:
+    """A closed case's folder is back as it was (the share was away, not the folder)."""
+
+
+Event = (
+    Found
+    | Changed
+    | Settled
+    | Vanished
+    | Planned
+    | Begun
+    | Uploaded
+    | UploadsExpired
+    | Prepared
+    | Attempted
+    | Submitted
+    | StillRunning
+    | Succeeded
+    | OutputFetched
+    | Delivered
+    | Rejected
+    | Reported
+    | Faltered
+    | Postponed
+    | Retried
+    | Withdrawn
+    | Touched
+    | Left
+    | Returned
+)

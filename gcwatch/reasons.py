@@ -1,0 +1,230 @@
+"""Why a case waits or failed: one catalogue of codes, and the only place where they become prose."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Reason:
+    """A code of the catalogue with its facts.
+
+    `facts` may be logged. `names` holds file and folder names and other text that could name a
+    patient; it is shown only where it stays in the building (status, receipts, failure notes).
+    """
+
+    code: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    names: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The sentences of one code.
+
+    `plain` is for whoever dropped the folder, `detail` for whoever runs gcwatch; both are format
+    strings over the reason's facts and names. `patience` is how many tries in a row may end so
+    before the case fails; None means for ever.
+    """
+
+    plain: str
+    detail: str
+    hint: str = ""
+    patience: int | None = None
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A reason in words."""
+
+    plain: str
+    detail: str
+    hint: str
+
+
+CATALOGUE: Mapping[str, Entry] = {
+    # --- the folder itself -------------------------------------------------------------------
+    "inbox_away": Entry(
+        "The inbox can't be reached at the moment; the folder is waiting.",
+        "The inbox is missing, empty or unreadable ({error}); a share may be unmounted.",
+        "Mount the share again; nothing else is needed.",
+    ),
+    "waiting_for_marker": Entry(
+        "The folder is not marked as complete yet.",
+        "The marker file {marker} is not there.",
+        "Put the marker file into the folder when everything is in it.",
+    ),
+    "file_unreadable": Entry(
+        "A file of this folder can't be read.",
+        "Reading {file} failed: {error}.",
+        "Give the user that runs gcwatch the right to read it.",
+        patience=6,
+    ),
+    "link_outside": Entry(
+        "This folder holds a link to somewhere else, which is not followed.",
+        "{file} is a symbolic link that leads out of the inbox.",
+        "Copy the files themselves into the folder.",
+    ),
+    "empty_file": Entry(
+        "A file of this folder is empty.",
+        "{file} has 0 bytes; the platform can't import it.",
+        "Copy the file again from where it came.",
+    ),
+    "no_files": Entry(
+        "This folder holds no file that the analysis could use.",
+        "No file matches {pattern} for socket {socket}.",
+        "Compare the folder with the route's inputs: gcwatch plan.",
+    ),
+    "too_many_files": Entry(
+        "This folder holds more files than the analysis can use.",
+        "{count} files match {pattern} for socket {socket}, which takes one.",
+        "Leave one of them, or make the route's pattern narrower.",
+    ),
+    "several_images": Entry(
+        "This folder holds more than one image series; the analysis takes exactly one.",
+        "Socket {socket} takes one image; found {found}.",
+        "Put each series into a folder of its own.",
+    ),
+    "damaged_image": Entry(
+        "An image of this folder is damaged or incomplete.",
+        "{file}: {problem}.",
+        "Export the images again and drop them as a new folder.",
+    ),
+    "not_deidentified": Entry(
+        "The patient's name can't be removed from this kind of image, so it is not sent.",
+        "De-identification refused {file}: {problem}.",
+        "If the route may send this kind as it is, set deidentify = false for the route.",
+    ),
+    "wrong_content": Entry(
+        "A file of this folder is not of the kind that the analysis takes.",
+        "{file} for socket {socket}: {problem}.",
+        "Replace the file.",
+    ),
+    "mismatched_inputs": Entry(
+        "The analysis needs other files than those in this folder.",
+        "No interface of algorithm {algorithm} takes exactly the sockets {sockets}.",
+        "Run gcwatch check and mend the route's inputs.",
+    ),
+    # --- the platform's answers ----------------------------------------------------------------
+    "import_failed": Entry(
+        "The platform could not read the images.",
+        "The upload session ended as Failed: {message}",
+        "Check the images in a viewer; export them again if they look right there.",
+    ),
+    "job_failed": Entry(
+        "The analysis did not work for this patient.",
+        "The job ended as {status}; the platform gives no reason over its API. Job: {url}",
+        "Open the job's page, or ask the algorithm's editors.",
+    ),
+    "job_lost": Entry(
+        "It is not certain what became of this patient's analysis; somebody has to look.",
+        "The job was submitted but can't be located ({problem}).",
+        "Look for it on the algorithm's page, and only then decide on gcwatch retry.",
+    ),
+    "job_stalled": Entry(
+        "The analysis takes much longer than it should; it is still being watched.",
+        "The job has been {status} for {hours} hours. Job: {url}",
+        "Ask the algorithm's editors or the platform's support.",
+    ),
+    "importing": Entry(
+        "The platform is still reading the images.",
+        "The upload session is {status}; its job is looked for.",
+    ),
+    "in_doubt": Entry(
+        "It is being made sure that nothing is sent twice.",
+        "A reply was lost; the platform is given {seconds} s to finish before asking again.",
+    ),
+    "not_found": Entry(
+        "The analysis this folder is meant for can't be used at the moment.",
+        "{what} {slug} does not exist, or this token has no access to it.",
+        "Check the slug, and ask the editors for access.",
+    ),
+    "refused": Entry(
+        "The platform does not accept this folder.",
+        "{call} was answered {status}: {message}",
+        "Run gcwatch check; ask the platform's support if it finds nothing.",
+    ),
+    "unexpected": Entry(
+        "Something unexpected happened with this folder; it is tried again.",
+        "{call} was answered {status}: {message}",
+        patience=5,
+    ),
+    "too_many_jobs": Entry(
+        "Waiting for its turn: the allowed number of analyses is running.",
+        "The platform runs no more than {limit} jobs of a user at a time.",
+    ),
+    "too_many_uploads": Entry(
+        "Waiting for its turn: too many uploads were made today.",
+        "The platform keeps no more than 2000 uploads of a user; they fade within a day.",
+    ),
+    "no_space_left": Entry(
+        "Waiting: the platform's storage for this account is full.",
+        "The byte quota of this account's uploads is used up.",
+        "A verified account has 128 GiB instead of 2 GiB.",
+    ),
+    "no_credits": Entry(
+        "Waiting: the credits for this analysis are used up.",
+        "Algorithm {algorithm}: the account has run out of credits.",
+        "Ask the platform for credits, or wait for next month's.",
+    ),
+    "not_ready": Entry(
+        "Waiting: the analysis is not available at the moment.",
+        "Algorithm {algorithm} has no image that is ready to be used.",
+        "Ask the algorithm's editors.",
+    ),
+    "busy": Entry(
+        "Waiting: the platform is busy.",
+        "The platform asked to be left alone for {seconds} s ({message}).",
+    ),
+    # --- the world between ------------------------------------------------------------------------
+    "unreachable": Entry(
+        "The platform can't be reached at the moment; it is tried again.",
+        "{call} failed: {error}",
+    ),
+    "server_error": Entry(
+        "The platform has a problem at the moment; it is tried again.",
+        "{call} was answered {status}.",
+        patience=12,
+    ),
+    "checksum": Entry(
+        "A transfer was damaged on the way; it is repeated.",
+        "{what}: {problem}.",
+        patience=8,
+    ),
+    "download_incomplete": Entry(
+        "The results did not arrive whole; they are fetched again.",
+        "Output of socket {socket}: {problem}.",
+        patience=12,
+    ),
+    "disk": Entry(
+        "There is a problem with this computer's disk; it is tried again.",
+        "{what} failed: {error}.",
+        "Make room, or mount the outbox again.",
+    ),
+    "stopped": Entry(
+        "gcwatch was stopped in the middle; it goes on at the next start.",
+        "The step was interrupted by a stop.",
+    ),
+    "crashed": Entry(
+        "A fault in gcwatch stopped this folder; somebody has to look.",
+        "{error} in step {step}.",
+        "Please report this with the log of this case.",
+        patience=5,
+    ),
+}
+
+
+class _Lenient(dict[str, Any]):
+    """Facts for a format string; an absent one shows as its name, so prose never crashes."""
+
+    def __missing__(self, key: str) -> str:
+        return f"<{key}>"
+
+
+def explain(reason: Reason) -> Explanation:
+    """Given a reason, return it in words, names included: for people in the building only."""
+    entry = CATALOGUE[reason.code]
+    facts = _Lenient({**reason.facts, **reason.names})
+    return Explanation(
+        entry.plain.format_map(facts), entry.detail.format_map(facts), entry.hint.format_map(facts)
+    )
