@@ -1,0 +1,160 @@
+"""DICOM files grouped into images the way the platform's importer groups them."""
+
+import warnings
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pydicom
+from pydicom.uid import UID
+
+from gcwatch.sandbox.metaimage import Unreadable, Volume
+
+
+@dataclass
+class _Group:
+    """The slices of one image: same study, stack or series, and SOP class (contract 3)."""
+
+    study: str
+    index: int
+    slices: list[tuple[Path, pydicom.Dataset]] = field(default_factory=list)
+
+
+def read_images(files: list[Path], work: Path) -> Iterator[tuple[Volume, set[Path]]]:
+    """Build one image per group; files that are no readable DICOM are left out.
+
+    Args:
+        files: Everything in one folder that no earlier builder took.
+        work: Folder for the voxels.
+
+    Yields:
+        Each image, and the files it was made of.
+    """
+    for group in _grouped(files):
+        try:
+            volume = _built(group, work / f"{group.study}-{group.index}.raw")
+        except (AttributeError, TypeError, ValueError, Unreadable):
+            continue
+        yield volume, {path for path, _ in group.slices}
+
+
+def _grouped(files: list[Path]) -> list[_Group]:
+    groups: dict[tuple[str, str, str], _Group] = {}
+    for path in files:
+        dataset = _readable(path)
+        if dataset is None:
+            continue
+        study = str(dataset.StudyInstanceUID)
+        stack = str(dataset.get("StackID") or dataset.SeriesInstanceUID)
+        key = (study, stack, str(dataset.SOPClassUID))
+        if key not in groups:
+            groups[key] = _Group(study, sum(known[0] == study for known in groups))
+        groups[key].slices.append((path, dataset))
+    return list(groups.values())
+
+
+def _readable(path: Path) -> pydicom.Dataset | None:
+    """The file's content, if it is DICOM with all it needs to be a slice."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            dataset = pydicom.dcmread(path)
+            needed = (dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.SOPClassUID)
+            complete = all(needed) and _has_all_pixels(dataset)
+    except Exception:  # noqa: BLE001 - pydicom has no common base for what is wrong with a file
+        return None
+    return dataset if complete else None
+
+
+def _has_all_pixels(dataset: pydicom.Dataset) -> bool:
+    if "PixelData" not in dataset:
+        return False
+    if _is_encapsulated(dataset):
+        return len(dataset.PixelData) > 0
+    return len(dataset.PixelData) >= _slice_bytes(dataset) * _frames(dataset)
+
+
+def _is_encapsulated(dataset: pydicom.Dataset) -> bool:
+    return bool(UID(dataset.file_meta.TransferSyntaxUID).is_compressed)
+
+
+def _slice_bytes(dataset: pydicom.Dataset) -> int:
+    voxels = int(dataset.Rows) * int(dataset.Columns) * int(dataset.get("SamplesPerPixel", 1))
+    return voxels * int(dataset.BitsAllocated) // 8
+
+
+def _frames(dataset: pydicom.Dataset) -> int:
+    return int(dataset.get("NumberOfFrames") or 1)
+
+
+def _built(group: _Group, raw: Path) -> Volume:
+    group.slices.sort(key=lambda each: int(each[1].InstanceNumber))
+    slices = [dataset for _, dataset in group.slices]
+    first = slices[0]
+    if len({(each.Rows, each.Columns, each.BitsAllocated) for each in slices}) > 1:
+        message = "slices of different shapes"
+        raise Unreadable(message)
+    step = _mean_step(slices)
+    ordered = slices if step >= 0 else slices[::-1]
+    scale = _scaling(slices)
+    with raw.open("wb") as out:
+        for each in ordered:
+            out.write(_scaled(each, scale))
+    return Volume(
+        name=f"{group.study}-{group.index}",
+        size=(int(first.Columns), int(first.Rows), sum(map(_frames, slices))),
+        spacing=(*_pixel_spacing(first), abs(step) or 1.0),
+        element="MET_FLOAT" if scale else _stored_element(first),
+        raw=raw,
+        channels=int(first.get("SamplesPerPixel", 1)),
+        offset=_position(ordered[0]) or (0.0, 0.0, 0.0),
+    )
+
+
+def _position(dataset: pydicom.Dataset) -> tuple[float, ...] | None:
+    value: Any = dataset.get("ImagePositionPatient")
+    return tuple(float(number) for number in value) if value else None
+
+
+def _mean_step(slices: list[pydicom.Dataset]) -> float:
+    """Mean distance along z from slice to slice; negative means that they run downwards."""
+    heights = [position[2] for each in slices if (position := _position(each))]
+    return (heights[-1] - heights[0]) / (len(heights) - 1) if len(heights) > 1 else 0.0
+
+
+def _pixel_spacing(dataset: pydicom.Dataset) -> tuple[float, float]:
+    value: Any = dataset.get("PixelSpacing")
+    return (float(value[0]), float(value[1])) if value else (1.0, 1.0)
+
+
+def _scaling(slices: list[pydicom.Dataset]) -> bool:
+    """Whether any slice asks for a rescale; then all become floating point."""
+    slopes = {float(each.get("RescaleSlope") or 1) for each in slices}
+    return slopes | {float(each.get("RescaleIntercept") or 0) + 1 for each in slices} != {1.0}
+
+
+def _code(dataset: pydicom.Dataset) -> str:
+    code = {8: "b", 16: "h", 32: "i"}.get(int(dataset.BitsAllocated))
+    if code is None:
+        message = "unsupported bits allocated"
+        raise Unreadable(message)
+    return code if int(dataset.get("PixelRepresentation", 0)) else code.upper()
+
+
+def _stored_element(dataset: pydicom.Dataset) -> str:
+    names = {"b": "CHAR", "B": "UCHAR", "h": "SHORT", "H": "USHORT", "i": "INT", "I": "UINT"}
+    return f"MET_{names[_code(dataset)]}"
+
+
+def _scaled(dataset: pydicom.Dataset, scale: bool) -> bytes:
+    """A slice's voxels. Compressed pixels are not decoded here: they become zeros."""
+    length = _slice_bytes(dataset) * _frames(dataset)
+    data = bytes(length) if _is_encapsulated(dataset) else dataset.PixelData[:length]
+    if not scale:
+        return bytes(data)
+    slope = float(dataset.get("RescaleSlope") or 1)
+    intercept = float(dataset.get("RescaleIntercept") or 0)
+    stored = array(_code(dataset), data)
+    return array("f", (slope * number + intercept for number in stored)).tobytes()

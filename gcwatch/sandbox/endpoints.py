@@ -1,0 +1,457 @@
+"""The API's endpoints: one function each, on a world that is locked and up to date."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, TypeVar
+from uuid import UUID
+
+from werkzeug.wrappers import Request
+
+from gcwatch.sandbox.answers import Answers
+from gcwatch.sandbox.asking import data_of, linked, page, signed_in
+from gcwatch.sandbox.catalogue import Algorithm, Socket
+from gcwatch.sandbox.model import Image, Job, Session, Upload, User, World
+from gcwatch.sandbox.presign import Signer
+from gcwatch.sandbox.reply import Reply, html_refusal, json_reply, refuse
+from gcwatch.sandbox.rules import create_job
+from gcwatch.sandbox.storage import UPLOADS
+
+T = TypeVar("T")
+
+_SMALLEST_PART = 5 * 1024**2
+_SESSION_FILES = 100
+_NO_CHOICE = "Select a valid choice. That choice is not one of the available choices."
+_MISSING = "Invalid hyperlink - Object does not exist."
+
+
+@dataclass
+class Asked:
+    """A request to the API, and what is needed to answer it.
+
+    Attributes:
+        user: Who asks; None is anonymous.
+    """
+
+    request: Request
+    user: User | None
+    world: World
+    answers: Answers
+    signer: Signer
+
+
+Endpoint = Callable[..., Reply]
+
+
+def version(asked: Asked) -> Reply:
+    """Versions of gcapi (contract 1)."""
+    settings = asked.world.settings
+    return json_reply(
+        200,
+        {
+            "latest_version": settings.latest_version,
+            "lowest_supported_version": settings.lowest_version,
+        },
+    )
+
+
+def profile(asked: Asked) -> Reply:
+    """Whose token this is (contract 1)."""
+    return json_reply(200, asked.answers.profile(asked.user))
+
+
+def nothing(asked: Asked) -> Reply:
+    """A list in which nobody sees anything."""
+    return json_reply(200, page(asked.request, [], str))
+
+
+def hidden(model: str) -> Endpoint:
+    """A detail endpoint of objects that nobody sees."""
+
+    def endpoint(_asked: Asked, pk: str) -> Reply:
+        raise _not_found(model, pk)
+
+    return endpoint
+
+
+def _not_found(model: str, pk: str) -> Exception:
+    try:
+        UUID(pk)
+    except ValueError:
+        return refuse(404, {"detail": "Not found."})
+    return refuse(404, {"detail": f"No {model} matches the given query."})
+
+
+def _one(model: str, pk: str, rows: list[T], key: Callable[[T], str]) -> T:
+    for row in rows:
+        if key(row) == pk:
+            return row
+    raise _not_found(model, pk)
+
+
+# Algorithms and sockets (contract 2, 3)
+
+
+def _algorithms(asked: Asked) -> list[Algorithm]:
+    name = asked.user.username if asked.user else ""
+    return [each for each in asked.world.catalogue.algorithms if name in each.viewers]
+
+
+def list_algorithms(asked: Asked) -> Reply:
+    """The algorithms that the user sees."""
+    slug = asked.request.args.get("slug")
+    rows = [each for each in _algorithms(asked) if slug in {None, "", each.slug}]
+    return json_reply(200, page(asked.request, rows, asked.answers.algorithm))
+
+
+def show_algorithm(asked: Asked, pk: str) -> Reply:
+    """One algorithm."""
+    found = _one("Algorithm", pk, _algorithms(asked), lambda each: each.pk)
+    return json_reply(200, asked.answers.algorithm(found))
+
+
+def list_algorithm_images(asked: Asked) -> Reply:
+    """Container images; of an algorithm's editors only, and here those who may run it are."""
+    name = asked.user.username if asked.user else ""
+    wanted = asked.request.args.get("algorithm")
+    rows = [
+        each
+        for each in _algorithms(asked)
+        if name in each.executors and wanted in {None, "", each.pk}
+    ]
+    return json_reply(200, page(asked.request, rows, asked.answers.algorithm_image))
+
+
+def show_algorithm_image(asked: Asked, pk: str) -> Reply:
+    """One container image."""
+    found = _one("AlgorithmImage", pk, _algorithms(asked), lambda each: each.image_pk)
+    return json_reply(200, asked.answers.algorithm_image(found))
+
+
+def _sockets(asked: Asked) -> list[Socket]:
+    signed_in(asked.user)
+    return sorted(asked.world.catalogue.sockets, key=lambda each: each.pk)
+
+
+def list_sockets(asked: Asked) -> Reply:
+    """All sockets; anonymous users may not (contract 1)."""
+    slug = asked.request.args.get("slug")
+    rows = [each for each in _sockets(asked) if slug in {None, "", each.slug}]
+    return json_reply(200, page(asked.request, rows, asked.answers.socket))
+
+
+def show_socket(asked: Asked, pk: str) -> Reply:
+    """One socket, by its number."""
+    for socket in _sockets(asked):
+        if str(socket.pk) == pk:
+            return json_reply(200, asked.answers.socket(socket))
+    raise refuse(404, {"detail": "No ComponentInterface matches the given query."})
+
+
+# Uploads (contract 4)
+
+
+def _uploads(asked: Asked) -> list[Upload]:
+    if asked.user is None:
+        return []
+    return sorted(asked.world.uploads_of(asked.user), key=lambda each: each.pk)
+
+
+def list_uploads(asked: Asked) -> Reply:
+    """The user's uploads, in no order that means anything."""
+    return json_reply(200, page(asked.request, _uploads(asked), asked.answers.upload))
+
+
+def create_upload(asked: Asked) -> Reply:
+    """Begin an upload."""
+    name = _filename(data_of(asked.request).get("filename"))
+    world = asked.world
+    if len(_uploads(asked)) >= world.settings.max_uploads:
+        problem = "You have created too many uploads. Please try again later."
+        raise refuse(400, {"non_field_errors": [problem]})
+    upload = Upload(signed_in(asked.user), name, world.now())
+    world.uploads[upload.pk] = upload
+    return json_reply(201, asked.answers.upload(upload))
+
+
+def _filename(given: Any) -> str:
+    problem = None
+    name = given.strip() if isinstance(given, str) else ""
+    if given is None:
+        problem = "This field is required."
+    elif not isinstance(given, str):
+        problem = "Not a valid string."
+    elif not name:
+        problem = "This field may not be blank."
+    elif "\0" in name:
+        problem = "Null characters are not allowed."
+    elif len(name) > 128:
+        problem = "Ensure this field has no more than 128 characters."
+    elif name not in {PurePosixPath(name).name, "..", "."}:
+        problem = f"{name} is not a valid filename"
+    if problem:
+        raise refuse(400, {"filename": [problem]})
+    return name
+
+
+def _upload(asked: Asked, pk: str, s3_id: str | None = None) -> Upload:
+    found = _one("UserUpload", pk, _uploads(asked), lambda each: each.pk)
+    if s3_id is not None and found.s3_id != s3_id:
+        raise refuse(404, {"detail": "Not found."})
+    return found
+
+
+def show_upload(asked: Asked, pk: str) -> Reply:
+    """One upload; 404 once it is consumed or expired."""
+    return json_reply(200, asked.answers.upload(_upload(asked, pk)))
+
+
+def presign(asked: Asked, pk: str, s3_id: str) -> Reply:
+    """Give URLs to which parts can be PUT."""
+    upload = _upload(asked, pk, s3_id)
+    numbers = _part_numbers(data_of(asked.request))
+    settings, now = asked.world.settings, asked.world.now()
+    held = sum(each.size for each in _uploads(asked) if each.status == "Completed")
+    if upload.status != "Initialized" or held + upload.size >= settings.byte_quota:
+        raise refuse(403, {"detail": "Upload limit reached"})
+    urls = {
+        str(number): asked.signer.sign(
+            "PUT",
+            f"{UPLOADS}{upload.key}",
+            {"uploadId": upload.s3_id, "partNumber": str(number)},
+            now,
+            settings.presign_lifetime,
+        )
+        for number in numbers
+    }
+    return json_reply(200, {**asked.answers.upload(upload), "presigned_urls": urls})
+
+
+def _part_numbers(data: dict[str, Any]) -> list[int]:
+    numbers = _required_list(data, "part_numbers")
+    problems = {}
+    for index, number in enumerate(numbers):
+        if not isinstance(number, int) or isinstance(number, bool):
+            problems[str(index)] = ["A valid integer is required."]
+        elif number < 1:
+            problems[str(index)] = ["Ensure this value is greater than or equal to 1."]
+        elif number > 10_000:
+            problems[str(index)] = ["Ensure this value is less than or equal to 10000."]
+    if problems:
+        raise refuse(400, {"part_numbers": problems})
+    return numbers
+
+
+def _required_list(data: dict[str, Any], key: str) -> list[Any]:
+    value = data.get(key)
+    if value is None:
+        raise refuse(400, {"non_field_errors": [f"The `{key}` field is required"]})
+    if not isinstance(value, list):
+        problem = f'Expected a list of items but got type "{type(value).__name__}".'
+        raise refuse(400, {key: [problem]})
+    return value
+
+
+def list_parts(asked: Asked, pk: str, s3_id: str) -> Reply:
+    """What S3 holds; S3 knows nothing of it once it is completed."""
+    upload = _upload(asked, pk, s3_id)
+    if upload.status != "Initialized":
+        raise html_refusal(500)
+    parts = asked.answers.parts(upload)
+    return json_reply(200, {**asked.answers.upload(upload), "parts": parts})
+
+
+def complete(asked: Asked, pk: str, s3_id: str) -> Reply:
+    """Make one object of the parts; whatever S3 dislikes is a 500 (contract 4)."""
+    upload = _upload(asked, pk, s3_id)
+    parts = _required_list(data_of(asked.request), "parts")
+    if upload.status != "Initialized" or not _is_acceptable(upload, parts):
+        raise html_refusal(500)
+    named = {part["PartNumber"] for part in parts}
+    for number in set(upload.parts) - named:
+        upload.parts.pop(number).path.unlink(missing_ok=True)
+    upload.status = "Completed"
+    return json_reply(200, asked.answers.upload(upload))
+
+
+def _is_acceptable(upload: Upload, parts: list[Any]) -> bool:
+    for part in parts:
+        if not isinstance(part, dict) or set(part) != {"ETag", "PartNumber"}:
+            return False
+        held = upload.parts.get(part["PartNumber"])
+        if held is None or str(part["ETag"]).strip('"') != held.etag:
+            return False
+    numbers = [part["PartNumber"] for part in parts]
+    sizes = [upload.parts[number].size for number in numbers]
+    ascending = numbers == sorted(set(numbers))
+    return bool(parts) and ascending and all(size >= _SMALLEST_PART for size in sizes[:-1])
+
+
+def abort(asked: Asked, pk: str, s3_id: str) -> Reply:
+    """Give an upload up."""
+    upload = _upload(asked, pk, s3_id)
+    if upload.status != "Initialized":
+        raise html_refusal(500)
+    for part in upload.parts.values():
+        part.path.unlink(missing_ok=True)
+    upload.parts.clear()
+    upload.status, upload.s3_id = "Aborted", ""
+    return json_reply(200, asked.answers.upload(upload))
+
+
+# Upload sessions (contract 9)
+
+
+def _sessions(asked: Asked) -> list[Session]:
+    rows = [each for each in asked.world.sessions.values() if each.creator is asked.user]
+    return sorted(rows, key=lambda each: each.pk)
+
+
+def list_sessions(asked: Asked) -> Reply:
+    """The user's sessions, in no order that means anything."""
+    return json_reply(200, page(asked.request, _sessions(asked), asked.answers.session))
+
+
+def show_session(asked: Asked, pk: str) -> Reply:
+    """One session."""
+    found = _one("RawImageUploadSession", pk, _sessions(asked), lambda each: each.pk)
+    return json_reply(200, asked.answers.session(found))
+
+
+def create_session(asked: Asked) -> Reply:
+    """Make an inert session, which one job may use once."""
+    data = data_of(asked.request)
+    errors = _target_errors(data)
+    uploads: list[Upload] = []
+    if data.get("uploads") is None:
+        errors["uploads"] = ["This field is required."]
+    else:
+        try:
+            uploads = _session_uploads(asked, data["uploads"])
+        except ValueError as error:
+            errors["uploads"] = [str(error)]
+    if errors:
+        raise refuse(400, errors)
+    session = Session(signed_in(asked.user), uploads, asked.world.now())
+    asked.world.sessions[session.pk] = session
+    return json_reply(201, asked.answers.session(session))
+
+
+def _target_errors(data: dict[str, Any]) -> dict[str, Any]:
+    """Archives and display sets are nobody's here, so a session cannot have a target."""
+    errors: dict[str, Any] = {}
+    if data.get("archive") is not None:
+        errors["archive"] = [f"Object with slug={data['archive']} does not exist."]
+    for key in ("archive_item", "display_set", "answer"):
+        if data.get(key) is not None:
+            errors[key] = [f'Invalid pk "{data[key]}" - object does not exist.']
+    if not errors and data.get("interface") is not None:
+        errors["non_field_errors"] = ["An interface needs a target"]
+    return errors
+
+
+def _session_uploads(asked: Asked, links: Any) -> list[Upload]:
+    if not isinstance(links, list):
+        message = f'Expected a list of items but got type "{type(links).__name__}".'
+        raise ValueError(message)  # noqa: TRY004 - one error for all bad lists
+    mine = {each.pk: each for each in _uploads(asked) if each.status == "Completed"}
+    pks = [linked(link, "uploads/") for link in links]
+    if not set(pks) <= set(mine):
+        raise ValueError(_MISSING)
+    uploads = [mine[pk] for pk in pks]
+    if len(uploads) > _SESSION_FILES:
+        message = (
+            f"Too many files uploaded. A maximum of {_SESSION_FILES} files may be uploaded "
+            "per session."
+        )
+        raise ValueError(message)
+    if len({each.filename for each in uploads}) < len(uploads):
+        message = "Filenames must be unique"
+        raise ValueError(message)
+    return uploads
+
+
+# Jobs (contract 7)
+
+
+def _jobs(asked: Asked) -> list[Job]:
+    return [each for each in asked.world.jobs.values() if each.creator is asked.user]
+
+
+def list_jobs(asked: Asked) -> Reply:
+    """The user's jobs, oldest first; unknown parameters are ignored."""
+    rows = _jobs(asked)
+    algorithm = asked.request.args.get("algorithm_image__algorithm")
+    if algorithm:
+        if algorithm not in {each.pk for each in asked.world.catalogue.algorithms}:
+            raise refuse(400, {"algorithm_image__algorithm": [_NO_CHOICE]})
+        rows = [job for job in rows if job.algorithm.pk == algorithm]
+    for key in ("input_image", "output_image"):
+        images = _image_filter(asked, key)
+        if images:
+            rows = [job for job in rows if images & _images_of(job, key)]
+    return json_reply(200, page(asked.request, rows, asked.answers.job))
+
+
+def _image_filter(asked: Asked, key: str) -> set[str]:
+    pks = asked.request.args.getlist(key)
+    for pk in pks:
+        try:
+            UUID(pk)
+        except ValueError as error:
+            raise refuse(400, {key: [f"“{pk}” is not a valid value."]}) from error
+        if pk not in asked.world.images:
+            problem = f"Select a valid choice. {pk} is not one of the available choices."
+            raise refuse(400, {key: [problem]})
+    return set(pks)
+
+
+def _images_of(job: Job, key: str) -> set[str]:
+    values = job.inputs if key.startswith(("input", "job_input")) else job.outputs
+    return {each.image.pk for each in values if each.image}
+
+
+def show_job(asked: Asked, pk: str) -> Reply:
+    """One job."""
+    found = _one("Job", pk, _jobs(asked), lambda each: each.pk)
+    return json_reply(200, asked.answers.job(found))
+
+
+def post_job(asked: Asked) -> Reply:
+    """Start a job."""
+    job = create_job(asked.world, signed_in(asked.user), data_of(asked.request))
+    return json_reply(201, asked.answers.created_job(job))
+
+
+# Images (contract 8)
+
+
+def _images(asked: Asked) -> list[Image]:
+    rows = [each for each in asked.world.images.values() if each.owner is asked.user]
+    return sorted((each for each in rows if each.visible), key=lambda each: each.name)
+
+
+def list_images(asked: Asked) -> Reply:
+    """The images that the user sees, by name."""
+    rows = _images(asked)
+    args = asked.request.args
+    if args.get("name"):
+        rows = [each for each in rows if each.name == args["name"]]
+    if args.get("origin"):
+        session = asked.world.sessions.get(args["origin"])
+        if session is None:
+            raise refuse(400, {"origin": [_NO_CHOICE]})
+        rows = [each for each in rows if each.origin is session]
+    for key in ("job_input", "job_output"):
+        if args.get(key):
+            job = asked.world.jobs.get(args[key])
+            if job is None:
+                raise refuse(400, {key: [_NO_CHOICE]})
+            rows = [each for each in rows if each.pk in _images_of(job, key)]
+    return json_reply(200, page(asked.request, rows, asked.answers.image))
+
+
+def show_image(asked: Asked, pk: str) -> Reply:
+    """One image; only once it is attached to something of the user's."""
+    found = _one("Image", pk, _images(asked), lambda each: each.pk)
+    return json_reply(200, asked.answers.image(found))

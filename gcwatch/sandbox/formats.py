@@ -1,0 +1,150 @@
+"""Image formats beside MetaImage and DICOM, recognised by their headers.
+
+Voxels are taken over where the format stores them plainly (NIfTI, NRRD). PNG and JPEG are not
+decoded: their images have the right shape and zeros for voxels. TIFF is kept as it is.
+"""
+
+import gzip
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from math import prod
+from pathlib import Path
+
+from gcwatch.sandbox.metaimage import Unreadable, Volume, read_pieces
+
+Reader = Callable[[Path, Path], Volume]
+
+_NIFTI = {2: "UCHAR", 4: "SHORT", 8: "INT", 16: "FLOAT", 64: "DOUBLE", 256: "CHAR", 512: "USHORT"}
+_NRRD = {
+    "signed char": "CHAR",
+    "int8": "CHAR",
+    "unsigned char": "UCHAR",
+    "uint8": "UCHAR",
+    "short": "SHORT",
+    "int16": "SHORT",
+    "unsigned short": "USHORT",
+    "uint16": "USHORT",
+    "int": "INT",
+    "int32": "INT",
+    "float": "FLOAT",
+    "double": "DOUBLE",
+}
+
+
+def read_nifti(path: Path, work: Path) -> Volume:
+    """Read a .nii or .nii.gz file, recognised by its suffix (contract 3)."""
+    if not path.name.endswith((".nii", ".nii.gz")):
+        message = "not a NIfTI file"
+        raise Unreadable(message)
+    try:
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        dims = struct.unpack_from("<8h", data, 40)
+        (kind,) = struct.unpack_from("<h", data, 70)
+        spacing = struct.unpack_from("<8f", data, 76)
+        (start,) = struct.unpack_from("<f", data, 108)
+        size = tuple(dims[1 : dims[0] + 1])
+        element = f"MET_{_NIFTI[kind]}"
+    except (OSError, EOFError, zlib.error, struct.error, KeyError) as error:
+        raise Unreadable(str(error)) from error
+    volume = Volume(
+        path.name, size, tuple(spacing[1 : dims[0] + 1]), element, work / f"{path.name}.raw"
+    )
+    return _stored(volume, data[int(start) :])
+
+
+def read_nrrd(path: Path, work: Path) -> Volume:
+    """Read an NRRD file with its data in it; detached headers are not read (contract 3)."""
+    data = path.read_bytes()
+    head, _, body = data.partition(b"\n\n")
+    fields = dict(
+        line.split(": ", 1) for line in head.decode("utf-8", "replace").splitlines() if ": " in line
+    )
+    if not data.startswith(b"NRRD000") or fields.get("endian", "little") != "little":
+        message = "not a little-endian NRRD file"
+        raise Unreadable(message)
+    try:
+        size = tuple(int(number) for number in fields["sizes"].split())
+        element = f"MET_{_NRRD[fields['type']]}"
+        plain = zlib.decompress(body, wbits=47) if fields["encoding"].startswith("gz") else body
+    except (KeyError, ValueError, zlib.error) as error:
+        raise Unreadable(str(error)) from error
+    return _stored(
+        Volume(path.name, size, (1.0,) * len(size), element, work / f"{path.name}.raw"), plain
+    )
+
+
+def _stored(volume: Volume, data: bytes) -> Volume:
+    if not volume.size or prod(volume.size) < 1 or len(data) < volume.length:
+        message = "voxels are missing"
+        raise Unreadable(message)
+    volume.raw.write_bytes(data[: volume.length])
+    return volume
+
+
+def read_tiff(path: Path, work: Path) -> Volume:  # noqa: ARG001 - readers have one signature
+    """Recognise a TIFF with resolution tags (contract 3)."""
+    with path.open("rb") as file:
+        head = file.read(8)
+        order = {b"II*\0": "<", b"MM\0*": ">"}.get(head[:4])
+        if order is None:
+            message = "not a TIFF file"
+            raise Unreadable(message)
+        file.seek(struct.unpack(f"{order}I", head[4:])[0])
+        tags = dict(_tiff_tags(file.read(1 << 16), order))
+    if not {256, 257, 282, 283} <= set(tags):
+        message = "a TIFF without size or resolution"
+        raise Unreadable(message)
+    return Volume(path.name, (tags[256], tags[257]), (1.0, 1.0), "MET_UCHAR", path, verbatim=True)
+
+
+def _tiff_tags(directory: bytes, order: str) -> Iterator[tuple[int, int]]:
+    """Tag numbers and their short or long values."""
+    try:
+        (count,) = struct.unpack_from(f"{order}H", directory)
+        for index in range(count):
+            tag, kind = struct.unpack_from(f"{order}HH", directory, 2 + 12 * index)
+            form = "H" if kind == 3 else "I"
+            (value,) = struct.unpack_from(f"{order}{form}", directory, 10 + 12 * index)
+            yield tag, value
+    except struct.error as error:
+        raise Unreadable(str(error)) from error
+
+
+def read_picture(path: Path, work: Path) -> Volume:
+    """Recognise a PNG or JPEG by its header (contract 3)."""
+    with path.open("rb") as file:
+        head = file.read(1 << 16)
+    size, channels = _png(head) or _jpeg(head) or ((0, 0), 0)
+    if not prod(size):
+        message = "neither PNG nor JPEG"
+        raise Unreadable(message)
+    raw = work / f"{path.name}.raw"
+    volume = Volume(path.name, size, (1.0, 1.0), "MET_UCHAR", raw, channels)
+    raw.write_bytes(bytes(volume.length))
+    return volume
+
+
+def _png(head: bytes) -> tuple[tuple[int, int], int] | None:
+    if not head.startswith(b"\x89PNG\r\n\x1a\n") or len(head) < 26:
+        return None
+    width, height, _, colour = struct.unpack_from(">IIBB", head, 16)
+    return (width, height), {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}.get(colour, 1)
+
+
+def _jpeg(head: bytes) -> tuple[tuple[int, int], int] | None:
+    at = 2
+    while head.startswith(b"\xff\xd8") and at + 9 < len(head):
+        _, marker, length = struct.unpack_from(">BBH", head, at)
+        if marker in {0xC0, 0xC1, 0xC2}:
+            height, width, channels = struct.unpack_from(">HHB", head, at + 5)
+            return (width, height), channels
+        at += 2 + length
+    return None
+
+
+def keep(volume: Volume, path: Path) -> None:
+    """Write a file that is kept as it is."""
+    with path.open("wb") as out:
+        for piece in read_pieces(volume.raw):
+            out.write(piece)

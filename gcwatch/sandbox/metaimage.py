@@ -1,0 +1,246 @@
+"""MetaImage files (MHA, MHD with raw): read, checked, and written as the importer writes them."""
+
+import re
+import shutil
+import sys
+import zlib
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import BinaryIO
+
+CHUNK = 1 << 20
+
+# What MetaImage calls an element type, and the code of Python's array module for it.
+ELEMENTS = {
+    "MET_CHAR": "b",
+    "MET_UCHAR": "B",
+    "MET_SHORT": "h",
+    "MET_USHORT": "H",
+    "MET_INT": "i",
+    "MET_UINT": "I",
+    "MET_LONG": "q",
+    "MET_ULONG": "Q",
+    "MET_FLOAT": "f",
+    "MET_DOUBLE": "d",
+}
+
+
+class Unreadable(Exception):
+    """A file that a builder claims and cannot read."""
+
+
+@dataclass(frozen=True)
+class Volume:
+    """Voxels on disk and what they mean.
+
+    Attributes:
+        name: Name of the image on the platform (contract 3).
+        size: Voxels along x, y, z.
+        spacing: Millimetres along the same axes.
+        element: MetaImage element type.
+        raw: File of little-endian voxels, x fastest, and nothing else.
+        channels: Numbers per voxel.
+        offset: Position of the first voxel, in millimetres.
+        verbatim: Whether raw is a whole file of another format (TIFF), to be kept as it is.
+    """
+
+    name: str
+    size: tuple[int, ...]
+    spacing: tuple[float, ...]
+    element: str
+    raw: Path
+    channels: int = 1
+    offset: tuple[float, ...] = ()
+    verbatim: bool = False
+
+    @property
+    def code(self) -> str:
+        """Element type, as the array module names it."""
+        return ELEMENTS[self.element]
+
+    @property
+    def length(self) -> int:
+        """Bytes of all voxels."""
+        return prod(self.size) * self.channels * array(self.code).itemsize
+
+
+def is_metaimage(header: dict[str, str]) -> bool:
+    """Whether these header lines are those of a MetaImage file."""
+    return "ElementDataFile" in header and "DimSize" in header
+
+
+def read_header(path: Path) -> tuple[dict[str, str], int]:
+    """Read the header lines up to ElementDataFile.
+
+    Returns:
+        The lines by key, and the position after them. Empty for other files.
+    """
+    header: dict[str, str] = {}
+    with path.open("rb") as file:
+        while "ElementDataFile" not in header:
+            line = file.readline(10_000)
+            if not re.match(rb"\s*[A-Za-z_][\w ]*=|\s*$", line) or not line or len(header) > 1000:
+                return {}, 0
+            key, _, value = line.decode("utf-8", "replace").partition("=")
+            if key.strip():
+                header[key.strip()] = value.strip()
+        return header, file.tell()
+
+
+def read(path: Path, work: Path) -> tuple[Volume, set[Path]]:
+    """Read a MetaImage file; its data must be complete (contract 3).
+
+    Args:
+        path: The .mha or .mhd.
+        work: Folder for the voxels.
+
+    Returns:
+        The volume, and the files it was read from.
+
+    Raises:
+        Unreadable: The header makes no sense, or data is missing.
+    """
+    header, start = read_header(path)
+    try:
+        volume = _described(header, path.name, work / f"{path.name}.raw")
+    except (KeyError, ValueError) as error:
+        raise Unreadable(str(error)) from error
+    data, start = _data_file(header, path, start)
+    pieces = _data(header, data, start)
+    _write_voxels(pieces, volume, swap=_is_true(header, "BinaryDataByteOrderMSB"))
+    return volume, {path, data}
+
+
+def _described(header: dict[str, str], name: str, raw: Path) -> Volume:
+    size = tuple(int(number) for number in header["DimSize"].split())
+    spacing = header.get("ElementSpacing") or header.get("ElementSize") or "1 " * len(size)
+    offset = header.get("Offset") or header.get("Position") or "0 " * len(size)
+    element = header["ElementType"].removesuffix("_ARRAY")
+    if element not in ELEMENTS or not size or min(size) < 1 or len(size) != int(header["NDims"]):
+        message = "unsupported element type or size"
+        raise ValueError(message)
+    return Volume(
+        name=name,
+        size=size,
+        spacing=tuple(float(number) for number in spacing.split()),
+        element=element,
+        raw=raw,
+        channels=int(header.get("ElementNumberOfChannels", "1")),
+        offset=tuple(float(number) for number in offset.split()),
+    )
+
+
+def _data_file(header: dict[str, str], path: Path, start: int) -> tuple[Path, int]:
+    """Where the data is: in the file itself, or in a sibling (contract 3)."""
+    name = header["ElementDataFile"]
+    if name.upper() == "LOCAL":
+        return path, start
+    sibling = path.parent / Path(name).name
+    if not sibling.is_file():
+        message = "cannot find data file"
+        raise Unreadable(message)
+    return sibling, int(header.get("HeaderSize", "0"))
+
+
+def _data(header: dict[str, str], path: Path, start: int) -> Iterator[bytes]:
+    pieces = read_pieces(path, start)
+    return _inflated(pieces) if _is_true(header, "CompressedData") else pieces
+
+
+def _is_true(header: dict[str, str], key: str) -> bool:
+    return header.get(key, "").lower() in {"true", "1"}
+
+
+def read_pieces(path: Path, start: int = 0) -> Iterator[bytes]:
+    """The bytes of a file in bounded pieces."""
+    with path.open("rb") as file:
+        file.seek(start)
+        while piece := file.read(CHUNK):
+            yield piece
+
+
+def _inflated(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    inflater = zlib.decompressobj(wbits=47)
+    try:
+        for piece in pieces:
+            yield inflater.decompress(piece)
+        yield inflater.flush()
+    except zlib.error as error:
+        raise Unreadable(str(error)) from error
+
+
+def _write_voxels(pieces: Iterator[bytes], volume: Volume, *, swap: bool) -> None:
+    left = volume.length
+    with volume.raw.open("wb") as out:
+        for piece in pieces:
+            out.write(piece[:left])
+            left = max(0, left - len(piece))
+    if left:
+        message = f"{left} bytes of voxels are missing"
+        raise Unreadable(message)
+    if swap:
+        _swap_bytes(volume)
+
+
+def _swap_bytes(volume: Volume) -> None:
+    voxels = array(volume.code, volume.raw.read_bytes())
+    voxels.byteswap()
+    volume.raw.write_bytes(voxels.tobytes())
+
+
+def voxels(volume: Volume) -> Iterator[array]:  # type: ignore[type-arg]
+    """The numbers of a volume, in bounded arrays."""
+    for piece in read_pieces(volume.raw):
+        numbers = array(volume.code, piece)
+        if sys.byteorder == "big":
+            numbers.byteswap()
+        yield numbers
+
+
+def write(volume: Volume, path: Path) -> None:
+    """Write a volume as the platform rewrites it: one compressed .mha (contract 3)."""
+    packed = path.with_name(f"{path.name}.packed")
+    with packed.open("wb") as out:
+        _deflate(read_pieces(volume.raw), out)
+    with path.open("wb") as out, packed.open("rb") as data:
+        out.write(_header(volume, packed.stat().st_size).encode())
+        shutil.copyfileobj(data, out, CHUNK)
+    packed.unlink()
+
+
+def _deflate(pieces: Iterator[bytes], out: BinaryIO) -> None:
+    deflater = zlib.compressobj(level=1)
+    out.writelines(deflater.compress(piece) for piece in pieces)
+    out.write(deflater.flush())
+
+
+def _header(volume: Volume, packed: int) -> str:
+    dims = len(volume.size)
+    diagonal = ("1" if x == y else "0" for x in range(dims) for y in range(dims))
+    zeros = (0.0,) * dims
+    channels = [f"ElementNumberOfChannels = {volume.channels}"] * (volume.channels > 1)
+    lines = [
+        "ObjectType = Image",
+        f"NDims = {dims}",
+        "BinaryData = True",
+        "BinaryDataByteOrderMSB = False",
+        "CompressedData = True",
+        f"CompressedDataSize = {packed}",
+        f"TransformMatrix = {' '.join(diagonal)}",
+        f"Offset = {_numbers(volume.offset or zeros)}",
+        f"CenterOfRotation = {_numbers(zeros)}",
+        f"ElementSpacing = {_numbers(volume.spacing)}",
+        f"DimSize = {' '.join(map(str, volume.size))}",
+        *channels,
+        f"ElementType = {volume.element}",
+        "ElementDataFile = LOCAL",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _numbers(numbers: tuple[float, ...]) -> str:
+    return " ".join(f"{number:.10g}" for number in numbers)

@@ -1,0 +1,249 @@
+"""What the sandbox knows: its records, its clock, and the one lock around them."""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import RLock
+from typing import Any
+from uuid import uuid4
+
+from gcwatch.sandbox.catalogue import Algorithm, Catalogue, Interface, Socket
+from gcwatch.sandbox.settings import Settings
+
+DONE = frozenset({"Succeeded", "Failed", "Cancelled"})
+
+
+def new_pk() -> str:
+    """A fresh identity, a UUID."""
+    return str(uuid4())
+
+
+@dataclass(eq=False)
+class User:
+    """An account and its token (contract 1)."""
+
+    pk: int
+    username: str
+    token: str
+
+
+@dataclass(eq=False)
+class Part:
+    """One stored part of an upload.
+
+    Attributes:
+        etag: Hex MD5 of its bytes, without quotes.
+        size: In bytes.
+        modified: When it was stored.
+        path: Where its bytes are.
+    """
+
+    etag: str
+    size: int
+    modified: float
+    path: Path
+
+
+@dataclass(eq=False)
+class Upload:
+    """A user's upload (contract 4).
+
+    Attributes:
+        status: "Initialized", "Completed" or "Aborted".
+        parts: What S3 holds of it, by part number; the object once completed.
+    """
+
+    owner: User
+    filename: str
+    created: float
+    pk: str = field(default_factory=new_pk)
+    s3_id: str = field(default_factory=lambda: f"{uuid4().hex}{uuid4().hex[:8]}_{uuid4().hex}")
+    status: str = "Initialized"
+    parts: dict[int, Part] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """Its S3 key."""
+        return f"uploads/{self.owner.pk}/{self.pk}"
+
+    @property
+    def size(self) -> int:
+        """Bytes held for it."""
+        return sum(part.size for part in self.parts.values())
+
+
+@dataclass(eq=False)
+class Stored:
+    """A file behind a media URL (contract 8).
+
+    Attributes:
+        key: Its path below /media/.
+        path: Where its bytes are.
+        owner: Who may read it; None while nobody may.
+    """
+
+    key: str
+    path: Path
+    owner: User | None
+
+
+@dataclass(eq=False)
+class Image:
+    """An imported or computed image (contract 8).
+
+    Attributes:
+        size: Voxels along x, y and, if there is one, z.
+        spacing: Millimetres along the same axes.
+        kind: "MHD" or "TIFF".
+        origin: The session that imported it, None for outputs.
+        visible: Whether its owner may see it; only once it is attached.
+    """
+
+    owner: User
+    name: str
+    size: tuple[int, ...]
+    spacing: tuple[float, ...]
+    channels: int
+    kind: str
+    stored: Stored
+    file_pk: str
+    origin: "Session | None" = None
+    visible: bool = False
+    pk: str = field(default_factory=new_pk)
+
+
+@dataclass(eq=False)
+class Value:
+    """One immutable value of a socket; what the platform's pk of a value means (contract 5)."""
+
+    pk: int
+    socket: Socket
+    value: Any = None
+    file: Stored | None = None
+    image: Image | None = None
+
+
+@dataclass(eq=False)
+class Session:
+    """An upload session: one import, and a one-time token (contract 9).
+
+    Attributes:
+        status: "Queued", "Re-Queued", "Succeeded" or "Failed".
+        started: When it was used; None while inert.
+        settled: Whether its images have been attached or given up.
+        source: The job input that it feeds.
+    """
+
+    creator: User
+    uploads: list[Upload]
+    created: float
+    pk: str = field(default_factory=new_pk)
+    status: str = "Queued"
+    error_message: str = ""
+    images: list[Image] = field(default_factory=list)
+    started: float | None = None
+    settled: bool = False
+    source: "Source | None" = None
+
+
+@dataclass(eq=False)
+class Source:
+    """Where one input of a job comes from, and the value once it is attached.
+
+    Attributes:
+        upload: A File socket's content.
+        session: An image socket's import.
+        value: Set when the input is there.
+        stuck: The task that should attach it has died (contract 7).
+        attached: When the value was there.
+    """
+
+    socket: Socket
+    job: "Job | None" = None
+    upload: Upload | None = None
+    session: Session | None = None
+    value: Value | None = None
+    stuck: bool = False
+    attached: float | None = None
+
+
+@dataclass(eq=False)
+class Job:
+    """One run of an algorithm (contract 7)."""
+
+    algorithm: Algorithm
+    interface: Interface
+    creator: User
+    created: float
+    sources: list[Source]
+    pk: str = field(default_factory=new_pk)
+    status: str = "Validating inputs"
+    outputs: list[Value] = field(default_factory=list)
+
+    @property
+    def inputs(self) -> list[Value]:
+        """The inputs that are attached."""
+        return [source.value for source in self.sources if source.value is not None]
+
+
+class World:
+    """All records of a sandbox; hold `lock` to read or change them."""
+
+    def __init__(self, folder: Path, settings: Settings, catalogue: Catalogue) -> None:
+        self.lock = RLock()
+        self.folder = folder
+        self.settings = settings
+        self.catalogue = catalogue
+        self.offset = 0.0
+        self.users: list[User] = []
+        self.uploads: dict[str, Upload] = {}
+        self.sessions: dict[str, Session] = {}
+        self.jobs: dict[str, Job] = {}
+        self.images: dict[str, Image] = {}
+        self.values: list[Value] = []
+        self.stored: dict[str, Stored] = {}
+
+    def now(self) -> float:
+        """The sandbox's clock: real time plus what it was advanced by."""
+        return time.time() + self.offset
+
+    def uploads_of(self, user: User) -> Iterator[Upload]:
+        """A user's uploads."""
+        return (upload for upload in self.uploads.values() if upload.owner is user)
+
+    def delete_upload(self, upload: Upload) -> None:
+        """Forget an upload, its bytes, and its place in sessions (contract 4)."""
+        self.uploads.pop(upload.pk, None)
+        for part in upload.parts.values():
+            part.path.unlink(missing_ok=True)
+        for session in self.sessions.values():
+            if upload in session.uploads:
+                session.uploads.remove(upload)
+
+    def value_of(self, socket: Socket, *, value: Any = None, image: Image | None = None) -> Value:
+        """The value record with this content; equal content has one pk (contract 7)."""
+        wanted = json.dumps(value, sort_keys=True)
+        for known in self.values:
+            same_kind = known.socket is socket and known.file is None
+            if (
+                same_kind
+                and known.image is image
+                and json.dumps(known.value, sort_keys=True) == wanted
+            ):
+                return known
+        return self.add_value(socket, value=value, image=image)
+
+    def add_value(self, socket: Socket, *, value: Any = None, image: Image | None = None) -> Value:
+        """A new value record."""
+        record = Value(pk=len(self.values) + 101, socket=socket, value=value, image=image)
+        self.values.append(record)
+        return record
+
+    def store(self, key: str, owner: User | None) -> Stored:
+        """A place for a file behind /media/; the caller writes it."""
+        path = self.folder / "protected" / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stored = self.stored[key] = Stored(key, path, owner)
+        return stored

@@ -1,0 +1,157 @@
+"""What the sandbox's algorithms do with their inputs, for real."""
+
+import json
+from array import array
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from gcwatch.sandbox import metaimage
+from gcwatch.sandbox.catalogue import Socket
+from gcwatch.sandbox.importer import add_image, show
+from gcwatch.sandbox.metaimage import Volume
+from gcwatch.sandbox.model import Image, Job, Value, World
+
+
+class ProgramFailed(Exception):
+    """The algorithm ends with an error."""
+
+
+def run(world: World, job: Job) -> list[Value]:
+    """Run a job's algorithm on its inputs.
+
+    Returns:
+        A value for each output socket of the job's interface.
+
+    Raises:
+        ProgramFailed: The algorithm failed.
+    """
+    with TemporaryDirectory(dir=world.folder) as work:
+        return _PROGRAMS[job.algorithm.program](_Run(world, job, Path(work)))
+
+
+class _Run:
+    """One execution: reads inputs, writes outputs."""
+
+    def __init__(self, world: World, job: Job, work: Path) -> None:
+        self.world = world
+        self.job = job
+        self.work = work
+        self.outputs: list[Value] = []
+
+    def input(self, super_kind: str) -> Value | None:
+        """The first input of a kind."""
+        found = (each for each in self.job.inputs if each.socket.super_kind == super_kind)
+        return next(found, None)
+
+    def volume(self, image: Image) -> Volume:
+        """An image's voxels."""
+        return metaimage.read(image.stored.path, self.work)[0]
+
+    def answer(self, socket: Socket, *, value: Any = None, image: Image | None = None) -> None:
+        """Give a value or an image as an output."""
+        self.outputs.append(self.world.add_value(socket, value=value, image=image))
+
+    def answer_file(self, socket: Socket, content: bytes) -> None:
+        """Give a file as an output, with these very bytes."""
+        record = self.world.add_value(socket)
+        name = Path(socket.relative_path).name
+        record.file = self.world.store(file_key(record.pk, name), self.job.creator)
+        record.file.path.write_bytes(content)
+        self.outputs.append(record)
+
+    def answer_volume(self, socket: Socket, volume: Volume) -> None:
+        """Give voxels as an output image."""
+        image = add_image(self.world, self.job.creator, volume)
+        show(image)
+        self.answer(socket, image=image)
+
+
+def file_key(pk: int, name: str) -> str:
+    """Where a value's file lies below /media/ (contract 7)."""
+    digits = f"{pk:04x}"
+    return f"components/componentinterfacevalue/{digits[:2]}/{digits[2:4]}/{pk}/{name}"
+
+
+def _copy(run: _Run) -> list[Value]:
+    """Every output is a copy of the first input of its kind; values tell about the job."""
+    for socket in run.job.interface.outputs:
+        source = run.input(socket.super_kind)
+        if socket.super_kind == "Image" and source and source.image:
+            run.answer_volume(socket, _renamed(run.volume(source.image), source.image))
+        elif socket.super_kind == "File" and source and source.file:
+            run.answer_file(socket, source.file.path.read_bytes())
+        else:
+            run.answer(socket, value=_account(run.job))
+    return run.outputs
+
+
+def _renamed(volume: Volume, source: Image) -> Volume:
+    """An output file is named after its input's identity."""
+    name = f"{source.pk}.mha"
+    return Volume(**{**vars(volume), "name": name})
+
+
+def _account(job: Job) -> dict[str, Any]:
+    values = {each.socket.slug: each.value for each in job.inputs if each.value is not None}
+    return {"acc": 0.5, "score": 1, "job": job.pk, "values": values}
+
+
+def _threshold(run: _Run) -> list[Value]:
+    """Voxels above the threshold, as a segmentation, a count, and two reports."""
+    image, limit = run.input("Image"), run.input("Value")
+    if not image or not image.image or not limit:
+        message = "an image and a threshold are needed"
+        raise ProgramFailed(message)
+    source = run.volume(image.image)
+    raw = run.work / "mask.raw"
+    count = _mask(source, float(limit.value), raw)
+    fields = {**vars(source), "element": "MET_UCHAR", "raw": raw, "channels": 1}
+    mask = _renamed(Volume(**fields), image.image)
+    results: dict[str, Callable[[Socket], None]] = {
+        "segmentation": lambda socket: run.answer_volume(socket, mask),
+        "voxel-count": lambda socket: run.answer(socket, value=count),
+        "report-csv": lambda socket: run.answer_file(socket, f"voxels\r\n{count}\r\n".encode()),
+        "report": lambda socket: run.answer_file(socket, _report(count, limit.value)),
+    }
+    for socket in run.job.interface.outputs:
+        results[socket.slug](socket)
+    return run.outputs
+
+
+def _mask(volume: Volume, limit: float, raw: Path) -> int:
+    count = 0
+    with raw.open("wb") as out:
+        for numbers in metaimage.voxels(volume):
+            above = array("B", (number > limit for number in numbers[:: volume.channels]))
+            out.write(above.tobytes())
+            count += sum(above)
+    return count
+
+
+def _report(count: int, limit: float) -> bytes:
+    """JSON in a form that no serialiser gives, so that a re-serialised copy shows."""
+    return (
+        f'{{"voxels" :   {count},\n\t"threshold":{json.dumps(limit)} ,"unit":"\\u0031"}}\n'.encode()
+    )
+
+
+def _double(run: _Run) -> list[Value]:
+    source = run.input("Value")
+    for socket in run.job.interface.outputs:
+        run.answer(socket, value=2 * source.value if source else None)
+    return run.outputs
+
+
+def _fail(run: _Run) -> list[Value]:
+    message = f"{run.job.algorithm.slug} always fails"
+    raise ProgramFailed(message)
+
+
+_PROGRAMS: dict[str, Callable[[_Run], list[Value]]] = {
+    "copy": _copy,
+    "threshold": _threshold,
+    "double": _double,
+    "fail": _fail,
+}

@@ -1,0 +1,72 @@
+"""Replies of both origins, before they are put on the wire."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass
+class Reply:
+    """An HTTP reply.
+
+    Attributes:
+        status: HTTP status.
+        body: The whole body, unless it is a file's.
+        headers: Beside Content-Length, which is always sent.
+        file: A file whose bytes are the body.
+        start: First byte of the file that is sent.
+        length: Bytes of the file that are sent.
+        template: Route that answered, with its parameters' names.
+        applied: Whether the call changed any state.
+        keep: Bytes of the body after which the connection breaks; None is never.
+    """
+
+    status: int
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    file: Path | None = None
+    start: int = 0
+    length: int = 0
+    template: str = ""
+    applied: bool = False
+    keep: int | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the body."""
+        return self.length if self.file else len(self.body)
+
+
+class Refusal(Exception):
+    """Ends the handling of a request with this reply."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(reply.status)
+        self.reply = reply
+
+
+def json_reply(status: int, data: Any, **headers: str) -> Reply:
+    """A JSON reply."""
+    body = json.dumps(data, ensure_ascii=False).encode()
+    return Reply(status, body, {"Content-Type": "application/json", **headers})
+
+
+def refuse(status: int, data: Any, **headers: str) -> Refusal:
+    """To be raised: an error with a JSON body."""
+    return Refusal(json_reply(status, data, **headers))
+
+
+_TITLES = {403: "Forbidden", 404: "Not Found", 500: "Server Error", 502: "502 Bad Gateway"}
+
+
+def html_reply(status: int) -> Reply:
+    """An error page; what the platform sends for unknown routes and its own errors (contract 1)."""
+    title = _TITLES.get(status, f"Error {status}")
+    page = f"<!DOCTYPE html><html><head><title>{title}</title></head><body>{title}</body></html>"
+    return Reply(status, page.encode(), {"Content-Type": "text/html; charset=utf-8"})
+
+
+def html_refusal(status: int) -> Refusal:
+    """To be raised: an error with an HTML body."""
+    return Refusal(html_reply(status))

@@ -1,0 +1,272 @@
+"""A running sandbox, and what can be asked of it beside the platform's API."""
+
+import hashlib
+import json
+import secrets
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import trustme
+from werkzeug.wrappers import Request
+
+from gcwatch.sandbox import passage
+from gcwatch.sandbox.answers import Answers
+from gcwatch.sandbox.api import ROOT, Api
+from gcwatch.sandbox.catalogue import STANDARD, Catalogue
+from gcwatch.sandbox.faults import Action, Fault, Kill
+from gcwatch.sandbox.model import Job, User, Value, World
+from gcwatch.sandbox.presign import Signer
+from gcwatch.sandbox.reply import Reply, json_reply
+from gcwatch.sandbox.server import Server
+from gcwatch.sandbox.settings import Settings
+from gcwatch.sandbox.storage import Storage
+from gcwatch.sandbox.traffic import Traffic
+
+CONTROL = "/sandbox/"
+
+
+class Sandbox:
+    """A stand-in for the platform on loopback: an API and a storage origin.
+
+    Use it as a context manager; it serves while the context is open.
+
+    Args:
+        folder: Where it keeps its files; made if missing.
+        settings: How it behaves.
+        port: Of the API; 0 picks a free one. The storage always picks one.
+        tls: Serve https, with a certificate made for the occasion.
+        catalogue: Sockets and algorithms that it offers.
+
+    Attributes:
+        token: The main user's.
+        bob_token: Of another user, who sees nothing of the main user's.
+        ca: The file to trust when it serves https, else None.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: Settings | None = None,
+        port: int = 0,
+        *,
+        tls: bool = False,
+        catalogue: Catalogue = STANDARD,
+    ) -> None:
+        self.folder = folder.absolute()
+        (self.folder / "parts").mkdir(parents=True, exist_ok=True)
+        self.world = World(self.folder, settings or Settings(), catalogue)
+        self.token, self.bob_token = secrets.token_hex(32), secrets.token_hex(32)
+        self.world.users = [User(2, "alice", self.token), User(3, "bob", self.bob_token)]
+        self.ca = self.folder / "ca.pem" if tls else None
+        context = _certified(self.ca) if self.ca else None
+        self._traffic = Traffic(self.world)
+        self._storage = Server(self._serve_storage, 0, context)
+        self._site = Server(self._serve_site, port, context)
+        signer = Signer(self._storage.origin, secrets.token_hex())
+        answers = Answers(self.world, self._site.origin, self._storage.origin)
+        self._api_handler = Api(self.world, answers, signer)
+        self._storage_handler = Storage(self.world, signer)
+
+    def __enter__(self) -> Self:
+        self._storage.start()
+        self._site.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._traffic.closing.set()
+        self._site.close()
+        self._storage.close()
+
+    @property
+    def url(self) -> str:
+        """Root of the API, ending in a slash."""
+        return f"{self._site.origin}{ROOT}"
+
+    @property
+    def control(self) -> str:
+        """Where the methods below can be called from outside, ending in a slash.
+
+        POST a JSON object of the arguments to `<control><method>`; the answer is JSON.
+        """
+        return f"{self._site.origin}{CONTROL}"
+
+    @property
+    def slugs(self) -> list[str]:
+        """The algorithms."""
+        return [algorithm.slug for algorithm in self.world.catalogue.algorithms]
+
+    def _serve_site(self, request: Request) -> Reply | None:
+        if request.path.startswith(CONTROL):
+            return self._controlled(request)
+        return self._traffic.serve("api", request, self._api_handler.handle)
+
+    def _serve_storage(self, request: Request) -> Reply | None:
+        return self._traffic.serve("storage", request, self._storage_handler.handle)
+
+    def _controlled(self, request: Request) -> Reply:
+        name = request.path.removeprefix(CONTROL).rstrip("/")
+        if name not in _CONTROLS:
+            return json_reply(404, {"error": f"no such control: {name}"})
+        try:
+            arguments = json.loads(request.get_data() or b"{}")
+            return json_reply(200, getattr(self, name)(**arguments))
+        except (TypeError, ValueError) as error:
+            return json_reply(400, {"error": str(error)})
+
+    def fault(self, action: Action, **how: Any) -> None:
+        """Set a fault; the arguments are those of `gcwatch.sandbox.faults.Fault`."""
+        self._traffic.faults.add(Fault(action, **how))
+
+    def kill(
+        self, pid: int, *, after_write: int | None = None, after_call: int | None = None
+    ) -> None:
+        """SIGKILL a process after so many applied writes, or calls, from now; no reply is sent.
+
+        A write is a POST or PATCH on the API, or a PUT on the storage, that changed state.
+        """
+        self._traffic.faults.add_kill(Kill(pid, after_write, after_call))
+
+    def lose_each_once(self) -> None:
+        """Lose the first reply of each sort of call (method and route), after it is applied."""
+        self._traffic.faults.lose_each_once()
+
+    def clear_faults(self) -> None:
+        """Forget all faults, kills included."""
+        self._traffic.faults.clear()
+
+    def advance(self, seconds: float) -> None:
+        """Move the sandbox's clock forward."""
+        with self.world.lock:
+            self.world.offset += seconds
+        self._traffic.announce()
+
+    def configure(self, **changes: Any) -> None:
+        """Change settings, by their names in `Settings`."""
+        known = {each.name for each in fields(Settings)}
+        if unknown := set(changes) - known:
+            message = f"no such setting: {', '.join(sorted(unknown))}"
+            raise ValueError(message)
+        with self.world.lock:
+            self.world.settings = replace(self.world.settings, **changes)
+        self._traffic.announce()
+
+    def expire_uploads(self) -> None:
+        """Delete all uploads, as the platform does after a day (contract 4)."""
+        with self.world.lock:
+            passage.expire(self.world, self.world.now())
+
+    def calls(self) -> list[dict[str, Any]]:
+        """The calls since the last `forget_calls`.
+
+        Each has method, path, host ("api" or "storage"), status (0 if no answer was sent),
+        applied (state changed) and authorization (a token was sent).
+        """
+        return self._traffic.calls()
+
+    def forget_calls(self) -> None:
+        """Forget the calls so far."""
+        self._traffic.forget()
+
+    def state(self) -> dict[str, Any]:
+        """All jobs, uploads, sessions and images, and how many there are."""
+        with self.world.lock:
+            passage.settle(self.world)
+            kinds = {
+                "jobs": [_job(each) for each in self.world.jobs.values()],
+                "uploads": [
+                    {"pk": each.pk, "filename": each.filename, "status": each.status}
+                    | {"size": each.size, "owner": each.owner.username}
+                    for each in self.world.uploads.values()
+                ],
+                "sessions": [
+                    {"pk": each.pk, "status": each.status, "error_message": each.error_message}
+                    | {"images": [image.pk for image in each.images]}
+                    for each in self.world.sessions.values()
+                ],
+                "images": [
+                    {"pk": each.pk, "name": each.name, "size": list(each.size)}
+                    | {"visible": each.visible, "sha256": _sha256(each.stored.path)}
+                    for each in self.world.images.values()
+                ],
+            }
+            settings = asdict(self.world.settings)
+        return {
+            "counts": {kind: len(rows) for kind, rows in kinds.items()},
+            **kinds,
+            "settings": settings,
+        }
+
+    def wait_for(self, predicate: Callable[["Sandbox"], object], timeout: float = 30.0) -> None:
+        """Wait until something is true of the sandbox; looked at after every call to it.
+
+        Raises:
+            TimeoutError: It did not become true, within so many real seconds.
+        """
+        until = time.monotonic() + timeout
+        with self._traffic.changed:
+            while not predicate(self):
+                left = until - time.monotonic()
+                if left <= 0 or not self._traffic.changed.wait(left):
+                    message = "the sandbox did not come to that state"
+                    raise TimeoutError(message)
+
+
+_CONTROLS = {
+    "fault",
+    "kill",
+    "lose_each_once",
+    "clear_faults",
+    "advance",
+    "configure",
+    "expire_uploads",
+    "calls",
+    "forget_calls",
+    "state",
+}
+
+
+def _certified(ca_file: Path) -> ssl.SSLContext:
+    """A server's TLS context, with a new authority whose certificate goes into a file."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(ca_file))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
+    return context
+
+
+def _job(job: Job) -> dict[str, Any]:
+    return {
+        "pk": job.pk,
+        "algorithm": job.algorithm.slug,
+        "status": job.status,
+        "creator": job.creator.username,
+        "inputs": [_value(each) for each in job.inputs],
+        "outputs": [_value(each) for each in job.outputs],
+    }
+
+
+def _value(value: Value) -> dict[str, Any]:
+    """A value in short; files and images by the SHA-256 of their bytes."""
+    stored = value.file or (value.image.stored if value.image else None)
+    return {
+        "socket": value.socket.slug,
+        "pk": value.pk,
+        "value": value.value,
+        "image": value.image.pk if value.image else None,
+        "sha256": _sha256(stored.path) if stored else None,
+    }
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,47 @@
+"""A sandbox as a process of its own, until it is told to stop."""
+
+import json
+import signal
+import sys
+from pathlib import Path
+from threading import Event
+from typing import TextIO
+
+from gcwatch.sandbox.sandbox import Sandbox
+from gcwatch.sandbox.settings import Settings
+
+
+def serve(
+    folder: Path,
+    port: int = 0,
+    *,
+    tls: bool = False,
+    settings: Settings | None = None,
+    out: TextIO | None = None,
+) -> None:
+    """Run a sandbox until SIGTERM or SIGINT; to be called in the main thread.
+
+    When it is ready, one line of JSON is written: `url` (root of the API, ending in a slash),
+    `token`, `algorithms` (slugs), `control`, and with TLS `ca` (a file).
+
+    Args:
+        folder: Where it keeps its files.
+        port: Of the API; 0 picks a free one.
+        tls: Serve https.
+        settings: How it behaves.
+        out: Where the line goes; standard output by default.
+    """
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with Sandbox(folder, settings, port, tls=tls) as sandbox:
+        facts = {
+            "url": sandbox.url,
+            "token": sandbox.token,
+            "algorithms": sandbox.slugs,
+            "control": sandbox.control,
+        }
+        if sandbox.ca:
+            facts["ca"] = str(sandbox.ca)
+        print(json.dumps(facts), file=out or sys.stdout, flush=True)
+        stop.wait()
