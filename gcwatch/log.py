@@ -1,8 +1,8 @@
 """The event catalogue, and how lines are written.
 
 One line an event: `emit("case.found", route="lobes", case="lobes-7f3k2q9d")`. The catalogue below
-is all that gcwatch ever says; `python -m gcwatch.log` prints it as docs/events.md. Nothing reaches a
-log that could name a patient or open a door: see `_foreign`, `_trouble`, `_anonymous`, `_redact`.
+is all that gcwatch ever says; `python -m gcwatch.log` prints it as docs/events.md. Nothing is
+written that could name a patient or open a door: `_foreign`, `_trouble`, `_anonymous`, `_redact`.
 """
 
 import logging
@@ -479,8 +479,8 @@ _INTRODUCTION = """# Events
 <!-- Generated from gcwatch/log.py: `make docs`. -->
 
 One line an event: JSON on a pipe, in the journal and in `[log] file`; coloured on a terminal.
-Every line has `time` (ISO 8601, UTC), `level` and `event`, then `route` and `case` (the key) where it
-is about one. With `[log] folder_names = true`, `case.*` events also have `folder`.
+Every line has `time` (ISO 8601, UTC), `level` and `event`, then `route` and `case` (the key) where
+it is about one. With `[log] folder_names = true`, `case.*` events also have `folder`.
 `bytes` are sizes, `seconds` and `hours` durations; `reason` is a code with its `facts`.
 An `error` is the name of its type; `frames` are `module:function:line`, without any values."""
 
