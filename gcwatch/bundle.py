@@ -1,0 +1,269 @@
+"""What goes out for one socket: one file, or one deterministic zip in the spool."""
+
+import collections
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, BinaryIO
+
+from gcwatch import files as disk
+from gcwatch import images
+from gcwatch.dicom import Deidentifier
+from gcwatch.errors import CannotSend
+from gcwatch.inbox import SourceFile, matches, open_unchanged
+from gcwatch.reasons import Reason
+
+_ZIP64 = 1024 * 1024 * 1024
+"""Bytes from which on a member is written as zip64: well below the 2 GiB where it must be."""
+
+_Copy = Callable[[BinaryIO, BinaryIO], None]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What goes out: `path`, `size` bytes, as `filename`.
+
+    `files` of the folder are in it, `left_out` are not. `source` is set if it is sent straight
+    from the inbox; then it must be opened with `inbox.open_unchanged`.
+    """
+
+    path: Path
+    filename: str
+    size: int
+    files: int
+    left_out: int
+    source: SourceFile | None
+
+
+@dataclass(frozen=True)
+class _Member:
+    """One file of a bundle: its name there, where it comes from, and how it is copied."""
+
+    name: str
+    file: SourceFile
+    copy: _Copy
+
+
+def select(files: Sequence[SourceFile], pattern: str) -> tuple[SourceFile, ...]:
+    """Given a folder's files and a glob over their names, return those that match."""
+    return tuple(file for file in files if matches(file.name, pattern))
+
+
+def file_bundle(file: SourceFile, *, stem: str) -> Bundle:
+    """Given a file for a File socket, return it as it goes out: straight from the inbox.
+
+    Its name on the platform is `stem` and its own suffix. Raise CannotSend (`empty_file`) if it
+    is empty.
+    """
+    if file.size == 0:
+        raise CannotSend(Reason("empty_file", names={"file": file.name}))
+    return _straight(file, stem + images.suffix_of(file.name), left_out=0)
+
+
+def _straight(file: SourceFile, filename: str, left_out: int) -> Bundle:
+    return Bundle(file.path, filename, file.size, 1, left_out, file)
+
+
+def image_bundle(  # noqa: PLR0913 - flags by keyword, one for each line of the config
+    files: Sequence[SourceFile],
+    *,
+    spool: Path,
+    stem: str,
+    socket: str,
+    deidentify: bool,
+    keep_names: bool,
+    pattern: str = "**",
+) -> Bundle:
+    """Given the files for an image socket, return what goes out: one file or one zip.
+
+    A single file goes straight from the inbox, anything else is spooled in the folder `spool`,
+    and found there again after a restart. `stem` names it on the platform; what is inside has
+    numbers for names, unless `keep_names`.
+
+    `deidentify` covers DICOM: elements, preamble and meta group. It does not cover the headers
+    of other formats (MetaImage, NIfTI, NRRD, TIFF, OCT), nor what is burnt into pixels.
+
+    Raise CannotSend if the files are not exactly one image (`no_files`, `several_images`), if it
+    is damaged (`damaged_image`, `empty_file`) or can't be de-identified (`not_deidentified`);
+    SourceChanged if a file is not as listed; TryAgain (`disk`) if the spool can't be written.
+    """
+    listing = _listing(files, deidentify=deidentify, keep_names=keep_names)
+    with disk.disk_trouble("spooling"):
+        if finished := _finished(spool, stem, listing):
+            return finished
+        image, left_out = _one_image(files, socket, pattern)
+        deidentifier = Deidentifier() if deidentify and image.kind == "DICOM series" else None
+        if len(image.files) == 1 and deidentifier is None:
+            return _straight(image.files[0], stem + image.suffix, left_out)
+        members = _members(image, deidentifier, keep_names=keep_names)
+        return _spool(spool, stem, listing, members, left_out)
+
+
+def discard(spool: Path) -> None:
+    """Given a case's spool, remove it, if it is there.
+
+    Raise TryAgain (`disk`) if it can't be removed.
+    """
+    with disk.disk_trouble("clearing the spool"), contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(spool)
+
+
+# --- one image ---------------------------------------------------------------------------------
+
+
+def _one_image(files: Sequence[SourceFile], socket: str, pattern: str) -> tuple[images.Image, int]:
+    found, left_out = images.recognise(files)
+    if not found:
+        raise CannotSend(Reason("no_files", {"socket": socket, "pattern": pattern}))
+    if len(found) > 1:
+        raise CannotSend(Reason("several_images", {"socket": socket, "found": _counted(found)}))
+    return found[0], left_out
+
+
+def _counted(found: Sequence[images.Image]) -> str:
+    counts = collections.Counter(image.kind for image in found)
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+
+
+# --- members -----------------------------------------------------------------------------------
+
+
+def _members(
+    image: images.Image, deidentifier: Deidentifier | None, *, keep_names: bool
+) -> list[_Member]:
+    if image.suffix == ".mhd":
+        return _meta_pair(*image.files)
+    names = _kept_names(image.files) if keep_names else _opaque_names(len(image.files), ".dcm")
+    return [
+        _Member(name, file, _copier(file, deidentifier))
+        for name, file in zip(names, image.files, strict=True)
+    ]
+
+
+def _copier(file: SourceFile, deidentifier: Deidentifier | None) -> _Copy:
+    if deidentifier is None:
+        return _copy
+    return lambda stream, target: deidentifier.copy(stream, file, target)
+
+
+def _copy(stream: BinaryIO, target: BinaryIO) -> None:
+    shutil.copyfileobj(stream, target, disk.BUFFER)
+
+
+def _opaque_names(count: int, suffix: str) -> list[str]:
+    return [f"{number:04}{suffix}" for number in range(1, count + 1)]
+
+
+def _kept_names(files: Sequence[SourceFile]) -> list[str]:
+    """Given files, return their last components, made harmless and unique."""
+    names: list[str] = []
+    taken: set[str] = set()
+    for number, file in enumerate(files, start=1):
+        name = re.sub(r"[^A-Za-z0-9._-]", "_", file.name.rpartition("/")[2]).lstrip(".")[-100:]
+        # Zips are unpacked on file systems that may not tell upper from lower case.
+        while not name or name.lower() in taken:
+            name = f"{number:04}_{name}"
+        names.append(name)
+        taken.add(name.lower())
+    return names
+
+
+def _meta_pair(header: SourceFile, data: SourceFile) -> list[_Member]:
+    name = "image.zraw" if images.suffix_of(data.name) == ".zraw" else "image.raw"
+
+    def rewrite(stream: BinaryIO, target: BinaryIO) -> None:
+        old = images.meta_header(stream)
+        target.write(re.sub(rb"(?m)^(ElementDataFile[ \t]*=).*$", rb"\1 " + name.encode(), old))
+
+    return [_Member("image.mhd", header, rewrite), _Member(name, data, _copy)]
+
+
+# --- the spool ---------------------------------------------------------------------------------
+
+
+def _listing(files: Sequence[SourceFile], **options: bool) -> str:
+    """Given files and how they are bundled, return a SHA-256 that stands for both."""
+    total = hashlib.sha256(json.dumps(options, sort_keys=True).encode())
+    for file in files:
+        total.update(os.fsencode(file.name) + b"\0%d\0%d\0" % (file.size, file.mtime_ns))
+    return total.hexdigest()
+
+
+def _finished(spool: Path, stem: str, listing: str) -> Bundle | None:
+    """Given a spool, return the bundle that an earlier run finished there for the same files.
+
+    It must be used again: de-identified once more it would have other bytes.
+    """
+    try:
+        note = json.loads((spool / f"{stem}.json").read_bytes())
+        path = spool / note["filename"]
+        if note.pop("listing") != listing or path.stat().st_size != note["size"]:
+            return None
+    except (FileNotFoundError, KeyError, ValueError):
+        return None
+    return Bundle(path=path, source=None, **note)
+
+
+def _spool(
+    spool: Path, stem: str, listing: str, members: Sequence[_Member], left_out: int
+) -> Bundle:
+    spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = spool / (stem + (".zip" if len(members) > 1 else ".dcm"))
+    note = spool / f"{stem}.json"
+    note.unlink(missing_ok=True)
+    with _written(path) as stream:
+        if len(members) > 1:
+            _write_zip(stream, members)
+        else:
+            _write_member(members[0], stream)
+    bundle = Bundle(path, path.name, path.stat().st_size, len(members), left_out, None)
+    _remember(note, bundle, listing)
+    return bundle
+
+
+def _remember(note: Path, bundle: Bundle, listing: str) -> None:
+    facts = dataclasses.asdict(dataclasses.replace(bundle, source=None)) | {"listing": listing}
+    del facts["path"], facts["source"]
+    disk.write_atomically(note, json.dumps(facts).encode())
+
+
+@contextlib.contextmanager
+def _written(path: Path) -> Iterator[IO[bytes]]:
+    """Given a path, yield a private file that takes its place once the body has succeeded."""
+    partial = path.with_name(path.name + ".partial")
+    partial.unlink(missing_ok=True)
+    try:
+        with os.fdopen(
+            os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "w+b"
+        ) as stream:
+            yield stream
+            stream.flush()
+            disk.sync_stream(stream.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    disk.sync_folder(path.parent)
+
+
+def _write_zip(stream: IO[bytes], members: Sequence[_Member]) -> None:
+    # Members made from names have the date 1980-01-01 and mode 0600: the same files give the
+    # same bytes.
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for member in members:
+            big = member.file.size > _ZIP64
+            with archive.open(member.name, "w", force_zip64=big) as target:
+                _write_member(member, target)
+
+
+def _write_member(member: _Member, target: IO[bytes]) -> None:
+    with open_unchanged(member.file) as stream:
+        member.copy(stream, target)  # type: ignore[arg-type]

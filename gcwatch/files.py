@@ -1,0 +1,156 @@
+"""Atomic writes, syncs, and what a folder lies on."""
+
+import contextlib
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from gcwatch.errors import TryAgain
+from gcwatch.reasons import Reason
+
+BUFFER = 1024 * 1024
+"""Bytes read or written at a time, so that memory does not depend on file size."""
+
+_NETWORK = (
+    "9p",
+    "acfs",
+    "afs",
+    "beegfs",
+    "ceph",
+    "cifs",
+    "coda",
+    "davfs",
+    "drvfs",
+    "fhgfs",
+    "fuse.beegfs*",
+    "fuse.ceph*",
+    "fuse.davfs*",
+    "fuse.gcsfuse",
+    "fuse.glusterfs",
+    "fuse.juicefs",
+    "fuse.mfs*",
+    "fuse.rclone",
+    "fuse.s3fs",
+    "fuse.smb*",
+    "fuse.sshfs",
+    "fuse.vmhgfs-fuse",
+    "glusterfs",
+    "gpfs",
+    "lustre",
+    "ncp*",
+    "nfs*",
+    "panfs",
+    "prl_fs",
+    "smb*",
+    "vboxsf",
+    "virtiofs",
+)
+"""File systems that another machine can write to: no events for its writes, no SQLite WAL."""
+
+_NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF})
+
+
+def why(error: OSError) -> str:
+    """Given an OSError, return what it says without the paths in it."""
+    return os.strerror(error.errno) if error.errno else type(error).__name__
+
+
+@contextlib.contextmanager
+def disk_trouble(what: str) -> Iterator[None]:
+    """Given what is being done, raise TryAgain (reason `disk`) if the body raises an OSError."""
+    try:
+        yield
+    except OSError as error:
+        raise TryAgain(Reason("disk", {"what": what, "error": why(error)})) from error
+
+
+def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """Given a path, bytes and permission bits, put a file there that is whole or absent.
+
+    What stood there before is replaced. The bytes and the name survive a power cut once this
+    returns. Raise OSError if it can't be written; nothing is left behind then.
+    """
+    descriptor, temporary = tempfile.mkstemp(prefix=".gcwatch-", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            os.fchmod(stream.fileno(), mode)
+            stream.write(data)
+            sync_stream(stream.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_stream(descriptor: int) -> None:
+    """Given an open file's descriptor, return when its bytes are on the disk."""
+    os.fsync(descriptor)
+
+
+def sync_folder(path: Path) -> None:
+    """Given a folder, return when its names are on the disk (where its file system can say so)."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(path: Path) -> None:
+    """Given a folder, return when it and everything below it is on the disk."""
+    for folder, _, names in os.walk(path, topdown=False, onerror=_raise):
+        for name in names:
+            _sync_file(Path(folder, name))
+        sync_folder(Path(folder))
+
+
+def _sync_file(path: Path) -> None:
+    if path.is_symlink():
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        sync_stream(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def file_system(path: Path) -> str:
+    """Given a path, return the type of the file system it lies on ("ext4"), or "" if unknown.
+
+    A path that does not exist yet lies where its nearest existing parent does.
+    """
+    import psutil  # noqa: PLC0415 - needed once at start, not while idle
+
+    real = os.path.realpath(path)
+    found, length = "", -1
+    for mount in psutil.disk_partitions(all=True):
+        # Of several mounts on one point the last one is the one that is seen.
+        if _lies_under(real, mount.mountpoint) and len(mount.mountpoint) >= length:
+            found, length = mount.fstype, len(mount.mountpoint)
+    return found
+
+
+def _lies_under(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def is_network(kind: str) -> bool:
+    """Given a file system's type, return whether other machines can write to it unseen."""
+    return any(fnmatchcase(kind.lower(), pattern) for pattern in _NETWORK)
+
+
+def network_file_system(path: Path) -> str | None:
+    """Given a path, return its file system's type if that is a network one, else None."""
+    kind = file_system(path)
+    return kind if is_network(kind) else None

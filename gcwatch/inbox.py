@@ -1,0 +1,376 @@
+"""What an inbox holds: its folders, their files, and whether they changed."""
+
+import contextlib
+import errno
+import functools
+import hashlib
+import os
+import stat
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import BinaryIO
+
+from gcwatch.cases import Snapshot
+from gcwatch.errors import CannotSend, CaseError, NotYet, SourceChanged, SourceVanished, TryAgain
+from gcwatch.files import why
+from gcwatch.reasons import Reason
+
+IGNORED = (
+    ".*",
+    "*.part",
+    "*.partial",
+    "*.tmp",
+    "~$*",
+    "Thumbs.db",
+    "desktop.ini",
+    "__MACOSX",
+    "@eaDir",
+    "gcwatch.json",
+)
+"""Globs of names that are never case content, whatever their case."""
+
+_AWAY_WAIT = 30.0
+"""Seconds until an inbox that is away is looked at again."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One folder of an inbox; `stamp` is its own change time in nanoseconds."""
+
+    name: str
+    stamp: int
+
+
+@dataclass(frozen=True)
+class Listing:
+    """An inbox: its folders, and how many loose files and links are left alone."""
+
+    folders: tuple[Entry, ...]
+    loose: int
+    links: int
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One regular file of a case; `name` is relative to the folder, with slashes."""
+
+    path: Path
+    name: str
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+
+# --- patterns ----------------------------------------------------------------------------------
+
+
+@functools.lru_cache(maxsize=256)
+def _pattern_parts(pattern: str) -> tuple[str, ...]:
+    return tuple(_comparable(pattern).split("/"))
+
+
+def _comparable(name: str) -> str:
+    # macOS writes decomposed letters where a config file has composed ones.
+    return unicodedata.normalize("NFC", name).lower()
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Given a relative name and a glob, return whether the whole name matches, whatever its case.
+
+    `*` and `?` stay within one component; a component `**` stands for any number of them.
+    """
+    return _match(tuple(_comparable(name).split("/")), _pattern_parts(pattern))
+
+
+def _match(parts: tuple[str, ...], patterns: tuple[str, ...]) -> bool:
+    if not patterns:
+        return not parts
+    if patterns[0] == "**":
+        return any(_match(parts[skip:], patterns[1:]) for skip in range(len(parts) + 1))
+    return bool(parts) and fnmatchcase(parts[0], patterns[0]) and _match(parts[1:], patterns[1:])
+
+
+def is_ignored(name: str, ignore: Sequence[str] = ()) -> bool:
+    """Given a relative name and a route's globs, return whether it is never case content.
+
+    The built-in globs see the last component (folders are judged before what is in them); a
+    route's glob sees the last component, and the whole name too.
+    """
+    last = name.rpartition("/")[2]
+    return any(matches(last, pattern) for pattern in IGNORED) or any(
+        matches(last, pattern) or matches(name, pattern) for pattern in ignore
+    )
+
+
+# --- the inbox ---------------------------------------------------------------------------------
+
+
+def survey(inbox: Path, ignore: Sequence[str] = ()) -> Listing:
+    """Given an inbox and a route's ignore globs, return its folders, sorted by name.
+
+    Raise NotYet (reason `inbox_away`) if it is missing, unreadable or no folder.
+    """
+    try:
+        return _survey(inbox, ignore)
+    except OSError as error:
+        raise _away(why(error)) from error
+
+
+def _survey(inbox: Path, ignore: Sequence[str]) -> Listing:
+    folders: list[Entry] = []
+    loose = links = 0
+    with os.scandir(inbox) as entries:
+        for entry in entries:
+            if is_ignored(entry.name, ignore):
+                continue
+            if entry.is_symlink():
+                links += 1
+            elif entry.is_dir(follow_symlinks=False):
+                folders.extend(_entry(entry))
+            else:
+                loose += 1
+    return Listing(tuple(sorted(folders, key=lambda folder: folder.name)), loose, links)
+
+
+def _entry(entry: os.DirEntry[str]) -> Iterator[Entry]:
+    with contextlib.suppress(FileNotFoundError):  # taken away between listing and asking
+        yield Entry(entry.name, entry.stat(follow_symlinks=False).st_ctime_ns)
+
+
+def _away(error: str) -> NotYet:
+    return NotYet(Reason("inbox_away", {"error": error}), _AWAY_WAIT)
+
+
+def _gone(inbox: Path) -> NotYet | SourceVanished:
+    """Given the inbox of a folder that is not there, return what that means.
+
+    An empty inbox may be the mount point of a share that is away: never proof of withdrawal.
+    """
+    try:
+        with os.scandir(inbox) as entries:
+            empty = next(entries, None) is None
+    except OSError as error:
+        return _away(why(error))
+    return _away(os.strerror(errno.ENOENT)) if empty else SourceVanished()
+
+
+def holds_files(inbox: Path, name: str, ignore: Sequence[str] = ()) -> bool:
+    """Given a folder of an inbox, return whether it holds anything that could be case content.
+
+    A folder without files is not a case yet. What can't be read counts, so that it is reported.
+    """
+    pending = [(inbox / name, "")]
+    while pending:
+        folder, prefix = pending.pop()
+        try:
+            entries = _entries(folder)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return True
+        for entry in entries:
+            relative = prefix + entry.name
+            if is_ignored(relative, ignore):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                pending.append((Path(entry.path), relative + "/"))
+            elif entry.is_file(follow_symlinks=False) or entry.is_symlink():
+                return True
+    return False
+
+
+def is_marked(inbox: Path, name: str, marker: str) -> bool:
+    """Given a folder and a marker file's relative name, return whether the marker stands there."""
+    return (inbox / name / marker).is_file()
+
+
+# --- a folder's files --------------------------------------------------------------------------
+
+
+@dataclass
+class _Walk:
+    """A walk through one folder: real files first, then what only links lead to."""
+
+    inbox: Path
+    ignore: Sequence[str]
+    root: str
+    found: list[SourceFile] = field(default_factory=list)
+    links: list[tuple[str, str]] = field(default_factory=list)
+    seen: set[tuple[int, int]] = field(default_factory=set)
+
+    def folder(self, path: str, prefix: str) -> None:
+        """Add every file below a folder; keep links for later."""
+        pending = [(path, prefix)]
+        while pending:
+            here, above = pending.pop()
+            self.seen.add(_identity(os.stat(here)))  # noqa: PTH116 - names of any bytes, fast
+            for entry in self._list(here, above):
+                relative = above + entry.name
+                if is_ignored(relative, self.ignore):
+                    continue
+                if entry.is_symlink():
+                    self.links.append((entry.path, relative))
+                elif entry.is_dir(follow_symlinks=False):
+                    pending.append((entry.path, relative + "/"))
+                else:
+                    self.file(entry.path, relative)
+
+    def _list(self, path: str, prefix: str) -> list[os.DirEntry[str]]:
+        try:
+            return _entries(path)
+        except FileNotFoundError:
+            if not prefix:
+                raise
+            return []  # a sub-folder taken away under way shows in the digest
+
+    def file(self, path: str, relative: str) -> None:
+        """Add one file, if it is a regular one and still there."""
+        try:
+            status = os.stat(path)  # noqa: PTH116 - names of any bytes, fast
+        except FileNotFoundError:
+            return
+        if stat.S_ISREG(status.st_mode):
+            self.seen.add(_identity(status))
+            self.found.append(_source_file(path, relative, status))
+
+    def link(self, path: str, relative: str) -> None:
+        """Add what a link leads to, unless the walk has been there (so cycles end)."""
+        with _readable(relative):
+            target = os.path.realpath(path, strict=True)
+        if not target.startswith(self.root + "/"):
+            raise CannotSend(Reason("link_outside", names={"file": relative}))
+        with _readable(relative):
+            status = os.stat(target)  # noqa: PTH116 - names of any bytes, fast
+            if _identity(status) in self.seen:
+                return
+            if stat.S_ISDIR(status.st_mode):
+                self.folder(target, relative + "/")
+            else:
+                self.file(path, relative)
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def _source_file(path: str, relative: str, status: os.stat_result) -> SourceFile:
+    return SourceFile(Path(path), relative, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def _entries(path: str | Path) -> list[os.DirEntry[str]]:
+    with os.scandir(path) as entries:
+        return sorted(entries, key=lambda entry: entry.name)
+
+
+@contextlib.contextmanager
+def _readable(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _unreadable(name, error) from error
+
+
+def _blame(inbox: Path, name: str, error: OSError) -> CaseError:
+    """Given an error below a folder, return whether the folder or its share is to blame."""
+    trouble = _gone(inbox)
+    return trouble if isinstance(trouble, NotYet) else _unreadable(name, error)
+
+
+def _unreadable(name: str, error: OSError) -> TryAgain:
+    return TryAgain(Reason("file_unreadable", {"error": why(error)}, {"file": name}))
+
+
+def source_files(inbox: Path, name: str, ignore: Sequence[str] = ()) -> tuple[SourceFile, ...]:
+    """Given a folder of an inbox, return its regular files, sorted by name.
+
+    Links within the inbox are followed, and add what the folder does not hold already.
+
+    Raise CannotSend (`link_outside`) if a link leads out of the inbox, TryAgain
+    (`file_unreadable`) if a folder or a link can't be read, SourceVanished if the folder is gone
+    from an inbox that holds others, NotYet (`inbox_away`) if the inbox is missing or empty.
+    """
+    walk = _Walk(inbox, ignore, os.path.realpath(inbox))
+    try:
+        if (inbox / name).is_symlink():
+            raise _gone(inbox)  # a link took the folder's place; links are no cases
+        walk.folder(str(inbox / name), "")
+        while walk.links:
+            walk.link(*walk.links.pop(0))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise _gone(inbox) from error
+    except OSError as error:
+        raise _blame(inbox, name, error) from error
+    return tuple(sorted(walk.found, key=lambda file: file.name))
+
+
+def look(inbox: Path, name: str, ignore: Sequence[str] = ()) -> Snapshot:
+    """Given a folder of an inbox, return what it looks like now.
+
+    The digest covers every file's name, size and time of change. Raise as `source_files` does,
+    and TryAgain (`file_unreadable`) if a file may not be read.
+    """
+    files = source_files(inbox, name, ignore)
+    for file in files:
+        _check_access(file)
+    return Snapshot(
+        digest(files), len(files), sum(file.size for file in files), _stamp(inbox, name)
+    )
+
+
+def _check_access(file: SourceFile) -> None:
+    effective = os.access in os.supports_effective_ids
+    if not os.access(file.path, os.R_OK, effective_ids=effective):
+        raise _unreadable(file.name, PermissionError(errno.EACCES, ""))
+
+
+def _stamp(inbox: Path, name: str) -> int:
+    try:
+        return (inbox / name).lstat().st_ctime_ns
+    except OSError as error:
+        raise _gone(inbox) from error
+
+
+def digest(files: Sequence[SourceFile]) -> str:
+    """Given files sorted by name, return a SHA-256 over their names, sizes and times."""
+    total = hashlib.sha256()
+    for file in files:
+        # A name holds no NUL, so no two listings give the same bytes.
+        total.update(os.fsencode(file.name) + b"\0%d\0%d\0" % (file.size, file.mtime_ns))
+    return total.hexdigest()
+
+
+@contextlib.contextmanager
+def open_unchanged(file: SourceFile) -> Iterator[BinaryIO]:
+    """Given a file as it was listed, yield it open for reading, if it is still that file.
+
+    Raise SourceChanged if it is not, before or after the body; TryAgain (`file_unreadable`) if
+    it can't be opened. A verdict that the body gives on bytes that changed is no verdict.
+    """
+    with _open(file) as stream:
+        _require_same(stream, file)
+        try:
+            yield stream
+        except CannotSend:
+            _require_same(stream, file)
+            raise
+        _require_same(stream, file)
+
+
+def _open(file: SourceFile) -> BinaryIO:
+    try:
+        # Without O_NONBLOCK a pipe that took the file's place would hang the worker.
+        return os.fdopen(os.open(file.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise SourceChanged from error
+    except OSError as error:
+        raise _unreadable(file.name, error) from error
+
+
+def _require_same(stream: BinaryIO, file: SourceFile) -> None:
+    status = os.fstat(stream.fileno())
+    now = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    if not stat.S_ISREG(status.st_mode) or now != (file.size, file.mtime_ns, file.ctime_ns):
+        raise SourceChanged

@@ -1,0 +1,341 @@
+"""Finished folders, published by one rename, and what becomes of their sources."""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from gcwatch.cases import Snapshot
+from gcwatch.errors import CaseError, SourceVanished
+from gcwatch.files import disk_trouble, sync_folder, sync_tree, write_atomically
+from gcwatch.inbox import look
+
+RECEIPT = "gcwatch.json"
+"""The receipt's name in a published folder."""
+
+_NAME_BYTES = 255
+_PATH_BYTES = 1024
+_FOLDER_MODE = 0o750
+"""The group reads (a setgid outbox says which), the world never does, whatever the umask."""
+_FILE_MODE = 0o640
+
+_FORBIDDEN = re.compile(r'[<>:"|?*\\]')
+_RESERVED = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?")
+"""Names that Windows, which may look at the outbox over a share, can't open."""
+_IN_FLIGHT = re.compile(r"(?i).*\.(part|partial|tmp)|~\$.*", re.DOTALL)
+"""Names of files that somebody is still writing."""
+
+
+# --- names -------------------------------------------------------------------------------------
+
+
+def safe_relative(relative: str, fallback: str) -> PurePosixPath:
+    """Given a path that a server chose, return a harmless relative one; `fallback` if none is left.
+
+    It has no absolute root, no "..", no hidden, control or reserved names, no component of more
+    than 255 bytes, and is never the receipt's. Never raises.
+    """
+    parts = [_safe_name(part) for part in relative.split("/") if part not in {"", "."}]
+    if parts and parts[0].lower() == RECEIPT:
+        parts[0] = "_" + parts[0]
+    path = "/".join(parts)
+    if not parts or len(path.encode()) > _PATH_BYTES:
+        return PurePosixPath(_safe_name(fallback.replace("/", "_")))
+    return PurePosixPath(path)
+
+
+def _safe_name(part: str) -> str:
+    part = "".join("_" if _is_hostile(letter) else letter for letter in part)
+    part = _FORBIDDEN.sub("_", part).strip()
+    if part.startswith("."):
+        part = "_" + part[1:]
+    if _RESERVED.fullmatch(part):
+        part = "_" + part
+    stem, dot, suffix = part.rpartition(".")
+    tail = dot + suffix if stem and len(suffix.encode()) <= 16 else ""
+    part = _cut(part.removesuffix(tail), _NAME_BYTES - len(tail.encode())) + tail
+    return re.sub(r"[. ]$", "_", part) or "_"
+
+
+def _is_hostile(letter: str) -> bool:
+    # Control and format characters (line ends, direction marks) and lone surrogates.
+    return unicodedata.category(letter) in {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+def _cut(name: str, limit: int) -> str:
+    """Given a name, return as many of its first letters as fit into `limit` bytes."""
+    while len(os.fsencode(name)) > limit:
+        name = name[:-1]
+    return name
+
+
+def _suffixed(folder: str, suffix: str) -> str:
+    return _cut(folder, _NAME_BYTES - len(suffix)) + suffix
+
+
+def _numbered(folder: str, number: int) -> str:
+    return folder if number == 1 else _suffixed(folder, f".{number}")
+
+
+# --- publishing --------------------------------------------------------------------------------
+
+
+def _staging(outbox: Path, key: str) -> Path:
+    return outbox / f".{key}.partial"
+
+
+def staging(outbox: Path, key: str) -> Path:
+    """Given an outbox and a case's key, return the hidden folder where its results gather.
+
+    Raise TryAgain (`disk`) if it can't be made.
+    """
+    path = _staging(outbox, key)
+    with disk_trouble("writing to the outbox"):
+        path.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+    return path
+
+
+def publish(outbox: Path, key: str, folder: str, receipt: Mapping[str, Any]) -> str:
+    """Given a case whose results are staged, publish them; return the name of their folder.
+
+    It is `folder`, or `folder.2`, `.3` … where that is taken: nothing is ever replaced. Twice
+    is once: what was published under this key is found by its receipt.
+
+    Raise TryAgain (`disk`) if the outbox can't be written.
+    """
+    with disk_trouble("publishing"):
+        if name := _published(outbox, key, folder):
+            sync_folder(outbox)
+            return name
+        source = staging(outbox, key)
+        text = json.dumps({**receipt, "key": key}, indent=2)
+        write_atomically(source / RECEIPT, text.encode(), _FILE_MODE)
+        sync_tree(source)
+        return _take_free_name(source, outbox, folder)
+
+
+def _take_free_name(source: Path, parent: Path, folder: str) -> str:
+    """Given a folder, move it into `parent` under its first free name; return that."""
+    for number in count(1):
+        name = _numbered(folder, number)
+        # The check alone would be a race with a second daemon. The rename settles it: one onto a
+        # folder that holds something fails, and a published folder holds its receipt.
+        if os.path.lexists(parent / name) or not _renamed(source, parent / name):
+            continue
+        sync_folder(parent)
+        return name
+    raise AssertionError
+
+
+def _renamed(source: Path, target: Path) -> bool:
+    try:
+        source.rename(target)
+    except OSError as error:
+        if error.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
+            return False
+        raise
+    return True
+
+
+def published(outbox: Path, key: str, folder: str) -> str | None:
+    """Given a case, return the name of its published folder, or None.
+
+    Raise TryAgain (`disk`) if the outbox can't be read.
+    """
+    with disk_trouble("reading the outbox"):
+        return _published(outbox, key, folder)
+
+
+def _published(outbox: Path, key: str, folder: str) -> str | None:
+    for name in _namesakes(outbox, folder):
+        if _key(outbox / name / RECEIPT) == key:
+            return name
+    return None
+
+
+def _namesakes(parent: Path, folder: str) -> list[str]:
+    """Given a folder's name, return those entries of `parent` that may bear it, numbered or not."""
+    with os.scandir(parent) as entries:
+        return [entry.name for entry in entries if _is_namesake(entry.name, folder)]
+
+
+def _is_namesake(name: str, folder: str) -> bool:
+    number = re.search(r"\.([0-9]{1,9})\Z", name)
+    return name == folder or (number is not None and name == _numbered(folder, int(number[1])))
+
+
+def _key(receipt: Path) -> str | None:
+    try:
+        found = json.loads(receipt.read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    return found.get("key") if isinstance(found, dict) else None
+
+
+def discard(outbox: Path, key: str) -> None:
+    """Given a case, remove its staging folder, if it is there.
+
+    Raise TryAgain (`disk`) if it can't be removed.
+    """
+    with disk_trouble("clearing the outbox"):
+        _remove_tree(_staging(outbox, key))
+
+
+def _remove_tree(path: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(path)
+
+
+# --- failures ----------------------------------------------------------------------------------
+
+
+def _note(outbox: Path, folder: str) -> Path:
+    return outbox / _suffixed(folder, ".failed.txt")
+
+
+def report_failure(outbox: Path, folder: str, text: str) -> None:
+    """Given a failed case's folder name and what happened, write `<folder>.failed.txt`.
+
+    Raise TryAgain (`disk`) if it can't be written.
+    """
+    with disk_trouble("writing to the outbox"):
+        data = text.encode("utf-8", "backslashreplace")
+        write_atomically(_note(outbox, folder), data, _FILE_MODE)
+
+
+def clear_failure(outbox: Path, folder: str) -> None:
+    """Given a case's folder name, remove its `<folder>.failed.txt`, if there is one.
+
+    Raise TryAgain (`disk`) if it can't be removed.
+    """
+    with disk_trouble("clearing the outbox"):
+        _note(outbox, folder).unlink(missing_ok=True)
+
+
+# --- the source, once delivered ----------------------------------------------------------------
+
+
+def dispose(  # noqa: PLR0913, PLR0917 - all that the route says on it
+    inbox: Path,
+    folder: str,
+    after: Literal["keep", "move", "delete"],
+    done: Path | None,
+    expected: Snapshot,
+    ignore: Sequence[str] = (),
+) -> bool:
+    """Given a delivered folder, do with it as the route says; return whether that is done.
+
+    A folder that is not as it was sent (`expected`), or into which somebody still writes, is
+    left alone: late files are never deleted. `done` is where "move" moves to. Twice is once.
+
+    Raise TryAgain (`disk`) if it can't be done, or if the inbox is away.
+    """
+    if after == "keep":
+        return True
+    source = _Source(inbox, folder, expected, tuple(ignore))
+    with disk_trouble("clearing the inbox"):
+        source.finish_earlier()
+        if not source.is_there():
+            return True
+        if not source.is_as_sent(folder):
+            return False
+        if after == "delete" or done is None:
+            return source.delete()
+        return source.move(done)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A delivered folder in its inbox, and what it looked like when it was sent."""
+
+    inbox: Path
+    folder: str
+    expected: Snapshot
+    ignore: tuple[str, ...]
+
+    def _hidden(self, suffix: str) -> str:
+        return f".gcwatch-{hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:16]}.{suffix}"
+
+    @property
+    def _held(self) -> str:
+        return self._hidden("held")
+
+    @property
+    def _doomed(self) -> Path:
+        return self.inbox / self._hidden("doomed")
+
+    def finish_earlier(self) -> None:
+        """Finish what an earlier run began: what was doomed goes, what was held comes back."""
+        _remove_tree(self._doomed)
+        if os.path.lexists(self.inbox / self._held):
+            _take_free_name(self.inbox / self._held, self.inbox, self.folder)
+
+    def is_there(self) -> bool:
+        """Return whether the folder stands in the inbox; raise OSError if that is away."""
+        with os.scandir(self.inbox):
+            return os.path.lexists(self.inbox / self.folder)
+
+    def is_as_sent(self, name: str) -> bool:
+        """Return whether the folder, now under this name, is as it was sent, and nobody writes."""
+        try:
+            now = look(self.inbox, name, self.ignore)
+        except (CaseError, SourceVanished):
+            return False
+        return now.digest == self.expected.digest and not _is_written_to(self.inbox / name)
+
+    def delete(self) -> bool:
+        """Delete the folder unless something came late; return whether it is gone."""
+        # Set aside first, so that whoever writes by path fails instead of losing a file; judged
+        # there; and only then given the name under which a later run deletes without looking.
+        held = self.inbox / self._held
+        (self.inbox / self.folder).rename(held)
+        if not self.is_as_sent(self._held):
+            _take_free_name(held, self.inbox, self.folder)
+            return False
+        held.rename(self._doomed)
+        _remove_tree(self._doomed)
+        sync_folder(self.inbox)
+        return True
+
+    def move(self, done: Path) -> bool:
+        """Move the folder into `done` under a free name; return whether it is there."""
+        done.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+        try:
+            _take_free_name(self.inbox / self.folder, done, self.folder)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            return self._copy(done) and self.delete()
+        sync_folder(self.inbox)
+        return True
+
+    def _copy(self, done: Path) -> bool:
+        """Copy the folder to another file system; return False if it changed meanwhile."""
+        if any(self._is_copy(done, name) for name in _namesakes(done, self.folder)):
+            return True
+        partial = done / self._hidden("partial")
+        _remove_tree(partial)
+        shutil.copytree(self.inbox / self.folder, partial, symlinks=True)
+        sync_tree(partial)
+        if not self.is_as_sent(self.folder):
+            _remove_tree(partial)
+            return False
+        _take_free_name(partial, done, self.folder)
+        return True
+
+    def _is_copy(self, done: Path, name: str) -> bool:
+        return replace(self, inbox=done).is_as_sent(name)
+
+
+def _is_written_to(path: Path) -> bool:
+    """Given a folder, return whether it holds a file that goes by a name of unfinished ones."""
+    return any(_IN_FLIGHT.fullmatch(name) for _, _, names in os.walk(path) for name in names)
