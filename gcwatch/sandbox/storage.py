@@ -82,10 +82,11 @@ class Storage:
     def _receive(self, request: Request) -> Part:
         """Stream a body to disk; a body that ends too soon leaves nothing behind."""
         path = self.world.folder / "parts" / new_pk()
-        md5 = hashlib.md5(usedforsecurity=False)
+        md5, buffer = hashlib.md5(usedforsecurity=False), memoryview(bytearray(CHUNK))
         try:
             with path.open("wb", buffering=0) as out:
-                while piece := request.stream.read(CHUNK):
+                while got := request.stream.readinto(buffer):  # type: ignore[attr-defined]
+                    piece = buffer[:got]
                     md5.update(piece)
                     out.write(piece)
         except (ClientDisconnected, OSError):
