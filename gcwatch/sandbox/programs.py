@@ -46,8 +46,12 @@ class _Run:
         return next(found, None)
 
     def volume(self, image: Image) -> Volume:
-        """An image's voxels."""
-        return metaimage.read(image.stored.path, self.work)[0]
+        """An image's voxels; a TIFF is a file whose voxels nobody reads."""
+        path = image.stored.path
+        if image.kind == "TIFF":
+            size, spacing = image.size, image.spacing
+            return Volume(image.name, size, spacing, "MET_UCHAR", path, verbatim=True)
+        return metaimage.read(path, self.work)[0]
 
     def answer(self, socket: Socket, *, value: Any = None, image: Image | None = None) -> None:
         """Give a value or an image as an output."""
@@ -89,7 +93,7 @@ def _copy(run: _Run) -> list[Value]:
 
 def _renamed(volume: Volume, source: Image) -> Volume:
     """An output file is named after its input's identity."""
-    name = f"{source.pk}.mha"
+    name = f"{source.pk}{source.stored.path.suffix}"
     return Volume(**{**vars(volume), "name": name})
 
 
@@ -101,13 +105,13 @@ def _account(job: Job) -> dict[str, Any]:
 def _threshold(run: _Run) -> list[Value]:
     """Voxels above the threshold, as a segmentation, a count, and two reports."""
     image, limit = run.input("Image"), run.input("Value")
-    if not image or not image.image or not limit:
-        message = "an image and a threshold are needed"
+    if not image or not image.image or image.image.kind != "MHD" or not limit:
+        message = "an image with voxels and a threshold are needed"
         raise ProgramFailed(message)
     source = run.volume(image.image)
     raw = run.work / "mask.raw"
     count = _mask(source, float(limit.value), raw)
-    fields = {**vars(source), "element": "MET_UCHAR", "raw": raw, "channels": 1}
+    fields = {**vars(source), "element": "MET_UCHAR", "raw": raw}
     mask = _renamed(Volume(**fields), image.image)
     results: dict[str, Callable[[Socket], None]] = {
         "segmentation": lambda socket: run.answer_volume(socket, mask),
@@ -124,7 +128,7 @@ def _mask(volume: Volume, limit: float, raw: Path) -> int:
     count = 0
     with raw.open("wb") as out:
         for numbers in metaimage.voxels(volume):
-            above = array("B", (number > limit for number in numbers[:: volume.channels]))
+            above = array("B", (number > limit for number in numbers))
             out.write(above.tobytes())
             count += sum(above)
     return count
