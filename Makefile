@@ -27,8 +27,9 @@ test: check ## everything that CI runs
 bench: .venv/installed ## gcwatch's uploads beside the official client's
 	$(BIN)/python -m tests.bench
 
-docs: .venv/installed ## docs/events.md from the catalogue in the code
-	$(BIN)/python -m gcwatch.log > docs/events.md
+docs: .venv/installed ## docs/events.md and docs/configuration.md from the code
+	$(BIN)/python -c 'from gcwatch import log; print(log.reference(), end="")' > docs/events.md
+	$(BIN)/python -c 'from gcwatch import config; print(config.reference(), end="")' > docs/configuration.md
 
 clean: ## remove what was made
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache *.egg-info build dist

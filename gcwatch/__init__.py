@@ -1,1 +1,32 @@
-"""Watches drop folders and sends each new patient folder to grand-challenge.org, exactly once."""
+"""Watches drop folders and sends each new patient folder to grand-challenge.org, exactly once.
+
+import gcwatch
+
+with gcwatch.open("gcwatch.toml") as watch:
+outcome = watch.run_once()
+for case in watch.cases():
+print(case.key, gcwatch.stage(case))
+"""
+
+from gcwatch.cases import Case
+from gcwatch.errors import ConfigError, GcwatchError, StateError, TokenRefused
+from gcwatch.reasons import explain
+from gcwatch.steps import Pace, stage
+from gcwatch.version import VERSION
+from gcwatch.watch import Outcome, Watch
+from gcwatch.watch import open_watch as open  # noqa: A004 -- reads as gcwatch.open
+
+__all__ = [
+    "VERSION",
+    "Case",
+    "ConfigError",
+    "GcwatchError",
+    "Outcome",
+    "Pace",
+    "StateError",
+    "TokenRefused",
+    "Watch",
+    "explain",
+    "open",
+    "stage",
+]

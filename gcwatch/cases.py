@@ -28,6 +28,9 @@ Name = Annotated[str, PlainValidator(lambda name: name), PlainSerializer(lambda 
 Carrier = Literal["image", "file", "value"]
 """How a socket's content travels: imported as an image, as a file, or inline as JSON."""
 
+Source = Literal["kept", "moved", "deleted", "changed"]
+"""What became of a delivered folder; one that had changed since it was sent stays."""
+
 Ending = Literal["delivered", "failed", "withdrawn"]
 
 
@@ -43,12 +46,22 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Input:
-    """What one socket gets: `files` of the folder, or `value` (any JSON)."""
+    """What one socket gets: the folder's files that match `pattern`, or `value` (any JSON)."""
 
     socket: str
     carrier: Carrier
-    files: int = 0
+    pattern: str = ""
     value: Any = None
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a case goes: an algorithm's API URL, and how long it takes on average, in seconds."""
+
+    pk: str
+    api_url: str
+    slug: str
+    expected: float | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +76,7 @@ class Upload:
     size: int
     part_size: int
     created: float
+    files: int = 1
     sha256: str = ""
     completed: bool = False
 
@@ -77,12 +91,11 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Job:
-    """The job that a case became; `expected` is the algorithm's average duration in seconds."""
+    """The job that a case became, and its page for people."""
 
     pk: str
     url: str
     submitted: float
-    expected: float | None = None
 
 
 @dataclass(frozen=True)
@@ -129,6 +142,7 @@ class Case:
     changed: float = 0.0
     settled: float | None = None
     inputs: tuple[Input, ...] | None = None
+    target: Target | None = None
     uploads: tuple[Upload, ...] = ()
     sessions: dict[str, str] = field(default_factory=dict)
     attempt: Attempt | None = None
@@ -149,7 +163,7 @@ class Case:
         return self.ending is None
 
 
-# --- events: what can come of a step, and the operator's words -------------------------------
+# --- events: what can come of a step, and the operator's words -----------------------------------
 
 
 @dataclass(frozen=True)
@@ -182,6 +196,7 @@ class Planned:
     """The target's sockets are matched to the folder's files."""
 
     inputs: tuple[Input, ...]
+    target: Target
 
 
 @dataclass(frozen=True)
@@ -206,7 +221,10 @@ class UploadsExpired:
 
 @dataclass(frozen=True)
 class Prepared:
-    """An upload session stands ready for a socket; it is inert until a job uses it."""
+    """An upload session stands ready for a socket; it is inert until a job uses it.
+
+    `session` is empty where the platform makes none: then the job takes the upload itself.
+    """
 
     socket: str
     session: str
@@ -225,7 +243,6 @@ class Submitted:
 
     job: str
     url: str
-    expected: float | None = None
 
 
 @dataclass(frozen=True)
@@ -252,9 +269,10 @@ class OutputFetched:
 
 @dataclass(frozen=True)
 class Delivered:
-    """The results stand in the outbox under this folder name."""
+    """The results stand in the outbox under this folder name; `source` tells of the inbox's."""
 
     folder: Name
+    source: Source = "kept"
 
 
 @dataclass(frozen=True)
@@ -271,19 +289,19 @@ class Reported:
 
 @dataclass(frozen=True)
 class Faltered:
-    """A step did not work out and is tried again; `doubt` if the platform may have acted."""
+    """A step did not work out and is tried again; `undone` proves that no attempt stands."""
 
     reason: Reason
-    doubt: bool = False
+    undone: bool = False
 
 
 @dataclass(frozen=True)
 class Postponed:
-    """It is not our turn for `wait` seconds; costs no attempt."""
+    """It is not our turn for `wait` seconds; `undone` proves that no attempt stands."""
 
     reason: Reason
     wait: float
-    doubt: bool = False
+    undone: bool = False
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@
     ├── StateError           mend the state directory (exit 78)
     ├── TokenRefused         mend the token; all work stops until then (exit 77)
     ├── Unreachable          wait for the platform (exit 69 where nothing else can be done)
+    ├── Refused              the platform said no; the caller knows what the call meant
+    ├── Stopped              the daemon stops; the next start goes on
     └── CaseError            something about one case
         ├── TryAgain         back off and repeat; gives up when the reason's patience ends
         ├── NotYet           not our turn; wait and repeat, at no cost
@@ -76,6 +78,24 @@ class Unreachable(GcwatchError):
         self.doubt = doubt
 
 
+class Refused(GcwatchError):
+    """The platform said no (a 4xx): `messages` are the sentences of its answer's body."""
+
+    def __init__(self, call: str, status: int, messages: Sequence[str]) -> None:
+        super().__init__(f"{call}: {status}")
+        self.call = call
+        self.status = status
+        self.messages = tuple(messages)
+
+    def says(self, text: str) -> bool:
+        """Whether *text* stands in one of the messages."""
+        return any(text in message for message in self.messages)
+
+
+class Stopped(GcwatchError):
+    """The daemon is stopping; what was under way goes on at the next start."""
+
+
 class CaseError(GcwatchError):
     """Trouble with one case, for a reason of the catalogue."""
 
@@ -91,10 +111,9 @@ class TryAgain(CaseError):
 class NotYet(CaseError):
     """Not our turn: repeat after `wait` seconds."""
 
-    def __init__(self, reason: Reason, wait: float, *, doubt: bool = False) -> None:
+    def __init__(self, reason: Reason, wait: float) -> None:
         super().__init__(reason)
         self.wait = wait
-        self.doubt = doubt
 
 
 class CannotSend(CaseError):

@@ -127,18 +127,21 @@ CATALOGUE: Mapping[str, Spec] = {
     "output.fetched": _info("One output is here, whole and checked.", "output", "files", "bytes"),
     "download.resumed": _info("A download goes on after so many bytes.", "output", "bytes"),
     "case.delivered": _info(
-        "The results stand in the outbox; the case is done.", "files", "bytes", "seconds"
+        "The results stand in the outbox; the source was kept, moved or deleted, or has changed.",
+        *("files", "bytes", "seconds", "source"),
     ),
     # --- a case that does not move ---------------------------------------------------------------
-    "case.failed": _error("The case is given up for this reason.", "reason", "facts"),
+    "case.failed": _error(
+        "The case is given up for this reason.", "reason", "plain", "detail"
+    ),
     "case.explained": _info("The failure's explanation stands in the outbox."),
     "case.faltered": _warning(
         "A step did not work out; it is tried again after so many seconds.",
-        *("step", "attempt", "reason", "facts", "seconds"),
+        *("step", "attempt", "reason", "plain", "detail"),
     ),
     "case.postponed": _info(
         "It is not this case's turn for so many seconds; this costs no attempt.",
-        *("step", "reason", "facts", "seconds"),
+        *("step", "reason", "plain", "detail", "seconds"),
     ),
     "case.retried": _info("The operator wants the case tried again."),
     "case.withdrawn": _info("The operator took the case back."),
@@ -146,10 +149,6 @@ CATALOGUE: Mapping[str, Spec] = {
     "case.left": _info("The folder of a closed case is no longer in the inbox."),
     "case.returned": _info("The folder of a closed case is back as it was."),
     "step.crashed": _error("A fault in gcwatch stopped a step.", "step", "error", "frames"),
-    # --- the source, once delivered --------------------------------------------------------------
-    "source.moved": _info("The delivered folder was moved out of the inbox."),
-    "source.deleted": _info("The delivered folder was deleted."),
-    "source.kept_changed": _warning("The delivered folder changed after it was sent; it stays."),
     # --- everything else -------------------------------------------------------------------------
     "library.message": _warning(
         "A library says something; the message never holds its arguments.",

@@ -1,4 +1,4 @@
-"""Why a case waits or failed: one catalogue of codes, and the only place where they become prose."""
+"""Why a case waits or failed: a catalogue of codes, the only place where they become prose."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -43,7 +43,7 @@ class Explanation:
 
 
 CATALOGUE: Mapping[str, Entry] = {
-    # --- the folder itself -------------------------------------------------------------------
+    # --- the folder itself -----------------------------------------------------------------------
     "inbox_away": Entry(
         "The inbox can't be reached at the moment; the folder is waiting.",
         "The inbox is missing, empty or unreadable ({error}); a share may be unmounted.",
@@ -100,12 +100,22 @@ CATALOGUE: Mapping[str, Entry] = {
         "{file} for socket {socket}: {problem}.",
         "Replace the file.",
     ),
+    "unsupported_socket": Entry(
+        "The analysis asks for something that this computer can't send yet.",
+        "Socket {socket} is of kind {kind}; {problem}.",
+        "Mend the route's inputs: gcwatch check.",
+    ),
+    "duplicate": Entry(
+        "The platform has already computed exactly this, so it is not sent again.",
+        "A job with the same inputs exists for algorithm {algorithm}.",
+        "Look for it on the algorithm's page.",
+    ),
     "mismatched_inputs": Entry(
         "The analysis needs other files than those in this folder.",
         "No interface of algorithm {algorithm} takes exactly the sockets {sockets}.",
         "Run gcwatch check and mend the route's inputs.",
     ),
-    # --- the platform's answers ----------------------------------------------------------------
+    # --- the platform's answers ------------------------------------------------------------------
     "import_failed": Entry(
         "The platform could not read the images.",
         "The upload session ended as Failed: {message}",
@@ -176,7 +186,7 @@ CATALOGUE: Mapping[str, Entry] = {
         "Waiting: the platform is busy.",
         "The platform asked to be left alone for {seconds} s ({message}).",
     ),
-    # --- the world between ------------------------------------------------------------------------
+    # --- the world between -----------------------------------------------------------------------
     "unreachable": Entry(
         "The platform can't be reached at the moment; it is tried again.",
         "{call} failed: {error}",

@@ -1,0 +1,395 @@
+"""One loop: find new folders, start a step for every due case. Threads, clock and stop live here.
+
+The main thread decides what is started; a pool of workers performs steps and records what comes of
+them in the journal, which decides what is due. Recovery is the ordinary path: on start every open
+case continues at its first missing fact.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+import sqlalchemy.exc
+
+from gcwatch import bundle, cases, files, inbox, log, steps
+from gcwatch.cases import Case, Event
+from gcwatch.config import Route, Settings
+from gcwatch.errors import CaseError, ConfigError, NotYet, SourceVanished, Stopped, TokenRefused
+from gcwatch.journal import Journal, Known, only_daemon
+from gcwatch.news import news
+from gcwatch.perform import World, ignored, perform
+from gcwatch.reasons import Reason
+from gcwatch.steps import Pace
+from gcwatch.version import VERSION
+from gcwatch.watching import Bell, Schedule, Watcher
+
+HEARTBEAT: Final = 1.0
+BREATH: Final = 0.2
+DISK_PAUSE: Final = 60.0
+
+PaceOf = Callable[[str], Pace]
+
+
+@dataclass
+class _Pause:
+    """Until when no work is begun, on the clock that never steps, and why."""
+
+    until: float = 0.0
+    token: bool = False
+
+    def is_on(self) -> bool:
+        return time.monotonic() < self.until
+
+
+@dataclass
+class _Surveys:
+    """What is remembered between two surveys, so that it is said once."""
+
+    away: set[str] = field(default_factory=set)
+    told: set[tuple[str, str]] = field(default_factory=set)
+    urgent: set[str] = field(default_factory=set)
+    last: float = 0.0
+    took: float = 0.0
+
+    def is_too_soon(self) -> bool:
+        """Surveys take at most a sixth of the time, however many nudges come."""
+        return time.monotonic() < self.last + max(BREATH, 5 * self.took)
+
+
+class Daemon:
+    """The work itself, over an open journal; `run` it until `stop` is set or nothing is left."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        journal: Journal,
+        world: World,
+        pace: PaceOf,
+        stop: threading.Event,
+    ) -> None:
+        self._settings = settings
+        self._routes = {route.name: route for route in settings.routes}
+        self._journal = journal
+        self._world = world
+        self._pace = pace
+        self._stop = stop
+        self._bell = Bell()
+        self._watcher = Watcher(self._bell)
+        self._workers = ThreadPoolExecutor(settings.limits.cases, thread_name_prefix="step")
+        self._running: set[str] = set()
+        self._lock = threading.Lock()
+        self._pause = _Pause()
+        self._refused = threading.Event()
+        self._surveys = _Surveys()
+
+    def nudge(self) -> None:
+        """Look at once: a stop was asked for, or a folder dropped."""
+        self._bell.look()
+
+    # --- the loop --------------------------------------------------------------------------------
+
+    def run(self, *, until_idle: bool = False) -> None:
+        """Work until told to stop; with *until_idle*, until nothing is left that could be done.
+
+        Raises:
+            StateError: when another daemon works on the same state directory.
+            TokenRefused: with *until_idle*, when the platform does not take the token.
+        """
+        pace = self._pace("")
+        schedule = Schedule(self._bell, survey=pace.survey, upkeep=pace.upkeep)
+        with ExitStack() as stack:
+            stack.enter_context(only_daemon(self._settings.state))
+            stack.callback(log.emit, "daemon.stopped")
+            stack.callback(self._workers.shutdown, wait=True, cancel_futures=True)
+            self._watcher.start()
+            stack.callback(self._watcher.stop)
+            schedule.start()
+            stack.callback(schedule.stop)
+            self._introduce()
+            self._survey()
+            while not self._stop.is_set():
+                self._tick(schedule)
+                if until_idle and self._is_idle():
+                    break
+                self._bell.wait(self._patience())
+        if until_idle and self._refused.is_set():
+            raise TokenRefused("401")
+
+    def _introduce(self) -> None:
+        """Say who works, and what to expect of the inboxes."""
+        routes = len(self._routes)
+        log.emit("daemon.started", version=VERSION, routes=routes, pid=os.getpid())
+        if self._journal.upgraded_from is not None:
+            old, new = self._journal.upgraded_from, self._journal.version
+            log.emit("journal.upgraded", old=old, new=new)
+        for route in self._routes.values():
+            kind = files.network_file_system(route.inbox)
+            if kind:
+                log.emit("inbox.on_network_file_system", route=route.name, file_system=kind)
+
+    def _tick(self, schedule: Schedule) -> None:
+        """Look, tidy and start, each if it is its time."""
+        if self._bell.is_time_to_look() and not self._surveys.is_too_soon():
+            self._survey()
+        if self._bell.is_time_to_tidy():
+            self._workers.submit(self._guarded, self._upkeep)
+        if not self._pause.is_on():
+            self._start_due()
+            schedule.wake_at(self._journal.next_due())
+
+    def _patience(self) -> float:
+        """How long to sleep at most: a wish to look that came too soon is met shortly."""
+        return BREATH if self._bell.is_time_to_look() else HEARTBEAT
+
+    def _is_idle(self) -> bool:
+        """Whether nothing runs, and every open case waits for what only time can bring."""
+        with self._lock:
+            if self._running:
+                return False
+        if self._refused.is_set():
+            return True
+        return all(is_stuck(case) for case in self._journal.open_cases())
+
+    # --- starting steps --------------------------------------------------------------------------
+
+    def _start_due(self) -> None:
+        """Give every due case that nobody works on to a worker, as far as there are some."""
+        with self._lock:
+            running = set(self._running)
+        free = self._settings.limits.cases - len(running)
+        if free <= 0:
+            return
+        if self._refused.is_set():
+            self._start("", self._probe)
+            return
+        urgent = [self._journal.case(key) for key in self._surveys.urgent - running]
+        self._surveys.urgent.clear()
+        due = self._journal.due(self._world.clock(), limit=free + len(running))
+        for case in [*urgent, *due]:
+            if case.key not in running and case.route in self._routes and free:
+                running.add(case.key)
+                self._start(case.key, partial(self._work, case))
+                free -= 1
+
+    def _start(self, key: str, work: Callable[[], None]) -> None:
+        with self._lock:
+            if key in self._running:
+                return
+            self._running.add(key)
+        self._workers.submit(self._guarded, work, key)
+
+    def _guarded(self, work: Callable[[], None], key: str = "") -> None:
+        """A worker's outermost line: whatever comes out is told, and the loop goes on."""
+        try:
+            work()
+        except Stopped:
+            pass
+        except (TokenRefused, ConfigError):
+            self._refuse()
+        except sqlalchemy.exc.OperationalError as error:
+            log.emit("journal.full", error=error)
+            self._pause = _Pause(time.monotonic() + DISK_PAUSE)
+        except Exception as error:  # noqa: BLE001 -- the one place: a fault must not end the daemon
+            self._crashed(key, error)
+        finally:
+            with self._lock:
+                self._running.discard(key)
+            self._bell.ring()
+
+    def _crashed(self, key: str, error: Exception) -> None:
+        """A fault of ours costs the case an attempt, and in the end fails it, loudly."""
+        case = self._journal.case(key) if key else None
+        step = (steps.next_step(case) if case else None) or "upkeep"
+        facts = {"route": case.route, "case": case.key} if case else {}
+        log.emit("step.crashed", step=step, error=error, **facts)
+        if case:
+            reason = Reason("crashed", {"error": type(error).__name__, "step": step})
+            self._record(case, cases.Faltered(reason))
+
+    def _work(self, case: Case) -> None:
+        """Take a case as far as it goes for now."""
+        route = self._routes[case.route]
+        pace = self._pace(case.route)
+        first = True
+        while not self._stop.is_set():
+            step, due = steps.next_step(case), steps.due(case, pace)
+            if step is None or due is None or (due > self._world.clock() and not first):
+                return
+            first = False
+            case = self._perform(step, case, route, pace)
+
+    def _perform(self, step: steps.Step, case: Case, route: Route, pace: Pace) -> Case:
+        """Perform one step, recording each event before the step goes on."""
+        of_round = case.round
+        work = perform(step, case, route, pace, self._world)
+        event = next(work, None)
+        while event is not None:
+            case = self._record(case, event)
+            if not case.is_open or case.round != of_round:
+                work.close()
+                return case
+            try:
+                event = work.send(case)
+            except StopIteration:
+                return case
+        return case
+
+    def _record(self, case: Case, event: Event) -> Case:
+        after = self._journal.record(case.key, event, of_round=case.round)
+        _tell(case, event, after)
+        return after
+
+    # --- a refused token -------------------------------------------------------------------------
+
+    def _refuse(self) -> None:
+        """Stop all work, loudly; nothing is failed, and the token is tried again."""
+        seconds = self._pace("").refused
+        self._refused.set()
+        self._pause = _Pause(time.monotonic() + seconds)
+        log.emit("platform.token_refused", seconds=round(seconds))
+
+    def _probe(self) -> None:
+        """Ask whether the token is taken again."""
+        try:
+            self._world.transfers.platform.me()
+        except (TokenRefused, ConfigError):
+            raise
+        except Exception:
+            self._pause = _Pause(time.monotonic() + self._pace("").refused)
+            raise
+        self._refused.clear()
+        log.emit("platform.token_accepted")
+
+    # --- inboxes ---------------------------------------------------------------------------------
+
+    def _survey(self) -> None:
+        """Look into every inbox; new folders become cases."""
+        begun = time.monotonic()
+        self._bell.looked()
+        for route in self._routes.values():
+            self._watcher.watch(route.inbox)
+            try:
+                listing = inbox.survey(route.inbox, ignored(route))
+            except NotYet as error:
+                self._miss(route, error)
+            else:
+                self._welcome(route, listing)
+                self._take_in(route, listing)
+        self._surveys.last = time.monotonic()
+        self._surveys.took = self._surveys.last - begun
+
+    def _miss(self, route: Route, error: NotYet) -> None:
+        if route.name not in self._surveys.away:
+            self._surveys.away.add(route.name)
+            log.emit("inbox.away", route=route.name, error=error.reason.facts.get("error", ""))
+
+    def _welcome(self, route: Route, listing: inbox.Listing) -> None:
+        if route.name in self._surveys.away:
+            self._surveys.away.discard(route.name)
+            log.emit("inbox.returned", route=route.name)
+        if listing.loose:
+            self._tell_once("inbox.loose_files_ignored", route, files=listing.loose)
+        if listing.links:
+            self._tell_once("inbox.links_ignored", route, links=listing.links)
+
+    def _tell_once(self, event: str, route: Route, **facts: int) -> None:
+        if (event, route.name) not in self._surveys.told:
+            self._surveys.told.add((event, route.name))
+            log.emit(event, route=route.name, **facts)
+
+    def _take_in(self, route: Route, listing: inbox.Listing) -> None:
+        """Compare what stands in an inbox with what is known of it."""
+        known = self._journal.known(route.name)
+        for entry in listing.folders:
+            self._meet(route, entry, known.get(entry.name))
+        present = {entry.name for entry in listing.folders}
+        for folder, latest in known.items():
+            if folder not in present and not latest.is_open and not latest.gone:
+                self._note(latest.key, cases.Left())
+
+    def _meet(self, route: Route, entry: inbox.Entry, latest: Known | None) -> None:
+        """Given a folder and its latest case, do what its sight asks for."""
+        if latest is None or (latest.gone and latest.stamp != entry.stamp):
+            if inbox.holds_files(route.inbox, entry.name, ignored(route)):
+                case = self._journal.open_case(route.name, entry.name)
+                _tell(case, cases.Found(route.name, entry.name), case)
+        elif latest.is_open:
+            if route.ready and latest.stage == "settling":
+                self._hurry_if_marked(route, entry, latest, route.ready)
+        elif latest.gone:
+            self._note(latest.key, cases.Returned())
+        elif latest.stamp != entry.stamp:
+            self._note_late_changes(route, latest.key)
+
+    def _hurry_if_marked(
+        self, route: Route, entry: inbox.Entry, latest: Known, marker: str
+    ) -> None:
+        if inbox.is_marked(route.inbox, entry.name, marker):
+            self._surveys.urgent.add(latest.key)
+
+    def _note(self, key: str, event: Event) -> None:
+        self._record(self._journal.case(key), event)
+
+    def _note_late_changes(self, route: Route, key: str) -> None:
+        """A closed case's folder changed: remember how it looks now, say so once, send nothing."""
+        case = self._journal.case(key)
+        try:
+            now = inbox.look(route.inbox, case.folder, ignored(route))
+        except (CaseError, SourceVanished):
+            return
+        if now != case.seen:
+            self._record(case, cases.Touched(now))
+
+    # --- upkeep ----------------------------------------------------------------------------------
+
+    def _upkeep(self) -> None:
+        """Look deep into the folders of closed cases, and clear what crashes left in the spool."""
+        for case in self._journal.cases(newest=True):
+            if self._stop.is_set():
+                return
+            if not case.is_open and not case.gone and case.route in self._routes:
+                self._note_late_changes(self._routes[case.route], case.key)
+        self._clear_spool()
+
+    def _clear_spool(self) -> None:
+        wanted = {f"{case.key}-{case.round}" for case in self._journal.open_cases()}
+        if self._world.spool.is_dir():
+            for folder in self._world.spool.iterdir():
+                if folder.name not in wanted:
+                    bundle.discard(folder)
+
+
+_STUCK: Final = frozenset(
+    {
+        "inbox_away",
+        "waiting_for_marker",
+        "not_found",
+        "no_credits",
+        "not_ready",
+        "too_many_uploads",
+        "no_space_left",
+        "job_stalled",
+    }
+)
+"""What `gcwatch once` does not wait for: it takes a person, or hours."""
+_OFTEN_ENOUGH: Final = 4
+
+
+def is_stuck(case: Case) -> bool:
+    """Given an open case, return whether waiting for it is for a daemon, not for one run."""
+    if case.wait is None:
+        return False
+    return case.wait.reason.code in _STUCK or case.attempts >= _OFTEN_ENOUGH
+
+
+def _tell(before: Case, event: Event, after: Case) -> None:
+    told = news(before, event, after)
+    if told:
+        name, facts = told
+        log.emit(name, route=after.route, case=after.key, **facts)

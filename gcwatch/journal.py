@@ -1,0 +1,388 @@
+"""What is known, on disk: cases and the events that made them, committed together.
+
+SQLite in WAL mode with `synchronous=FULL`: a commit that returned survives a power cut. A case is
+read, changed and written inside one immediate transaction, so any thread, and an operator's
+command beside the daemon, may record; the row in `cases` is the fold of the rows in `events`.
+"""
+
+import fcntl
+import itertools
+import json
+import os
+import secrets
+import shutil
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic import TypeAdapter
+from sqlalchemy.pool import StaticPool
+
+from gcwatch import files, steps
+from gcwatch.cases import Case, Event, Found
+from gcwatch.errors import StateError
+from gcwatch.steps import Pace
+
+FILE = "journal.sqlite"
+_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
+_CASE: TypeAdapter[Case] = TypeAdapter(Case)
+_EVENTS: dict[str, TypeAdapter[Event]] = {
+    kind.__name__: TypeAdapter(kind) for kind in Event.__args__
+}
+
+_metadata = sa.MetaData()
+_cases = sa.Table(
+    "cases",
+    _metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("route", sa.Text, nullable=False),
+    sa.Column("folder", sa.LargeBinary, nullable=False),
+    sa.Column("newest", sa.Boolean, nullable=False),
+    sa.Column("open", sa.Boolean, nullable=False),
+    sa.Column("stage", sa.Text, nullable=False),
+    sa.Column("gone", sa.Boolean, nullable=False),
+    sa.Column("stamp", sa.Integer, nullable=False),
+    sa.Column("job", sa.Text),
+    sa.Column("due", sa.Float),
+    sa.Column("record", sa.Text, nullable=False),
+)
+_events = sa.Table(
+    "events",
+    _metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("key", sa.Text, sa.ForeignKey("cases.key"), nullable=False),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("record", sa.Text, nullable=False),
+)
+
+
+_VERSIONS = (
+    (
+        """CREATE TABLE cases (
+            key TEXT PRIMARY KEY, route TEXT NOT NULL, folder BLOB NOT NULL,
+            newest BOOLEAN NOT NULL, open BOOLEAN NOT NULL, stage TEXT NOT NULL,
+            gone BOOLEAN NOT NULL, stamp INTEGER NOT NULL, due FLOAT, record TEXT NOT NULL)""",
+        """CREATE TABLE events (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL REFERENCES cases (key),
+            at FLOAT NOT NULL, kind TEXT NOT NULL, record TEXT NOT NULL)""",
+        "CREATE INDEX events_key ON events (key)",
+        "CREATE INDEX cases_due ON cases (open, due)",
+        "CREATE INDEX cases_folder ON cases (route, newest, folder)",
+    ),
+    (
+        "ALTER TABLE cases ADD COLUMN job TEXT",
+        "UPDATE cases SET job = record ->> '$.job.pk'",
+        "CREATE INDEX cases_job ON cases (job)",
+        "CREATE INDEX cases_stage ON cases (stage)",
+    ),
+)
+"""What brings a journal of version n to n + 1. New versions are only ever added at the end."""
+
+
+def _encode(adapter: TypeAdapter[Any], record: object) -> str:
+    """As JSON in ASCII: undecodable file names survive as escaped surrogates."""
+    return json.dumps(adapter.dump_python(record, mode="json"))
+
+
+def _decode(adapter: TypeAdapter[Any], text: str) -> Any:
+    return adapter.validate_python(json.loads(text))
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One event of a case's history and its time."""
+
+    at: float
+    event: Event
+
+
+@dataclass(frozen=True)
+class Known:
+    """What intake needs of a folder's latest case; `stamp` is the folder's last change time."""
+
+    key: str
+    is_open: bool
+    stage: str
+    gone: bool
+    stamp: int
+
+
+class Journal:
+    """The journal of one state directory.
+
+    Raises:
+        StateError: when it lies on a network file system, is newer than this program, or is
+            damaged.
+    """
+
+    def __init__(
+        self,
+        state: Path,
+        pace: Callable[[str], Pace] = lambda _: Pace(),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.path = state / FILE
+        self._pace = pace
+        self._clock = clock
+        self._lock = threading.RLock()
+        _refuse_network(state)
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._engine = _engine(self.path)
+        self.upgraded_from = self._upgrade()
+        self.version = len(_VERSIONS)
+
+    def close(self) -> None:
+        """Release the file."""
+        self._engine.dispose()
+
+    # --- writing ---------------------------------------------------------------------------------
+
+    def open_case(self, route: str, folder: str) -> Case:
+        """Given a new folder, make a case of it with a new random key, and return it."""
+        suffix = "".join(secrets.choice(_ALPHABET) for _ in range(8))
+        event, now = Found(route, folder), self._clock()
+        case = steps.begin(f"{route}-{suffix}", event, now)
+        with self._transaction() as connection:
+            older = (_cases.c.route == route) & (_cases.c.folder == os.fsencode(folder))
+            connection.execute(_cases.update().where(older).values(newest=False))
+            connection.execute(_cases.insert().values(**self._row(case), newest=True))
+            self._append(connection, case.key, event, now)
+        return case
+
+    def record(self, key: str, event: Event, of_round: int | None = None) -> Case:
+        """Given a case's key and an event, write both what happened and what came of it.
+
+        An event that belongs to an earlier round than the case's is dropped.
+
+        Returns:
+            The case as it is now; unchanged if it was closed meanwhile.
+        """
+        now = self._clock()
+        with self._transaction() as connection:
+            before = self._read(connection, key)
+            if of_round not in {None, before.round}:
+                return before
+            after = steps.apply(before, event, now)
+            if after != before:
+                row = self._row(after)
+                connection.execute(_cases.update().where(_cases.c.key == key).values(**row))
+                self._append(connection, key, event, now)
+        return after
+
+    def _row(self, case: Case) -> dict[str, Any]:
+        return {
+            "key": case.key,
+            "route": case.route,
+            "folder": os.fsencode(case.folder),
+            "open": case.is_open,
+            "stage": steps.stage(case),
+            "gone": case.gone,
+            "stamp": case.seen.stamp if case.seen else 0,
+            "job": case.job.pk if case.job else None,
+            "due": steps.due(case, self._pace(case.route)),
+            "record": _encode(_CASE, case),
+        }
+
+    def _append(self, connection: sa.Connection, key: str, event: Event, now: float) -> None:
+        kind = type(event).__name__
+        record = _encode(_EVENTS[kind], event)
+        connection.execute(_events.insert().values(key=key, at=now, kind=kind, record=record))
+
+    # --- reading ---------------------------------------------------------------------------------
+
+    def case(self, key: str) -> Case:
+        """Given a key, return its case; raise KeyError if there is none."""
+        with self._transaction() as connection:
+            return self._read(connection, key)
+
+    def cases(self, *, newest: bool = False) -> list[Case]:
+        """Return all cases, oldest first; with *newest*, only the latest of each folder."""
+        where = _cases.c.newest if newest else sa.true()
+        return self._select(where)
+
+    def open_cases(self) -> list[Case]:
+        """Return the cases that are not closed, oldest first."""
+        return self._select(_cases.c.open)
+
+    def due(self, now: float, limit: int) -> list[Case]:
+        """Return at most *limit* open cases whose next step may start, the longest due first."""
+        where = _cases.c.open & (_cases.c.due <= now)
+        return self._select(where, order=_cases.c.due, limit=limit)
+
+    def next_due(self) -> float | None:
+        """Return when the next open case is due, or None if none is open."""
+        with self._transaction() as connection:
+            return connection.execute(
+                sa.select(sa.func.min(_cases.c.due)).where(_cases.c.open)
+            ).scalar()
+
+    def known(self, route: str) -> dict[str, Known]:
+        """Given a route, return what is known of each folder, from its latest case, by folder."""
+        columns = (_cases.c.folder, _cases.c.key, _cases.c.stage, _cases.c.gone, _cases.c.stamp)
+        query = sa.select(*columns, _cases.c.open).where(_cases.c.route == route, _cases.c.newest)
+        with self._transaction() as connection:
+            rows = connection.execute(query).all()
+        return {
+            os.fsdecode(row.folder): Known(row.key, row.open, row.stage, row.gone, row.stamp)
+            for row in rows
+        }
+
+    def count(self, stage: str) -> int:
+        """Return how many cases are at a stage."""
+        query = sa.select(sa.func.count()).select_from(_cases).where(_cases.c.stage == stage)
+        with self._transaction() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def knows_job(self, pk: str) -> bool:
+        """Return whether some case became this job."""
+        query = sa.select(sa.exists().where(_cases.c.job == pk))
+        with self._transaction() as connection:
+            return bool(connection.execute(query).scalar_one())
+
+    def history(self, key: str) -> list[Recorded]:
+        """Given a key, return all its events, oldest first."""
+        query = sa.select(_events).where(_events.c.key == key).order_by(_events.c.id)
+        with self._transaction() as connection:
+            rows = connection.execute(query).all()
+        return [Recorded(row.at, _decode(_EVENTS[row.kind], row.record)) for row in rows]
+
+    def reschedule(self) -> None:
+        """Compute every open case's due time anew, for when a route's pace was changed."""
+        with self._transaction() as connection:
+            for (record,) in connection.execute(
+                sa.select(_cases.c.record).where(_cases.c.open)
+            ).all():
+                case = _decode(_CASE, record)
+                row = self._row(case)
+                connection.execute(_cases.update().where(_cases.c.key == case.key).values(**row))
+
+    def version_of_data(self) -> int:
+        """Return a number that changes when another process has written."""
+        with self._lock, self._engine.connect() as connection:
+            return int(connection.exec_driver_sql("PRAGMA data_version").scalar_one())
+
+    def _select(self, where: Any, order: Any = None, limit: int | None = None) -> list[Case]:
+        query = sa.select(_cases.c.record).where(where).limit(limit)
+        query = query.order_by(order if order is not None else sa.text("rowid"))
+        with self._transaction() as connection:
+            rows = connection.execute(query).all()
+        return [_decode(_CASE, row.record) for row in rows]
+
+    def _read(self, connection: sa.Connection, key: str) -> Case:
+        query = sa.select(_cases.c.record).where(_cases.c.key == key)
+        record = connection.execute(query).scalar()
+        if record is None:
+            raise KeyError(key)
+        case: Case = _decode(_CASE, record)
+        return case
+
+    # --- the file --------------------------------------------------------------------------------
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sa.Connection]:
+        with self._lock, self._engine.begin() as connection:
+            yield connection
+
+    def _upgrade(self) -> int | None:
+        """Bring the file to this program's version; a copy of an older one is kept beside it.
+
+        Returns:
+            The version it had, if it was an older journal.
+        """
+        try:
+            version = self._version()
+            if version > len(_VERSIONS):
+                raise StateError(
+                    f"{self.path} was written by a newer gcwatch (version {version}).",
+                    "Install that gcwatch again, or use another state directory.",
+                )
+            if 0 < version < len(_VERSIONS):
+                self._copy(version)
+            self._migrate(version)
+        except sa.exc.DatabaseError as error:
+            raise StateError(
+                f"{self.path} can't be used: {error.orig}.",
+                "Put back a copy of it, or use another state directory.",
+            ) from error
+        return version if 0 < version < len(_VERSIONS) else None
+
+    def _version(self) -> int:
+        with self._transaction() as connection:
+            return int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+
+    def _copy(self, version: int) -> None:
+        copy = self.path.with_suffix(f".v{version}")
+        with sqlite3.connect(self.path) as source, sqlite3.connect(copy) as target:
+            source.backup(target)
+        source.close()
+        target.close()
+        shutil.copymode(self.path, copy)
+
+    def _migrate(self, version: int) -> None:
+        if version == len(_VERSIONS):
+            return
+        with self._transaction() as connection:
+            for statement in itertools.chain(*_VERSIONS[version:]):
+                connection.exec_driver_sql(statement)
+            connection.exec_driver_sql(f"PRAGMA user_version = {len(_VERSIONS)}")
+
+
+def _refuse_network(state: Path) -> None:
+    kind = files.network_file_system(state)
+    if kind:
+        raise StateError(
+            f"The state directory {state} lies on a network file system ({kind}).",
+            "SQLite can't promise anything there; use a folder on a local disk.",
+        )
+
+
+def _engine(path: Path) -> sa.Engine:
+    """One connection for all threads (the journal's lock serialises them), tight file mode."""
+    path.touch(mode=0o600)
+    engine = sa.create_engine(
+        sa.URL.create("sqlite", database=str(path)),
+        poolclass=StaticPool,
+        connect_args={"check_same_thread": False, "timeout": 30, "isolation_level": None},
+    )
+
+    @sa.event.listens_for(engine, "connect")
+    def _configure(connection: sqlite3.Connection, _: object) -> None:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        # A deferred transaction that reads and then writes fails when another process wrote.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+@contextmanager
+def only_daemon(state: Path) -> Iterator[None]:
+    """Hold the state directory's lock; raise StateError if another daemon holds it."""
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+            raise StateError(
+                f"Another gcwatch (process {holder}) works on {state}.",
+                "Stop it first, or give this one its own state directory.",
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        with suppress(OSError):
+            os.close(descriptor)

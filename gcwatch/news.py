@@ -1,0 +1,122 @@
+"""What an event says in the log: its name in the catalogue and its facts. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from gcwatch import cases, steps
+from gcwatch.cases import Case, Event
+from gcwatch.reasons import Reason, explain
+
+News = tuple[str, Mapping[str, Any]]
+
+
+def news(before: Case, event: Event, after: Case) -> News | None:  # noqa: C901, PLR0912 -- one match, one line an event
+    """Given an event and its case before and after, return what to log; None if it is no news."""
+    match event:
+        case cases.Found():
+            return "case.found", {"folder": after.folder}
+        case cases.Changed(seen):
+            return "case.changed", {"files": seen.files, "bytes": seen.bytes}
+        case cases.Settled():
+            return "case.settled", _settled(after)
+        case cases.Vanished():
+            return "case.vanished", {}
+        case cases.Planned(inputs):
+            return "case.planned", {"inputs": [item.socket for item in inputs]}
+        case cases.Begun(upload):
+            facts = {"bytes": upload.size, "files": upload.files}
+            return "upload.begun", {"socket": upload.socket, "upload": upload.pk, **facts}
+        case cases.Uploaded(pk):
+            return "upload.completed", _uploaded(pk, after)
+        case cases.UploadsExpired():
+            return "uploads.expired", {}
+        case cases.Prepared(socket, session):
+            return "session.prepared", {"socket": socket, "session": session}
+        case cases.Attempted():
+            return "case.submitting", {}
+        case cases.Submitted(job, url):
+            return "case.submitted", {"job": job, "url": url}
+        case cases.StillRunning():
+            return _running(before, event, after)
+        case cases.Succeeded(outputs):
+            return "job.succeeded", {**_job(after), "outputs": len(outputs)}
+        case cases.OutputFetched(files):
+            size = sum(file.size for file in files)
+            return "output.fetched", {"files": len(files), "bytes": size}
+        case cases.Delivered(_, source):
+            return "case.delivered", {**_delivered(after), "source": source}
+        case cases.Rejected(reason):
+            return "case.failed", _reason(reason)
+        case cases.Reported():
+            return "case.explained", {}
+        case cases.Faltered(reason):
+            return _faltered(before, reason, after)
+        case cases.Postponed(reason, wait):
+            step = steps.next_step(after)
+            return "case.postponed", {**_reason(reason), "step": step, "seconds": round(wait)}
+        case cases.Retried():
+            return "case.retried", {}
+        case cases.Withdrawn():
+            return "case.withdrawn", {}
+        case cases.Touched(snapshot):
+            same = before.seen is not None and before.seen.digest == snapshot.digest
+            return None if same else ("case.changed_late", {})
+        case cases.Left():
+            return "case.left", {}
+        case cases.Returned():
+            return "case.returned", {}
+
+
+def _reason(reason: Reason) -> dict[str, Any]:
+    """A reason for the log: its words without the names, which stay in the building."""
+    words = explain(Reason(reason.code, reason.facts))
+    return {"reason": reason.code, "plain": words.plain, "detail": words.detail}
+
+
+def _settled(case: Case) -> dict[str, Any]:
+    seen = case.seen
+    seconds = round((case.settled or 0) - case.found, 1)
+    return {
+        "files": seen.files if seen else 0,
+        "bytes": seen.bytes if seen else 0,
+        "seconds": seconds,
+    }
+
+
+def _uploaded(pk: str, case: Case) -> dict[str, Any]:
+    upload = next(upload for upload in case.uploads if upload.pk == pk)
+    seconds = round(case.touched - upload.created, 3)
+    facts = {"bytes": upload.size, "seconds": seconds}
+    return {"socket": upload.socket, "upload": upload.pk, **facts}
+
+
+def _job(case: Case) -> dict[str, Any]:
+    if case.job is None:
+        return {}
+    return {"job": case.job.pk, "seconds": round(case.touched - case.job.submitted, 1)}
+
+
+def _running(before: Case, event: cases.StillRunning, after: Case) -> News | None:
+    job = after.job.pk if after.job else ""
+    if event.stalled and (before.wait is None or before.wait.reason.code != "job_stalled"):
+        hours = after.wait.reason.facts["hours"] if after.wait else 0
+        return "job.stalled", {"job": job, "status": event.status, "hours": hours}
+    if event.status == before.status:
+        return None
+    return "job.status_changed", {"job": job, "status": event.status}
+
+
+def _delivered(case: Case) -> dict[str, Any]:
+    return {
+        "files": len(case.fetched),
+        "bytes": sum(file.size for file in case.fetched),
+        "seconds": round(case.touched - case.found, 1),
+    }
+
+
+def _faltered(before: Case, reason: Reason, after: Case) -> News:
+    """The last straw is told as the failure that it is."""
+    if after.failure is not None and before.failure is None:
+        return "case.failed", _reason(reason)
+    facts = {"step": steps.next_step(after), "attempt": after.attempts}
+    return "case.faltered", {**_reason(reason), **facts}

@@ -1,0 +1,383 @@
+"""Given a step, do it: the only place where a step meets the world.
+
+Every step is a generator: the events that come of it go out to be recorded, and the case as
+recorded comes back before the next line runs. So between two commits there is at most one write
+to the platform that can't be repeated, and a crash anywhere leaves a case that its next step
+continues: performing a step twice equals performing it once.
+"""
+
+import json
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Final, assert_never
+from urllib.parse import urlsplit
+
+from gcwatch import bundle, cases, inbox, outbox, results, steps, transfer
+from gcwatch.bundle import Bundle
+from gcwatch.cases import Case, Event
+from gcwatch.config import Route
+from gcwatch.errors import (
+    CaseError,
+    NotYet,
+    Refused,
+    SourceChanged,
+    SourceVanished,
+    TryAgain,
+    Unreachable,
+    UploadsGone,
+)
+from gcwatch.files import disk_trouble
+from gcwatch.grandchallenge import Image, ImageFile
+from gcwatch.inbox import SourceFile
+from gcwatch.reasons import Explanation, Reason, explain
+from gcwatch.receipt import receipt
+from gcwatch.steps import Pace, Step
+from gcwatch.targets import algorithm
+from gcwatch.transfer import Transfers
+from gcwatch.version import VERSION
+
+UPLOADS_PAUSE: Final = 300.0
+_DERIVED: Final = "DZI"
+
+Work = Generator[Event, Case, None]
+"""Events go out to be recorded, the case as recorded comes back."""
+
+Progress = Callable[[str, int, int], None]
+"""Told a case's key, how many bytes have moved, and of how many."""
+
+
+def _no_progress(_key: str, _moved: int, _total: int) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class World:
+    """What steps work with: the platform's transfers, the spool, the clock and the pace."""
+
+    transfers: Transfers
+    spool: Path
+    clock: Callable[[], float]
+    knows_job: Callable[[str], bool]
+    active: Callable[[], int]
+    progress: Progress = field(default=_no_progress)
+
+    def context(self, route: Route, pace: Pace) -> algorithm.Context:
+        """Return what a target works with."""
+        return algorithm.Context(
+            platform=self.transfers.platform,
+            route=route,
+            clock=self.clock,
+            knows_job=self.knows_job,
+            active=self.active,
+            doubt=pace.doubt,
+        )
+
+
+def perform(step: Step, case: Case, route: Route, pace: Pace, world: World) -> Work:
+    """Given a case's next step, do it; what is known to go wrong becomes events, too.
+
+    Raises:
+        TokenRefused: all work has to stop.
+        Stopped: the daemon is stopping.
+    """
+    try:
+        yield from _perform(step, case, route, pace, world)
+    except SourceChanged:
+        yield cases.Changed(inbox.look(route.inbox, case.folder, ignored(route)))
+    except SourceVanished:
+        yield cases.Vanished()
+    except UploadsGone:
+        yield cases.UploadsExpired()
+    except CaseError as error:
+        yield _event_of(error)
+    except Unreachable as error:
+        yield cases.Faltered(error.reason)
+    except Refused as error:
+        yield cases.Faltered(_unexpected(error))
+
+
+def _event_of(error: CaseError) -> Event:
+    match error:
+        case NotYet():
+            return cases.Postponed(error.reason, error.wait)
+        case TryAgain():
+            return cases.Faltered(error.reason)
+        case _:
+            return cases.Rejected(error.reason)
+
+
+def _unexpected(error: Refused) -> Reason:
+    message = "; ".join(error.messages)[:500]
+    facts = {"call": error.call, "status": error.status, "message": message}
+    return Reason("unexpected", facts)
+
+
+def _perform(step: Step, case: Case, route: Route, pace: Pace, world: World) -> Work:
+    match step:
+        case Step.SURVEY:
+            yield from _survey(case, route, pace, world)
+        case Step.UPLOAD:
+            yield from _upload(case, route, pace, world)
+        case Step.SUBMIT:
+            _refuse_late_changes(case, route)
+            yield from algorithm.submit(case, world.context(route, pace))
+        case Step.POLL:
+            yield from algorithm.poll(case, world.context(route, pace))
+        case Step.FETCH:
+            yield from _fetch(case, route, world)
+        case Step.DELIVER:
+            yield from _deliver(case, route, world)
+        case Step.REPORT:
+            yield from _report(case, route, world)
+        case _:
+            assert_never(step)
+
+
+# --- settling ------------------------------------------------------------------------------------
+
+
+def ignored(route: Route) -> tuple[str, ...]:
+    """Return the globs of a route that are never case content; a marker file is none either."""
+    return (*route.ignore, route.ready) if route.ready else tuple(route.ignore)
+
+
+def _survey(case: Case, route: Route, pace: Pace, world: World) -> Work:
+    """The folder has settled once it is marked ready, or was the same for the settle time."""
+    marked = route.ready is not None and inbox.is_marked(route.inbox, case.folder, route.ready)
+    seen = inbox.look(route.inbox, case.folder, ignored(route))
+    if not seen.files:
+        raise SourceVanished
+    if case.seen is None or seen.digest != case.seen.digest:
+        case = yield cases.Changed(seen)
+    if marked:
+        yield cases.Settled()
+    elif route.ready:
+        reason = Reason("waiting_for_marker", {"marker": route.ready})
+        raise NotYet(reason, pace.survey)
+    elif world.clock() >= case.changed + pace.settle:
+        yield cases.Settled()
+
+
+# --- uploading -----------------------------------------------------------------------------------
+
+
+def _upload(case: Case, route: Route, pace: Pace, world: World) -> Work:
+    """Plan what every socket gets, make all bundles, and only then send the first byte."""
+    spool = _spool(case, world)
+    files = inbox.source_files(route.inbox, case.folder, ignored(route))
+    _refuse_other_than_settled(case, route)
+    if case.inputs is None:
+        bundle.discard(spool)
+        case = yield algorithm.plan(world.context(route, pace), files)
+    todo = [(item, _bundle(case, item, files, route, spool)) for item in steps.unsent(case)]
+    for item, parcel in todo:
+        case = yield from _send(case, item, parcel, world)
+
+
+def _spool(case: Case, world: World) -> Path:
+    return world.spool / f"{case.key}-{case.round}"
+
+
+def _refuse_other_than_settled(case: Case, route: Route) -> None:
+    now = inbox.look(route.inbox, case.folder, ignored(route))
+    if case.seen is None or now.digest != case.seen.digest:
+        raise SourceChanged
+
+
+def _refuse_late_changes(case: Case, route: Route) -> None:
+    """Before anything uses the uploads, a changed folder goes back to settling.
+
+    A folder that is gone by now was sent whole as it had settled, so its case goes on.
+    """
+    if case.attempt is not None or case.sessions:
+        return
+    try:
+        _refuse_other_than_settled(case, route)
+    except (SourceVanished, NotYet, TryAgain):
+        return
+
+
+def _bundle(
+    case: Case, item: cases.Input, files: tuple[SourceFile, ...], route: Route, spool: Path
+) -> Bundle:
+    """Given an input, return the one file that goes out for it."""
+    number = 1 + [other.socket for other in case.inputs or ()].index(item.socket)
+    stem = f"{case.key}-{case.round}-{number:02}"
+    chosen = bundle.select(files, item.pattern)
+    if item.carrier == "file":
+        return bundle.file_bundle(chosen[0], stem=stem)
+    return bundle.image_bundle(
+        chosen,
+        spool=spool,
+        stem=stem,
+        socket=item.socket,
+        deidentify=route.deidentify,
+        keep_names=route.names == "keep",
+    )
+
+
+def _send(
+    case: Case, item: cases.Input, parcel: Bundle, world: World
+) -> Generator[Event, Case, Case]:
+    """Send one bundle, going on where an earlier try was cut."""
+    upload = next((u for u in case.uploads if u.socket == item.socket), None)
+    begun_before = upload is not None and upload.size == parcel.size
+    if upload is None or not begun_before:
+        upload = _begin(item, parcel, world)
+        case = yield cases.Begun(upload)
+    with _counting(case.key, parcel.size, world) as moved:
+        sha256 = world.transfers.send(parcel.path, upload, moved, begun_before=begun_before)
+    if parcel.source is not None:
+        with inbox.open_unchanged(parcel.source):
+            pass
+    return (yield cases.Uploaded(upload.pk, sha256))
+
+
+def _begin(item: cases.Input, parcel: Bundle, world: World) -> cases.Upload:
+    """Make the upload record; an orphan of an earlier crash fades by itself (contract 10.1)."""
+    try:
+        record = world.transfers.platform.create_upload(parcel.filename)
+    except Refused as error:
+        if error.says("too many uploads"):
+            raise NotYet(Reason("too_many_uploads"), UPLOADS_PAUSE) from error
+        raise
+    return cases.Upload(
+        socket=item.socket,
+        pk=record.pk,
+        s3_upload_id=record.s3_upload_id,
+        api_url=record.api_url,
+        filename=record.filename,
+        size=parcel.size,
+        part_size=transfer.part_size(parcel.size),
+        created=world.clock(),
+        files=parcel.files,
+    )
+
+
+@contextmanager
+def _counting(key: str, total: int, world: World) -> Generator[transfer.Moved, None, None]:
+    """Give what counts a transfer's bytes, and forget the count afterwards."""
+    count = 0
+
+    def moved(more: int) -> None:
+        nonlocal count
+        count += more
+        world.progress(key, count, total)
+
+    try:
+        yield moved
+    finally:
+        world.progress(key, 0, 0)
+
+
+# --- results -------------------------------------------------------------------------------------
+
+
+def _fetch(case: Case, route: Route, world: World) -> Work:
+    """Bring each output into the staging folder; what is there already is not fetched again."""
+    results_folder = _Staging(outbox.staging(route.outbox, case.key), case.key, world)
+    for output in steps.unfetched(case):
+        with disk_trouble("Writing results"):
+            files = results_folder.bring(output)
+        case = yield cases.OutputFetched(files)
+
+
+@dataclass(frozen=True)
+class _Staging:
+    """A result folder in the making, hidden in the outbox."""
+
+    folder: Path
+    key: str
+    world: World
+
+    def bring(self, output: cases.Output) -> tuple[cases.Fetched, ...]:
+        """Given an output, put its files where the official client would (contract 8)."""
+        place = outbox.safe_relative(output.path, fallback=output.socket)
+        if output.carrier == "value":
+            return (self._write(output, place),)
+        if output.carrier == "file":
+            return (self._download(output, output.url, place),)
+        image = self.world.transfers.platform.image(output.url)
+        return tuple(
+            self._download(output, file.file, place / _image_name(image, file))
+            for file in image.files
+            if file.image_type != _DERIVED
+        )
+
+    def _write(self, output: cases.Output, place: PurePosixPath) -> cases.Fetched:
+        path = self.folder / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(output.value, indent=2))
+        return self._fetched(output, place)
+
+    def _download(self, output: cases.Output, url: str, place: PurePosixPath) -> cases.Fetched:
+        path = self.folder / place
+        if not path.exists():
+            with _counting(self.key, 0, self.world) as moved:
+                self.world.transfers.fetch(url, path, moved)
+        results.check(path, output.socket)
+        return self._fetched(output, place)
+
+    def _fetched(self, output: cases.Output, place: PurePosixPath) -> cases.Fetched:
+        path = self.folder / place
+        digest = transfer.sha256(path, self.world.transfers.stop)
+        return cases.Fetched(output.pk, str(place), path.stat().st_size, digest)
+
+
+def _image_name(image: Image, file: ImageFile) -> str:
+    """`<image pk>.<ext>`: only the suffix is the server's, and only if it is a plain one."""
+    suffix = PurePosixPath(urlsplit(file.file).path).suffix
+    return str(outbox.safe_relative(f"{image.pk}{suffix}", fallback="image"))
+
+
+def _deliver(case: Case, route: Route, world: World) -> Work:
+    """Publish by one rename; then, and only then, the source may be moved or deleted."""
+    platform = world.transfers.platform.http.home
+    paper = receipt(case, platform, VERSION, world.clock())
+    name = outbox.publish(route.outbox, case.key, case.folder, paper)
+    outbox.clear_failure(route.outbox, case.folder)
+    source = _dispose(case, route)
+    bundle.discard(_spool(case, world))
+    yield cases.Delivered(name, source)
+
+
+_DISPOSED: Final[Mapping[str, cases.Source]] = {
+    "keep": "kept",
+    "move": "moved",
+    "delete": "deleted",
+}
+
+
+def _dispose(case: Case, route: Route) -> cases.Source:
+    assert case.seen is not None, "what was sent had been seen"
+    done = outbox.dispose(
+        route.inbox, case.folder, route.after, route.done, case.seen, ignored(route)
+    )
+    return _DISPOSED[route.after] if done else "changed"
+
+
+def _report(case: Case, route: Route, world: World) -> Work:
+    """Write down why the case failed, where whoever dropped the folder will look."""
+    assert case.failure is not None, "only a failure is reported"
+    outbox.discard(route.outbox, case.key)
+    text = failure_note(case, explain(case.failure))
+    outbox.report_failure(route.outbox, case.folder, text)
+    bundle.discard(_spool(case, world))
+    yield cases.Reported()
+
+
+def failure_note(case: Case, words: Explanation) -> str:
+    """Given a failed case and its reason in words, return what `<folder>.failed.txt` says."""
+    lines = [
+        words.plain,
+        "",
+        "For whoever runs gcwatch:",
+        f"  {words.detail}",
+        *([f"  {words.hint}"] if words.hint else []),
+        f"  Case {case.key}; its history: gcwatch show {case.key}",
+        f"  When the cause is mended: gcwatch retry {case.key}",
+        "",
+    ]
+    return "\n".join(lines)

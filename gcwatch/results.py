@@ -1,0 +1,93 @@
+"""Whether a fetched file is whole, as far as its own structure tells."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from gcwatch.errors import TryAgain
+from gcwatch.reasons import Reason
+
+_MAGIC: Final[Mapping[str, tuple[bytes, ...]]] = {
+    ".tif": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    ".tiff": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    ".pdf": (b"%PDF-",),
+    ".png": (b"\x89PNG\r\n\x1a\n",),
+    ".zip": (b"PK\x03\x04", b"PK\x05\x06"),
+}
+_LONGEST_HEADER: Final = 1 << 16
+_ELEMENT_BYTES: Final[Mapping[str, int]] = {
+    "MET_CHAR": 1,
+    "MET_UCHAR": 1,
+    "MET_SHORT": 2,
+    "MET_USHORT": 2,
+    "MET_INT": 4,
+    "MET_UINT": 4,
+    "MET_FLOAT": 4,
+    "MET_LONG": 4,
+    "MET_ULONG": 4,
+    "MET_LONG_LONG": 8,
+    "MET_ULONG_LONG": 8,
+    "MET_DOUBLE": 8,
+}
+
+
+def check(path: Path, socket: str) -> None:
+    """Given a fetched file, raise TryAgain (and remove it) if its own structure says it is cut."""
+    problem = _problem(path)
+    if problem:
+        path.unlink()
+        raise TryAgain(Reason("download_incomplete", {"socket": socket, "problem": problem}))
+
+
+def _problem(path: Path) -> str:
+    suffix = path.suffix.lower()
+    if suffix == ".mha":
+        return _mha_problem(path)
+    if suffix == ".json":
+        return _json_problem(path)
+    if suffix in _MAGIC:
+        with path.open("rb") as file:
+            start = file.read(16)
+        return "" if start.startswith(_MAGIC[suffix]) else f"it does not begin like a {suffix} file"
+    return ""
+
+
+def _json_problem(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            json.load(file)
+    except ValueError:
+        return "its JSON can't be read"
+    return ""
+
+
+def _mha_problem(path: Path) -> str:
+    """An uncompressed MetaImage is as long as its header says; a compressed one says so, too."""
+    with path.open("rb") as file:
+        start = file.read(_LONGEST_HEADER)
+    header, _, data = start.partition(b"ElementDataFile")
+    local, newline, _ = data.partition(b"\n")
+    if not newline or local.replace(b"=", b"").strip() != b"LOCAL":
+        return "its header has no end"
+    lines = (line.partition("=") for line in header.decode("latin-1").splitlines())
+    fields = {key.strip(): value.strip() for key, _, value in lines}
+    begin = len(header) + len(b"ElementDataFile") + len(local) + 1
+    expected = _mha_bytes(fields)
+    if expected is not None and path.stat().st_size - begin != expected:
+        return f"{path.stat().st_size - begin} of {expected} bytes of voxels arrived"
+    return ""
+
+
+def _mha_bytes(fields: Mapping[str, str]) -> int | None:
+    """Given a header, return how many bytes of voxels follow, or None if it does not say."""
+    if fields.get("CompressedData", "False") == "True":
+        size = fields.get("CompressedDataSize", "")
+        return int(size) if size.isdigit() else None
+    element = _ELEMENT_BYTES.get(fields.get("ElementType", ""))
+    sizes = fields.get("DimSize", "").split()
+    if element is None or not sizes or not all(size.isdigit() for size in sizes):
+        return None
+    channels = int(fields.get("ElementNumberOfChannels", "1"))
+    return math.prod(int(size) for size in sizes) * element * channels

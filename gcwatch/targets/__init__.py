@@ -1,0 +1,1 @@
+"""Where cases go: one module a kind of target."""

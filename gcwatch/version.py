@@ -1,0 +1,5 @@
+"""Which gcwatch this is; pyproject.toml says it once."""
+
+from importlib.metadata import version
+
+VERSION = version("gcwatch")

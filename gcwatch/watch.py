@@ -1,0 +1,197 @@
+"""The Python API: a config file opened, its journal beside it, and what can be done with both."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from gcwatch import config, log
+from gcwatch.cases import Case, Found, Retried, Withdrawn
+from gcwatch.config import Settings
+from gcwatch.daemon import Daemon
+from gcwatch.errors import ConfigError, TokenRefused
+from gcwatch.grandchallenge import GrandChallenge
+from gcwatch.http import Http
+from gcwatch.journal import Journal, Recorded
+from gcwatch.news import news
+from gcwatch.perform import Progress, World
+from gcwatch.receipt import readable
+from gcwatch.steps import Pace
+from gcwatch.transfer import Transfers
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one run left behind: how many cases ended how since it began, and how many wait."""
+
+    delivered: int
+    failed: int
+    waiting: int
+
+
+def _quiet(_key: str, _moved: int, _total: int) -> None:
+    pass
+
+
+class Watch:
+    """Everything of one config file.
+
+    Args:
+        settings: What the config file says.
+        pace: How fast things go where the routes leave it open.
+        clock: The time in seconds since the epoch.
+        progress: Told how far transfers are.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        pace: Pace = Pace(),  # noqa: B008 -- a frozen value
+        clock: Callable[[], float] = time.time,
+        progress: Progress = _quiet,
+    ) -> None:
+        self.settings = settings
+        self._base = pace
+        self._clock = clock
+        self._progress = progress
+        self._stop = threading.Event()
+        self.journal = Journal(settings.state, self.pace, clock)
+        self.platform = connect(settings)
+
+    def close(self) -> None:
+        """Release the journal and the connections."""
+        self.platform.http.close()
+        self.journal.close()
+
+    def pace(self, route: str) -> Pace:
+        """Given a route's name, return how fast its cases go."""
+        for found in self.settings.routes:
+            if found.name == route:
+                return replace(self._base, settle=found.settle, poll=found.poll)
+        return self._base
+
+    # --- working -------------------------------------------------------------------------------
+
+    def run(self, stop: threading.Event) -> None:
+        """Be the daemon until *stop* is set; raise StateError if there is one already."""
+        self._work(stop, until_idle=False)
+
+    def run_once(self, stop: threading.Event | None = None) -> Outcome:
+        """Work until nothing is left that could be done now, and tell what came of it.
+
+        Raises:
+            StateError: when a daemon works on the same state directory.
+            TokenRefused: when the platform does not take the token.
+        """
+        before = {case.key: (case.round, case.ending) for case in self.journal.cases()}
+        self._work(stop or threading.Event(), until_idle=True)
+        changed = [
+            case
+            for case in self.journal.cases()
+            if before.get(case.key) != (case.round, case.ending)
+        ]
+        return Outcome(
+            delivered=sum(case.ending == "delivered" for case in changed),
+            failed=sum(case.ending == "failed" for case in changed),
+            waiting=sum(case.is_open for case in self.journal.cases()),
+        )
+
+    def _work(self, stop: threading.Event, *, until_idle: bool) -> None:
+        connections = self.settings.limits.connections
+        with ThreadPoolExecutor(connections, thread_name_prefix="transfer") as pool:
+            world = World(
+                transfers=Transfers(self.platform, pool, stop),
+                spool=self.settings.state / "spool",
+                clock=self._clock,
+                knows_job=self.journal.knows_job,
+                active=lambda: self.journal.count("running"),
+                progress=self._progress,
+            )
+            daemon = Daemon(self.settings, self.journal, world, self.pace, stop)
+            daemon.run(until_idle=until_idle)
+
+    # --- asking --------------------------------------------------------------------------------
+
+    def cases(self) -> list[Case]:
+        """Return every folder's latest case, oldest first."""
+        return self.journal.cases(newest=True)
+
+    def find(self, reference: str) -> Case:
+        """Given a key, `route/key` or `route/folder`, return the case; raise KeyError if none."""
+        route, _, name = reference.rpartition("/")
+        for case in reversed(self.journal.cases()):
+            if route in {"", case.route} and name in {case.key, case.folder, readable(case.folder)}:
+                return case
+        raise KeyError(reference)
+
+    def history(self, case: Case) -> list[Recorded]:
+        """Given a case, return all that happened to it, oldest first."""
+        return self.journal.history(case.key)
+
+    # --- the operator's two verbs --------------------------------------------------------------
+
+    def retry(self, case: Case) -> Case:
+        """Try a case again: an open one now, a failed one from the start, a delivered one anew."""
+        if case.ending == "delivered":
+            again = self.journal.open_case(case.route, case.folder)
+            return self._tell(again, Found(case.route, case.folder), again)
+        after = self.journal.record(case.key, Retried())
+        return self._tell(case, Retried(), after)
+
+    def withdraw(self, case: Case) -> Case:
+        """Leave a case alone from now on; what the platform has of it stays there."""
+        after = self.journal.record(case.key, Withdrawn())
+        return self._tell(case, Withdrawn(), after)
+
+    def _tell(self, before: Case, event: Found | Retried | Withdrawn, after: Case) -> Case:
+        told = news(before, event, after)
+        if told:
+            log.emit(told[0], route=after.route, case=after.key, **told[1])
+        return after
+
+
+def connect(settings: Settings) -> GrandChallenge:
+    """Given settings, return the platform; the token is read anew for every call."""
+    ca_bundle = settings.platform.ca_bundle
+    http = Http(
+        settings.platform.url,
+        lambda: _token(settings),
+        ca_bundle=str(ca_bundle) if ca_bundle else None,
+        proxy=settings.platform.proxy,
+    )
+    return GrandChallenge(http)
+
+
+def _token(settings: Settings) -> str:
+    """Return the token; one that can't be read stops all work like one that is refused."""
+    try:
+        token = config.read_token(settings)
+    except ConfigError as error:
+        raise TokenRefused(error.problems[0].message) from error
+    log.hide(token)
+    return token
+
+
+@contextmanager
+def open_watch(
+    file: str | Path | None = None,
+    *,
+    pace: Pace = Pace(),  # noqa: B008 -- a frozen value
+    progress: Progress = _quiet,
+) -> Iterator[Watch]:
+    """Given a config file (or None for the usual places), open what it describes.
+
+    Raises:
+        ConfigError: with every problem of the file.
+        StateError: when the state directory can't be used.
+    """
+    settings = config.load(config.find(Path(file) if file else None))
+    watch = Watch(settings, pace=pace, progress=progress)
+    try:
+        yield watch
+    finally:
+        watch.close()

@@ -1,0 +1,214 @@
+"""What wakes the daemon: watchdog's early news, APScheduler's times, and one bell for both.
+
+Neither decides anything. Their threads only ring the bell; a ring while the daemon is busy is
+remembered once. What is missed here, the next survey finds.
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MISSED, JobExecutionEvent
+from apscheduler.schedulers.background import BackgroundScheduler
+from watchdog.events import (
+    DirCreatedEvent,
+    DirDeletedEvent,
+    DirMovedEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileDeletedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
+from watchdog.observers import Observer
+from watchdog.observers.api import ObservedWatch
+
+from gcwatch import log
+
+_NEWS: list[type[FileSystemEvent]] = [
+    DirCreatedEvent,
+    DirDeletedEvent,
+    DirMovedEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileDeletedEvent,
+    FileMovedEvent,
+]
+"""What can make a folder appear, complete it or take it away; mere writes would only flood."""
+
+
+class Bell:
+    """Wakes the daemon; remembers what for."""
+
+    def __init__(self) -> None:
+        self._rung = threading.Event()
+        self._look = threading.Event()
+        self._tidy = threading.Event()
+
+    def ring(self) -> None:
+        """Something is done or due."""
+        self._rung.set()
+
+    def look(self) -> None:
+        """The inboxes may hold something new."""
+        self._look.set()
+        self._rung.set()
+
+    def tidy(self) -> None:
+        """It is time for upkeep."""
+        self._tidy.set()
+        self._rung.set()
+
+    def wait(self, seconds: float) -> None:
+        """Return at the next ring, or after *seconds*."""
+        self._rung.wait(seconds)
+        self._rung.clear()
+
+    def is_time_to_look(self) -> bool:
+        """Whether to look at the inboxes; keeps the wish until `looked`."""
+        return self._look.is_set()
+
+    def looked(self) -> None:
+        """The look begins: what comes from now on is news again."""
+        self._look.clear()
+
+    def is_time_to_tidy(self) -> bool:
+        """Whether upkeep was rung for, once a ring."""
+        wanted = self._tidy.is_set()
+        self._tidy.clear()
+        return wanted
+
+
+class _Ring(FileSystemEventHandler):
+    """A handler that only rings: it runs under the observer's lock and must not raise."""
+
+    def __init__(self, bell: Bell) -> None:
+        self._bell = bell
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        """Something happened below an inbox."""
+        del event
+        self._bell.look()
+
+
+class _Overflow(logging.Handler):
+    """watchdog tells of a lost queue only in its own log: then everything is looked at."""
+
+    def __init__(self, bell: Bell) -> None:
+        super().__init__(logging.WARNING)
+        self._bell = bell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Watchdog has something to say about its queue."""
+        del record
+        log.emit("watch.overflowed")
+        self._bell.look()
+
+
+class Watcher:
+    """Early news of inboxes. One that is missing, replaced or unwatchable is tried again."""
+
+    def __init__(self, bell: Bell) -> None:
+        self._handler = _Ring(bell)
+        self._overflow = _Overflow(bell)
+        self._observer = Observer()
+        self._watches: dict[Path, tuple[tuple[int, int], ObservedWatch]] = {}
+        self._failed: set[Path] = set()
+
+    def start(self) -> None:
+        """Begin to listen."""
+        logging.getLogger("watchdog.observers.inotify_c").addHandler(self._overflow)
+        self._observer.start()
+
+    def stop(self) -> None:
+        """Stop listening."""
+        logging.getLogger("watchdog.observers.inotify_c").removeHandler(self._overflow)
+        self._observer.stop()
+        self._observer.join()
+
+    def watch(self, inbox: Path) -> None:
+        """Given an inbox, see to it that the folder which now stands there is watched."""
+        identity = _identity(inbox)
+        known = self._watches.get(inbox)
+        if known and known[0] == identity:
+            return
+        if known:
+            self._observer.unschedule(known[1])
+            del self._watches[inbox]
+        if identity is None:
+            return
+        try:
+            watch = self._observer.schedule(
+                self._handler, str(inbox), recursive=True, event_filter=_NEWS
+            )
+        except OSError as error:
+            if inbox not in self._failed:
+                log.emit("watch.failed", error=error)
+            self._failed.add(inbox)
+        else:
+            self._watches[inbox] = (identity, watch)
+            self._failed.discard(inbox)
+
+    @property
+    def folders(self) -> int:
+        """How many inboxes are watched."""
+        return len(self._watches)
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """Return which folder stands at a path; a remounted share is another one."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino) if os.access(folder, os.R_OK | os.X_OK) else None
+
+
+class Schedule:
+    """When to wake: surveys and upkeep at fixed distances, and an alarm for the next due case."""
+
+    def __init__(self, bell: Bell, *, survey: float, upkeep: float) -> None:
+        self._bell = bell
+        self._alarm: float | None = None
+        self._scheduler = BackgroundScheduler(
+            timezone=UTC,
+            job_defaults={"coalesce": True, "misfire_grace_time": None, "max_instances": 1},
+        )
+        self._scheduler.add_listener(_tell, EVENT_JOB_ERROR | EVENT_JOB_MISSED)
+        self._every("survey", bell.look, survey)
+        self._every("upkeep", bell.tidy, upkeep)
+
+    def _every(self, name: str, ring: Callable[[], None], seconds: float) -> None:
+        now = datetime.now(UTC)
+        self._scheduler.add_job(ring, "interval", seconds=seconds, id=name, next_run_time=now)
+
+    def start(self) -> None:
+        """Begin."""
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        """End; its jobs only ring, so there is none to wait for."""
+        self._scheduler.shutdown(wait=False)
+
+    def wake_at(self, at: float | None) -> None:
+        """Given when the next case is due (or None), set the alarm."""
+        if at == self._alarm:
+            return
+        self._alarm = at
+        if at is not None:
+            when = datetime.fromtimestamp(at, UTC)
+            self._scheduler.add_job(
+                self._bell.ring, "date", run_date=when, id="due", replace_existing=True
+            )
+
+
+def _tell(event: JobExecutionEvent) -> None:
+    """APScheduler swallows what goes wrong; the log does not."""
+    if event.exception is not None:
+        log.emit("scheduler.job_failed", job=event.job_id, error=event.exception)
+    else:
+        log.emit("scheduler.job_missed", job=event.job_id)
