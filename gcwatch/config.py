@@ -64,8 +64,7 @@ def _seconds(value: Any, info: ValidationInfo) -> float:
         )
     if isinstance(value, int | float) and info.context is None:
         return float(value)
-    msg = "must be a duration"
-    raise _wrong(msg, _DURATION_HINT)
+    raise _wrong("must be a duration", _DURATION_HINT)
 
 
 @dataclass(frozen=True)
@@ -99,16 +98,14 @@ class Cron:
         later = datetime.fromtimestamp(now, trigger.timezone) + timedelta(microseconds=1)
         moment = trigger.get_next_fire_time(None, later)
         if moment is None:
-            msg = "this time never comes"
-            raise ValueError(msg)
+            raise ValueError("this time never comes")
         return float(moment.timestamp())
 
 
 @lru_cache
 def _trigger(expression: str) -> CronTrigger:
     if re.search("[0-9]", expression.rpartition(" ")[2]):
-        msg = "write days of the week as names (mon-fri): crons number them differently"
-        raise ValueError(msg)
+        raise ValueError("write days of the week as names (mon-fri): crons number them differently")
     return CronTrigger.from_crontab(expression)
 
 
@@ -118,11 +115,9 @@ def _schedule(value: Any, info: ValidationInfo) -> Every | Cron:
         return value
     if not isinstance(value, str) or len(value.split()) != 5:
         if not isinstance(value, str) or not re.fullmatch(_DURATION, value):
-            msg = "must be a duration or a cron expression"
-            raise _wrong(msg, _POLL_HINT)
+            raise _wrong("must be a duration or a cron expression", _POLL_HINT)
         if not (seconds := _seconds(value, info)):
-            msg = "must be more than nothing"
-            raise _wrong(msg, _POLL_HINT)
+            raise _wrong("must be more than nothing", _POLL_HINT)
         return Every(seconds)
     try:
         return Cron(value)
@@ -134,13 +129,13 @@ def _schedule(value: Any, info: ValidationInfo) -> Every | Cron:
 def _absolute(value: Any, folder: Path) -> Path:
     """Given a path, return it absolute: "~" expanded, relative to a folder."""
     if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
-        msg = "must be a path"
-        raise _wrong(msg, 'write it as a string, such as "/srv/gcwatch/in"')
+        raise _wrong("must be a path", 'write it as a string, such as "/srv/gcwatch/in"')
     try:
         path = Path(value).expanduser()
     except RuntimeError as error:
-        msg = "starts with the home of a user that this machine does not know"
-        raise _wrong(msg, "write the whole path") from error
+        raise _wrong(
+            "starts with the home of a user that this machine does not know", "write the whole path"
+        ) from error
     return folder.absolute() / path
 
 
@@ -151,22 +146,24 @@ def _location(value: Any, info: ValidationInfo) -> Path:
 
 def _name(value: str) -> str:
     if not re.fullmatch("[a-z0-9][a-z0-9-]{0,39}", value):
-        msg = "is no name for a route"
-        raise _wrong(msg, "use up to 40 lower-case letters, digits and hyphens, no hyphen first")
+        raise _wrong(
+            "is no name for a route",
+            "use up to 40 lower-case letters, digits and hyphens, no hyphen first",
+        )
     return value
 
 
 def _slug(value: str) -> str:
     if not re.fullmatch("[a-zA-Z0-9_-]+", value):
-        msg = "is no slug"
-        raise _wrong(msg, "it is the last part of the page's address: letters, digits, - and _")
+        raise _wrong(
+            "is no slug", "it is the last part of the page's address: letters, digits, - and _"
+        )
     return value
 
 
 def _file_name(value: str) -> str:
     if value in {"", ".", ".."} or re.search(r"[/\\\0]", value):
-        msg = "must be the plain name of a file"
-        raise _wrong(msg, 'such as "READY.txt", without folders')
+        raise _wrong("must be the plain name of a file", 'such as "READY.txt", without folders')
     return value
 
 
@@ -174,8 +171,10 @@ def _inside(value: str) -> str:
     """Say no to a pattern or path that leads out of the case's folder."""
     path = PurePosixPath(value)
     if value == "" or path.is_absolute() or ".." in path.parts or "\0" in value:
-        msg = "must be a path or pattern inside the case's folder"
-        raise _wrong(msg, 'such as "**/*.dcm", not empty, no leading slash, no ".."')
+        raise _wrong(
+            "must be a path or pattern inside the case's folder",
+            'such as "**/*.dcm", not empty, no leading slash, no ".."',
+        )
     return value
 
 
@@ -194,8 +193,7 @@ def _web_address(value: str) -> str:
     except ValueError:
         usable = False
     if not usable or not value.isprintable() or " " in value:
-        msg = "is no web address"
-        raise _wrong(msg, "such as https://host:port/path")
+        raise _wrong("is no web address", "such as https://host:port/path")
     return value
 
 
@@ -203,11 +201,14 @@ def _api_root(value: str) -> str:
     """Given the API's URL, return it with a slash at its end."""
     parts = urlsplit(_web_address(value))
     if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
-        msg = "must start with https://"
-        raise _wrong(msg, "the token goes there; plain http is for this machine only")
+        raise _wrong(
+            "must start with https://", "the token goes there; plain http is for this machine only"
+        )
     if "@" in parts.netloc or parts.query or parts.fragment:
-        msg = "must not hold a user, a password, a query or a fragment"
-        raise _wrong(msg, "the token belongs into token_file")
+        raise _wrong(
+            "must not hold a user, a password, a query or a fragment",
+            "the token belongs into token_file",
+        )
     return value if value.endswith("/") else value + "/"
 
 
@@ -250,8 +251,7 @@ def _source(value: Any) -> Glob | JsonFile | Constant:
         case {"value": constant, **others} if not others:
             return Constant(_json(constant))
         case _:
-            msg = "is no source of an input"
-            raise _wrong(msg, _SOURCE_HINT)
+            raise _wrong("is no source of an input", _SOURCE_HINT)
 
 
 def _json(value: Any) -> Any:
@@ -259,8 +259,9 @@ def _json(value: Any) -> Any:
     try:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError) as error:
-        msg = "holds a date, a time, inf or nan, which JSON does not have"
-        raise _wrong(msg, "write a date as a string") from error
+        raise _wrong(
+            "holds a date, a time, inf or nan, which JSON does not have", "write a date as a string"
+        ) from error
     return value
 
 
@@ -411,18 +412,21 @@ class Route(_Table):
     @classmethod
     def _done_goes_with_move(cls, done: Path | None, info: ValidationInfo) -> Path | None:
         if info.data.get("after") == "move" and done is None:
-            msg = 'is needed for after = "move"'
-            raise _wrong(msg, "name the folder that delivered folders are moved to")
+            raise _wrong(
+                'is needed for after = "move"',
+                "name the folder that delivered folders are moved to",
+            )
         if info.data.get("after", "move") != "move" and done is not None:
-            msg = 'is for after = "move" only'
-            raise _wrong(msg, 'write after = "move", or take done away')
+            raise _wrong('is for after = "move" only', 'write after = "move", or take done away')
         return done
 
 
 def _array(value: Any) -> Any:
     if not isinstance(value, list) or not value:
-        msg = "must be at least one [[route]] table"
-        raise _wrong(msg, "write [[route]] with double brackets, once for each route")
+        raise _wrong(
+            "must be at least one [[route]] table",
+            "write [[route]] with double brackets, once for each route",
+        )
     return value
 
 
@@ -438,6 +442,7 @@ class _Document(_Table):
     limits: Limits = Field(default_factory=Limits)
     log: Log = Field(default_factory=Log)
     route: Annotated[tuple[Route, ...], Field(strict=False), BeforeValidator(_array)]
+    """Add a [[route]] table for each inbox."""
 
 
 _TABLES: Mapping[str, type[_Table]] = {

@@ -131,12 +131,10 @@ CATALOGUE: Mapping[str, Spec] = {
         *("files", "bytes", "seconds", "source"),
     ),
     # --- a case that does not move ---------------------------------------------------------------
-    "case.failed": _error(
-        "The case is given up for this reason.", "reason", "plain", "detail"
-    ),
+    "case.failed": _error("The case is given up for this reason.", "reason", "plain", "detail"),
     "case.explained": _info("The failure's explanation stands in the outbox."),
     "case.faltered": _warning(
-        "A step did not work out; it is tried again after so many seconds.",
+        "A step did not work out; it is tried again, later each time.",
         *("step", "attempt", "reason", "plain", "detail"),
     ),
     "case.postponed": _info(
@@ -224,8 +222,7 @@ def emit(event: str, /, **facts: Any) -> None:
     spec = CATALOGUE[event]
     allowed = {*_COMMON, *spec.fields, *(("folder",) if event.startswith("case.") else ())}
     if unknown := facts.keys() - allowed:
-        msg = f"{event} has no field {', '.join(sorted(unknown))}"
-        raise TypeError(msg)
+        raise TypeError(f"{event} has no field {', '.join(sorted(unknown))}")
     _logger.log(logging.getLevelNamesMapping()[spec.level.upper()], event, **facts)
 
 
@@ -370,10 +367,9 @@ def _for_people() -> list[Processor]:
 
 
 def _ease(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Show the time of the wall clock, and a reason's facts beside the others."""
+    """Show the time of the wall clock."""
     moment = datetime.fromisoformat(event["time"]).astimezone()
-    facts = {key: value for key, value in event.pop("facts", {}).items() if key not in event}
-    return {**event, **facts, "time": f"{moment:%H:%M:%S}"}
+    return {**event, "time": f"{moment:%H:%M:%S}"}
 
 
 def _foreign(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -480,7 +476,8 @@ _INTRODUCTION = """# Events
 One line an event: JSON on a pipe, in the journal and in `[log] file`; coloured on a terminal.
 Every line has `time` (ISO 8601, UTC), `level` and `event`, then `route` and `case` (the key) where
 it is about one. With `[log] folder_names = true`, `case.*` events also have `folder`.
-`bytes` are sizes, `seconds` and `hours` durations; `reason` is a code with its `facts`.
+`bytes` are sizes, `seconds` and `hours` durations; `reason` is a code, said in words for a nurse in
+`plain` and for an engineer in `detail`.
 An `error` is the name of its type; `frames` are `module:function:line`, without any values."""
 
 

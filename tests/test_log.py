@@ -138,14 +138,13 @@ def test_level_is_kept(level, count):
 
 
 def test_people_get_coloured_lines(monkeypatch):
-    """On a terminal a line is coloured, and a reason's facts stand beside the others."""
+    """On a terminal a line is coloured and holds every fact."""
     monkeypatch.delenv("NO_COLOR", raising=False)
     stream = io.StringIO()
     log.configure(Wanted(), stream=stream, tty=True)
-    log.emit("case.failed", case="a-1", reason="busy", facts={"status": 503})
+    log.emit("case.failed", case="a-1", reason="no_files")
     assert "\x1b[" in stream.getvalue()
-    assert "status" in stream.getvalue()
-    assert "facts" not in stream.getvalue()
+    assert "no_files" in stream.getvalue()
 
 
 def test_no_color_is_obeyed(monkeypatch):
@@ -239,13 +238,13 @@ def test_folder_is_written_when_wanted():
 
 
 def test_hidden_secret_is_never_written():
-    """A registered secret is replaced wherever it turns up, also inside a reason's facts."""
+    """A registered secret is replaced wherever it turns up, however deep."""
     stream = configured()
     log.hide("s3cr3t")
-    log.emit("case.failed", reason="s3cr3t", facts={"s3cr3t": ["a s3cr3t b"], "n": 1})
+    log.emit("case.planned", case="s3cr3t", inputs={"s3cr3t": ["a s3cr3t b"], "n": 1})
     [line] = lines(stream)
     assert "s3cr3t" not in stream.getvalue()
-    assert line["facts"] == {"[hidden]": ["a [hidden] b"], "n": 1}
+    assert line["inputs"] == {"[hidden]": ["a [hidden] b"], "n": 1}
 
 
 def test_hiding_nothing_hides_nothing():
@@ -274,7 +273,7 @@ def test_hiding_nothing_hides_nothing():
 def test_what_looks_secret_is_hidden(said, secret):
     """Tokens, signatures, URL queries and passwords are hidden without being registered."""
     stream = configured()
-    log.emit("case.faltered", reason=said, facts={"inner": [said]})
+    log.emit("case.planned", route=said, inputs={"inner": [said]})
     assert secret not in stream.getvalue()
     assert "[hidden]" in stream.getvalue()
 
