@@ -444,3 +444,180 @@ def test_settings_start_as_given(tmp_path):
         assert user.call("POST", "uploads/", {"filename": "a"}).status_code == 400
         with pytest.raises(ValueError, match="no such setting"):
             sandbox.configure(patience=3)
+
+
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
+EXPECTED_LIST = 'Expected a list of items but got type "dict".'
+EXPECTED_OBJECT = "Invalid data. Expected a dictionary, but got list."
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "errors"),
+    [
+        ("uploads/", [], {"non_field_errors": [EXPECTED_OBJECT]}),
+        ("uploads/", {"filename": 3}, {"filename": ["Not a valid string."]}),
+        ("cases/upload-sessions/", {}, {"uploads": ["This field is required."]}),
+        ("cases/upload-sessions/", {"uploads": {}}, {"uploads": [EXPECTED_LIST]}),
+        (
+            "cases/upload-sessions/",
+            {"uploads": [], "archive": "x"},
+            {"archive": ["Object with slug=x does not exist."]},
+        ),
+        (
+            "cases/upload-sessions/",
+            {"uploads": [], "display_set": UNKNOWN},
+            {"display_set": [f'Invalid pk "{UNKNOWN}" - object does not exist.']},
+        ),
+        (
+            "algorithms/jobs/",
+            {},
+            {key: ["This field is required."] for key in ("algorithm", "inputs")},
+        ),
+    ],
+)
+def test_malformed_bodies_are_refused(alice, path, body, errors):
+    """What is missing or of the wrong type is said by field."""
+    assert refusal(alice.call("POST", path, body)) == (400, errors)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "errors"),
+    [
+        ({}, {"non_field_errors": [EXPECTED_LIST]}),
+        ([[]], [{"non_field_errors": [EXPECTED_OBJECT]}]),
+        ([{"value": 1}], [{"interface": ["This field is required."]}]),
+        (
+            [{"interface": "threshold", "value": 1}, {"interface": "no"}],
+            [{}, {"interface": ["Object with slug=no does not exist."]}],
+        ),
+        (
+            [{"interface": "threshold", "value": None}],
+            [{"non_field_errors": ["value is required for interface kind FLT"]}],
+        ),
+        (
+            [{"interface": "threshold", "user_uploads": []}],
+            [{"non_field_errors": ["value is required for interface kind FLT"]}],
+        ),
+        (
+            [{"interface": "clinical-info", "value": {}}],
+            [{"non_field_errors": ["user_upload or file is required for interface kind JSON"]}],
+        ),
+        (
+            [{"interface": "ct-image", "user_uploads": [f"/api/v1/uploads/{UNKNOWN}/", "x"]}],
+            [{"user_uploads": [LINK_DEAD]}],
+        ),
+        (
+            [{"interface": "ct-image", "upload_session": "x"}],
+            [{"upload_session": ["Invalid hyperlink - No URL match."]}],
+        ),
+    ],
+)
+def test_malformed_inputs_are_refused(alice, inputs, errors):
+    """Errors of inputs are told in the order of the inputs; {} is one that was fine."""
+    data = {"algorithm": alice.algorithm("values-only"), "inputs": inputs}
+    assert refusal(alice.call("POST", "algorithms/jobs/", data)) == (400, {"inputs": errors})
+
+
+def test_job_with_a_socket_twice_takes_the_last(alice):
+    """The same socket again replaces the first."""
+    given = [{"interface": "threshold", "value": value} for value in (1, 5)]
+    data = {"algorithm": alice.algorithm("values-only"), "inputs": given}
+    job = alice.job(alice.make("algorithms/jobs/", data)["pk"])
+    assert [each["value"] for each in job["inputs"]] == [5]
+    assert [each["value"] for each in job["outputs"]] == [10]
+
+
+def test_false_and_zero_are_values(alice):
+    """Only null is no value."""
+    assert alice.post_job("values-only", threshold={"value": 0}).status_code == 201
+
+
+@pytest.mark.parametrize(
+    "source", [{"image_name": "p", "user_uploads": []}, {"user_upload": "open"}]
+)
+def test_some_jobs_never_end(sandbox, alice, source):
+    """An image name on an ordinary socket, and an open file, hang the job."""
+    if "user_upload" in source:
+        inputs = {"clinical_info": {"user_upload": alice.begin()["api_url"]}}
+        pk = alice.start("file-only", **inputs)
+    else:
+        pk = alice.start(generic_medical_image=source)
+    sandbox.advance(7 * 86_400)
+    assert alice.job(pk)["status"] == "Validating inputs"
+
+
+def test_credits_return_after_a_month(sandbox, alice):
+    """Each job costs 20 credits, for 30 days."""
+    sandbox.configure(credits=20)
+    alice.start("values-only", threshold={"value": 1})
+    problem = {"non_field_errors": ["You have run out of algorithm credits"]}
+    assert refusal(alice.post_job("values-only", threshold={"value": 2})) == (400, problem)
+    sandbox.advance(30 * 86_400)
+    assert alice.post_job("values-only", threshold={"value": 2}).status_code == 201
+
+
+def test_hundred_and_one_files_are_too_many_for_a_session(sandbox, alice):
+    """A session made by POST holds 100 files."""
+    first = alice.upload(b"x", "0")
+    (upload,) = sandbox.world.uploads.values()
+    for number in range(1, 101):
+        copy = type(upload)(upload.owner, str(number), upload.created, status="Completed")
+        sandbox.world.uploads[copy.pk] = copy
+    links = [row["api_url"] for row in alice.tell("uploads/?limit=200")["results"]]
+    assert (len(links), first in links) == (101, True)
+    reply = alice.call("POST", "cases/upload-sessions/", {"uploads": links})
+    assert reply.json()["uploads"][0].startswith("Too many files uploaded. A maximum of 100")
+
+
+@pytest.mark.parametrize("query", ["origin=x", "job_input=x", "job_output=x"])
+def test_image_filters_know_their_values(alice, query):
+    """An unknown session or job in a filter is 400."""
+    assert alice.call("GET", f"cases/images/?{query}").status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("path", "detail"),
+    [
+        (f"algorithms/{UNKNOWN}/", "No Algorithm matches the given query."),
+        (f"algorithms/images/{UNKNOWN}/", "No AlgorithmImage matches the given query."),
+        (f"archives/{UNKNOWN}/", "No Archive matches the given query."),
+        (f"cases/upload-sessions/{UNKNOWN}/", "No RawImageUploadSession matches the given query."),
+        ("components/interfaces/99/", "No ComponentInterface matches the given query."),
+        ("algorithms/jobs/nope/", "Not found."),
+    ],
+)
+def test_what_does_not_exist_is_404(alice, path, detail):
+    """A detail says what was looked for, unless the key is no key."""
+    assert refusal(alice.call("GET", path)) == (404, {"detail": detail})
+
+
+def test_algorithm_images_are_listed(alice):
+    """An algorithm's image leads back to the algorithm."""
+    algorithm = alice.algorithm()
+    pk = algorithm.split("/")[-2]
+    (image,) = alice.tell(f"algorithms/images/?algorithm={pk}")["results"]
+    assert image == alice.tell(image["api_url"])
+    assert image["algorithm"] == algorithm
+    assert alice.tell(algorithm)["slug"] == "copy-image"
+
+
+def test_huge_request_is_413(alice):
+    """More than 16 MiB do not go into a request to the API."""
+    reply = alice.call("POST", "uploads/", {"filename": "x" * (16 * 1024**2)})
+    assert (reply.status_code, reply.headers["Content-Type"][:9]) == (413, "text/html")
+    assert alice.begin()["filename"] == "x.mha"
+
+
+def test_form_bodies_are_taken(alice):
+    """A form is as good as JSON."""
+    headers = {"Authorization": f"Bearer {alice.token}"}
+    reply = alice.post(f"{alice.root}uploads/", data={"filename": "f"}, headers=headers, timeout=60)
+    assert (reply.status_code, reply.json()["filename"]) == (201, "f")
+
+
+def test_head_is_a_get_without_a_body(alice):
+    """HEAD gives the headers of GET, and the connection stays in step."""
+    reply = alice.call("HEAD", "algorithms/")
+    assert (reply.status_code, reply.content) == (200, b"")
+    assert int(reply.headers["Content-Length"]) > 100
+    assert alice.tell("gcapi/")["latest_version"] == "0.16.1"

@@ -25,6 +25,19 @@ def client(sandbox):
         yield made
 
 
+@pytest.fixture(scope="module")
+def used(client, tmp_path_factory):
+    """The client, after a job with an image, a value and files, and an upload that is left."""
+    path = tmp_path_factory.mktemp("used") / "case.mha"
+    path.write_bytes(mha(1, 2, 3))
+    image = SocketValueSpec("ct-image", file=path)
+    limit = SocketValueSpec("threshold", value=1.5)
+    client.start_algorithm_job(algorithm_slug="threshold", inputs=[image, limit])
+    with path.open("rb") as file:
+        client.uploads.upload_fileobj(fileobj=file, filename="left.mha")
+    return client
+
+
 def finished(client, job):
     """The job as the client reads it, with every value of it."""
     job = client.algorithm_jobs.detail(job.pk)
@@ -98,34 +111,51 @@ def test_existing_image_is_used_again(client, tmp_path):
     assert found == job
 
 
-def test_every_object_is_as_the_client_models_it(client):
+def test_every_object_is_as_the_client_models_it(used):
     """Each list parses, strictly, into the client's own models."""
     for api in (
-        client.algorithms,
-        client.algorithm_jobs,
-        client.algorithm_images,
-        client.interfaces,
-        client.uploads,
-        client.raw_image_upload_sessions,
-        client.images,
-        client.archives,
-        client.archive_items,
-        client.reader_studies,
-        client.reader_studies.display_sets,
+        used.algorithms,
+        used.algorithm_jobs,
+        used.algorithm_images,
+        used.interfaces,
+        used.uploads,
+        used.raw_image_upload_sessions,
+        used.images,
+        used.archives,
+        used.archive_items,
+        used.reader_studies,
+        used.reader_studies.display_sets,
     ):
         assert [type(row) for row in api.iterate_all()] == [api.model] * api.page().total_count
 
 
-@pytest.mark.parametrize("path", ["algorithms/", "components/interfaces/", "algorithms/jobs/"])
-def test_models_leave_no_key_over(client, path):
+@pytest.mark.parametrize(
+    "path",
+    [
+        "algorithms/",
+        "components/interfaces/",
+        "algorithms/jobs/",
+        "algorithms/images/",
+        "cases/images/",
+        "cases/upload-sessions/",
+        "uploads/",
+    ],
+)
+def test_models_leave_no_key_over(used, path):
     """The sandbox of 2026 answers exactly the keys that the client's models have."""
     model = {
         "algorithms/": models.Algorithm,
         "components/interfaces/": models.ComponentInterface,
         "algorithms/jobs/": models.HyperlinkedJob,
+        "algorithms/images/": models.AlgorithmImage,
+        "cases/images/": models.HyperlinkedImage,
+        "cases/upload-sessions/": models.RawImageUploadSession,
+        "uploads/": models.UserUpload,
     }[path]
-    for row in client(path=path)["results"]:
-        assert RootModel[model](**{"root": row}).model_dump(mode="json") == row
+    rows = used(path=path)["results"]
+    assert rows
+    for row in rows:
+        assert RootModel[model](root=row).model_dump(mode="json") == row
 
 
 def test_token_goes_to_the_api_only(sandbox, client, tmp_path):

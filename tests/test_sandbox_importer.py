@@ -166,6 +166,23 @@ def test_expired_uploads_fail(sandbox, alice):
     assert alice.tell(session)["error_message"] == f"{SOCKET}."
 
 
+def broken_zip():
+    content = bytearray(zipped({"a.mha": mha(*range(50))}))
+    content[60:70] = bytes(10)
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("..", b"x"), ("a.zip", broken_zip())], ids=["dots", "broken zip"]
+)
+def test_importer_that_breaks_down_says_little(alice, name, content):
+    """What the importer trips over is an unexpected error, and the next import works."""
+    upload = alice.session(alice.upload(content, name))["api_url"]
+    alice.start(generic_medical_image={"upload_session": upload})
+    assert alice.tell(upload)["error_message"] == f"{SOCKET}An unexpected error occurred."
+    assert alice.copy(mha(1))[1]["status"] == "Succeeded"
+
+
 def compressed():
     head, data = mha(3, -1, 4).split(b"LOCAL\n")
     packed = zlib.compress(data)
@@ -267,6 +284,32 @@ def test_several_folders_are_several_images(alice):
     """Each folder of a zip is imported by itself."""
     session, job = alice.copy(zipped({"a/x.mha": mha(1), "b/x.mha": mha(2)}), "p.zip")
     assert (session["error_message"], job["status"]) == (SEVERAL, "Cancelled")
+
+
+def test_upload_of_several_parts_is_one_file(alice):
+    """Parts are put together in order, whatever order they came in."""
+    content = mha(*range(3_000_000), element="MET_INT", code="i")
+    cut = 5 * 1024**2
+    upload = alice.begin()
+    tags = []
+    for number, part in ((2, content[cut : 2 * cut]), (3, content[2 * cut :]), (1, content[:cut])):
+        reply = alice.put(alice.url_of(upload, number), data=part, timeout=60)
+        tags.append((number, reply.headers["ETag"]))
+    assert alice.complete(upload, *sorted(tags)).status_code == 200
+    image = {"user_uploads": [upload["api_url"]]}
+    pk = alice.start("threshold", ct_image=image, threshold={"value": 2_999_989.5})
+    assert [each["value"] for each in alice.job(pk)["outputs"] if each["value"]] == [10]
+
+
+def test_raw_file_may_begin_with_anything(alice, tmp_path):
+    """A negative HeaderSize means that the voxels are at the end."""
+    head = mha(3, -1, 4).split(b"ElementDataFile")[0]
+    files = {
+        "a.mhd": head + b"HeaderSize = -1\nElementDataFile = a.raw\n",
+        "a.raw": b"anything" + struct.pack("<3h", 3, -1, 4),
+    }
+    _, job = alice.copy(zipped(files), "a.zip")
+    assert voxels_of(alice, job, tmp_path) == [3, -1, 4]
 
 
 def test_slice_without_number_is_no_image(alice):

@@ -1,5 +1,6 @@
 """What the platform's importer makes of the files of an upload session (contract 3)."""
 
+import logging
 import os
 import shutil
 import zipfile
@@ -51,18 +52,24 @@ def import_session(world: World, session: Session) -> Found:
     if len(set(names)) < len(names):
         message = "Duplicate files uploaded, please try again with a unique set of files"
         raise Refused(message)
-    with TemporaryDirectory(dir=world.folder) as name:
-        files, work = Path(name, "files"), Path(name, "work")
-        files.mkdir()
-        work.mkdir()
+    with TemporaryDirectory(dir=world.folder) as folder:
         try:
-            for upload in session.uploads:
-                assemble(upload, files / upload.filename)
-            _unpack(files)
-        except (OSError, RuntimeError, ValueError, zipfile.BadZipFile) as error:
+            return _imported(world, session, Path(folder))
+        except Exception as error:
+            # The platform says no more than this of an importer that breaks down.
+            logging.getLogger(__name__).info("import of %s broke down", session.pk, exc_info=True)
             message = "An unexpected error occurred"
             raise Refused(message) from error
-        return _converted(world, session, files, work)
+
+
+def _imported(world: World, session: Session, folder: Path) -> Found:
+    files, work = folder / "files", folder / "work"
+    files.mkdir()
+    work.mkdir()
+    for upload in session.uploads:
+        assemble(upload, files / upload.filename)
+    _unpack(files)
+    return _converted(world, session, files, work)
 
 
 def assemble(upload: Upload, path: Path) -> None:

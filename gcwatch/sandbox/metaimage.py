@@ -106,9 +106,9 @@ def read(path: Path, work: Path) -> tuple[Volume, set[Path]]:
     header, start = read_header(path)
     try:
         volume = _described(header, path.name, work / f"{path.name}.raw")
+        data, start = _data_file(header, path, start, volume.length)
     except (KeyError, ValueError) as error:
         raise Unreadable(str(error)) from error
-    data, start = _data_file(header, path, start)
     pieces = _data(header, data, start)
     _write_voxels(pieces, volume, swap=_is_true(header, "BinaryDataByteOrderMSB"))
     return volume, {path, data}
@@ -133,7 +133,7 @@ def _described(header: dict[str, str], name: str, raw: Path) -> Volume:
     )
 
 
-def _data_file(header: dict[str, str], path: Path, start: int) -> tuple[Path, int]:
+def _data_file(header: dict[str, str], path: Path, start: int, length: int) -> tuple[Path, int]:
     """Where the data is: in the file itself, or in a sibling (contract 3)."""
     name = header["ElementDataFile"]
     if name.upper() == "LOCAL":
@@ -142,7 +142,9 @@ def _data_file(header: dict[str, str], path: Path, start: int) -> tuple[Path, in
     if not sibling.is_file():
         message = "cannot find data file"
         raise Unreadable(message)
-    return sibling, int(header.get("HeaderSize", "0"))
+    skipped = int(header.get("HeaderSize", "0"))
+    # A negative size means: the data is at the end, whatever is before it.
+    return sibling, max(0, sibling.stat().st_size - length) if skipped < 0 else skipped
 
 
 def _data(header: dict[str, str], path: Path, start: int) -> Iterator[bytes]:

@@ -4,6 +4,7 @@ Nothing runs in the background: before each answer the world is brought up to th
 """
 
 import json
+import logging
 from pathlib import Path
 
 from gcwatch.sandbox import programs
@@ -129,5 +130,6 @@ def _is_json(path: Path) -> bool:
 def _finish(world: World, job: Job) -> None:
     try:
         job.outputs = programs.run(world, job)
-    except programs.ProgramFailed:
+    except Exception:
+        logging.getLogger(__name__).info("job %s failed", job.pk, exc_info=True)
         job.status = "Failed"
