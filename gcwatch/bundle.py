@@ -246,7 +246,7 @@ def _written(path: Path) -> Iterator[IO[bytes]]:
         ) as stream:
             yield stream
             stream.flush()
-            disk.sync_stream(stream.fileno())
+            os.fsync(stream.fileno())
         partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)

@@ -130,10 +130,17 @@ def read_header(stream: BinaryIO, file: SourceFile) -> Header | None:
         return _read_header(stream)
     except _Damaged as damage:
         raise _damaged(file, str(damage)) from damage
-    except _TROUBLE as error:
+    except (*_TROUBLE, OSError) as error:
+        _reraise_if_real(error)
         if start[_PREAMBLE:] != _MAGIC:
             return None
         raise _damaged(file, "unreadable header") from error
+
+
+def _reraise_if_real(error: Exception) -> None:
+    """Raise an OSError of the operating system; pydicom raises its own, on cut sequences."""
+    if isinstance(error, OSError) and error.errno is not None:
+        raise error
 
 
 def _damaged(file: SourceFile, problem: str) -> CannotSend:
@@ -301,7 +308,8 @@ class Deidentifier:
             raise _damaged(file, str(damage)) from damage
         except self._rejected as error:
             raise _refused(file, error.justification) from error
-        except _TROUBLE as error:
+        except (*_TROUBLE, OSError) as error:
+            _reraise_if_real(error)
             raise _refused(file, type(error).__name__) from error
         target.write(header)
         _stream(stream, pixels, target)

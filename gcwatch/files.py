@@ -78,17 +78,13 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
         with os.fdopen(descriptor, "wb") as stream:
             os.fchmod(stream.fileno(), mode)
             stream.write(data)
-            sync_stream(stream.fileno())
+            stream.flush()
+            os.fsync(stream.fileno())
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
-
-
-def sync_stream(descriptor: int) -> None:
-    """Given an open file's descriptor, return when its bytes are on the disk."""
-    os.fsync(descriptor)
 
 
 def sync_folder(path: Path) -> None:
@@ -116,7 +112,7 @@ def _sync_file(path: Path) -> None:
         return
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        sync_stream(descriptor)
+        os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

@@ -230,12 +230,13 @@ def dispose(  # noqa: PLR0913, PLR0917 - all that the route says on it
     after: Literal["keep", "move", "delete"],
     done: Path | None,
     expected: Snapshot,
-    ignore: Sequence[str] = (),
+    ignore: Sequence[str],
 ) -> bool:
     """Given a delivered folder, do with it as the route says; return whether that is done.
 
     A folder that is not as it was sent (`expected`), or into which somebody still writes, is
-    left alone: late files are never deleted. `done` is where "move" moves to. Twice is once.
+    left alone: late files are never deleted. `done` is where "move" moves to; `ignore` are the
+    globs that `expected` was made with. Twice is once.
 
     Raise TryAgain (`disk`) if it can't be done, or if the inbox is away.
     """

@@ -1,0 +1,518 @@
+"""What goes out for one socket."""
+
+import io
+import os
+import random
+import shutil
+import stat
+import struct
+import tracemalloc
+import zipfile
+from pathlib import Path
+
+import pydicom
+import pytest
+from pydicom.data import get_testdata_file
+
+from gcwatch import bundle, dicom, images, inbox
+from gcwatch.errors import CannotSend, SourceChanged, TryAgain
+
+PATIENTS = Path(get_testdata_file("DICOMDIR")).parent
+CT5 = PATIENTS / "98892001" / "CT5N"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    path = tmp_path / "in" / "p1"
+    path.mkdir(parents=True)
+    return path
+
+
+@pytest.fixture
+def ct(folder):
+    """A patient folder with a CT of five slices."""
+    shutil.copytree(CT5, folder, dirs_exist_ok=True)
+    return folder
+
+
+def listed(folder):
+    return inbox.source_files(folder.parent, folder.name, ())
+
+
+def make(folder, **options):
+    defaults = {
+        "spool": folder.parent.parent / "spool" / "k1",
+        "stem": "k1",
+        "socket": "ct-image",
+        "deidentify": True,
+        "keep_names": False,
+    }
+    return bundle.image_bundle(listed(folder), **(defaults | options))
+
+
+def refusal(folder, **options):
+    with pytest.raises(CannotSend) as caught:
+        make(folder, **options)
+    reason = caught.value.reason
+    for path in folder.rglob("*"):  # names never stand among the facts
+        assert path.name not in str(dict(reason.facts))
+    return reason
+
+
+def unzipped(made):
+    with zipfile.ZipFile(made.path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+# --- the patients of the recorded platform -----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("patient", "files", "imported"),
+    [
+        ("77654033/CR1", 1, "refused"),
+        ("77654033/CR2", 1, "refused"),
+        ("77654033/CR3", 1, "refused"),
+        ("77654033/CT2", 4, "one"),
+        ("98892001/CT2N", 2, "one"),
+        ("98892001/CT5N", 5, "one"),
+        ("98892003/MR1", 3, "several"),
+        ("98892003/MR2", 7, "several"),
+        ("98892003/MR700", 7, "one"),
+    ],
+)
+def test_real_patients_are_taken_as_the_platform_takes_them(tmp_path, patient, files, imported):
+    """Each row of the table in platform-observed.md, before a byte is sent."""
+    folder = tmp_path / "in" / "p1"
+    shutil.copytree(PATIENTS / patient, folder)
+    if imported == "one":
+        made = make(folder)
+        assert (made.filename, made.files, made.left_out) == ("k1.zip", files, 0)
+        assert sorted(unzipped(made)) == [f"{n:04}.dcm" for n in range(1, files + 1)]
+    elif imported == "several":
+        reason = refusal(folder)
+        assert reason.code == "several_images"
+        assert reason.facts == {"socket": "ct-image", "found": "3 DICOM series"}
+    else:
+        assert refusal(folder).code == "not_deidentified"
+        made = make(folder, deidentify=False)
+        assert (made.filename, made.files) == ("k1.dcm", 1)
+        assert made.path == made.source.path
+
+
+# --- de-identification -------------------------------------------------------------------------
+
+SECRET = "DOE^JANE^SECRET"
+
+
+def plant(path):
+    """Write a secret wherever a DICOM file has room for one."""
+    dataset = pydicom.dcmread(path)
+    dataset.PatientName = SECRET
+    dataset.PatientID = SECRET
+    dataset.StudyDescription = SECRET
+    dataset.add_new((0x0009, 0x0010), "LO", SECRET)
+    dataset.add_new((0x7FE1, 0x0010), "LO", SECRET)
+    dataset.add_new((0xFFFC, 0xFFFC), "OB", SECRET.encode() + b"\0")
+    dataset.file_meta.SourceApplicationEntityTitle = SECRET
+    dataset.preamble = SECRET.encode().ljust(128, b"\0")
+    dataset.save_as(path)
+
+
+def test_no_planted_name_goes_out(ct):
+    """Elements, private groups, padding behind the pixels, preamble and meta group are clean."""
+    for path in ct.iterdir():
+        plant(path)
+        assert path.read_bytes().count(SECRET.encode()) >= 7
+    made = make(ct)
+    originals = [pydicom.dcmread(path).SOPInstanceUID for path in ct.iterdir()]
+    for data in [made.path.read_bytes(), *unzipped(made).values()]:
+        assert SECRET.encode() not in data
+        assert not any(uid.encode() in data for uid in originals)
+
+
+def test_a_copy_is_the_same_image(ct):
+    """Pixels, geometry and order are as before; one study and one series for all slices."""
+    made = make(ct)
+    copies = [pydicom.dcmread(io.BytesIO(data)) for data in unzipped(made).values()]
+    for copy, path in zip(copies, sorted(ct.iterdir()), strict=True):
+        original = pydicom.dcmread(path)
+        assert copy.PixelData == original.PixelData
+        for keyword in ("Rows", "Columns", "ImagePositionPatient", "InstanceNumber", "SOPClassUID"):
+            assert copy[keyword].value == original[keyword].value
+        assert copy.file_meta.TransferSyntaxUID == original.file_meta.TransferSyntaxUID
+        assert copy.file_meta.MediaStorageSOPInstanceUID == copy.SOPInstanceUID
+        assert copy.PatientIdentityRemoved == "YES"
+    assert len({copy.SeriesInstanceUID for copy in copies}) == 1
+    assert len({copy.SOPInstanceUID for copy in copies}) == 5
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "CT_small.dcm",
+        "MR_small.dcm",
+        "MR_small_bigendian.dcm",
+        "MR_small_implicit.dcm",
+        "MR_small_RLE.dcm",
+        "MR_small_jp2klossless.dcm",
+        "MR_small_jpeg_ls_lossless.dcm",
+        "MR_small_expb.dcm",
+        "MR_small_padded.dcm",
+        "693_J2KI.dcm",
+    ],
+)
+def test_every_transfer_syntax_is_copied_as_it_stands(folder, name):
+    """What the platform's own package makes of a file, pixels included, without decoding them."""
+    shutil.copy(get_testdata_file(name), folder / "x")
+    (file,) = listed(folder)
+    with inbox.open_unchanged(file) as stream:
+        header = dicom.read_header(stream, file)
+    assert header.group is not None
+    target = io.BytesIO()
+    with inbox.open_unchanged(file) as stream:
+        dicom.Deidentifier().copy(stream, file, target)
+    target.seek(0)
+    copy, original = pydicom.dcmread(target), pydicom.dcmread(folder / "x")
+    assert copy.PixelData == original.PixelData
+    assert copy.file_meta.TransferSyntaxUID == original.file_meta.TransferSyntaxUID
+    assert target.read() == b""
+
+
+def test_a_file_without_preamble_goes_out_with_one(folder):
+    """The platform reads none without; the copy has what it needs."""
+    original = pydicom.dcmread(get_testdata_file("CT_small.dcm"))
+    start = Path(get_testdata_file("CT_small.dcm")).read_bytes()
+    (folder / "x").write_bytes(start[132 + 12 + struct.unpack("<L", start[140:144])[0] :])
+    made = make(folder)
+    assert made.filename == "k1.dcm"
+    assert pydicom.dcmread(made.path).PixelData == original.PixelData
+
+
+def test_two_copies_of_one_image_share_nothing_with_another(ct):
+    """A second bundle has other UIDs: nobody can join two cases by them."""
+    one, two = (make(ct, spool=ct.parent.parent / name) for name in ("s1", "s2"))
+    assert one.size > 0
+    assert unzipped(one) != unzipped(two)
+
+
+# --- damage ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("keep", [0.3, 0.5, 0.8, 0.99])
+def test_a_slice_cut_short_is_found(ct, keep):
+    """Cut in the header or in the pixels: the platform would make an image of four slices."""
+    victim = sorted(ct.iterdir())[2]
+    data = victim.read_bytes()
+    victim.write_bytes(data[: int(len(data) * keep)])
+    reason = refusal(ct)
+    assert reason.code == "damaged_image"
+    assert reason.names == {"file": victim.name}
+
+
+def test_every_cut_of_a_slice_is_found(folder):
+    """Whatever number of bytes is left, it never counts as a whole slice."""
+    data = next(CT5.iterdir()).read_bytes()
+    path = folder / "x.dcm"
+    for left in random.Random(7).sample(range(1, len(data) - 2), 60):
+        path.write_bytes(data[:left])
+        assert refusal(folder).code == "damaged_image", left
+
+
+def test_a_compressed_slice_cut_short_is_found(folder):
+    """Encapsulated pixels must have their end mark."""
+    data = Path(get_testdata_file("MR_small_RLE.dcm")).read_bytes()
+    end = data.rindex(b"\xfe\xff\xdd\xe0") + 8
+    for left in (end - 1, end - 8, end - 9, end - 500):
+        (folder / "x.dcm").write_bytes(data[:left])
+        assert refusal(folder).code == "damaged_image", left
+
+
+def test_one_slice_twice_is_found(ct):
+    """The platform would make an image of six slices of it."""
+    first = min(ct.iterdir())
+    shutil.copy(first, ct / "copy")
+    reason = refusal(ct)
+    assert reason.facts == {"problem": "the same slice twice"}
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [("9999", b"\0" * 131), ("x.dcm", b"hello"), ("x.IMA", b"\0" * 500)],
+)
+def test_what_is_named_as_a_slice_but_is_none_is_found(ct, name, data):
+    """A slice whose first bytes are lost must not be left out silently."""
+    (ct / name).write_bytes(data)
+    assert refusal(ct).code == "damaged_image"
+
+
+@pytest.mark.parametrize("name", ["IM0001", "x.dcm", "1.2.840.5", "x.nii.gz"])
+def test_an_empty_image_is_found(ct, name):
+    """A slice of 0 bytes is a slice that is missing."""
+    (ct / name).write_bytes(b"")
+    reason = refusal(ct)
+    assert reason.code == "empty_file"
+    assert reason.names == {"file": name}
+
+
+@pytest.mark.parametrize("name", ["x.png", "x.tif", "x.nrrd", "x.nii.gz", "x.jpg", "x.svs"])
+def test_a_file_with_an_images_name_only_is_refused(folder, name):
+    """Garbage under an image's name is told before it is sent."""
+    (folder / name).write_bytes(b"garbage")
+    assert refusal(folder).code == "damaged_image"
+
+
+# --- what is left out --------------------------------------------------------------------------
+
+
+def test_what_is_no_image_stays_in_the_building(ct):
+    """Text, DICOMDIRs, reports and archives could hold a name; they are counted, not sent."""
+    (ct / "report.txt").write_text(SECRET)
+    (ct / "VERSION").write_text(SECRET)
+    (ct / "ready.txt").write_bytes(b"")
+    shutil.copy(PATIENTS / "DICOMDIR", ct / "DICOMDIR")
+    shutil.copy(get_testdata_file("reportsi.dcm"), ct / "report.dcm")
+    with zipfile.ZipFile(ct / "all.zip", "w") as archive:
+        archive.writestr("x", SECRET)
+    for deidentify in (True, False):
+        made = make(ct, deidentify=deidentify)
+        assert (made.files, made.left_out) == (5, 6)
+        assert SECRET.encode() not in made.path.read_bytes()
+
+
+def test_no_image_at_all_is_said(folder):
+    """The pattern and the socket tell the engineer where to look."""
+    (folder / "report.txt").write_text("x")
+    reason = refusal(folder, pattern="**/*.dcm")
+    assert reason.code == "no_files"
+    assert reason.facts == {"socket": "ct-image", "pattern": "**/*.dcm"}
+
+
+def test_images_of_different_kinds_are_several(ct):
+    """What was found is counted by kind."""
+    (ct / "shot.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (ct / "x.nii").write_bytes(b"\x5c\x01\0\0")
+    assert refusal(ct).facts["found"] == "1 DICOM series, 1 NIfTI, 1 PNG"
+
+
+def test_a_stack_joins_series_and_a_sop_class_parts_one(ct):
+    """The importer's grouping: study, StackID or else series, SOP class."""
+    paths = sorted(ct.iterdir())
+    for number, path in enumerate(paths):
+        dataset = pydicom.dcmread(path)
+        dataset.StackID = "1"
+        dataset.SeriesInstanceUID = f"1.2.3.{number}"
+        dataset.save_as(path)
+    assert make(ct).files == 5
+    dataset.SOPClassUID = pydicom.uid.MRImageStorage
+    dataset.save_as(paths[-1])
+    assert refusal(ct).facts["found"] == "2 DICOM series"
+
+
+# --- the other formats -------------------------------------------------------------------------
+
+HEADER = b"ObjectType = Image\nNDims = 3\nDimSize = 2 2 2\nElementType = MET_SHORT\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "filename"),
+    [
+        ("DOE.MHA", HEADER + b"ElementDataFile = LOCAL\n" + b"\0" * 16, "k1.mha"),
+        ("sub/DOE.nii.gz", b"\x1f\x8b\x08", "k1.nii.gz"),
+        ("DOE.nii", b"\x5c\x01\0\0", "k1.nii"),
+        ("DOE.nrrd", b"NRRD0004\n", "k1.nrrd"),
+        ("DOE.tiff", b"II*\0", "k1.tiff"),
+        ("DOE.svs", b"II+\0", "k1.svs"),
+        ("DOE.png", b"\x89PNG\r\n\x1a\n", "k1.png"),
+        ("DOE.jpg", b"\xff\xd8\xff\xe0", "k1.jpg"),
+        ("DOE.e2e", b"CMDb", "k1.e2e"),
+    ],
+)
+def test_a_single_file_goes_straight_from_the_inbox(folder, name, data, filename):
+    """Nothing is copied, and the platform sees the key instead of the name."""
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_bytes(data)
+    made = make(folder)
+    assert made == bundle.Bundle(folder / name, filename, len(data), 1, 0, listed(folder)[0])
+    assert not (folder.parent.parent / "spool").exists()
+
+
+def test_a_header_and_its_data_go_out_together_under_neutral_names(folder):
+    """The header names its data by the new name, and is else as it was."""
+    (folder / "raw").mkdir()
+    (folder / "DOE.mhd").write_bytes(HEADER + b"ElementDataFile = raw/DOE.raw\n")
+    (folder / "raw" / "DOE.raw").write_bytes(bytes(range(16)))
+    made = make(folder)
+    assert (made.filename, made.files, made.left_out) == ("k1.zip", 2, 0)
+    assert unzipped(made) == {
+        "image.mhd": HEADER + b"ElementDataFile = image.raw\n",
+        "image.raw": bytes(range(16)),
+    }
+
+
+@pytest.mark.parametrize(
+    ("header", "size"),
+    [
+        (HEADER, 16),
+        (HEADER + b"ElementDataFile = gone.raw\n", 16),
+        (HEADER + b"ElementDataFile = ../../x.raw\n", 16),
+        (HEADER + b"ElementDataFile = x.raw\n", 15),
+        (HEADER + b"ElementDataFile = LOCAL\n", 16),
+    ],
+)
+def test_a_header_without_all_its_data_is_damaged(folder, header, size):
+    """No data file, another folder's, or too few bytes."""
+    (folder / "x.mhd").write_bytes(header)
+    (folder / "x.raw").write_bytes(b"\0" * size)
+    assert refusal(folder).code == "damaged_image"
+
+
+# --- the zip -----------------------------------------------------------------------------------
+
+
+def test_the_same_files_give_the_same_zip(ct):
+    """Whatever the time and the order on disk."""
+    one = make(ct, deidentify=False, spool=ct.parent.parent / "s1").path.read_bytes()
+    for path in sorted(ct.iterdir(), reverse=True):
+        os.utime(path, (0, 0))
+    two = make(ct, deidentify=False, spool=ct.parent.parent / "s2").path.read_bytes()
+    assert one == two
+
+
+def test_kept_names_are_sanitised_and_unique(ct):
+    """Letters that may stay, stay; two that become one get a number."""
+    paths = sorted(ct.iterdir())
+    (ct / "sub").mkdir()
+    for path, name in zip(paths, ["ä b", "å b", "A.dcm", "sub/a.DCM", "sub/2_"], strict=True):
+        path.rename(ct / name)
+    names = list(unzipped(make(ct, keep_names=True)))
+    assert len({name.lower() for name in names}) == 5
+    assert {"A.dcm", "__b", "2_"} <= set(names)
+    assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyzADCM0123456789._") for name in names)
+
+
+def test_the_spool_is_private(ct):
+    """Folder and file are for the daemon's user only."""
+    made = make(ct)
+    assert stat.S_IMODE(made.path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(made.path.parent.stat().st_mode) == 0o700
+
+
+def test_a_finished_bundle_is_used_again(ct):
+    """After a restart the bytes are those that were already sent in part."""
+    first = make(ct)
+    data = first.path.read_bytes()
+    assert make(ct) == first
+    assert first.path.read_bytes() == data
+
+
+@pytest.mark.parametrize("change", ["touched", "option", "cut", "note", "added"])
+def test_a_bundle_of_something_else_is_made_anew(ct, change):
+    """Files touched, another option, a spool file cut short, a note half there."""
+    first = make(ct)
+    data = first.path.read_bytes()
+    options = {}
+    if change == "touched":
+        os.utime(min(ct.iterdir()), ns=(1, 1))
+    elif change == "option":
+        options["keep_names"] = True
+    elif change == "cut":
+        first.path.write_bytes(data[:-1])
+    elif change == "note":
+        (first.path.parent / "k1.json").write_text("{")
+    else:
+        (ct / "x.txt").write_text("x")
+    second = make(ct, **options)
+    assert second.path.read_bytes() != data
+    assert second.path.stat().st_size == second.size
+    assert len(unzipped(second)) == 5
+
+
+def test_a_half_written_bundle_is_never_taken_for_one(ct):
+    """What a crash left is replaced, and what fails leaves nothing."""
+    spool = ct.parent.parent / "spool" / "k1"
+    spool.mkdir(parents=True)
+    (spool / "k1.zip.partial").write_bytes(b"half")
+    made = make(ct)
+    assert sorted(path.name for path in spool.iterdir()) == ["k1.json", "k1.zip"]
+    bundle.discard(spool)
+    bundle.discard(spool)
+    assert not made.path.exists()
+    for path in ct.iterdir():
+        dataset = pydicom.dcmread(path)
+        dataset.SOPClassUID = pydicom.uid.ComputedRadiographyImageStorage
+        dataset.save_as(path)
+    assert refusal(ct).code == "not_deidentified"
+    assert not list(spool.iterdir())
+
+
+def test_files_that_change_meanwhile_are_not_bundled(ct):
+    """The listing is what was settled; anything else goes back to settling."""
+    files = listed(ct)
+    plant(files[3].path)
+    spool = ct.parent.parent / "spool"
+    with pytest.raises(SourceChanged):
+        bundle.image_bundle(
+            files, spool=spool, stem="k", socket="s", deidentify=True, keep_names=False
+        )
+
+
+def test_a_spool_that_cannot_be_written_is_tried_again(ct):
+    """A disk's trouble is not the folder's fault."""
+    (ct.parent.parent / "file").write_text("")
+    with pytest.raises(TryAgain) as caught:
+        make(ct, spool=ct.parent.parent / "file" / "k1")
+    assert caught.value.reason.code == "disk"
+
+
+# --- selecting ---------------------------------------------------------------------------------
+
+
+def test_patterns_select_files(ct):
+    """A socket's files are those that its glob matches."""
+    (ct / "volume.json").write_text("1")
+    (ct / "sub").mkdir()
+    (ct / "sub" / "volume.JSON").write_text("1")
+    files = listed(ct)
+    assert [file.name for file in bundle.select(files, "volume.json")] == ["volume.json"]
+    assert len(bundle.select(files, "**/*.json")) == 2
+    assert len(bundle.select(files, "**")) == 7
+
+
+def test_a_files_bundle_has_a_neutral_name_and_its_suffix(folder):
+    """File sockets get the file itself."""
+    (folder / "DOE.PDF").write_bytes(b"%PDF")
+    (folder / "empty.pdf").write_bytes(b"")
+    one, empty = listed(folder)
+    assert bundle.file_bundle(one, stem="k1").filename == "k1.pdf"
+    with pytest.raises(CannotSend):
+        bundle.file_bundle(empty, stem="k1")
+
+
+def test_suffixes_are_told_from_numbers():
+    """UIDs end in numbers; .nii.gz is one suffix."""
+    assert images.suffix_of("a/B.NII.GZ") == ".nii.gz"
+    assert images.suffix_of("1.2.840.113") == ""
+    assert images.suffix_of("x.y/IM001") == ""
+
+
+# --- memory ------------------------------------------------------------------------------------
+
+
+def test_memory_does_not_depend_on_the_size_of_an_image(folder):
+    """A multi-frame file of 64 MiB is read, de-identified and zipped within a few MiB."""
+    dataset = pydicom.dcmread(get_testdata_file("CT_small.dcm"), stop_before_pixels=True)
+    dataset.Rows = dataset.Columns = 4096
+    path = folder / "x.dcm"
+    dataset.save_as(path)
+    with path.open("ab") as stream:
+        stream.write(struct.pack("<HH2sHL", 0x7FE0, 0x0010, b"OW", 0, 4096 * 4096 * 2))
+        stream.truncate(stream.tell() + 4096 * 4096 * 2)
+    make(folder)
+    bundle.discard(folder.parent.parent / "spool")
+    tracemalloc.start()
+    made = make(folder)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert made.size > 32 * 1024 * 1024
+    assert peak < 8 * 1024 * 1024
