@@ -8,6 +8,7 @@ from sandbox_user import GENERIC, SandboxUser, mha
 from gcwatch.sandbox import Sandbox, Settings
 
 LINK_DEAD = "Invalid hyperlink - Object does not exist."
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
 
 @pytest.fixture
@@ -446,7 +447,17 @@ def test_settings_start_as_given(tmp_path):
             sandbox.configure(patience=3)
 
 
-UNKNOWN = "00000000-0000-4000-8000-000000000000"
+def test_token_outlives_a_run(tmp_path):
+    """The token is in a file that nobody else may read; what was uploaded is gone."""
+    with Sandbox(tmp_path) as first, SandboxUser(first) as user:
+        user.upload(mha(1))
+    with Sandbox(tmp_path) as second, SandboxUser(second, first.token) as user:
+        assert user.tell("uploads/")["count"] == 0
+    assert (tmp_path / "token").read_text().strip() == first.token
+    assert (tmp_path / "token").stat().st_mode & 0o077 == 0
+    assert list((tmp_path / "storage" / "parts").iterdir()) == []
+
+
 EXPECTED_LIST = 'Expected a list of items but got type "dict".'
 EXPECTED_OBJECT = "Invalid data. Expected a dictionary, but got list."
 

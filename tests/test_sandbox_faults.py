@@ -227,4 +227,4 @@ def test_early_end_of_a_body_stores_nothing(sandbox, alice):
         alice.put(url, data=Dying(b"x" * 1000), timeout=0.3)
     alice.close()
     assert alice.tell(f"{upload['actions']}/list-parts/")["parts"] == []
-    sandbox.wait_for(lambda _: not any((sandbox.folder / "parts").iterdir()))
+    sandbox.wait_for(lambda _: not any((sandbox.world.folder / "parts").iterdir()))

@@ -1,9 +1,11 @@
 """What the sandbox knows: its records, its clock, and the one lock around them."""
 
+import hashlib
 import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -87,6 +89,12 @@ class Stored:
     key: str
     path: Path
     owner: User | None
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of its bytes, which never change once they are written."""
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(eq=False)

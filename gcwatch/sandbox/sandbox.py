@@ -1,8 +1,8 @@
 """A running sandbox, and what can be asked of it beside the platform's API."""
 
-import hashlib
 import json
 import secrets
+import shutil
 import ssl
 import time
 from collections.abc import Callable
@@ -36,7 +36,8 @@ class Sandbox:
     Use it as a context manager; it serves while the context is open.
 
     Args:
-        folder: Where it keeps its files; made if missing.
+        folder: Where it keeps its files; made if missing. The tokens in it last from one run
+            to the next (`token`, `token-bob`); uploads and jobs do not.
         settings: How it behaves.
         port: Of the API; 0 picks a free one. The storage always picks one.
         tls: Serve https, with a certificate made for the occasion.
@@ -58,9 +59,10 @@ class Sandbox:
         catalogue: Catalogue = STANDARD,
     ) -> None:
         self.folder = folder.absolute()
-        (self.folder / "parts").mkdir(parents=True, exist_ok=True)
-        self.world = World(self.folder, settings or Settings(), catalogue)
-        self.token, self.bob_token = secrets.token_hex(32), secrets.token_hex(32)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.world = World(_emptied(self.folder / "storage"), settings or Settings(), catalogue)
+        self.token = _kept_token(self.folder / "token")
+        self.bob_token = _kept_token(self.folder / "token-bob")
         self.world.users = [User(2, "alice", self.token), User(3, "bob", self.bob_token)]
         self.ca = self.folder / "ca.pem" if tls else None
         context = _certified(self.ca) if self.ca else None
@@ -195,7 +197,7 @@ class Sandbox:
                 ],
                 "images": [
                     {"pk": each.pk, "name": each.name, "size": list(each.size)}
-                    | {"visible": each.visible, "sha256": _sha256(each.stored.path)}
+                    | {"visible": each.visible, "sha256": each.stored.sha256}
                     for each in self.world.images.values()
                 ],
             }
@@ -235,6 +237,21 @@ _CONTROLS = {
 }
 
 
+def _emptied(folder: Path) -> Path:
+    """A folder without what an earlier run left in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "parts").mkdir(parents=True)
+    return folder
+
+
+def _kept_token(path: Path) -> str:
+    """A token that is kept in a file, so that a configuration may name the file."""
+    if not path.exists():
+        path.touch(0o600)
+        path.write_text(f"{secrets.token_hex(32)}\n")
+    return path.read_text().strip()
+
+
 def _certified(ca_file: Path) -> ssl.SSLContext:
     """A server's TLS context, with a new authority whose certificate goes into a file."""
     authority = trustme.CA()
@@ -263,10 +280,5 @@ def _value(value: Value) -> dict[str, Any]:
         "pk": value.pk,
         "value": value.value,
         "image": value.image.pk if value.image else None,
-        "sha256": _sha256(stored.path) if stored else None,
+        "sha256": stored.sha256 if stored else None,
     }
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
