@@ -34,6 +34,27 @@ Source = Literal["kept", "moved", "deleted", "changed"]
 Ending = Literal["delivered", "failed", "withdrawn"]
 
 
+STATUSES = frozenset(
+    {
+        "Validating inputs",
+        "Queued",
+        "Re-Queued",
+        "Provisioning",
+        "Provisioned",
+        "Started",
+        "Executing",
+        "Executed",
+        "Parsing Outputs",
+        "Executing Algorithm",
+        "External Execution In Progress",
+        "Succeeded",
+        "Failed",
+        "Cancelled",
+    }
+)
+"""Every status of a job (contract 7); any other counts as running."""
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """What a folder looked like: `stamp` is the folder's own change time in nanoseconds."""
@@ -207,6 +228,13 @@ class Begun:
 
 
 @dataclass(frozen=True)
+class Resumed:
+    """An upload goes on after a cut, with what the platform does not hold yet."""
+
+    pk: str
+
+
+@dataclass(frozen=True)
 class Uploaded:
     """One upload is complete on the platform."""
 
@@ -338,6 +366,7 @@ Event = (
     | Vanished
     | Planned
     | Begun
+    | Resumed
     | Uploaded
     | UploadsExpired
     | Prepared

@@ -33,6 +33,9 @@ HEARTBEAT: Final = 1.0
 BREATH: Final = 0.2
 DISK_PAUSE: Final = 60.0
 
+_PROOFS: Final = (cases.Begun, cases.Uploaded, cases.Submitted, cases.StillRunning, cases.Succeeded)
+"""Events that only a platform within reach can bring."""
+
 PaceOf = Callable[[str], Pace]
 
 
@@ -86,6 +89,7 @@ class Daemon:
         self._lock = threading.Lock()
         self._pause = _Pause()
         self._refused = threading.Event()
+        self._away = threading.Event()
         self._surveys = _Surveys()
 
     def nudge(self) -> None:
@@ -113,6 +117,7 @@ class Daemon:
             stack.callback(schedule.stop)
             self._introduce()
             self._survey()
+            log.emit("watch.started", folders=self._watcher.folders)
             while not self._stop.is_set():
                 self._tick(schedule)
                 if until_idle and self._is_idle():
@@ -242,8 +247,19 @@ class Daemon:
 
     def _record(self, case: Case, event: Event) -> Case:
         after = self._journal.record(case.key, event, of_round=case.round)
+        self._tell_of_reach(event)
         _tell(case, event, after)
         return after
+
+    def _tell_of_reach(self, event: Event) -> None:
+        """Say once that the platform is out of reach, and once that it is back."""
+        if isinstance(event, cases.Faltered) and event.reason.code == "unreachable":
+            if not self._away.is_set():
+                log.emit("platform.unreachable", error=event.reason.facts.get("error", ""))
+            self._away.set()
+        elif isinstance(event, _PROOFS) and self._away.is_set():
+            self._away.clear()
+            log.emit("platform.reachable")
 
     # --- a refused token -------------------------------------------------------------------------
 
@@ -358,11 +374,12 @@ class Daemon:
         self._clear_spool()
 
     def _clear_spool(self) -> None:
+        # Listed before the cases are, so that a folder made meanwhile is never taken for old.
+        spooled = list(self._world.spool.iterdir()) if self._world.spool.is_dir() else []
         wanted = {f"{case.key}-{case.round}" for case in self._journal.open_cases()}
-        if self._world.spool.is_dir():
-            for folder in self._world.spool.iterdir():
-                if folder.name not in wanted:
-                    bundle.discard(folder)
+        for folder in spooled:
+            if folder.name not in wanted:
+                bundle.discard(folder)
 
 
 _STUCK: Final = frozenset(

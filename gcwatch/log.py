@@ -57,7 +57,6 @@ CATALOGUE: Mapping[str, Spec] = {
     "daemon.started": _info("The daemon works from now on.", "version", "routes", "pid"),
     "daemon.stopping": _info("A signal asked for the end; running steps are let out.", "signal"),
     "daemon.stopped": _info("Everything is put down; the next start goes on from here."),
-    "daemon.idle": _debug("Nothing is left to do at the moment."),
     "config.loaded": _info("The config file was read and holds no mistake.", "file", "routes"),
     "journal.upgraded": _info("The journal was brought to a newer schema.", "old", "new"),
     "journal.full": _error("The journal can't be written; nothing new is begun.", "error"),
@@ -86,11 +85,7 @@ CATALOGUE: Mapping[str, Spec] = {
         "The platform refused the token; all work pauses and is tried again.", "seconds"
     ),
     "platform.token_accepted": _info("The platform accepts the token again; work goes on."),
-    "platform.unreachable": _warning(
-        "The platform can't be reached; it is tried again after so many seconds.",
-        "error",
-        "seconds",
-    ),
+    "platform.unreachable": _warning("The platform can't be reached; it is tried again.", "error"),
     "platform.reachable": _info("The platform can be reached again."),
     "platform.unknown_status": _warning(
         "The platform named a status that gcwatch does not know; it counts as running.", "status"
@@ -109,9 +104,8 @@ CATALOGUE: Mapping[str, Spec] = {
     ),
     "upload.resumed": _info(
         "An upload goes on after a cut; the platform has all but the missing parts.",
-        *("socket", "upload", "parts", "missing"),
+        "upload",
     ),
-    "upload.urls_renewed": _debug("Addresses of an upload had expired; new ones came.", "upload"),
     "upload.completed": _info(
         "The platform has every byte of an upload.", "socket", "upload", "bytes", "seconds"
     ),
@@ -125,7 +119,6 @@ CATALOGUE: Mapping[str, Spec] = {
     ),
     "job.succeeded": _info("The job is done and holds results.", "job", "outputs", "seconds"),
     "output.fetched": _info("One output is here, whole and checked.", "output", "files", "bytes"),
-    "download.resumed": _info("A download goes on after so many bytes.", "output", "bytes"),
     "case.delivered": _info(
         "The results stand in the outbox; the source was kept, moved or deleted, or has changed.",
         *("files", "bytes", "seconds", "source"),
@@ -144,8 +137,8 @@ CATALOGUE: Mapping[str, Spec] = {
     "case.retried": _info("The operator wants the case tried again."),
     "case.withdrawn": _info("The operator took the case back."),
     "case.changed_late": _warning("The folder changed after it was sent; nothing is sent again."),
-    "case.left": _info("The folder of a closed case is no longer in the inbox."),
-    "case.returned": _info("The folder of a closed case is back as it was."),
+    "case.left": _debug("The folder of a closed case is no longer in the inbox."),
+    "case.returned": _debug("The folder of a closed case is back as it was."),
     "step.crashed": _error("A fault in gcwatch stopped a step.", "step", "error", "frames"),
     # --- everything else -------------------------------------------------------------------------
     "library.message": _warning(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gcwatch import cases, steps
-from gcwatch.cases import Case, Event
+from gcwatch.cases import STATUSES, Case, Event
 from gcwatch.reasons import Reason, explain
 
 News = tuple[str, Mapping[str, Any]]
@@ -26,6 +26,8 @@ def news(before: Case, event: Event, after: Case) -> News | None:  # noqa: C901,
         case cases.Begun(upload):
             facts = {"bytes": upload.size, "files": upload.files}
             return "upload.begun", {"socket": upload.socket, "upload": upload.pk, **facts}
+        case cases.Resumed(pk):
+            return "upload.resumed", {"upload": pk}
         case cases.Uploaded(pk):
             return "upload.completed", _uploaded(pk, after)
         case cases.UploadsExpired():
@@ -51,6 +53,8 @@ def news(before: Case, event: Event, after: Case) -> News | None:  # noqa: C901,
             return "case.explained", {}
         case cases.Faltered(reason):
             return _faltered(before, reason, after)
+        case cases.Postponed(reason) if _is_waiting_for(before, reason):
+            return None
         case cases.Postponed(reason, wait):
             step = steps.next_step(after)
             return "case.postponed", {**_reason(reason), "step": step, "seconds": round(wait)}
@@ -65,6 +69,11 @@ def news(before: Case, event: Event, after: Case) -> News | None:  # noqa: C901,
             return "case.left", {}
         case cases.Returned():
             return "case.returned", {}
+
+
+def _is_waiting_for(case: Case, reason: Reason) -> bool:
+    """Whether a case waits for just this already: it is said once."""
+    return case.wait is not None and case.wait.reason.code == reason.code
 
 
 def _reason(reason: Reason) -> dict[str, Any]:
@@ -103,6 +112,8 @@ def _running(before: Case, event: cases.StillRunning, after: Case) -> News | Non
         return "job.stalled", {"job": job, "status": event.status, "hours": hours}
     if event.status == before.status:
         return None
+    if event.status not in STATUSES:
+        return "platform.unknown_status", {"status": event.status}
     return "job.status_changed", {"job": job, "status": event.status}
 
 

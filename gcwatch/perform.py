@@ -83,9 +83,20 @@ def perform(step: Step, case: Case, route: Route, pace: Pace, world: World) -> W
         Stopped: the daemon is stopping.
     """
     try:
-        yield from _perform(step, case, route, pace, world)
+        yield from _translated(_perform(step, case, route, pace, world))
     except SourceChanged:
-        yield cases.Changed(inbox.look(route.inbox, case.folder, ignored(route)))
+        yield from _translated(_look_again(case, route))
+
+
+def _look_again(case: Case, route: Route) -> Work:
+    """The folder is not as it had settled: begin again with how it looks now."""
+    yield cases.Changed(inbox.look(route.inbox, case.folder, ignored(route)))
+
+
+def _translated(work: Work) -> Work:
+    """Given work, make events of the errors that have a remedy."""
+    try:
+        yield from work
     except SourceVanished:
         yield cases.Vanished()
     except UploadsGone:
@@ -227,6 +238,8 @@ def _send(
     if upload is None or not begun_before:
         upload = _begin(item, parcel, world)
         case = yield cases.Begun(upload)
+    else:
+        case = yield cases.Resumed(upload.pk)
     with _counting(case.key, parcel.size, world) as moved:
         sha256 = world.transfers.send(parcel.path, upload, moved, begun_before=begun_before)
     if parcel.source is not None:

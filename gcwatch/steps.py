@@ -205,6 +205,8 @@ def apply(case: Case, event: Event, now: float) -> Case:  # noqa: C901, PLR0912 
             return _advance(case, now, inputs=inputs, target=target)
         case cases.Begun():
             return _advance(case, now, uploads=_begun(case, event))
+        case cases.Resumed():
+            return _advance(case, now)
         case cases.Uploaded():
             return _advance(case, now, uploads=_completed(case, event))
         case cases.UploadsExpired():

@@ -132,7 +132,7 @@ def test_time_is_utc_in_milliseconds():
 def test_level_is_kept(level, count):
     """Nothing below the configured level is written."""
     stream = configured(level=level)
-    for event in ("daemon.idle", "daemon.stopped", "uploads.expired"):
+    for event in ("case.left", "daemon.stopped", "uploads.expired"):
         log.emit(event)
     assert len(lines(stream)) == count
 
@@ -196,7 +196,7 @@ def test_rotated_file_is_opened_anew(tmp_path):
     """After logrotate moved the file away, lines go to a new one."""
     file = tmp_path / "log.jsonl"
     configured(file=file)
-    log.emit("daemon.idle")
+    log.emit("case.left")
     file.rename(tmp_path / "log.jsonl.1")
     log.emit("daemon.stopped")
     assert json.loads(file.read_text())["event"] == "daemon.stopped"

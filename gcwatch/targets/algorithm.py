@@ -33,26 +33,6 @@ HELD_SECONDS: Final = 30.0
 IMPORT_LIMIT: Final = 6 * HOUR
 JOB_LIMIT: Final = 54 * HOUR
 UPLOAD_LIFETIME: Final = 20 * HOUR
-STATUSES: Final = frozenset(
-    {
-        "Validating inputs",
-        "Queued",
-        "Re-Queued",
-        "Provisioning",
-        "Provisioned",
-        "Started",
-        "Executing",
-        "Executed",
-        "Parsing Outputs",
-        "Executing Algorithm",
-        "External Execution In Progress",
-        "Succeeded",
-        "Failed",
-        "Cancelled",
-    }
-)
-"""Every status string of the contract's section 7; any other counts as running."""
-
 DICOM_IMAGE_SET: Final = "DICOM Image Set"
 _CARRIERS: Final[Mapping[str, cases.Carrier]] = {"Image": "image", "File": "file", "Value": "value"}
 _NO_SESSIONS: Final = frozenset({403, 404, 405})
