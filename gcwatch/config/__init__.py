@@ -1,0 +1,26 @@
+"""The config file: a TOML file becomes `Settings`, or every problem at once."""
+
+from gcwatch.config.manual import reference, schema
+from gcwatch.config.reading import find, load
+from gcwatch.config.tables import Limits, Log, Platform, Route, Settings
+from gcwatch.config.token import read_token
+from gcwatch.config.values import Constant, Cron, Every, Glob, JsonFile, Source
+
+__all__ = [
+    "Constant",
+    "Cron",
+    "Every",
+    "Glob",
+    "JsonFile",
+    "Limits",
+    "Log",
+    "Platform",
+    "Route",
+    "Settings",
+    "Source",
+    "find",
+    "load",
+    "read_token",
+    "reference",
+    "schema",
+]
