@@ -107,6 +107,11 @@ def image_bundle(  # noqa: PLR0913 - flags by keyword, one for each line of the 
         return _spool(spool, stem, listing, members, left_out)
 
 
+def sanitised(name: str) -> str:
+    """Given a file or folder name, return it in letters that are safe everywhere."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".")
+
+
 def discard(spool: Path) -> None:
     """Given a case's spool, remove it, if it is there.
 
@@ -167,7 +172,7 @@ def _kept_names(files: Sequence[SourceFile]) -> list[str]:
     names: list[str] = []
     taken: set[str] = set()
     for number, file in enumerate(files, start=1):
-        name = re.sub(r"[^A-Za-z0-9._-]", "_", file.name.rpartition("/")[2]).lstrip(".")[-100:]
+        name = sanitised(file.name.rpartition("/")[2])[-100:]
         # Zips are unpacked on file systems that may not tell upper from lower case.
         while not name or name.lower() in taken:
             name = f"{number:04}_{name}"

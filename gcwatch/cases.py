@@ -87,7 +87,10 @@ class Target:
 
 @dataclass(frozen=True)
 class Upload:
-    """One upload record on the platform; `sha256` is known once every byte has been read."""
+    """One upload record on the platform: `files` of the folder are in it, `left_out` are not.
+
+    `sha256` is known once every byte has been read.
+    """
 
     socket: str
     pk: str
@@ -98,6 +101,7 @@ class Upload:
     part_size: int
     created: float
     files: int = 1
+    left_out: int = 0
     sha256: str = ""
     completed: bool = False
 

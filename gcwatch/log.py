@@ -1,7 +1,7 @@
 """The event catalogue, and how lines are written.
 
 One line an event: `emit("case.found", route="lobes", case="lobes-7f3k2q9d")`. The catalogue below
-is all that gcwatch ever says; `python -m gcwatch.log` prints it as docs/events.md. Nothing is
+is all that gcwatch ever says; `make docs` writes it to docs/events.md. Nothing is
 written that could name a patient or open a door: `_foreign`, `_trouble`, `_anonymous`, `_redact`.
 """
 
@@ -481,7 +481,3 @@ def _tables() -> Iterator[str]:
         for name, spec in events:
             fields = ", ".join(f"`{field}`" for field in spec.fields)
             yield f"| `{name}` | {spec.level} | {spec.meaning} | {fields} |"
-
-
-if __name__ == "__main__":
-    sys.stdout.write(reference())

@@ -24,7 +24,11 @@ def news(before: Case, event: Event, after: Case) -> News | None:  # noqa: C901,
         case cases.Planned(inputs):
             return "case.planned", {"inputs": [item.socket for item in inputs]}
         case cases.Begun(upload):
-            facts = {"bytes": upload.size, "files": upload.files}
+            facts = {
+                "bytes": upload.size,
+                "files": upload.files,
+                "left_out": upload.left_out,
+            }
             return "upload.begun", {"socket": upload.socket, "upload": upload.pk, **facts}
         case cases.Resumed(pk):
             return "upload.resumed", {"upload": pk}

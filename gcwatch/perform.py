@@ -215,7 +215,7 @@ def _bundle(
 ) -> Bundle:
     """Given an input, return the one file that goes out for it."""
     number = 1 + [other.socket for other in case.inputs or ()].index(item.socket)
-    stem = f"{case.key}-{case.round}-{number:02}"
+    stem = f"{_public_name(case, route)}-{case.round}-{number:02}"
     chosen = bundle.select(files, item.pattern)
     if item.carrier == "file":
         return bundle.file_bundle(chosen[0], stem=stem)
@@ -227,6 +227,13 @@ def _bundle(
         deidentify=route.deidentify,
         keep_names=route.names == "keep",
     )
+
+
+def _public_name(case: Case, route: Route) -> str:
+    """Return what the platform sees of a case: its key, or with it the folder's sanitised name."""
+    if route.names == "opaque":
+        return case.key
+    return f"{bundle.sanitised(case.folder)[:60]}-{case.key.rpartition('-')[2]}"
 
 
 def _send(
@@ -266,6 +273,7 @@ def _begin(item: cases.Input, parcel: Bundle, world: World) -> cases.Upload:
         part_size=transfer.part_size(parcel.size),
         created=world.clock(),
         files=parcel.files,
+        left_out=parcel.left_out,
     )
 
 

@@ -62,6 +62,7 @@ def _inputs(case: Case) -> list[dict[str, Any]]:
                 "size": upload.size,
                 "sha256": upload.sha256,
                 "files": upload.files,
+                "left_out": upload.left_out,
             }
         else:
             entry["value"] = item.value
