@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, NoReturn
 
 from gcwatch.errors import CannotSend
 from gcwatch.inbox import SourceFile, open_unchanged
+from gcwatch.json_syntax import is_json
 from gcwatch.reasons import Reason
 
 VALUE_BYTES = 16 * 1024 * 1024
@@ -163,14 +164,6 @@ def _starts(*magic: bytes) -> Callable[[BinaryIO], bool]:
     return lambda stream: stream.read(_START).startswith(magic)
 
 
-def _is_json(stream: BinaryIO) -> bool:
-    try:
-        json.load(stream, parse_constant=_refuse, parse_float=_finite)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
 def _is_pdf(stream: BinaryIO) -> bool:
     return b"%PDF-" in stream.read(1024)  # readers allow bytes before it
 
@@ -194,7 +187,7 @@ def _is_biom(stream: BinaryIO) -> bool:
     if stream.read(8) == b"\x89HDF\r\n\x1a\n":
         return True
     stream.seek(0)
-    return _is_json(stream)
+    return is_json(stream)
 
 
 def _is_zip(stream: BinaryIO) -> bool:
@@ -202,7 +195,7 @@ def _is_zip(stream: BinaryIO) -> bool:
 
 
 _FILES: Mapping[str, tuple[tuple[str, ...], Callable[[BinaryIO], bool] | None]] = {
-    **dict.fromkeys(JSON_KINDS, ((".json",), _is_json)),
+    **dict.fromkeys(JSON_KINDS, ((".json",), is_json)),
     "PDF file": ((".pdf",), _is_pdf),
     "SQREG file": ((".sqreg",), _starts(b"SQLite format 3\0")),
     "Thumbnail jpg": ((".jpeg", ".jpg"), _starts(b"\xff\xd8\xff")),

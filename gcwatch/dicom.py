@@ -100,7 +100,7 @@ def _be_quiet() -> None:
     # Filters are process-wide: put in front again for each file, never taken away, so that
     # threads can't take it from each other (catch_warnings is not thread-safe).
     warnings.filterwarnings("ignore", module=r"(pydicom|grand_challenge_dicom|gcwatch\.dicom)\b")
-    logging.getLogger("pydicom").propagate = False
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 
 
 # --- reading -----------------------------------------------------------------------------------

@@ -5,11 +5,12 @@ import errno
 import functools
 import hashlib
 import os
+import re
 import stat
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
+from fnmatch import fnmatchcase, translate
 from pathlib import Path
 from typing import BinaryIO
 
@@ -31,6 +32,8 @@ IGNORED = (
     "gcwatch.json",
 )
 """Globs of names that are never case content, whatever their case."""
+
+_IGNORED = re.compile("|".join(translate(pattern) for pattern in IGNORED), re.IGNORECASE)
 
 _AWAY_WAIT = 30.0
 """Seconds until an inbox that is away is looked at again."""
@@ -100,7 +103,7 @@ def is_ignored(name: str, ignore: Sequence[str] = ()) -> bool:
     route's glob sees the last component, and the whole name too.
     """
     last = name.rpartition("/")[2]
-    return any(matches(last, pattern) for pattern in IGNORED) or any(
+    return bool(_IGNORED.match(last)) or any(
         matches(last, pattern) or matches(name, pattern) for pattern in ignore
     )
 

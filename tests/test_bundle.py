@@ -6,6 +6,8 @@ import random
 import shutil
 import stat
 import struct
+import subprocess
+import sys
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -516,3 +518,34 @@ def test_memory_does_not_depend_on_the_size_of_an_image(folder):
     tracemalloc.stop()
     assert made.size > 32 * 1024 * 1024
     assert peak < 8 * 1024 * 1024
+
+
+def test_an_idle_daemon_does_without_pydicom():
+    """It is loaded with the first image, not with the modules."""
+    code = (
+        "import sys, gcwatch.bundle, gcwatch.dicom, gcwatch.outbox, gcwatch.content;"
+        "sys.exit('pydicom' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_pydicom_says_nothing_about_a_patient(folder, caplog, recwarn):
+    """Its warnings and log records quote values of the file, so none comes through."""
+    dataset = pydicom.dcmread(get_testdata_file("CT_small.dcm"))
+    elements = [(0x00100030, "DA", b"BORN-IN-MAY"), (0x0020000D, "UI", b"1.2.x^SECRET")]
+    for tag, vr, value in elements:
+        dataset[tag] = pydicom.dataelem.RawDataElement(
+            pydicom.tag.Tag(tag),
+            vr,
+            len(value),
+            value,
+            0,
+            is_implicit_VR=False,
+            is_little_endian=True,
+        )
+    dataset.save_as(folder / "x")
+    recwarn.clear()
+    caplog.clear()
+    assert make(folder).files == 1
+    assert not recwarn.list
+    assert not caplog.records

@@ -1,12 +1,17 @@
 """Is a file, or a value, what its socket says."""
 
+import io
 import json
+import tracemalloc
 import zipfile
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from gcwatch import content, inbox
 from gcwatch.errors import CannotSend
+from gcwatch.json_syntax import is_json
 
 
 def a_file(tmp_path, name, data):
@@ -167,3 +172,73 @@ def test_an_empty_file_is_refused_for_every_kind(tmp_path, kind):
     """The platform can't import 0 bytes."""
     file = a_file(tmp_path, "r.pdf", b"")
     assert refusal(lambda: content.check_file(file, kind, "s")).code == "empty_file"
+
+
+# --- JSON of any size --------------------------------------------------------------------------
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+TOKENS = st.lists(
+    st.sampled_from([*list('{}[]:,"\\-+.019eEu \n'), "true", "null", "NaN", '"a"', "\\u00e9"])
+)
+
+
+def strictly(text):
+    """What Python's own decoder says, without its three constants."""
+    try:
+        json.loads(text, parse_constant=content._refuse, parse_float=content._finite)
+    except ValueError:
+        return False
+    return True
+
+
+@given(VALUES, st.booleans(), st.none() | st.integers(0, 3), st.integers(1, 9))
+def test_whatever_is_json_passes_in_pieces_of_any_size(value, ascii_only, indent, buffer):
+    """Tokens, escapes and letters may be cut anywhere by the end of a buffer."""
+    data = json.dumps(value, ensure_ascii=ascii_only, indent=indent).encode()
+    assert is_json(io.BytesIO(data), buffer)
+
+
+@given(TOKENS.map("".join) | st.text(), st.integers(1, 9))
+@example("", 1)
+@example('["\\u12', 3)
+@example("[1,]", 9)
+@example('{"a":1,}', 9)
+@example("1 2", 9)
+@example("[1}", 9)
+@example('"\t"', 9)
+@example("01", 9)
+@example("\ufeff1", 9)
+@example("1e999", 9)
+@example("1\u0661", 9)
+def test_the_check_agrees_with_pythons_decoder(text, buffer):
+    """What the platform's decoder refuses must not pass, and the other way round."""
+    assert is_json(io.BytesIO(text.encode()), buffer) == strictly(text)
+
+
+@pytest.mark.parametrize(
+    "data", [b'"\xff"', b'"\xc3', b"".join([b"[" * 501, b"]" * 501]), b"1" * 5000]
+)
+def test_what_the_platform_cannot_decode_does_not_pass(data):
+    """Broken UTF-8, nesting without end, and numbers longer than Python takes."""
+    assert not is_json(io.BytesIO(data), 16)
+
+
+def test_a_large_json_file_is_checked_in_little_memory(tmp_path):
+    """32 MiB with one long string and much white space, within a few MiB."""
+    mega = 1024 * 1024
+    data = b'{"a": "' + b"x" * 15 * mega + b'",' + b" " * 16 * mega + b'"b": [1, 2.5e3, null]}'
+    file = a_file(tmp_path, "big.json", data)
+    del data
+    tracemalloc.start()
+    content.check_file(file, "Anything", "s")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 16 * mega
