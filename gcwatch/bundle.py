@@ -60,12 +60,15 @@ def select(files: Sequence[SourceFile], pattern: str) -> tuple[SourceFile, ...]:
 def file_bundle(file: SourceFile, *, stem: str) -> Bundle:
     """Given a file for a File socket, return it as it goes out: straight from the inbox.
 
-    Its name on the platform is `stem` and its own suffix. Raise CannotSend (`empty_file`) if it
+    Its name on the platform is `stem` and its own suffix, if that is a plain one. Raise CannotSend (`empty_file`) if it
     is empty.
     """
     if file.size == 0:
         raise CannotSend(Reason("empty_file", names={"file": file.name}))
-    return _straight(file, stem + images.suffix_of(file.name), left_out=0)
+    suffix = images.suffix_of(file.name)
+    # What follows the last dot of an odd name may be a person's.
+    neutral = suffix if re.fullmatch(r"\.[a-z0-9]{1,6}", suffix) else ""
+    return _straight(file, stem + neutral, left_out=0)
 
 
 def _straight(file: SourceFile, filename: str, left_out: int) -> Bundle:

@@ -485,7 +485,9 @@ def test_a_files_bundle_has_a_neutral_name_and_its_suffix(folder):
     """File sockets get the file itself."""
     (folder / "DOE.PDF").write_bytes(b"%PDF")
     (folder / "empty.pdf").write_bytes(b"")
-    one, empty = listed(folder)
+    (folder / "scan.Doe Jane").write_bytes(b"x")
+    one, empty, odd = listed(folder)
+    assert bundle.file_bundle(odd, stem="k1").filename == "k1"
     assert bundle.file_bundle(one, stem="k1").filename == "k1.pdf"
     with pytest.raises(CannotSend):
         bundle.file_bundle(empty, stem="k1")
