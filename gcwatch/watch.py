@@ -1,10 +1,14 @@
 """The Python API: a config file opened, its journal beside it, and what can be done with both."""
 
+import fcntl
+import os
+import sqlite3
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,15 +16,21 @@ from gcwatch import config, log
 from gcwatch.cases import Case, Found, Retried, Withdrawn
 from gcwatch.config import Settings
 from gcwatch.daemon import Daemon
-from gcwatch.errors import ConfigError, TokenRefused
+from gcwatch.errors import ConfigError, StateError, TokenRefused
 from gcwatch.grandchallenge import GrandChallenge
 from gcwatch.http import Http
-from gcwatch.journal import Journal, Recorded
+from gcwatch.journal import FILE, Journal, Recorded
 from gcwatch.news import news
 from gcwatch.perform import Progress, World
 from gcwatch.receipt import readable
-from gcwatch.steps import Pace
+from gcwatch.steps import CHECKLIST, REPORTING, Pace
 from gcwatch.transfer import Transfers
+
+STAGES = (
+    *(line.stage for line in (*CHECKLIST, REPORTING)),
+    *("delivered", "failed", "withdrawn"),
+)
+"""Where a case can be, from the first stage to how it can end."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +69,7 @@ class Watch:
         self._clock = clock
         self._progress = progress
         self._stop = threading.Event()
-        self.journal = Journal(settings.state, self.pace, clock)
+        self.journal = _journal(settings, self.pace, clock)
         self.platform = connect(settings)
 
     def close(self) -> None:
@@ -120,6 +130,11 @@ class Watch:
         """Return every folder's latest case, oldest first."""
         return self.journal.cases(newest=True)
 
+    def counts(self) -> dict[str, int]:
+        """Return how many cases are at each stage or ended so; only stages that have some."""
+        found = {stage: self.journal.count(stage) for stage in STAGES}
+        return {stage: count for stage, count in found.items() if count}
+
     def find(self, reference: str) -> Case:
         """Given a key, `route/key` or `route/folder`, return the case; raise KeyError if none."""
         route, _, name = reference.rpartition("/")
@@ -176,20 +191,97 @@ def _token(settings: Settings) -> str:
     return token
 
 
+def _journal(
+    settings: Settings, pace: Callable[[str], Pace], clock: Callable[[], float]
+) -> Journal:
+    try:
+        return Journal(settings.state, pace, clock)
+    except OSError as error:
+        raise _barred(settings, error) from error
+
+
+def _barred(settings: Settings, error: OSError) -> StateError:
+    return StateError(
+        f"The state directory {settings.state} can't be used: {error.strerror}.",
+        "Run this as the user that runs gcwatch, or give that user the right to write there.",
+    )
+
+
+def _has_begun(settings: Settings) -> bool:
+    """Whether there is a journal: whether this config has ever been at work."""
+    try:
+        return (settings.state / FILE).exists()
+    except OSError as error:
+        raise _barred(settings, error) from error
+
+
+def daemon_of(state: Path) -> int | None:
+    """Given a state directory, return the process id of the gcwatch that works on it, if any."""
+    try:
+        descriptor = os.open(state / "lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        # A shared lock, for no longer than the asking, is refused by a daemon's exclusive one.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(descriptor, 32, 0).strip()
+        return int(holder) if holder.isdigit() else 0
+    else:
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def remembered(settings: Settings) -> list[Case]:
+    """Given settings, return every folder's latest case without touching the state directory.
+
+    The journal is copied aside and read there; without one, nothing is remembered.
+
+    Raises:
+        StateError: when it can't be read.
+    """
+    if not _has_begun(settings):
+        return []
+    with tempfile.TemporaryDirectory(prefix="gcwatch-") as aside:
+        try:
+            _copy(settings.state / FILE, Path(aside, FILE))
+        except sqlite3.Error as error:
+            raise StateError(f"{settings.state / FILE} can't be read: {error}.") from error
+        with closing(Journal(Path(aside))) as journal:
+            return journal.cases(newest=True)
+
+
+def _copy(journal: Path, copy: Path) -> None:
+    with (
+        closing(sqlite3.connect(f"{journal.as_uri()}?mode=ro", uri=True)) as source,
+        closing(sqlite3.connect(copy)) as target,
+    ):
+        source.backup(target)
+
+
 @contextmanager
 def open_watch(
     file: str | Path | None = None,
     *,
     pace: Pace = Pace(),  # noqa: B008 -- a frozen value
     progress: Progress = _quiet,
+    begun: bool = False,
 ) -> Iterator[Watch]:
     """Given a config file (or None for the usual places), open what it describes.
+
+    With *begun* there must be a journal already: to look must not make one.
 
     Raises:
         ConfigError: with every problem of the file.
         StateError: when the state directory can't be used.
     """
     settings = config.load(config.find(Path(file) if file else None))
+    if begun and not _has_begun(settings):
+        raise StateError(
+            f"Nothing was ever done here: there is no journal in {settings.state}.",
+            "Start gcwatch run or gcwatch once; or name the config file whose state is meant.",
+        )
     watch = Watch(settings, pace=pace, progress=progress)
     try:
         yield watch

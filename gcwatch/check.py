@@ -1,0 +1,208 @@
+"""Whether everything that a config file names is there and fits: `gcwatch check`."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from gcwatch import config, content, files
+from gcwatch.config import Constant, Glob, JsonFile, Route, Settings, Source
+from gcwatch.errors import (
+    CannotSend,
+    CaseError,
+    ConfigError,
+    Refused,
+    TokenRefused,
+    Unreachable,
+)
+from gcwatch.grandchallenge import Algorithm, Socket
+from gcwatch.reasons import Reason, explain
+from gcwatch.targets import algorithm
+from gcwatch.watch import connect, daemon_of
+
+Cause = Literal["config", "token", "platform"]
+"""What has to be mended where something is wrong."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: fine, or wrong by a `cause`; `hint` says how to mend it."""
+
+    where: str
+    what: str
+    detail: str
+    cause: Cause | None = None
+    hint: str = ""
+
+    @property
+    def is_fine(self) -> bool:
+        """Whether nothing has to be done about it."""
+        return self.cause is None
+
+
+def misread(error: ConfigError) -> list[Finding]:
+    """Given why a config file can't be used, return its problems as findings."""
+    return [
+        Finding(
+            f"{error.file}:{problem.line}" if problem.line else error.file,
+            problem.path or "file",
+            problem.message,
+            "config",
+            problem.hint,
+        )
+        for problem in error.problems
+    ]
+
+
+def check(settings: Settings, *, offline: bool = False) -> Iterator[Finding]:
+    """Given settings, look at all that they name; nothing is written anywhere.
+
+    With *offline* the platform is not asked.
+    """
+    yield Finding("config", "file", str(settings.file))
+    yield _state(settings.state)
+    for route in settings.routes:
+        yield from _folders(route)
+    try:
+        config.read_token(settings)
+    except ConfigError as error:
+        [problem] = error.problems
+        yield Finding("platform", "token", problem.message, "token", problem.hint)
+        return
+    if offline:
+        yield Finding("platform", "token", "is there; not shown to the platform (offline)")
+    else:
+        yield from _online(settings)
+
+
+# --- folders -------------------------------------------------------------------------------------
+
+
+def _state(state: Path) -> Finding:
+    kind = files.network_file_system(state)
+    if kind:
+        hint = "Name a folder on a local disk: state = …"
+        return Finding("state", "folder", f"{state} lies on {kind}, a network", "config", hint)
+    if not _may_write(_existing(state)):
+        hint = "Give the user that runs gcwatch the right to write there."
+        return Finding("state", "folder", f"{state} can't be written", "config", hint)
+    holder = daemon_of(state)
+    busy = f" (process {holder} works on it)" if holder is not None else ""
+    return Finding("state", "folder", f"{state}{busy}")
+
+
+def _folders(route: Route) -> Iterator[Finding]:
+    where = f"route {route.name}"
+    yield _inbox(where, route)
+    yield _writable(where, "outbox", route.outbox)
+    if route.done is not None:
+        yield _writable(where, "done", _existing(route.done))
+
+
+def _inbox(where: str, route: Route) -> Finding:
+    inbox = route.inbox
+    if not inbox.is_dir():
+        hint = "Make it, or mount its share. Until then the route waits."
+        return Finding(where, "inbox", f"{inbox} is no folder", "config", hint)
+    if not _may(inbox, os.R_OK | os.X_OK):
+        hint = "Give the user that runs gcwatch the right to read it."
+        return Finding(where, "inbox", f"{inbox} can't be read", "config", hint)
+    if route.after != "keep" and not _may_write(inbox):
+        hint = f'after = "{route.after}" takes folders away: give the right to write there.'
+        return Finding(where, "inbox", f"{inbox} can't be written", "config", hint)
+    kind = files.network_file_system(inbox)
+    remark = f" (on {kind}: looked at every minute, no news in between)" if kind else ""
+    return Finding(where, "inbox", f"{inbox}{remark}")
+
+
+def _writable(where: str, what: str, folder: Path) -> Finding:
+    if not folder.is_dir():
+        return Finding(where, what, f"{folder} is no folder", "config", f"mkdir -p {folder}")
+    if not _may_write(folder):
+        hint = "Give the user that runs gcwatch the right to write there."
+        return Finding(where, what, f"{folder} can't be written", "config", hint)
+    return Finding(where, what, str(folder))
+
+
+def _existing(folder: Path) -> Path:
+    """Return the folder, or the nearest one above it that is there."""
+    return next((each for each in (folder, *folder.parents) if each.exists()), folder)
+
+
+def _may_write(folder: Path) -> bool:
+    return _may(folder, os.R_OK | os.W_OK | os.X_OK)
+
+
+def _may(folder: Path, mode: int) -> bool:
+    return os.access(folder, mode, effective_ids=os.access in os.supports_effective_ids)
+
+
+# --- the platform --------------------------------------------------------------------------------
+
+
+def _online(settings: Settings) -> Iterator[Finding]:
+    """Whose token it is, and whether each route's target takes what the route gives."""
+    platform = connect(settings)
+    look_up = cache(lambda slug: algorithm.look_up(platform, slug))
+    try:
+        name = platform.me()
+        yield Finding("platform", "token", f"of {name}, at {settings.platform.url}")
+        for route in settings.routes:
+            yield from _target(route, look_up)
+    except TokenRefused as error:
+        detail = f"is refused by {settings.platform.url}"
+        yield Finding("platform", "token", detail, "token", error.hint)
+    except Unreachable as error:
+        detail = explain(error.reason).detail
+        yield Finding("platform", "url", detail, "platform", error.hint)
+    except Refused as error:
+        detail = f"{error.call} was answered {error.status}: {'; '.join(error.messages)}"
+        yield Finding("platform", "url", detail, "platform", "Is this the root of the API?")
+    finally:
+        platform.http.close()
+
+
+def _target(route: Route, look_up: Callable[[str], Algorithm]) -> Iterator[Finding]:
+    where = f"route {route.name}"
+    try:
+        found = look_up(route.algorithm)
+        yield Finding(where, "algorithm", f"{found.slug}{f' ({found.title})' * bool(found.title)}")
+        interface = algorithm.choose_interface(found, route)
+    except CaseError as error:
+        yield _wrong(where, "algorithm", error.reason)
+        return
+    for socket in interface.inputs:
+        yield _socket(where, socket, route)
+
+
+def _socket(where: str, socket: Socket, route: Route) -> Finding:
+    what = f"input {socket.slug}"
+    source = route.inputs[socket.slug] if route.inputs else Glob("**/*")
+    try:
+        carrier = algorithm.check_source(socket, source)
+        if isinstance(source, Constant):
+            content.check_value(source.value, socket.kind, socket.slug)
+    except CannotSend as error:
+        return _wrong(where, what, error.reason)
+    return Finding(where, what, f"{socket.kind}, sent as {carrier}: {_shown(source)}")
+
+
+def _shown(source: Source) -> str:
+    match source:
+        case Constant():
+            return f"always {json.dumps(source.value)}"
+        case JsonFile():
+            return f"the value in {source.file}"
+        case Glob():
+            return source.pattern
+
+
+def _wrong(where: str, what: str, reason: Reason) -> Finding:
+    words = explain(reason)
+    takes = reason.facts.get("takes")
+    detail = f"{words.detail} It takes {takes}." if takes else words.detail
+    cause: Cause = "platform" if reason.code == "busy" else "config"
+    return Finding(where, what, detail, cause, words.hint)
