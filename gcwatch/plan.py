@@ -1,0 +1,185 @@
+"""A dry run: what would be sent where, and what would be refused and why.
+
+Every folder goes through the daemon's own planning, image recognition and de-identification; the
+bundles are made in a temporary folder that is emptied after each. Nothing is sent, nothing is
+written into inbox, outbox or state directory.
+"""
+
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from gcwatch import bundle, inbox
+from gcwatch.bundle import Bundle
+from gcwatch.cases import Carrier, Case, Input
+from gcwatch.config import Route, Settings
+from gcwatch.errors import CannotSend, CaseError, NotYet, SourceChanged, SourceVanished
+from gcwatch.grandchallenge import Algorithm, GrandChallenge
+from gcwatch.inbox import Entry, SourceFile
+from gcwatch.perform import ignored
+from gcwatch.reasons import Reason
+from gcwatch.steps import stage
+from gcwatch.targets import algorithm
+from gcwatch.watch import connect, remembered
+
+Verdict = Literal["send", "refuse", "wait", "under way", "done", "empty"]
+"""What would become of a folder; `under way` and `done` are those that were taken in before."""
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """What one socket would get: so many files and bytes as one upload, or a value."""
+
+    socket: str
+    carrier: Carrier
+    files: int = 0
+    bytes: int = 0
+    left_out: int = 0
+
+
+@dataclass(frozen=True)
+class Folder:
+    """What would become of one folder of an inbox; `name` is a patient's, perhaps."""
+
+    name: str
+    verdict: Verdict
+    parcels: tuple[Parcel, ...] = ()
+    left_out: int = 0
+    reason: Reason | None = None
+    case: str = ""
+    stage: str = ""
+
+
+@dataclass(frozen=True)
+class RoutePlan:
+    """What would become of a route's inbox; `away` is why it can't be looked into."""
+
+    route: str
+    algorithm: str
+    folders: tuple[Folder, ...] = ()
+    loose: int = 0
+    links: int = 0
+    away: Reason | None = None
+
+    def count(self, verdict: Verdict) -> int:
+        """Return how many folders have this verdict."""
+        return sum(folder.verdict == verdict for folder in self.folders)
+
+
+def plan(settings: Settings) -> Iterator[RoutePlan]:
+    """Given settings, return what would become of each route's inbox, one after the other.
+
+    Raises:
+        TokenRefused: when the platform does not take the token.
+        Unreachable: when the platform can't be asked.
+        StateError: when the journal can't be read.
+    """
+    known = {(case.route, case.folder): case for case in remembered(settings)}
+    platform = _Remembering(connect(settings))
+    try:
+        for route in settings.routes:
+            yield _route(route, known, platform)
+    finally:
+        platform.http.close()
+
+
+class _Remembering(GrandChallenge):
+    """Asks for each algorithm once, however many folders are meant for it."""
+
+    def __init__(self, platform: GrandChallenge) -> None:
+        super().__init__(platform.http)
+        self._found: dict[str, Algorithm | None] = {}
+
+    def algorithm(self, slug: str) -> Algorithm | None:
+        """Return the algorithm, as it was when first asked for."""
+        if slug not in self._found:
+            self._found[slug] = super().algorithm(slug)
+        return self._found[slug]
+
+
+def _route(
+    route: Route, known: Mapping[tuple[str, str], Case], platform: GrandChallenge
+) -> RoutePlan:
+    planned = RoutePlan(route.name, route.algorithm)
+    try:
+        listing = inbox.survey(route.inbox, ignored(route))
+    except NotYet as error:
+        return replace(planned, away=error.reason)
+    folders = tuple(
+        _folder(entry, route, known.get((route.name, entry.name)), platform)
+        for entry in listing.folders
+    )
+    return replace(planned, folders=folders, loose=listing.loose, links=listing.links)
+
+
+def _folder(entry: Entry, route: Route, case: Case | None, platform: GrandChallenge) -> Folder:
+    """Given a folder and its latest case, return what the next look of the daemon leads to."""
+    if case and _is_over(case, entry):
+        return Folder(entry.name, "done", case=case.key, stage=stage(case), reason=case.failure)
+    if case and case.is_open and case.inputs is not None:
+        reason = case.wait.reason if case.wait else case.failure
+        return Folder(entry.name, "under way", case=case.key, stage=stage(case), reason=reason)
+    if not inbox.holds_files(route.inbox, entry.name, ignored(route)):
+        return Folder(entry.name, "empty")
+    folder = Folder(entry.name, "send", case=case.key if case and case.is_open else "")
+    try:
+        return _judged(folder, route, platform)
+    except CannotSend as error:
+        return replace(folder, verdict="refuse", reason=error.reason)
+    except CaseError as error:
+        return replace(folder, verdict="wait", reason=error.reason)
+    except (SourceChanged, SourceVanished):
+        return replace(folder, verdict="wait")
+
+
+def _is_over(case: Case, entry: Entry) -> bool:
+    """Whether the folder is that of a closed case: one taken away and dropped anew is not."""
+    stamp = case.seen.stamp if case.seen else 0
+    return not case.is_open and not (case.gone and stamp != entry.stamp)
+
+
+def _judged(folder: Folder, route: Route, platform: GrandChallenge) -> Folder:
+    """Given a folder that is not planned yet, go through all that comes before the first byte."""
+    if route.ready and not inbox.is_marked(route.inbox, folder.name, route.ready):
+        raise NotYet(Reason("waiting_for_marker", {"marker": route.ready}), 0)
+    inbox.look(route.inbox, folder.name, ignored(route))
+    files = inbox.source_files(route.inbox, folder.name, ignored(route))
+    context = algorithm.Context(platform, route, time.time, lambda _: False, lambda: 0, doubt=0)
+    inputs = algorithm.plan(context, files).inputs
+    parcels = tuple(_parcel(item, files, route) for item in inputs)
+    return replace(folder, parcels=parcels, left_out=_left_out(inputs, parcels, files))
+
+
+def _parcel(item: Input, files: Sequence[SourceFile], route: Route) -> Parcel:
+    if item.carrier == "value":
+        return Parcel(item.socket, item.carrier)
+    with tempfile.TemporaryDirectory(prefix="gcwatch-plan-") as spool:
+        made = _bundle(item, bundle.select(files, item.pattern), route, Path(spool))
+    return Parcel(item.socket, item.carrier, made.files, made.size, made.left_out)
+
+
+def _bundle(item: Input, chosen: Sequence[SourceFile], route: Route, spool: Path) -> Bundle:
+    if item.carrier == "file":
+        return bundle.file_bundle(chosen[0], stem="plan")
+    return bundle.image_bundle(
+        chosen,
+        spool=spool,
+        stem="plan",
+        socket=item.socket,
+        deidentify=route.deidentify,
+        keep_names=route.names == "keep",
+        pattern=item.pattern,
+    )
+
+
+def _left_out(
+    inputs: Sequence[Input], parcels: Sequence[Parcel], files: Sequence[SourceFile]
+) -> int:
+    """Return how many of a folder's files no input takes, by its pattern or by their content."""
+    taken = {
+        file.name for item in inputs if item.pattern for file in bundle.select(files, item.pattern)
+    }
+    return len(files) - len(taken) + sum(parcel.left_out for parcel in parcels)
