@@ -60,8 +60,8 @@ def select(files: Sequence[SourceFile], pattern: str) -> tuple[SourceFile, ...]:
 def file_bundle(file: SourceFile, *, stem: str) -> Bundle:
     """Given a file for a File socket, return it as it goes out: straight from the inbox.
 
-    Its name on the platform is `stem` and its own suffix, if that is a plain one. Raise CannotSend (`empty_file`) if it
-    is empty.
+    Its name on the platform is `stem` and its own suffix, if that is a plain one. Raise CannotSend
+    (`empty_file`) if the file has no bytes.
     """
     if file.size == 0:
         raise CannotSend(Reason("empty_file", names={"file": file.name}))
