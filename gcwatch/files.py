@@ -2,8 +2,8 @@
 
 import contextlib
 import errno
+import hashlib
 import os
-import tempfile
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -71,18 +71,22 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Given a path, bytes and permission bits, put a file there that is whole or absent.
 
     What stood there before is replaced. The bytes and the name survive a power cut once this
-    returns. Raise OSError if it can't be written; nothing is left behind then.
+    returns. Raise OSError if it can't be written; nothing is left behind then. What a crash left
+    behind, the next try takes away: the name of the file in the making is always the same.
     """
-    descriptor, temporary = tempfile.mkstemp(prefix=".gcwatch-", suffix=".tmp", dir=path.parent)
+    digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()
+    temporary = path.with_name(f".gcwatch-{digest[:16]}.tmp")
+    temporary.unlink(missing_ok=True)
     try:
-        with os.fdopen(descriptor, "wb") as stream:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        with os.fdopen(os.open(temporary, flags, 0o600), "wb") as stream:
             os.fchmod(stream.fileno(), mode)
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
 
