@@ -7,7 +7,7 @@ continues: performing a step twice equals performing it once.
 """
 
 import json
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -226,6 +226,7 @@ def _bundle(
         socket=item.socket,
         deidentify=route.deidentify,
         keep_names=route.names == "keep",
+        pattern=item.pattern,
     )
 
 
@@ -298,11 +299,25 @@ def _counting(key: str, total: int, world: World) -> Generator[transfer.Moved, N
 
 def _fetch(case: Case, route: Route, world: World) -> Work:
     """Bring each output into the staging folder; what is there already is not fetched again."""
-    results_folder = _Staging(outbox.staging(route.outbox, case.key), case.key, world)
+    places = _places(case.outputs or ())
+    staging = _Staging(outbox.staging(route.outbox, case.key), case.key, world)
     for output in steps.unfetched(case):
         with disk_trouble("Writing results"):
-            files = results_folder.bring(output)
+            files = staging.bring(output, places[output.pk])
         case = yield cases.OutputFetched(files)
+
+
+def _places(outputs: Sequence[cases.Output]) -> dict[int, PurePosixPath]:
+    """Given outputs, return where each one's content goes; no two share a file (contract 8)."""
+    places: dict[int, PurePosixPath] = {}
+    taken: set[str] = set()
+    for output in outputs:
+        place = outbox.safe_relative(output.path, fallback=output.socket)
+        if str(place).lower() in taken:
+            place = place.with_name(f"{output.pk}-{place.name}")
+        taken.add(str(place).lower())
+        places[output.pk] = place
+    return places
 
 
 @dataclass(frozen=True)
@@ -313,9 +328,8 @@ class _Staging:
     key: str
     world: World
 
-    def bring(self, output: cases.Output) -> tuple[cases.Fetched, ...]:
-        """Given an output, put its files where the official client would (contract 8)."""
-        place = outbox.safe_relative(output.path, fallback=output.socket)
+    def bring(self, output: cases.Output, place: PurePosixPath) -> tuple[cases.Fetched, ...]:
+        """Given an output and its place, put its files there as the official client would."""
         if output.carrier == "value":
             return (self._write(output, place),)
         if output.carrier == "file":

@@ -129,7 +129,7 @@ def _input(socket: Socket, source: Source, files: Sequence[SourceFile]) -> Input
     if carrier == "file":
         content.check_file(file, socket.kind, socket.slug)
         return Input(socket.slug, carrier, pattern)
-    value = content.read_value(file)
+    value = content.read_value(file, socket.slug)
     content.check_value(value, socket.kind, socket.slug)
     return Input(socket.slug, carrier, pattern, value)
 
