@@ -1,0 +1,67 @@
+"""The program `gcwatch`: its commands gathered, its end."""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from gcwatch.cli import look, rehearse, verbs, work
+from gcwatch.cli.explain import Exit, explain
+from gcwatch.cli.options import Config
+from gcwatch.errors import GcwatchError
+from gcwatch.version import VERSION
+
+app = typer.Typer(
+    name="gcwatch",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode="rich",
+)
+
+for _command in (
+    *(work.run, work.once),
+    *(look.check, look.plan, look.status, look.show),
+    *(verbs.retry, verbs.withdraw),
+    *(look.schema, rehearse.sandbox, rehearse.demo),
+):
+    app.command()(_command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"gcwatch {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def _gcwatch(
+    context: typer.Context,
+    config: Config = None,
+    *,
+    _show_version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Watches drop folders and sends each new patient folder to grand-challenge.org, exactly once.
+
+    First steps: gcwatch demo; write a gcwatch.toml; gcwatch check; gcwatch plan; gcwatch run.
+    """
+    context.obj = config
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command and end the process with its exit code."""
+    try:
+        app(arguments)
+    except SystemExit as end:
+        # Typer says 2 where sysexits says 64.
+        sys.exit(Exit.USAGE if end.code == 2 else end.code)
+    except KeyboardInterrupt:
+        sys.exit(Exit.INTERRUPTED)
+    except (GcwatchError, OSError) as error:
+        text, code = explain(error)
+        typer.echo(text, err=True)
+        sys.exit(code)

@@ -1,0 +1,203 @@
+"""`check`, `plan`, `status`, `show` and `schema`: the commands that only look."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from os.path import lexists
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Group
+from rich.live import Live
+
+import gcwatch
+from gcwatch import check as checking
+from gcwatch import config as configuration
+from gcwatch import describe, display, outbox
+from gcwatch import plan as planning
+from gcwatch.cases import Case
+from gcwatch.check import Cause, Finding
+from gcwatch.cli.explain import Exit
+from gcwatch.cli.named import find
+from gcwatch.cli.options import Config, Json, chosen, stoppable
+from gcwatch.describe import View
+from gcwatch.errors import ConfigError
+from gcwatch.reasons import Reason
+from gcwatch.watch import daemon_of
+
+_CODES: tuple[tuple[Cause, Exit], ...] = (
+    ("token", Exit.TOKEN),
+    ("platform", Exit.UNREACHABLE),
+    ("config", Exit.CONFIG),
+)
+_SECOND = 1.0
+
+
+def _print_json(record: Any) -> None:
+    typer.echo(json.dumps(record, indent=2))
+
+
+# --- check ---------------------------------------------------------------------------------------
+
+
+def check(
+    context: typer.Context,
+    config: Config = None,
+    *,
+    as_json: Json = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Do not ask the platform.")] = False,
+) -> None:
+    """Check the config, the folders, the token, every slug and every input.
+
+    Exit codes: 0 all is well, 78 mend the config or a folder, 77 the token, 69 no platform.
+    """
+    found = list(_findings(chosen(context, config), offline=offline))
+    if as_json:
+        rows = [{**asdict(each), "ok": each.is_fine} for each in found]
+        _print_json({"ok": all(each.is_fine for each in found), "findings": rows})
+    else:
+        display.console().print(display.findings(found))
+    causes = {each.cause for each in found}
+    raise typer.Exit(next((code for cause, code in _CODES if cause in causes), Exit.DONE))
+
+
+def _findings(file: Path | None, *, offline: bool) -> Iterator[Finding]:
+    try:
+        settings = configuration.load(configuration.find(file))
+    except ConfigError as error:
+        yield from checking.misread(error)
+    else:
+        yield from checking.check(settings, offline=offline)
+
+
+# --- plan ----------------------------------------------------------------------------------------
+
+
+def plan(context: typer.Context, config: Config = None, *, as_json: Json = False) -> None:
+    """Tell what would be sent where, and what would be refused and why. Nothing is sent.
+
+    The folders go through the daemon's own eyes, de-identification included; bundles are made in
+    a temporary folder and thrown away.
+    """
+    settings = configuration.load(configuration.find(chosen(context, config)))
+    screen = display.console()
+    planned = []
+    for route in planning.plan(settings):
+        planned.append(route)
+        if not as_json:
+            screen.print(display.route_plan(route))
+    if as_json:
+        _print_json({"routes": [_route(route) for route in planned]})
+
+
+def _route(route: planning.RoutePlan) -> dict[str, Any]:
+    away = _reason(route.away)
+    return {**asdict(route), "away": away, "folders": [_folder(each) for each in route.folders]}
+
+
+def _folder(folder: planning.Folder) -> dict[str, Any]:
+    name = describe.printable(folder.name)
+    return {**asdict(folder), "name": name, "reason": _reason(folder.reason)}
+
+
+def _reason(reason: Reason | None) -> dict[str, str] | None:
+    return {"code": reason.code, **asdict(gcwatch.explain(reason))} if reason else None
+
+
+# --- status --------------------------------------------------------------------------------------
+
+
+def status(
+    context: typer.Context,
+    config: Config = None,
+    *,
+    as_json: Json = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on until Ctrl-C.")] = False,
+) -> None:
+    """Show every open case: its stage, since when, and why it waits; and the failures."""
+    with gcwatch.open(chosen(context, config), begun=True) as watch:
+        if follow:
+            _follow(watch, as_json=as_json)
+        elif as_json:
+            _print_json(_status(watch))
+        else:
+            display.console().print(_table(watch))
+
+
+def _views(watch: gcwatch.Watch) -> list[View]:
+    return [
+        describe.view(case, watch.pace(case.route))
+        for case in watch.cases()
+        if case.is_open or (case.ending == "failed" and not case.gone)
+    ]
+
+
+def _status(watch: gcwatch.Watch) -> dict[str, Any]:
+    views = [asdict(view) for view in _views(watch)]
+    daemon = daemon_of(watch.settings.state)
+    return {"daemon": daemon, "counts": watch.counts(), "cases": views}
+
+
+def _table(watch: gcwatch.Watch) -> Group:
+    daemon = daemon_of(watch.settings.state)
+    return display.status(_views(watch), watch.counts(), daemon)
+
+
+def _follow(watch: gcwatch.Watch, *, as_json: bool) -> None:
+    """Show the status again whenever it has changed: on a terminal in place."""
+    screen = display.console()
+    with stoppable() as stop:
+        if screen.is_terminal and not as_json:
+            with Live(_table(watch), console=screen, auto_refresh=False) as drawn:
+                while not stop.wait(_SECOND):
+                    drawn.update(_table(watch), refresh=True)
+            return
+        before: object = None
+        while not stop.is_set():
+            now = _status(watch)
+            if now != before and as_json:
+                typer.echo(json.dumps(now))
+            elif now != before:
+                screen.print(_table(watch))
+            before = now
+            stop.wait(_SECOND)
+
+
+# --- show ----------------------------------------------------------------------------------------
+
+
+def show(
+    context: typer.Context,
+    case: Annotated[str, typer.Argument(help="A key, route/key or route/folder.")],
+    config: Config = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Show one case's whole history: what happened when, why it waits or failed, where to look."""
+    with gcwatch.open(chosen(context, config), begun=True) as watch:
+        found = find(watch, case)
+        view = describe.view(found, watch.pace(found.route))
+        told = list(describe.history(found.key, watch.history(found)))
+        files = _papers(watch, found)
+    if as_json:
+        papers = [describe.printable(str(file)) for file in files]
+        _print_json({**asdict(view), "see": papers, "history": [asdict(each) for each in told]})
+    else:
+        display.console().print(display.case(view, told, files))
+
+
+def _papers(watch: gcwatch.Watch, case: Case) -> Sequence[Path]:
+    """Return the files that tell of a case: its receipt, or its failure's explanation."""
+    routes = [route for route in watch.settings.routes if route.name == case.route]
+    receipts = [route.outbox / case.result / outbox.RECEIPT for route in routes if case.result]
+    notes = [route.outbox / f"{case.folder}.failed.txt" for route in routes]
+    return receipts if case.ending != "failed" else [each for each in notes if lexists(each)]
+
+
+# --- schema --------------------------------------------------------------------------------------
+
+
+def schema() -> None:
+    """Print the config file's JSON Schema, for editors."""
+    _print_json(configuration.schema())

@@ -1,0 +1,70 @@
+"""`retry` and `withdraw`: the operator's two verbs."""
+
+from typing import Annotated
+
+import typer
+
+import gcwatch
+from gcwatch.cases import Case
+from gcwatch.cli.explain import Misused
+from gcwatch.cli.named import find_latest
+from gcwatch.cli.options import Config, chosen
+from gcwatch.watch import daemon_of
+
+Cases = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="CASE…", help="Keys, route/key or route/folder.", show_default=False),
+]
+
+
+def retry(
+    context: typer.Context,
+    cases: Cases = None,
+    config: Config = None,
+    *,
+    failed: Annotated[bool, typer.Option("--failed", help="All cases that failed.")] = False,
+) -> None:
+    """Try cases again: a waiting one now, a failed one from the start, a delivered one anew.
+
+    Results of a delivered case stay; the new ones appear beside them as <folder>.2.
+    """
+    if bool(cases) == failed:
+        raise Misused("Name the cases to retry, or say --failed; not both.")
+    with gcwatch.open(chosen(context, config), begun=True) as watch:
+        chosen_cases = (
+            _failed(watch) if failed else [find_latest(watch, each) for each in cases or ()]
+        )
+        for case in chosen_cases:
+            after = watch.retry(case)
+            typer.echo(f"{after.key}: {_tried(case)}.")
+        _remind(watch, bool(chosen_cases))
+
+
+def _failed(watch: gcwatch.Watch) -> list[Case]:
+    return [case for case in watch.cases() if case.ending == "failed" and not case.gone]
+
+
+def _tried(case: Case) -> str:
+    if case.ending == "delivered":
+        return f"a new case, for the folder of {case.key}"
+    return "is tried again from the start" if case.ending else "is tried again now"
+
+
+def withdraw(context: typer.Context, cases: Cases = None, config: Config = None) -> None:
+    """Leave cases alone from now on; what the platform has of them stays there."""
+    if not cases:
+        raise Misused("Name the cases to withdraw.", "gcwatch status lists them.")
+    with gcwatch.open(chosen(context, config), begun=True) as watch:
+        for case in [find_latest(watch, each) for each in cases]:
+            if case.is_open:
+                watch.withdraw(case)
+                typer.echo(f"{case.key}: is left alone from now on.")
+            else:
+                typer.echo(f"{case.key}: has ended already ({case.ending}); nothing to withdraw.")
+
+
+def _remind(watch: gcwatch.Watch, anything: bool) -> None:
+    if not anything:
+        typer.echo("No case has failed.")
+    elif daemon_of(watch.settings.state) is None:
+        typer.echo("No gcwatch is running here; gcwatch run or gcwatch once goes on.")

@@ -1,0 +1,65 @@
+"""`run` and `once`: the commands that work."""
+
+import json
+import sys
+from typing import TextIO
+
+import typer
+
+import gcwatch
+from gcwatch import log
+from gcwatch.cli.explain import Exit
+from gcwatch.cli.options import Config, Json, chosen, stoppable
+from gcwatch.display import Meter, live
+
+_PLATFORM_AWAY = {"unreachable", "server_error"}
+
+
+def run(context: typer.Context, config: Config = None) -> None:
+    """Be the daemon: watch, send, follow and deliver until SIGTERM or Ctrl-C.
+
+    Logs go to standard error: JSON lines, or readable ones on a terminal. A second signal ends it
+    at once; whatever is cut off goes on at the next start.
+    """
+    with gcwatch.open(chosen(context, config)) as watch:
+        _log(watch)
+        with stoppable() as stop:
+            watch.run(stop)
+
+
+def once(context: typer.Context, config: Config = None, *, as_json: Json = False) -> None:
+    """Do what can be done now, then end: for cron, scripts and tests.
+
+    Exit codes: 0 everything is delivered, 3 a case failed, 69 the platform could not be reached,
+    75 cases wait for something else, 77 the token is refused, 78 mend the config.
+    """
+    meter = Meter()
+    with gcwatch.open(chosen(context, config), progress=meter) as watch, stoppable() as stop:
+        with live(meter, watch.counts) as stream:
+            _log(watch, stream=stream)
+            outcome = watch.run_once(stop)
+        waiting = {
+            case.key: case.wait.reason.code if case.wait else gcwatch.stage(case)
+            for case in watch.cases()
+            if case.is_open
+        }
+    done = {"delivered": outcome.delivered, "failed": outcome.failed, "waiting": outcome.waiting}
+    if as_json:
+        typer.echo(json.dumps({**done, "waits": waiting}, indent=2))
+    elif sys.stdout.isatty():
+        typer.echo(", ".join(f"{count} {what}" for what, count in done.items()))
+    raise typer.Exit(_code(outcome, set(waiting.values())))
+
+
+def _code(outcome: gcwatch.Outcome, waits: set[str]) -> Exit:
+    if outcome.failed:
+        return Exit.SOME_FAILED
+    if waits & _PLATFORM_AWAY:
+        return Exit.UNREACHABLE
+    return Exit.WAITING if outcome.waiting else Exit.DONE
+
+
+def _log(watch: gcwatch.Watch, stream: TextIO | None = None) -> None:
+    settings = watch.settings
+    log.configure(settings.log, stream=stream)
+    log.emit("config.loaded", file=settings.file, routes=len(settings.routes))

@@ -1,0 +1,270 @@
+"""Tables, trees and progress on a terminal; plain text of the same on a pipe."""
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO, cast
+
+from rich.console import Console, Group, RenderableType
+from rich.file_proxy import FileProxy
+from rich.filesize import decimal
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from gcwatch.check import Finding
+from gcwatch.describe import Told, View, printable
+from gcwatch.plan import Folder, RoutePlan
+from gcwatch.reasons import explain
+
+_WIDE = 160
+"""Columns on a pipe, which has no width of its own."""
+
+_STYLES = {"delivered": "green", "failed": "bold red", "withdrawn": "dim"}
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return where to print: the terminal, or a pipe with room for whole sentences."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() or "COLUMNS" in os.environ else _WIDE
+    return Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    return table
+
+
+# --- check ---------------------------------------------------------------------------------------
+
+
+def findings(found: Iterable[Finding]) -> Table:
+    """Given what a check found, return it as a table of ticks and crosses."""
+    table = _table("", "where", "what", "")
+    for each in found:
+        mark = Text("✓", "green") if each.is_fine else Text("✗", "bold red")
+        detail = Text(printable(each.detail))
+        if each.hint:
+            detail.append(f"\n{each.hint}", "dim")
+        table.add_row(mark, Text(each.where), Text(each.what), detail)
+    return table
+
+
+# --- plan ----------------------------------------------------------------------------------------
+
+_VERDICTS = {
+    "send": ("→", "green"),
+    "refuse": ("✗", "bold red"),
+    "wait": ("…", "yellow"),
+    "under way": ("▸", "cyan"),
+    "done": ("·", "dim"),
+    "empty": ("·", "dim"),
+}
+
+
+def route_plan(planned: RoutePlan) -> Group:
+    """Given what would become of a route's inbox, return it as a table and a sentence."""
+    table = _table("", "folder", "what", "")
+    for folder in planned.folders:
+        mark, style = _VERDICTS[folder.verdict]
+        name = Text(printable(folder.name))
+        table.add_row(Text(mark, style), name, Text(_stage(folder)), Text(_fate(folder)))
+    heading = Text(f"route {planned.route}", "bold")
+    return Group(heading, table, Text(_sum(planned)), Text())
+
+
+def _stage(folder: Folder) -> str:
+    return folder.stage or folder.verdict
+
+
+def _fate(folder: Folder) -> str:
+    if folder.reason is not None:
+        words = explain(folder.reason)
+        return f"{printable(words.detail)} {words.hint}".strip()
+    if folder.verdict == "empty":
+        return "no files in it: not a case yet"
+    if folder.verdict in {"under way", "done"}:
+        return f"case {folder.case}"
+    if folder.verdict == "wait":
+        return "it is changing at this moment"
+    return "; ".join(
+        f"{parcel.socket}: {_files(parcel.files)}, {decimal(parcel.bytes)}"
+        if parcel.carrier != "value"
+        else f"{parcel.socket}: a value"
+        for parcel in folder.parcels
+    ) + (f"; {_files(folder.left_out)} left out" if folder.left_out else "")
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count} files"
+
+
+def _sum(planned: RoutePlan) -> str:
+    if planned.away is not None:
+        return explain(planned.away).detail
+    counts = (
+        (planned.count("send"), f"would be sent to algorithm {planned.algorithm}"),
+        (planned.count("refuse"), "refused"),
+        (planned.count("wait"), "would wait"),
+        (planned.count("under way"), "under way"),
+        (planned.count("done"), "done before"),
+        (planned.count("empty"), "empty"),
+        (planned.loose, "loose files ignored"),
+        (planned.links, "links ignored"),
+    )
+    parts = [f"{count} {what}" for count, what in counts if count]
+    return ", ".join([f"Found {len(planned.folders)} folders", *parts]) + "."
+
+
+# --- status and show -----------------------------------------------------------------------------
+
+
+def status(views: Sequence[View], counts: Mapping[str, int], daemon: int | None) -> Group:
+    """Given the open and the failed cases, the counts and who works, return them as tables."""
+    now = [view for view in views if view.stage != "failed"]
+    failed = [view for view in views if view.stage == "failed"]
+    parts: list[RenderableType] = [Text(_daemon(daemon), "" if daemon is not None else "yellow")]
+    parts.append(Text(_counted(counts)))
+    if now:
+        parts += [Text(), _views(now)]
+    if failed:
+        parts += [Text("\nFailed", "bold red"), _views(failed)]
+    return Group(*parts)
+
+
+def _daemon(daemon: int | None) -> str:
+    if daemon is None:
+        return "No gcwatch is running here, so nothing moves: start gcwatch run."
+    return f"gcwatch is running (process {daemon})."
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    parts = ", ".join(f"{count} {stage}" for stage, count in counts.items())
+    return parts or "No folder has been seen yet."
+
+
+def _views(views: Sequence[View]) -> Table:
+    table = _table("case", "folder", "stage", "since", "why")
+    for view in views:
+        why = Text(printable(view.why))
+        if view.detail:
+            why.append(f"\n{printable(view.detail)}", "dim")
+        if view.stage != "failed" and view.attempts:
+            why.append(f" Try {view.attempts}; next {view.next[11:19]} UTC.", "dim")
+        if view.stage == "failed" and view.hint:
+            why.append(f"\n{view.hint}", "dim")
+        stage = Text(view.stage, _STYLES.get(view.stage, "cyan"))
+        since = Text(view.since[:16].replace("T", " "))
+        table.add_row(Text(view.case), Text(view.folder), stage, since, why)
+    return table
+
+
+def case(view: View, told: Iterable[Told], files: Sequence[Path]) -> Group:
+    """Given a case in words, its history and the files that tell of it, return all of it."""
+    facts = Table.grid(padding=(0, 2, 0, 0))
+    rows = {
+        "case": view.case,
+        "folder": f"{view.folder} (route {view.route})",
+        "stage": f"{view.stage} since {view.since}",
+        "why": printable(view.why),
+        "detail": printable(view.detail),
+        "what to do": view.hint,
+        "next try": view.next,
+        "job": view.job,
+        "see": "\n".join(printable(str(file)) for file in files),
+    }
+    for name, value in rows.items():
+        if value:
+            facts.add_row(Text(name, "dim"), Text(value, overflow="fold"))
+    happened = _table("time (UTC)", "event", "what happened")
+    for each in told:
+        words = Text(printable(each.sentence))
+        words.append(f" {_facts(each.facts)}", "dim")
+        moment = Text(each.time[:19].replace("T", " "))
+        happened.add_row(moment, Text(each.event, "cyan"), words)
+    return Group(facts, Text(), happened)
+
+
+def _facts(facts: Mapping[str, object]) -> str:
+    return ", ".join(f"{key} {printable(str(value))}" for key, value in facts.items() if value)
+
+
+# --- folders -------------------------------------------------------------------------------------
+
+
+def tree(folder: Path, title: str) -> Tree:
+    """Given a folder, return it as a tree with the sizes of its files; what is hidden stays so."""
+    root = Tree(Text(title, "bold"))
+    _grow(root, folder)
+    return root
+
+
+def _grow(branch: Tree, folder: Path) -> None:
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        name = Text(printable(path.name))
+        if path.is_dir():
+            _grow(branch.add(name.append("/")), path)
+        else:
+            branch.add(name.append(f"  {decimal(path.stat().st_size)}", "dim"))
+
+
+# --- progress ------------------------------------------------------------------------------------
+
+
+class Meter:
+    """How far transfers are; give it to `gcwatch.open` as `progress`."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._transfers: dict[str, tuple[int, int]] = {}
+
+    def __call__(self, key: str, moved: int, total: int) -> None:
+        """Note that so many bytes of a case's transfer have moved; 0 of 0 is its end."""
+        with self._lock:
+            self._transfers[key] = (moved, total)
+            if not moved and not total:
+                del self._transfers[key]
+
+    def show(self, counts: Mapping[str, int]) -> Group:
+        """Given how many cases are where, return them and the transfers, to be drawn."""
+        line = Text(" ")
+        for stage, count in counts.items():
+            line.append(f" {count} {stage} ", _STYLES.get(stage, "cyan"))
+        with self._lock:
+            transfers = dict(self._transfers)
+        bars = Table.grid(padding=(0, 2, 0, 0))
+        for key, (moved, total) in sorted(transfers.items()):
+            bar = ProgressBar(total or None, moved, width=30, pulse=not total)
+            size = f"{decimal(moved)} of {decimal(total)}" if total else decimal(moved)
+            bars.add_row(Text(f"  {key}"), bar, Text(size))
+        return Group(bars, line)
+
+
+@contextmanager
+def live(meter: Meter, counts: Callable[[], Mapping[str, int]]) -> Iterator[TextIO]:
+    """Draw a meter below the log lines while the context is open; yield the lines' stream.
+
+    On a pipe nothing is drawn, and the stream is standard error itself.
+    """
+    if not sys.stderr.isatty():
+        yield sys.stderr
+        return
+    screen = console(stderr=True)
+    drawn = Live(
+        get_renderable=lambda: meter.show(counts()),
+        console=screen,
+        refresh_per_second=8,
+        transient=True,
+    )
+    with drawn:
+        # Log lines are coloured already, and are longer than any terminal: they wrap.
+        yield cast(TextIO, FileProxy(screen, sys.stderr))
