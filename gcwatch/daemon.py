@@ -146,7 +146,7 @@ class Daemon:
             self._workers.submit(self._guarded, self._upkeep)
         if not self._pause.is_on():
             self._start_due()
-            schedule.wake_at(self._journal.next_due())
+            schedule.wake_at(self._journal.next_due(self._routes))
 
     def _patience(self) -> float:
         """How long to sleep at most: a wish to look that came too soon is met shortly."""
@@ -159,7 +159,8 @@ class Daemon:
                 return False
         if self._refused.is_set():
             return True
-        return all(is_stuck(case) for case in self._journal.open_cases())
+        ours = (case for case in self._journal.open_cases() if case.route in self._routes)
+        return all(is_stuck(case) for case in ours)
 
     # --- starting steps --------------------------------------------------------------------------
 
@@ -175,9 +176,9 @@ class Daemon:
             return
         urgent = [self._journal.case(key) for key in self._surveys.urgent - running]
         self._surveys.urgent.clear()
-        due = self._journal.due(self._world.clock(), limit=free + len(running))
+        due = self._journal.due(self._routes, self._world.clock(), limit=free + len(running))
         for case in [*urgent, *due]:
-            if case.key not in running and case.route in self._routes and free:
+            if case.key not in running and free:
                 running.add(case.key)
                 self._start(case.key, partial(self._work, case))
                 free -= 1

@@ -14,7 +14,7 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -211,17 +211,16 @@ class Journal:
         """Return the cases that are not closed, oldest first."""
         return self._select(_cases.c.open)
 
-    def due(self, now: float, limit: int) -> list[Case]:
-        """Return at most *limit* open cases whose next step may start, the longest due first."""
-        where = _cases.c.open & (_cases.c.due <= now)
+    def due(self, routes: Collection[str], now: float, limit: int) -> list[Case]:
+        """Return at most *limit* open cases of *routes* that are due, the longest due first."""
+        where = _cases.c.open & (_cases.c.due <= now) & _cases.c.route.in_(routes)
         return self._select(where, order=_cases.c.due, limit=limit)
 
-    def next_due(self) -> float | None:
-        """Return when the next open case is due, or None if none is open."""
+    def next_due(self, routes: Collection[str]) -> float | None:
+        """Return when the next open case of *routes* is due, or None if none is open."""
+        where = _cases.c.open & _cases.c.route.in_(routes)
         with self._transaction() as connection:
-            return connection.execute(
-                sa.select(sa.func.min(_cases.c.due)).where(_cases.c.open)
-            ).scalar()
+            return connection.execute(sa.select(sa.func.min(_cases.c.due)).where(where)).scalar()
 
     def known(self, route: str) -> dict[str, Known]:
         """Given a route, return what is known of each folder, from its latest case, by folder."""
