@@ -9,8 +9,8 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -33,6 +33,9 @@ HEARTBEAT: Final = 1.0
 BREATH: Final = 0.2
 DISK_PAUSE: Final = 60.0
 
+_PROBE, _UPKEEP = "probe", "upkeep"
+"""What workers do besides cases; no key looks like these."""
+
 _PROOFS: Final = (cases.Begun, cases.Uploaded, cases.Submitted, cases.StillRunning, cases.Succeeded)
 """Events that only a platform within reach can bring."""
 
@@ -41,10 +44,9 @@ PaceOf = Callable[[str], Pace]
 
 @dataclass
 class _Pause:
-    """Until when no work is begun, on the clock that never steps, and why."""
+    """Until when no work is begun, on the clock that never steps."""
 
     until: float = 0.0
-    token: bool = False
 
     def is_on(self) -> bool:
         return time.monotonic() < self.until
@@ -57,6 +59,7 @@ class _Surveys:
     away: set[str] = field(default_factory=set)
     told: set[tuple[str, str]] = field(default_factory=set)
     urgent: set[str] = field(default_factory=set)
+    watched: int = 0
     last: float = 0.0
     took: float = 0.0
 
@@ -116,8 +119,8 @@ class Daemon:
             schedule.start()
             stack.callback(schedule.stop)
             self._introduce()
-            self._survey()
-            log.emit("watch.started", folders=self._watcher.folders)
+            self._journal.reschedule()
+            self._bell.look()
             while not self._stop.is_set():
                 self._tick(schedule)
                 if until_idle and self._is_idle():
@@ -139,14 +142,25 @@ class Daemon:
                 log.emit("inbox.on_network_file_system", route=route.name, file_system=kind)
 
     def _tick(self, schedule: Schedule) -> None:
-        """Look, tidy and start, each if it is its time."""
+        """Look, tidy and start, each if it is its time; a full disk only makes a pause."""
+        try:
+            self._turn(schedule)
+        except sqlalchemy.exc.OperationalError as error:
+            self._disk_full(error)
+
+    def _disk_full(self, error: Exception) -> None:
+        log.emit("journal.full", error=error)
+        self._pause = _Pause(time.monotonic() + DISK_PAUSE)
+
+    def _turn(self, schedule: Schedule) -> None:
+        if self._pause.is_on():
+            return
         if self._bell.is_time_to_look() and not self._surveys.is_too_soon():
             self._survey()
         if self._bell.is_time_to_tidy():
-            self._workers.submit(self._guarded, self._upkeep)
-        if not self._pause.is_on():
-            self._start_due()
-            schedule.wake_at(self._journal.next_due(self._routes))
+            self._start(_UPKEEP, self._upkeep)
+        self._start_due()
+        schedule.wake_at(self._journal.next_due(self._routes))
 
     def _patience(self) -> float:
         """How long to sleep at most: a wish to look that came too soon is met shortly."""
@@ -154,6 +168,8 @@ class Daemon:
 
     def _is_idle(self) -> bool:
         """Whether nothing runs, and every open case waits for what only time can bring."""
+        if self._bell.is_time_to_look() and not self._refused.is_set():
+            return False
         with self._lock:
             if self._running:
                 return False
@@ -172,7 +188,7 @@ class Daemon:
         if free <= 0:
             return
         if self._refused.is_set():
-            self._start("", self._probe)
+            self._start(_PROBE, self._probe)
             return
         urgent = [self._journal.case(key) for key in self._surveys.urgent - running]
         self._surveys.urgent.clear()
@@ -188,9 +204,9 @@ class Daemon:
             if key in self._running:
                 return
             self._running.add(key)
-        self._workers.submit(self._guarded, work, key)
+        self._workers.submit(self._guarded, work, key).add_done_callback(_tell_lost)
 
-    def _guarded(self, work: Callable[[], None], key: str = "") -> None:
+    def _guarded(self, work: Callable[[], None], key: str) -> None:
         """A worker's outermost line: whatever comes out is told, and the loop goes on."""
         try:
             work()
@@ -199,8 +215,7 @@ class Daemon:
         except (TokenRefused, ConfigError):
             self._refuse()
         except sqlalchemy.exc.OperationalError as error:
-            log.emit("journal.full", error=error)
-            self._pause = _Pause(time.monotonic() + DISK_PAUSE)
+            self._disk_full(error)
         except Exception as error:  # noqa: BLE001 -- the one place: a fault must not end the daemon
             self._crashed(key, error)
         finally:
@@ -210,8 +225,8 @@ class Daemon:
 
     def _crashed(self, key: str, error: Exception) -> None:
         """A fault of ours costs the case an attempt, and in the end fails it, loudly."""
-        case = self._journal.case(key) if key else None
-        step = (steps.next_step(case) if case else None) or "upkeep"
+        case = None if key in {_PROBE, _UPKEEP} else self._journal.case(key)
+        step = (steps.next_step(case) if case else None) or key
         facts = {"route": case.route, "case": case.key} if case else {}
         log.emit("step.crashed", step=step, error=error, **facts)
         if case:
@@ -298,6 +313,9 @@ class Daemon:
             else:
                 self._welcome(route, listing)
                 self._take_in(route, listing)
+        if self._watcher.folders != self._surveys.watched:
+            self._surveys.watched = self._watcher.folders
+            log.emit("watch.started", folders=self._surveys.watched)
         self._surveys.last = time.monotonic()
         self._surveys.took = self._surveys.last - begun
 
@@ -324,7 +342,8 @@ class Daemon:
         """Compare what stands in an inbox with what is known of it."""
         known = self._journal.known(route.name)
         for entry in listing.folders:
-            self._meet(route, entry, known.get(entry.name))
+            with suppress(CaseError, SourceVanished):  # gone again: the next survey tells
+                self._meet(route, entry, known.get(entry.name))
         present = {entry.name for entry in listing.folders}
         for folder, latest in known.items():
             if folder not in present and not latest.is_open and not latest.gone:
@@ -356,10 +375,7 @@ class Daemon:
     def _note_late_changes(self, route: Route, key: str) -> None:
         """A closed case's folder changed: remember how it looks now, say so once, send nothing."""
         case = self._journal.case(key)
-        try:
-            now = inbox.look(route.inbox, case.folder, ignored(route))
-        except (CaseError, SourceVanished):
-            return
+        now = inbox.look(route.inbox, case.folder, ignored(route))
         if now != case.seen:
             self._record(case, cases.Touched(now))
 
@@ -371,7 +387,8 @@ class Daemon:
             if self._stop.is_set():
                 return
             if not case.is_open and not case.gone and case.route in self._routes:
-                self._note_late_changes(self._routes[case.route], case.key)
+                with suppress(CaseError, SourceVanished):
+                    self._note_late_changes(self._routes[case.route], case.key)
         self._clear_spool()
 
     def _clear_spool(self) -> None:
@@ -404,6 +421,13 @@ def is_stuck(case: Case) -> bool:
     if case.wait is None:
         return False
     return case.wait.reason.code in _STUCK or case.attempts >= _OFTEN_ENOUGH
+
+
+def _tell_lost(future: Future[None]) -> None:
+    """Tell what even a worker's outermost line could not handle: a journal that is gone."""
+    error = future.exception() if not future.cancelled() else None
+    if error is not None:
+        log.emit("step.crashed", step="worker", error=error)
 
 
 def _tell(before: Case, event: Event, after: Case) -> None:
