@@ -17,6 +17,9 @@ from gcwatch.reasons import Explanation, Reason, explain
 from gcwatch.receipt import iso, readable
 from gcwatch.steps import Pace
 
+_OVERDUE = 120.0
+"""Seconds after which a case that is due and does not move needs a word."""
+
 
 @dataclass(frozen=True)
 class View:
@@ -55,8 +58,8 @@ def printable(name: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def view(case: Case, pace: Pace) -> View:
-    """Given a case and its route's pace, return it in words."""
+def view(case: Case, pace: Pace, now: float) -> View:
+    """Given a case, its route's pace and the time, return the case in words."""
     reason = _reason(case)
     words = _words(case, reason, pace)
     due = steps.due(case, pace)
@@ -67,7 +70,7 @@ def view(case: Case, pace: Pace) -> View:
         stage=steps.stage(case),
         since=iso(_since(case)),
         why=words.plain,
-        detail=words.detail,
+        detail=" ".join(filter(None, (words.detail, _overdue(due, now)))),
         hint=words.hint,
         reason=reason.code if reason else "",
         attempts=case.attempts,
@@ -137,6 +140,14 @@ def _asking(pace: Pace) -> str:
 
 def _span(seconds: float) -> str:
     return f"{seconds / 60:g} min" if seconds >= 120 else f"{seconds:g} s"
+
+
+def _overdue(due: float | None, now: float) -> str:
+    """Say so if a case could have been worked on long ago, as when the token is refused."""
+    if due is None or now - due < _OVERDUE:
+        return ""
+    late = _span(round((now - due) / 60) * 60)
+    return f"It has been due for {late}: others go first, or all work pauses (gcwatch check tells)."
 
 
 # --- history -------------------------------------------------------------------------------------

@@ -73,11 +73,14 @@ def route_plan(planned: RoutePlan) -> Group:
     """Given what would become of a route's inbox, return it as a table and a sentence."""
     table = _table("", "folder", "what", "")
     for folder in planned.folders:
+        if folder.verdict == "done":
+            continue
         mark, style = _VERDICTS[folder.verdict]
         name = Text(printable(folder.name))
         table.add_row(Text(mark, style), name, Text(_stage(folder)), Text(_fate(folder)))
     heading = Text(f"route {planned.route}", "bold")
-    return Group(heading, table, Text(_sum(planned)), Text())
+    rows = [table] if table.row_count else []
+    return Group(heading, *rows, Text(_sum(planned)), Text())
 
 
 def _stage(folder: Folder) -> str:
@@ -95,15 +98,15 @@ def _fate(folder: Folder) -> str:
     if folder.verdict == "wait":
         return "it is changing at this moment"
     return "; ".join(
-        f"{parcel.socket}: {_files(parcel.files)}, {decimal(parcel.bytes)}"
+        f"{parcel.socket}: {_several(parcel.files, 'file')}, {decimal(parcel.bytes)}"
         if parcel.carrier != "value"
         else f"{parcel.socket}: a value"
         for parcel in folder.parcels
-    ) + (f"; {_files(folder.left_out)} left out" if folder.left_out else "")
+    ) + (f"; {_several(folder.left_out, 'file')} left out" if folder.left_out else "")
 
 
-def _files(count: int) -> str:
-    return "1 file" if count == 1 else f"{count} files"
+def _several(count: int, what: str) -> str:
+    return f"1 {what}" if count == 1 else f"{count} {what}s"
 
 
 def _sum(planned: RoutePlan) -> str:
@@ -116,11 +119,15 @@ def _sum(planned: RoutePlan) -> str:
         (planned.count("under way"), "under way"),
         (planned.count("done"), "done before"),
         (planned.count("empty"), "empty"),
-        (planned.loose, "loose files ignored"),
-        (planned.links, "links ignored"),
     )
     parts = [f"{count} {what}" for count, what in counts if count]
-    return ", ".join([f"Found {len(planned.folders)} folders", *parts]) + "."
+    found = ", ".join([f"Found {_several(len(planned.folders), 'folder')}", *parts])
+    beside = [
+        f"{_several(count, what)} beside them ignored"
+        for count, what in ((planned.loose, "file"), (planned.links, "link"))
+        if count
+    ]
+    return "; ".join([found, *beside]) + "."
 
 
 # --- status and show -----------------------------------------------------------------------------
@@ -151,7 +158,7 @@ def _counted(counts: Mapping[str, int]) -> str:
 
 
 def _views(views: Sequence[View]) -> Table:
-    table = _table("case", "folder", "stage", "since", "why")
+    table = _table("case", "folder", "stage", "since (UTC)", "why")
     for view in views:
         why = Text(printable(view.why))
         if view.detail:
@@ -193,7 +200,17 @@ def case(view: View, told: Iterable[Told], files: Sequence[Path]) -> Group:
 
 
 def _facts(facts: Mapping[str, object]) -> str:
-    return ", ".join(f"{key} {printable(str(value))}" for key, value in facts.items() if value)
+    return ", ".join(f"{key} {_fact(key, value)}" for key, value in facts.items() if value)
+
+
+def _fact(key: str, value: object) -> str:
+    match value:
+        case int() if key == "bytes":
+            return decimal(value)
+        case list():
+            return " and ".join(str(each) for each in value)
+        case _:
+            return printable(str(value))
 
 
 # --- folders -------------------------------------------------------------------------------------
@@ -246,7 +263,7 @@ class Meter:
             bar = ProgressBar(total or None, moved, width=30, pulse=not total)
             size = f"{decimal(moved)} of {decimal(total)}" if total else decimal(moved)
             bars.add_row(Text(f"  {key}"), bar, Text(size))
-        return Group(bars, line)
+        return Group(bars, line) if transfers else Group(line)
 
 
 @contextmanager

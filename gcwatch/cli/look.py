@@ -1,6 +1,7 @@
 """`check`, `plan`, `status`, `show` and `schema`: the commands that only look."""
 
 import json
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from os.path import lexists
@@ -127,7 +128,7 @@ def status(
 
 def _views(watch: gcwatch.Watch) -> list[View]:
     return [
-        describe.view(case, watch.pace(case.route))
+        describe.view(case, watch.pace(case.route), time.time())
         for case in watch.cases()
         if case.is_open or (case.ending == "failed" and not case.gone)
     ]
@@ -177,7 +178,7 @@ def show(
     """Show one case's whole history: what happened when, why it waits or failed, where to look."""
     with gcwatch.open(chosen(context, config), begun=True) as watch:
         found = find(watch, case)
-        view = describe.view(found, watch.pace(found.route))
+        view = describe.view(found, watch.pace(found.route), time.time())
         told = list(describe.history(found.key, watch.history(found)))
         files = _papers(watch, found)
     if as_json:

@@ -23,6 +23,9 @@ Config = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
+_ENDS = (signal.SIGTERM, signal.SIGINT)
+
+
 def chosen(context: typer.Context, config: Path | None) -> Path | None:
     """Return the config file that was named, after the command or before it."""
     named: Path | None = config or context.find_root().obj
@@ -37,7 +40,8 @@ def stoppable() -> Iterator[threading.Event]:
 
     def note(number: int, _frame: object) -> None:
         caught.append(number)
-        signal.signal(number, signal.SIG_DFL)
+        for each in _ENDS:
+            signal.signal(each, signal.SIG_DFL)
         stop.set()
 
     def tell() -> None:
@@ -45,7 +49,7 @@ def stoppable() -> Iterator[threading.Event]:
         if caught:
             log.emit("daemon.stopping", signal=signal.Signals(caught[0]).name)
 
-    usual = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    usual = {number: signal.signal(number, note) for number in _ENDS}
     # A handler that logs could interrupt a line that is being written.
     teller = threading.Thread(target=tell, name="signals", daemon=True)
     teller.start()
