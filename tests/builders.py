@@ -1,0 +1,258 @@
+"""Builders: a site (config, inbox, outbox, journal) beside a sandbox, and patients to drop."""
+
+import hashlib
+import json
+import os
+import shutil
+import struct
+import threading
+import time
+import zlib
+from contextlib import contextmanager
+from pathlib import Path
+
+import pydicom.data
+
+import gcwatch
+from gcwatch import config, log, steps
+from gcwatch.steps import Pace
+from gcwatch.watch import Watch
+
+FAST = Pace(survey=0.3, backoff=0.02, slowest=0.5, doubt=0.3, refused=0.2)
+PATIENTS = Path(pydicom.data.__file__).parent / "test_files" / "dicomdirtests"
+SERIES = PATIENTS / "98892003" / "MR700"
+
+
+def mha(*voxels, code="h", element="MET_SHORT"):
+    """A MetaImage of one row of voxels."""
+    voxels = voxels or (1, 2, 3, 4)
+    head = (
+        f"ObjectType = Image\nNDims = 3\nDimSize = {len(voxels)} 1 1\n"
+        f"ElementSpacing = 1 2 3\nElementType = {element}\nElementDataFile = LOCAL\n"
+    )
+    return head.encode() + struct.pack(f"<{len(voxels)}{code}", *voxels)
+
+
+def voxels(content):
+    """The bytes of a MetaImage's voxels, inflated."""
+    head, data = content.split(b"LOCAL\n", 1)
+    return zlib.decompress(data) if b"CompressedData = True" in head else data
+
+
+def series():
+    """The files of a real DICOM series, by name."""
+    return {path.name: path.read_bytes() for path in sorted(SERIES.iterdir())}
+
+
+def sha256(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+def _toml(value):
+    match value:
+        case dict():
+            pairs = ", ".join(f"{json.dumps(key)} = {_toml(item)}" for key, item in value.items())
+            return f"{{ {pairs} }}"
+        case list() | tuple():
+            return f"[{', '.join(map(_toml, value))}]"
+        case Path():
+            return json.dumps(str(value))
+        case _:
+            return json.dumps(value)
+
+
+class Site:
+    """One installation of gcwatch beside a sandbox, with one route."""
+
+    def __init__(self, folder, sandbox, **route):
+        self.folder = folder
+        self.sandbox = sandbox
+        self.inbox, self.outbox = folder / "in", folder / "out"
+        self.state, self.file = folder / "state", folder / "gcwatch.toml"
+        self.token = folder / "token"
+        for place in (self.inbox, self.outbox):
+            place.mkdir(parents=True, exist_ok=True)
+        self.use_token(sandbox.token)
+        self.configure(**route)
+
+    def use_token(self, token):
+        self.token.touch(0o600)
+        self.token.write_text(token)
+
+    def configure(self, *, limits=None, **route):
+        """Write the config file; the arguments are keys of its route."""
+        route = {
+            "name": "lobes",
+            "inbox": "in",
+            "outbox": "out",
+            "algorithm": "copy-image",
+            "settle": "0s",
+            "poll": "50ms",
+            **route,
+        }
+        lines = [
+            'state = "state"',
+            "[platform]",
+            f"url = {json.dumps(self.sandbox.url)}",
+            'token_file = "token"',
+            "[log]",
+            'file = "log.jsonl"',
+            *(["[limits]"] if limits else []),
+            *(f"{key} = {value}" for key, value in (limits or {}).items()),
+            "[[route]]",
+            *(f"{key} = {_toml(value)}" for key, value in route.items()),
+        ]
+        self.file.write_text("\n".join(lines))
+
+    # --- the folders -----------------------------------------------------------------------------
+
+    def drop(self, name="p1", files=None):
+        """Put a complete folder into the inbox by one rename; return it."""
+        made = self.folder / "arriving"
+        shutil.rmtree(made, ignore_errors=True)
+        made.mkdir()
+        for relative, content in ({"image.mha": mha()} if files is None else files).items():
+            path = made / relative
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        made.rename(self.inbox / name)
+        return self.inbox / name
+
+    def delivered(self):
+        """The names of the outbox's folders that people see."""
+        return sorted(
+            path.name for path in self.outbox.iterdir() if path.is_dir() and visible(path)
+        )
+
+    def receipt(self, name="p1"):
+        return json.loads((self.outbox / name / "gcwatch.json").read_bytes())
+
+    def note(self, name="p1"):
+        """What the explanation of a failure says."""
+        return (self.outbox / f"{name}.failed.txt").read_text()
+
+    # --- working ---------------------------------------------------------------------------------
+
+    @contextmanager
+    def watch(self, pace=FAST, clock=time.time):
+        """Everything of this site, open."""
+        watch = Watch(config.load(self.file), pace=pace, clock=clock)
+        try:
+            yield watch
+        finally:
+            watch.close()
+
+    def run_once(self, pace=FAST, clock=time.time):
+        with self.watch(pace, clock) as watch:
+            return watch.run_once()
+
+    @contextmanager
+    def running(self, pace=FAST, clock=time.time):
+        """The daemon at work in a thread; what it raised is raised here."""
+        stop, trouble = threading.Event(), []
+        with self.watch(pace, clock) as watch:
+
+            def work():
+                try:
+                    watch.run(stop)
+                except Exception as error:  # noqa: BLE001 - told to the test
+                    trouble.append(error)
+
+            thread = threading.Thread(target=work)
+            thread.start()
+            try:
+                yield watch
+            finally:
+                stop.set()
+                thread.join()
+            if trouble:
+                raise trouble[0]
+
+    def case(self, name="p1"):
+        """A folder's latest case."""
+        with self.watch() as watch:
+            return watch.find(f"lobes/{name}")
+
+    def jobs(self):
+        return self.sandbox.state()["jobs"]
+
+    # --- what was said ---------------------------------------------------------------------------
+
+    def listen(self):
+        """Write the log file from now on."""
+        log.configure(config.load(self.file).log, stream=open(os.devnull, "w"))  # noqa: SIM115, PTH123
+
+    def said(self, event=None):
+        """The lines of the log file, of one event if it is named."""
+        file = self.folder / "log.jsonl"
+        lines = map(json.loads, file.read_text().splitlines()) if file.exists() else ()
+        return [line for line in lines if event in {None, line["event"]}]
+
+
+def visible(path):
+    return not path.name.startswith(".")
+
+
+def until(condition, seconds=20.0):
+    """Wait until a condition holds; return what it gave."""
+    end = time.monotonic() + seconds
+    pause = threading.Event()
+    while not (found := condition()):
+        assert time.monotonic() < end, "it did not come to that"
+        pause.wait(0.01)
+    return found
+
+
+# --- what must be true of a site at any time, and at the end --------------------------------------
+
+
+def check_nothing_half_done(outbox):
+    """Every folder that people see in the outbox is complete, as its receipt tells."""
+    for path in filter(visible, outbox.iterdir()):
+        if path.is_dir():
+            _check_published(path)
+        else:
+            assert path.name.endswith(".failed.txt"), f"{path.name} in the outbox"
+            assert path.read_text().strip(), "an explanation without words"
+
+
+def _check_published(folder):
+    receipt = json.loads((folder / "gcwatch.json").read_bytes())
+    told = {
+        file["path"]: (file["size"], file["sha256"])
+        for output in receipt["outputs"]
+        for file in output["files"]
+    }
+    found = {
+        str(path.relative_to(folder)): (path.stat().st_size, sha256(path.read_bytes()))
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != "gcwatch.json"
+    }
+    assert found == told, "what was published is not what the receipt says"
+
+
+def check_history(watch):
+    """Every case is the fold of its events."""
+    for case in watch.journal.cases():
+        history = [(each.at, each.event) for each in watch.history(case)]
+        assert steps.fold(case.key, history) == case, "the journal's case is not its history"
+
+
+def check_results(sandbox, folder):
+    """What was published has the bytes that the sandbox holds."""
+    receipt = json.loads((folder / "gcwatch.json").read_bytes())
+    job = next(job for job in sandbox.state()["jobs"] if job["pk"] == receipt["target"]["job"])
+    assert job["status"] == "Succeeded"
+    outputs = {output["socket"]: output for output in receipt["outputs"]}
+    assert set(outputs) == {output["socket"] for output in job["outputs"]}
+    for output in job["outputs"]:
+        (file,) = outputs[output["socket"]]["files"]
+        content = (folder / file["path"]).read_bytes()
+        if output["sha256"]:
+            assert sha256(content) == output["sha256"], f"{output['socket']} has other bytes"
+        else:
+            assert json.loads(content) == output["value"], f"{output['socket']} is another value"
+
+
+def stage_of(site, name="p1"):
+    return gcwatch.stage(site.case(name))

@@ -1,0 +1,35 @@
+"""What every test starts with: no logging configured, no address but loopback."""
+
+import socket
+
+import pytest
+
+from gcwatch import log
+from gcwatch.sandbox import Sandbox
+
+_connect = socket.socket.connect
+
+
+def _connect_to_loopback(self, address):
+    if self.family in {socket.AF_INET, socket.AF_INET6} and address[0] not in {
+        "127.0.0.1",
+        "::1",
+        "localhost",
+    }:
+        pytest.fail(f"a test spoke to {address}")
+    return _connect(self, address)
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch):
+    """No test speaks to the outside, and none inherits another's log."""
+    monkeypatch.setattr(socket.socket, "connect", _connect_to_loopback)
+    yield
+    log.reset()
+
+
+@pytest.fixture
+def sandbox(tmp_path):
+    """A platform of its own for one test."""
+    with Sandbox(tmp_path / "sandbox") as running:
+        yield running
