@@ -10,7 +10,6 @@ import itertools
 import json
 import os
 import secrets
-import shutil
 import sqlite3
 import threading
 import time
@@ -318,11 +317,11 @@ class Journal:
 
     def _copy(self, version: int) -> None:
         copy = self.path.with_suffix(f".v{version}")
+        copy.touch(mode=0o600)
         with sqlite3.connect(self.path) as source, sqlite3.connect(copy) as target:
             source.backup(target)
         source.close()
         target.close()
-        shutil.copymode(self.path, copy)
 
     def _migrate(self, version: int) -> None:
         if version == len(_VERSIONS):

@@ -1,0 +1,291 @@
+"""The checklist, row by row: what comes next, what an event adds, and when a case is due."""
+
+from dataclasses import fields, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gcwatch import cases, steps
+from gcwatch.cases import Case
+from gcwatch.reasons import CATALOGUE, Reason
+from gcwatch.steps import EverySeconds, Pace, Step
+
+PACE = Pace(settle=30, poll=EverySeconds(60), backoff=5, slowest=900)
+SNAPSHOT = cases.Snapshot("digest", 1, 10, 7)
+IMAGE = cases.Input("ct", "image", "**")
+TARGET = cases.Target("a", "https://x/a/", "lobes", expected=1000.0)
+UPLOAD = cases.Upload("ct", "u", "s3", "https://x/u/", "k.mha", 10, 16, 3.0)
+OUTPUT = cases.Output(1, "seg", "image", "images/seg", "https://x/i/")
+FETCHED = cases.Fetched(1, "images/seg/1.mha", 5, "ab")
+UNREACHABLE = Reason("unreachable", {"call": "GET", "error": "x"})
+
+PATH = (
+    ("settling", Step.SURVEY, cases.Found("lobes", "p1")),
+    ("settling", Step.SURVEY, cases.Changed(SNAPSHOT)),
+    ("uploading", Step.UPLOAD, cases.Settled()),
+    ("uploading", Step.UPLOAD, cases.Planned((IMAGE,), TARGET)),
+    ("uploading", Step.UPLOAD, cases.Begun(UPLOAD)),
+    ("submitting", Step.SUBMIT, cases.Uploaded("u", "ff")),
+    ("submitting", Step.SUBMIT, cases.Prepared("ct", "https://x/s/")),
+    ("submitting", Step.SUBMIT, cases.Attempted()),
+    ("running", Step.POLL, cases.Submitted("j", "https://x/j/")),
+    ("running", Step.POLL, cases.StillRunning("Executing")),
+    ("fetching", Step.FETCH, cases.Succeeded((OUTPUT,))),
+    ("delivering", Step.DELIVER, cases.OutputFetched((FETCHED,))),
+    ("delivered", None, cases.Delivered("p1")),
+)
+"""The way of a case: where each event brings it, and what it needs then."""
+
+
+def a_case(events=None):
+    """The case after so many events, one a second; after all of them if not told."""
+    return steps.fold("lobes-k", enumerate(event for _, _, event in PATH[:events]))
+
+
+def reached(stage):
+    """The first case of the way that is at a stage."""
+    number = next(n for n, (name, _, _) in enumerate(PATH, 1) if name == stage)
+    return a_case(number)
+
+
+# --- the checklist -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", range(1, len(PATH) + 1))
+def test_each_event_brings_the_case_to_its_first_missing_fact(number):
+    """Along the way, stage and step are those of the first fact that is missing."""
+    stage, step, _ = PATH[number - 1]
+
+    case = a_case(number)
+
+    assert stage == steps.stage(case)
+    assert step == steps.next_step(case)
+
+
+def test_a_rejected_case_is_reported_and_then_closed():
+    """A failure at any stage is first written down where people look, then the case is closed."""
+    rejected = steps.apply(reached("running"), cases.Rejected(Reason("job_failed")), 50)
+    closed = steps.apply(rejected, cases.Reported(), 51)
+
+    assert steps.next_step(rejected) == Step.REPORT
+    assert steps.stage(closed) == "failed"
+    assert steps.next_step(closed) is None
+
+
+def test_a_folder_that_changes_under_way_settles_again_and_sends_everything_again():
+    """Whatever was sent of an earlier state of the folder is forgotten."""
+    case = steps.apply(reached("submitting"), cases.Changed(SNAPSHOT), 40)
+
+    assert steps.stage(case) == "settling"
+    assert (case.inputs, case.uploads, case.sessions, case.attempt) == (None, (), {}, None)
+
+
+def test_expired_uploads_are_sent_again_as_planned():
+    """The plan stands; only the uploads and what was made of them are forgotten."""
+    case = steps.apply(a_case(7), cases.UploadsExpired(), 40)
+
+    assert steps.stage(case) == "uploading"
+    assert case.inputs == (IMAGE,)
+    assert case.sessions == {}
+
+
+def test_a_new_upload_takes_the_place_of_the_socket_s_earlier_one():
+    """A socket never has two uploads on record."""
+    other = replace(UPLOAD, pk="v")
+
+    case = steps.apply(a_case(5), cases.Begun(other), 40)
+
+    assert (other,) == case.uploads
+
+
+def test_a_retried_failure_begins_a_new_round_under_its_key():
+    """Nothing of the first round is left but the key, the folder and the count."""
+    failed = steps.apply(
+        steps.apply(reached("running"), cases.Rejected(Reason("job_failed")), 50),
+        cases.Reported(),
+        51,
+    )
+
+    again = steps.apply(failed, cases.Retried(), 60)
+
+    assert Case("lobes-k", "lobes", "p1", found=0, touched=60, round=2) == again
+
+
+def test_an_open_case_that_is_retried_is_due_at_once_and_loses_nothing():
+    """The operator's retry only ends the wait."""
+    waiting = steps.apply(reached("running"), cases.Postponed(UNREACHABLE, 3600), 50)
+
+    again = steps.apply(waiting, cases.Retried(), 60)
+
+    assert again.wait is None
+    assert again.job == waiting.job
+
+
+# --- an attempt whose reply was lost -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "event",
+    [cases.Faltered(UNREACHABLE), cases.Postponed(UNREACHABLE, 5), cases.Retried()],
+)
+def test_an_attempt_in_doubt_stays_on_record(event):
+    """Trouble, waiting and a retry do not make the platform forget that it may have acted."""
+    case = steps.apply(a_case(8), event, 40)
+
+    assert cases.Attempt(7) == case.attempt
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        cases.Faltered(UNREACHABLE, undone=True),
+        cases.Postponed(UNREACHABLE, 5, undone=True),
+        cases.UploadsExpired(),
+    ],
+)
+def test_a_proof_that_nothing_happened_clears_the_attempt(event):
+    """Only the platform's own answer takes an attempt off the record."""
+    case = steps.apply(a_case(8), event, 40)
+
+    assert case.attempt is None
+
+
+# --- when a case is due --------------------------------------------------------------------------
+
+
+def test_the_settle_time_counts_from_the_last_change():
+    """A folder is looked at again when it has been quiet for the settle time."""
+    assert steps.due(a_case(2), PACE) == 1 + 30
+
+
+def test_the_first_poll_comes_after_three_quarters_of_the_average():
+    """Asking earlier would only cost calls."""
+    assert steps.due(a_case(9), PACE) == 8 + 750
+
+
+def test_later_polls_come_at_the_route_s_pace():
+    """Once the first poll was due, the route decides."""
+    case = steps.apply(a_case(9), cases.StillRunning("Executing"), 800)
+
+    assert steps.due(case, PACE) == 800 + 60
+
+
+def test_an_old_job_is_polled_more_seldom():
+    """A twentieth of its age, up to a quarter of an hour."""
+    day = 86_400.0
+    case = steps.apply(a_case(9), cases.StillRunning("Executing"), 8 + 4000)
+    older = steps.apply(case, cases.StillRunning("Executing"), 8 + day)
+
+    assert steps.due(case, PACE) == 8 + 4000 + 200
+    assert 8 + day + 900 == steps.due(older, PACE)
+
+
+def test_a_postponed_case_is_due_when_its_wait_is_over():
+    """Waiting costs no attempt."""
+    case = steps.apply(a_case(6), cases.Postponed(Reason("no_credits"), 3600), 50)
+
+    assert steps.due(case, PACE) == 50 + 3600
+    assert case.attempts == 0
+
+
+@given(st.integers(1, 60))
+def test_backing_off_grows_and_is_bounded(tries):
+    """Each failure waits longer, never longer than the slowest pace."""
+    case = a_case(5)
+    waits = []
+    for number in range(tries):
+        case = steps.apply(case, cases.Faltered(UNREACHABLE), number)
+        waits.append(steps.due(case, PACE) - number)
+
+    assert 5 <= waits[0] <= 6
+    assert waits == sorted(waits)
+    assert waits[-1] <= 900
+
+
+def test_a_closed_case_is_never_due():
+    """Nothing is left to do."""
+    assert steps.due(a_case(), PACE) is None
+
+
+# --- giving up -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "code", sorted(code for code, entry in CATALOGUE.items() if entry.patience)
+)
+def test_patience_ends_in_a_failure_with_the_same_reason(code):
+    """After as many tries in a row as the catalogue says, and not before."""
+    case, reason = a_case(6), Reason(code)
+    for number in range(CATALOGUE[code].patience):
+        assert case.failure is None
+        case = steps.apply(case, cases.Faltered(reason), 50 + number)
+
+    assert reason == case.failure
+
+
+def test_the_network_is_never_a_reason_to_give_up():
+    """However long the platform is out of reach."""
+    case = a_case(6)
+    for number in range(1000):
+        case = steps.apply(case, cases.Faltered(UNREACHABLE), 50 + number)
+
+    assert case.failure is None
+
+
+def test_success_forgives_earlier_tries():
+    """Only tries in a row count."""
+    case = steps.apply(a_case(5), cases.Faltered(Reason("checksum")), 50)
+
+    case = steps.apply(case, cases.Uploaded("u", "ff"), 51)
+
+    assert case.attempts == 0
+
+
+# --- any events, in any order --------------------------------------------------------------------
+
+REASONS = st.sampled_from([Reason(code) for code in CATALOGUE])
+EVENTS = st.one_of(
+    st.sampled_from([event for _, _, event in PATH]),
+    st.builds(cases.Faltered, REASONS, st.booleans()),
+    st.builds(cases.Postponed, REASONS, st.floats(0, 1e6), st.booleans()),
+    st.builds(cases.Rejected, REASONS),
+    st.builds(cases.StillRunning, st.sampled_from(["Queued", "Dreaming"]), st.booleans()),
+    st.sampled_from(
+        [
+            cases.Vanished(),
+            cases.UploadsExpired(),
+            cases.Resumed("u"),
+            cases.Reported(),
+            cases.Retried(),
+            cases.Withdrawn(),
+            cases.Touched(SNAPSHOT),
+            cases.Left(),
+            cases.Returned(),
+        ]
+    ),
+)
+
+
+@given(st.lists(EVENTS, max_size=30))
+def test_any_events_make_a_case_with_one_stage_and_a_step_or_an_end(events):
+    """No order of events is too odd: a case always knows what it needs, or how it ended."""
+    case = steps.fold("k", enumerate([cases.Found("lobes", "p1"), *events]))
+
+    assert (steps.next_step(case) is None) == (case.ending is not None)
+    assert (steps.due(case, PACE) is None) == (case.ending is not None)
+
+
+@given(st.lists(EVENTS, max_size=20), EVENTS)
+def test_a_closed_case_hears_only_of_its_folder_and_of_a_retry(events, event):
+    """Late news of a step can't reopen what an operator or a delivery has closed."""
+    case = steps.fold("k", enumerate([cases.Found("lobes", "p1"), *events]))
+    closed = steps.apply(case, cases.Withdrawn(), 90)
+
+    after = steps.apply(closed, event, 91)
+
+    if isinstance(event, cases.Retried):
+        assert after.is_open
+    else:
+        kept = {f.name for f in fields(Case)} - {"seen", "gone"}
+        assert all(getattr(closed, name) == getattr(after, name) for name in kept)
