@@ -2,10 +2,15 @@
 
 import socket
 
+import hypothesis
 import pytest
 
 from gcwatch import log
 from gcwatch.sandbox import Sandbox
+
+# Machines are noisy: no test is timed.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 _connect = socket.socket.connect
 
