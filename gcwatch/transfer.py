@@ -116,10 +116,11 @@ def _md5(path: Path, piece: Piece, stop: threading.Event) -> str:
     return digest.hexdigest()
 
 
-def sha256(path: Path, stop: threading.Event) -> str:
-    """Given a file, return its SHA-256 in hex, read through a small buffer."""
+def sha256(path: Path, stop: threading.Event, size: int | None = None) -> str:
+    """Given a file, return the SHA-256 of all or its first *size* bytes, in hex."""
+    length = path.stat().st_size if size is None else size
     digest = hashlib.sha256()
-    for chunk in _read(path, Piece(1, 0, path.stat().st_size), stop):
+    for chunk in _read(path, Piece(1, 0, length), stop):
         digest.update(chunk)
     return digest.hexdigest()
 
@@ -187,13 +188,15 @@ class Transfers:
 
         Raises:
             UploadsGone: the record expired, was aborted, or lost its parts.
-            SourceChanged: the file is shorter than it was.
+            SourceChanged: the file has another size than it had.
         """
         if begun_before and state(self.platform, upload) == "Completed":
-            return sha256(path, self.stop)
-        digest = self.pool.submit(sha256, path, self.stop)
+            return sha256(path, self.stop, upload.size)
+        digest = self.pool.submit(sha256, path, self.stop, upload.size)
         try:
             etags = self._put_all(path, upload, moved, self._stored(upload, begun_before))
+            if path.stat().st_size != upload.size:
+                raise SourceChanged  # while nothing can use the upload yet
             self._complete(upload, etags)
         finally:
             digest.cancel()
