@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -17,6 +19,7 @@ _MAGIC: Final[Mapping[str, tuple[bytes, ...]]] = {
     ".zip": (b"PK\x03\x04", b"PK\x05\x06"),
 }
 _LONGEST_HEADER: Final = 1 << 16
+_TAIL: Final = 1 << 10
 _ELEMENT_BYTES: Final[Mapping[str, int]] = {
     "MET_CHAR": 1,
     "MET_UCHAR": 1,
@@ -50,15 +53,28 @@ def _problem(path: Path) -> str:
     if suffix in _MAGIC:
         with path.open("rb") as file:
             start = file.read(16)
-        return "" if start.startswith(_MAGIC[suffix]) else f"it does not begin like a {suffix} file"
+        if not start.startswith(_MAGIC[suffix]):
+            return f"it does not begin like a {suffix} file"
+        return "" if _has_end(path, suffix) else "its end is missing"
     return ""
+
+
+def _has_end(path: Path, suffix: str) -> bool:
+    """Whether a file has what must stand at its end; TIFF and PDF promise too little to tell."""
+    if suffix == ".zip":
+        return zipfile.is_zipfile(path)
+    if suffix == ".png":
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _TAIL), os.SEEK_SET)
+            return b"IEND" in file.read()
+    return True
 
 
 def _json_problem(path: Path) -> str:
     try:
         with path.open("rb") as file:
             json.load(file)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "its JSON can't be read"
     return ""
 
@@ -84,10 +100,10 @@ def _mha_bytes(fields: Mapping[str, str]) -> int | None:
     """Given a header, return how many bytes of voxels follow, or None if it does not say."""
     if fields.get("CompressedData", "False") == "True":
         size = fields.get("CompressedDataSize", "")
-        return int(size) if size.isdigit() else None
+        return int(size) if size.isdecimal() else None
     element = _ELEMENT_BYTES.get(fields.get("ElementType", ""))
     sizes = fields.get("DimSize", "").split()
-    if element is None or not sizes or not all(size.isdigit() for size in sizes):
+    numbers = [*sizes, fields.get("ElementNumberOfChannels", "1")]
+    if element is None or not sizes or not all(number.isdecimal() for number in numbers):
         return None
-    channels = int(fields.get("ElementNumberOfChannels", "1"))
-    return math.prod(int(size) for size in sizes) * element * channels
+    return math.prod(int(number) for number in numbers) * element

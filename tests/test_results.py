@@ -1,0 +1,155 @@
+"""Fetched files are checked by their own structure, and server's names stay where they belong."""
+
+import io
+import struct
+import zipfile
+import zlib
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sandbox_user import mha
+
+from gcwatch import results
+from gcwatch.errors import TryAgain
+from gcwatch.grandchallenge import Image, ImageFile
+from gcwatch.outbox import safe_relative
+from gcwatch.perform import _image_name
+
+
+def png():
+    def chunk(kind, data=b""):
+        return (
+            struct.pack(">L", len(data)) + kind + data + struct.pack(">L", zlib.crc32(kind + data))
+        )
+
+    head = struct.pack(">LLBBBBB", 1, 1, 8, 0, 0, 0, 0)
+    body = chunk(b"IDAT", zlib.compress(b"\0\0"))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + body + chunk(b"IEND")
+
+
+def packed():
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("x", b"content")
+    return out.getvalue()
+
+
+def compressed_mha():
+    data = zlib.compress(bytes(100))
+    return (
+        f"NDims = 3\nDimSize = 100 1 1\nCompressedData = True\nCompressedDataSize = {len(data)}\n"
+        "ElementType = MET_UCHAR\nElementDataFile = LOCAL\n"
+    ).encode() + data
+
+
+TIFF, PDF = b"II*\0" + bytes(20), b"%PDF-1.7\n1 0 obj\nendobj\n%%EOF\n"
+WHOLE = {
+    "a.mha": mha(1, 2, 3),
+    "z.mha": compressed_mha(),
+    "upper.MHA": mha(1, 2, 3),
+    "a.json": b'{"a": [1, 2]}',
+    "a.png": png(),
+    "a.tif": TIFF,
+    "a.tiff": b"MM\0*" + bytes(20),
+    "big.tif": b"II+\0" + bytes(20),
+    "a.zip": packed(),
+    "a.pdf": PDF,
+    "a.csv": b"anything\0at all",
+}
+CUT = {
+    "a.mha": mha(1, 2, 3)[:-1],
+    "long.mha": mha(1, 2, 3) + b"x",
+    "header.mha": mha(1, 2, 3)[:30],
+    "z.mha": compressed_mha()[:-1],
+    "empty.mha": b"",
+    "a.json": b'{"a": [1, 2',
+    "empty.json": b"",
+    "bytes.json": b'"\xff\xfe"',
+    "deep.json": b"[" * 200_000,
+    "a.png": png()[:-12],
+    "html.png": b"<html>Forbidden</html>",
+    "a.tif": b"<html>Forbidden</html>",
+    "a.zip": packed()[:-10],
+    "a.pdf": b"<html>Forbidden</html>",
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_whole_file_is_accepted(tmp_path, name):
+    """What is in order is left as it is."""
+    path = tmp_path / name
+    path.write_bytes(WHOLE[name])
+    results.check(path, "socket")
+    assert path.read_bytes() == WHOLE[name]
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_cut_file_is_removed_and_fetched_again(tmp_path, name):
+    """What its own structure betrays is no result: it goes, and the reason names the socket."""
+    path = tmp_path / name
+    path.write_bytes(CUT[name])
+    with pytest.raises(TryAgain) as error:
+        results.check(path, "segmentation")
+    assert not path.exists()
+    assert error.value.reason.code == "download_incomplete"
+    assert error.value.reason.facts["socket"] == "segmentation"
+
+
+@pytest.mark.parametrize("line", ["ElementNumberOfChannels = many", "DimSize = 3 x 1", "DimSize ="])
+def test_header_that_promises_nothing_is_no_fault(tmp_path, line):
+    """A header that can't be counted by is left to whoever reads the image."""
+    path = tmp_path / "a.mha"
+    path.write_bytes(
+        f"DimSize = 3 1 1\nElementType = MET_UCHAR\n{line}\nElementDataFile = LOCAL\nabc".encode()
+    )
+    results.check(path, "socket")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(["mha", "json", "png", "tif", "zip", "pdf"]), st.binary(max_size=300))
+def test_no_bytes_break_the_check(tmp_path, suffix, content):
+    """Whatever came, the answer is yes or try again."""
+    path = tmp_path / f"x.{suffix}"
+    path.write_bytes(content)
+    try:
+        results.check(path, "socket")
+    except TryAgain:
+        assert not path.exists()
+
+
+HOSTILE = st.one_of(
+    st.text(max_size=60),
+    st.sampled_from(
+        ["..", "../../etc/passwd", "/etc/passwd", "a/../../b", "..\\..\\x", "\0", "CON", "a/", "~"]
+    ),
+)
+
+
+@given(HOSTILE, HOSTILE)
+def test_image_names_never_leave_the_folder(pk, tail):
+    """Whatever pk and file URL the server gives, the file is one plain name."""
+    image = Image(pk=pk, files=())
+    file = ImageFile(pk="1", file=f"https://host/media/{tail}", image_type="MHD")
+    name = _image_name(image, file)
+    assert "\0" not in name
+    assert name not in {"", ".", ".."}
+    assert not name.startswith("/")
+    assert ".." not in name.split("/")
+
+
+@given(HOSTILE)
+def test_socket_paths_never_leave_the_outbox(path):
+    """The same for the relative path of a socket."""
+    place = safe_relative(path, fallback="socket")
+    assert not place.is_absolute()
+    assert place.parts
+    assert ".." not in place.parts
+    assert "\0" not in str(place)
+
+
+def test_suffix_is_the_servers_only_if_it_is_plain():
+    """`<image pk>.mha`, as the official client names it; the signature is no part of it."""
+    image = Image(pk="c0ffee", files=())
+    url = "https://host/media/images/c0/ff/c0ffee/1/x.mha?X-Amz-Signature=1.exe"
+    assert _image_name(image, ImageFile(pk="1", file=url, image_type="MHD")) == "c0ffee.mha"
