@@ -17,7 +17,8 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
-from gcwatch.errors import NotYet, Refused, TokenRefused, Unreachable
+from gcwatch.config.values import is_loopback
+from gcwatch.errors import NotYet, Refused, TokenRefused, TryAgain, Unreachable
 from gcwatch.reasons import Reason
 
 CONNECT_SECONDS, READ_SECONDS = 10.0, 150.0
@@ -103,7 +104,12 @@ class Http:
         return _answer(name, method, response)
 
     def put(self, url: str, body: Any) -> requests.Response:
-        """Given a presigned URL and a body with a length, store the body; return the reply."""
+        """Given a presigned URL and a body with a length, store the body; return the reply.
+
+        Raises:
+            TryAgain: when the URL is not https: patients' images never travel in the clear.
+        """
+        _require_https(url)
         with _translated("PUT storage", "PUT"):
             return self._session("bare").put(url, data=body, allow_redirects=False)
 
@@ -113,6 +119,7 @@ class Http:
 
         The token goes to the API's origin only; the storage's own URL carries its own signature.
         """
+        _require_https(url)
         call = f"GET {urlsplit(url).path}"
         headers = {"Accept-Encoding": "identity"}
         with _translated(call, "GET"):
@@ -122,6 +129,7 @@ class Http:
             target = reply.headers.get("Location")
             if target:
                 reply.close()
+                _require_https(target)
                 if offset:
                     headers["Range"] = f"bytes={offset}-"
                 reply = self._session("bare").get(
@@ -144,6 +152,13 @@ class Http:
             setattr(self._local, kind, session)
             self._opened.append(session)
         return session
+
+
+def _require_https(url: str) -> None:
+    """Given a URL that the platform chose, refuse one that others could read along."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+        raise TryAgain(Reason("insecure", {"host": parts.hostname or "without a host"}))
 
 
 @contextmanager

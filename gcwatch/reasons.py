@@ -186,6 +186,12 @@ CATALOGUE: Mapping[str, Entry] = {
         "Waiting: the platform is busy.",
         "The platform asked to be left alone for {seconds} s ({message}).",
     ),
+    "insecure": Entry(
+        "The platform asked for something unsafe; nothing was sent.",
+        "The storage address {host} is not https.",
+        "Please tell the platform's support.",
+        patience=5,
+    ),
     # --- the world between -----------------------------------------------------------------------
     "unreachable": Entry(
         "The platform can't be reached at the moment; it is tried again.",

@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 from sandbox_user import SandboxUser
 
-from gcwatch.errors import NotYet, Refused, TokenRefused, Unreachable
+from gcwatch.errors import NotYet, Refused, TokenRefused, TryAgain, Unreachable
 from gcwatch.grandchallenge import GrandChallenge
 from gcwatch.http import Http, _messages
 from gcwatch.sandbox import Sandbox
@@ -244,3 +244,20 @@ def test_errors_hold_no_query_and_no_token(sandbox, http, alice):
     said = f"{error.value} {error.value.reason}"
     assert "X-Amz" not in said
     assert sandbox.token not in said
+
+
+@pytest.mark.parametrize(
+    "move",
+    [
+        lambda http, url: http.put(url, b"a patient"),
+        lambda http, url: http.stream(url, 0).__enter__(),
+    ],
+    ids=["up", "down"],
+)
+def test_no_image_travels_in_the_clear(move):
+    """A storage address without TLS is refused before a connection is made."""
+    with closing(Http("https://platform.example/api/v1/", lambda: "secret")) as http:
+        with pytest.raises(TryAgain) as refusal:
+            move(http, "http://storage.example/uploads/1")
+
+        assert refusal.value.reason.code == "insecure"

@@ -156,7 +156,8 @@ def inside(value: str) -> str:
     return value
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Given a host's name or address, return whether it is this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -178,7 +179,7 @@ def web_address(value: str) -> str:
 def api_root(value: str) -> str:
     """Given the API's URL, return it with a slash at its end."""
     parts = urlsplit(web_address(value))
-    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
         raise wrong(
             "must start with https://", "the token goes there; plain http is for this machine only"
         )
