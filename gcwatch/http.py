@@ -183,7 +183,7 @@ def _answer(call: str, method: str, response: requests.Response) -> Any:
     if status == HTTPStatus.UNAUTHORIZED:
         raise TokenRefused("; ".join(_messages(_json(response))))
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        raise _busy(response)
+        raise busy(response)
     body = _json(response)
     if status >= 500 or (body is None and status < 400) or 300 <= status < 400:
         reason = Reason("server_error", {"call": call, "status": status})
@@ -193,7 +193,8 @@ def _answer(call: str, method: str, response: requests.Response) -> Any:
     return body
 
 
-def _busy(response: requests.Response) -> NotYet:
+def busy(response: requests.Response) -> NotYet:
+    """Given a 429, return how long it asks to wait."""
     asked = response.headers.get("Retry-After", "")
     wait = float(asked) if asked.isdigit() else _BUSY_SECONDS
     return NotYet(Reason("busy", {"seconds": wait, "message": "429"}), wait)

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Final
 
 import psutil
+import requests
 
 from gcwatch.cases import Upload
 from gcwatch.errors import (
+    CaseError,
     NotYet,
     Refused,
     SourceChanged,
@@ -27,7 +29,7 @@ from gcwatch.errors import (
     UploadsGone,
 )
 from gcwatch.grandchallenge import GrandChallenge
-from gcwatch.http import CHUNK
+from gcwatch.http import CHUNK, busy
 from gcwatch.reasons import Reason
 
 MIB: Final = 1 << 20
@@ -68,7 +70,7 @@ class PieceBody:
     It has a length, so requests sends a Content-Length, and can be sent again from the start.
 
     Raises:
-        SourceChanged: when the file is shorter than it was.
+        SourceChanged: when the file is shorter than it was, or gone.
         Stopped: when the daemon is stopping.
     """
 
@@ -94,7 +96,10 @@ class PieceBody:
 def _read(path: Path, piece: Piece, stop: threading.Event) -> Iterator[memoryview]:
     """Yield a part's bytes through one reused buffer."""
     buffer = memoryview(bytearray(min(CHUNK, piece.length)))
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise SourceChanged from error  # or urllib3 would take it for a broken connection
     try:
         at, end = piece.offset, piece.offset + piece.length
         while at < end:
@@ -258,6 +263,8 @@ class Transfers:
 
         Raises:
             TryAgain: when the length is not what was promised, or the storage said no.
+            NotYet: when the platform asked for patience.
+            TokenRefused: when it said no because it does not know us.
         """
         partial = path.with_name(path.name + ".part")
         partial.parent.mkdir(parents=True, exist_ok=True)
@@ -266,7 +273,7 @@ class Transfers:
             if reply.status_code == 416:
                 partial.unlink()
             if reply.status_code not in {200, 206}:
-                raise _incomplete(f"answered {reply.status_code}")
+                raise self._no_download(reply)
             expected = _promised(reply.headers, offset if reply.status_code == 206 else 0)
             mode = "ab" if reply.status_code == 206 else "wb"
             with partial.open(mode) as file:
@@ -281,6 +288,14 @@ class Transfers:
         if expected is not None and size != expected:
             raise _incomplete(f"{size} of {expected} bytes arrived")
         partial.replace(path)
+
+    def _no_download(self, reply: requests.Response) -> CaseError:
+        """Media URLs answer a refused token by 403 or 404, never by 401 (contract 8)."""
+        if reply.status_code == 429:
+            return busy(reply)
+        if reply.status_code in {401, 403, 404}:
+            self.platform.me()
+        return _incomplete(f"answered {reply.status_code}")
 
 
 def _etag(status: int, etag: str, body: PieceBody, piece: Piece) -> str:

@@ -22,6 +22,7 @@ from gcwatch.errors import (
     NotYet,
     SourceChanged,
     Stopped,
+    TokenRefused,
     TryAgain,
     Unreachable,
     UploadsGone,
@@ -459,6 +460,22 @@ def test_error_page_never_becomes_a_result(sender, media, tmp_path):
     with pytest.raises(TryAgain):
         sender.transfers.fetch(media[0], tmp_path / "x.mha", sender.count)
     assert not (tmp_path / "x.mha").exists()
+
+
+def test_throttled_download_is_waiting(sender, media, tmp_path):
+    """A 429 costs no attempt, and is waited out as it asks."""
+    slow = {"Retry-After": "7"}
+    sender.sandbox.fault("status", path="media", status=429, body="{}", headers=slow)
+    with pytest.raises(NotYet) as error:
+        sender.transfers.fetch(media[0], tmp_path / "x.mha", sender.count)
+    assert error.value.wait == 7
+
+
+def test_refused_token_is_found_out_behind_a_media_404(sender, media, tmp_path):
+    """Media URLs never answer 401: before a result counts as missing the token is looked at."""
+    sender.sandbox.configure(token_valid=False)
+    with pytest.raises(TokenRefused):
+        sender.transfers.fetch(media[0], tmp_path / "x.mha", sender.count)
 
 
 def test_stop_ends_a_download_between_two_chunks(sender, media, tmp_path):
