@@ -55,7 +55,7 @@ def _gcwatch(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and end the process with its exit code."""
     try:
-        app(arguments)
+        app(arguments, prog_name="gcwatch")
     except SystemExit as end:
         # Typer says 2 where sysexits says 64.
         sys.exit(Exit.USAGE if end.code == 2 else end.code)
