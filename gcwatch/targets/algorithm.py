@@ -216,21 +216,30 @@ def _prepare(case: Case, item: Input, platform: GrandChallenge) -> str:
 def _post(case: Case, context: Context) -> Steps:
     """Ask for the job, once, with the intention on record."""
     target = _target(case)
-    before = None
-    if not any(case.sessions.values()):
-        before = context.platform.count_jobs(target.pk)
     in_doubt = case.attempt is not None
-    case = yield cases.Attempted(before)
+    case = yield cases.Attempted(_jobs_before(case, context))
     try:
         job = context.platform.create_job(
             target.api_url, [_body(case, i) for i in case.inputs or ()]
         )
     except Refused as error:
-        yield _refusal(error, target, in_doubt=in_doubt)
+        yield _refusal(error, case, context, in_doubt=in_doubt)
     except Unreachable as error:
         yield cases.Faltered(error.reason, undone=not error.doubt and not in_doubt)
     else:
         yield _submitted(job.pk, target, context)
+
+
+def _jobs_before(case: Case, context: Context) -> int | None:
+    """Return how many jobs stood before the first attempt, where only a search can find ours.
+
+    An attempt in doubt may have come true since it was last looked for, so it keeps its count.
+    """
+    if any(case.sessions.values()):
+        return None
+    if case.attempt is not None and case.attempt.jobs is not None:
+        return case.attempt.jobs
+    return context.platform.count_jobs(_target(case).pk)
 
 
 def _target(case: Case) -> Target:
@@ -258,8 +267,9 @@ def _body(case: Case, item: Input) -> dict[str, Any]:
     return {**body, "user_uploads": [upload.api_url]}
 
 
-def _refusal(error: Refused, target: Target, *, in_doubt: bool) -> Event:
+def _refusal(error: Refused, case: Case, context: Context, *, in_doubt: bool) -> Event:
     """Given why a job was refused, return what that means (contract 7 and 11)."""
+    target = _target(case)
     slug: dict[str, Any] = {"algorithm": target.slug}
     if error.says("too many active jobs"):
         reason = Reason("too_many_jobs", {"limit": MOST_JOBS})
@@ -269,20 +279,34 @@ def _refusal(error: Refused, target: Target, *, in_doubt: bool) -> Event:
     if error.says("image is not ready"):
         return cases.Postponed(Reason("not_ready", slug), wait=HOUR / 2, undone=True)
     if error.says("A result for these inputs"):
-        if in_doubt:
-            return cases.Postponed(Reason("importing", {"status": "found"}), wait=0)
+        job = _unknown_job(case, context) if in_doubt else None
+        if job is not None:
+            return _submitted(job.pk, target, context)
         return cases.Rejected(Reason("duplicate", slug))
     if error.says("does not match any of the algorithm's interfaces"):
         facts = {**slug, "sockets": "that were sent", "takes": _text(error)}
         return cases.Rejected(Reason("mismatched_inputs", facts))
     if error.says("Object does not exist"):
-        # The inputs were checked when they were made: either the earlier call used them after
-        # all, which the next look finds, or they have expired.
+        if _all_stand(case, context):  # so it is the algorithm that we may not use
+            facts = {"what": "Algorithm", "slug": target.slug}
+            return cases.Postponed(Reason("not_found", facts), wait=HOUR, undone=not in_doubt)
+        # Either the earlier call used the inputs after all, which the next look finds, or they
+        # have expired.
         if in_doubt:
             return cases.Postponed(Reason("importing", {"status": "used"}), wait=15)
         return cases.UploadsExpired()
     facts = {"call": error.call, "status": error.status, "message": _text(error)}
     return cases.Rejected(Reason("refused", facts))
+
+
+def _all_stand(case: Case, context: Context) -> bool:
+    """Whether everything that a job would use is there, unused."""
+    sessions = [context.platform.session(url) for url in case.sessions.values() if url]
+    return all(session.status == "Queued" for session in sessions) and all(
+        _is_there(case, item, context.platform)
+        for item in case.inputs or ()
+        if item.carrier != "value"
+    )
 
 
 def _text(error: Refused) -> str:
@@ -389,15 +413,10 @@ def _look_through_jobs(
     case: Case, attempt: cases.Attempt, context: Context
 ) -> Generator[Event, Case, bool]:
     """No image, so no token (contract 10.4 b, c): search the jobs made since, then ask again."""
-    target = _target(case)
-    recent = [
-        job
-        for job in context.platform.jobs(target.pk, offset=attempt.jobs or 0)
-        if not context.knows_job(job.pk)
-    ]
+    recent = _recent_jobs(case, context)
     ours = next((job for job in recent if _holds(job, case)), None)
     if ours:
-        yield _submitted(ours.pk, target, context)
+        yield _submitted(ours.pk, _target(case), context)
         return True
     files = [item for item in case.inputs or () if item.carrier == "file"]
     gone = not all(_is_there(case, item, context.platform) for item in files)
@@ -407,6 +426,18 @@ def _look_through_jobs(
         raise NotYet(Reason("importing", {"status": "unclear"}), _patience(attempt, context))
     _wait_out_doubt(attempt, context)
     return False
+
+
+def _recent_jobs(case: Case, context: Context) -> list[Job]:
+    """Return the jobs made since the first attempt that are no other case's."""
+    offset = (case.attempt.jobs if case.attempt else None) or 0
+    jobs = context.platform.jobs(_target(case).pk, offset=offset)
+    return [job for job in jobs if not context.knows_job(job.pk)]
+
+
+def _unknown_job(case: Case, context: Context) -> Job | None:
+    """Return the job of an attempt that came true after all."""
+    return next((job for job in _recent_jobs(case, context) if _holds(job, case)), None)
 
 
 def _holds(job: Job, case: Case) -> bool:
