@@ -120,9 +120,9 @@ def demo(keep: Path | None = None) -> list[str]:
         file = _write_config(folder, platform)
         _drop(folder)
         cases = _work(file)
-        problems = list(_problems(folder, cases, platform.state()))
+        wrong = list(problems(folder, cases, platform.state()))
         _tell(screen, folder, cases)
-    if not problems:
+    if not wrong:
         screen.print(
             Text("Every result is here with the right bytes; refusals are explained.", "green")
         )
@@ -131,7 +131,7 @@ def demo(keep: Path | None = None) -> list[str]:
         screen.print(
             f"The platform again:   gcwatch sandbox --dir {folder}/sandbox --port {platform.port}"
         )
-    return problems
+    return wrong
 
 
 @contextmanager
@@ -214,15 +214,25 @@ def _mha() -> bytes:
 def _work(file: Path) -> Mapping[tuple[str, str], Case]:
     """Be the daemon until every folder has come to its end; return the cases by their folders."""
     settings, meter, stop = config.load(file), Meter(), threading.Event()
-    with closing(Watch(settings, progress=meter)) as watch:
-        with display.live(meter, watch.counts) as stream:
-            log.configure(settings.log, stream=stream)
-            threading.Thread(target=_wait_for_the_end, args=(watch, stop), daemon=True).start()
-            try:
-                watch.run(stop)
-            finally:
-                stop.set()
-                log.reset()
+    with (
+        closing(Watch(settings, progress=meter)) as watch,
+        display.live(meter, watch.counts) as stream,
+    ):
+        log.configure(settings.log, stream=stream)
+        judge = threading.Thread(target=_wait_for_the_end, args=(watch, stop))
+        judge.start()
+        try:
+            watch.run(stop)
+        finally:
+            stop.set()
+            judge.join()
+            log.reset()
+    return outcome(file)
+
+
+def outcome(file: Path) -> Mapping[tuple[str, str], Case]:
+    """Given a config file, return each folder's latest case, by route and folder."""
+    with closing(Watch(config.load(file))) as watch:
         return {(case.route, case.folder): case for case in watch.cases()}
 
 
@@ -238,10 +248,10 @@ def _wait_for_the_end(watch: Watch, stop: threading.Event) -> None:
 # --- the proof -----------------------------------------------------------------------------------
 
 
-def _problems(
+def problems(
     folder: Path, cases: Mapping[tuple[str, str], Case], state: Mapping[str, Any]
 ) -> Iterator[str]:
-    """Compare the outboxes with what the platform's stand-in says; yield what is wrong."""
+    """Given a demo's folder, its cases and the sandbox's state, yield what is wrong."""
     if len(state["jobs"]) != len(_DELIVERED):
         yield f"{len(state['jobs'])} jobs were made for {len(_DELIVERED)} folders."
     jobs = {job["pk"]: job for job in state["jobs"]}

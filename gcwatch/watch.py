@@ -222,11 +222,13 @@ def daemon_of(state: Path) -> int | None:
     except OSError:
         return None
     try:
+        holder = os.pread(descriptor, 32, 0).strip()
+        if not holder.isdigit():
+            return None  # it has not come as far as to tell; leave the lock to it
         # A shared lock, for no longer than the asking, is refused by a daemon's exclusive one.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        holder = os.pread(descriptor, 32, 0).strip()
-        return int(holder) if holder.isdigit() else 0
+        return int(holder)
     else:
         return None
     finally:

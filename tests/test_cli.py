@@ -17,6 +17,7 @@ from builders import PATIENTS, Site, series, until
 from gcwatch import errors
 from gcwatch.cli import explain, main
 from gcwatch.reasons import Reason
+from gcwatch.watch import daemon_of
 
 COMMANDS = [
     "run",
@@ -325,6 +326,7 @@ def test_a_second_signal_ends_the_daemon_at_once(site):
 def test_a_second_daemon_is_refused_with_78(run, site):
     """Two daemons on one state directory would send twice."""
     with site.running():
+        until(lambda: daemon_of(site.state))
         code, _, err = run("run", "--config", site.file)
     assert code == 78
     assert f"process {os.getpid()}" in err
