@@ -8,6 +8,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -84,14 +85,20 @@ class Bell:
 
 
 class _Ring(FileSystemEventHandler):
-    """A handler that only rings: it runs under the observer's lock and must not raise."""
+    """A handler that only rings: it runs under the observer's lock and must not raise.
 
-    def __init__(self, bell: Bell) -> None:
+    `lost` tells that the folder was deleted: the watch is dead, whatever stands there now.
+    """
+
+    def __init__(self, bell: Bell, folder: Path) -> None:
         self._bell = bell
+        self._folder = str(folder)
+        self.lost = False
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        """Something happened below an inbox."""
-        del event
+        """Something happened to an inbox, or below it."""
+        if isinstance(event, DirDeletedEvent) and event.src_path == self._folder:
+            self.lost = True
         self._bell.look()
 
 
@@ -109,14 +116,27 @@ class _Overflow(logging.Handler):
         self._bell.look()
 
 
+@dataclass(frozen=True)
+class _Watched:
+    """A folder as it was when it was put under watch."""
+
+    identity: tuple[int, int]
+    ring: _Ring
+    watch: ObservedWatch
+
+    def still(self, identity: tuple[int, int] | None) -> bool:
+        """Whether it is still watched; a folder made anew may be given the old one's inode."""
+        return self.identity == identity and not self.ring.lost
+
+
 class Watcher:
     """Early news of inboxes. One that is missing, replaced or unwatchable is tried again."""
 
     def __init__(self, bell: Bell) -> None:
-        self._handler = _Ring(bell)
+        self._bell = bell
         self._overflow = _Overflow(bell)
         self._observer = Observer()
-        self._watches: dict[Path, tuple[tuple[int, int], ObservedWatch]] = {}
+        self._watches: dict[Path, _Watched] = {}
         self._failed: set[Path] = set()
 
     def start(self) -> None:
@@ -134,23 +154,22 @@ class Watcher:
         """Given an inbox, see to it that the folder which now stands there is watched."""
         identity = _identity(inbox)
         known = self._watches.get(inbox)
-        if known and known[0] == identity:
+        if known and known.still(identity):
             return
         if known:
-            self._observer.unschedule(known[1])
+            self._observer.unschedule(known.watch)
             del self._watches[inbox]
         if identity is None:
             return
+        ring = _Ring(self._bell, inbox)
         try:
-            watch = self._observer.schedule(
-                self._handler, str(inbox), recursive=True, event_filter=_NEWS
-            )
+            watch = self._observer.schedule(ring, str(inbox), recursive=True, event_filter=_NEWS)
         except OSError as error:
             if inbox not in self._failed:
                 log.emit("watch.failed", error=error)
             self._failed.add(inbox)
         else:
-            self._watches[inbox] = (identity, watch)
+            self._watches[inbox] = _Watched(identity, ring, watch)
             self._failed.discard(inbox)
 
     @property
