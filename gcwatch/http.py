@@ -6,6 +6,7 @@ stands in the config. Only calls that may be repeated are repeated here; what be
 is for their callers to find out (contract 10.1).
 """
 
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ CHUNK = 1 << 18
 _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT"})
 _PASSING = frozenset({500, 502, 503, 504})
 _BUSY_SECONDS = 60.0
+_QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]+")
 
 
 def origin(url: str) -> tuple[str, str]:
@@ -181,7 +183,7 @@ def _answer(call: str, method: str, response: requests.Response) -> Any:
     """Given a reply of the API, return its JSON or raise what it means."""
     status = response.status_code
     if status == HTTPStatus.UNAUTHORIZED:
-        raise TokenRefused("; ".join(_messages(_json(response))))
+        raise TokenRefused("; ".join(_said(response, _json(response))))
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         raise busy(response)
     body = _json(response)
@@ -189,8 +191,18 @@ def _answer(call: str, method: str, response: requests.Response) -> Any:
         reason = Reason("server_error", {"call": call, "status": status})
         raise Unreachable(reason, doubt=method not in {"GET", "OPTIONS"})
     if status >= 400:
-        raise Refused(call, status, _messages(body))
+        raise Refused(call, status, _said(response, body))
     return body
+
+
+def _said(response: requests.Response, body: Any) -> list[str]:
+    """Given an error's body, return its sentences without the token or a signed URL's query.
+
+    A proxy may echo the request, and what it said ends in the journal.
+    """
+    token = response.request.headers.get("Authorization", "").rpartition(" ")[2]
+    found = [each.replace(token, "[hidden]") if token else each for each in _messages(body)]
+    return [_QUERY.sub(r"\1?[hidden]", message) for message in found]
 
 
 def busy(response: requests.Response) -> NotYet:

@@ -226,6 +226,15 @@ def test_every_error_body_becomes_sentences(sandbox, http, body, messages):
     assert list(error.value.messages) == messages == list(_messages(body))
 
 
+def test_echoed_request_is_scrubbed(sandbox, http):
+    """A body that repeats the request gives away neither the token nor a signed query."""
+    echo = f"Bearer {sandbox.token} to https://s3/x?partNumber=1&X-Amz-Signature=5e: no"
+    sandbox.fault("status", status=400, body=json.dumps({"detail": echo}))
+    with pytest.raises(Refused) as error:
+        make_upload(http)
+    assert error.value.messages == ("Bearer [hidden] to https://s3/x?[hidden] no",)
+
+
 def test_html_refusal_is_a_refusal(sandbox, http):
     """A 413 comes from a proxy, in HTML: still a no."""
     sandbox.fault("status", status=413)

@@ -1,6 +1,7 @@
 """A whole run with trouble of every kind, and then a search for what must never be written."""
 
 import io
+import json
 import os
 import re
 import stat
@@ -60,7 +61,9 @@ def watch_signatures(sandbox, monkeypatch):
 
 
 def cause_trouble(sandbox):
-    """Cuts, error pages, a throttle and a refused address, one of each."""
+    """Cuts, error pages, a throttle and a refused address, one of each; one body that echoes."""
+    echo = {"detail": f"Bearer {sandbox.token} {sandbox.token} for https://s3/x?X-Amz-Signature=5e"}
+    sandbox.fault("status", method="PATCH", path="presigned", status=400, body=json.dumps(echo))
     sandbox.fault("cut_after", method="POST", path="uploads/$")
     sandbox.fault("status", method="PATCH", path="complete-", status=500)
     sandbox.fault("cut_before", method="PUT", times=5)
@@ -168,6 +171,7 @@ def check_disk(run):
         content = path.read_bytes()
         assert run.site.sandbox.token.encode() not in content, path.name
         assert not [each for each in run.signatures if each.encode() in content], path.name
+        assert b"X-Amz-Signature" not in content, path.name
 
 
 def check_modes(run):
