@@ -26,7 +26,7 @@ from watchdog.events import (
     FileSystemEventHandler,
 )
 from watchdog.observers import Observer
-from watchdog.observers.api import ObservedWatch
+from watchdog.observers.api import BaseObserver, ObservedWatch
 
 from gcwatch import log
 
@@ -130,28 +130,39 @@ class _Watched:
 
 
 class Watcher:
-    """Early news of inboxes. One that is missing, replaced or unwatchable is tried again."""
+    """Early news of inboxes. One that is missing, replaced or unwatchable is tried again.
+
+    Where the system grants no watches at all, there is no early news.
+    """
 
     def __init__(self, bell: Bell) -> None:
         self._bell = bell
         self._overflow = _Overflow(bell)
-        self._observer = Observer()
+        self._observer: BaseObserver | None = None
         self._watches: dict[Path, _Watched] = {}
         self._failed: set[Path] = set()
 
     def start(self) -> None:
         """Begin to listen."""
         logging.getLogger("watchdog.observers.inotify_c").addHandler(self._overflow)
-        self._observer.start()
+        try:
+            self._observer = Observer()
+            self._observer.start()
+        except OSError as error:  # the limit of inotify instances, which all programs share
+            self._observer = None
+            log.emit("watch.failed", error=error)
 
     def stop(self) -> None:
         """Stop listening."""
         logging.getLogger("watchdog.observers.inotify_c").removeHandler(self._overflow)
-        self._observer.stop()
-        self._observer.join()
+        if self._observer is not None:
+            self._observer.stop()
+            self._observer.join()
 
     def watch(self, inbox: Path) -> None:
         """Given an inbox, see to it that the folder which now stands there is watched."""
+        if self._observer is None:
+            return
         identity = _identity(inbox)
         known = self._watches.get(inbox)
         if known and known.still(identity):
