@@ -1,0 +1,318 @@
+"""Many cases, many days, anything in any order: the promises hold at every moment and at the end.
+
+One life of the daemon is driven here step by step, on the sandbox's clock, so that a day takes no
+time and a death can come before or after any commit; journal, files and calls are real.
+"""
+
+import json
+import re
+import shutil
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+from builders import (
+    Site,
+    check_history,
+    check_nothing_half_done,
+    check_results,
+    mha,
+    visible,
+    voxels,
+)
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from gcwatch import perform, steps
+from gcwatch.daemon import Daemon
+from gcwatch.errors import TokenRefused
+from gcwatch.sandbox import Sandbox
+from gcwatch.steps import Pace
+from gcwatch.transfer import Transfers
+
+DAY = 86_400.0
+NAMES = st.sampled_from(["p1", "p2", "p3"])
+WRITES = r"uploads/|upload-sessions/|jobs/"
+QUOTAS = {
+    "active_jobs": 16,
+    "credits": 1_000_000,
+    "max_uploads": 2000,
+    "byte_quota": 1 << 37,
+    "images_ready": True,
+}
+
+
+class Died(BaseException):
+    """The daemon is no more: nothing after this line happened."""
+
+
+class Life:
+    """One life of the daemon: as far as it gets now, or until its k-th commit."""
+
+    def __init__(self, site, clock, *, deadly=None, after=False):
+        self.site, self.clock = site, clock
+        self.deadly, self.after = deadly, after
+
+    def live(self):
+        with ExitStack() as stack:
+            watch = stack.enter_context(self.site.watch(Pace(), self.clock))
+            pool = stack.enter_context(ThreadPoolExecutor(2))
+            world = perform.World(
+                transfers=Transfers(watch.platform, pool),
+                spool=watch.settings.state / "spool",
+                clock=self.clock,
+                knows_job=watch.journal.knows_job,
+                active=lambda: watch.journal.count("running"),
+            )
+            daemon = Daemon(watch.settings, watch.journal, world, watch.pace, watch._stop)
+            daemon._record = self._mortal(daemon._record)
+            try:
+                daemon._survey()
+                while due := watch.journal.due(["lobes"], self.clock(), limit=1):
+                    daemon._work(due[0])
+                daemon._upkeep()
+            except (Died, TokenRefused):
+                return
+            check_history(watch)
+
+    def _mortal(self, record):
+        def mortal(case, event):
+            if self.deadly is not None:
+                self.deadly -= 1
+            if self.deadly == 0 and not self.after:
+                raise Died
+            result = record(case, event)
+            if self.deadly == 0:
+                raise Died
+            return result
+
+        return mortal
+
+
+class Machine(RuleBasedStateMachine):
+    """A site, a sandbox, and everybody who has to do with them."""
+
+    def __init__(self):
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(prefix="gcwatch-machine-"))
+        self.sandbox = Sandbox(self.folder / "sandbox")
+        self.sandbox.__enter__()
+        self.site = Site(self.folder / "site", self.sandbox, settle="10s", poll="60s")
+        self.clock = self.sandbox.world.now
+        self.drops = 0
+        self.contents = {}  # folder: every content that it ever had
+        self.spoiled = set()
+        self.taken = set()
+        self.away = self.site.folder / "in.away"
+
+    def teardown(self):
+        try:
+            self.drain()
+        finally:
+            self.sandbox.__exit__(None, None, None)
+            shutil.rmtree(self.folder)
+
+    # --- whoever drops folders -------------------------------------------------------------------
+
+    def new_content(self, name):
+        self.drops += 1
+        content = mha(self.drops, 2, 3)
+        self.contents.setdefault(name, []).append(content)
+        return content
+
+    def stands(self, name):
+        return (self.site.inbox / name).is_dir()
+
+    def is_mounted(self):
+        return not self.away.exists()
+
+    @initialize(name=NAMES)
+    def begin(self, name):
+        self.drop(name)
+
+    @precondition(is_mounted)
+    @rule(name=NAMES)
+    def drop(self, name):
+        if not self.stands(name):
+            self.site.drop(name, {"image.mha": self.new_content(name)})
+
+    @precondition(is_mounted)
+    @rule(name=NAMES)
+    def drop_damaged(self, name):
+        if not self.stands(name):
+            self.spoiled.add(name)
+            self.site.drop(name, {"image.mha": b""})
+
+    @precondition(is_mounted)
+    @rule(name=NAMES)
+    def grow(self, name):
+        if self.stands(name):
+            self.drops += 1
+            (self.site.inbox / name / f"notes{self.drops}.txt").write_text("late")
+
+    @precondition(is_mounted)
+    @rule(name=NAMES)
+    def touch(self, name):
+        if self.stands(name):
+            (self.site.inbox / name / "image.mha").write_bytes(self.new_content(name))
+
+    @precondition(is_mounted)
+    @rule(name=NAMES)
+    def vanish(self, name):
+        if self.stands(name):
+            self.taken.add(name)
+            shutil.rmtree(self.site.inbox / name)
+
+    @precondition(is_mounted)
+    @rule(leaves_mount_point=st.booleans())
+    def unmount(self, leaves_mount_point):
+        self.site.inbox.rename(self.away)
+        if leaves_mount_point:
+            self.site.inbox.mkdir()
+
+    @precondition(lambda self: not self.is_mounted())
+    @rule()
+    def mount(self):
+        if self.site.inbox.exists():
+            self.site.inbox.rmdir()
+        self.away.rename(self.site.inbox)
+
+    # --- the platform and the network ------------------------------------------------------------
+
+    @rule(limit=st.sampled_from(sorted(QUOTAS)))
+    def exhaust(self, limit):
+        self.sandbox.configure(**{limit: type(QUOTAS[limit])(0)})
+
+    @rule()
+    def replenish(self):
+        self.sandbox.configure(**QUOTAS)
+
+    @rule(action=st.sampled_from(["cut_before", "cut_after"]), nth=st.integers(1, 4))
+    def lose(self, action, nth):
+        for method in ("POST", "PATCH"):
+            self.sandbox.fault(action, method=method, path=WRITES, nth=nth)
+
+    @rule(nth=st.integers(1, 4), status=st.sampled_from([500, 502, 429]))
+    def break_down(self, nth, status):
+        self.sandbox.fault("status", method="POST", path=WRITES, status=status, nth=nth)
+
+    @rule(valid=st.booleans())
+    def change_token(self, valid):
+        self.sandbox.configure(token_valid=valid)
+
+    @rule(seconds=st.sampled_from([0.0, 100.0]))
+    def slow_down(self, seconds):
+        self.sandbox.configure(import_seconds=seconds, job_seconds=seconds)
+
+    # --- time, lives and deaths ------------------------------------------------------------------
+
+    @rule(seconds=st.sampled_from([11.0, 61.0, 200.0, 4000.0, 1.1 * DAY]))
+    def wait(self, seconds):
+        self.sandbox.advance(seconds)
+
+    @rule()
+    def live(self):
+        Life(self.site, self.clock).live()
+
+    @rule(commits=st.integers(1, 12), after=st.booleans())
+    def die(self, commits, after):
+        self.sandbox.advance(11.0)
+        Life(self.site, self.clock, deadly=commits, after=after).live()
+
+    @rule(commits=st.integers(1, 12), after=st.booleans())
+    def settle_and_die(self, commits, after):
+        self.live()
+        self.die(commits, after)
+
+    @rule(name=NAMES)
+    def retry_failed(self, name):
+        with self.site.watch(clock=self.clock) as watch:
+            for case in watch.cases():
+                if case.folder == name and case.ending == "failed":
+                    watch.retry(case)
+
+    # --- the promises ----------------------------------------------------------------------------
+
+    @invariant()
+    def no_case_has_two_jobs(self):
+        with self.sandbox.world.lock:
+            names = [
+                image.name
+                for job in self.sandbox.world.jobs.values()
+                for source in job.sources
+                for image in (source.session.images if source.session else ())
+            ]
+        keys = [re.fullmatch(r"(lobes-\w{8}-\d+)-01\.mha", name)[1] for name in names]
+        assert len(keys) == len(set(keys)), f"two jobs for one case: {sorted(keys)}"
+
+    @invariant()
+    def nothing_half_done_is_visible(self):
+        check_nothing_half_done(self.site.outbox)
+
+    @invariant()
+    def cases_end_as_promised(self):
+        with self.site.watch(clock=self.clock) as watch:
+            for case in watch.journal.cases():
+                if case.ending == "withdrawn":
+                    assert case.folder in self.taken, "withdrawn, though nobody took it away"
+                if case.ending == "delivered":
+                    self.check_delivered(case)
+            for case in watch.cases():
+                if case.ending == "failed":
+                    assert f"gcwatch retry {case.key}" in self.site.note(case.folder)
+
+    def check_delivered(self, case):
+        folder = self.site.outbox / case.result
+        receipt = json.loads((folder / "gcwatch.json").read_bytes())
+        assert (receipt["key"], receipt["round"]) == (case.key, case.round)
+        check_results(self.sandbox, folder)
+        (image,) = folder.glob("generic-medical-image/*.mha")
+        sent = [voxels(content) for content in self.contents[case.folder]]
+        assert voxels(image.read_bytes()) in sent, "delivered what nobody dropped"
+
+    # --- at the end ------------------------------------------------------------------------------
+
+    def drain(self):
+        """With everything in order again, every folder that stands ends as it should."""
+        if not self.is_mounted():
+            self.mount()
+        self.sandbox.clear_faults()
+        self.sandbox.configure(token_valid=True, import_seconds=0.0, job_seconds=0.0, **QUOTAS)
+        for _ in range(40):
+            Life(self.site, self.clock).live()
+            with self.site.watch(clock=self.clock) as watch:
+                due = watch.journal.next_due(["lobes"])
+            if due is None:
+                break
+            self.sandbox.advance(max(due - self.clock(), 1.0))
+        with self.site.watch(clock=self.clock) as watch:
+            endings = {case.folder: (case.ending, case.failure) for case in watch.cases()}
+            standing = {path.name for path in self.site.inbox.iterdir() if visible(path)}
+            assert standing <= set(endings), "a folder was lost"
+            for folder in standing:
+                ending, failure = endings[folder]
+                assert ending in {"delivered", "failed"}, f"{folder} is {ending}"
+                if ending == "failed":
+                    assert folder in self.spoiled, f"{folder} failed: {failure}"
+            assert all(steps.next_step(case) is None for case in watch.cases())
+        self.no_case_has_two_jobs()
+        self.nothing_half_done_is_visible()
+        self.cases_end_as_promised()
+        assert not [*(self.site.state / "spool").glob("*")], "something is left in the spool"
+        assert all(visible(path) for path in self.site.outbox.iterdir()), "left in the outbox"
+
+
+Machine.TestCase.settings = settings(
+    max_examples=25,
+    stateful_step_count=20,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+class TestMachine(Machine.TestCase):
+    """Drop, grow, touch, vanish, wait, die, lose, exhaust, unmount: the promises hold."""
