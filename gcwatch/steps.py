@@ -200,7 +200,8 @@ def apply(case: Case, event: Event, now: float) -> Case:  # noqa: C901, PLR0912 
         case cases.Settled():
             return _advance(case, now, settled=now)
         case cases.Vanished():
-            return _advance(case, now, ending="withdrawn", gone=True)
+            # Whatever stands there later is new, even the same folder: nothing of it was sent.
+            return _advance(case, now, ending="withdrawn", gone=True, seen=None)
         case cases.Planned(inputs, target):
             return _advance(case, now, inputs=inputs, target=target)
         case cases.Begun():
@@ -223,8 +224,9 @@ def apply(case: Case, event: Event, now: float) -> Case:  # noqa: C901, PLR0912 
             return _advance(case, now, outputs=outputs)
         case cases.OutputFetched(files):
             return _advance(case, now, fetched=(*case.fetched, *files))
-        case cases.Delivered(folder):
-            return _advance(case, now, ending="delivered", result=folder)
+        case cases.Delivered(folder, source):
+            gone = source in {"moved", "deleted"}
+            return _advance(case, now, ending="delivered", result=folder, gone=gone)
         case cases.Rejected(reason):
             return _advance(case, now, failure=reason)
         case cases.Reported():
