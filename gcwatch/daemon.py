@@ -20,7 +20,15 @@ import sqlalchemy.exc
 from gcwatch import bundle, cases, files, inbox, log, steps
 from gcwatch.cases import Case, Event
 from gcwatch.config import Route, Settings
-from gcwatch.errors import CaseError, ConfigError, NotYet, SourceVanished, Stopped, TokenRefused
+from gcwatch.errors import (
+    CaseError,
+    ConfigError,
+    GcwatchError,
+    NotYet,
+    SourceVanished,
+    Stopped,
+    TokenRefused,
+)
 from gcwatch.journal import Journal, Known, only_daemon
 from gcwatch.news import news
 from gcwatch.perform import World, ignored, perform
@@ -191,7 +199,7 @@ class Daemon:
             self._start(_PROBE, self._probe)
             return
         urgent = [self._journal.case(key) for key in self._surveys.urgent - running]
-        self._surveys.urgent.clear()
+        self._surveys.urgent &= running  # their step may have looked before the marker came
         due = self._journal.due(self._routes, self._world.clock(), limit=free + len(running))
         for case in [*urgent, *due]:
             if case.key not in running and free:
@@ -282,8 +290,11 @@ class Daemon:
     def _refuse(self) -> None:
         """Stop all work, loudly; nothing is failed, and the token is tried again."""
         seconds = self._pace("").refused
-        self._refused.set()
-        self._pause = _Pause(time.monotonic() + seconds)
+        with self._lock:
+            if self._refused.is_set() and self._pause.is_on():
+                return  # another worker has just said so
+            self._refused.set()
+            self._pause = _Pause(time.monotonic() + seconds)
         log.emit("platform.token_refused", seconds=round(seconds))
 
     def _probe(self) -> None:
@@ -292,8 +303,10 @@ class Daemon:
             self._world.transfers.platform.me()
         except (TokenRefused, ConfigError):
             raise
-        except Exception:
+        except Exception as error:
             self._pause = _Pause(time.monotonic() + self._pace("").refused)
+            if isinstance(error, GcwatchError):
+                return  # nobody there to ask; the next probe will tell
             raise
         self._refused.clear()
         log.emit("platform.token_accepted")
