@@ -27,9 +27,10 @@ test: check ## everything that CI runs
 bench: .venv/installed ## gcwatch's uploads beside the official client's
 	$(BIN)/python -m tests.bench
 
-docs: .venv/installed ## docs/events.md and docs/configuration.md from the code
+docs: .venv/installed ## events.md, configuration.md and the reasons in docs/, from the code
 	$(BIN)/python -c 'from gcwatch import log; print(log.reference(), end="")' > docs/events.md
 	$(BIN)/python -c 'from gcwatch import config; print(config.reference(), end="")' > docs/configuration.md
+	$(BIN)/python -c 'from pathlib import Path; from gcwatch import describe; page = Path("docs/troubleshooting.md"); page.write_text(describe.with_reasons(page.read_text()))'
 
 clean: ## remove what was made
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache *.egg-info build dist

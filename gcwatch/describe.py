@@ -13,7 +13,7 @@ from gcwatch.cases import Case
 from gcwatch.config import Cron
 from gcwatch.journal import Recorded
 from gcwatch.news import news
-from gcwatch.reasons import Explanation, Reason, explain
+from gcwatch.reasons import CATALOGUE, Explanation, Reason, explain
 from gcwatch.receipt import iso, readable
 from gcwatch.steps import Pace
 
@@ -175,3 +175,22 @@ def _told(time: str, event: cases.Event, name: str, facts: Any) -> Told:
         words = explain(reason)
         return Told(time, name, f"{words.plain} {words.detail}", kept)
     return Told(time, name, log.CATALOGUE[name].meaning, kept)
+
+
+# --- docs/troubleshooting.md ---------------------------------------------------------------------
+
+_TABLE = "| code | reads | means | to do | gives up |\n|---|---|---|---|---|\n"
+
+
+def with_reasons(page: str) -> str:
+    """Given docs/troubleshooting.md, return it with its table of reasons, the last, made anew."""
+    rows = "".join(
+        f"| `{code}` | {entry.plain} | {_bare(entry.detail)} | {entry.hint} "
+        f"| {entry.patience or '-'} |\n"
+        for code, entry in CATALOGUE.items()
+    )
+    return page.partition(_TABLE)[0] + _TABLE + rows
+
+
+def _bare(template: str) -> str:
+    return template.replace("{", "*").replace("}", "*")
