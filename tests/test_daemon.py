@@ -2,25 +2,42 @@
 
 import io
 import os
+import shutil
+import threading
 import time
+from collections import Counter
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from itertools import pairwise
 
+import builders
 import pytest
 from builders import (
+    FAST,
     Site,
     check_history,
     check_nothing_half_done,
     check_results,
     mha,
     series,
-    until,
     voxels,
 )
 
 from gcwatch import cases, config, log
+from gcwatch.errors import StateError
 from gcwatch.steps import Pace
+from gcwatch.watch import daemon_of
+
+until = partial(builders.until, seconds=60)
+"""The disk of a busy machine may take its time."""
 
 SELDOM = Pace(survey=3600, upkeep=3600, backoff=0.02, slowest=0.5, doubt=0.3, refused=0.2)
 """Surveys an hour apart: what is noticed at once was noticed by watchdog."""
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:Callback with id:RuntimeWarning")
+"""Watchdog says so when a folder and its sub-folder appear together; it means nothing."""
 
 
 class Clock:
@@ -326,10 +343,10 @@ def test_a_file_that_changes_during_its_upload_is_sent_as_it_is_in_the_end(site,
 def test_a_folder_taken_away_during_its_upload_is_withdrawn(site):
     """That is no fault of gcwatch's or the platform's, and nothing says so."""
     site.drop("p2")
-    site.sandbox.fault("delay", method="PATCH", seconds=1)
+    site.sandbox.fault("delay", method="PATCH", times=2, seconds=1)
     with site.running() as watch:
         folder = site.drop("p1")
-        until(lambda: was_called(site, "PATCH", "presigned"))
+        until(lambda: (case := case_of(watch)) and case.uploads)
 
         folder.rename(site.folder / "away")
 
@@ -437,3 +454,520 @@ def test_an_inbox_that_is_missing_at_the_start_is_waited_for(site):
     assert len(site.said("inbox.away")) == 1
     assert len(site.said("inbox.returned")) == 1
     check_one_job_each(site, "p1")
+
+
+def take_away(site, how):
+    """Unmount the inbox: the folder is gone, or an empty mount point stands in its place."""
+    site.inbox.rename(site.folder / "unmounted")
+    if how != "missing":
+        site.inbox.mkdir()
+    if how == "a note":
+        (site.inbox / "NOT MOUNTED").touch()
+
+
+def bring_back(site):
+    """Mount it again."""
+    shutil.rmtree(site.inbox, ignore_errors=True)
+    (site.folder / "unmounted").rename(site.inbox)
+
+
+@pytest.mark.parametrize("how", ["missing", "empty"])
+@pytest.mark.parametrize("stage", ["settling", "uploading"])
+def test_a_share_that_goes_away_before_everything_is_sent_only_makes_a_pause(site, stage, how):
+    """The case is not withdrawn; when the share is back it becomes exactly one job."""
+    clock = Clock()
+    site.configure(settle="500ms" if stage == "settling" else "0s")
+    site.sandbox.fault("delay", method="PATCH", seconds=1)
+    with site.running(clock=clock) as watch:
+        site.drop("p1")
+        until(lambda: (case := case_of(watch)) and case.seen)
+        until(lambda: stage == "settling" or was_called(site, "PATCH", "presigned"))
+        take_away(site, how)
+        waits(watch, "inbox_away")
+
+        bring_back(site)
+        clock.ahead = 60
+
+        ends(watch)
+    check_one_job_each(site, "p1")
+    assert not site.said("case.vanished")
+
+
+@pytest.mark.parametrize("how", ["missing", "empty"])
+def test_a_share_that_goes_away_while_the_job_runs_holds_nothing_up(site, how):
+    """The results are delivered meanwhile, and nothing is sent again when it is back."""
+    site.sandbox.configure(job_seconds=3600, average_duration=0)
+    with site.running() as watch:
+        site.drop("p1")
+        until(site.jobs)
+        take_away(site, how)
+        site.sandbox.advance(3600)
+        ends(watch, "p1")
+        until(lambda: case_of(watch).gone or site.said("inbox.away"))
+
+        bring_back(site)
+        site.sandbox.configure(job_seconds=0)
+        site.drop("p2")
+
+        ends(watch, "p2")
+        until(lambda: not case_of(watch, "p1").gone)
+    check_one_job_each(site, "p1", "p2")
+
+
+@pytest.mark.parametrize("how", ["missing", "empty"])
+def test_delivered_folders_of_a_share_that_was_away_are_not_sent_again(site, how):
+    """However often the share comes and goes."""
+    site.drop("p1")
+    with site.running() as watch:
+        ends(watch, "p1")
+        for name in ("p2", "p3"):
+            take_away(site, how)
+            until(lambda: case_of(watch).gone or is_away(site))
+            bring_back(site)
+
+            site.drop(name)
+
+            ends(watch, name)
+    check_one_job_each(site, "p1", "p2", "p3")
+
+
+def is_away(site):
+    """Whether the last word on the inbox is that it is away."""
+    return len(site.said("inbox.away")) > len(site.said("inbox.returned"))
+
+
+def test_a_folder_that_vanished_unsent_is_sent_when_it_is_back_as_it_was(site):
+    """A mount point that holds a note looks like an inbox without the folder: nothing is lost."""
+    site.configure(settle="500ms")
+    with site.running() as watch:
+        site.drop("p1")
+        until(lambda: (case := case_of(watch)) and case.seen)
+        take_away(site, "a note")
+        ends(watch, "p1", ending="withdrawn")
+
+        bring_back(site)
+
+        ends(watch, "p1")
+    check_one_job_each(site, "p1")
+
+
+def test_a_withdrawn_folder_of_a_share_that_was_away_stays_withdrawn(site):
+    """What the operator took back is not sent because a share comes and goes."""
+    site.configure(settle="1h")
+    clock = Clock()
+    with site.running(clock=clock) as watch:
+        site.drop("p1")
+        until(lambda: (case := case_of(watch)) and case.seen)
+        operate(site, "withdraw")
+        take_away(site, "empty")
+        until(lambda: case_of(watch).gone)
+
+        bring_back(site)
+        site.drop("p2")
+        until(lambda: (case := case_of(watch, "p2")) and case.seen)
+        clock.ahead = 3601
+
+        ends(watch, "p2")
+    check_one_job_each(site, "p2")
+
+
+def test_a_second_route_goes_on_while_the_inbox_of_the_first_is_away(site):
+    """One route's missing share is nothing to the other."""
+    site.inbox.rmdir()
+    (site.folder / "in2" / "p1").mkdir(parents=True)
+    (site.folder / "in2" / "p1" / "image.mha").write_bytes(mha())
+    (site.folder / "out2").mkdir()
+    with site.file.open("a") as file:
+        file.write(
+            '\n[[route]]\nname = "second"\ninbox = "in2"\noutbox = "out2"\n'
+            'algorithm = "copy-image"\nsettle = "0s"\npoll = "50ms"\n'
+        )
+
+    with site.running() as watch:
+        ends(watch, "p1", route="second")
+
+    assert [line["route"] for line in site.said("inbox.away")] == ["lobes"]
+    check_results(site.sandbox, site.folder / "out2" / "p1")
+
+
+# --- after it was sent ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["added", "overwritten"])
+def test_a_delivered_folder_that_changes_is_told_once_and_not_sent(site, how):
+    """A file that is added is seen by the survey, one that is overwritten by the upkeep."""
+    with site.running(pace=replace(FAST, upkeep=0.3)) as watch:
+        folder = site.drop("p1")
+        ends(watch, "p1")
+
+        (folder / ("more.mha" if how == "added" else "image.mha")).write_bytes(mha(9, 9))
+
+        until(lambda: site.said("case.changed_late"))
+        site.drop("p2")
+        ends(watch, "p2")
+    assert len(site.said("case.changed_late")) == 1
+    check_one_job_each(site, "p1", "p2")
+
+
+@pytest.mark.parametrize("neighbours", [(), ("p2",)], ids=["alone", "with a neighbour"])
+def test_a_folder_taken_away_and_dropped_again_is_a_new_case(site, neighbours):
+    """Its results stand beside the first ones, which nobody touches."""
+    for name in neighbours:
+        site.drop(name)
+    with site.running() as watch:
+        site.drop("p1", {"image.mha": mha(1)})
+        ends(watch, "p1", *neighbours)
+        first = (site.outbox / "p1" / "gcwatch.json").read_bytes()
+        shutil.rmtree(site.inbox / "p1")
+        until(lambda: case_of(watch).gone)
+
+        site.drop("p1", {"image.mha": mha(2)})
+
+        until(lambda: "p1.2" in site.delivered())
+        ends(watch, "p1")
+    check_one_job_each(site, "p1", "p1.2", *neighbours)
+    assert (site.outbox / "p1" / "gcwatch.json").read_bytes() == first
+    assert image_in(site.outbox / "p1.2") == voxels(mha(2))
+
+
+@pytest.mark.parametrize("route", [{"after": "delete"}, {"after": "move", "done": "done"}])
+def test_a_source_is_moved_or_deleted_only_once_it_is_delivered(site, route):
+    """While the job runs the folder stands in the inbox; then it is gone from there."""
+    site.configure(**route)
+    site.sandbox.configure(job_seconds=3600, average_duration=0)
+    with site.running() as watch:
+        folder = site.drop()
+        waiting = until(lambda: (case := case_of(watch)) and case.status)
+        assert waiting
+        assert folder.exists()
+
+        site.sandbox.advance(3600)
+
+        ends(watch)
+    check_one_job_each(site, "p1")
+    assert not folder.exists()
+    if route["after"] == "move":
+        assert (site.folder / "done" / "p1" / "image.mha").read_bytes() == mha()
+
+
+@pytest.mark.parametrize("route", [{"after": "delete"}, {"after": "move", "done": "done"}])
+def test_a_late_file_keeps_the_folder_in_the_inbox(site, route):
+    """What was not sent is never deleted or moved; the results are delivered all the same."""
+    site.configure(**route)
+    site.sandbox.configure(job_seconds=3600, average_duration=0)
+    with site.running() as watch:
+        folder = site.drop()
+        until(lambda: (case := case_of(watch)) and case.status)
+        (folder / "late.mha").write_bytes(mha(9))
+
+        site.sandbox.advance(3600)
+
+        ends(watch)
+    check_one_job_each(site, "p1")
+    assert {path.name for path in folder.iterdir()} == {"image.mha", "late.mha"}
+    assert [line["source"] for line in site.said("case.delivered")] == ["changed"]
+
+
+@pytest.mark.parametrize("route", [{"after": "delete"}, {"after": "move", "done": "done"}])
+def test_a_name_may_be_used_again_as_soon_as_its_folder_was_disposed_of(site, route):
+    """A folder that comes before the next survey is a new patient, not a late change."""
+    site.configure(**route)
+    site.drop("p1", {"image.mha": mha(1)})
+    site.run_once()
+
+    site.drop("p1", {"image.mha": mha(2)})
+    site.run_once()
+
+    check_one_job_each(site, "p1", "p1.2")
+    assert image_in(site.outbox / "p1.2") == voxels(mha(2))
+    assert not site.said("case.changed_late")
+
+
+# --- the operator's verbs ------------------------------------------------------------------------
+
+
+def operate(site, verb, name="p1"):
+    """Do what `gcwatch retry` or `gcwatch withdraw` does, beside a running daemon."""
+    with site.watch() as beside:
+        getattr(beside, verb)(beside.find(f"lobes/{name}"))
+
+
+def test_a_failed_case_is_delivered_once_its_cause_is_mended_and_it_is_retried(site):
+    """The explanation disappears with the failure."""
+    with site.running() as watch:
+        folder = site.drop(files={"image.mha": b""})
+        ends(watch, ending="failed")
+        assert "0 bytes" in site.note()
+        (folder / "image.mha").write_bytes(mha(4, 2))
+
+        operate(site, "retry")
+
+        ends(watch)
+    check_one_job_each(site, "p1")
+    assert [path.name for path in site.outbox.iterdir()] == ["p1"]
+    assert image_in(site.outbox / "p1") == voxels(mha(4, 2))
+
+
+def test_a_delivered_case_that_is_retried_is_sent_anew(site):
+    """The second results stand beside the first."""
+    with site.running() as watch:
+        site.drop()
+        ends(watch)
+
+        operate(site, "retry")
+
+        until(lambda: "p1.2" in site.delivered())
+        ends(watch)
+    check_one_job_each(site, "p1", "p1.2")
+
+
+def test_a_case_withdrawn_while_it_settles_is_not_sent(site):
+    """Another is, later: the daemon heard of it."""
+    site.configure(settle="1h")
+    clock = Clock()
+    with site.running(clock=clock) as watch:
+        site.drop("p1")
+        site.drop("p2")
+        until(lambda: all((case := case_of(watch, name)) and case.seen for name in ("p1", "p2")))
+
+        operate(site, "withdraw", "p1")
+        clock.ahead = 3601
+
+        ends(watch, "p2")
+    check_one_job_each(site, "p2")
+    assert site.case("p1").ending == "withdrawn"
+
+
+def test_a_case_that_waits_long_goes_on_at_once_when_it_is_retried(site):
+    """A wait of half an hour ends with the operator's word."""
+    site.configure(algorithm="not-ready")
+    with site.running() as watch:
+        site.drop()
+        waits(watch, "not_ready")
+        posts = sum(call["path"].endswith("/jobs/") for call in site.sandbox.calls())
+
+        operate(site, "retry")
+
+        until(lambda: sum(call["path"].endswith("/jobs/") for call in site.sandbox.calls()) > posts)
+
+
+# --- one daemon, and its end ---------------------------------------------------------------------
+
+
+def test_a_second_daemon_on_the_same_state_directory_is_refused(site):
+    """It is told who works there; the first one goes on."""
+    with site.running() as watch, site.watch() as second:
+        until(lambda: daemon_of(site.state) == os.getpid())
+
+        with pytest.raises(StateError, match=f"process {os.getpid()}"):
+            second.run(threading.Event())
+
+        site.drop()
+        ends(watch)
+    check_one_job_each(site, "p1")
+
+
+def test_nothing_is_left_behind_when_the_daemon_stops(site):
+    """Neither the lock nor a thread."""
+    before = set(threading.enumerate())
+    with site.running() as watch:
+        site.drop()
+        ends(watch)
+        assert daemon_of(site.state) == os.getpid()
+
+    assert daemon_of(site.state) is None
+    until(lambda: set(threading.enumerate()) <= before)
+    assert site.said()[-1]["event"] == "daemon.stopped"
+
+
+def test_a_stop_in_the_middle_of_an_upload_is_quick_and_the_next_run_sends_the_rest(site):
+    """What the platform holds by then is not sent again."""
+    folder = site.drop(files={"big.mha": big_head()})
+    os.truncate(folder / "big.mha", len(big_head()) + BIG)
+    site.sandbox.fault("delay", method="PUT", host="storage", nth=2, times=2, seconds=2)
+    with site.running():
+        site.sandbox.wait_for(lambda sandbox: any(u["size"] for u in sandbox.state()["uploads"]))
+        stopped = time.monotonic()
+    assert time.monotonic() - stopped < 10
+    sent = parts_stored(site)
+    site.sandbox.clear_faults()
+
+    site.run_once()
+
+    check_one_job_each(site, "p1")
+    assert 1 <= sent <= 2
+    assert parts_stored(site) == 3
+    assert len(site.said("upload.resumed")) == 1
+
+
+BIG = 40 << 20
+
+
+def big_head():
+    """The head of an image of three parts."""
+    return (
+        b"ObjectType = Image\nNDims = 3\nDimSize = 1024 1024 40\nElementSpacing = 1 1 1\n"
+        b"ElementType = MET_UCHAR\nElementDataFile = LOCAL\n"
+    )
+
+
+def parts_stored(site):
+    return sum(call["method"] == "PUT" and call["applied"] for call in site.sandbox.calls())
+
+
+# --- the platform --------------------------------------------------------------------------------
+
+
+def test_a_refused_token_pauses_everything_and_loses_nothing(site):
+    """Said loudly, once a pause; no case fails; with the right token all are delivered."""
+    site.use_token("0" * 64)
+    names = ("p1", "p2", "p3", "p4", "p5")
+    for name in names:
+        site.drop(name)
+    with site.running() as watch:
+        until(lambda: site.said("platform.token_refused"))
+        asked = len(site.sandbox.calls())
+        until(lambda: len(site.sandbox.calls()) > asked + 3)
+
+        site.use_token(site.sandbox.token)
+
+        ends(watch, *names)
+    said = [datetime.fromisoformat(line["time"]) for line in site.said("platform.token_refused")]
+    assert all((later - earlier).total_seconds() >= 0.19 for earlier, later in pairwise(said))
+    assert len(site.said("platform.token_accepted")) == 1
+    assert not site.said("case.failed")
+    check_one_job_each(site, *names)
+
+
+def test_a_refused_token_and_then_no_platform_at_all_is_waited_out(site):
+    """That is no fault of gcwatch's, and nothing says so."""
+    site.sandbox.configure(token_valid=False)
+    site.drop()
+    with site.running() as watch:
+        until(lambda: site.said("platform.token_refused"))
+        site.sandbox.fault("cut_before", times=None)
+        asked = len(site.sandbox.calls())
+        until(lambda: len(site.sandbox.calls()) > asked + 5)
+
+        site.sandbox.configure(token_valid=True)
+        site.sandbox.clear_faults()
+
+        ends(watch)
+    assert not site.said("step.crashed")
+    check_one_job_each(site, "p1")
+
+
+def test_a_platform_out_of_reach_is_waited_for(site):
+    """It is said once that it is away and once that it is back, for however many cases."""
+    site.sandbox.fault("cut_before", times=None)
+    for name in ("p1", "p2", "p3"):
+        site.drop(name)
+    with site.running() as watch:
+        until(lambda: len(site.said("case.faltered")) > 3)
+
+        site.sandbox.clear_faults()
+
+        ends(watch, "p1", "p2", "p3")
+    assert len(site.said("platform.unreachable")) == 1
+    assert len(site.said("platform.reachable")) == 1
+    assert not site.said("case.failed")
+    check_one_job_each(site, "p1", "p2", "p3")
+
+
+def test_a_running_job_is_asked_after_once_a_tick(site):
+    """No case makes more than one call per tick of its route's poll, and none of another kind."""
+    site.configure(poll="200ms")
+    site.sandbox.configure(job_seconds=3600, average_duration=0)
+    names = ("p1", "p2", "p3")
+    with site.running() as watch:
+        for name in names:
+            site.drop(name)
+        until(lambda: all((case := case_of(watch, name)) and case.status for name in names))
+        begun = time.monotonic()
+        site.sandbox.forget_calls()
+        until(lambda: len(site.sandbox.calls()) > 12)
+        calls, ticks = site.sandbox.calls(), (time.monotonic() - begun) / 0.2 + 1
+    asked = Counter(call["path"] for call in calls)
+    assert set(asked) == {f"/api/v1/algorithms/jobs/{job['pk']}/" for job in site.jobs()}
+    assert max(asked.values()) <= ticks
+
+
+def test_a_job_is_first_asked_after_when_most_of_its_usual_time_has_passed(site):
+    """Three quarters of the algorithm's average duration."""
+    site.sandbox.configure(average_duration=2)
+    site.drop()
+    with site.running() as watch:
+        ends(watch)
+        (submitted,), (done,) = happened(watch, cases.Submitted), happened(watch, cases.Succeeded)
+    assert done - submitted >= 1.5
+    assert not site.said("job.status_changed")
+    check_one_job_each(site, "p1")
+
+
+def test_a_route_may_ask_at_the_times_of_a_cron_expression(site):
+    """A job that is done at once is fetched when the minute turns."""
+    site.configure(poll="* * * * *")
+    clock = Clock()
+    site.drop()
+    with site.running(clock=clock) as watch:
+        until(lambda: (case := case_of(watch)) and case.job)
+
+        clock.ahead = 60
+
+        ends(watch)
+        (submitted,), (done,) = happened(watch, cases.Submitted), happened(watch, cases.Succeeded)
+    assert done // 60 > submitted // 60
+    check_one_job_each(site, "p1")
+
+
+def test_no_more_jobs_are_made_than_the_platform_runs_at_once(site):
+    """Of twenty folders sixteen have a job; four wait for their turn, and get it."""
+    site.sandbox.configure(job_seconds=3600, average_duration=0)
+    clock = Clock()
+    names = [f"p{number:02}" for number in range(20)]
+    for name in names:
+        site.drop(name)
+    with site.running(clock=clock) as watch:
+        until(lambda: watch.counts() == {"running": 16, "submitting": 4})
+        until(lambda: len(held(watch)) == 4)
+        assert len(site.jobs()) == 16
+        assert len(jobs_refused(site)) < 4
+
+        site.sandbox.advance(3600)
+        until(lambda: watch.counts().get("delivered") == 16)
+        clock.ahead = 61
+        until(lambda: len(site.jobs()) == 20)
+        site.sandbox.advance(3600)
+
+        ends(watch, *names)
+    check_one_job_each(site, *names)
+
+
+def held(watch):
+    waiting = (case.wait for case in watch.cases())
+    return [wait for wait in waiting if wait and wait.reason.code == "too_many_jobs"]
+
+
+def jobs_refused(site):
+    return [
+        call
+        for call in site.sandbox.calls()
+        if call["method"] == "POST" and call["path"].endswith("/jobs/") and call["status"] >= 400
+    ]
+
+
+def test_an_outbox_that_is_away_is_waited_for(site):
+    """The results are delivered when it is back; the case has not failed meanwhile."""
+    site.sandbox.configure(job_seconds=3600, average_duration=0)
+    with site.running() as watch:
+        site.drop()
+        until(lambda: (case := case_of(watch)) and case.status)
+        site.outbox.rename(site.folder / "unmounted")
+        site.sandbox.advance(3600)
+        waits(watch, "disk")
+
+        (site.folder / "unmounted").rename(site.outbox)
+
+        ends(watch)
+    check_one_job_each(site, "p1")
+    assert not site.said("case.failed")
