@@ -347,9 +347,15 @@ class Daemon:
             self._tell_once("inbox.links_ignored", route, links=listing.links)
 
     def _tell_once(self, event: str, route: Route, **facts: int) -> None:
-        if (event, route.name) not in self._surveys.told:
-            self._surveys.told.add((event, route.name))
+        if self._is_first(event, route.name):
             log.emit(event, route=route.name, **facts)
+
+    def _is_first(self, event: str, whom: str) -> bool:
+        """Whether an event is told of somebody for the first time since the daemon began."""
+        with self._lock:
+            told = (event, whom) in self._surveys.told
+            self._surveys.told.add((event, whom))
+            return not told
 
     def _take_in(self, route: Route, listing: inbox.Listing) -> None:
         """Compare what stands in an inbox with what is known of it."""
@@ -389,8 +395,12 @@ class Daemon:
         """A closed case's folder changed: remember how it looks now, say so once, send nothing."""
         case = self._journal.case(key)
         now = inbox.look(route.inbox, case.folder, ignored(route))
-        if now != case.seen:
-            self._record(case, cases.Touched(now))
+        if now == case.seen:
+            return
+        event = cases.Touched(now)
+        after = self._journal.record(key, event, of_round=case.round)
+        if news(case, event, after) and self._is_first("late", f"{key}/{case.round}"):
+            _tell(case, event, after)
 
     # --- upkeep ----------------------------------------------------------------------------------
 
