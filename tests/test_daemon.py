@@ -603,6 +603,8 @@ def test_a_delivered_folder_that_changes_is_told_once_and_not_sent(site, how):
         (folder / ("more.mha" if how == "added" else "image.mha")).write_bytes(mha(9, 9))
 
         until(lambda: site.said("case.changed_late"))
+        (folder / "again.mha").write_bytes(mha(8))
+        until(lambda: len(happened(watch, cases.Touched)) > 1)
         site.drop("p2")
         ends(watch, "p2")
     assert len(site.said("case.changed_late")) == 1
