@@ -47,7 +47,9 @@ def check(
     config: Config = None,
     *,
     as_json: Json = False,
-    offline: Annotated[bool, typer.Option("--offline", help="Do not ask the platform.")] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", metavar="", help="Do not ask the platform.")
+    ] = False,
 ) -> None:
     """Check the config, the folders, the token, every slug and every input.
 
@@ -114,7 +116,9 @@ def status(
     config: Config = None,
     *,
     as_json: Json = False,
-    follow: Annotated[bool, typer.Option("--follow", help="Go on until Ctrl-C.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", metavar="", help="Go on until Ctrl-C.")
+    ] = False,
 ) -> None:
     """Show every open case: its stage, since when, and why it waits; and the failures."""
     with gcwatch.open(chosen(context, config), begun=True) as watch:

@@ -20,7 +20,7 @@ Config = Annotated[
         show_default=False,
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Json = Annotated[bool, typer.Option("--json", metavar="", help="Print JSON, for programs.")]
 
 
 _ENDS = (signal.SIGTERM, signal.SIGINT)

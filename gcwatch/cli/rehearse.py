@@ -15,9 +15,11 @@ def sandbox(
     folder: Annotated[
         Path, typer.Option("--dir", metavar="DIR", help="Where it keeps its files.")
     ] = Path("gcwatch-sandbox"),
-    port: Annotated[int, typer.Option(help="Of the API; 0 picks a free one.", max=65535)] = 0,
+    port: Annotated[
+        int, typer.Option(help="Of the API; 0 picks a free one.", min=0, max=65535)
+    ] = 0,
     *,
-    tls: Annotated[bool, typer.Option("--tls", help="Serve https.")] = False,
+    tls: Annotated[bool, typer.Option("--tls", metavar="", help="Serve https.")] = False,
     schema: Annotated[
         Literal["2026-07", "2025-11"], typer.Option(help="Answer as the platform did then.")
     ] = "2026-07",

@@ -13,7 +13,7 @@ from gcwatch.watch import daemon_of
 
 Cases = Annotated[
     list[str] | None,
-    typer.Argument(metavar="CASE…", help="Keys, route/key or route/folder.", show_default=False),
+    typer.Argument(metavar="CASE", help="Keys, route/key or route/folder.", show_default=False),
 ]
 
 
@@ -22,11 +22,13 @@ def retry(
     cases: Cases = None,
     config: Config = None,
     *,
-    failed: Annotated[bool, typer.Option("--failed", help="All cases that failed.")] = False,
+    failed: Annotated[
+        bool, typer.Option("--failed", metavar="", help="All cases that failed.")
+    ] = False,
 ) -> None:
     """Try cases again: a waiting one now, a failed one from the start, a delivered one anew.
 
-    Results of a delivered case stay; the new ones appear beside them as <folder>.2.
+    Results of a delivered case stay; the new ones appear beside them, as folder.2.
     """
     if bool(cases) == failed:
         raise Misused("Name the cases to retry, or say --failed; not both.")
