@@ -137,12 +137,16 @@ class Output:
 
 @dataclass(frozen=True)
 class Fetched:
-    """One file of a result on disk; `path` is relative to the result folder."""
+    """One file of a result on disk; `path` is relative to the result folder.
+
+    `odd` tells what its structure lacks, where the platform gave the same bytes again and again.
+    """
 
     output: int
     path: str
     size: int
     sha256: str
+    odd: str = ""
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ _START = 512
 _META_HEADER = 64 * 1024
 """Bytes within which a MetaImage header ends."""
 
-_META_BYTES: Mapping[str, int] = {
+META_BYTES: Mapping[str, int] = {
     "MET_CHAR": 1,
     "MET_UCHAR": 1,
     "MET_SHORT": 2,
@@ -68,9 +68,12 @@ _META_BYTES: Mapping[str, int] = {
     "MET_UINT": 4,
     "MET_FLOAT": 4,
     "MET_DOUBLE": 8,
+    "MET_LONG": 4,
+    "MET_ULONG": 4,
     "MET_LONG_LONG": 8,
     "MET_ULONG_LONG": 8,
 }
+"""Bytes of one voxel, by the ElementType of a MetaImage header."""
 
 
 @dataclass(frozen=True)
@@ -245,7 +248,7 @@ def _check_meta_size(file: SourceFile, fields: Mapping[str, str], size: int) -> 
     numbers = [*fields.get("DimSize", "").split(), fields.get("ElementNumberOfChannels", "1")]
     if not all(number.isdigit() for number in numbers):
         return
-    expected = _META_BYTES.get(fields.get("ElementType", ""), 0)
+    expected = META_BYTES.get(fields.get("ElementType", ""), 0)
     for number in numbers:
         expected *= int(number)
     if size < expected:

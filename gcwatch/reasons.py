@@ -209,7 +209,7 @@ CATALOGUE: Mapping[str, Entry] = {
     ),
     "download_incomplete": Entry(
         "The results did not arrive whole; they are fetched again.",
-        "Output of socket {socket}: {problem}.",
+        "A download is not whole: {problem}.",
         patience=12,
     ),
     "disk": Entry(

@@ -73,7 +73,9 @@ def _inputs(case: Case) -> list[dict[str, Any]]:
 def _outputs(case: Case) -> list[dict[str, Any]]:
     files: dict[int, list[dict[str, Any]]] = {}
     for file in case.fetched:
-        entry = {"path": file.path, "size": file.size, "sha256": file.sha256}
+        entry: dict[str, Any] = {"path": file.path, "size": file.size, "sha256": file.sha256}
+        if file.odd:
+            entry["odd"] = file.odd
         files.setdefault(file.output, []).append(entry)
     return [
         {

@@ -1,6 +1,5 @@
 """Whether a fetched file is whole, as far as its own structure tells."""
 
-import json
 import math
 import os
 import zipfile
@@ -9,6 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from gcwatch.errors import TryAgain
+from gcwatch.images import META_BYTES
+from gcwatch.json_syntax import is_json
 from gcwatch.reasons import Reason
 
 _MAGIC: Final[Mapping[str, tuple[bytes, ...]]] = {
@@ -20,31 +21,18 @@ _MAGIC: Final[Mapping[str, tuple[bytes, ...]]] = {
 }
 _LONGEST_HEADER: Final = 1 << 16
 _TAIL: Final = 1 << 10
-_ELEMENT_BYTES: Final[Mapping[str, int]] = {
-    "MET_CHAR": 1,
-    "MET_UCHAR": 1,
-    "MET_SHORT": 2,
-    "MET_USHORT": 2,
-    "MET_INT": 4,
-    "MET_UINT": 4,
-    "MET_FLOAT": 4,
-    "MET_LONG": 4,
-    "MET_ULONG": 4,
-    "MET_LONG_LONG": 8,
-    "MET_ULONG_LONG": 8,
-    "MET_DOUBLE": 8,
-}
 
 
 def check(path: Path, socket: str) -> None:
     """Given a fetched file, raise TryAgain (and remove it) if its own structure says it is cut."""
-    problem = _problem(path)
+    problem = oddity(path)
     if problem:
         path.unlink()
         raise TryAgain(Reason("download_incomplete", {"socket": socket, "problem": problem}))
 
 
-def _problem(path: Path) -> str:
+def oddity(path: Path) -> str:
+    """Given a fetched file, return what its structure lacks, or "" if nothing is found."""
     suffix = path.suffix.lower()
     if suffix == ".mha":
         return _mha_problem(path)
@@ -71,12 +59,8 @@ def _has_end(path: Path, suffix: str) -> bool:
 
 
 def _json_problem(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            json.load(file)
-    except (ValueError, RecursionError):
-        return "its JSON can't be read"
-    return ""
+    with path.open("rb") as file:
+        return "" if is_json(file) else "its JSON can't be read"
 
 
 def _mha_problem(path: Path) -> str:
@@ -101,7 +85,7 @@ def _mha_bytes(fields: Mapping[str, str]) -> int | None:
     if fields.get("CompressedData", "False") == "True":
         size = fields.get("CompressedDataSize", "")
         return int(size) if size.isdecimal() else None
-    element = _ELEMENT_BYTES.get(fields.get("ElementType", ""))
+    element = META_BYTES.get(fields.get("ElementType", ""))
     sizes = fields.get("DimSize", "").split()
     numbers = [*sizes, fields.get("ElementNumberOfChannels", "1")]
     if element is None or not sizes or not all(number.isdecimal() for number in numbers):

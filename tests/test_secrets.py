@@ -229,10 +229,6 @@ def test_what_is_spooled_is_private(sandbox, tmp_path):
     assert set(modes.values()) == {0o600, 0o700}
 
 
-@pytest.mark.xfail(
-    reason="bundle._spool: mkdir(mode=0o700, parents=True) leaves the parent to the umask",
-    strict=False,
-)
 def test_spool_folder_is_private_by_itself(sandbox, tmp_path):
     """Even if somebody opens the state folder, the spool stays closed."""
     _, spool, _ = spool_modes(sandbox, tmp_path / "site")
