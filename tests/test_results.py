@@ -6,6 +6,7 @@ import zipfile
 import zlib
 
 import pytest
+from builders import Site
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sandbox_user import mha
@@ -15,6 +16,7 @@ from gcwatch.errors import TryAgain
 from gcwatch.grandchallenge import Image, ImageFile
 from gcwatch.outbox import safe_relative
 from gcwatch.perform import _image_name
+from gcwatch.sandbox import Algorithm, Catalogue, Interface, Sandbox, Socket
 
 
 def png():
@@ -153,3 +155,21 @@ def test_suffix_is_the_servers_only_if_it_is_plain():
     image = Image(pk="c0ffee", files=())
     url = "https://host/media/images/c0/ff/c0ffee/1/x.mha?X-Amz-Signature=1.exe"
     assert _image_name(image, ImageFile(pk="1", file=url, image_type="MHD")) == "c0ffee.mha"
+
+
+TABLE = Socket(90, "Table", "table", "CSV file", "File", "table.csv")
+MISNAMED = Socket(91, "Misnamed", "misnamed", "Anything", "File", "misnamed.json")
+ODD = Catalogue((TABLE, MISNAMED), (Algorithm("odd", (Interface((TABLE,), (MISNAMED,)),)),))
+
+
+def test_an_odd_file_that_comes_again_and_again_is_delivered_as_it_is(tmp_path):
+    """An algorithm may write what it likes: no result is lost for it, and the receipt tells."""
+    with Sandbox(tmp_path / "sandbox", catalogue=ODD) as sandbox:
+        site = Site(tmp_path / "site", sandbox, algorithm="odd", inputs={"table": "*.csv"})
+        site.drop(files={"table.csv": b"age,sex\n61,F\n"})
+
+        site.run_once()
+
+        assert (site.outbox / "p1" / "misnamed.json").read_bytes() == b"age,sex\n61,F\n"
+        (output,) = site.receipt()["outputs"]
+        assert output["files"][0]["odd"] == "its JSON can't be read"
