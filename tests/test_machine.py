@@ -5,6 +5,7 @@ time and a death can come before or after any commit; journal, files and calls a
 """
 
 import json
+import os
 import re
 import shutil
 import tempfile
@@ -21,7 +22,7 @@ from builders import (
     visible,
     voxels,
 )
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -33,8 +34,23 @@ from gcwatch.steps import Pace
 from gcwatch.transfer import Transfers
 
 DAY = 86_400.0
+MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 NAMES = st.sampled_from(["p1", "p2", "p3"])
-WRITES = r"uploads/|upload-sessions/|jobs/"
+JOBS = ("POST", "algorithms/jobs/$")
+TROUBLES = st.sampled_from(
+    [
+        ("cut_after", 0, JOBS),
+        ("cut_before", 0, JOBS),
+        ("status", 502, JOBS),
+        ("status", 429, JOBS),
+        ("cut_after", 0, ("POST", "upload-sessions/$")),
+        ("cut_after", 0, ("POST", r"/uploads/$")),
+        ("cut_after", 0, ("PATCH", "complete-multipart-upload/$")),
+        ("cut_before", 0, ("PATCH", "complete-multipart-upload/$")),
+        ("cut_before", 0, ("PATCH", "presigned-urls/$")),
+    ]
+)
+DEATHS = st.sampled_from([(commit, after) for commit in range(1, 13) for after in (False, True)])
 QUOTAS = {
     "active_jobs": 16,
     "credits": 1_000_000,
@@ -96,7 +112,7 @@ class Machine(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp(prefix="gcwatch-machine-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="gcwatch-machine-", dir=MEMORY))
         self.sandbox = Sandbox(self.folder / "sandbox")
         self.sandbox.__enter__()
         self.site = Site(self.folder / "site", self.sandbox, settle="10s", poll="60s")
@@ -137,6 +153,10 @@ class Machine(RuleBasedStateMachine):
     def drop(self, name):
         if not self.stands(name):
             self.site.drop(name, {"image.mha": self.new_content(name)})
+
+    def drop_if_mounted(self, name):
+        if self.is_mounted():
+            self.drop(name)
 
     @precondition(is_mounted)
     @rule(name=NAMES)
@@ -184,23 +204,21 @@ class Machine(RuleBasedStateMachine):
     @rule(limit=st.sampled_from(sorted(QUOTAS)))
     def exhaust(self, limit):
         self.sandbox.configure(**{limit: type(QUOTAS[limit])(0)})
-
-    @rule()
-    def replenish(self):
+        self.settle()
         self.sandbox.configure(**QUOTAS)
 
-    @rule(action=st.sampled_from(["cut_before", "cut_after"]), nth=st.integers(1, 4))
-    def lose(self, action, nth):
-        for method in ("POST", "PATCH"):
-            self.sandbox.fault(action, method=method, path=WRITES, nth=nth)
+    @rule(trouble=TROUBLES, name=NAMES)
+    def live_in_trouble(self, trouble, name):
+        action, status, (method, path) = trouble
+        self.drop_if_mounted(name)
+        self.sandbox.fault(action, method=method, path=path, status=status)
+        self.settle()
 
-    @rule(nth=st.integers(1, 4), status=st.sampled_from([500, 502, 429]))
-    def break_down(self, nth, status):
-        self.sandbox.fault("status", method="POST", path=WRITES, status=status, nth=nth)
-
-    @rule(valid=st.booleans())
-    def change_token(self, valid):
-        self.sandbox.configure(token_valid=valid)
+    @rule()
+    def live_without_a_token(self):
+        self.sandbox.configure(token_valid=False)
+        self.settle()
+        self.sandbox.configure(token_valid=True)
 
     @rule(seconds=st.sampled_from([0.0, 100.0]))
     def slow_down(self, seconds):
@@ -216,15 +234,18 @@ class Machine(RuleBasedStateMachine):
     def live(self):
         Life(self.site, self.clock).live()
 
-    @rule(commits=st.integers(1, 12), after=st.booleans())
-    def die(self, commits, after):
-        self.sandbox.advance(11.0)
-        Life(self.site, self.clock, deadly=commits, after=after).live()
-
-    @rule(commits=st.integers(1, 12), after=st.booleans())
-    def settle_and_die(self, commits, after):
+    def settle(self):
+        """A look at the inbox, and a life once what is there has settled."""
         self.live()
-        self.die(commits, after)
+        self.sandbox.advance(11.0)
+        self.live()
+
+    @rule(name=NAMES, death=DEATHS)
+    def die(self, name, death):
+        self.drop_if_mounted(name)
+        self.live()
+        self.sandbox.advance(11.0)
+        Life(self.site, self.clock, deadly=death[0], after=death[1]).live()
 
     @rule(name=NAMES)
     def retry_failed(self, name):
@@ -278,8 +299,7 @@ class Machine(RuleBasedStateMachine):
         """With everything in order again, every folder that stands ends as it should."""
         if not self.is_mounted():
             self.mount()
-        self.sandbox.clear_faults()
-        self.sandbox.configure(token_valid=True, import_seconds=0.0, job_seconds=0.0, **QUOTAS)
+        self.sandbox.configure(import_seconds=0.0, job_seconds=0.0, **QUOTAS)
         for _ in range(40):
             Life(self.site, self.clock).live()
             with self.site.watch(clock=self.clock) as watch:
@@ -305,8 +325,9 @@ class Machine(RuleBasedStateMachine):
 
 
 Machine.TestCase.settings = settings(
-    max_examples=25,
+    max_examples=45,
     stateful_step_count=20,
+    phases=[Phase.generate],  # a failure is told within the time-out; Phase.shrink takes minutes
     derandomize=True,
     deadline=None,
     database=None,
