@@ -1,11 +1,11 @@
 """Watches drop folders and sends each new patient folder to grand-challenge.org, exactly once.
 
-import gcwatch
+Example::
 
-with gcwatch.open("gcwatch.toml") as watch:
-outcome = watch.run_once()
-for case in watch.cases():
-print(case.key, gcwatch.stage(case))
+    with gcwatch.open("gcwatch.toml") as watch:
+        outcome = watch.run_once()
+        for case in watch.cases():
+            print(case.key, gcwatch.stage(case))
 """
 
 from gcwatch.cases import Case

@@ -364,20 +364,30 @@ def _engine(path: Path) -> sa.Engine:
     return engine
 
 
+def _locked(descriptor: int) -> bool:
+    """Lock a file; somebody who only asks whether a daemon is there holds it for a moment."""
+    for _ in range(10):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.02)
+        else:
+            return True
+    return False
+
+
 @contextmanager
 def only_daemon(state: Path) -> Iterator[None]:
     """Hold the state directory's lock; raise StateError if another daemon holds it."""
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked(descriptor):
             holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
             raise StateError(
                 f"Another gcwatch (process {holder}) works on {state}.",
                 "Stop it first, or give this one its own state directory.",
-            ) from None
+            )
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -119,8 +120,18 @@ def publish(outbox: Path, key: str, folder: str, receipt: Mapping[str, Any]) -> 
         source = staging(outbox, key)
         text = json.dumps({**receipt, "key": key}, indent=2)
         write_atomically(source / RECEIPT, text.encode(), _FILE_MODE)
+        _let_group_read(source)
         sync_tree(source)
         return _take_free_name(source, outbox, folder)
+
+
+def _let_group_read(source: Path) -> None:
+    """Set the modes of everything below a folder; a umask may have made them tighter."""
+    for parent, _, names in os.walk(source):
+        folder = Path(parent)
+        folder.chmod(_FOLDER_MODE | (folder.stat().st_mode & stat.S_ISGID))
+        for name in names:
+            (folder / name).chmod(_FILE_MODE)
 
 
 def _take_free_name(source: Path, parent: Path, folder: str) -> str:

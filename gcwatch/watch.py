@@ -136,12 +136,20 @@ class Watch:
         return {stage: count for stage, count in found.items() if count}
 
     def find(self, reference: str) -> Case:
-        """Given a key, `route/key` or `route/folder`, return the case; raise KeyError if none."""
+        """Given a key, `route/folder` or a folder, return its latest case.
+
+        Raises:
+            KeyError: when there is none, or the folder's name stands in several routes.
+        """
         route, _, name = reference.rpartition("/")
-        for case in reversed(self.journal.cases()):
-            if route in {"", case.route} and name in {case.key, case.folder, readable(case.folder)}:
-                return case
-        raise KeyError(reference)
+        found = {
+            case.route: case
+            for case in self.journal.cases()
+            if route in {"", case.route} and name in {case.key, case.folder, readable(case.folder)}
+        }
+        if len(found) != 1:
+            raise KeyError(reference)
+        return found.popitem()[1]
 
     def history(self, case: Case) -> list[Recorded]:
         """Given a case, return all that happened to it, oldest first."""
@@ -164,7 +172,7 @@ class Watch:
 
     def _tell(self, before: Case, event: Found | Retried | Withdrawn, after: Case) -> Case:
         told = news(before, event, after)
-        if told:
+        if told and (isinstance(event, Found) or before != after):
             log.emit(told[0], route=after.route, case=after.key, **told[1])
         return after
 
