@@ -9,7 +9,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_EXCEPTION, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -35,6 +35,9 @@ from gcwatch.reasons import Reason
 MIB: Final = 1 << 20
 SMALLEST_PART: Final = 16 * MIB
 MOST_PARTS: Final = 10_000
+PARTS_AT_ONCE: Final = 6
+"""Of one upload: more only get into each other's way, on the line and on the processor."""
+
 URLS_A_CALL: Final = 200
 RENEWALS: Final = 3
 QUOTA_SECONDS: Final = 1800.0
@@ -216,22 +219,37 @@ class Transfers:
             parts = self.platform.parts(upload.pk, upload.s3_upload_id)
         except Refused as error:
             raise UploadsGone from error
+        except Unreachable as error:
+            if error.reason.facts.get("status") == 500:
+                raise UploadsGone from error  # the storage lost it (contract 10.1, complete)
+            raise
         return {number: part.etag for number, part in parts.items()}
 
     def _put_all(
         self, path: Path, upload: Upload, moved: Moved, stored: Mapping[int, str]
     ) -> dict[int, str]:
-        """Put every part whose bytes are not stored yet; return all ETags."""
+        """Put every part whose bytes are not stored yet; return all ETags.
+
+        A few parts are on their way at once; after a failure no other is begun.
+        """
         todo = pieces(upload.size, upload.part_size)
         urls = _Urls(self.platform, upload, (piece.number for piece in todo))
-        futures = {
-            piece.number: self.pool.submit(
-                self._put, path, piece, urls, moved, stored.get(piece.number, "")
-            )
-            for piece in todo
-        }
-        _wait_for(list(futures.values()))
-        return {number: future.result() for number, future in futures.items()}
+        etags: dict[int, str] = {}
+        running: dict[Future[str], int] = {}
+        try:
+            for piece in todo:
+                if len(running) == PARTS_AT_ONCE:
+                    _collect(running, etags)
+                known = stored.get(piece.number, "")
+                future = self.pool.submit(self._put, path, piece, urls, moved, known)
+                running[future] = piece.number
+            while running:
+                _collect(running, etags)
+        finally:
+            for future in running:
+                future.cancel()
+            wait(running)
+        return etags
 
     def _put(self, path: Path, piece: Piece, urls: _Urls, moved: Moved, stored: str) -> str:
         """Put one part unless its bytes are stored; return its ETag."""
@@ -331,11 +349,8 @@ def _incomplete(problem: str) -> TryAgain:
     return TryAgain(Reason("download_incomplete", {"problem": problem}))
 
 
-def _wait_for(futures: list[Future[str]]) -> None:
-    """Wait for all; after the first failure the rest is cancelled, so that none outlives it."""
-    done, pending = wait(futures, return_when=FIRST_EXCEPTION)
-    for future in pending:
-        future.cancel()
-    wait(pending)
+def _collect(running: dict[Future[str], int], etags: dict[int, str]) -> None:
+    """Wait for at least one part and take down its ETag; raise what went wrong with it."""
+    done, _ = wait(running, return_when=FIRST_COMPLETED)
     for future in done:
-        future.result()
+        etags[running.pop(future)] = future.result()

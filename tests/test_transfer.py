@@ -365,6 +365,15 @@ def test_memory_does_not_depend_on_the_files_size(sandbox, tmp_path):
     assert [row["status"] for row in sandbox.state()["uploads"]] == ["Completed"]
 
 
+def test_an_upload_whose_parts_the_storage_lost_is_given_up(sender, file):
+    """The platform answers 500 for ever: only a new upload helps (contract 10.1)."""
+    upload = cut_short(sender, file)
+    sender.sandbox.fault("status", path="list-parts", status=500, times=None)
+
+    with pytest.raises(UploadsGone):
+        sender.send(file, upload, again=True)
+
+
 # --- the way down --------------------------------------------------------------------------------
 
 LENGTH = 3 * CHUNK + 7
