@@ -23,11 +23,12 @@ from gcwatch.config import Route, Settings
 from gcwatch.errors import (
     CaseError,
     ConfigError,
-    GcwatchError,
     NotYet,
+    Refused,
     SourceVanished,
     Stopped,
     TokenRefused,
+    Unreachable,
 )
 from gcwatch.journal import Journal, Known, only_daemon
 from gcwatch.news import news
@@ -298,16 +299,12 @@ class Daemon:
         log.emit("platform.token_refused", seconds=round(seconds))
 
     def _probe(self) -> None:
-        """Ask whether the token is taken again."""
+        """Ask whether the token is taken again; where nobody answers, the next probe will tell."""
         try:
             self._world.transfers.platform.me()
-        except (TokenRefused, ConfigError):
-            raise
-        except Exception as error:
+        except (Unreachable, CaseError, Refused):
             self._pause = _Pause(time.monotonic() + self._pace("").refused)
-            if isinstance(error, GcwatchError):
-                return  # nobody there to ask; the next probe will tell
-            raise
+            return
         self._refused.clear()
         log.emit("platform.token_accepted")
 
