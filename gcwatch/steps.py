@@ -141,16 +141,13 @@ def _retry(case: Case, now: float) -> Case:
 def _falter(case: Case, event: cases.Faltered, now: float) -> Case:
     """Count the attempt; when the reason's patience ends, the case fails with it."""
     attempts = case.attempts + 1
+    attempt = None if event.undone else case.attempt
     patience = CATALOGUE[event.reason.code].patience
-    spent = patience is not None and attempts >= patience
-    return replace(
-        case,
-        touched=now,
-        attempts=attempts,
-        wait=Wait(event.reason, until=0.0),
-        attempt=None if event.undone else case.attempt,
-        failure=event.reason if spent else case.failure,
-    )
+    if case.failure is None and patience is not None and attempts >= patience:
+        # Whoever dropped the folder is told at once, not after one more pause.
+        return _advance(case, now, failure=event.reason, attempt=attempt)
+    wait = Wait(event.reason, until=0.0)
+    return replace(case, touched=now, attempts=attempts, wait=wait, attempt=attempt)
 
 
 def _completed(case: Case, event: cases.Uploaded) -> tuple[cases.Upload, ...]:

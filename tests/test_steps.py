@@ -224,6 +224,26 @@ def test_patience_ends_in_a_failure_with_the_same_reason(code):
     assert reason == case.failure
 
 
+def test_who_gave_up_says_so_at_once():
+    """The note for whoever dropped the folder does not wait for another pause."""
+    case, reason = a_case(6), Reason("server_error")
+    for number in range(CATALOGUE[reason.code].patience):
+        case = steps.apply(case, cases.Faltered(reason), 50 + number)
+
+    assert steps.next_step(case) == Step.REPORT
+    assert steps.due(case, PACE) == case.touched
+
+
+def test_trouble_with_the_note_does_not_replace_what_it_is_about():
+    """However often writing it down goes wrong, the failure stays the one that was."""
+    case = steps.apply(a_case(6), cases.Rejected(Reason("no_files")), 50)
+    for number in range(20):
+        case = steps.apply(case, cases.Faltered(Reason("crashed")), 51 + number)
+
+    assert case.failure == Reason("no_files")
+    assert steps.due(case, PACE) > case.touched
+
+
 def test_the_network_is_never_a_reason_to_give_up():
     """However long the platform is out of reach."""
     case = a_case(6)
