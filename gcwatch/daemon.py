@@ -46,7 +46,7 @@ _PROBE, _UPKEEP = "probe", "upkeep"
 """What workers do besides cases; no key looks like these."""
 
 _PROOFS: Final = (cases.Begun, cases.Uploaded, cases.Submitted, cases.StillRunning, cases.Succeeded)
-"""Events that only a platform within reach can bring."""
+"""Events that only a platform within reach can bring; see `_is_proof`."""
 
 PaceOf = Callable[[str], Pace]
 
@@ -272,17 +272,17 @@ class Daemon:
 
     def _record(self, case: Case, event: Event) -> Case:
         after = self._journal.record(case.key, event, of_round=case.round)
-        self._tell_of_reach(event)
+        self._tell_of_reach(case, event)
         _tell(case, event, after)
         return after
 
-    def _tell_of_reach(self, event: Event) -> None:
+    def _tell_of_reach(self, case: Case, event: Event) -> None:
         """Say once that the platform is out of reach, and once that it is back."""
         if isinstance(event, cases.Faltered) and event.reason.code == "unreachable":
             if not self._away.is_set():
                 log.emit("platform.unreachable", error=event.reason.facts.get("error", ""))
             self._away.set()
-        elif isinstance(event, _PROOFS) and self._away.is_set():
+        elif self._away.is_set() and _is_proof(case, event):
             self._away.clear()
             log.emit("platform.reachable")
 
@@ -418,6 +418,14 @@ class Daemon:
         for folder in spooled:
             if folder.name not in wanted:
                 bundle.discard(folder)
+
+
+def _is_proof(case: Case, event: Event) -> bool:
+    """Whether the platform must be within reach; a plain value is written without it."""
+    if isinstance(event, cases.OutputFetched):
+        fetched = {file.output for file in event.files}
+        return any(output.url for output in case.outputs or () if output.pk in fetched)
+    return isinstance(event, _PROOFS)
 
 
 _STUCK: Final = frozenset(

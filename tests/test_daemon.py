@@ -876,6 +876,16 @@ def test_a_platform_out_of_reach_is_waited_for(site):
     check_one_job_each(site, "p1", "p2", "p3")
 
 
+def test_a_download_that_comes_whole_proves_the_platform_is_back(site):
+    """A cut in a download is the last that is heard of a lone case: its end takes the word back."""
+    site.sandbox.fault("truncate", host="storage", method="GET")
+    site.drop("p1")
+    with site.running() as watch:
+        ends(watch, "p1")
+    assert len(site.said("platform.unreachable")) == 1
+    assert len(site.said("platform.reachable")) == 1
+
+
 def test_a_running_job_is_asked_after_once_a_tick(site):
     """No case makes more than one call per tick of its route's poll, and none of another kind."""
     site.configure(poll="200ms")
