@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from gcwatch import config, content, files
+from gcwatch import config, content, files, journal
 from gcwatch.config import Constant, Glob, JsonFile, Route, Settings, Source
 from gcwatch.errors import (
     CannotSend,
@@ -89,6 +89,9 @@ def _state(state: Path) -> Finding:
     if not _may_write(_existing(state)):
         hint = "Give the user that runs gcwatch the right to write there."
         return Finding("state", "folder", f"{state} can't be written", "config", hint)
+    problem = journal.trouble(state)
+    if problem:
+        return Finding("state", "journal", str(problem), "config", problem.hint)
     holder = daemon_of(state)
     busy = f" (process {holder} works on it)" if holder is not None else ""
     return Finding("state", "folder", f"{state}{busy}")

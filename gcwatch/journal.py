@@ -14,7 +14,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -297,18 +297,12 @@ class Journal:
         try:
             version = self._version()
             if version > len(_VERSIONS):
-                raise StateError(
-                    f"{self.path} was written by a newer gcwatch (version {version}).",
-                    "Install that gcwatch again, or use another state directory.",
-                )
+                raise _too_new(self.path, version)
             if 0 < version < len(_VERSIONS):
                 self._copy(version)
             self._migrate(version)
         except sa.exc.DatabaseError as error:
-            raise StateError(
-                f"{self.path} can't be used: {error.orig}.",
-                "Put back a copy of it, or use another state directory.",
-            ) from error
+            raise _unusable(self.path, error.orig) from error
         return version if 0 < version < len(_VERSIONS) else None
 
     def _version(self) -> int:
@@ -330,6 +324,33 @@ class Journal:
             for statement in itertools.chain(*_VERSIONS[version:]):
                 connection.exec_driver_sql(statement)
             connection.exec_driver_sql(f"PRAGMA user_version = {len(_VERSIONS)}")
+
+
+def trouble(state: Path) -> StateError | None:
+    """Given a state directory, return why its journal can't be used, if so; leaves no trace."""
+    path = state / FILE
+    if not path.exists():
+        return None
+    try:
+        # Immutable: neither a lock nor side files, which might belong to another user.
+        with closing(sqlite3.connect(f"{path.as_uri()}?immutable=1", uri=True)) as connection:
+            [version] = connection.execute("PRAGMA user_version").fetchone()
+    except sqlite3.Error as error:
+        return _unusable(path, error)
+    return _too_new(path, version) if version > len(_VERSIONS) else None
+
+
+def _too_new(path: Path, version: int) -> StateError:
+    return StateError(
+        f"{path} was written by a newer gcwatch (version {version}).",
+        "Install that gcwatch again, or use another state directory.",
+    )
+
+
+def _unusable(path: Path, error: BaseException | None) -> StateError:
+    return StateError(
+        f"{path} can't be used: {error}.", "Put back a copy of it, or use another state directory."
+    )
 
 
 def _refuse_network(state: Path) -> None:

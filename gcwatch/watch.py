@@ -19,7 +19,7 @@ from gcwatch.daemon import Daemon
 from gcwatch.errors import ConfigError, StateError, TokenRefused
 from gcwatch.grandchallenge import GrandChallenge
 from gcwatch.http import Http
-from gcwatch.journal import FILE, Journal, Recorded
+from gcwatch.journal import FILE, Journal, Recorded, trouble
 from gcwatch.news import news
 from gcwatch.perform import Progress, World
 from gcwatch.receipt import readable
@@ -253,6 +253,9 @@ def remembered(settings: Settings) -> list[Case]:
     """
     if not _has_begun(settings):
         return []
+    problem = trouble(settings.state)
+    if problem:  # told here, as the copy's path would help nobody
+        raise problem
     with tempfile.TemporaryDirectory(prefix="gcwatch-") as aside:
         try:
             _copy(settings.state / FILE, Path(aside, FILE))

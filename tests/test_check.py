@@ -1,13 +1,17 @@
 """What `gcwatch check` finds wrong, and what it leaves alone."""
 
 import os
+import sqlite3
 import stat
+from contextlib import closing
 
 import pytest
 from builders import Site, until
 
 from gcwatch import check, config
-from gcwatch.watch import daemon_of
+from gcwatch.errors import StateError
+from gcwatch.journal import FILE, Journal
+from gcwatch.watch import daemon_of, remembered
 
 
 @pytest.fixture
@@ -130,6 +134,31 @@ def test_an_unknown_slug_is_a_cross(site, slug):
     assert (found.what, found.cause) == ("algorithm", "config")
     assert slug in found.detail
     assert "no access" in found.detail
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda file: _set_version(file, 99), "newer gcwatch"),
+        (lambda file: file.write_bytes(b"no database at all" * 100), "not a database"),
+    ],
+)
+def test_a_journal_that_would_stop_the_daemon_is_a_cross(site, spoil, said):
+    """The daemon would not even start on it; the plan names the file itself, not its own copy."""
+    Journal(site.state).close()
+    assert not wrong(site)
+    spoil(site.state / FILE)
+    found = only(wrong(site))
+    assert (found.what, found.cause) == ("journal", "config")
+    assert said in found.detail
+    assert str(site.state / FILE) in found.detail
+    with pytest.raises(StateError, match=str(site.state)):
+        remembered(config.load(site.file))
+
+
+def _set_version(file, version):
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute(f"PRAGMA user_version = {version}")
 
 
 def test_inputs_that_no_interface_takes_are_a_cross(site):
