@@ -94,7 +94,7 @@ def image_bundle(  # noqa: PLR0913 - flags by keyword, one for each line of the 
     `deidentify` covers DICOM: elements, preamble and meta group. It does not cover the headers
     of other formats (MetaImage, NIfTI, NRRD, TIFF, OCT), nor what is burnt into pixels.
 
-    Raise CannotSend if the files are not exactly one image (`no_files`, `several_images`), if it
+    Raise CannotSend if the files are not exactly one image (`no_image`, `several_images`), if it
     is damaged (`damaged_image`, `empty_file`) or can't be de-identified (`not_deidentified`);
     SourceChanged if a file is not as listed; TryAgain (`disk`) if the spool can't be written.
     """
@@ -130,7 +130,7 @@ def discard(spool: Path) -> None:
 def _one_image(files: Sequence[SourceFile], socket: str, pattern: str) -> tuple[images.Image, int]:
     found, left_out = images.recognise(files)
     if not found:
-        raise CannotSend(Reason("no_files", {"socket": socket, "pattern": pattern}))
+        raise CannotSend(Reason("no_image", {"socket": socket, "pattern": pattern}))
     if len(found) > 1:
         raise CannotSend(Reason("several_images", {"socket": socket, "found": _counted(found)}))
     return found[0], left_out

@@ -57,7 +57,7 @@ CATALOGUE: Mapping[str, Entry] = {
     "file_unreadable": Entry(
         "A file of this folder can't be read.",
         "Reading {file} failed: {error}.",
-        "Give the user that runs gcwatch the right to read it.",
+        "Give the user that runs gcwatch the right to read it; take away links to nothing.",
         patience=6,
     ),
     "link_outside": Entry(
@@ -74,6 +74,11 @@ CATALOGUE: Mapping[str, Entry] = {
         "This folder holds no file that the analysis could use.",
         "No file matches {pattern} for socket {socket}.",
         "Compare the folder with the route's inputs: gcwatch plan.",
+    ),
+    "no_image": Entry(
+        "This folder holds no image that the analysis could use.",
+        "Files match {pattern} for socket {socket}, but none of them is an image.",
+        "Export the images again: DICOM, MetaImage, NIfTI, NRRD, TIFF, PNG or JPEG.",
     ),
     "too_many_files": Entry(
         "This folder holds more files than the analysis can use.",

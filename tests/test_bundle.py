@@ -286,7 +286,7 @@ def test_no_image_at_all_is_said(folder):
     """The pattern and the socket tell the engineer where to look."""
     (folder / "report.txt").write_text("x")
     reason = refusal(folder, pattern="**/*.dcm")
-    assert reason.code == "no_files"
+    assert reason.code == "no_image"
     assert reason.facts == {"socket": "ct-image", "pattern": "**/*.dcm"}
 
 

@@ -48,7 +48,7 @@ def test_files_that_no_input_asks_for_are_left_out(site):
         (patient("98892003/MR1"), "several_images"),
         ({"a.mha": mha()[:-2]}, "damaged_image"),
         ({"a.mha": b""}, "empty_file"),
-        ({"a.txt": b"no image"}, "no_files"),
+        ({"a.txt": b"no image"}, "no_image"),
     ],
 )
 def test_what_would_be_refused_is_told_before_it_is(site, files, code):
