@@ -70,7 +70,7 @@ def view(case: Case, pace: Pace, now: float) -> View:
         stage=steps.stage(case),
         since=iso(_since(case)),
         why=words.plain,
-        detail=" ".join(filter(None, (words.detail, _overdue(due, now)))),
+        detail=" ".join(filter(None, (readable(words.detail), _overdue(due, now)))),
         hint=words.hint,
         reason=reason.code if reason else "",
         attempts=case.attempts,

@@ -32,7 +32,7 @@ from gcwatch.files import disk_trouble
 from gcwatch.grandchallenge import Image, ImageFile
 from gcwatch.inbox import SourceFile
 from gcwatch.reasons import Explanation, Reason, explain
-from gcwatch.receipt import receipt
+from gcwatch.receipt import readable, receipt
 from gcwatch.steps import Pace, Step
 from gcwatch.targets import algorithm
 from gcwatch.transfer import Transfers
@@ -418,7 +418,7 @@ def failure_note(case: Case, words: Explanation) -> str:
         words.plain,
         "",
         "For whoever runs gcwatch:",
-        f"  {words.detail}",
+        f"  {readable(words.detail)}",
         *([f"  {words.hint}"] if words.hint else []),
         f"  Case {case.key}; its history: gcwatch show {case.key}",
         f"  When the cause is mended: gcwatch retry {case.key}",

@@ -1,6 +1,6 @@
 """What a receipt says: everything of a delivered case, for people and for programs."""
 
-import os
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -8,6 +8,9 @@ from typing import Any
 from gcwatch.cases import Case
 
 FORMAT = 1
+
+_UNDECODED = re.compile("[\udc80-\udcff]")
+"""What Python makes of a name's bytes that are no UTF-8."""
 
 
 def iso(at: float) -> str:
@@ -17,7 +20,8 @@ def iso(at: float) -> str:
 
 def readable(name: str) -> str:
     """Given a file name, return it as text that any program can read, whatever its bytes are."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    bytes_shown = _UNDECODED.sub(lambda byte: f"\\x{ord(byte[0]) - 0xDC00:02x}", name)
+    return bytes_shown.encode("utf-8", "backslashreplace").decode()
 
 
 def receipt(case: Case, platform: str, version: str, now: float) -> Mapping[str, Any]:
