@@ -146,9 +146,7 @@ class Daemon:
             old, new = self._journal.upgraded_from, self._journal.version
             log.emit("journal.upgraded", old=old, new=new)
         for route in self._routes.values():
-            kind = files.network_file_system(route.inbox)
-            if kind:
-                log.emit("inbox.on_network_file_system", route=route.name, file_system=kind)
+            _tell_of_network(route)
 
     def _tick(self, schedule: Schedule) -> None:
         """Look, tidy and start, each if it is its time; a full disk only makes a pause."""
@@ -338,6 +336,7 @@ class Daemon:
         if route.name in self._surveys.away:
             self._surveys.away.discard(route.name)
             log.emit("inbox.returned", route=route.name)
+            _tell_of_network(route)  # what was away at the start may have been a share
         if listing.loose:
             self._tell_once("inbox.loose_files_ignored", route, files=listing.loose)
         if listing.links:
@@ -449,6 +448,13 @@ def is_stuck(case: Case) -> bool:
     if case.wait is None:
         return False
     return case.wait.reason.code in _STUCK or case.attempts >= _OFTEN_ENOUGH
+
+
+def _tell_of_network(route: Route) -> None:
+    """Say that an inbox lies where early news of other machines' writes can't be had."""
+    kind = files.network_file_system(route.inbox)
+    if kind:
+        log.emit("inbox.on_network_file_system", route=route.name, file_system=kind)
 
 
 def _tell_lost(future: Future[None]) -> None:

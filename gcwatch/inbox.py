@@ -228,6 +228,10 @@ class _Walk:
             if not prefix:
                 raise
             return []  # a sub-folder taken away under way shows in the digest
+        except PermissionError as error:
+            if not prefix:
+                raise
+            raise _unreadable(prefix.rstrip("/"), error) from error
 
     def file(self, path: str, relative: str) -> None:
         """Add one file, if it is a regular one and still there."""

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from itertools import pairwise
+from types import SimpleNamespace
 
 import builders
 import pytest
@@ -375,6 +376,15 @@ def test_a_link_that_leads_out_of_the_inbox_fails_the_case(site):
     check_one_job_each(site, "p2")
 
 
+def test_a_name_in_no_encoding_is_spelt_in_the_note_as_its_folder_is_in_status(site):
+    """The note is UTF-8 whatever the name's bytes are."""
+    site.drop("p1", {os.fsdecode(b"im\xff.mha"): mha()[:-2]})
+
+    site.run_once()
+
+    assert r"im\xff.mha: pixel data is cut off" in site.note("p1")
+
+
 def test_a_link_within_the_inbox_is_followed(site):
     """A link to a neighbour's file is sent as that file."""
     site.drop("p1", {"image.mha": mha(7, 8, 9)})
@@ -454,6 +464,22 @@ def test_an_inbox_that_is_missing_at_the_start_is_waited_for(site):
     assert len(site.said("inbox.away")) == 1
     assert len(site.said("inbox.returned")) == 1
     check_one_job_each(site, "p1")
+
+
+def test_a_share_that_is_mounted_late_is_told_of_as_the_share_that_it_is(site, monkeypatch):
+    """What lies on a network file system is said when it can be seen, not only at the start."""
+    share = SimpleNamespace(mountpoint=str(site.inbox), fstype="nfs4")
+    site.inbox.rmdir()
+    with site.running() as watch:
+        until(lambda: site.said("inbox.away"))
+        assert not site.said("inbox.on_network_file_system")
+        monkeypatch.setattr("psutil.disk_partitions", lambda **_: [share])
+        site.inbox.mkdir()
+
+        site.drop()
+
+        ends(watch)
+    assert [line["file_system"] for line in site.said("inbox.on_network_file_system")] == ["nfs4"]
 
 
 def take_away(site, how):

@@ -190,12 +190,20 @@ def test_a_link_to_nothing_is_tried_again(tmp_path, target):
     assert code_of(lambda: names(folder)) == "file_unreadable"
 
 
+def blamed(path, name):
+    """Return the names that the error about a folder holds."""
+    with pytest.raises(TryAgain) as caught:
+        inbox.look(path, name, ())
+    return caught.value.reason.names
+
+
 def test_an_unreadable_folder_or_file_is_tried_again(tmp_path):
     """Rights may still be given; nothing is left out silently."""
     open_to_all(tmp_path)
     closed = fill(tmp_path / "p", "sub/x") / "sub"
     closed.chmod(0)
     assert as_somebody(lambda: code_of(lambda: names(tmp_path / "p")) == "file_unreadable")
+    assert as_somebody(lambda: blamed(tmp_path, "p") == {"file": "sub"})
     closed.chmod(0o755)
     (closed / "x").chmod(0)
     assert as_somebody(lambda: code_of(lambda: inbox.look(tmp_path, "p", ())) == "file_unreadable")
