@@ -14,7 +14,7 @@ import pytest
 import requests
 from builders import PATIENTS, Site, series, until
 
-from gcwatch import errors
+from gcwatch import describe, errors
 from gcwatch.cli import explain, main
 from gcwatch.reasons import Reason
 from gcwatch.watch import daemon_of
@@ -538,3 +538,11 @@ def test_sandbox_serves_either_schema(tmp_path, schema, key):
         process.terminate()
         assert process.wait(10) == 0
     assert key in job["inputs"][0]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"), [("im\udcff.mha", r"im\xff.mha"), ("no \ud800 letter", r"no \ud800 letter")]
+)
+def test_whatever_a_disk_or_a_server_calls_something_can_be_shown(text, shown):
+    """Bytes in no encoding, and halves of letters out of a server's JSON."""
+    assert describe.printable(text) == shown
