@@ -152,7 +152,8 @@ def check_file(file: SourceFile, kind: str, socket: str) -> None:
         return
     with open_unchanged(file) as stream:
         if not check(stream):
-            raise _wrong(f"not a {kind}", socket, file.name)
+            problem = "not valid JSON" if kind in JSON_KINDS else f"not a {kind}"
+            raise _wrong(problem, socket, file.name)
 
 
 def _require_bytes(file: SourceFile) -> None:

@@ -159,6 +159,14 @@ def test_a_file_under_another_name_or_with_other_bytes_is_refused(tmp_path, kind
         assert wrong.name not in str(reason.facts)
 
 
+def test_a_json_file_that_does_not_parse_is_called_that(tmp_path):
+    """The platform's "Anything" tells an engineer nothing."""
+    file = a_file(tmp_path, "a.json", b'{"a": NaN')
+    with pytest.raises(CannotSend) as caught:
+        content.check_file(file, "Anything", "s")
+    assert caught.value.reason.facts["problem"] == "not valid JSON"
+
+
 def test_a_zip_must_be_whole(tmp_path):
     """A zip without its end can't be opened."""
     data = a_zip(tmp_path)
