@@ -30,7 +30,7 @@ from gcwatch.errors import (
     TokenRefused,
     Unreachable,
 )
-from gcwatch.journal import Journal, Known, only_daemon
+from gcwatch.journal import Journal, Known, Presence, only_daemon
 from gcwatch.news import news
 from gcwatch.perform import World, ignored, perform
 from gcwatch.reasons import Reason
@@ -102,6 +102,7 @@ class Daemon:
         self._pause = _Pause()
         self._refused = threading.Event()
         self._away = threading.Event()
+        self._presence: Presence | None = None
         self._surveys = _Surveys()
 
     def nudge(self) -> None:
@@ -120,7 +121,7 @@ class Daemon:
         pace = self._pace("")
         schedule = Schedule(self._bell, survey=pace.survey, upkeep=pace.upkeep)
         with ExitStack() as stack:
-            stack.enter_context(only_daemon(self._settings.state))
+            self._presence = stack.enter_context(only_daemon(self._settings.state))
             stack.callback(log.emit, "daemon.stopped")
             stack.callback(self._workers.shutdown, wait=True, cancel_futures=True)
             self._watcher.start()
@@ -294,7 +295,13 @@ class Daemon:
                 return  # another worker has just said so
             self._refused.set()
             self._pause = _Pause(time.monotonic() + seconds)
+            self._tell_pause("token_refused")
         log.emit("platform.token_refused", seconds=round(seconds))
+
+    def _tell_pause(self, code: str) -> None:
+        """Leave word for `status`."""
+        if self._presence is not None:
+            self._presence.tell(code)
 
     def _probe(self) -> None:
         """Ask whether the token is taken again; where nobody answers, the next probe will tell."""
@@ -304,6 +311,7 @@ class Daemon:
             self._pause = _Pause(time.monotonic() + self._pace("").refused)
             return
         self._refused.clear()
+        self._tell_pause("")
         log.emit("platform.token_accepted")
 
     # --- inboxes ---------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from rich.tree import Tree
 from gcwatch.check import Finding
 from gcwatch.describe import Told, View, printable
 from gcwatch.plan import Folder, RoutePlan
-from gcwatch.reasons import explain
+from gcwatch.reasons import Reason, explain
 
 _WIDE = 160
 """Columns on a pipe, which has no width of its own."""
@@ -133,11 +133,16 @@ def _sum(planned: RoutePlan) -> str:
 # --- status and show -----------------------------------------------------------------------------
 
 
-def status(views: Sequence[View], counts: Mapping[str, int], daemon: int | None) -> Group:
+def status(
+    views: Sequence[View], counts: Mapping[str, int], daemon: int | None, pause: Reason | None
+) -> Group:
     """Given the open and the failed cases, the counts and who works, return them as tables."""
     now = [view for view in views if view.stage != "failed"]
     failed = [view for view in views if view.stage == "failed"]
     parts: list[RenderableType] = [Text(_daemon(daemon), "" if daemon is not None else "yellow")]
+    if pause is not None:
+        words = explain(pause)
+        parts.append(Text(f"{words.plain} {words.hint}", "bold red"))
     parts.append(Text(_counted(counts)))
     if now:
         parts += [Text(), _views(now)]

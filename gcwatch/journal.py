@@ -397,21 +397,32 @@ def _locked(descriptor: int) -> bool:
     return False
 
 
+class Presence:
+    """A daemon's words in its lock file: its process id, and the reason for which it pauses."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self.tell()
+
+    def tell(self, pause: str = "") -> None:
+        """Write down why all work pauses (a code of the catalogue), or that it does not."""
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"{os.getpid()}\n{pause}\n".encode(), 0)
+
+
 @contextmanager
-def only_daemon(state: Path) -> Iterator[None]:
+def only_daemon(state: Path) -> Iterator[Presence]:
     """Hold the state directory's lock; raise StateError if another daemon holds it."""
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         if not _locked(descriptor):
-            holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+            holder = os.pread(descriptor, 32, 0).decode(errors="replace").partition("\n")[0]
             raise StateError(
                 f"Another gcwatch (process {holder}) works on {state}.",
                 "Stop it first, or give this one its own state directory.",
             )
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        yield
+        yield Presence(descriptor)
     finally:
         with suppress(OSError):
             os.close(descriptor)

@@ -149,6 +149,11 @@ CATALOGUE: Mapping[str, Entry] = {
         "It is being made sure that nothing is sent twice.",
         "A reply was lost; the platform is given {seconds} s to finish before asking again.",
     ),
+    "token_refused": Entry(
+        "All work is paused: the platform does not accept this computer's token.",
+        "The platform answers 401, or the token can't be read; it is tried again by itself.",
+        "Make a new token on the platform and write it into the token file: gcwatch check.",
+    ),
     "not_found": Entry(
         "The analysis this folder is meant for can't be used at the moment.",
         "{what} {slug} does not exist, or this token has no access to it.",

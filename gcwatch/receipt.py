@@ -1,5 +1,7 @@
 """What a receipt says: everything of a delivered case, for people and for programs."""
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -69,7 +71,9 @@ def _inputs(case: Case) -> list[dict[str, Any]]:
                 "left_out": upload.left_out,
             }
         else:
-            entry["value"] = item.value
+            text = json.dumps(item.value).encode()
+            digest = hashlib.sha256(text).hexdigest()
+            entry |= {"value": item.value, "size": len(text), "sha256": digest}
         inputs.append(entry)
     return inputs
 

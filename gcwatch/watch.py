@@ -22,6 +22,7 @@ from gcwatch.http import Http
 from gcwatch.journal import FILE, Journal, Recorded, trouble
 from gcwatch.news import news
 from gcwatch.perform import Progress, World
+from gcwatch.reasons import CATALOGUE, Reason
 from gcwatch.receipt import readable
 from gcwatch.steps import CHECKLIST, REPORTING, Pace
 from gcwatch.transfer import Transfers
@@ -230,7 +231,7 @@ def daemon_of(state: Path) -> int | None:
     except OSError:
         return None
     try:
-        holder = os.pread(descriptor, 32, 0).strip()
+        holder = os.pread(descriptor, 32, 0).partition(b"\n")[0]
         if not holder.isdigit():
             return None  # it has not come as far as to tell; leave the lock to it
         # A shared lock, for no longer than the asking, is refused by a daemon's exclusive one.
@@ -241,6 +242,14 @@ def daemon_of(state: Path) -> int | None:
         return None
     finally:
         os.close(descriptor)
+
+
+def pause_of(state: Path) -> Reason | None:
+    """Given a state directory, return why the gcwatch there pauses all work, if it does."""
+    if daemon_of(state) is None:
+        return None
+    code = (state / "lock").read_text().splitlines()[1:2]
+    return Reason(code[0]) if code and code[0] in CATALOGUE else None
 
 
 def remembered(settings: Settings) -> list[Case]:

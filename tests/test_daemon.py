@@ -27,8 +27,9 @@ from builders import (
 
 from gcwatch import cases, config, log
 from gcwatch.errors import StateError
+from gcwatch.reasons import Reason
 from gcwatch.steps import Pace
-from gcwatch.watch import daemon_of
+from gcwatch.watch import daemon_of, pause_of
 
 until = partial(builders.until, seconds=60)
 """The disk of a busy machine may take its time."""
@@ -856,10 +857,12 @@ def test_a_refused_token_pauses_everything_and_loses_nothing(site):
         until(lambda: site.said("platform.token_refused"))
         asked = len(site.sandbox.calls())
         until(lambda: len(site.sandbox.calls()) > asked + 3)
+        assert pause_of(site.state) == Reason("token_refused")
 
         site.use_token(site.sandbox.token)
 
         ends(watch, *names)
+        assert pause_of(site.state) is None
     said = [datetime.fromisoformat(line["time"]) for line in site.said("platform.token_refused")]
     assert all((later - earlier).total_seconds() >= 0.19 for earlier, later in pairwise(said))
     assert len(site.said("platform.token_accepted")) == 1

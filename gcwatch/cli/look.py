@@ -25,7 +25,7 @@ from gcwatch.cli.options import Config, Json, chosen, stoppable
 from gcwatch.describe import View
 from gcwatch.errors import ConfigError
 from gcwatch.reasons import Reason
-from gcwatch.watch import daemon_of
+from gcwatch.watch import daemon_of, pause_of
 
 _CODES: tuple[tuple[Cause, Exit], ...] = (
     ("token", Exit.TOKEN),
@@ -141,12 +141,15 @@ def _views(watch: gcwatch.Watch) -> list[View]:
 def _status(watch: gcwatch.Watch) -> dict[str, Any]:
     views = [asdict(view) for view in _views(watch)]
     daemon = daemon_of(watch.settings.state)
-    return {"daemon": daemon, "counts": watch.counts(), "cases": views}
+    pause = pause_of(watch.settings.state)
+    paused = pause.code if pause else ""
+    return {"daemon": daemon, "paused": paused, "counts": watch.counts(), "cases": views}
 
 
 def _table(watch: gcwatch.Watch) -> Group:
     daemon = daemon_of(watch.settings.state)
-    return display.status(_views(watch), watch.counts(), daemon)
+    pause = pause_of(watch.settings.state)
+    return display.status(_views(watch), watch.counts(), daemon, pause)
 
 
 def _follow(watch: gcwatch.Watch, *, as_json: bool) -> None:
