@@ -105,10 +105,6 @@ class Daemon:
         self._presence: Presence | None = None
         self._surveys = _Surveys()
 
-    def nudge(self) -> None:
-        """Look at once: a stop was asked for, or a folder dropped."""
-        self._bell.look()
-
     # --- the loop --------------------------------------------------------------------------------
 
     def run(self, *, until_idle: bool = False) -> None:

@@ -261,11 +261,6 @@ class Journal:
                 row = self._row(case)
                 connection.execute(_cases.update().where(_cases.c.key == case.key).values(**row))
 
-    def version_of_data(self) -> int:
-        """Return a number that changes when another process has written."""
-        with self._lock, self._engine.connect() as connection:
-            return int(connection.exec_driver_sql("PRAGMA data_version").scalar_one())
-
     def _select(self, where: Any, order: Any = None, limit: int | None = None) -> list[Case]:
         query = sa.select(_cases.c.record).where(where).limit(limit)
         query = query.order_by(order if order is not None else sa.text("rowid"))

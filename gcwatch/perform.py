@@ -33,7 +33,7 @@ from gcwatch.grandchallenge import Image, ImageFile
 from gcwatch.inbox import SourceFile
 from gcwatch.reasons import Explanation, Reason, explain
 from gcwatch.receipt import readable, receipt
-from gcwatch.steps import Pace, Step
+from gcwatch.steps import Pace, Step, Work
 from gcwatch.targets import algorithm
 from gcwatch.transfer import Transfers
 from gcwatch.version import VERSION
@@ -42,15 +42,12 @@ UPLOADS_PAUSE: Final = 300.0
 OFTEN_ENOUGH: Final = 3
 _DERIVED: Final = "DZI"
 
-Work = Generator[Event, Case, None]
-"""Events go out to be recorded, the case as recorded comes back."""
-
 Progress = Callable[[str, int, int], None]
 """Told a case's key, how many bytes have moved, and of how many."""
 
 
-def _no_progress(_key: str, _moved: int, _total: int) -> None:
-    pass
+def no_progress(_key: str, _moved: int, _total: int) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ class World:
     clock: Callable[[], float]
     knows_job: Callable[[str], bool]
     active: Callable[[], int]
-    progress: Progress = field(default=_no_progress)
+    progress: Progress = field(default=no_progress)
 
     def context(self, route: Route, pace: Pace) -> algorithm.Context:
         """Return what a target works with."""
@@ -179,7 +176,8 @@ def _upload(case: Case, route: Route, pace: Pace, world: World) -> Work:
     """Plan what every socket gets, make all bundles, and only then send the first byte."""
     spool = _spool(case, world)
     files = inbox.source_files(route.inbox, case.folder, ignored(route))
-    _refuse_other_than_settled(case, route)
+    if case.seen is None or inbox.digest(files) != case.seen.digest:
+        raise SourceChanged
     if case.inputs is None:
         bundle.discard(spool)
         case = yield algorithm.plan(world.context(route, pace), files)
@@ -192,12 +190,6 @@ def _spool(case: Case, world: World) -> Path:
     return world.spool / f"{case.key}-{case.round}"
 
 
-def _refuse_other_than_settled(case: Case, route: Route) -> None:
-    now = inbox.look(route.inbox, case.folder, ignored(route))
-    if case.seen is None or now.digest != case.seen.digest:
-        raise SourceChanged
-
-
 def _refuse_late_changes(case: Case, route: Route) -> None:
     """Before anything uses the uploads, a changed folder goes back to settling.
 
@@ -206,9 +198,11 @@ def _refuse_late_changes(case: Case, route: Route) -> None:
     if case.attempt is not None or case.sessions:
         return
     try:
-        _refuse_other_than_settled(case, route)
+        now = inbox.look(route.inbox, case.folder, ignored(route))
     except (SourceVanished, NotYet, TryAgain):
         return
+    if case.seen is None or now.digest != case.seen.digest:
+        raise SourceChanged
 
 
 def _bundle(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from gcwatch.errors import TryAgain
-from gcwatch.images import META_BYTES
+from gcwatch.images import META_BYTES, meta_fields, meta_header
 from gcwatch.json_syntax import is_json
 from gcwatch.reasons import Reason
 
@@ -19,7 +19,6 @@ _MAGIC: Final[Mapping[str, tuple[bytes, ...]]] = {
     ".png": (b"\x89PNG\r\n\x1a\n",),
     ".zip": (b"PK\x03\x04", b"PK\x05\x06"),
 }
-_LONGEST_HEADER: Final = 1 << 16
 _TAIL: Final = 1 << 10
 
 
@@ -66,14 +65,11 @@ def _json_problem(path: Path) -> str:
 def _mha_problem(path: Path) -> str:
     """An uncompressed MetaImage is as long as its header says; a compressed one says so, too."""
     with path.open("rb") as file:
-        start = file.read(_LONGEST_HEADER)
-    header, _, data = start.partition(b"ElementDataFile")
-    local, newline, _ = data.partition(b"\n")
-    if not newline or local.replace(b"=", b"").strip() != b"LOCAL":
+        header = meta_header(file)
+    fields = meta_fields(header)
+    if not header.endswith(b"\n") or fields.get("ElementDataFile") != "LOCAL":
         return "its header has no end"
-    lines = (line.partition("=") for line in header.decode("latin-1").splitlines())
-    fields = {key.strip(): value.strip() for key, _, value in lines}
-    begin = len(header) + len(b"ElementDataFile") + len(local) + 1
+    begin = len(header)
     expected = _mha_bytes(fields)
     if expected is not None and path.stat().st_size - begin != expected:
         return f"{path.stat().st_size - begin} of {expected} bytes of voxels arrived"

@@ -5,7 +5,7 @@ where facts are added; folding a case's events with it gives the case, at any ti
 """
 
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Protocol, assert_never
@@ -244,6 +244,10 @@ def apply(case: Case, event: Event, now: float) -> Case:  # noqa: C901, PLR0912 
             assert_never(event)
 
 
+Work = Generator[Event, Case, None]
+"""A step under way: events go out to be recorded, the case as recorded comes back."""
+
+
 # --- when a case is due --------------------------------------------------------------------------
 
 
@@ -255,13 +259,13 @@ class Poll(Protocol):
 
 
 @dataclass(frozen=True)
-class EverySeconds:
-    """Ask again after a fixed time."""
+class Every:
+    """Again and again, `seconds` apart."""
 
     seconds: float
 
     def after(self, now: float) -> float:
-        """Given a time, return the next one."""
+        """Given a time (seconds since the epoch), return the next time after it."""
         return now + self.seconds
 
 
@@ -274,7 +278,7 @@ class Pace:
     """
 
     settle: float = 30.0
-    poll: Poll = EverySeconds(60.0)
+    poll: Poll = Every(60.0)
     survey: float = 60.0
     backoff: float = 5.0
     slowest: float = 900.0

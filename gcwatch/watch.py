@@ -21,7 +21,7 @@ from gcwatch.grandchallenge import GrandChallenge
 from gcwatch.http import Http
 from gcwatch.journal import FILE, Journal, Recorded, trouble
 from gcwatch.news import news
-from gcwatch.perform import Progress, World
+from gcwatch.perform import Progress, World, no_progress
 from gcwatch.reasons import CATALOGUE, Reason
 from gcwatch.receipt import readable
 from gcwatch.steps import CHECKLIST, REPORTING, Pace
@@ -43,10 +43,6 @@ class Outcome:
     waiting: int
 
 
-def _quiet(_key: str, _moved: int, _total: int) -> None:
-    pass
-
-
 class Watch:
     """Everything of one config file.
 
@@ -63,13 +59,12 @@ class Watch:
         *,
         pace: Pace = Pace(),  # noqa: B008 -- a frozen value
         clock: Callable[[], float] = time.time,
-        progress: Progress = _quiet,
+        progress: Progress = no_progress,
     ) -> None:
         self.settings = settings
         self._base = pace
         self._clock = clock
         self._progress = progress
-        self._stop = threading.Event()
         self.journal = _journal(settings, self.pace, clock)
         self.platform = connect(settings)
 
@@ -287,7 +282,7 @@ def open_watch(
     file: str | Path | None = None,
     *,
     pace: Pace = Pace(),  # noqa: B008 -- a frozen value
-    progress: Progress = _quiet,
+    progress: Progress = no_progress,
     begun: bool = False,
 ) -> Iterator[Watch]:
     """Given a config file (or None for the usual places), open what it describes.

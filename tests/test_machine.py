@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import tempfile
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -82,7 +83,7 @@ class Life:
                 knows_job=watch.journal.knows_job,
                 active=lambda: watch.journal.count("running"),
             )
-            daemon = Daemon(watch.settings, watch.journal, world, watch.pace, watch._stop)
+            daemon = Daemon(watch.settings, watch.journal, world, watch.pace, threading.Event())
             daemon._record = self._mortal(daemon._record)
             try:
                 daemon._survey()

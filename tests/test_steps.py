@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from gcwatch import cases, steps
 from gcwatch.cases import Case
 from gcwatch.reasons import CATALOGUE, Reason
-from gcwatch.steps import EverySeconds, Pace, Step
+from gcwatch.steps import Every, Pace, Step
 
-PACE = Pace(settle=30, poll=EverySeconds(60), backoff=5, slowest=900)
+PACE = Pace(settle=30, poll=Every(60), backoff=5, slowest=900)
 SNAPSHOT = cases.Snapshot("digest", 1, 10, 7)
 IMAGE = cases.Input("ct", "image", "**")
 TARGET = cases.Target("a", "https://x/a/", "lobes", expected=1000.0)

@@ -4,7 +4,8 @@ from gcwatch.config.manual import reference, schema
 from gcwatch.config.reading import find, load
 from gcwatch.config.tables import Limits, Log, Platform, Route, Settings
 from gcwatch.config.token import read_token
-from gcwatch.config.values import Constant, Cron, Every, Glob, JsonFile, Source
+from gcwatch.config.values import Constant, Cron, Glob, JsonFile, Source
+from gcwatch.steps import Every
 
 __all__ = [
     "Constant",

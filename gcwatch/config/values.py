@@ -14,6 +14,8 @@ from apscheduler.triggers.cron import CronTrigger
 from pydantic import AfterValidator, PlainValidator, ValidationInfo, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from gcwatch.steps import Every
+
 Loc = tuple[str | int, ...]
 
 
@@ -40,17 +42,6 @@ def _seconds(value: Any, info: ValidationInfo) -> float:
     if isinstance(value, int | float) and info.context is None:
         return float(value)
     raise wrong("must be a duration", _DURATION_HINT)
-
-
-@dataclass(frozen=True)
-class Every:
-    """Again and again, `seconds` apart."""
-
-    seconds: float
-
-    def after(self, now: float) -> float:
-        """Given a time (seconds since the epoch), return the next time after it."""
-        return now + self.seconds
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from gcwatch.grandchallenge import (
 )
 from gcwatch.inbox import SourceFile
 from gcwatch.reasons import Reason
+from gcwatch.steps import Work
 
 HOUR: Final = 3600.0
 MOST_JOBS: Final = 16
@@ -36,9 +37,6 @@ UPLOAD_LIFETIME: Final = 20 * HOUR
 DICOM_IMAGE_SET: Final = "DICOM Image Set"
 _CARRIERS: Final[Mapping[str, cases.Carrier]] = {"Image": "image", "File": "file", "Value": "value"}
 _NO_SESSIONS: Final = frozenset({403, 404, 405})
-
-Steps = Generator[Event, Case, None]
-"""Events go out to be recorded, the case as recorded comes back."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +166,7 @@ def _one(files: Sequence[SourceFile], pattern: str, socket: Socket) -> SourceFil
 # --- submitting: exactly one job -----------------------------------------------------------------
 
 
-def submit(case: Case, context: Context) -> Steps:
+def submit(case: Case, context: Context) -> Work:
     """Given a case whose uploads are complete, yield what leads to its one job.
 
     Raises:
@@ -213,7 +211,7 @@ def _prepare(case: Case, item: Input, platform: GrandChallenge) -> str:
         raise
 
 
-def _post(case: Case, context: Context) -> Steps:
+def _post(case: Case, context: Context) -> Work:
     """Ask for the job, once, with the intention on record."""
     target = _target(case)
     in_doubt = case.attempt is not None
