@@ -8,13 +8,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlencode
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+)
 
-from gcwatch.errors import Refused, TokenRefused, Unreachable
+from gcwatch.errors import NotYet, Refused, TokenRefused, Unreachable
 from gcwatch.http import Http
 from gcwatch.reasons import Reason
 
 PAGE = 100
+LARGEST_PAGE = 1000
+_PASSES = 20
+
+Holder = Literal["reader-studies/display-sets", "archives/items"]
+"""Where items of a kind are found: the display sets of reader studies, or the items of archives."""
 
 
 class _Answer(BaseModel):
@@ -107,6 +119,46 @@ class NewJob(_Answer):
     status: str
 
 
+class Place(_Answer):
+    """A reader study or an archive: where cases can be put. `url` is its page for people."""
+
+    pk: str
+    api_url: str
+    url: str = ""
+    title: str = ""
+    slug: str = ""
+
+
+class Item(_Answer):
+    """A display set or an archive item: a title and what its sockets hold (contract 5, 6)."""
+
+    pk: str
+    title: str = Field(default="", validation_alias=AliasChoices("title", "title_safe"))
+    values: tuple[SocketValue, ...] = ()
+
+    @field_validator("values", mode="before")
+    @classmethod
+    def _only_told_in_full(cls, values: Any) -> Any:
+        """The answer to a write names sockets by slug only; what they hold is asked for."""
+        return [v for v in values if isinstance(v.get("socket", v.get("interface")), Mapping)]
+
+
+class SignedRequest(_Answer):
+    """A request that carries its own signature: performed as it is, without our token."""
+
+    url: str
+    method: Literal["GET", "POST"] = "GET"
+    data: str | None = None
+    headers: Mapping[str, str] = {}
+
+
+class Instance(_Answer):
+    """One DICOM instance of an image set, and the signed request that fetches it (contract 8)."""
+
+    sop_instance_uid: str
+    get_instance: SignedRequest
+
+
 class ImageFile(_Answer):
     """One file of an image; DZI entries are derived and never fetched (contract 8)."""
 
@@ -122,6 +174,7 @@ class Image(_Answer):
     api_url: str = ""
     name: str = ""
     files: tuple[ImageFile, ...] = ()
+    dicom_image_set: Any = None
 
 
 ANONYMOUS = "AnonymousUser"
@@ -224,6 +277,58 @@ class GrandChallenge:
         body = {"algorithm": algorithm, "inputs": list(inputs)}
         return _read(NewJob, self._post("algorithms/jobs/", body))
 
+    # --- reader studies and archives (contract 5, 6) ----------------------------------------------
+
+    def reader_study(self, slug: str) -> Place | None:
+        """Return the reader study, or None if it does not exist or this token can't see it."""
+        return self._place("reader-studies/", slug)
+
+    def archive(self, slug: str) -> Place | None:
+        """Return the archive, or None if it does not exist or this token can't see it."""
+        return self._place("archives/", slug)
+
+    def create_item(self, holder: Holder, body: Mapping[str, Any]) -> Item:
+        """Make an empty display set or archive item. Its title is the guard: see contract 10.3."""
+        return _read(Item, self._post(f"{holder}/", body))
+
+    def item(self, holder: Holder, pk: str) -> Item:
+        """Return a display set or archive item; Refused (404) if it is not there for us."""
+        return _read(Item, self._get(f"{holder}/{pk}/"))
+
+    def fill_item(self, holder: Holder, pk: str, values: Sequence[Mapping[str, Any]]) -> None:
+        """Set sockets of an item, all or none; what has to be imported appears later."""
+        self._call("PATCH", self._url(f"{holder}/{pk}/"), {"values": list(values)})
+
+    def items(self, holder: Holder, place: str) -> list[Item]:
+        """Given the pk of a reader study or archive, return all its items.
+
+        Lists of archive items have no order, so pages may repeat and skip rows (contract 1): they
+        are read until as many are known as there are.
+
+        Raises:
+            NotYet: when they can't be had completely for now.
+        """
+        query = {"reader_study" if holder.startswith("reader") else "archive": place}
+        found: dict[str, Item] = {}
+        for _ in range(_PASSES):
+            count = 0
+            for page in self._windows(f"{holder}/", query, size=LARGEST_PAGE):
+                found |= {item.pk: item for item in _read_all(Item, page["results"])}
+                count = page["count"]
+            if len(found) >= count:
+                return list(found.values())
+        facts = {"seconds": 60, "message": f"{len(found)} of {count} items were listed"}
+        raise NotYet(Reason("busy", facts), 60)
+
+    def socket(self, slug: str) -> Socket | None:
+        """Return the socket, or None if there is none."""
+        return self._by_slug(Socket, "components/interfaces/", slug)
+
+    def instances(self, image: str) -> list[Instance]:
+        """Given a DICOM image set's API URL, return its instances, signed for a few minutes."""
+        answer = self._call("GET", self._here(image) + "dicom/instances/")
+        return _read_all(Instance, answer["instances"])
+
     # --- the wire --------------------------------------------------------------------------------
 
     def _url(self, path: str) -> str:
@@ -253,6 +358,15 @@ class GrandChallenge:
     def _post(self, path: str, body: Mapping[str, Any]) -> Any:
         return self._call("POST", self._url(path), body)
 
+    def _place(self, path: str, slug: str) -> Place | None:
+        """An archive's JSON has no slug (contract 2): its page's address ends in it."""
+        results = self._get(f"{path}?{urlencode({'slug': slug})}")["results"]
+        for place in _read_all(Place, results):
+            if slug in {place.slug, place.url.rstrip("/").rpartition("/")[2]}:
+                return place.model_copy(update={"slug": slug})
+        self.me()  # a lost header makes lists look empty
+        return None
+
     def _by_slug(self, kind: type[A], path: str, slug: str) -> A | None:
         results = self._get(f"{path}?{urlencode({'slug': slug})}")["results"]
         found = [item for item in results if item.get("slug") == slug]
@@ -262,10 +376,16 @@ class GrandChallenge:
         self, kind: type[A], path: str, query: Mapping[str, str], offset: int = 0
     ) -> Iterator[A]:
         """Follow limit and offset to the end; the host that `next` names is not asked."""
-        while True:
-            window = urlencode({**query, "limit": PAGE, "offset": offset})
-            page = self._get(f"{path}?{window}")
+        for page in self._windows(path, query, offset):
             yield from _read_all(kind, page["results"])
+
+    def _windows(
+        self, path: str, query: Mapping[str, str], offset: int = 0, size: int = PAGE
+    ) -> Iterator[Any]:
+        while True:
+            window = urlencode({**query, "limit": size, "offset": offset})
+            page = self._get(f"{path}?{window}")
+            yield page
             offset += len(page["results"])
             if not page["results"] or offset >= page["count"]:
                 return

@@ -29,6 +29,8 @@ from gcwatch.errors import StateError
 from gcwatch.steps import Pace
 
 FILE = "journal.sqlite"
+_WORDS = 128
+"""Bytes of the lock file."""
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
 _CASE: TypeAdapter[Case] = TypeAdapter(Case)
 _EVENTS: dict[str, TypeAdapter[Event]] = {
@@ -401,8 +403,9 @@ class Presence:
 
     def tell(self, pause: str = "") -> None:
         """Write down why all work pauses (a code of the catalogue), or that it does not."""
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"{os.getpid()}\n{pause}\n".encode(), 0)
+        # In one write, so that whoever reads meanwhile finds the old words or the new ones.
+        words = f"{os.getpid()}\n{pause}\n".encode()
+        os.pwrite(self._descriptor, words.ljust(_WORDS, b"\n"), 0)
 
 
 @contextmanager

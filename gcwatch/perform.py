@@ -6,15 +6,13 @@ to the platform that can't be repeated, and a crash anywhere leaves a case that 
 continues: performing a step twice equals performing it once.
 """
 
-import json
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final, assert_never
-from urllib.parse import urlsplit
 
-from gcwatch import bundle, cases, inbox, outbox, results, steps, transfer
+from gcwatch import bundle, cases, fetching, inbox, outbox, steps, transfer
 from gcwatch.bundle import Bundle
 from gcwatch.cases import Case, Event
 from gcwatch.config import Route
@@ -29,7 +27,6 @@ from gcwatch.errors import (
     UploadsGone,
 )
 from gcwatch.files import disk_trouble
-from gcwatch.grandchallenge import Image, ImageFile
 from gcwatch.inbox import SourceFile
 from gcwatch.reasons import Explanation, Reason, explain
 from gcwatch.receipt import readable, receipt
@@ -40,7 +37,6 @@ from gcwatch.version import VERSION
 
 UPLOADS_PAUSE: Final = 300.0
 OFTEN_ENOUGH: Final = 3
-_DERIVED: Final = "DZI"
 
 Progress = Callable[[str, int, int], None]
 """Told a case's key, how many bytes have moved, and of how many."""
@@ -294,80 +290,14 @@ def _counting(key: str, total: int, world: World) -> Generator[transfer.Moved, N
 
 def _fetch(case: Case, route: Route, world: World) -> Work:
     """Bring each output into the staging folder; what is there already is not fetched again."""
-    places = _places(case.outputs or ())
-    staging = _Staging(
-        outbox.staging(route.outbox, case.key), case.key, case.attempts >= OFTEN_ENOUGH, world
-    )
+    places = fetching.places(case.outputs or ())
+    folder = outbox.staging(route.outbox, case.key)
+    lenient = case.attempts >= OFTEN_ENOUGH
     for output in steps.unfetched(case):
-        with disk_trouble("Writing results"):
+        with disk_trouble("Writing results"), _counting(case.key, 0, world) as moved:
+            staging = fetching.Staging(folder, world.transfers, moved, lenient=lenient)
             files = staging.bring(output, places[output.pk])
         case = yield cases.OutputFetched(files)
-
-
-def _places(outputs: Sequence[cases.Output]) -> dict[int, PurePosixPath]:
-    """Given outputs, return where each one's content goes; no two share a file (contract 8)."""
-    places: dict[int, PurePosixPath] = {}
-    taken: set[str] = set()
-    for output in outputs:
-        place = outbox.safe_relative(output.path, fallback=output.socket)
-        if str(place).lower() in taken:
-            place = place.with_name(f"{output.pk}-{place.name}")
-        taken.add(str(place).lower())
-        places[output.pk] = place
-    return places
-
-
-@dataclass(frozen=True)
-class _Staging:
-    """A result folder in the making, hidden in the outbox.
-
-    `lenient` once an odd file came again and again: then it is what the algorithm wrote.
-    """
-
-    folder: Path
-    key: str
-    lenient: bool
-    world: World
-
-    def bring(self, output: cases.Output, place: PurePosixPath) -> tuple[cases.Fetched, ...]:
-        """Given an output and its place, put its files there as the official client would."""
-        if output.carrier == "value":
-            return (self._write(output, place),)
-        if output.carrier == "file":
-            return (self._download(output, output.url, place),)
-        image = self.world.transfers.platform.image(output.url)
-        return tuple(
-            self._download(output, file.file, place / _image_name(image, file))
-            for file in image.files
-            if file.image_type != _DERIVED
-        )
-
-    def _write(self, output: cases.Output, place: PurePosixPath) -> cases.Fetched:
-        path = self.folder / place
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(output.value, indent=2))
-        return self._fetched(output, place)
-
-    def _download(self, output: cases.Output, url: str, place: PurePosixPath) -> cases.Fetched:
-        path = self.folder / place
-        if not path.exists():
-            with _counting(self.key, 0, self.world) as moved:
-                self.world.transfers.fetch(url, path, moved)
-        if output.carrier == "file" and self.lenient:
-            return self._fetched(output, place, results.oddity(path))
-        results.check(path, output.socket)
-        return self._fetched(output, place)
-
-    def _fetched(self, output: cases.Output, place: PurePosixPath, odd: str = "") -> cases.Fetched:
-        path = self.folder / place
-        digest = transfer.sha256(path, self.world.transfers.stop)
-        return cases.Fetched(output.pk, str(place), path.stat().st_size, digest, odd)
-
-
-def _image_name(image: Image, file: ImageFile) -> str:
-    """`<image pk>.<ext>`: only the suffix is the server's, and only if it is a plain one."""
-    suffix = PurePosixPath(urlsplit(file.file).path).suffix
-    return str(outbox.safe_relative(f"{image.pk}{suffix}", fallback="image"))
 
 
 def _deliver(case: Case, route: Route, world: World) -> Work:

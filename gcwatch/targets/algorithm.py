@@ -11,8 +11,8 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from gcwatch import bundle, cases, content
-from gcwatch.cases import Case, Event, Input, Output, Target
+from gcwatch import bundle, cases, content, fetching
+from gcwatch.cases import Case, Event, Input, Target
 from gcwatch.config import Constant, Glob, JsonFile, Route, Source
 from gcwatch.errors import CannotSend, NotYet, Refused, Unreachable, UploadsGone
 from gcwatch.grandchallenge import (
@@ -484,7 +484,7 @@ def poll(case: Case, context: Context) -> Iterator[Event]:
             raise
         raise CannotSend(Reason("job_lost", {"problem": "the platform denies it"})) from error
     if job.status == "Succeeded":
-        yield cases.Succeeded(tuple(_output(value) for value in job.outputs))
+        yield cases.Succeeded(tuple(map(fetching.output, job.outputs)))
     elif job.status == "Cancelled":
         yield cases.Rejected(_why_cancelled(case, job, context))
     elif job.status == "Failed":
@@ -510,16 +510,3 @@ def _import_failed(session: UploadSession) -> Reason:
 
 def _job_failed(url: str, status: str) -> Reason:
     return Reason("job_failed", {"status": status, "url": url})
-
-
-def _output(value: SocketValue) -> Output:
-    """Given what an output socket holds, return it with the path that results have (contract 8)."""
-    carrier: cases.Carrier = "image" if value.image else "file" if value.file else "value"
-    return Output(
-        pk=value.pk,
-        socket=value.socket.slug,
-        carrier=carrier,
-        path=value.socket.relative_path or value.socket.slug,
-        url=value.image or value.file or "",
-        value=value.value,
-    )
