@@ -1,23 +1,10 @@
-"""What the sandbox offers before anybody uses it: sockets and algorithms."""
+"""What the sandbox offers before anybody uses it: sockets, algorithms, studies, archives."""
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 from uuid import NAMESPACE_URL, uuid5
 
-SuperKind = Literal["Image", "Value", "File"]
-
-_CODES = {
-    "String": "STR",
-    "Integer": "INT",
-    "Float": "FLT",
-    "Bool": "BOOL",
-    "Anything": "JSON",
-    "Image": "IMG",
-    "Segmentation": "SEG",
-    "CSV file": "CSV",
-    "PDF file": "PDF",
-}
+from gcwatch.sandbox.kinds import DICOM_SET, DISPLACEMENT, KINDS, SuperKind
 
 
 @dataclass(frozen=True)
@@ -31,6 +18,7 @@ class Socket:
         kind: Display string of the kind, for example "Image" or "Anything".
         super_kind: How its values travel.
         relative_path: Where an algorithm finds or leaves it.
+        segments: What the voxels of a segmentation may be, and what each means; none: anything.
     """
 
     pk: int
@@ -39,16 +27,17 @@ class Socket:
     kind: str
     super_kind: SuperKind
     relative_path: str
+    segments: tuple[tuple[int, str], ...] = ()
 
     @property
     def code(self) -> str:
         """The kind as error messages abbreviate it (contract 3)."""
-        return _CODES.get(self.kind, self.kind)
+        return KINDS[self.kind].code
 
     @property
     def holds_json(self) -> bool:
         """Whether its content is JSON, inline or in a file (contract 3)."""
-        return self.super_kind == "Value" or self.relative_path.endswith(".json")
+        return KINDS[self.kind].holds_json
 
     @property
     def order(self) -> tuple[int, str]:
@@ -104,11 +93,89 @@ class Algorithm:
 
 
 @dataclass(frozen=True)
+class ReaderStudy:
+    """A reader study and who may do what with it (contract 2, 5).
+
+    Attributes:
+        slug: Named in look-ups and requests.
+        editors: Usernames that may change it; they see it.
+        readers: Usernames that see it.
+    """
+
+    slug: str
+    editors: frozenset[str] = frozenset({"alice"})
+    readers: frozenset[str] = frozenset()
+
+    @property
+    def title(self) -> str:
+        """The slug in words."""
+        return self.slug.replace("-", " ").capitalize()
+
+    @cached_property
+    def pk(self) -> str:
+        """Stable identity, a UUID."""
+        return str(uuid5(NAMESPACE_URL, f"reader-study/{self.slug}"))
+
+    @property
+    def viewers(self) -> frozenset[str]:
+        """Usernames that see it and its display sets."""
+        return self.editors | self.readers
+
+    @property
+    def changers(self) -> frozenset[str]:
+        """Usernames that may add and change display sets."""
+        return self.editors
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An archive and who may do what with it (contract 2, 6).
+
+    Attributes:
+        slug: Named in look-ups.
+        editors: Usernames that may change it; they see it.
+        uploaders: Usernames that may add and change items; they see it.
+        users: Usernames that see it.
+        public: Whether everybody who is signed in sees it.
+        allowed_sockets: Slugs that its items may have, if it is linked to a challenge phase.
+    """
+
+    slug: str
+    editors: frozenset[str] = frozenset({"alice"})
+    uploaders: frozenset[str] = frozenset()
+    users: frozenset[str] = frozenset()
+    public: bool = False
+    allowed_sockets: frozenset[str] | None = None
+
+    @property
+    def title(self) -> str:
+        """The slug in words."""
+        return self.slug.replace("-", " ").capitalize()
+
+    @cached_property
+    def pk(self) -> str:
+        """Stable identity, a UUID."""
+        return str(uuid5(NAMESPACE_URL, f"archive/{self.slug}"))
+
+    @property
+    def viewers(self) -> frozenset[str]:
+        """Usernames that see it and its items, public or not."""
+        return self.editors | self.uploaders | self.users
+
+    @property
+    def changers(self) -> frozenset[str]:
+        """Usernames that may add and change items."""
+        return self.editors | self.uploaders
+
+
+@dataclass(frozen=True)
 class Catalogue:
-    """All sockets and algorithms of a sandbox."""
+    """All that a sandbox offers before anybody uses it."""
 
     sockets: tuple[Socket, ...]
     algorithms: tuple[Algorithm, ...]
+    reader_studies: tuple[ReaderStudy, ...] = ()
+    archives: tuple[Archive, ...] = ()
 
     def socket(self, slug: str) -> Socket | None:
         """The socket with this slug."""
@@ -135,9 +202,69 @@ _CLINICAL_COPY = Socket(
 )
 _SCORE = Socket(18, "Score", "score", "Float", "Value", "score.json")
 _PDF = Socket(19, "Letter", "letter", "PDF file", "File", "letter.pdf")
+_LUNGS = Socket(
+    20,
+    "Lung segmentation",
+    "lung-segmentation",
+    "Segmentation",
+    "Image",
+    "images/lung-segmentation",
+    segments=((1, "left"), (2, "right")),
+)
+
+
+def _standard(pk: int, title: str, kind: str) -> Socket:
+    """A socket of a kind, as the platform makes a new one."""
+    slug = title.lower().replace(" ", "-")
+    made = KINDS[kind]
+    path = f"{slug}{made.suffix}" if made.suffix else f"images/{slug}"
+    return Socket(pk, title, slug, kind, made.super_kind, path)
+
+
+_DICOM = _standard(21, "DICOM CT", DICOM_SET)
+_COMMENT = _standard(22, "Comment", "String")
+_OTHERS = tuple(
+    _standard(pk, title, kind)
+    for pk, (title, kind) in enumerate(
+        {
+            "Displacement field": DISPLACEMENT,
+            "Urgent": "Bool",
+            "Dose chart": "Chart",
+            "Lesion box": "2D bounding box",
+            "Lesion diameter": "Distance measurement",
+            "Lesion centre": "Point",
+            "Lesion outline": "Polygon",
+            "Vessel": "Line",
+            "Cobb angle": "Angle",
+            "Lesion ellipse": "Ellipse",
+            "Hip angle": "Three-point angle",
+            "Registration": "Affine transform registration",
+            "Side": "Choice",
+            "Findings": "Multiple choice",
+            "Lesion boxes": "Multiple 2D bounding boxes",
+            "Lesion diameters": "Multiple distance measurements",
+            "Lesion centres": "Multiple points",
+            "Lesion outlines": "Multiple polygons",
+            "Vessels": "Multiple lines",
+            "Cobb angles": "Multiple angles",
+            "Lesion ellipses": "Multiple ellipses",
+            "Hip angles": "Multiple three-point angles",
+            "Slide registration": "SQREG file",
+            "Photo": "Thumbnail jpg",
+            "Screenshot": "Thumbnail png",
+            "Surface": "OBJ file",
+            "Film": "MP4 file",
+            "Phylogeny": "Newick tree-format file",
+            "Microbiome": "BIOM format",
+            "Raw data": "ZIP file",
+        }.items(),
+        start=23,
+    )
+)
 
 _COPY = Interface((_IMAGE,), (_RESULTS, _IMAGE))
 _ONE_CT = Interface((_CT,), (_RESULTS,))
+_ALL_KINDS = (_RESULTS, _CLINICAL_COPY, _IMAGE)
 
 STANDARD = Catalogue(
     sockets=(
@@ -155,6 +282,10 @@ STANDARD = Catalogue(
         _CLINICAL_COPY,
         _SCORE,
         _PDF,
+        _LUNGS,
+        _DICOM,
+        _COMMENT,
+        *_OTHERS,
     ),
     algorithms=(
         Algorithm("copy-image", (_COPY,)),
@@ -171,5 +302,25 @@ STANDARD = Catalogue(
         Algorithm("not-ready", (_COPY,), ready=False),
         Algorithm("no-credits", (_COPY,), funded=False),
         Algorithm("forbidden", (_COPY,), executors=frozenset()),
+        Algorithm("dicom-in", (Interface((_DICOM,), (_RESULTS,)),)),
+        Algorithm("optional-mask", (_ONE_CT, Interface((_CT, _SEGMENTATION), (_RESULTS,)))),
+        Algorithm("everything", (Interface((_DICOM, _CT, _CLINICAL, _THRESHOLD), _ALL_KINDS),)),
+        Algorithm(
+            "segment-lungs", (Interface((_CT,), (_SEGMENTATION, _COUNT)),), program="segment"
+        ),
+    ),
+    reader_studies=(
+        ReaderStudy("lung-study"),
+        ReaderStudy("second-study"),
+        ReaderStudy("readers-only", editors=frozenset(), readers=frozenset({"alice"})),
+        ReaderStudy("hidden-study", editors=frozenset()),
+    ),
+    archives=(
+        Archive("ct-archive"),
+        Archive("second-archive"),
+        Archive("uploads-only", editors=frozenset(), uploaders=frozenset({"alice"})),
+        Archive("public-archive", editors=frozenset(), public=True),
+        Archive("restricted", allowed_sockets=frozenset({"ct-image"})),
+        Archive("hidden-archive", editors=frozenset()),
     ),
 )

@@ -1,0 +1,93 @@
+"""The kinds of sockets: what errors call them, how their values travel, how files are named."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+SuperKind = Literal["Image", "Value", "File"]
+
+DICOM_SET = "DICOM Image Set"
+DISPLACEMENT = "Displacement field"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of socket (contract 3).
+
+    Attributes:
+        name: Display string.
+        code: What error messages call it.
+        super_kind: How values of a new socket of this kind travel.
+        suffix: How its file is named; "" for images, which get a folder.
+    """
+
+    name: str
+    code: str
+    super_kind: SuperKind
+    suffix: str = ""
+
+    @property
+    def holds_json(self) -> bool:
+        """Whether its content is JSON."""
+        return self.suffix == ".json"
+
+
+def _of(super_kind: SuperKind, suffix: str, **codes: str) -> list[Kind]:
+    return [Kind(name, code.strip("_"), super_kind, suffix) for code, name in codes.items()]
+
+
+_KINDS = [
+    *_of(
+        "Image",
+        "",
+        IMG="Image",
+        SEG="Segmentation",
+        HMAP="Heat Map",
+        DSPF=DISPLACEMENT,
+        DCMIS=DICOM_SET,
+    ),
+    *_of(
+        "Value",
+        ".json",
+        STR="String",
+        INT="Integer",
+        FLT="Float",
+        BOOL="Bool",
+        JSON="Anything",
+        CHART="Chart",
+        _2DBB="2D bounding box",
+        DIST="Distance measurement",
+        POIN="Point",
+        POLY="Polygon",
+        LINE="Line",
+        ANGL="Angle",
+        ELLI="Ellipse",
+        _3ANG="Three-point angle",
+        ATRG="Affine transform registration",
+        CHOI="Choice",
+        MCHO="Multiple choice",
+    ),
+    *_of(
+        "File",
+        ".json",
+        M2DB="Multiple 2D bounding boxes",
+        MDIS="Multiple distance measurements",
+        MPOI="Multiple points",
+        MPOL="Multiple polygons",
+        MLIN="Multiple lines",
+        MANG="Multiple angles",
+        MELL="Multiple ellipses",
+        M3AN="Multiple three-point angles",
+    ),
+    Kind("PDF file", "PDF", "File", ".pdf"),
+    Kind("SQREG file", "SQREG", "File", ".sqreg"),
+    Kind("Thumbnail jpg", "JPEG", "File", ".jpeg"),
+    Kind("Thumbnail png", "PNG", "File", ".png"),
+    Kind("OBJ file", "OBJ", "File", ".obj"),
+    Kind("MP4 file", "MP4", "File", ".mp4"),
+    Kind("Newick tree-format file", "NEWCK", "File", ".newick"),
+    Kind("BIOM format", "BIOM", "File", ".biom"),
+    Kind("CSV file", "CSV", "File", ".csv"),
+    Kind("ZIP file", "ZIP", "File", ".zip"),
+]
+
+KINDS = {kind.name: kind for kind in _KINDS}
