@@ -1,11 +1,25 @@
 """Records as the API tells them, in the schema that is set (contract 2, 4, 7, 8, 9, 12)."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from gcwatch.sandbox.catalogue import Algorithm, Interface, Socket
-from gcwatch.sandbox.model import Image, Job, Session, Stored, Upload, User, Value, World
+from gcwatch.sandbox.catalogue import Algorithm, Archive, Interface, ReaderStudy, Socket
+from gcwatch.sandbox.model import (
+    ArchiveItem,
+    Case,
+    DisplaySet,
+    Image,
+    Job,
+    Session,
+    Stored,
+    Upload,
+    User,
+    Value,
+    World,
+)
+from gcwatch.sandbox.names import cleaned
 
 Json = dict[str, Any]
 
@@ -21,6 +35,8 @@ _PATIENT_FIELDS: Json = {
     "study_description": "",
     "series_description": "",
 }
+
+_VIEW: Json = {"hanging_protocol": None, "optional_hanging_protocols": []}
 
 
 @dataclass
@@ -157,8 +173,7 @@ class Answers:
             "inputs": self._values(job.inputs),
             "outputs": self._values(job.outputs),
             "status": job.status,
-            "hanging_protocol": None,
-            "optional_hanging_protocols": [],
+            **_VIEW,
             "view_content": {},
             "exec_duration": "P0DT00H22M17S" if over else None,
             "invoke_duration": "P0DT00H31M14S" if over else None,
@@ -167,14 +182,103 @@ class Answers:
 
     def created_job(self, job: Job) -> Json:
         """The answer to a job's POST: only what is attached already."""
-        ordered = sorted(job.inputs, key=lambda each: each.socket.order)
-        inputs = [
-            {**self._content(each), "interface": each.socket.slug, "image_name": None}
-            for each in ordered
-        ]
-        return {"pk": job.pk, "inputs": inputs, "status": job.status}
+        return {"pk": job.pk, "inputs": self._posted(job.inputs), "status": job.status}
 
-    def _values(self, values: list[Value]) -> list[Json]:
+    def reader_study(self, study: ReaderStudy) -> Json:
+        """A reader study; since 2026 without the texts that are not cleaned (contract 12)."""
+        plain = {} if self._recent else {"title": study.title, "help_text": ""}
+        return {
+            **plain,
+            "api_url": self.url(f"reader-studies/{study.pk}/"),
+            "url": f"{self.site}/reader-studies/{study.slug}/",
+            "slug": study.slug,
+            "logo": f"{self.storage}/grand-challenge-public/logos/{study.pk}/logo.jpg",
+            "description": f"{study.title} (sandbox)",
+            "help_text_safe": "",
+            "pk": study.pk,
+            "questions": [],
+            "title_safe": cleaned(study.title),
+            "is_educational": False,
+            "instant_verification": False,
+            "has_ground_truth": False,
+            "allow_answer_modification": False,
+            "enable_autosaving": False,
+            "allow_case_navigation": False,
+            "allow_show_all_annotations": False,
+            "roll_over_answers_for_n_cases": 0,
+            "end_of_study_text_safe": "",
+        }
+
+    def archive(self, archive: Archive) -> Json:
+        """An archive; its slug is only in its address (contract 2)."""
+        return {
+            "pk": archive.pk,
+            "title": archive.title,
+            "logo": f"{self.storage}/grand-challenge-public/logos/{archive.pk}/logo.jpg",
+            "description": f"{archive.title} (sandbox)",
+            "api_url": self.url(f"archives/{archive.pk}/"),
+            "url": f"{self.site}/archives/{archive.slug}/",
+        }
+
+    def case(self, case: Case) -> Json:
+        """A display set or an archive item."""
+        return self.display_set(case) if isinstance(case, DisplaySet) else self.item(case)
+
+    def display_set(self, case: DisplaySet) -> Json:
+        """A display set; since 2026 reads have no title but the cleaned one (contract 5, 12)."""
+        study = self.url(f"reader-studies/{case.parent.pk}/")
+        values = self._values(case.values.values())
+        told = self._display_set(case, reader_study=study, values=values)
+        if self._recent:
+            del told["title"]
+        return told
+
+    def _display_set(self, case: DisplaySet, **told: Any) -> Json:
+        sets = self.world.display_sets.values()
+        siblings = [each for each in sets if each.parent is case.parent]
+        return {
+            "pk": case.pk,
+            "title": case.title,
+            "title_safe": cleaned(case.title),
+            **told,
+            "order": case.order,
+            "api_url": self.url(f"reader-studies/display-sets/{case.pk}/"),
+            **_VIEW,
+            "view_content": {"main": ["generic-medical-image"]},
+            "description": "",
+            **({"descriptions_map_safe": {}} if self._recent else {}),
+            "index": sum(each.place < case.place for each in siblings),
+        }
+
+    def item(self, case: ArchiveItem) -> Json:
+        """An archive item."""
+        return self._item(case, self._values(case.values.values()))
+
+    def _item(self, case: ArchiveItem, values: list[Json]) -> Json:
+        return {
+            "pk": case.pk,
+            "title": case.title,
+            "archive": self.url(f"archives/{case.parent.pk}/"),
+            "values": values,
+            **_VIEW,
+            "view_content": {},
+        }
+
+    def changed_case(self, case: Case) -> Json:
+        """The answer to a case's POST, PUT and PATCH: what is attached now (contract 5)."""
+        values = self._posted(case.values.values())
+        if isinstance(case, DisplaySet):
+            return self._display_set(case, reader_study=case.parent.slug, values=values)
+        return self._item(case, values)
+
+    def _posted(self, values: Iterable[Value]) -> list[Json]:
+        """Values as answers to writes have them, with the slug of their socket."""
+        return [
+            {**self._content(each), "interface": each.socket.slug, "image_name": None}
+            for each in sorted(values, key=lambda each: each.socket.order)
+        ]
+
+    def _values(self, values: Iterable[Value]) -> list[Json]:
         return [self.value(each) for each in sorted(values, key=lambda each: each.socket.order)]
 
     def value(self, value: Value) -> Json:

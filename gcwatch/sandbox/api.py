@@ -8,9 +8,10 @@ from werkzeug.exceptions import NotFound
 from werkzeug.routing import Map, RequestRedirect, Rule
 from werkzeug.wrappers import Request
 
-from gcwatch.sandbox import endpoints
+from gcwatch.sandbox import case_endpoints, endpoints, rights, sessions
 from gcwatch.sandbox.answers import Answers
 from gcwatch.sandbox.asking import DENIED, check_accept, signed_in, user_of
+from gcwatch.sandbox.cases import DISPLAY_SETS, ITEMS
 from gcwatch.sandbox.endpoints import Asked, Endpoint
 from gcwatch.sandbox.model import World
 from gcwatch.sandbox.passage import settle
@@ -42,20 +43,19 @@ ROUTES: dict[str, Methods] = {
     f"{_UPLOAD}/complete-multipart-upload/": {"PATCH": endpoints.complete},
     f"{_UPLOAD}/abort-multipart-upload/": {"PATCH": endpoints.abort},
     "cases/upload-sessions/": {
-        "GET": endpoints.list_sessions,
-        "POST": endpoints.create_session,
+        "GET": sessions.list_sessions,
+        "POST": sessions.create_session,
     },
-    "cases/upload-sessions/<pk>/": {"GET": endpoints.show_session},
+    "cases/upload-sessions/<pk>/": {"GET": sessions.show_session},
     "cases/images/": {"GET": endpoints.list_images},
     "cases/images/<pk>/": {"GET": endpoints.show_image},
-    "archives/": {"GET": endpoints.nothing},
-    "archives/<pk>/": {"GET": endpoints.hidden("Archive")},
-    "archives/items/": {"GET": endpoints.nothing},
-    "archives/items/<pk>/": {"GET": endpoints.hidden("ArchiveItem")},
-    "reader-studies/": {"GET": endpoints.nothing},
-    "reader-studies/<pk>/": {"GET": endpoints.hidden("ReaderStudy")},
-    "reader-studies/display-sets/": {"GET": endpoints.nothing},
-    "reader-studies/display-sets/<pk>/": {"GET": endpoints.hidden("DisplaySet")},
+    "archives/": {"GET": case_endpoints.list_archives},
+    "archives/<pk>/": {"GET": case_endpoints.show_archive},
+    **case_endpoints.routes(ITEMS, case_endpoints.list_items),
+    "reader-studies/": {"GET": case_endpoints.list_studies},
+    "reader-studies/<pk>/": {"GET": case_endpoints.show_study},
+    "reader-studies/questions/": {"GET": endpoints.nothing},
+    **case_endpoints.routes(DISPLAY_SETS, case_endpoints.list_display_sets),
     "notifications/": {"GET": endpoints.nothing},
 }
 
@@ -155,10 +155,11 @@ class Api:
         with self.world.lock:
             settle(self.world)
             stored = self.world.stored.get(request.path.removeprefix("/media/"))
+            may_read = stored is not None and rights.may_read(self.world, user, stored)
             now, life = self.world.now(), self.world.settings.presign_lifetime
         if stored is None:
             reply = html_reply(404)
-        elif user is None or stored.owner is not user:
+        elif not may_read:
             reply = html_reply(403 if stored.key.startswith("images/") else 404)
         else:
             url = self.signer.sign("GET", f"{PROTECTED}{stored.key}", {}, now, life)
@@ -170,8 +171,9 @@ class Api:
 
 def _refused_method(path: str, method: str) -> Refusal:
     """Rights are checked before the method is (contract 1); sessions by POST may be gone (10.5)."""
-    if path == "cases/upload-sessions/" and method == "POST":
-        return refuse(405, {"detail": 'Method "POST" not allowed.'})
+    gone = path == "cases/upload-sessions/" and method == "POST"
+    if gone or (path == f"{DISPLAY_SETS.path}<pk>/" and method == "DELETE"):
+        return refuse(405, {"detail": f'Method "{method}" not allowed.'})
     return refuse(403, DENIED)
 
 

@@ -1,17 +1,18 @@
 """The API's endpoints: one function each, on a world that is locked and up to date."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from werkzeug.wrappers import Request
 
+from gcwatch.sandbox import rights
 from gcwatch.sandbox.answers import Answers
-from gcwatch.sandbox.asking import data_of, linked, page, signed_in
+from gcwatch.sandbox.asking import data_of, page, signed_in
 from gcwatch.sandbox.catalogue import Algorithm, Socket
-from gcwatch.sandbox.model import Image, Job, Session, Upload, User, World
+from gcwatch.sandbox.model import Image, Job, Upload, User, World
 from gcwatch.sandbox.presign import Signer
 from gcwatch.sandbox.reply import Reply, html_refusal, json_reply, refuse
 from gcwatch.sandbox.rules import create_job
@@ -20,9 +21,7 @@ from gcwatch.sandbox.storage import UPLOADS
 T = TypeVar("T")
 
 _SMALLEST_PART = 5 * 1024**2
-_SESSION_FILES = 100
 _NO_CHOICE = "Select a valid choice. That choice is not one of the available choices."
-_MISSING = "Invalid hyperlink - Object does not exist."
 
 
 @dataclass
@@ -65,15 +64,6 @@ def nothing(asked: Asked) -> Reply:
     return json_reply(200, page(asked.request, [], str))
 
 
-def hidden(model: str) -> Endpoint:
-    """A detail endpoint of objects that nobody sees."""
-
-    def endpoint(_asked: Asked, pk: str) -> Reply:
-        raise _not_found(model, pk)
-
-    return endpoint
-
-
 def _not_found(model: str, pk: str) -> Exception:
     try:
         UUID(pk)
@@ -82,7 +72,12 @@ def _not_found(model: str, pk: str) -> Exception:
     return refuse(404, {"detail": f"No {model} matches the given query."})
 
 
-def _one(model: str, pk: str, rows: list[T], key: Callable[[T], str]) -> T:
+def one(model: str, pk: str, rows: list[T], key: Callable[[T], str]) -> T:
+    """The row with this pk.
+
+    Raises:
+        Refusal: 404, as of a model's object that is not there.
+    """
     for row in rows:
         if key(row) == pk:
             return row
@@ -93,8 +88,8 @@ def _one(model: str, pk: str, rows: list[T], key: Callable[[T], str]) -> T:
 
 
 def _algorithms(asked: Asked) -> list[Algorithm]:
-    name = asked.user.username if asked.user else ""
-    return [each for each in asked.world.catalogue.algorithms if name in each.viewers]
+    algorithms = asked.world.catalogue.algorithms
+    return [each for each in algorithms if rights.sees(asked.world, asked.user, each)]
 
 
 def list_algorithms(asked: Asked) -> Reply:
@@ -106,25 +101,24 @@ def list_algorithms(asked: Asked) -> Reply:
 
 def show_algorithm(asked: Asked, pk: str) -> Reply:
     """One algorithm."""
-    found = _one("Algorithm", pk, _algorithms(asked), lambda each: each.pk)
+    found = one("Algorithm", pk, _algorithms(asked), lambda each: each.pk)
     return json_reply(200, asked.answers.algorithm(found))
 
 
 def list_algorithm_images(asked: Asked) -> Reply:
     """Container images; of an algorithm's editors only, and here those who may run it are."""
-    name = asked.user.username if asked.user else ""
     wanted = asked.request.args.get("algorithm")
     rows = [
         each
         for each in _algorithms(asked)
-        if name in each.executors and wanted in {None, "", each.pk}
+        if rights.executes(asked.world, asked.user, each) and wanted in {None, "", each.pk}
     ]
     return json_reply(200, page(asked.request, rows, asked.answers.algorithm_image))
 
 
 def show_algorithm_image(asked: Asked, pk: str) -> Reply:
     """One container image."""
-    found = _one("AlgorithmImage", pk, _algorithms(asked), lambda each: each.image_pk)
+    found = one("AlgorithmImage", pk, _algorithms(asked), lambda each: each.image_pk)
     return json_reply(200, asked.answers.algorithm_image(found))
 
 
@@ -151,7 +145,8 @@ def show_socket(asked: Asked, pk: str) -> Reply:
 # Uploads (contract 4)
 
 
-def _uploads(asked: Asked) -> list[Upload]:
+def uploads_of(asked: Asked) -> list[Upload]:
+    """Whoever asks, their uploads."""
     if asked.user is None:
         return []
     return sorted(asked.world.uploads_of(asked.user), key=lambda each: each.pk)
@@ -159,14 +154,14 @@ def _uploads(asked: Asked) -> list[Upload]:
 
 def list_uploads(asked: Asked) -> Reply:
     """The user's uploads, in no order that means anything."""
-    return json_reply(200, page(asked.request, _uploads(asked), asked.answers.upload))
+    return json_reply(200, page(asked.request, uploads_of(asked), asked.answers.upload))
 
 
 def create_upload(asked: Asked) -> Reply:
     """Begin an upload."""
     name = _filename(data_of(asked.request).get("filename"))
     world = asked.world
-    if len(_uploads(asked)) >= world.settings.max_uploads:
+    if len(uploads_of(asked)) >= world.settings.max_uploads:
         problem = "You have created too many uploads. Please try again later."
         raise refuse(400, {"non_field_errors": [problem]})
     upload = Upload(signed_in(asked.user), name, world.now())
@@ -195,7 +190,7 @@ def _filename(given: Any) -> str:
 
 
 def _upload(asked: Asked, pk: str, s3_id: str | None = None) -> Upload:
-    found = _one("UserUpload", pk, _uploads(asked), lambda each: each.pk)
+    found = one("UserUpload", pk, uploads_of(asked), lambda each: each.pk)
     if s3_id is not None and found.s3_id != s3_id:
         raise refuse(404, {"detail": "Not found."})
     return found
@@ -211,7 +206,7 @@ def presign(asked: Asked, pk: str, s3_id: str) -> Reply:
     upload = _upload(asked, pk, s3_id)
     numbers = _part_numbers(data_of(asked.request))
     settings, now = asked.world.settings, asked.world.now()
-    held = sum(each.size for each in _uploads(asked) if each.status == "Completed")
+    held = sum(each.size for each in uploads_of(asked) if each.status == "Completed")
     if upload.status != "Initialized" or held + upload.size >= settings.byte_quota:
         raise refuse(403, {"detail": "Upload limit reached"})
     urls = {
@@ -299,78 +294,6 @@ def abort(asked: Asked, pk: str, s3_id: str) -> Reply:
     return json_reply(200, asked.answers.upload(upload))
 
 
-# Upload sessions (contract 9)
-
-
-def _sessions(asked: Asked) -> list[Session]:
-    rows = [each for each in asked.world.sessions.values() if each.creator is asked.user]
-    return sorted(rows, key=lambda each: each.pk)
-
-
-def list_sessions(asked: Asked) -> Reply:
-    """The user's sessions, in no order that means anything."""
-    return json_reply(200, page(asked.request, _sessions(asked), asked.answers.session))
-
-
-def show_session(asked: Asked, pk: str) -> Reply:
-    """One session."""
-    found = _one("RawImageUploadSession", pk, _sessions(asked), lambda each: each.pk)
-    return json_reply(200, asked.answers.session(found))
-
-
-def create_session(asked: Asked) -> Reply:
-    """Make an inert session, which one job may use once."""
-    data = data_of(asked.request)
-    errors = _target_errors(data)
-    uploads: list[Upload] = []
-    if data.get("uploads") is None:
-        errors["uploads"] = ["This field is required."]
-    else:
-        try:
-            uploads = _session_uploads(asked, data["uploads"])
-        except ValueError as error:
-            errors["uploads"] = [str(error)]
-    if errors:
-        raise refuse(400, errors)
-    session = Session(signed_in(asked.user), uploads, asked.world.now())
-    asked.world.sessions[session.pk] = session
-    return json_reply(201, asked.answers.session(session))
-
-
-def _target_errors(data: dict[str, Any]) -> dict[str, Any]:
-    """Archives and display sets are nobody's here, so a session cannot have a target."""
-    errors: dict[str, Any] = {}
-    if data.get("archive") is not None:
-        errors["archive"] = [f"Object with slug={data['archive']} does not exist."]
-    for key in ("archive_item", "display_set", "answer"):
-        if data.get(key) is not None:
-            errors[key] = [f'Invalid pk "{data[key]}" - object does not exist.']
-    if not errors and data.get("interface") is not None:
-        errors["non_field_errors"] = ["An interface needs a target"]
-    return errors
-
-
-def _session_uploads(asked: Asked, links: Any) -> list[Upload]:
-    if not isinstance(links, list):
-        message = f'Expected a list of items but got type "{type(links).__name__}".'
-        raise ValueError(message)  # noqa: TRY004 - one error for all bad lists
-    mine = {each.pk: each for each in _uploads(asked) if each.status == "Completed"}
-    pks = [linked(link, "uploads/") for link in links]
-    if not set(pks) <= set(mine):
-        raise ValueError(_MISSING)
-    uploads = [mine[pk] for pk in pks]
-    if len(uploads) > _SESSION_FILES:
-        message = (
-            f"Too many files uploaded. A maximum of {_SESSION_FILES} files may be uploaded "
-            "per session."
-        )
-        raise ValueError(message)
-    if len({each.filename for each in uploads}) < len(uploads):
-        message = "Filenames must be unique"
-        raise ValueError(message)
-    return uploads
-
-
 # Jobs (contract 7)
 
 
@@ -413,7 +336,7 @@ def _images_of(job: Job, key: str) -> set[str]:
 
 def show_job(asked: Asked, pk: str) -> Reply:
     """One job."""
-    found = _one("Job", pk, _jobs(asked), lambda each: each.pk)
+    found = one("Job", pk, _jobs(asked), lambda each: each.pk)
     return json_reply(200, asked.answers.job(found))
 
 
@@ -426,32 +349,67 @@ def post_job(asked: Asked) -> Reply:
 # Images (contract 8)
 
 
+class _HasPk(Protocol):
+    @property
+    def pk(self) -> str: ...
+
+
+R = TypeVar("R", bound=_HasPk)
+
+
+def chosen(asked: Asked, key: str, records: Iterable[R]) -> R | None:
+    """The record that a filter names by its pk; None if the filter is not used.
+
+    Raises:
+        Refusal: 400, there is no such record.
+    """
+    pk = asked.request.args.get(key)
+    if not pk:
+        return None
+    try:
+        UUID(pk)
+    except ValueError as error:
+        raise refuse(400, {key: [f"“{pk}” is not a valid UUID."]}) from error
+    for record in records:
+        if record.pk == pk:
+            return record
+    raise refuse(400, {key: [_NO_CHOICE]})
+
+
 def _images(asked: Asked) -> list[Image]:
-    rows = [each for each in asked.world.images.values() if each.owner is asked.user]
-    return sorted((each for each in rows if each.visible), key=lambda each: each.name)
+    images = rights.seen_images(asked.world, asked.user).values()
+    return sorted(images, key=lambda each: each.name)
 
 
 def list_images(asked: Asked) -> Reply:
     """The images that the user sees, by name."""
     rows = _images(asked)
-    args = asked.request.args
-    if args.get("name"):
-        rows = [each for each in rows if each.name == args["name"]]
-    if args.get("origin"):
-        session = asked.world.sessions.get(args["origin"])
-        if session is None:
-            raise refuse(400, {"origin": [_NO_CHOICE]})
+    name = asked.request.args.get("name")
+    if name:
+        rows = [each for each in rows if each.name == name]
+    session = chosen(asked, "origin", asked.world.sessions.values())
+    if session:
         rows = [each for each in rows if each.origin is session]
-    for key in ("job_input", "job_output"):
-        if args.get(key):
-            job = asked.world.jobs.get(args[key])
-            if job is None:
-                raise refuse(400, {key: [_NO_CHOICE]})
-            rows = [each for each in rows if each.pk in _images_of(job, key)]
+    for images in _image_sets(asked):
+        rows = [each for each in rows if each.pk in images]
     return json_reply(200, page(asked.request, rows, asked.answers.image))
+
+
+def _image_sets(asked: Asked) -> Iterator[set[str]]:
+    """For each filter that names a job, study or archive, the images in it."""
+    world = asked.world
+    for key in ("job_input", "job_output"):
+        job = chosen(asked, key, world.jobs.values())
+        if job:
+            yield _images_of(job, key)
+    archive = chosen(asked, "archive", world.catalogue.archives)
+    study = chosen(asked, "reader_study", world.catalogue.reader_studies)
+    for owner in filter(None, (archive, study)):
+        cases = [each for each in rights.all_cases(world) if each.parent is owner]
+        yield {value.image.pk for case in cases for value in case.values.values() if value.image}
 
 
 def show_image(asked: Asked, pk: str) -> Reply:
     """One image; only once it is attached to something of the user's."""
-    found = _one("Image", pk, _images(asked), lambda each: each.pk)
+    found = one("Image", pk, _images(asked), lambda each: each.pk)
     return json_reply(200, asked.answers.image(found))

@@ -157,7 +157,7 @@ def add_image(world: World, owner: User, volume: Volume) -> Image:
     pk, file_pk = new_pk(), new_pk()
     suffix = "tif" if volume.verbatim else "mha"
     key = f"images/{pk[:2]}/{pk[2:4]}/{pk}/{file_pk}/{pk}.{suffix}"
-    stored = world.store(key, None)
+    stored = world.store(key)
     (formats.keep if volume.verbatim else metaimage.write)(volume, stored.path)
     image = Image(
         owner=owner,
@@ -172,9 +172,3 @@ def add_image(world: World, owner: User, volume: Volume) -> Image:
     )
     world.images[pk] = image
     return image
-
-
-def show(image: Image) -> None:
-    """Let an image's owner see it; the platform does so when it is attached."""
-    image.visible = True
-    image.stored.owner = image.owner

@@ -7,11 +7,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import RLock
 from typing import Any
 from uuid import uuid4
 
-from gcwatch.sandbox.catalogue import Algorithm, Catalogue, Interface, Socket
+from gcwatch.sandbox import metaimage
+from gcwatch.sandbox.catalogue import (
+    Algorithm,
+    Archive,
+    Catalogue,
+    Interface,
+    ReaderStudy,
+    Socket,
+)
 from gcwatch.sandbox.settings import Settings
 
 DONE = frozenset({"Succeeded", "Failed", "Cancelled"})
@@ -83,12 +92,10 @@ class Stored:
     Attributes:
         key: Its path below /media/.
         path: Where its bytes are.
-        owner: Who may read it; None while nobody may.
     """
 
     key: str
     path: Path
-    owner: User | None
 
     @cached_property
     def sha256(self) -> str:
@@ -99,14 +106,14 @@ class Stored:
 
 @dataclass(eq=False)
 class Image:
-    """An imported or computed image (contract 8).
+    """An imported or computed image (contract 8); seen by whoever sees what holds it.
 
     Attributes:
+        owner: Who imported or computed it.
         size: Voxels along x, y and, if there is one, z.
         spacing: Millimetres along the same axes.
         kind: "MHD" or "TIFF".
         origin: The session that imported it, None for outputs.
-        visible: Whether its owner may see it; only once it is attached.
     """
 
     owner: User
@@ -118,8 +125,15 @@ class Image:
     stored: Stored
     file_pk: str
     origin: "Session | None" = None
-    visible: bool = False
     pk: str = field(default_factory=new_pk)
+
+    @cached_property
+    def voxels(self) -> str:
+        """SHA-256 of its voxels, whatever file they are in; of a TIFF, that of the file."""
+        if self.kind == "TIFF":
+            return self.stored.sha256
+        with TemporaryDirectory() as work:
+            return metaimage.digest(self.stored.path, Path(work))
 
 
 @dataclass(eq=False)
@@ -141,7 +155,7 @@ class Session:
         status: "Queued", "Re-Queued", "Succeeded" or "Failed".
         started: When it was used; None while inert.
         settled: Whether its images have been attached or given up.
-        source: The job input that it feeds.
+        source: The socket of a job, display set or item that it feeds.
     """
 
     creator: User
@@ -158,9 +172,11 @@ class Session:
 
 @dataclass(eq=False)
 class Source:
-    """Where one input of a job comes from, and the value once it is attached.
+    """Where the content of one socket comes from, and the value once it is attached.
 
     Attributes:
+        target: What has the socket; an archive if every image becomes an item of its own.
+        started: When a request gave it to its target.
         upload: A File socket's content.
         session: An image socket's import.
         value: Set when the input is there.
@@ -169,7 +185,8 @@ class Source:
     """
 
     socket: Socket
-    job: "Job | None" = None
+    target: "Job | Case | Archive | None" = None
+    started: float = 0.0
     upload: Upload | None = None
     session: Session | None = None
     value: Value | None = None
@@ -196,8 +213,58 @@ class Job:
         return [source.value for source in self.sources if source.value is not None]
 
 
+@dataclass(eq=False)
+class DisplaySet:
+    """A case of a reader study (contract 5).
+
+    Attributes:
+        parent: The study.
+        order: Its place among the study's cases.
+        values: What is attached, by socket slug.
+        answers: How many answers readers gave; with any it cannot be changed.
+    """
+
+    parent: ReaderStudy
+    title: str
+    created: float
+    order: int
+    pk: str = field(default_factory=new_pk)
+    values: dict[str, Value] = field(default_factory=dict)
+    answers: int = 0
+
+    @property
+    def place(self) -> tuple[int, float]:
+        """Sort key among the study's cases."""
+        return self.order, self.created
+
+
+@dataclass(eq=False)
+class ArchiveItem:
+    """A case of an archive (contract 6).
+
+    Attributes:
+        parent: The archive.
+        values: What is attached, by socket slug.
+    """
+
+    parent: Archive
+    title: str
+    created: float
+    pk: str = field(default_factory=new_pk)
+    values: dict[str, Value] = field(default_factory=dict)
+
+
+Case = DisplaySet | ArchiveItem
+
+
 class World:
-    """All records of a sandbox; hold `lock` to read or change them."""
+    """All records of a sandbox; hold `lock` to read or change them.
+
+    Attributes:
+        copying: File sockets of cases whose uploads are still to be copied and checked.
+        revoked: Slugs, and usernames that have lost their rights to them.
+        listings: How often an unordered list was asked for.
+    """
 
     def __init__(self, folder: Path, settings: Settings, catalogue: Catalogue) -> None:
         self.lock = RLock()
@@ -209,6 +276,11 @@ class World:
         self.uploads: dict[str, Upload] = {}
         self.sessions: dict[str, Session] = {}
         self.jobs: dict[str, Job] = {}
+        self.display_sets: dict[str, DisplaySet] = {}
+        self.items: dict[str, ArchiveItem] = {}
+        self.copying: list[Source] = []
+        self.revoked: set[tuple[str, str]] = set()
+        self.listings = 0
         self.images: dict[str, Image] = {}
         self.values: list[Value] = []
         self.stored: dict[str, Stored] = {}
@@ -249,9 +321,9 @@ class World:
         self.values.append(record)
         return record
 
-    def store(self, key: str, owner: User | None) -> Stored:
+    def store(self, key: str) -> Stored:
         """A place for a file behind /media/; the caller writes it."""
         path = self.folder / "protected" / key
         path.parent.mkdir(parents=True, exist_ok=True)
-        stored = self.stored[key] = Stored(key, path, owner)
+        stored = self.stored[key] = Stored(key, path)
         return stored

@@ -8,8 +8,18 @@ import logging
 from pathlib import Path
 
 from gcwatch.sandbox import programs
-from gcwatch.sandbox.importer import Refused, assemble, import_session, show
-from gcwatch.sandbox.model import DONE, Job, Session, Source, World
+from gcwatch.sandbox.catalogue import Archive
+from gcwatch.sandbox.importer import Refused, assemble, import_session
+from gcwatch.sandbox.model import (
+    DONE,
+    ArchiveItem,
+    DisplaySet,
+    Job,
+    Session,
+    Source,
+    Value,
+    World,
+)
 from gcwatch.sandbox.names import safe_filename
 
 # What share of job_seconds must have passed for each status (contract 7).
@@ -24,6 +34,9 @@ def settle(world: World) -> None:
     for job in world.jobs.values():
         if job.status not in DONE:
             _advance_job(world, job, now)
+    for source in world.copying:
+        _take_file(world, source, now)
+    world.copying = [each for each in world.copying if not (each.stuck or each.value)]
     expire(world, now - world.settings.upload_lifetime)
 
 
@@ -62,32 +75,54 @@ def _import(world: World, session: Session) -> None:
 def _fail(session: Session, reason: str) -> None:
     session.status, session.settled = "Failed", True
     source = session.source
-    if source is None:
+    if source is None or isinstance(source.target, Archive):
         session.error_message = reason
         return
     session.error_message = (
         f"Image validation for socket {source.socket.title} failed with error: {reason}."
     )
-    if source.job and source.job.status not in DONE:
-        source.job.status = "Cancelled"
+    if isinstance(source.target, Job) and source.target.status not in DONE:
+        source.target.status = "Cancelled"
 
 
 def _attach(session: Session, world: World, at: float) -> None:
-    if len(session.images) > 1:
-        _fail(session, "Image imports should result in a single image")
-        return
-    session.settled = True
-    show(session.images[0])
     source = session.source
-    if source and source.job and source.job.status not in DONE:
-        source.value = world.value_of(source.socket, image=session.images[0])
-        source.attached = at
+    if source is None or isinstance(source.target, Archive):
+        _fill(session, world)
+    elif len(session.images) > 1:
+        _fail(session, "Image imports should result in a single image")
+    elif isinstance(source.target, DisplaySet) and source.target.answers:
+        _fail(session, "An unexpected error occurred")
+    else:
+        session.settled = True
+        _deliver(source, world.value_of(source.socket, image=session.images[0]), at)
+
+
+def _fill(session: Session, world: World) -> None:
+    """Make an untitled item of an archive of every image (contract 9)."""
+    session.settled = True
+    source = session.source
+    if source and isinstance(source.target, Archive):
+        for image in session.images:
+            item = ArchiveItem(source.target, "", world.now())
+            item.values[source.socket.slug] = world.value_of(source.socket, image=image)
+            world.items[item.pk] = item
+
+
+def _deliver(source: Source, value: Value, at: float) -> None:
+    """Attach a value to the socket it was made for; a finished job takes none."""
+    target = source.target
+    if isinstance(target, Job) and target.status in DONE:
+        return
+    source.value, source.attached = value, at
+    if isinstance(target, DisplaySet | ArchiveItem):
+        target.values[source.socket.slug] = value
 
 
 def _advance_job(world: World, job: Job, now: float) -> None:
     for source in job.sources:
         if source.upload and source.value is None and not source.stuck:
-            _take_file(world, job, source, now)
+            _take_file(world, source, now)
     times = [source.attached for source in job.sources]
     if None in times:
         return
@@ -99,24 +134,29 @@ def _advance_job(world: World, job: Job, now: float) -> None:
         _finish(world, job)
 
 
-def _take_file(world: World, job: Job, source: Source, now: float) -> None:
-    """The task that copies and checks a File input (contract 3)."""
+def _take_file(world: World, source: Source, now: float) -> None:
+    """The task that copies and checks the content of a File socket (contract 3)."""
     upload = source.upload
-    due = job.created + world.settings.import_seconds
+    due = source.started + world.settings.import_seconds
     if upload is None or now < due:
         return
-    if upload.pk not in world.uploads or upload.status != "Completed":
+    if upload.pk not in world.uploads or upload.status != "Completed" or _is_answered(source):
         source.stuck = True
         return
     record = world.add_value(source.socket)
-    stored = world.store(programs.file_key(record.pk, safe_filename(upload.filename)), job.creator)
+    stored = world.store(programs.file_key(record.pk, safe_filename(upload.filename)))
     assemble(upload, stored.path)
     if source.socket.holds_json and not _is_json(stored.path):
-        # The platform's task dies here while it stores the error: the job hangs for ever.
+        # The platform's task dies here while it stores the error: a job hangs for ever.
         source.stuck = True
         return
-    record.file, source.value, source.attached = stored, record, due
+    record.file = stored
+    _deliver(source, record, due)
     world.delete_upload(upload)
+
+
+def _is_answered(source: Source) -> bool:
+    return isinstance(source.target, DisplaySet) and source.target.answers > 0
 
 
 def _is_json(path: Path) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from gcwatch.sandbox import metaimage
 from gcwatch.sandbox.catalogue import Socket
-from gcwatch.sandbox.importer import add_image, show
+from gcwatch.sandbox.importer import add_image
 from gcwatch.sandbox.metaimage import Volume
 from gcwatch.sandbox.model import Image, Job, Value, World
 
@@ -61,15 +61,13 @@ class _Run:
         """Give a file as an output, with these very bytes."""
         record = self.world.add_value(socket)
         name = Path(socket.relative_path).name
-        record.file = self.world.store(file_key(record.pk, name), self.job.creator)
+        record.file = self.world.store(file_key(record.pk, name))
         record.file.path.write_bytes(content)
         self.outputs.append(record)
 
     def answer_volume(self, socket: Socket, volume: Volume) -> None:
         """Give voxels as an output image."""
-        image = add_image(self.world, self.job.creator, volume)
-        show(image)
-        self.answer(socket, image=image)
+        self.answer(socket, image=add_image(self.world, self.job.creator, volume))
 
 
 def file_key(pk: int, name: str) -> str:

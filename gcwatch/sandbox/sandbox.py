@@ -14,12 +14,12 @@ from typing import Any, Self
 import trustme
 from werkzeug.wrappers import Request
 
-from gcwatch.sandbox import passage
+from gcwatch.sandbox import passage, truth
 from gcwatch.sandbox.answers import Answers
 from gcwatch.sandbox.api import ROOT, Api
 from gcwatch.sandbox.catalogue import STANDARD, Catalogue
 from gcwatch.sandbox.faults import Action, Fault, Kill
-from gcwatch.sandbox.model import Job, User, Value, World
+from gcwatch.sandbox.model import User, World
 from gcwatch.sandbox.presign import Signer
 from gcwatch.sandbox.reply import Reply, json_reply
 from gcwatch.sandbox.server import Server
@@ -180,27 +180,14 @@ class Sandbox:
         self._traffic.forget()
 
     def state(self) -> dict[str, Any]:
-        """All jobs, uploads, sessions and images, and how many there are."""
+        """All jobs, uploads, sessions, images, display sets and items, and how many there are.
+
+        Values have socket, kind (Value, File or Image), value, and the SHA-256 of the file's
+        bytes and of the image's voxels, which is the same for an image that was sent back.
+        """
         with self.world.lock:
             passage.settle(self.world)
-            kinds = {
-                "jobs": [_job(each) for each in self.world.jobs.values()],
-                "uploads": [
-                    {"pk": each.pk, "filename": each.filename, "status": each.status}
-                    | {"size": each.size, "owner": each.owner.username}
-                    for each in self.world.uploads.values()
-                ],
-                "sessions": [
-                    {"pk": each.pk, "status": each.status, "error_message": each.error_message}
-                    | {"images": [image.pk for image in each.images]}
-                    for each in self.world.sessions.values()
-                ],
-                "images": [
-                    {"pk": each.pk, "name": each.name, "size": list(each.size)}
-                    | {"visible": each.visible, "sha256": each.stored.sha256}
-                    for each in self.world.images.values()
-                ],
-            }
+            kinds = truth.told(self.world)
             settings = asdict(self.world.settings)
         return {
             "counts": {kind: len(rows) for kind, rows in kinds.items()},
@@ -259,26 +246,3 @@ def _certified(ca_file: Path) -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
     return context
-
-
-def _job(job: Job) -> dict[str, Any]:
-    return {
-        "pk": job.pk,
-        "algorithm": job.algorithm.slug,
-        "status": job.status,
-        "creator": job.creator.username,
-        "inputs": [_value(each) for each in job.inputs],
-        "outputs": [_value(each) for each in job.outputs],
-    }
-
-
-def _value(value: Value) -> dict[str, Any]:
-    """A value in short; files and images by the SHA-256 of their bytes."""
-    stored = value.file or (value.image.stored if value.image else None)
-    return {
-        "socket": value.socket.slug,
-        "pk": value.pk,
-        "value": value.value,
-        "image": value.image.pk if value.image else None,
-        "sha256": stored.sha256 if stored else None,
-    }

@@ -22,6 +22,8 @@ class Settings:
         upload_lifetime: Age at which an upload is deleted (contract 4).
         presign_lifetime: How long a presigned URL is good for (contract 4).
         sessions: Whether upload sessions may be created by POST (contract 9, 10.5).
+        race: Whether a title that is taken was taken by a request at the same time: the second
+            create is a 500, not a 400 (contract 5).
         images_ready: Whether algorithm images can run; otherwise jobs are refused (contract 7).
         token_valid: False makes the main user's token expired (contract 1).
         average_duration: What algorithms state, in seconds; None derives it from job_seconds.
@@ -40,6 +42,7 @@ class Settings:
     upload_lifetime: float = 86_400.0
     presign_lifetime: float = 3_600.0
     sessions: bool = True
+    race: bool = False
     images_ready: bool = True
     token_valid: bool = True
     average_duration: float | None = None

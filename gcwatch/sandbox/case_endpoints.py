@@ -1,0 +1,128 @@
+"""Endpoints of reader studies and archives, and of the cases in them (contract 2, 5, 6)."""
+
+from random import Random
+from typing import Any, TypeVar
+
+from gcwatch.sandbox import cases, rights
+from gcwatch.sandbox.asking import DENIED, data_of, page, signed_in
+from gcwatch.sandbox.cases import DISPLAY_SETS, ITEMS, Kind
+from gcwatch.sandbox.catalogue import Archive, ReaderStudy
+from gcwatch.sandbox.endpoints import Asked, Endpoint, chosen, one
+from gcwatch.sandbox.model import ArchiveItem, DisplaySet
+from gcwatch.sandbox.reply import Reply, json_reply, refuse
+
+C = TypeVar("C", DisplaySet, ArchiveItem)
+
+
+def _studies(asked: Asked) -> list[ReaderStudy]:
+    studies = asked.world.catalogue.reader_studies
+    return [each for each in studies if rights.sees(asked.world, asked.user, each)]
+
+
+def list_studies(asked: Asked) -> Reply:
+    """The reader studies that the user sees."""
+    slug = asked.request.args.get("slug")
+    rows = [each for each in _studies(asked) if slug in {None, "", each.slug}]
+    return json_reply(200, page(asked.request, rows, asked.answers.reader_study))
+
+
+def show_study(asked: Asked, pk: str) -> Reply:
+    """One reader study."""
+    found = one("ReaderStudy", pk, _studies(asked), lambda each: each.pk)
+    return json_reply(200, asked.answers.reader_study(found))
+
+
+def _archives(asked: Asked) -> list[Archive]:
+    archives = asked.world.catalogue.archives
+    return [each for each in archives if rights.sees(asked.world, asked.user, each)]
+
+
+def list_archives(asked: Asked) -> Reply:
+    """The archives that the user sees."""
+    slug = asked.request.args.get("slug")
+    rows = [each for each in _archives(asked) if slug in {None, "", each.slug}]
+    return json_reply(200, page(asked.request, rows, asked.answers.archive))
+
+
+def show_archive(asked: Asked, pk: str) -> Reply:
+    """One archive."""
+    found = one("Archive", pk, _archives(asked), lambda each: each.pk)
+    return json_reply(200, asked.answers.archive(found))
+
+
+def list_display_sets(asked: Asked) -> Reply:
+    """The display sets of the studies that the user sees, in the studies' order."""
+    rows = _cases(asked, DISPLAY_SETS)
+    study = chosen(asked, "reader_study", asked.world.catalogue.reader_studies)
+    if study:
+        rows = [each for each in rows if each.parent is study]
+    rows.sort(key=lambda each: each.place)
+    return json_reply(200, page(asked.request, rows, asked.answers.display_set))
+
+
+def list_items(asked: Asked) -> Reply:
+    """The items of the archives that the user sees, in an order that changes now and then.
+
+    On the platform rows move when they are rewritten, so that pages repeat and skip some; here
+    they do at every second request, alike in every run (contract 1).
+    """
+    rows = _cases(asked, ITEMS)
+    archive = chosen(asked, "archive", asked.world.catalogue.archives)
+    if archive:
+        rows = [each for each in rows if each.parent is archive]
+    asked.world.listings += 1
+    Random(asked.world.listings // 2).shuffle(rows)  # noqa: S311 - no secret
+    return json_reply(200, page(asked.request, rows, asked.answers.item))
+
+
+def _cases(asked: Asked, kind: Kind[C]) -> list[C]:
+    rows = kind.records(asked.world).values()
+    return [each for each in rows if rights.sees(asked.world, asked.user, each.parent)]
+
+
+def _showing(kind: Kind[Any]) -> Endpoint:
+    """The endpoint that shows one case of a kind."""
+
+    def endpoint(asked: Asked, pk: str) -> Reply:
+        found = one(kind.model, pk, _cases(asked, kind), lambda each: each.pk)
+        return json_reply(200, asked.answers.case(found))
+
+    return endpoint
+
+
+def _creating(kind: Kind[Any]) -> Endpoint:
+    """The endpoint that makes a case of a kind, without values."""
+
+    def endpoint(asked: Asked) -> Reply:
+        data = data_of(asked.request)
+        case = cases.create(asked.world, signed_in(asked.user), kind, data)
+        return json_reply(201, asked.answers.changed_case(case))
+
+    return endpoint
+
+
+def _updating(kind: Kind[Any], *, whole: bool = False) -> Endpoint:
+    """The endpoint that changes a case of a kind; whole is for PUT."""
+
+    def endpoint(asked: Asked, pk: str) -> Reply:
+        case = one(kind.model, pk, _cases(asked, kind), lambda each: each.pk)
+        if not rights.changes(asked.world, asked.user, case.parent):
+            raise refuse(403, DENIED)
+        data = data_of(asked.request)
+        cases.update(asked.world, signed_in(asked.user), case, data, whole=whole)
+        return json_reply(200, asked.answers.changed_case(case))
+
+    return endpoint
+
+
+def routes(kind: Kind[Any], listing: Endpoint) -> dict[str, dict[str, Endpoint]]:
+    """The routes of a kind: its list and its cases."""
+    one_case = {
+        "GET": _showing(kind),
+        "PUT": _updating(kind, whole=True),
+        "PATCH": _updating(kind),
+    }
+    return {
+        kind.path: {"GET": listing, "POST": _creating(kind)},
+        f"{kind.path}<pk>/": one_case,
+    }

@@ -1,0 +1,84 @@
+"""What the sandbox holds, in short: what a test compares with what a client says it did."""
+
+from typing import Any
+
+from gcwatch.sandbox import rights
+from gcwatch.sandbox.model import ArchiveItem, Case, DisplaySet, Job, Value, World
+
+Rows = list[dict[str, Any]]
+
+
+def told(world: World) -> dict[str, Rows]:
+    """All records, by kind. The caller holds the lock."""
+    return {
+        "jobs": [_job(each) for each in world.jobs.values()],
+        "uploads": _uploads(world),
+        "sessions": _sessions(world),
+        "images": _images(world),
+        "display_sets": [_display_set(each) for each in world.display_sets.values()],
+        "items": [_item(each) for each in world.items.values()],
+    }
+
+
+def _uploads(world: World) -> Rows:
+    return [
+        {"pk": each.pk, "filename": each.filename, "status": each.status}
+        | {"size": each.size, "owner": each.owner.username}
+        for each in world.uploads.values()
+    ]
+
+
+def _sessions(world: World) -> Rows:
+    return [
+        {"pk": each.pk, "status": each.status, "error_message": each.error_message}
+        | {"images": [image.pk for image in each.images]}
+        for each in world.sessions.values()
+    ]
+
+
+def _images(world: World) -> Rows:
+    held = {each.image.pk for each in rights.all_values(world) if each.image}
+    return [
+        {"pk": each.pk, "name": each.name, "size": list(each.size)}
+        | {"visible": each.pk in held, "sha256": each.stored.sha256}
+        for each in world.images.values()
+    ]
+
+
+def _job(job: Job) -> dict[str, Any]:
+    return {
+        "pk": job.pk,
+        "algorithm": job.algorithm.slug,
+        "status": job.status,
+        "creator": job.creator.username,
+        "inputs": [_value(each) for each in job.inputs],
+        "outputs": [_value(each) for each in job.outputs],
+    }
+
+
+def _display_set(case: DisplaySet) -> dict[str, Any]:
+    place = {"order": case.order, "answers": case.answers}
+    return {"reader_study": case.parent.slug, **_case(case), **place}
+
+
+def _item(case: ArchiveItem) -> dict[str, Any]:
+    return {"archive": case.parent.slug, **_case(case)}
+
+
+def _case(case: Case) -> dict[str, Any]:
+    values = sorted(case.values.values(), key=lambda each: each.socket.slug)
+    return {"pk": case.pk, "title": case.title, "values": [_value(each) for each in values]}
+
+
+def _value(value: Value) -> dict[str, Any]:
+    """A value; files and images by the SHA-256 of their bytes, images by that of voxels, too."""
+    stored = value.file or (value.image.stored if value.image else None)
+    return {
+        "socket": value.socket.slug,
+        "kind": value.socket.super_kind,
+        "pk": value.pk,
+        "value": value.value,
+        "image": value.image.pk if value.image else None,
+        "sha256": stored.sha256 if stored else None,
+        "voxels": value.image.voxels if value.image else None,
+    }
