@@ -9,7 +9,9 @@ from urllib.parse import urlsplit
 
 from gcwatch import cases, outbox, results, transfer
 from gcwatch.cases import Fetched, Output
-from gcwatch.grandchallenge import Image, ImageFile, SocketValue
+from gcwatch.errors import TryAgain
+from gcwatch.grandchallenge import Image, ImageFile, Instance, SocketValue
+from gcwatch.reasons import Reason
 from gcwatch.transfer import Moved, Transfers
 
 _DERIVED: Final = "DZI"
@@ -47,6 +49,12 @@ def image_name(image: Image, file: ImageFile) -> str:
     return str(outbox.safe_relative(f"{image.pk}{suffix}", fallback="image"))
 
 
+def instance_name(instance: Instance) -> str:
+    """`<SOP instance UID>.dcm`, made harmless."""
+    name = f"{instance.sop_instance_uid.replace('/', '_')}.dcm"
+    return str(outbox.safe_relative(name, fallback="instance.dcm"))
+
+
 def image_files(image: Image) -> Iterable[ImageFile]:
     """Given an image, return its files without those that the platform derives (contract 8)."""
     return (file for file in image.files if file.image_type != _DERIVED)
@@ -70,11 +78,48 @@ class Staging:
             return (self._write(output, place),)
         if output.carrier == "file":
             return (self._download(output, output.url, place),)
-        image = self.transfers.platform.image(output.url)
+        return self.bring_image(output, self.transfers.platform.image(output.url), place)
+
+    def bring_image(
+        self, output: Output, image: Image, place: PurePosixPath
+    ) -> tuple[Fetched, ...]:
+        """Given an output's image and a folder for it, put its files there."""
+        files = tuple(image_files(image))
+        if not files and image.dicom_image_set is not None:
+            return self._bring_instances(output, place)
         return tuple(
-            self._download(output, file.file, place / image_name(image, file))
-            for file in image_files(image)
+            self._download(output, file.file, place / image_name(image, file)) for file in files
         )
+
+    def _bring_instances(self, output: Output, place: PurePosixPath) -> tuple[Fetched, ...]:
+        """Bring each DICOM instance of an image set.
+
+        The signatures of a list fade within minutes; once one is refused, a new list is asked for.
+        """
+        found: dict[PurePosixPath, Fetched] = {}
+        while True:
+            before = len(found)
+            for instance in self.transfers.platform.instances(output.url):
+                where = place / instance_name(instance)
+                fetched = found.get(where) or self._bring_instance(output, instance, where)
+                if fetched is None:
+                    break
+                found[where] = fetched
+            else:
+                return tuple(found.values())
+            if len(found) == before:
+                facts = {"problem": "the storage refuses a signature that is new"}
+                raise TryAgain(Reason("download_incomplete", facts))
+
+    def _bring_instance(
+        self, output: Output, instance: Instance, place: PurePosixPath
+    ) -> Fetched | None:
+        """Bring one instance; None if its signature has faded."""
+        path = self.folder / place
+        if path.exists():
+            return self._fetched(output, place)
+        digest = self.transfers.fetch_signed(instance.get_instance, path, self.moved)
+        return self._fetched(output, place, digest) if digest else None
 
     def _write(self, output: Output, place: PurePosixPath) -> Fetched:
         path = self.folder / place
@@ -84,14 +129,15 @@ class Staging:
 
     def _download(self, output: Output, url: str, place: PurePosixPath) -> Fetched:
         path = self.folder / place
-        if not path.exists():
-            self.transfers.fetch(url, path, self.moved)
+        digest = "" if path.exists() else self.transfers.fetch(url, path, self.moved)
         if output.carrier == "file" and self.lenient:
-            return self._fetched(output, place, results.oddity(path))
+            return self._fetched(output, place, digest, results.oddity(path))
         results.check(path, output.socket)
-        return self._fetched(output, place)
+        return self._fetched(output, place, digest)
 
-    def _fetched(self, output: Output, place: PurePosixPath, odd: str = "") -> Fetched:
+    def _fetched(
+        self, output: Output, place: PurePosixPath, digest: str = "", odd: str = ""
+    ) -> Fetched:
         path = self.folder / place
-        digest = transfer.sha256(path, self.transfers.stop)
+        digest = digest or transfer.sha256(path, self.transfers.stop)
         return Fetched(output.pk, str(place), path.stat().st_size, digest, odd)

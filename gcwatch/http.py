@@ -8,7 +8,7 @@ is for their callers to find out (contract 10.1).
 
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
@@ -139,6 +139,20 @@ class Http:
                 )
             with reply:
                 yield reply
+
+    @contextmanager
+    def signed(
+        self, method: str, url: str, headers: Mapping[str, str], data: str | None
+    ) -> Iterator[requests.Response]:
+        """Given a request that carries its own signature, open it as it is, without the token."""
+        _require_https(url)
+        with (
+            _translated(f"{method} {urlsplit(url).path}", "GET"),
+            self._session("bare").request(
+                method, url, headers={**headers}, data=data, allow_redirects=False, stream=True
+            ) as reply,
+        ):
+            yield reply
 
     def _session(self, kind: str) -> requests.Session:
         session: requests.Session | None = getattr(self._local, kind, None)

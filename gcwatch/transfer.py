@@ -28,7 +28,7 @@ from gcwatch.errors import (
     Unreachable,
     UploadsGone,
 )
-from gcwatch.grandchallenge import GrandChallenge
+from gcwatch.grandchallenge import GrandChallenge, SignedRequest
 from gcwatch.http import CHUNK, busy
 from gcwatch.reasons import Reason
 
@@ -127,10 +127,14 @@ def _md5(path: Path, piece: Piece, stop: threading.Event) -> str:
 def sha256(path: Path, stop: threading.Event, size: int | None = None) -> str:
     """Given a file, return the SHA-256 of all or its first *size* bytes, in hex."""
     length = path.stat().st_size if size is None else size
+    return _sha256(path, stop, length).hexdigest()
+
+
+def _sha256(path: Path, stop: threading.Event, size: int) -> "hashlib._Hash":
     digest = hashlib.sha256()
-    for chunk in _read(path, Piece(1, 0, length), stop):
+    for chunk in _read(path, Piece(1, 0, size), stop) if size else ():
         digest.update(chunk)
-    return digest.hexdigest()
+    return digest
 
 
 class _Urls:
@@ -276,36 +280,66 @@ class Transfers:
 
     # --- the way down ----------------------------------------------------------------------------
 
-    def fetch(self, url: str, path: Path, moved: Moved) -> None:
+    def fetch(self, url: str, path: Path, moved: Moved) -> str:
         """Given a media URL, download it to *path*, going on where an earlier try was cut.
+
+        Returns:
+            The file's SHA-256.
 
         Raises:
             TryAgain: when the length is not what was promised, or the storage said no.
             NotYet: when the platform asked for patience.
             TokenRefused: when it said no because it does not know us.
         """
-        partial = path.with_name(path.name + ".part")
-        partial.parent.mkdir(parents=True, exist_ok=True)
+        partial = _partial(path)
         offset = _trusted_size(partial)
         with self.platform.http.stream(url, offset) as reply:
             if reply.status_code == 416:
                 partial.unlink()
             if reply.status_code not in {200, 206}:
                 raise self._no_download(reply)
-            expected = _promised(reply.headers, offset if reply.status_code == 206 else 0)
-            mode = "ab" if reply.status_code == 206 else "wb"
-            with partial.open(mode) as file:
-                for chunk in reply.iter_content(CHUNK):
-                    if self.stop.is_set():
-                        raise Stopped
-                    file.write(chunk)
-                    moved(len(chunk))
-                file.flush()
-                os.fsync(file.fileno())
+            digest = self._save(reply, partial, offset if reply.status_code == 206 else 0, moved)
+        partial.replace(path)
+        return digest
+
+    def fetch_signed(self, request: SignedRequest, path: Path, moved: Moved) -> str | None:
+        """Given a request that carries its own signature, save its answer to *path*.
+
+        Returns:
+            The file's SHA-256; None if the signature is no longer taken.
+
+        Raises:
+            TryAgain: when the length is not what was promised, or the storage said no.
+        """
+        partial = _partial(path)
+        with self.platform.http.signed(
+            request.method, request.url, request.headers, request.data
+        ) as reply:
+            if reply.status_code == 403:
+                return None
+            if reply.status_code != 200:
+                raise _incomplete(f"answered {reply.status_code}")
+            digest = self._save(reply, partial, 0, moved)
+        partial.replace(path)
+        return digest
+
+    def _save(self, reply: requests.Response, partial: Path, offset: int, moved: Moved) -> str:
+        """Write a reply's body at an offset, synced; return the SHA-256 of the whole file."""
+        digest = _sha256(partial, self.stop, offset)
+        expected = _promised(reply.headers, offset)
+        with partial.open("ab" if offset else "wb") as file:
+            for chunk in reply.iter_content(CHUNK):
+                if self.stop.is_set():
+                    raise Stopped
+                file.write(chunk)
+                digest.update(chunk)
+                moved(len(chunk))
+            file.flush()
+            os.fsync(file.fileno())
         size = partial.stat().st_size
         if expected is not None and size != expected:
             raise _incomplete(f"{size} of {expected} bytes arrived")
-        partial.replace(path)
+        return digest.hexdigest()
 
     def _no_download(self, reply: requests.Response) -> CaseError:
         """Media URLs answer a refused token by 403 or 404, never by 401 (contract 8)."""
@@ -327,6 +361,12 @@ def _etag(status: int, etag: str, body: PieceBody, piece: Piece) -> str:
         problem = f"the MD5 of part {piece.number} differs from its ETag"
         raise TryAgain(Reason("checksum", {"what": "Upload", "problem": problem}))
     return etag
+
+
+def _partial(path: Path) -> Path:
+    """Return where a file grows until it is whole; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(path.name + ".part")
 
 
 def _trusted_size(partial: Path) -> int:
