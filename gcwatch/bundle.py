@@ -24,7 +24,10 @@ from gcwatch.reasons import Reason
 _ZIP64 = 1024 * 1024 * 1024
 """Bytes from which on a member is written as zip64: well below the 2 GiB where it must be."""
 
-_Copy = Callable[[BinaryIO, BinaryIO], None]
+_Write = Callable[[BinaryIO], None]
+
+_Prepare = Callable[[BinaryIO], _Write]
+"""Given a file open for reading, what writes it to a target; what can be refused is so before."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,8 @@ class Bundle:
     """What goes out: `path`, `size` bytes, as `filename`.
 
     `files` of the folder are in it, `left_out` are not. `source` is set if it is sent straight
-    from the inbox; then it must be opened with `inbox.open_unchanged`.
+    from the inbox; then it must be opened with `inbox.open_unchanged`. `warnings` tell why the
+    platform may make a wrong or an incomplete image of it.
     """
 
     path: Path
@@ -41,15 +45,16 @@ class Bundle:
     files: int
     left_out: int
     source: SourceFile | None
+    warnings: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True)
 class _Member:
-    """One file of a bundle: its name there, where it comes from, and how it is copied."""
+    """One file of a bundle: its name there, where it comes from, and how it is written."""
 
     name: str
     file: SourceFile
-    copy: _Copy
+    prepare: _Prepare
 
 
 def select(files: Sequence[SourceFile], pattern: str) -> tuple[SourceFile, ...]:
@@ -68,11 +73,13 @@ def file_bundle(file: SourceFile, *, stem: str) -> Bundle:
     suffix = images.suffix_of(file.name)
     # What follows the last dot of an odd name may be a person's.
     neutral = suffix if re.fullmatch(r"\.[a-z0-9]{1,6}", suffix) else ""
-    return _straight(file, stem + neutral, left_out=0)
+    return _straight(file, stem + neutral)
 
 
-def _straight(file: SourceFile, filename: str, left_out: int) -> Bundle:
-    return Bundle(file.path, filename, file.size, 1, left_out, file)
+def _straight(
+    file: SourceFile, filename: str, left_out: int = 0, warnings: tuple[Reason, ...] = ()
+) -> Bundle:
+    return Bundle(file.path, filename, file.size, 1, left_out, file, warnings)
 
 
 def image_bundle(  # noqa: PLR0913 - flags by keyword, one for each line of the config
@@ -84,6 +91,7 @@ def image_bundle(  # noqa: PLR0913 - flags by keyword, one for each line of the 
     deidentify: bool,
     keep_names: bool,
     pattern: str = "**",
+    integrity: images.Integrity = "refuse",
 ) -> Bundle:
     """Given the files for an image socket, return what goes out: one file or one zip.
 
@@ -94,20 +102,25 @@ def image_bundle(  # noqa: PLR0913 - flags by keyword, one for each line of the 
     `deidentify` covers DICOM: elements, preamble and meta group. It does not cover the headers
     of other formats (MetaImage, NIfTI, NRRD, TIFF, OCT), nor what is burnt into pixels.
 
+    What the platform would import wrongly is refused, or sent with warnings, as `integrity` says
+    (`images.recognise`). A file that can't be de-identified never goes out: with "warn" it is
+    left out, and a warning tells so (`left_out`).
+
     Raise CannotSend if the files are not exactly one image (`no_image`, `several_images`), if it
-    is damaged (`damaged_image`, `empty_file`) or can't be de-identified (`not_deidentified`);
+    is not whole (`images.recognise`) or can't be de-identified (`not_deidentified`);
     SourceChanged if a file is not as listed; TryAgain (`disk`) if the spool can't be written.
     """
-    listing = _listing(files, deidentify=deidentify, keep_names=keep_names)
+    listing = _listing(files, deidentify=deidentify, keep_names=keep_names, integrity=integrity)
     with disk.disk_trouble("spooling"):
         if finished := _finished(spool, stem, listing):
             return finished
-        image, left_out = _one_image(files, socket, pattern)
-        deidentifier = Deidentifier() if deidentify and image.kind == "DICOM series" else None
+        image, left_out = _one_image(files, socket, pattern, integrity)
+        deidentifier = Deidentifier() if deidentify and image.is_dicom else None
         if len(image.files) == 1 and deidentifier is None:
-            return _straight(image.files[0], stem + image.suffix, left_out)
+            return _straight(image.files[0], stem + image.suffix, left_out, image.warnings)
         members = _members(image, deidentifier, keep_names=keep_names)
-        return _spool(spool, stem, listing, members, left_out)
+        parcel = _Parcel(members, image.warnings, left_out, lenient=integrity == "warn")
+        return _spool(spool, stem, listing, parcel)
 
 
 def sanitised(name: str) -> str:
@@ -127,8 +140,10 @@ def discard(spool: Path) -> None:
 # --- one image ---------------------------------------------------------------------------------
 
 
-def _one_image(files: Sequence[SourceFile], socket: str, pattern: str) -> tuple[images.Image, int]:
-    found, left_out = images.recognise(files)
+def _one_image(
+    files: Sequence[SourceFile], socket: str, pattern: str, integrity: images.Integrity
+) -> tuple[images.Image, int]:
+    found, left_out = images.recognise(files, integrity=integrity)
     if not found:
         raise CannotSend(Reason("no_image", {"socket": socket, "pattern": pattern}))
     if len(found) > 1:
@@ -156,14 +171,14 @@ def _members(
     ]
 
 
-def _copier(file: SourceFile, deidentifier: Deidentifier | None) -> _Copy:
+def _copier(file: SourceFile, deidentifier: Deidentifier | None) -> _Prepare:
     if deidentifier is None:
-        return _copy
-    return lambda stream, target: deidentifier.copy(stream, file, target)
+        return _as_it_is
+    return lambda stream: deidentifier.prepare(stream, file)
 
 
-def _copy(stream: BinaryIO, target: BinaryIO) -> None:
-    shutil.copyfileobj(stream, target, disk.BUFFER)
+def _as_it_is(stream: BinaryIO) -> _Write:
+    return lambda target: shutil.copyfileobj(stream, target, disk.BUFFER)
 
 
 def _opaque_names(count: int, suffix: str) -> list[str]:
@@ -187,17 +202,65 @@ def _kept_names(files: Sequence[SourceFile]) -> list[str]:
 def _meta_pair(header: SourceFile, data: SourceFile) -> list[_Member]:
     name = "image.zraw" if images.suffix_of(data.name) == ".zraw" else "image.raw"
 
-    def rewrite(stream: BinaryIO, target: BinaryIO) -> None:
+    def rewrite(stream: BinaryIO) -> _Write:
         old = images.meta_header(stream)
-        target.write(re.sub(rb"(?m)^(ElementDataFile[ \t]*=).*$", rb"\1 " + name.encode(), old))
+        new = re.sub(rb"(?m)^(ElementDataFile[ \t]*=).*$", rb"\1 " + name.encode(), old)
+        return _writing(new)
 
-    return [_Member("image.mhd", header, rewrite), _Member(name, data, _copy)]
+    return [_Member("image.mhd", header, rewrite), _Member(name, data, _as_it_is)]
+
+
+def _writing(data: bytes) -> _Write:
+    def write(target: BinaryIO) -> None:
+        target.write(data)
+
+    return write
 
 
 # --- the spool ---------------------------------------------------------------------------------
 
 
-def _listing(files: Sequence[SourceFile], **options: bool) -> str:
+@dataclass
+class _Parcel:
+    """Members on their way into one file, and what is to be told of them.
+
+    If `lenient`, members that can't be written are left out.
+    """
+
+    members: Sequence[_Member]
+    warnings: tuple[Reason, ...]
+    left_out: int
+    lenient: bool
+    written: int = 0
+
+    def each(self) -> Iterator[tuple[_Member, _Write]]:
+        """Yield each member with what writes it, while it is open.
+
+        Raise CannotSend if one is refused, or all are.
+        """
+        refusal: CannotSend | None = None
+        for member in self.members:
+            with open_unchanged(member.file) as stream:
+                try:
+                    write = member.prepare(stream)
+                except CannotSend as error:
+                    refusal = error
+                    self._leave_out(error)
+                    continue
+                yield member, write
+                self.written += 1
+        if refusal and not self.written:
+            raise refusal
+
+    def _leave_out(self, error: CannotSend) -> None:
+        if not self.lenient:
+            raise error
+        reason = error.reason
+        self.left_out += 1
+        self.warnings = (*self.warnings, Reason("left_out", reason.facts, reason.names))
+
+
+def _listing(files: Sequence[SourceFile], **options: str | bool) -> str:
     """Given files and how they are bundled, return a SHA-256 that stands for both."""
     total = hashlib.sha256(json.dumps(options, sort_keys=True).encode())
     for file in files:
@@ -215,27 +278,29 @@ def _finished(spool: Path, stem: str, listing: str) -> Bundle | None:
         path = spool / note["filename"]
         if note.pop("listing") != listing or path.stat().st_size != note["size"]:
             return None
-    except (FileNotFoundError, KeyError, ValueError):
+        warnings = tuple(Reason(**reason) for reason in note.pop("warnings"))
+    except (FileNotFoundError, KeyError, TypeError, ValueError):
         return None
-    return Bundle(path=path, source=None, **note)
+    return Bundle(path=path, source=None, warnings=warnings, **note)
 
 
-def _spool(
-    spool: Path, stem: str, listing: str, members: Sequence[_Member], left_out: int
-) -> Bundle:
-    spool.parent.mkdir(mode=0o700, exist_ok=True)
-    spool.mkdir(mode=0o700, exist_ok=True)
-    path = spool / (stem + (".zip" if len(members) > 1 else ".dcm"))
+def _spool(spool: Path, stem: str, listing: str, parcel: _Parcel) -> Bundle:
+    _make_private(spool)
+    several = len(parcel.members) > 1
+    path = spool / (stem + (".zip" if several else ".dcm"))
     note = spool / f"{stem}.json"
     note.unlink(missing_ok=True)
     with _written(path) as stream:
-        if len(members) > 1:
-            _write_zip(stream, members)
-        else:
-            _write_member(members[0], stream)
-    bundle = Bundle(path, path.name, path.stat().st_size, len(members), left_out, None)
+        (_write_zip if several else _write_only)(stream, parcel)
+    size = path.stat().st_size
+    bundle = Bundle(path, path.name, size, parcel.written, parcel.left_out, None, parcel.warnings)
     _remember(note, bundle, listing)
     return bundle
+
+
+def _make_private(spool: Path) -> None:
+    spool.parent.mkdir(mode=0o700, exist_ok=True)
+    spool.mkdir(mode=0o700, exist_ok=True)
 
 
 def _remember(note: Path, bundle: Bundle, listing: str) -> None:
@@ -263,16 +328,16 @@ def _written(path: Path) -> Iterator[IO[bytes]]:
     disk.sync_folder(path.parent)
 
 
-def _write_zip(stream: IO[bytes], members: Sequence[_Member]) -> None:
+def _write_zip(stream: IO[bytes], parcel: _Parcel) -> None:
     # Members made from names have the date 1980-01-01 and mode 0600: the same files give the
     # same bytes. Stored: deflating 16-bit slices takes longer than sending what it saves.
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
-        for member in members:
+        for member, write in parcel.each():
             big = member.file.size > _ZIP64
             with archive.open(member.name, "w", force_zip64=big) as target:
-                _write_member(member, target)
+                write(target)  # type: ignore[arg-type]
 
 
-def _write_member(member: _Member, target: IO[bytes]) -> None:
-    with open_unchanged(member.file) as stream:
-        member.copy(stream, target)  # type: ignore[arg-type]
+def _write_only(stream: IO[bytes], parcel: _Parcel) -> None:
+    for _, write in parcel.each():
+        write(stream)  # type: ignore[arg-type]

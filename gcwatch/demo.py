@@ -39,7 +39,6 @@ from gcwatch.watch import Watch
 
 _PATIENTS: Final = Path(pydicom.__file__).parent / "data" / "test_files" / "dicomdirtests"
 _COPIED: Final[Mapping[str, str]] = {
-    "doe-archibald-ct": "77654033/CT2",
     "doe-peter-ct-2": "98892001/CT2N",
     "doe-peter-ct-5": "98892001/CT5N",
     "doe-peter-mr": "98892003/MR700",
@@ -47,6 +46,7 @@ _COPIED: Final[Mapping[str, str]] = {
 _REFUSED: Final[Mapping[str, tuple[str, str]]] = {
     "doe-archibald-xray": ("77654033/CR1", "not_deidentified"),
     "doe-peter-three-mr": ("98892003/MR1", "several_images"),
+    "doe-archibald-ct": ("77654033/CT2", "slices_missing"),
 }
 _PHANTOM: Final = "phantom"
 _SIZE: Final = (32, 32, 16)

@@ -2,10 +2,12 @@
 
 import io
 import logging
+import math
 import os
 import struct
 import warnings
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -17,13 +19,29 @@ from gcwatch.reasons import Reason
 _MAGIC = b"DICM"
 _PREAMBLE = 128
 
-_FACTS = (
-    "SOPClassUID",
-    "SOPInstanceUID",
+SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
+"""The SOP class of whole slides: one file a level, each of many tiles."""
+
+SHARED = (
     "StudyInstanceUID",
     "SeriesInstanceUID",
+    "PatientID",
+    "StudyID",
+    "StudyDate",
+    "AccessionNumber",
+    "SeriesNumber",
+)
+"""What all files of one DICOM Image Set have in common (contract, section 3)."""
+
+_FACTS = (
+    *SHARED,
+    "SOPClassUID",
+    "SOPInstanceUID",
     "StackID",
     "InstanceNumber",
+    "ImageType",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
     "Rows",
     "Columns",
     "SamplesPerPixel",
@@ -68,16 +86,38 @@ class Group:
     sop_class: str
 
 
-@dataclass(frozen=True)
-class Header:
-    """What one DICOM file says of itself; `group` is None if it is no image (a report, a DICOMDIR).
+Vector = tuple[float, float, float]
+"""Three numbers in the patient's coordinates, in mm where they are a place."""
 
-    `number` is the slice's InstanceNumber, by which the platform sorts.
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a slice lies: its first pixel, and the directions of its rows and of its columns."""
+
+    position: Vector
+    row: Vector
+    column: Vector
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What one DICOM file says of itself.
+
+    `group` is None if it is no image (a report, a DICOMDIR), or if it can't be told which one it
+    is part of. `problem` says in what way the file is not whole, without any value of it; "" if
+    it is. `number` is the InstanceNumber, by which the platform sorts. `place` is None if the
+    file does not say where it lies, and for localizers, which lie anywhere. `shared` are the
+    values of the `SHARED` elements as they stand in the file.
     """
 
     group: Group | None
-    instance: str
-    number: int | None
+    problem: str = ""
+    series: str = ""
+    stacked: bool = False
+    instance: str = ""
+    number: int | None = None
+    place: Place | None = None
+    shared: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -116,12 +156,8 @@ def could_be_dicom(start: bytes) -> bool:
     return len(start) >= 8 and start[:2] in {b"\x02\0", b"\x08\0"} and start[3] == 0
 
 
-def read_header(stream: BinaryIO, file: SourceFile) -> Header | None:
-    """Given a file open for reading, return what it says of itself, or None if it is no DICOM.
-
-    Raise CannotSend (`damaged_image`) if it is DICOM but unreadable, cut off, or without what
-    the platform needs to make it part of an image.
-    """
+def read_header(stream: BinaryIO) -> Header | None:
+    """Given a file open for reading, return what it says of itself, or None if it is no DICOM."""
     start = stream.read(_PREAMBLE + 4)
     if not could_be_dicom(start):
         return None
@@ -129,12 +165,10 @@ def read_header(stream: BinaryIO, file: SourceFile) -> Header | None:
     try:
         return _read_header(stream)
     except _Damaged as damage:
-        raise _damaged(file, str(damage)) from damage
+        return Header(None, str(damage))
     except (*_TROUBLE, OSError) as error:
         _reraise_if_real(error)
-        if start[_PREAMBLE:] != _MAGIC:
-            return None
-        raise _damaged(file, "unreadable header") from error
+        return Header(None, "unreadable header") if start[_PREAMBLE:] == _MAGIC else None
 
 
 def _reraise_if_real(error: Exception) -> None:
@@ -143,21 +177,23 @@ def _reraise_if_real(error: Exception) -> None:
         raise error
 
 
-def _damaged(file: SourceFile, problem: str) -> CannotSend:
-    return CannotSend(Reason("damaged_image", {"problem": problem}, {"file": file.name}))
-
-
 def _read_header(stream: BinaryIO) -> Header | None:
     dataset = _dataset(stream, _FACTS)
     sop_class = str(dataset.get("SOPClassUID", "")) or _meta(dataset, "MediaStorageSOPClassUID")
     if not sop_class:
-        if dataset.preamble is None:
-            return None
-        raise _Damaged("no SOPClassUID")
+        return None if dataset.preamble is None else Header(None, "no SOPClassUID")
     if not _is_image(dataset, sop_class):
-        return Header(None, str(dataset.get("SOPInstanceUID", "")), None)
-    _check_pixels(stream, dataset)
-    return Header(_group(dataset), _required(dataset, "SOPInstanceUID"), _number(dataset))
+        return Header(None)
+    return Header(
+        _group(dataset),
+        _pixel_problem(stream, dataset),
+        _required(dataset, "SeriesInstanceUID"),
+        dataset.get("StackID") is not None,
+        _required(dataset, "SOPInstanceUID"),
+        _number(dataset),
+        _place(dataset),
+        tuple(_raw(dataset, keyword).strip(b" \0") for keyword in SHARED),
+    )
 
 
 def _dataset(stream: BinaryIO, tags: tuple[str, ...] | None = None) -> Any:
@@ -204,7 +240,52 @@ def _number(dataset: Any) -> int | None:
     return None if number is None else int(number)
 
 
+def _raw(dataset: Any, keyword: str) -> bytes:
+    """Return an element's value as it stands in the file: pydicom's own values take their time."""
+    value = dataset.get_item(keyword).value if keyword in dataset else None
+    return value if isinstance(value, bytes) else str(value or "").encode()
+
+
+def _place(dataset: Any) -> Place | None:
+    if b"LOCALIZER" in _raw(dataset, "ImageType"):
+        return None
+    position = _numbers(_raw(dataset, "ImagePositionPatient"))
+    directions = _numbers(_raw(dataset, "ImageOrientationPatient"))
+    if len(position) != 3 or len(directions) != 6:
+        return None
+    return Place(*(_vector(numbers) for numbers in (position, directions[:3], directions[3:])))
+
+
+def _numbers(raw: bytes) -> list[float]:
+    """Given numbers as DICOM writes them, return them; none if one of them is no number."""
+    try:
+        numbers = [float(number) for number in raw.rstrip(b"\0").split(b"\\")]
+    except ValueError:
+        return []
+    return numbers if all(map(math.isfinite, numbers)) else []
+
+
+def _vector(numbers: list[float]) -> Vector:
+    x, y, z = numbers
+    return x, y, z
+
+
 # --- pixels ------------------------------------------------------------------------------------
+
+
+def _pixel_problem(stream: BinaryIO, dataset: Any) -> str:
+    """Given a stream that stands at its pixel data, return what is wrong with them, "" if nothing.
+
+    That the pixels are cut does not hide what image the file is part of.
+    """
+    try:
+        _check_pixels(stream, dataset)
+    except _Damaged as damage:
+        return str(damage)
+    except (*_TROUBLE, OSError) as error:
+        _reraise_if_real(error)
+        return "unreadable pixel data"
+    return ""
 
 
 def _check_pixels(stream: BinaryIO, dataset: Any) -> None:
@@ -296,23 +377,28 @@ class Deidentifier:
         self._procedure = deidentifier.DicomDeidentifier()
         self._rejected = deidentifier.RejectedDICOMFileError
 
-    def copy(self, stream: BinaryIO, file: SourceFile, target: BinaryIO) -> None:
-        """Given an image open for reading, write its de-identified copy to `target`.
+    def prepare(self, stream: BinaryIO, file: SourceFile) -> Callable[[BinaryIO], None]:
+        """Given an image open for reading, return what writes its de-identified copy to a target.
 
         Pixels are streamed, and nothing that stands behind them goes along. Raise CannotSend
-        (`not_deidentified`) if the procedure does not know this kind of file.
+        (`not_deidentified`, `damaged_image`) before a byte is written if the procedure does not
+        know this kind of file, or if it is not whole.
         """
         try:
             header, pixels = self._header(stream)
         except _Damaged as damage:
-            raise _damaged(file, str(damage)) from damage
+            raise damaged(file, str(damage)) from damage
         except self._rejected as error:
             raise _refused(file, error.justification) from error
         except (*_TROUBLE, OSError) as error:
             _reraise_if_real(error)
             raise _refused(file, type(error).__name__) from error
-        target.write(header)
-        _stream(stream, pixels, target)
+
+        def write(target: BinaryIO) -> None:
+            target.write(header)
+            _stream(stream, pixels, target)
+
+        return write
 
     def _header(self, stream: BinaryIO) -> tuple[bytes, _Pixels]:
         """Given a stream at its start, return the bytes before its pixels, and where they are."""
@@ -326,6 +412,11 @@ class Deidentifier:
         self._procedure.deidentify_dataset(dataset)
         del dataset[pixels.tag]
         return _encode(dataset, syntax) + _pixel_header(pixels, syntax), pixels
+
+
+def damaged(file: SourceFile, problem: str) -> CannotSend:
+    """Given a file and what is wrong with it, return that as an error."""
+    return CannotSend(Reason("damaged_image", {"problem": problem}, {"file": file.name}))
 
 
 def _refused(file: SourceFile, problem: str) -> CannotSend:

@@ -3,16 +3,30 @@
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import BinaryIO, Literal
 
-from gcwatch import dicom
+from gcwatch import dicom, slices
 from gcwatch.errors import CannotSend
 from gcwatch.inbox import SourceFile, open_unchanged
 from gcwatch.reasons import Reason
 
-Kind = Literal["DICOM series", "MetaImage", "NIfTI", "NRRD", "TIFF", "slide", "OCT", "PNG", "JPEG"]
+Integrity = Literal["refuse", "warn"]
+"""Whether an image that would be imported wrongly is refused, or sent with warnings."""
+
+Kind = Literal[
+    "DICOM series",
+    "DICOM slide",
+    "MetaImage",
+    "NIfTI",
+    "NRRD",
+    "TIFF",
+    "slide",
+    "OCT",
+    "PNG",
+    "JPEG",
+]
 """What the platform's importer knows (panimg's builders, in its order)."""
 
 _SUFFIXES: Mapping[str, Kind] = {
@@ -78,42 +92,77 @@ META_BYTES: Mapping[str, int] = {
 
 @dataclass(frozen=True)
 class Image:
-    """One image: its kind, the suffix its file goes by, its files (a header before its data)."""
+    """One image: its kind, the suffix its file goes by, its files (a header before its data).
+
+    `warnings` tell why the platform would make a wrong or an incomplete image of it. `mixed`
+    names those elements of `dicom.SHARED` that are not the same in all files.
+    """
 
     kind: Kind
     suffix: str
     files: tuple[SourceFile, ...]
+    warnings: tuple[Reason, ...] = ()
+    mixed: tuple[str, ...] = ()
+
+    @property
+    def is_dicom(self) -> bool:
+        """Whether its files are DICOM, and can be de-identified."""
+        return self.suffix == ".dcm"
 
 
 @dataclass
 class _Sorted:
-    """Files sorted into those of DICOM images, those of others, and the rest."""
+    """Files sorted into those of DICOM images, those of others, and the rest.
 
-    series: dict[dicom.Group, list[tuple[dicom.Header, SourceFile]]] = field(default_factory=dict)
-    others: list[tuple[str, SourceFile]] = field(default_factory=list)
+    `broken` should be part of an image, but can't be read; `problems` tell why.
+    """
+
+    series: dict[dicom.Group, list[slices.Slice]] = field(default_factory=dict)
+    others: list[tuple[str, SourceFile, tuple[Reason, ...]]] = field(default_factory=list)
     rest: list[SourceFile] = field(default_factory=list)
     suspects: list[SourceFile] = field(default_factory=list)
+    broken: list[SourceFile] = field(default_factory=list)
+    problems: list[Reason] = field(default_factory=list)
 
 
-def recognise(files: Iterable[SourceFile]) -> tuple[tuple[Image, ...], int]:
+def recognise(
+    files: Iterable[SourceFile], *, integrity: Integrity = "refuse"
+) -> tuple[tuple[Image, ...], int]:
     """Given files, return the images that they make up, and how many files belong to none.
 
     Files are told apart by content and suffix as the platform's importer does. What belongs to
-    none (reports, DICOMDIRs, text, archives) could hold a name and must not be sent.
+    none (reports, DICOMDIRs, text, archives) could hold a name and must not be sent. The
+    platform would unpack an archive; it is left out all the same, as nobody looked into it.
 
-    Raise CannotSend (`damaged_image`) if a file that should be part of an image is unreadable,
-    cut off or without its data, or if one slice is there twice: the importer would make an
-    incomplete or a wrong image of these without a word. Raise CannotSend (`empty_file`) if an
-    image's file is empty. Raise SourceChanged if a file is not as listed.
+    The importer makes a wrong or an incomplete image, without a word, of files that are
+    unreadable, cut off, empty, there twice or not all there (contract, section 3). With
+    `integrity` "refuse", raise CannotSend (`damaged_image`, `empty_file`, `slice_twice`,
+    `slices_missing`, `slices_overlap`, `slices_uneven`, `slices_unplaced`, `slices_disordered`)
+    for the first of these that is found in what is else one image. With "warn", the image has
+    them as its warnings, and its files are as the platform would get them: unreadable ones are
+    among those of a DICOM image. Empty ones are not, and count as belonging to none.
+
+    Raise CannotSend for the like if there is no image without them. Raise SourceChanged if a
+    file is not as listed.
     """
     heap = _Sorted()
     for file in files:
         _sort(file, heap)
-    _refuse_suspects(heap)
-    images = [_series(members) for members in heap.series.values()]
+    _suspect(heap)
     others, companions = _others(heap)
-    rest = [file for file in heap.rest if file not in companions]
-    return (*images, *others), len(rest)
+    images = (*(_series(members) for members in heap.series.values()), *others)
+    if heap.problems and (integrity == "refuse" or not images):
+        raise CannotSend(heap.problems[0])
+    if integrity == "refuse" and len(images) == 1 and images[0].warnings:
+        raise CannotSend(images[0].warnings[0])
+    left = [file for file in heap.rest if file not in companions]
+    if len(images) == 1 and images[0].is_dicom:
+        return (_with(images[0], heap.broken, heap.problems),), len(left)
+    return tuple(_with(image, (), heap.problems) for image in images), len(left) + len(heap.broken)
+
+
+def _with(image: Image, files: Sequence[SourceFile], problems: Sequence[Reason]) -> Image:
+    return replace(image, files=(*image.files, *files), warnings=(*image.warnings, *problems))
 
 
 def suffix_of(name: str) -> str:
@@ -127,66 +176,87 @@ def suffix_of(name: str) -> str:
 
 def _sort(file: SourceFile, heap: _Sorted) -> None:
     suffix = suffix_of(file.name)
-    expected = not suffix or suffix in _DICOM_SUFFIXES or suffix in _SUFFIXES
     if file.size == 0:
-        if expected:
-            raise CannotSend(Reason("empty_file", names={"file": file.name}))
-        heap.rest.append(file)
+        _sort_empty(file, suffix, heap)
         return
-    with open_unchanged(file) as stream:
-        start = stream.read(_START)
-        stream.seek(0)
-        header = dicom.read_header(stream, file)
+    start, header = _read(file)
     if header is not None:
         _sort_dicom(header, file, heap)
     elif suffix in _SUFFIXES:
-        _check_start(file, suffix, start)
-        heap.others.append((suffix, file))
+        heap.others.append((suffix, file, _start_problems(file, suffix, start)))
     elif suffix in _DICOM_SUFFIXES:
-        raise _damaged(file, "no DICOM")
+        _set_aside(file, "no DICOM", heap)
     else:
         heap.rest.append(file)
         if b"\0" in start:
             heap.suspects.append(file)
 
 
+def _read(file: SourceFile) -> tuple[bytes, dicom.Header | None]:
+    with open_unchanged(file) as stream:
+        start = stream.read(_START)
+        stream.seek(0)
+        return start, dicom.read_header(stream)
+
+
+def _sort_empty(file: SourceFile, suffix: str, heap: _Sorted) -> None:
+    heap.rest.append(file)
+    if not suffix or suffix in _DICOM_SUFFIXES or suffix in _SUFFIXES:
+        heap.problems.append(Reason("empty_file", names={"file": file.name}))
+
+
 def _sort_dicom(header: dicom.Header, file: SourceFile, heap: _Sorted) -> None:
-    if header.group is None:
-        heap.rest.append(file)
-    else:
+    if header.group is not None:
         heap.series.setdefault(header.group, []).append((header, file))
+    elif header.problem:
+        _set_aside(file, header.problem, heap)
+    else:
+        heap.rest.append(file)
 
 
-def _check_start(file: SourceFile, suffix: str, start: bytes) -> None:
+def _set_aside(file: SourceFile, problem: str, heap: _Sorted) -> None:
+    heap.broken.append(file)
+    heap.problems.append(_damage(file, problem))
+
+
+def _damage(file: SourceFile, problem: str) -> Reason:
+    return Reason("damaged_image", {"problem": problem}, {"file": file.name})
+
+
+def _start_problems(file: SourceFile, suffix: str, start: bytes) -> tuple[Reason, ...]:
     magic = _MAGIC.get(suffix)
-    if magic and not start.startswith(magic):
-        raise _damaged(file, f"no {suffix}")
-
-
-def _damaged(file: SourceFile, problem: str) -> CannotSend:
-    return CannotSend(Reason("damaged_image", {"problem": problem}, {"file": file.name}))
+    return (_damage(file, f"no {suffix}"),) if magic and not start.startswith(magic) else ()
 
 
 # --- DICOM -------------------------------------------------------------------------------------
 
 
-def _refuse_suspects(heap: _Sorted) -> None:
-    """Refuse a binary file that is named as the slices are: most likely a slice cut short."""
+def _suspect(heap: _Sorted) -> None:
+    """Set aside a binary file that is named as the slices are: most likely a slice cut short."""
     suffixes = {suffix_of(file.name) for group in heap.series.values() for _, file in group}
     for file in heap.suspects:
         if suffix_of(file.name) in suffixes:
-            raise _damaged(file, "no DICOM")
+            heap.rest.remove(file)
+            _set_aside(file, "no DICOM", heap)
 
 
-def _series(members: Sequence[tuple[dicom.Header, SourceFile]]) -> Image:
-    instances: set[str] = set()
-    for header, file in members:
-        if header.instance in instances:
-            raise _damaged(file, "the same slice twice")
-        if header.number is None and len(members) > 1:
-            raise _damaged(file, "no InstanceNumber")
-        instances.add(header.instance)
-    return Image("DICOM series", ".dcm", tuple(file for _, file in members))
+def _series(members: Sequence[slices.Slice]) -> Image:
+    group = members[0][0].group
+    kind: Kind = "DICOM slide" if group and group.sop_class == dicom.SLIDE else "DICOM series"
+    return Image(
+        kind,
+        ".dcm",
+        tuple(file for _, file in members),
+        tuple(slices.findings(members)),
+        _mixed([header for header, _ in members]),
+    )
+
+
+def _mixed(headers: Sequence[dicom.Header]) -> tuple[str, ...]:
+    values = zip(*(header.shared for header in headers), strict=True)
+    return tuple(
+        keyword for keyword, found in zip(dicom.SHARED, values, strict=True) if len(set(found)) > 1
+    )
 
 
 # --- the others --------------------------------------------------------------------------------
@@ -197,12 +267,12 @@ def _others(heap: _Sorted) -> tuple[list[Image], set[SourceFile]]:
     images: list[Image] = []
     companions: set[SourceFile] = set()
     by_name = {file.name: file for file in heap.rest}
-    for suffix, file in heap.others:
-        parts: tuple[SourceFile, ...] = (file,)
+    for suffix, file, problems in heap.others:
+        image = Image(_SUFFIXES[suffix], suffix, (file,), problems)
         if suffix in {".mha", ".mhd"}:
-            parts = _meta_image(file, by_name)
-            companions.update(parts[1:])
-        images.append(Image(_SUFFIXES[suffix], suffix, parts))
+            image = _meta_image(image, by_name)
+            companions.update(image.files[1:])
+        images.append(image)
     return images, companions
 
 
@@ -222,34 +292,33 @@ def meta_fields(header: bytes) -> dict[str, str]:
     return {os.fsdecode(key).strip(): os.fsdecode(value).strip() for key, _, value in lines}
 
 
-def _meta_image(file: SourceFile, others: Mapping[str, SourceFile]) -> tuple[SourceFile, ...]:
+def _meta_image(image: Image, others: Mapping[str, SourceFile]) -> Image:
+    [file] = image.files
     with open_unchanged(file) as stream:
         header = meta_header(stream)
     fields = meta_fields(header)
     data = fields.get("ElementDataFile", "")
     if not data:
-        raise _damaged(file, "no ElementDataFile")
+        raise CannotSend(_damage(file, "no ElementDataFile"))
     if data.upper() == "LOCAL":
-        _check_meta_size(file, fields, file.size - len(header))
-        return (file,)
+        return replace(image, warnings=_size_problems(file, fields, file.size - len(header)))
     companion = others.get(os.path.normpath(PurePosixPath(file.name).parent / data))
     if companion is None:
-        raise _damaged(file, "its data file is missing")
+        raise CannotSend(_damage(file, "its data file is missing"))
     if companion.size == 0:
         raise CannotSend(Reason("empty_file", names={"file": companion.name}))
-    _check_meta_size(companion, fields, companion.size)
-    return file, companion
+    problems = _size_problems(companion, fields, companion.size)
+    return replace(image, files=(file, companion), warnings=problems)
 
 
-def _check_meta_size(file: SourceFile, fields: Mapping[str, str], size: int) -> None:
-    """Refuse data that is shorter than its header says, where the header is plain enough."""
+def _size_problems(file: SourceFile, fields: Mapping[str, str], size: int) -> tuple[Reason, ...]:
+    """Tell of data that are shorter than their header says, where the header is plain enough."""
     if fields.get("CompressedData", "False").lower() == "true":
-        return
+        return ()
     numbers = [*fields.get("DimSize", "").split(), fields.get("ElementNumberOfChannels", "1")]
     if not all(number.isdigit() for number in numbers):
-        return
+        return ()
     expected = META_BYTES.get(fields.get("ElementType", ""), 0)
     for number in numbers:
         expected *= int(number)
-    if size < expected:
-        raise _damaged(file, "pixel data is cut off")
+    return (_damage(file, "pixel data is cut off"),) if size < expected else ()

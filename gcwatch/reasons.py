@@ -88,22 +88,75 @@ CATALOGUE: Mapping[str, Entry] = {
     "several_images": Entry(
         "This folder holds more than one image series; the analysis takes exactly one.",
         "Socket {socket} takes one image; found {found}.",
-        "Put each series into a folder of its own.",
+        "Put each series into a folder of its own, or let the route take each one as a case "
+        '(cases = "series"), or name the right one by a narrower glob in the route\'s inputs.',
     ),
     "damaged_image": Entry(
         "An image of this folder is damaged or incomplete.",
         "{file}: {problem}.",
         "Export the images again and drop them as a new folder.",
     ),
+    "slice_twice": Entry(
+        "An image of this folder is there twice; the analysis would count it as two.",
+        "{file} and {other} are the same instance.",
+        "Take one of the two away, and drop the folder anew.",
+    ),
+    "slices_missing": Entry(
+        "Slices of this image series are missing, so the image would be incomplete.",
+        "{count} of {expected} slices are missing, at {where}.",
+        "Export the whole series again and drop it as a new folder. If it has to be as it is, "
+        'set integrity = "warn" for the route.',
+    ),
+    "slices_overlap": Entry(
+        "Slices of this image series lie at the same place or overlap.",
+        "{count} slices are too close to others, at {where}.",
+        "Leave one of them for each place: most likely two exports, or two reconstructions, are "
+        'mixed. If it has to be as it is, set integrity = "warn" for the route.',
+    ),
+    "slices_uneven": Entry(
+        "The slices of this image series do not lie at even distances.",
+        "{count} distances are not as the others, at {where}; the platform takes them as even.",
+        'If that does no harm to the analysis, set integrity = "warn" for the route.',
+    ),
+    "slices_unplaced": Entry(
+        "This image series holds pictures that are no slices of it.",
+        "{count} of {total} files do not say where they lie, or are localizers.",
+        "Take them out of the series, or let a narrower glob leave them out.",
+    ),
+    "slices_disordered": Entry(
+        "The slices of this image series are not numbered in the order in which they lie.",
+        "The platform sorts by InstanceNumber, which does not follow the slices' positions.",
+        'Export the series again with numbers in order; integrity = "warn" sends it as it is.',
+    ),
     "not_deidentified": Entry(
         "The patient's name can't be removed from this kind of image, so it is not sent.",
         "De-identification refused {file}: {problem}.",
         "If the route may send this kind as it is, set deidentify = false for the route.",
     ),
+    "left_out": Entry(
+        "A damaged file of this folder was left out, as the patient's name can't be removed.",
+        "{file} was not sent: {problem}.",
+        "Look at the result with care; export the images again to have all of them analysed.",
+    ),
     "wrong_content": Entry(
         "A file of this folder is not of the kind that the analysis takes.",
         "{file} for socket {socket}: {problem}.",
         "Replace the file.",
+    ),
+    "broken_json": Entry(
+        "A JSON file of this folder is damaged or not written as JSON asks.",
+        "{file} for socket {socket} is not valid JSON: {problem}.",
+        "Have the file written anew by the program that it comes from.",
+    ),
+    "damaged_file": Entry(
+        "A file of this folder is damaged or incomplete.",
+        "{file} for socket {socket}: {problem}.",
+        "Copy the file again from where it came, or export it again.",
+    ),
+    "wrong_value": Entry(
+        "A value for the analysis is not what the analysis takes.",
+        "The value for socket {socket} ({kind}): {problem}.",
+        "Mend the value where it comes from: the folder's JSON file or the route's inputs.",
     ),
     "unsupported_socket": Entry(
         "The analysis asks for something that this computer can't send yet.",
@@ -119,6 +172,26 @@ CATALOGUE: Mapping[str, Entry] = {
         "The analysis needs other files than those in this folder.",
         "No interface of algorithm {algorithm} takes exactly the sockets {sockets}.",
         "Run gcwatch check and mend the route's inputs.",
+    ),
+    "mismatched_files": Entry(
+        "The analysis needs other files than those in this folder.",
+        "The folder has files for {present}; the algorithm takes {takes}.",
+        "Add what is missing, or take away what is too much: gcwatch plan.",
+    ),
+    "unknown_socket": Entry(
+        "This folder can't be sent: what it is to be sent as does not exist.",
+        "The platform knows no socket {socket}.",
+        "Mend the route's inputs; the socket's slug stands on the platform's list of sockets.",
+    ),
+    "no_such_image": Entry(
+        "An image that should be used again is not on the platform.",
+        "Socket {socket}: {problem}.",
+        "Drop the folder that gcwatch made, with its gcwatch.json; or send the files themselves.",
+    ),
+    "no_order": Entry(
+        "This folder's name holds no number to sort it by.",
+        "order = {template} gives no whole number for this folder.",
+        "Name the folder with a number, or take order out of the route.",
     ),
     # --- the platform's answers ------------------------------------------------------------------
     "import_failed": Entry(
@@ -158,6 +231,50 @@ CATALOGUE: Mapping[str, Entry] = {
         "The analysis this folder is meant for can't be used at the moment.",
         "{what} {slug} does not exist, or this token has no access to it.",
         "Check the slug, and ask the editors for access.",
+    ),
+    "no_rights": Entry(
+        "Waiting: this computer may not use what the folder is meant for.",
+        "The token sees {what} {slug}, but may not {right}.",
+        "Ask its editors to make the token's user {role}.",
+    ),
+    "title_taken": Entry(
+        "The title that this folder should get is already used by somebody else.",
+        "There is another case with the title {title} in {what} {slug}.",
+        "Rename the folder and drop it again, or put {id} into the route's title.",
+    ),
+    "title_unclear": Entry(
+        "The platform contradicts itself about this folder; it is tried again.",
+        "The title is taken in {what} {slug}, but is not in its list.",
+        patience=8,
+    ),
+    "not_editable": Entry(
+        "The case can't be changed any more: readers have answered it already.",
+        "A display set of {what} {slug} with answers can't be changed.",
+        "Remove the answers on the platform, or drop the folder again as a new case.",
+    ),
+    "socket_not_allowed": Entry(
+        "The archive does not take this kind of content.",
+        "{what} {slug}: {message}",
+        "Mend the route's inputs, or ask the archive's editors.",
+    ),
+    "item_lost": Entry(
+        "The case was removed on the platform, or access to it was lost.",
+        "What was made in {what} {slug} is not there any more.",
+        "Ask its editors; gcwatch retry fills it again if it is back.",
+    ),
+    "leftovers": Entry(
+        "The platform could not read all files of an image: it may be incomplete.",
+        "Socket {socket}: {message}",
+        "Compare the image on the platform with the original.",
+    ),
+    "upload_budget": Entry(
+        "Waiting for its turn: other large image sets are on their way.",
+        "It needs {count} uploads; {taken} of {limit} are taken.",
+    ),
+    "set_too_large": Entry(
+        "This image set has more files than the platform takes.",
+        "{count} files; an account may hold {limit} uploads at a time.",
+        "Send it as an image (a socket of kind Image), which needs one upload.",
     ),
     "refused": Entry(
         "The platform does not accept this folder.",

@@ -38,7 +38,7 @@ def test_the_demo_speaks_json_lines_on_a_pipe(kept):
     """The daemon's log is the daemon's log, in the demo too; no name is in it."""
     folder, ended = kept
     lines = [json.loads(line) for line in ended.stderr.splitlines()]
-    assert sum(line["event"] == "case.delivered" for line in lines) == 6
+    assert sum(line["event"] == "case.delivered" for line in lines) == 5
     assert (folder / "log.jsonl").read_text() == ended.stderr
     assert "doe-" not in ended.stderr
 
@@ -52,7 +52,7 @@ def test_a_kept_demo_can_be_looked_at(kept):
         text=True,
         check=True,
     )
-    assert json.loads(ended.stdout)["counts"] == {"delivered": 6, "failed": 2}
+    assert json.loads(ended.stdout)["counts"] == {"delivered": 5, "failed": 3}
 
 
 def test_a_second_demo_in_the_same_folder_says_why_not(kept):
