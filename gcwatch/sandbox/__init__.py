@@ -3,7 +3,15 @@
 It imports nothing from the rest of gcwatch: what it knows of the platform it knows by itself.
 """
 
-from gcwatch.sandbox.catalogue import STANDARD, Algorithm, Catalogue, Interface, Socket
+from gcwatch.sandbox.catalogue import (
+    STANDARD,
+    Algorithm,
+    Archive,
+    Catalogue,
+    Interface,
+    ReaderStudy,
+    Socket,
+)
 from gcwatch.sandbox.sandbox import Sandbox
 from gcwatch.sandbox.serve import serve
 from gcwatch.sandbox.settings import Settings
@@ -11,8 +19,10 @@ from gcwatch.sandbox.settings import Settings
 __all__ = [
     "STANDARD",
     "Algorithm",
+    "Archive",
     "Catalogue",
     "Interface",
+    "ReaderStudy",
     "Sandbox",
     "Settings",
     "Socket",

@@ -188,12 +188,7 @@ def _order(given: Any) -> int:
     return given
 
 
-def find_study(world: World, user: User, slug: Any) -> ReaderStudy:
-    """The study with this slug, to which the user may add.
-
-    Raises:
-        ValueError: There is none; the message is the platform's.
-    """
+def _find_study(world: World, user: User, slug: Any) -> ReaderStudy:
     for study in world.catalogue.reader_studies:
         if study.slug == slug and rights.changes(world, user, study):
             return study
@@ -209,7 +204,8 @@ def _find_archive(world: World, user: User, link: Any) -> Archive:
     raise ValueError(DEAD_LINK)
 
 
-def _new_display_set(world: World, study: ReaderStudy, title: str, order: int) -> DisplaySet:
+def new_display_set(world: World, study: ReaderStudy, title: str, order: int) -> DisplaySet:
+    """A display set that is in no list yet; without an order (0) it comes last (contract 5)."""
     orders = [each.order for each in world.display_sets.values() if each.parent is study]
     return DisplaySet(study, title, world.now(), order or max(orders, default=0) + 10)
 
@@ -223,8 +219,8 @@ DISPLAY_SETS = Kind(
     owner="reader_study",
     path="reader-studies/display-sets/",
     records=lambda world: world.display_sets,
-    find=find_study,
-    make=_new_display_set,
+    find=_find_study,
+    make=new_display_set,
 )
 ITEMS = Kind(
     model="ArchiveItem",

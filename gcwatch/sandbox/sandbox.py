@@ -5,21 +5,22 @@ import secrets
 import shutil
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import trustme
 from werkzeug.wrappers import Request
 
-from gcwatch.sandbox import passage, truth
+from gcwatch.sandbox import passage, seeds, truth
 from gcwatch.sandbox.answers import Answers
 from gcwatch.sandbox.api import ROOT, Api
-from gcwatch.sandbox.catalogue import STANDARD, Catalogue
+from gcwatch.sandbox.cases import new_display_set
+from gcwatch.sandbox.catalogue import STANDARD, Archive, Catalogue, ReaderStudy
 from gcwatch.sandbox.faults import Action, Fault, Kill
-from gcwatch.sandbox.model import User, World
+from gcwatch.sandbox.model import ArchiveItem, DisplaySet, User, World
 from gcwatch.sandbox.presign import Signer
 from gcwatch.sandbox.reply import Reply, json_reply
 from gcwatch.sandbox.server import Server
@@ -28,6 +29,9 @@ from gcwatch.sandbox.storage import Storage
 from gcwatch.sandbox.traffic import Traffic
 
 CONTROL = "/sandbox/"
+
+C = TypeVar("C", DisplaySet, ArchiveItem)
+P = TypeVar("P", ReaderStudy, Archive)
 
 
 class Sandbox:
@@ -41,7 +45,7 @@ class Sandbox:
         settings: How it behaves.
         port: Of the API; 0 picks a free one. The storage always picks one.
         tls: Serve https, with a certificate made for the occasion.
-        catalogue: Sockets and algorithms that it offers.
+        catalogue: Sockets, algorithms, reader studies and archives that it offers.
 
     Attributes:
         token: The main user's.
@@ -120,7 +124,7 @@ class Sandbox:
         if name not in _CONTROLS:
             return json_reply(404, {"error": f"no such control: {name}"})
         try:
-            arguments = json.loads(request.get_data() or b"{}")
+            arguments = json.loads(request.get_data() or b"{}", object_hook=seeds.content)
             return json_reply(200, getattr(self, name)(**arguments))
         except (TypeError, ValueError) as error:
             return json_reply(400, {"error": str(error)})
@@ -166,6 +170,72 @@ class Sandbox:
         """Delete all uploads, as the platform does after a day (contract 4)."""
         with self.world.lock:
             passage.expire(self.world, self.world.now())
+
+    def add_item(
+        self, archive: str, title: str, values: Mapping[str, seeds.Content] | None = None
+    ) -> str:
+        """Put a case into an archive, named by its slug, as if it had always been there.
+
+        Args:
+            archive: Slug.
+            title: Of the item; taken as it is.
+            values: By socket slug: a value; for files and images bytes, or a name and bytes.
+                From outside bytes are {"base64": "...", "name": "..."}, the name may be left out.
+
+        Returns:
+            The item's pk.
+        """
+        with self.world.lock:
+            item = ArchiveItem(self._archive(archive), title, self.world.now())
+            return self._added(item, self.world.items, values)
+
+    def add_display_set(
+        self, reader_study: str, title: str, values: Mapping[str, seeds.Content] | None = None
+    ) -> str:
+        """Put a case into a reader study; see `add_item`."""
+        with self.world.lock:
+            study = _named(self.world.catalogue.reader_studies, reader_study)
+            case = new_display_set(self.world, study, title, 0)
+            return self._added(case, self.world.display_sets, values)
+
+    def _added(
+        self, case: C, records: dict[str, C], values: Mapping[str, seeds.Content] | None
+    ) -> str:
+        seeds.fill(self.world, case, values or {})
+        records[case.pk] = case
+        self._traffic.announce()
+        return case.pk
+
+    def _archive(self, slug: str) -> Archive:
+        return _named(self.world.catalogue.archives, slug)
+
+    def remove_item(self, archive: str, title: str) -> None:
+        """Take the items with this title out of an archive."""
+        with self.world.lock:
+            parent, items = self._archive(archive), self.world.items
+            for item in list(items.values()):
+                if item.parent is parent and item.title == title:
+                    del items[item.pk]
+        self._traffic.announce()
+
+    def add_answer(self, display_set: str) -> None:
+        """Let a reader answer about a display set, by its pk: it cannot be changed any more."""
+        with self.world.lock:
+            case = self.world.display_sets.get(display_set)
+            if case is None:
+                message = f"no such display set: {display_set}"
+                raise ValueError(message)
+            case.answers += 1
+
+    def revoke(self, slug: str, username: str = "alice") -> None:
+        """Take a user's rights to an algorithm, reader study or archive away."""
+        with self.world.lock:
+            self.world.revoked.add((slug, username))
+
+    def restore(self, slug: str, username: str = "alice") -> None:
+        """Give rights back that `revoke` took."""
+        with self.world.lock:
+            self.world.revoked.discard((slug, username))
 
     def calls(self) -> list[dict[str, Any]]:
         """The calls since the last `forget_calls`.
@@ -218,10 +288,24 @@ _CONTROLS = {
     "advance",
     "configure",
     "expire_uploads",
+    "add_item",
+    "add_display_set",
+    "remove_item",
+    "add_answer",
+    "revoke",
+    "restore",
     "calls",
     "forget_calls",
     "state",
 }
+
+
+def _named(owned: Iterable[P], slug: str) -> P:
+    for each in owned:
+        if each.slug == slug:
+            return each
+    message = f"no such slug: {slug}"
+    raise ValueError(message)
 
 
 def _emptied(folder: Path) -> Path:

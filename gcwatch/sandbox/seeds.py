@@ -1,0 +1,73 @@
+"""Cases that are there before anybody sends one: put into the world without its API."""
+
+import hashlib
+from base64 import b64decode
+from collections.abc import Mapping
+from typing import Any
+
+from gcwatch.sandbox.catalogue import Socket
+from gcwatch.sandbox.importer import Refused, import_session
+from gcwatch.sandbox.model import Case, Image, Part, Session, Upload, Value, World, new_pk
+from gcwatch.sandbox.names import safe_filename
+from gcwatch.sandbox.programs import file_key
+
+Content = Any
+"""What a socket is to hold: a value; for files and images bytes, or a file name and bytes."""
+
+
+def content(given: dict[str, Any]) -> Content:
+    """JSON for bytes, {"base64": ...} with or without "name", as a content; other JSON as it is."""
+    if not given.keys() <= {"base64", "name"} or "base64" not in given:
+        return given
+    data = b64decode(given["base64"], validate=True)
+    return (given["name"], data) if "name" in given else data
+
+
+def fill(world: World, case: Case, contents: Mapping[str, Content]) -> None:
+    """Attach contents to a case, by socket slug.
+
+    Raises:
+        ValueError: There is no such socket, or the importer makes no single image of the bytes.
+    """
+    for slug, each in contents.items():
+        socket = world.catalogue.socket(slug)
+        if socket is None:
+            message = f"no such socket: {slug}"
+            raise ValueError(message)
+        case.values[slug] = _value(world, socket, each)
+
+
+def _value(world: World, socket: Socket, given: Content) -> Value:
+    if socket.super_kind == "Value":
+        return world.value_of(socket, value=given)
+    name, data = given if isinstance(given, tuple) else ("", given)
+    if socket.super_kind == "Image":
+        return world.value_of(socket, image=_image(world, name or f"{socket.slug}.mha", data))
+    record = world.add_value(socket)
+    name = name or socket.relative_path.rpartition("/")[2]
+    record.file = world.store(file_key(record.pk, safe_filename(name)))
+    record.file.path.write_bytes(data)
+    return record
+
+
+def _image(world: World, name: str, data: bytes) -> Image:
+    """The image that the importer makes of one file."""
+    session = Session(world.users[0], [_upload(world, name, data)], world.now())
+    try:
+        found = import_session(world, session)
+    except Refused as refusal:
+        raise ValueError(str(refusal)) from refusal
+    finally:
+        session.uploads[0].parts[1].path.unlink()
+    if len(found.images) != 1:
+        message = f"{name} is {len(found.images)} images"
+        raise ValueError(message)
+    return found.images[0]
+
+
+def _upload(world: World, name: str, data: bytes) -> Upload:
+    path = world.folder / "parts" / new_pk()
+    path.write_bytes(data)
+    etag = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    part = Part(etag, len(data), world.now(), path)
+    return Upload(world.users[0], name, world.now(), status="Completed", parts={1: part})
