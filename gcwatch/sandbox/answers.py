@@ -83,7 +83,10 @@ class Answers:
             "default_value": None,
             "super_kind": socket.super_kind,
             "relative_path": socket.relative_path,
-            "overlay_segments": [],
+            "overlay_segments": [
+                {"name": name, "visible": True, "voxel_value": value}
+                for value, name in socket.segments
+            ],
             "look_up_table": None,
         }
 
@@ -310,8 +313,8 @@ class Answers:
         return {
             "pk": image.pk,
             "name": image.name,
-            "files": [self._file(image)],
-            "dicom_image_set": None,
+            "files": [self._file(image, image.stored)] if image.stored else [],
+            "dicom_image_set": {"image_set_id": image.image_set_id} if image.instances else None,
             "width": width,
             "height": height,
             "depth": depth,
@@ -332,11 +335,11 @@ class Answers:
             "segments": None,
         }
 
-    def _file(self, image: Image) -> Json:
+    def _file(self, image: Image, stored: Stored) -> Json:
         return {
             "pk": image.file_pk,
             "image": image.pk,
-            "file": self._media_url(image.stored),
+            "file": self._media_url(stored),
             "image_type": image.kind,
         }
 

@@ -49,6 +49,7 @@ ROUTES: dict[str, Methods] = {
     "cases/upload-sessions/<pk>/": {"GET": sessions.show_session},
     "cases/images/": {"GET": endpoints.list_images},
     "cases/images/<pk>/": {"GET": endpoints.show_image},
+    "cases/images/<pk>/dicom/instances/": {"GET": endpoints.list_instances},
     "archives/": {"GET": case_endpoints.list_archives},
     "archives/<pk>/": {"GET": case_endpoints.show_archive},
     **case_endpoints.routes(ITEMS, case_endpoints.list_items),

@@ -100,7 +100,7 @@ def _start(world: World, case: Case, source: Source) -> None:
     start(world, case, source)
     if source.value is not None:
         case.values[source.socket.slug] = source.value
-    if source.upload is not None:
+    if source.upload or source.dicom:
         world.copying.append(source)
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from werkzeug.wrappers import Request
 
-from gcwatch.sandbox import rights
+from gcwatch.sandbox import dicomset, rights
 from gcwatch.sandbox.answers import Answers
 from gcwatch.sandbox.asking import data_of, page, signed_in
 from gcwatch.sandbox.catalogue import Algorithm, Socket
@@ -409,7 +409,18 @@ def _image_sets(asked: Asked) -> Iterator[set[str]]:
         yield {value.image.pk for case in cases for value in case.values.values() if value.image}
 
 
+def _image(asked: Asked, pk: str) -> Image:
+    return one("Image", pk, _images(asked), lambda each: each.pk)
+
+
 def show_image(asked: Asked, pk: str) -> Reply:
     """One image; only once it is attached to something of the user's."""
-    found = one("Image", pk, _images(asked), lambda each: each.pk)
-    return json_reply(200, asked.answers.image(found))
+    return json_reply(200, asked.answers.image(_image(asked, pk)))
+
+
+def list_instances(asked: Asked, pk: str) -> Reply:
+    """How to fetch each instance of a DICOM Image Set; other images have none."""
+    found = _image(asked, pk)
+    if not found.instances:
+        raise refuse(404, {"detail": "Not found."})
+    return json_reply(200, dicomset.requests(found, asked.signer, asked.world.now()))

@@ -16,6 +16,12 @@ from gcwatch.sandbox.metaimage import Unreadable, Volume, read_pieces
 Reader = Callable[[Path, Path], Volume]
 
 _NIFTI = {2: "UCHAR", 4: "SHORT", 8: "INT", 16: "FLOAT", 64: "DOUBLE", 256: "CHAR", 512: "USHORT"}
+_TIFFS = {
+    b"II*\0": ("<", False),
+    b"MM\0*": (">", False),
+    b"II+\0": ("<", True),
+    b"MM\0+": (">", True),
+}
 _NRRD = {
     "signed char": "CHAR",
     "int8": "CHAR",
@@ -84,45 +90,90 @@ def _stored(volume: Volume, data: bytes) -> Volume:
 
 def read_tiff(path: Path, work: Path) -> Volume:  # noqa: ARG001 - readers have one signature
     """Recognise a TIFF with resolution tags (contract 3)."""
-    with path.open("rb") as file:
-        head = file.read(8)
-        order = {b"II*\0": "<", b"MM\0*": ">"}.get(head[:4])
-        if order is None:
-            message = "not a TIFF file"
-            raise Unreadable(message)
-        file.seek(struct.unpack(f"{order}I", head[4:])[0])
-        tags = dict(_tiff_tags(file.read(1 << 16), order))
-    if not {256, 257, 282, 283} <= set(tags):
-        message = "a TIFF without size or resolution"
+    tags = tiff_tags(path)
+    if not {282, 283} <= set(tags):
+        message = "a TIFF without resolution"
         raise Unreadable(message)
     return Volume(path.name, (tags[256], tags[257]), (1.0, 1.0), "MET_UCHAR", path, verbatim=True)
 
 
-def _tiff_tags(directory: bytes, order: str) -> Iterator[tuple[int, int]]:
-    """Tag numbers and their short or long values."""
+def tiff_tags(path: Path) -> dict[int, int]:
+    """The first directory of a TIFF or BigTIFF: tags and their short or long values.
+
+    Raises:
+        Unreadable: It is no TIFF, or does not tell its size.
+    """
     try:
-        (count,) = struct.unpack_from(f"{order}H", directory)
-        for index in range(count):
-            tag, kind = struct.unpack_from(f"{order}HH", directory, 2 + 12 * index)
-            form = "H" if kind == 3 else "I"
-            (value,) = struct.unpack_from(f"{order}{form}", directory, 10 + 12 * index)
-            yield tag, value
-    except struct.error as error:
-        raise Unreadable(str(error)) from error
+        with path.open("rb") as file:
+            head = file.read(16)
+            order, big = _TIFFS[head[:4]]
+            file.seek(struct.unpack_from(f"{order}{'Q' if big else 'I'}", head, 8 if big else 4)[0])
+            tags = dict(_tiff_tags(file.read(1 << 16), order, big))
+    except (KeyError, OverflowError, struct.error) as error:
+        message = "not a TIFF file"
+        raise Unreadable(message) from error
+    if not (tags.get(256) and tags.get(257)):
+        message = "a TIFF without size"
+        raise Unreadable(message)
+    return tags
+
+
+def _tiff_tags(directory: bytes, order: str, big: bool) -> Iterator[tuple[int, int]]:
+    start, entry, value_at = (8, 20, 12) if big else (2, 12, 8)
+    (count,) = struct.unpack_from(f"{order}{'Q' if big else 'H'}", directory)
+    for index in range(count):
+        at = start + entry * index
+        tag, kind = struct.unpack_from(f"{order}HH", directory, at)
+        form = {3: "H", 16: "Q"}.get(kind, "I")
+        (value,) = struct.unpack_from(f"{order}{form}", directory, at + value_at)
+        yield tag, value
+
+
+def write_black(path: Path, size: tuple[int, int]) -> None:
+    """Write a black TIFF; all its rows are one and the same."""
+    width, height = size
+    after = 8 + 2 + 12 * 12 + 4
+    rows, counts, dot = after, after + 4 * height, after + 8 * height
+    longs = {256: width, 257: height, 258: 8, 259: 1, 262: 1, 277: 1, 278: 1, 296: 3}
+    fields = [(tag, 4, 1, value) for tag, value in longs.items()]
+    fields += [(273, 4, height, rows if height > 1 else dot + 8)]
+    fields += [(279, 4, height, counts if height > 1 else width)]
+    fields += [(282, 5, 1, dot), (283, 5, 1, dot)]
+    with path.open("wb") as out:
+        out.write(struct.pack("<4sIH", b"II*\0", 8, len(fields)))
+        out.writelines(struct.pack("<HHII", *each) for each in sorted(fields))
+        out.write(bytes(4))
+        out.write(struct.pack("<I", dot + 8) * height)
+        out.write(struct.pack("<I", width) * height)
+        out.write(struct.pack("<II", 10, 1) + bytes(width))
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Width and height of a PNG or JPEG.
+
+    Raises:
+        Unreadable: It is neither.
+    """
+    return _picture(path)[0]
 
 
 def read_picture(path: Path, work: Path) -> Volume:
     """Recognise a PNG or JPEG by its header (contract 3)."""
+    size, channels = _picture(path)
+    raw = work / f"{path.name}.raw"
+    volume = Volume(path.name, size, (1.0, 1.0), "MET_UCHAR", raw, channels)
+    raw.write_bytes(bytes(volume.length))
+    return volume
+
+
+def _picture(path: Path) -> tuple[tuple[int, int], int]:
     with path.open("rb") as file:
         head = file.read(1 << 16)
     size, channels = _png(head) or _jpeg(head) or ((0, 0), 0)
     if not prod(size):
         message = "neither PNG nor JPEG"
         raise Unreadable(message)
-    raw = work / f"{path.name}.raw"
-    volume = Volume(path.name, size, (1.0, 1.0), "MET_UCHAR", raw, channels)
-    raw.write_bytes(bytes(volume.length))
-    return volume
+    return size, channels
 
 
 def _png(head: bytes) -> tuple[tuple[int, int], int] | None:

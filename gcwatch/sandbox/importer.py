@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from gcwatch.sandbox import dicom, formats, metaimage
+from gcwatch.sandbox import dicom, formats, metaimage, slides, tomography
 from gcwatch.sandbox.metaimage import Unreadable, Volume
 from gcwatch.sandbox.model import Image, Session, Upload, User, World, new_pk
 
@@ -106,22 +106,39 @@ def _extract(packed: Path, folder: Path) -> None:
 
 
 def _converted(world: World, session: Session, files: Path, work: Path) -> Found:
-    images, used = [], 0
-    for folder in [files, *sorted(path for path in files.rglob("*") if path.is_dir())]:
-        for volume, consumed in _volumes(folder, work):
+    images: list[Image] = []
+    used: set[Path] = set()
+    for folder in _inner_first(files):
+        for volume, consumed in _volumes(folder, work, used):
             image = add_image(world, session.creator, volume)
             image.origin = session
             images.append(image)
-            used += len(consumed)
-    there = sum(path.is_file() for path in files.rglob("*"))
-    return Found(images, there - used)
+            used |= consumed
+    there = {path for path in files.rglob("*") if path.is_file()}
+    return Found(images, len(there - used))
 
 
-def _volumes(folder: Path, work: Path) -> Iterator[tuple[Volume, set[Path]]]:
+def _inner_first(folder: Path) -> Iterator[Path]:
+    """A folder and all below it, in the order in which the platform looks into them."""
+    for path in sorted(folder.iterdir()):
+        if path.is_dir():
+            yield from _inner_first(path)
+    yield folder
+
+
+def _volumes(folder: Path, work: Path, used: set[Path]) -> Iterator[tuple[Volume, set[Path]]]:
     """Offer one folder's files to the builders in the platform's order."""
-    left = sorted(path for path in folder.iterdir() if path.is_file())
-    readers = (_metaimages, _by(formats.read_nifti), _by(formats.read_nrrd), dicom.read_images)
-    for builder in (*readers, _by(formats.read_tiff), _by(formats.read_picture)):
+    left = sorted(path for path in folder.iterdir() if path.is_file() and path not in used)
+    for builder in (
+        _metaimages,
+        _by(formats.read_nifti),
+        _by(formats.read_nrrd),
+        dicom.read_images,
+        slides.read_slides,
+        _by(formats.read_tiff),
+        tomography.read_tomographies,
+        _by(formats.read_picture),
+    ):
         for volume, consumed in builder(left, work):
             left = [path for path in left if path not in consumed]
             yield volume, consumed

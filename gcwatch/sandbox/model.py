@@ -105,15 +105,34 @@ class Stored:
 
 
 @dataclass(eq=False)
+class Instance:
+    """One instance of a DICOM Image Set (contract 8).
+
+    Attributes:
+        study: Study instance UID.
+        series: Series instance UID.
+        uid: SOP instance UID.
+        file: Its bytes, which have no media URL.
+    """
+
+    study: str
+    series: str
+    uid: str
+    file: Stored
+
+
+@dataclass(eq=False)
 class Image:
     """An imported or computed image (contract 8); seen by whoever sees what holds it.
 
     Attributes:
         owner: Who imported or computed it.
-        size: Voxels along x, y and, if there is one, z.
+        size: Voxels along x, y and, if there are such axes, z and t; unknown of a DICOM Image Set.
         spacing: Millimetres along the same axes.
-        kind: "MHD" or "TIFF".
+        kind: "MHD", "TIFF" or "DICOM".
+        stored: Its one file; None if it is a DICOM Image Set.
         origin: The session that imported it, None for outputs.
+        instances: What a DICOM Image Set consists of.
     """
 
     owner: User
@@ -122,14 +141,27 @@ class Image:
     spacing: tuple[float, ...]
     channels: int
     kind: str
-    stored: Stored
+    stored: Stored | None
     file_pk: str
     origin: "Session | None" = None
+    instances: tuple[Instance, ...] = ()
     pk: str = field(default_factory=new_pk)
 
+    @property
+    def image_set_id(self) -> str:
+        """What the DICOM store calls it (contract 8)."""
+        return self.pk.replace("-", "")
+
+    @property
+    def sha256(self) -> str | None:
+        """SHA-256 of its file; None of a DICOM Image Set."""
+        return self.stored.sha256 if self.stored else None
+
     @cached_property
-    def voxels(self) -> str:
+    def voxels(self) -> str | None:
         """SHA-256 of its voxels, whatever file they are in; of a TIFF, that of the file."""
+        if self.stored is None:
+            return None
         if self.kind == "TIFF":
             return self.stored.sha256
         with TemporaryDirectory() as work:
@@ -171,6 +203,20 @@ class Session:
 
 
 @dataclass(eq=False)
+class DicomUpload:
+    """A DICOM Image Set on its way; no endpoint tells of it (contract 5).
+
+    Attributes:
+        name: Name of the image to be.
+        uploads: One DICOM file each.
+    """
+
+    creator: User
+    name: str
+    uploads: list[Upload]
+
+
+@dataclass(eq=False)
 class Source:
     """Where the content of one socket comes from, and the value once it is attached.
 
@@ -179,6 +225,7 @@ class Source:
         started: When a request gave it to its target.
         upload: A File socket's content.
         session: An image socket's import.
+        dicom: A DICOM Image Set socket's import.
         value: Set when the input is there.
         stuck: The task that should attach it has died (contract 7).
         attached: When the value was there.
@@ -189,6 +236,7 @@ class Source:
     started: float = 0.0
     upload: Upload | None = None
     session: Session | None = None
+    dicom: DicomUpload | None = None
     value: Value | None = None
     stuck: bool = False
     attached: float | None = None
@@ -261,7 +309,7 @@ class World:
     """All records of a sandbox; hold `lock` to read or change them.
 
     Attributes:
-        copying: File sockets of cases whose uploads are still to be copied and checked.
+        copying: Sockets of cases whose files and DICOM files are still to be copied and checked.
         revoked: Slugs, and usernames that have lost their rights to them.
         listings: How often an unordered list was asked for.
     """

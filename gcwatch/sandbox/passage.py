@@ -3,20 +3,21 @@
 Nothing runs in the background: before each answer the world is brought up to the clock.
 """
 
-import json
 import logging
-from pathlib import Path
 
-from gcwatch.sandbox import programs
+from gcwatch.sandbox import attachments, dicomset, programs
 from gcwatch.sandbox.catalogue import Archive
+from gcwatch.sandbox.fit import misfit
 from gcwatch.sandbox.importer import Refused, assemble, import_session
 from gcwatch.sandbox.model import (
     DONE,
     ArchiveItem,
+    DicomUpload,
     DisplaySet,
     Job,
     Session,
     Source,
+    Upload,
     Value,
     World,
 )
@@ -35,7 +36,7 @@ def settle(world: World) -> None:
         if job.status not in DONE:
             _advance_job(world, job, now)
     for source in world.copying:
-        _take_file(world, source, now)
+        _take(world, source, now)
     world.copying = [each for each in world.copying if not (each.stuck or each.value)]
     expire(world, now - world.settings.upload_lifetime)
 
@@ -81,6 +82,11 @@ def _fail(session: Session, reason: str) -> None:
     session.error_message = (
         f"Image validation for socket {source.socket.title} failed with error: {reason}."
     )
+    _cancel(source)
+
+
+def _cancel(source: Source) -> None:
+    """An input that is wrong ends its job; a case just stays without it."""
     if isinstance(source.target, Job) and source.target.status not in DONE:
         source.target.status = "Cancelled"
 
@@ -93,6 +99,8 @@ def _attach(session: Session, world: World, at: float) -> None:
         _fail(session, "Image imports should result in a single image")
     elif isinstance(source.target, DisplaySet) and source.target.answers:
         _fail(session, "An unexpected error occurred")
+    elif problem := misfit(source.socket, session.images[0]):
+        _fail(session, problem)
     else:
         session.settled = True
         _deliver(source, world.value_of(source.socket, image=session.images[0]), at)
@@ -121,8 +129,9 @@ def _deliver(source: Source, value: Value, at: float) -> None:
 
 def _advance_job(world: World, job: Job, now: float) -> None:
     for source in job.sources:
-        if source.upload and source.value is None and not source.stuck:
-            _take_file(world, source, now)
+        _take(world, source, now)
+    if job.status in DONE:
+        return
     times = [source.attached for source in job.sources]
     if None in times:
         return
@@ -134,21 +143,43 @@ def _advance_job(world: World, job: Job, now: float) -> None:
         _finish(world, job)
 
 
-def _take_file(world: World, source: Source, now: float) -> None:
-    """The task that copies and checks the content of a File socket (contract 3)."""
-    upload = source.upload
+def _take(world: World, source: Source, now: float) -> None:
+    """Run the task that attaches files, once it is due and unless it was run before."""
     due = source.started + world.settings.import_seconds
-    if upload is None or now < due:
+    if source.value is not None or source.stuck or now < due:
         return
+    if source.upload:
+        _take_file(world, source, source.upload, due)
+    elif source.dicom:
+        _take_dicom(world, source, source.dicom, due)
+
+
+def _take_dicom(world: World, source: Source, wanted: DicomUpload, due: float) -> None:
+    """Import a DICOM Image Set; nobody is told that it failed (contract 3, 7)."""
+    image = dicomset.import_set(world, wanted)
+    if image is None or _is_answered(source):
+        source.stuck = True
+    else:
+        _deliver(source, world.value_of(source.socket, image=image), due)
+
+
+def _take_file(world: World, source: Source, upload: Upload, due: float) -> None:
+    """Copy and check the content of a File socket (contract 3)."""
     if upload.pk not in world.uploads or upload.status != "Completed" or _is_answered(source):
         source.stuck = True
         return
     record = world.add_value(source.socket)
     stored = world.store(programs.file_key(record.pk, safe_filename(upload.filename)))
     assemble(upload, stored.path)
-    if source.socket.holds_json and not _is_json(stored.path):
+    try:
+        attachments.check(source.socket, stored.path)
+    except attachments.Unparsable:
         # The platform's task dies here while it stores the error: a job hangs for ever.
         source.stuck = True
+        return
+    except attachments.Unfit:
+        source.stuck = True
+        _cancel(source)
         return
     record.file = stored
     _deliver(source, record, due)
@@ -157,14 +188,6 @@ def _take_file(world: World, source: Source, now: float) -> None:
 
 def _is_answered(source: Source) -> bool:
     return isinstance(source.target, DisplaySet) and source.target.answers > 0
-
-
-def _is_json(path: Path) -> bool:
-    try:
-        json.loads(path.read_bytes())
-    except ValueError:
-        return False
-    return True
 
 
 def _finish(world: World, job: Job) -> None:

@@ -1,9 +1,12 @@
 """Presigned storage URLs: made, and checked (contract 4, 8)."""
 
 import hmac
+import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl, quote, urlencode
 
+_ALGORITHM = "AWS4-HMAC-SHA256"
 _FORM = "%Y%m%dT%H%M%SZ"
 
 
@@ -17,7 +20,7 @@ class Denied(Exception):
 
 
 class Signer:
-    """Signs URLs of one storage origin with a secret.
+    """Signs URLs and requests of one storage origin with a secret.
 
     Args:
         origin: The storage's origin, without a slash at the end.
@@ -32,7 +35,7 @@ class Signer:
         """A URL that is good for one method, for some seconds."""
         full = {
             **query,
-            "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
+            "X-Amz-Algorithm": _ALGORITHM,
             "X-Amz-Credential": "sandbox/20260101/eu-central-1/s3/aws4_request",
             "X-Amz-Date": datetime.fromtimestamp(now, UTC).strftime(_FORM),
             "X-Amz-Expires": str(int(life)),
@@ -44,6 +47,39 @@ class Signer:
     def _signature(self, method: str, path: str, query: dict[str, str]) -> str:
         text = "\n".join([method, path, urlencode(sorted(query.items()))])
         return hmac.new(self._secret, text.encode(), "sha256").hexdigest()
+
+    def sign_request(self, path: str, query: dict[str, str], now: float) -> dict[str, str]:
+        """The headers that make a GET good, as the DICOM store wants them (contract 8)."""
+        date = datetime.fromtimestamp(now, UTC).strftime(_FORM)
+        signature = self._signature("GET", path, {**query, "X-Amz-Date": date})
+        credential = "sandbox/20260101/eu-central-1/medical-imaging/aws4_request"
+        signed = "SignedHeaders=host;x-amz-date"
+        return {
+            "X-Amz-Date": date,
+            "Authorization": (
+                f"{_ALGORITHM} Credential={credential}, {signed}, Signature={signature}"
+            ),
+        }
+
+    def check_request(
+        self, path: str, query: dict[str, str], headers: Mapping[str, str], now: float, life: float
+    ) -> None:
+        """Let a signed GET pass.
+
+        Raises:
+            Denied: It is signed by nobody, damaged, or too old.
+        """
+        given = headers.get("Authorization", "")
+        date = headers.get("X-Amz-Date", "")
+        found = re.fullmatch(rf"{_ALGORITHM} .*Signature=([0-9a-f]+)", given)
+        if not found or not re.fullmatch(r"\d{8}T\d{6}Z", date):
+            raise Denied("MissingAuthenticationToken", "Missing Authentication Token")
+        wanted = self._signature("GET", path, {**query, "X-Amz-Date": date})
+        if not hmac.compare_digest(found[1], wanted):
+            message = "The request signature we calculated does not match"
+            raise Denied("InvalidSignatureException", message)
+        if now > _seconds(date) + life + 1:
+            raise Denied("InvalidSignatureException", f"Signature expired: {date}")
 
     def check(self, method: str, path: str, query: str, now: float) -> dict[str, str]:
         """The query of a URL that is in order.
@@ -61,8 +97,11 @@ class Signer:
                 "The request signature we calculated does not match the signature you provided. "
                 "Check your key and signing method.",
             )
-        made = datetime.strptime(fields["X-Amz-Date"], _FORM).replace(tzinfo=UTC).timestamp()
         # The date is in whole seconds: a URL never dies before its time.
-        if now > made + int(fields["X-Amz-Expires"]) + 1:
+        if now > _seconds(fields["X-Amz-Date"]) + int(fields["X-Amz-Expires"]) + 1:
             raise Denied("AccessDenied", "Request has expired")
         return fields
+
+
+def _seconds(date: str) -> float:
+    return datetime.strptime(date, _FORM).replace(tzinfo=UTC).timestamp()

@@ -3,6 +3,7 @@
 import json
 from array import array
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,6 +13,9 @@ from gcwatch.sandbox.catalogue import Socket
 from gcwatch.sandbox.importer import add_image
 from gcwatch.sandbox.metaimage import Volume
 from gcwatch.sandbox.model import Image, Job, Value, World
+
+# CT numbers of the lung, in Hounsfield units.
+_LUNG = (-950, -400)
 
 
 class ProgramFailed(Exception):
@@ -41,12 +45,15 @@ class _Run:
         self.outputs: list[Value] = []
 
     def input(self, super_kind: str) -> Value | None:
-        """The first input of a kind."""
+        """The first input of a kind; a DICOM Image Set is none that a program reads."""
         found = (each for each in self.job.inputs if each.socket.super_kind == super_kind)
-        return next(found, None)
+        return next((each for each in found if not (each.image and each.image.instances)), None)
 
     def volume(self, image: Image) -> Volume:
         """An image's voxels; a TIFF is a file whose voxels nobody reads."""
+        if image.stored is None:
+            message = "a DICOM Image Set has no voxels here"
+            raise ProgramFailed(message)
         path = image.stored.path
         if image.kind == "TIFF":
             size, spacing = image.size, image.spacing
@@ -81,7 +88,7 @@ def _copy(run: _Run) -> list[Value]:
     for socket in run.job.interface.outputs:
         source = run.input(socket.super_kind)
         if socket.super_kind == "Image" and source and source.image:
-            run.answer_volume(socket, _renamed(run.volume(source.image), source.image))
+            run.answer_volume(socket, _named_after(source.image, run.volume(source.image)))
         elif socket.super_kind == "File" and source and source.file:
             run.answer_file(socket, source.file.path.read_bytes())
         else:
@@ -89,10 +96,9 @@ def _copy(run: _Run) -> list[Value]:
     return run.outputs
 
 
-def _renamed(volume: Volume, source: Image) -> Volume:
+def _named_after(source: Image, volume: Volume) -> Volume:
     """An output file is named after its input's identity."""
-    name = f"{source.pk}{source.stored.path.suffix}"
-    return Volume(**{**vars(volume), "name": name})
+    return replace(volume, name=f"{source.pk}.{'tif' if volume.verbatim else 'mha'}")
 
 
 def _account(job: Job) -> dict[str, Any]:
@@ -106,11 +112,8 @@ def _threshold(run: _Run) -> list[Value]:
     if not image or not image.image or image.image.kind != "MHD" or not limit:
         message = "an image with voxels and a threshold are needed"
         raise ProgramFailed(message)
-    source = run.volume(image.image)
-    raw = run.work / "mask.raw"
-    count = _mask(source, float(limit.value), raw)
-    fields = {**vars(source), "element": "MET_UCHAR", "raw": raw}
-    mask = _renamed(Volume(**fields), image.image)
+    least = float(limit.value)
+    mask, count = _mask(run, image.image, lambda voxel: voxel > least)
     results: dict[str, Callable[[Socket], None]] = {
         "segmentation": lambda socket: run.answer_volume(socket, mask),
         "voxel-count": lambda socket: run.answer(socket, value=count),
@@ -122,14 +125,30 @@ def _threshold(run: _Run) -> list[Value]:
     return run.outputs
 
 
-def _mask(volume: Volume, limit: float, raw: Path) -> int:
-    count = 0
+def _segment(run: _Run) -> list[Value]:
+    """Lung: the voxels whose CT number is that of tissue full of air, marked and counted."""
+    image = run.input("Image")
+    if not image or not image.image or image.image.kind != "MHD":
+        message = "an image with voxels is needed"
+        raise ProgramFailed(message)
+    mask, count = _mask(run, image.image, lambda voxel: _LUNG[0] <= voxel <= _LUNG[1])
+    for socket in run.job.interface.outputs:
+        if socket.super_kind == "Image":
+            run.answer_volume(socket, mask)
+        else:
+            run.answer(socket, value=count)
+    return run.outputs
+
+
+def _mask(run: _Run, image: Image, is_inside: Callable[[float], bool]) -> tuple[Volume, int]:
+    """A volume of ones where a voxel is inside, and how many there are."""
+    source, raw, count = run.volume(image), run.work / "mask.raw", 0
     with raw.open("wb") as out:
-        for numbers in metaimage.voxels(volume):
-            above = array("B", (number > limit for number in numbers))
-            out.write(above.tobytes())
-            count += sum(above)
-    return count
+        for numbers in metaimage.voxels(source):
+            inside = array("B", (is_inside(number) for number in numbers))
+            out.write(inside.tobytes())
+            count += sum(inside)
+    return _named_after(image, replace(source, element="MET_UCHAR", raw=raw)), count
 
 
 def _report(count: int, limit: float) -> bytes:
@@ -154,6 +173,7 @@ def _fail(run: _Run) -> list[Value]:
 _PROGRAMS: dict[str, Callable[[_Run], list[Value]]] = {
     "copy": _copy,
     "threshold": _threshold,
+    "segment": _segment,
     "double": _double,
     "fail": _fail,
 }

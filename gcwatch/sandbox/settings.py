@@ -21,6 +21,7 @@ class Settings:
         byte_quota: Bytes of uploads a user may hold when asking for URLs (contract 4).
         upload_lifetime: Age at which an upload is deleted (contract 4).
         presign_lifetime: How long a presigned URL is good for (contract 4).
+        dicom_lifetime: How long a signed request for a DICOM instance is good for (contract 8).
         sessions: Whether upload sessions may be created by POST (contract 9, 10.5).
         race: Whether a title that is taken was taken by a request at the same time: the second
             create is a 500, not a 400 (contract 5).
@@ -41,6 +42,7 @@ class Settings:
     byte_quota: int = 128 * 1024**3
     upload_lifetime: float = 86_400.0
     presign_lifetime: float = 3_600.0
+    dicom_lifetime: float = 300.0
     sessions: bool = True
     race: bool = False
     images_ready: bool = True

@@ -122,8 +122,8 @@ def _problems(schema: Schema, value: Any, at: str) -> Iterator[str]:
         return
     if "enum" in schema and value not in schema["enum"]:
         yield f"{at} {value!r} is not one of {schema['enum']!r}"
-    options = schema.get("anyOf", [{}])
-    if all(next(_problems(each, value, at), None) for each in options):
+    options = schema.get("anyOf", [])
+    if options and all(next(_problems(each, value, at), None) for each in options):
         yield f"{at} {value!r} is not valid under any of the given schemas"
     yield from _misfits(schema, value, at)
 

@@ -2,23 +2,27 @@
 
 from typing import Any
 
-from gcwatch.sandbox import rights
+from gcwatch.sandbox import rights, shapes
 from gcwatch.sandbox.asking import linked
 from gcwatch.sandbox.catalogue import Socket
-from gcwatch.sandbox.model import Case, Job, Session, Source, Upload, User, World
+from gcwatch.sandbox.fit import misfit
+from gcwatch.sandbox.kinds import DICOM_SET
+from gcwatch.sandbox.model import (
+    Case,
+    DicomUpload,
+    Image,
+    Job,
+    Session,
+    Source,
+    Upload,
+    User,
+    World,
+)
 
 DEAD_LINK = "Invalid hyperlink - Object does not exist."
 _SOURCES = (
     "['image', 'value', 'file', 'user_upload', 'upload_session', ('image_name', 'user_uploads')]"
 )
-_TYPES: dict[str, tuple[str, tuple[type, ...]]] = {
-    "Integer": ("integer", (int,)),
-    "Float": ("number", (int, float)),
-    "String": ("string", (str,)),
-    "Bool": ("boolean", (bool,)),
-}
-
-
 Errors = dict[str, Any]
 
 
@@ -151,7 +155,8 @@ def _made(
     if socket.super_kind == "Value":
         if "value" not in there:
             raise _kind_error("value is", socket)
-        _check_schema(socket, there["value"])
+        if problem := shapes.problem(socket.kind, there["value"]):
+            raise _Wrong({"__all__": [problem]})
         return Source(socket, value=world.value_of(socket, value=there["value"]))
     if socket.super_kind == "File":
         if "user_upload" not in there:
@@ -163,11 +168,13 @@ def _made(
 def _image_source(
     world: World, user: User, socket: Socket, there: dict[str, Any], links: dict[str, Any]
 ) -> Source:
+    if socket.kind == DICOM_SET:
+        return _dicom_source(world, user, socket, there, links)
     if "image_name" in there:
         # Routed into the DICOM import, which fails without telling the job (contract 3, 7).
         return Source(socket, stuck=True)
     if "image" in there:
-        return Source(socket, value=world.value_of(socket, image=links["image"]))
+        return _existing(world, socket, links["image"])
     if "upload_session" in there:
         return Source(socket, session=links["upload_session"])
     if "user_uploads" in there:
@@ -176,16 +183,26 @@ def _image_source(
     raise _kind_error("upload_session, user_uploads or image is", socket)
 
 
+def _existing(world: World, socket: Socket, image: Image) -> Source:
+    if problem := misfit(socket, image):
+        raise _Wrong({"__all__": [f"{problem}."]})
+    return Source(socket, value=world.value_of(socket, image=image))
+
+
+def _dicom_source(
+    world: World, user: User, socket: Socket, there: dict[str, Any], links: dict[str, Any]
+) -> Source:
+    """An existing image, or uploads together with the name of the image to be (contract 3)."""
+    if "image" in there:
+        return _existing(world, socket, links["image"])
+    name, uploads = there.get("image_name"), links.get("user_uploads")
+    if not (name and uploads):
+        raise _kind_error("either user_uploads with image_name, or image are", socket)
+    return Source(socket, dicom=DicomUpload(user, str(name), uploads))
+
+
 def _kind_error(what: str, socket: Socket) -> _Wrong:
     return _Wrong({"non_field_errors": [f"{what} required for interface kind {socket.code}"]})
-
-
-def _check_schema(socket: Socket, value: Any) -> None:
-    name, types = _TYPES.get(socket.kind, ("", (object,)))
-    fits = isinstance(value, types) and (bool in types or not name or not isinstance(value, bool))
-    if not fits:
-        problem = f"JSON does not fulfill schema: instance {value!r} is not of type {name!r}"
-        raise _Wrong({"__all__": [problem]})
 
 
 def start(world: World, target: Job | Case, source: Source) -> None:

@@ -9,6 +9,7 @@ from xml.sax.saxutils import escape
 from werkzeug.exceptions import ClientDisconnected
 from werkzeug.wrappers import Request
 
+from gcwatch.sandbox import dicomset
 from gcwatch.sandbox.metaimage import CHUNK
 from gcwatch.sandbox.model import Part, Stored, Upload, World, new_pk
 from gcwatch.sandbox.presign import Denied, Signer
@@ -29,6 +30,8 @@ class Storage:
 
     def handle(self, request: Request) -> Reply:
         """Answer one request."""
+        if request.path.startswith(dicomset.DATASTORE):
+            return dicomset.fetch(self.world, self.signer, request)
         try:
             query = self._admit(request)
             reply = self._put(request, query) if request.method == "PUT" else self._get(request)

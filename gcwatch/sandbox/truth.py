@@ -40,7 +40,7 @@ def _images(world: World) -> Rows:
     held = {each.image.pk for each in rights.all_values(world) if each.image}
     return [
         {"pk": each.pk, "name": each.name, "size": list(each.size)}
-        | {"visible": each.pk in held, "sha256": each.stored.sha256}
+        | {"visible": each.pk in held, "sha256": each.sha256}
         for each in world.images.values()
     ]
 
@@ -71,14 +71,15 @@ def _case(case: Case) -> dict[str, Any]:
 
 
 def _value(value: Value) -> dict[str, Any]:
-    """A value; files and images by the SHA-256 of their bytes, images by that of voxels, too."""
-    stored = value.file or (value.image.stored if value.image else None)
+    """A value; files, images and DICOM instances by SHA-256, images by that of voxels, too."""
+    content, image = value.file or value.image, value.image
     return {
         "socket": value.socket.slug,
         "kind": value.socket.super_kind,
         "pk": value.pk,
         "value": value.value,
-        "image": value.image.pk if value.image else None,
-        "sha256": stored.sha256 if stored else None,
-        "voxels": value.image.voxels if value.image else None,
+        "image": image.pk if image else None,
+        "sha256": content.sha256 if content else None,
+        "voxels": image.voxels if image else None,
+        "instances": [each.file.sha256 for each in image.instances] if image else [],
     }

@@ -1,0 +1,62 @@
+"""Whether an imported image fits its socket, as the platform finds out (contract 3)."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from gcwatch.sandbox import metaimage
+from gcwatch.sandbox.catalogue import Socket
+from gcwatch.sandbox.kinds import DISPLACEMENT
+from gcwatch.sandbox.model import Image
+
+_MOST_SEGMENTS = 64
+_UNKNOWN = (
+    "Image segments could not be determined, ensure the voxel values are integers and that it "
+    f"contains no more than {_MOST_SEGMENTS} segments. Ensure the image has the minimum and "
+    "maximum voxel values set as tags if the image is a TIFF file"
+)
+
+
+def misfit(socket: Socket, image: Image) -> str | None:
+    """Why an image does not fit, in the platform's words without the full stop; None if it does."""
+    if socket.kind == DISPLACEMENT:
+        return _field(image)
+    return _segmentation(socket, image) if socket.segments else None
+
+
+def _field(image: Image) -> str | None:
+    if len(image.size) + (image.channels > 1) != 4:
+        return "Deformation and displacement must be 4D images"
+    if image.channels > 1:
+        return "Deformation and displacement fields cannot have a color component"
+    if image.size[3] != 3:
+        return "Deformation and displacement field's 4th dimension must be a 3-component vector"
+    return None
+
+
+def _segmentation(socket: Socket, image: Image) -> str | None:
+    found = _segments(image)
+    if found is None:
+        return _UNKNOWN
+    # Background needs no declaration.
+    allowed = {0} | {value for value, _ in socket.segments}
+    if found <= allowed:
+        return None
+    return (
+        f"The valid voxel values for this segmentation are: {allowed}. This segmentation is "
+        f"invalid as it contains the voxel values: {found - allowed}"
+    )
+
+
+def _segments(image: Image) -> set[int] | None:
+    """The values of its voxels; None if they are too many, no integers, or not to be read."""
+    if image.kind != "MHD" or image.stored is None or image.channels > 1:
+        return None
+    path = image.stored.path
+    with TemporaryDirectory(dir=path.parent) as work:
+        volume, _ = metaimage.read(path, Path(work))
+        if volume.code in "fd":
+            return None
+        found: set[int] = set()
+        for numbers in metaimage.voxels(volume):
+            found.update(numbers)
+    return found if len(found) <= _MOST_SEGMENTS else None

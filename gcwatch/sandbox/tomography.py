@@ -1,0 +1,114 @@
+"""Volumes of optical coherence tomography of the eye: Topcon's and Heidelberg's files (contract 3).
+
+Voxels that are stored plainly are taken over; packed ones are not decoded and become zeros.
+"""
+
+import re
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from gcwatch.sandbox.metaimage import Unreadable, Volume
+
+_JPEG_2000 = (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
+_E2E_IMAGE = 0x40000000
+
+Size = tuple[int, int, int]
+
+
+def read_tomographies(files: list[Path], work: Path) -> Iterator[tuple[Volume, set[Path]]]:
+    """Build the volumes of each file; the suffix must be in small letters, as the platform has it.
+
+    Args:
+        files: Everything in one folder that no earlier builder took.
+        work: Folder for the voxels.
+
+    Yields:
+        Each image, and the file it was made of; a .e2e may hold several.
+    """
+    for path in files:
+        reader = _READERS.get(path.suffix)
+        try:
+            volumes = reader(path, work) if reader else []
+        except (Unreadable, struct.error, KeyError):
+            continue
+        for volume in volumes:
+            yield volume, {path}
+
+
+def _chunks(data: bytes) -> dict[bytes, bytes]:
+    """The named chunks of a Topcon file."""
+    if not data.startswith(b"FOCT"):
+        raise Unreadable("not a Topcon file")
+    chunks, at = {}, 15
+    while at < len(data) and data[at]:
+        name = data[at + 1 : at + 1 + data[at]]
+        at += 1 + len(name)
+        (size,) = struct.unpack_from("<I", data, at)
+        chunks[name] = data[at + 4 : at + 4 + size]
+        at += 4 + size
+    return chunks
+
+
+def _topcon(path: Path, size: Size, chunks: dict[bytes, bytes], voxels: bytes, raw: Path) -> Volume:
+    width, height, slices = size
+    x_mm, z_mm, y_um = struct.unpack_from("<3d", chunks[b"@PARAM_SCAN_04"], 12)
+    if min(size) < 1 or len(voxels) < 2 * width * height * slices:
+        raise Unreadable("voxels are missing")
+    raw.write_bytes(voxels[: 2 * width * height * slices])
+    spacing = (x_mm / slices, y_um / 1000, z_mm / width)
+    return Volume(path.name, size, spacing, "MET_USHORT", raw)
+
+
+def _fds(path: Path, work: Path) -> list[Volume]:
+    chunks = _chunks(path.read_bytes())
+    scan = chunks[b"@IMG_SCAN_03"]
+    width, height, _bits, slices = struct.unpack_from("<4I", scan, 1)
+    size = (width, height, slices)
+    return [_topcon(path, size, chunks, scan[22:], work / f"{path.name}.raw")]
+
+
+def _fda(path: Path, work: Path) -> list[Volume]:
+    chunks = _chunks(path.read_bytes())
+    packed = chunks[b"@IMG_JPEG"]
+    width, height, slices = struct.unpack_from("<3I", packed, 9)
+    at = 25
+    for _ in range(slices):
+        (length,) = struct.unpack_from("<I", packed, at)
+        if not packed[at + 4 : at + 4 + length].startswith(_JPEG_2000):
+            raise Unreadable("a slice is not JPEG 2000")
+        at += 4 + length
+    size, zeros = (width, height, slices), bytes(2 * width * height * slices)
+    return [_topcon(path, size, chunks, zeros, work / f"{path.name}.raw")]
+
+
+def _e2e(path: Path, work: Path) -> list[Volume]:
+    """One volume of each series; every slice is a chunk somewhere in the file."""
+    data = path.read_bytes()
+    series: dict[tuple[int, ...], list[tuple[int, int]]] = {}
+    for found in re.finditer(b"MDbData", data):
+        *_, patient, study, number, _slice, sort, _, kind, _ = struct.unpack_from(
+            "<12s8Ii2H2I", data, found.start()
+        )
+        if (kind, sort) == (_E2E_IMAGE, 1):
+            width, height = struct.unpack_from("<2I", data, found.start() + 72)
+            series.setdefault((patient, study, number), []).append((width, height))
+    return [_heidelberg(path, work, number, each) for number, each in enumerate(series.values())]
+
+
+def _heidelberg(path: Path, work: Path, number: int, slices: list[tuple[int, int]]) -> Volume:
+    width, height = slices[0]
+    if set(slices) != {(width, height)} or not width * height:
+        raise Unreadable("slices of different shapes")
+    size = (height, width, len(slices))
+    raw = work / f"{path.name}-{number}.raw"
+    raw.write_bytes(bytes(2 * width * height * len(slices)))
+    spacing = (6 / len(slices), 0.0039, 4.5 / height)
+    return Volume(path.name, size, spacing, "MET_USHORT", raw)
+
+
+_READERS: dict[str, Callable[[Path, Path], list[Volume]]] = {
+    ".fds": _fds,
+    ".fda": _fda,
+    ".e2e": _e2e,
+}
