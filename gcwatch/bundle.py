@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from gcwatch import files as disk
 from gcwatch import images
@@ -113,7 +113,7 @@ def image_bundle(  # noqa: PLR0913 - flags by keyword, one for each line of the 
     listing = _listing(files, deidentify=deidentify, keep_names=keep_names, integrity=integrity)
     with disk.disk_trouble("spooling"):
         if finished := _finished(spool, stem, listing):
-            return finished
+            return finished[0]
         image, left_out = _one_image(files, socket, pattern, integrity)
         deidentifier = Deidentifier() if deidentify and image.is_dicom else None
         if len(image.files) == 1 and deidentifier is None:
@@ -121,6 +121,66 @@ def image_bundle(  # noqa: PLR0913 - flags by keyword, one for each line of the 
         members = _members(image, deidentifier, keep_names=keep_names)
         parcel = _Parcel(members, image.warnings, left_out, lenient=integrity == "warn")
         return _spool(spool, stem, listing, parcel)
+
+
+def dicom_set(  # noqa: PLR0913 - flags by keyword, one for each line of the config
+    files: Sequence[SourceFile],
+    *,
+    spool: Path,
+    stem: str,
+    socket: str,
+    deidentify: bool,
+    pattern: str = "**",
+    integrity: images.Integrity = "refuse",
+) -> tuple[Bundle, ...]:
+    """Given the files for a DICOM Image Set socket, return what goes out: one upload a file.
+
+    They are in the order of `files`, named by `stem` and a number. De-identified copies have one
+    another's UIDs; they are spooled, and found again after a restart if all of them are there.
+    `left_out` and `warnings` are those of the whole set and stand with its first file.
+
+    Raise as `image_bundle` does, and CannotSend if the image is no DICOM (`wrong_content`) or if
+    its files are not of one patient, study and series (`mixed_dicom_set`; contract, section 3).
+    """
+    listing = _listing(files, deidentify=deidentify, integrity=integrity, each=True)
+    with disk.disk_trouble("spooling"):
+        if finished := _finished(spool, stem, listing):
+            return finished
+        image, left_out = _one_image(files, socket, pattern, integrity)
+        _require_set(image, socket)
+        names = [f"{stem}-{number:04}.dcm" for number in range(1, len(image.files) + 1)]
+        if not deidentify:
+            named = zip(image.files, names, strict=True)
+            bundles = [_straight(file, name) for file, name in named]
+            return _told(bundles, left_out, image.warnings)
+        members = _named(names, image.files, Deidentifier())
+        parcel = _Parcel(members, image.warnings, left_out, lenient=integrity == "warn")
+        return _spool_each(spool, stem, listing, parcel)
+
+
+def dicom_set_size(files: Sequence[SourceFile]) -> int:
+    """Given the files for a DICOM Image Set socket, return how many uploads they need.
+
+    Only headers are read, and those only once. Raise SourceChanged if a file is not as listed.
+    """
+    return images.count_dicom(files)
+
+
+def _require_set(image: images.Image, socket: str) -> None:
+    if not image.is_dicom:
+        facts = {"socket": socket, "problem": f"it is {image.kind}, not DICOM"}
+        raise CannotSend(Reason("wrong_content", facts, {"file": image.files[0].name}))
+    if image.mixed:
+        elements = ", ".join(image.mixed)
+        raise CannotSend(Reason("mixed_dicom_set", {"socket": socket, "elements": elements}))
+
+
+def _told(
+    bundles: Sequence[Bundle], left_out: int, warnings: tuple[Reason, ...]
+) -> tuple[Bundle, ...]:
+    """Given the bundles of one set, return them with what is to be told of it."""
+    first = dataclasses.replace(bundles[0], left_out=left_out, warnings=warnings)
+    return first, *bundles[1:]
 
 
 def sanitised(name: str) -> str:
@@ -165,9 +225,15 @@ def _members(
     if image.suffix == ".mhd":
         return _meta_pair(*image.files)
     names = _kept_names(image.files) if keep_names else _opaque_names(len(image.files), ".dcm")
+    return _named(names, image.files, deidentifier)
+
+
+def _named(
+    names: Sequence[str], files: Sequence[SourceFile], deidentifier: Deidentifier | None
+) -> list[_Member]:
     return [
         _Member(name, file, _copier(file, deidentifier))
-        for name, file in zip(names, image.files, strict=True)
+        for name, file in zip(names, files, strict=True)
     ]
 
 
@@ -268,34 +334,66 @@ def _listing(files: Sequence[SourceFile], **options: str | bool) -> str:
     return total.hexdigest()
 
 
-def _finished(spool: Path, stem: str, listing: str) -> Bundle | None:
-    """Given a spool, return the bundle that an earlier run finished there for the same files.
+def _finished(spool: Path, stem: str, listing: str) -> tuple[Bundle, ...]:
+    """Given a spool, return the bundles that an earlier run finished there for the same files.
 
-    It must be used again: de-identified once more it would have other bytes.
+    They must be used again: de-identified once more they would have other bytes.
     """
     try:
         note = json.loads((spool / f"{stem}.json").read_bytes())
-        path = spool / note["filename"]
-        if note.pop("listing") != listing or path.stat().st_size != note["size"]:
-            return None
-        warnings = tuple(Reason(**reason) for reason in note.pop("warnings"))
+        bundles = tuple(_recalled(spool, facts) for facts in note["bundles"])
+        whole = all(bundle.path.stat().st_size == bundle.size for bundle in bundles)
+        return bundles if whole and note["listing"] == listing else ()
     except (FileNotFoundError, KeyError, TypeError, ValueError):
-        return None
-    return Bundle(path=path, source=None, warnings=warnings, **note)
+        return ()
+
+
+def _recalled(spool: Path, facts: dict[str, Any]) -> Bundle:
+    warnings = tuple(Reason(**reason) for reason in facts.pop("warnings"))
+    return Bundle(spool / facts["filename"], source=None, warnings=warnings, **facts)
+
+
+def _remember(note: Path, bundles: Sequence[Bundle], listing: str) -> None:
+    facts = [dataclasses.asdict(bundle) for bundle in bundles]
+    for each in facts:
+        del each["path"], each["source"]
+    disk.write_atomically(note, json.dumps({"listing": listing, "bundles": facts}).encode())
 
 
 def _spool(spool: Path, stem: str, listing: str, parcel: _Parcel) -> Bundle:
-    _make_private(spool)
+    """Given members, write them into one file, and return that."""
+    note = _note(spool, stem)
     several = len(parcel.members) > 1
     path = spool / (stem + (".zip" if several else ".dcm"))
-    note = spool / f"{stem}.json"
-    note.unlink(missing_ok=True)
     with _written(path) as stream:
         (_write_zip if several else _write_only)(stream, parcel)
     size = path.stat().st_size
     bundle = Bundle(path, path.name, size, parcel.written, parcel.left_out, None, parcel.warnings)
-    _remember(note, bundle, listing)
+    _remember(note, [bundle], listing)
     return bundle
+
+
+def _spool_each(spool: Path, stem: str, listing: str, parcel: _Parcel) -> tuple[Bundle, ...]:
+    """Given members, write each into a file of its own, and return all."""
+    note = _note(spool, stem)
+    written = []
+    for member, write in parcel.each():
+        path = spool / member.name
+        with _private(path) as stream:
+            write(stream)  # type: ignore[arg-type]
+        written.append(Bundle(path, path.name, path.stat().st_size, 1, 0, None))
+    disk.sync_tree(spool)
+    bundles = _told(written, parcel.left_out, parcel.warnings)
+    _remember(note, bundles, listing)
+    return bundles
+
+
+def _note(spool: Path, stem: str) -> Path:
+    """Given a spool, make it, and return where its note will stand, which does not yet."""
+    _make_private(spool)
+    note = spool / f"{stem}.json"
+    note.unlink(missing_ok=True)
+    return note
 
 
 def _make_private(spool: Path) -> None:
@@ -303,21 +401,19 @@ def _make_private(spool: Path) -> None:
     spool.mkdir(mode=0o700, exist_ok=True)
 
 
-def _remember(note: Path, bundle: Bundle, listing: str) -> None:
-    facts = dataclasses.asdict(dataclasses.replace(bundle, source=None)) | {"listing": listing}
-    del facts["path"], facts["source"]
-    disk.write_atomically(note, json.dumps(facts).encode())
+def _private(path: Path) -> IO[bytes]:
+    """Given a path, return a new file there that only this user can open."""
+    path.unlink(missing_ok=True)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    return os.fdopen(os.open(path, flags, 0o600), "w+b")
 
 
 @contextlib.contextmanager
 def _written(path: Path) -> Iterator[IO[bytes]]:
     """Given a path, yield a private file that takes its place once the body has succeeded."""
     partial = path.with_name(path.name + ".partial")
-    partial.unlink(missing_ok=True)
     try:
-        with os.fdopen(
-            os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "w+b"
-        ) as stream:
+        with _private(partial) as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())

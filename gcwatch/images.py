@@ -1,8 +1,10 @@
 """Which images a folder's files make up."""
 
+import functools
+import hashlib
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import BinaryIO, Literal
@@ -66,6 +68,9 @@ _MAGIC: Mapping[str, tuple[bytes, ...]] = {
     ".jpg": (b"\xff\xd8\xff",),
     ".jpeg": (b"\xff\xd8\xff",),
 }
+
+_KNOWN = 8192
+"""Files whose headers are remembered between two looks at a folder: some 10 MiB."""
 
 _START = 512
 """Bytes that are enough to tell one kind of file from another."""
@@ -147,7 +152,7 @@ def recognise(
     """
     heap = _Sorted()
     for file in files:
-        _sort(file, heap)
+        _sort(file, heap, _read)
     _suspect(heap)
     others, companions = _others(heap)
     images = (*(_series(members) for members in heap.series.values()), *others)
@@ -174,12 +179,16 @@ def suffix_of(name: str) -> str:
     return "" if suffix[1:].isdigit() else suffix
 
 
-def _sort(file: SourceFile, heap: _Sorted) -> None:
+_Found = tuple[bytes, dicom.Header | None]
+"""What a file says of itself if it is DICOM, or else its first bytes."""
+
+
+def _sort(file: SourceFile, heap: _Sorted, read: Callable[[SourceFile], _Found]) -> None:
     suffix = suffix_of(file.name)
     if file.size == 0:
         _sort_empty(file, suffix, heap)
         return
-    start, header = _read(file)
+    start, header = read(file)
     if header is not None:
         _sort_dicom(header, file, heap)
     elif suffix in _SUFFIXES:
@@ -192,11 +201,15 @@ def _sort(file: SourceFile, heap: _Sorted) -> None:
             heap.suspects.append(file)
 
 
-def _read(file: SourceFile) -> tuple[bytes, dicom.Header | None]:
+def _read(file: SourceFile) -> _Found:
     with open_unchanged(file) as stream:
         start = stream.read(_START)
         stream.seek(0)
-        return start, dicom.read_header(stream)
+        header = dicom.read_header(stream)
+    return (b"" if header else start), header
+
+
+_read_once = functools.lru_cache(_KNOWN)(_read)
 
 
 def _sort_empty(file: SourceFile, suffix: str, heap: _Sorted) -> None:
@@ -257,6 +270,65 @@ def _mixed(headers: Sequence[dicom.Header]) -> tuple[str, ...]:
     return tuple(
         keyword for keyword, found in zip(dicom.SHARED, values, strict=True) if len(set(found)) > 1
     )
+
+
+@dataclass(frozen=True)
+class Series:
+    """One DICOM image among others: a name that it keeps, and its files."""
+
+    name: str
+    files: tuple[SourceFile, ...]
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """DICOM series by name; how many files belong to none; and files that nobody can read.
+
+    One of the `unreadable` may be a slice of any of the series.
+    """
+
+    series: tuple[Series, ...]
+    rest: int
+    unreadable: tuple[SourceFile, ...]
+
+
+def group_series(files: Iterable[SourceFile]) -> Grouping:
+    """Given a patient's files, return the DICOM series that they make up.
+
+    Files are grouped as the platform's importer does (`dicom.Group`). A name depends on its
+    group and on nothing else in the folder: the SeriesInstanceUID, or the StudyInstanceUID if
+    a StackID makes the group (its slices may be of several series), then a dot and 8 hex digits
+    of the group's SHA-256, which tell apart the SOP classes of one series. It holds letters,
+    digits, dots and dashes only, 73 at most.
+
+    A slice that is cut off is part of its series if its header tells which. Other formats, text
+    and DICOM files that are no images belong to none. Headers are read once for each file, as
+    long as it does not change (its size and times). Raise SourceChanged if a file is not as
+    listed.
+    """
+    heap = _Sorted()
+    for file in files:
+        _sort(file, heap, _read_once)
+    _suspect(heap)
+    series = [
+        Series(_series_name(members[0][0]), tuple(file for _, file in members))
+        for members in heap.series.values()
+    ]
+    series.sort(key=lambda each: each.name)
+    return Grouping(tuple(series), len(heap.rest) + len(heap.others), tuple(heap.broken))
+
+
+def count_dicom(files: Iterable[SourceFile]) -> int:
+    """Given files, return how many of them are DICOM images; headers are read as above."""
+    return sum(len(series.files) for series in group_series(files).series)
+
+
+def _series_name(header: dicom.Header) -> str:
+    assert header.group
+    group = (header.group.study, header.group.stack, header.group.sop_class)
+    digest = hashlib.sha256("\0".join(group).encode()).hexdigest()[:8]
+    readable = header.group.study if header.stacked else header.group.stack
+    return f"{re.sub(r'[^A-Za-z0-9.-]', '-', readable)[:64].lstrip('.')}.{digest}"
 
 
 # --- the others --------------------------------------------------------------------------------

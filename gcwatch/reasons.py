@@ -133,6 +133,11 @@ CATALOGUE: Mapping[str, Entry] = {
         "De-identification refused {file}: {problem}.",
         "If the route may send this kind as it is, set deidentify = false for the route.",
     ),
+    "mixed_dicom_set": Entry(
+        "The images of this folder are not all of one patient, study and series.",
+        "Socket {socket} takes files that share {elements}; these do not.",
+        "Export the series again on its own, and drop it as a new folder.",
+    ),
     "left_out": Entry(
         "A damaged file of this folder was left out, as the patient's name can't be removed.",
         "{file} was not sent: {problem}.",
