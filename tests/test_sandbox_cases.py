@@ -353,10 +353,12 @@ def test_display_sets_come_in_order(alice):
 
 
 def test_order_can_be_changed(alice):
-    """A PATCH moves a display set."""
-    first, _ = (alice.make(SETS, {"reader_study": "lung-study"})["pk"] for _ in range(2))
+    """A PATCH moves a display set; with 0 to the end."""
+    first, second = (alice.make(SETS, {"reader_study": "lung-study"})["pk"] for _ in range(2))
     moved = alice.call("PATCH", f"{SETS}{first}/", {"order": 30}).json()
     assert (moved["order"], moved["index"]) == (30, 1)
+    moved = alice.call("PATCH", f"{SETS}{second}/", {"order": 0}).json()
+    assert (moved["order"], moved["index"]) == (40, 1)
 
 
 def test_cases_are_filtered_by_parent_and_by_nothing_else(cases):

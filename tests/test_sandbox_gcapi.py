@@ -27,7 +27,7 @@ def client(sandbox):
 
 @pytest.fixture(scope="module")
 def used(client, tmp_path_factory):
-    """The client, after a job with an image, a value and files, and an upload that is left."""
+    """The client, after a job, a display set, an item, and an upload that is left."""
     path = tmp_path_factory.mktemp("used") / "case.mha"
     path.write_bytes(mha(1, 2, 3))
     image = SocketValueSpec("ct-image", file=path)
@@ -35,6 +35,8 @@ def used(client, tmp_path_factory):
     client.start_algorithm_job(algorithm_slug="threshold", inputs=[image, limit])
     with path.open("rb") as file:
         client.uploads.upload_fileobj(fileobj=file, filename="left.mha")
+    client.add_case_to_reader_study(reader_study_slug="lung-study", values=[image, limit])
+    client.add_case_to_archive(archive_slug="second-archive", values=[image, limit])
     return client
 
 
@@ -111,6 +113,129 @@ def test_existing_image_is_used_again(client, tmp_path):
     assert found == job
 
 
+def held(case):
+    """A case's values by socket, as a read tells them."""
+    return {each.socket.slug: each for each in case.values}
+
+
+@pytest.fixture
+def specs(tmp_path):
+    """Sources for one socket of every super kind."""
+    (tmp_path / "ct.mha").write_bytes(mha(1, 2, 3))
+    (tmp_path / "info.json").write_bytes(STORED)
+    (tmp_path / "letter.pdf").write_bytes(b"%PDF-1.4 x")
+    return [
+        SocketValueSpec("ct-image", file=tmp_path / "ct.mha"),
+        SocketValueSpec("clinical-info", file=tmp_path / "info.json"),
+        SocketValueSpec("letter", file=tmp_path / "letter.pdf"),
+        SocketValueSpec("threshold", value=1.5),
+    ]
+
+
+def downloaded(client, case, folder):
+    """Every file that the client makes of a case: by path, the content that must come back."""
+    for value in case.values:
+        client.download_socket_value(value, output_directory=folder)
+    (image,) = (folder / "images" / "ct-image").glob("*.mha")
+    volume, _ = metaimage.read(image, folder)
+    return {
+        "voxels": [list(piece) for piece in metaimage.voxels(volume)],
+        "info": json.loads((folder / "clinical-info.json").read_text()),
+        "letter": (folder / "letter.pdf").read_bytes(),
+        "threshold": json.loads((folder / "threshold.json").read_text()),
+    }
+
+
+SENT = {
+    "voxels": [[1, 2, 3]],
+    "info": json.loads(STORED),
+    "letter": b"%PDF-1.4 x",
+    "threshold": 1.5,
+}
+
+
+def test_case_goes_into_a_reader_study_and_comes_back(client, specs, tmp_path):
+    """A display set with every kind of value, filled, found in its list, and downloaded."""
+    made = client.add_case_to_reader_study(
+        reader_study_slug="lung-study", values=specs, title="gcapi", order=3
+    )
+    assert (made.title, made.order, made.reader_study) == ("gcapi", 3, "lung-study")
+    case = client.reader_studies.display_sets.detail(pk=made.pk)
+    study = client.reader_studies.detail(slug="lung-study")
+    (listed,) = client.reader_studies.display_sets.iterate_all(params={"reader_study": study.pk})
+    assert listed == case
+    assert (case.title_safe, case.reader_study) == ("gcapi", study.api_url)
+    assert downloaded(client, case, tmp_path / "out") == SENT
+
+
+def test_case_goes_into_an_archive_and_comes_back(client, specs, tmp_path):
+    """The same with an archive item, and its images through the list of images."""
+    made = client.add_case_to_archive(archive_slug="ct-archive", values=specs, title="gcapi")
+    item = client.archive_items.detail(pk=made.pk)
+    archive = client.archives.detail(slug="ct-archive")
+    (listed,) = client.archive_items.iterate_all(params={"archive": archive.pk})
+    assert (item.title, item.archive, listed) == ("gcapi", archive.api_url, item)
+    assert downloaded(client, item, tmp_path / "out") == SENT
+    (image,) = client.images.iterate_all(params={"archive": archive.pk})
+    assert image.api_url == held(item)["ct-image"].image
+    (path,) = client.images.download(pk=image.pk, output_directory=tmp_path / "flat")
+    assert path.name == f"{image.pk}.mha"
+
+
+def test_cases_are_updated(client, specs, tmp_path):
+    """New values take the place of old ones, others stay; titles and orders change."""
+    (tmp_path / "new.mha").write_bytes(mha(9))
+    new = [
+        SocketValueSpec("ct-image", file=tmp_path / "new.mha"),
+        SocketValueSpec("threshold", value=2.5),
+    ]
+    case = client.add_case_to_reader_study(reader_study_slug="second-study", values=specs)
+    item = client.add_case_to_archive(archive_slug="uploads-only", values=specs)
+    before = held(client.archive_items.detail(pk=item.pk))
+    client.update_display_set(display_set_pk=case.pk, values=new, title="new", order=7)
+    client.update_archive_item(archive_item_pk=item.pk, values=new, title="new")
+    case = client.reader_studies.display_sets.detail(pk=case.pk)
+    item = client.archive_items.detail(pk=item.pk)
+    assert (case.title_safe, case.order, item.title) == ("new", 7, "new")
+    for values in (held(case), held(item)):
+        assert set(values) == {"ct-image", "clinical-info", "letter", "threshold"}
+        assert values["threshold"].value == 2.5
+        assert client.images.detail(api_url=values["ct-image"].image).shape == [1, 1, 1]
+    assert held(item)["letter"].pk == before["letter"].pk
+    with pytest.raises(gcapi.exceptions.ObjectNotFound):
+        client.images.detail(api_url=before["ct-image"].image)
+
+
+def test_what_is_there_is_used_again(client, specs):
+    """An existing image or value of an item goes into a display set, each as gcapi sends it."""
+    item = client.add_case_to_archive(archive_slug="second-archive", values=specs)
+    item = client.archive_items.detail(pk=item.pk)
+    reused = [SocketValueSpec(each.socket.slug, existing_socket_value=each) for each in item.values]
+    image = held(item)["ct-image"].image
+    reused.append(SocketValueSpec("pet-image", existing_image_api_url=image))
+    case = client.add_case_to_reader_study(reader_study_slug="second-study", values=reused)
+    values = held(client.reader_studies.display_sets.detail(pk=case.pk))
+    assert values["ct-image"].image == values["pet-image"].image == image
+    assert values["threshold"] == held(item)["threshold"]
+    assert values["letter"].file != held(item)["letter"].file
+
+
+def test_refusals_reach_the_user_of_the_client(sandbox, client):
+    """A title twice, a study that is only read, an archive that nobody may know."""
+    spec = [SocketValueSpec("threshold", value=1)]
+    add = client.add_case_to_reader_study
+    add(reader_study_slug="lung-study", values=spec, title="twice")
+    with pytest.raises(gcapi.client.HTTPStatusError, match="400"):
+        add(reader_study_slug="lung-study", values=spec, title="twice")
+    with pytest.raises(gcapi.client.HTTPStatusError, match="400"):
+        add(reader_study_slug="readers-only", values=spec)
+    with pytest.raises(gcapi.exceptions.ObjectNotFound):
+        client.add_case_to_archive(archive_slug="hidden-archive", values=spec)
+    pk = sandbox.add_display_set("readers-only", "seen")
+    with pytest.raises(gcapi.client.HTTPStatusError, match="403"):
+        client.update_display_set(display_set_pk=pk, values=spec)
+
+
 def test_every_object_is_as_the_client_models_it(used):
     """Each list parses, strictly, into the client's own models."""
     for api in (
@@ -125,6 +250,7 @@ def test_every_object_is_as_the_client_models_it(used):
         used.archive_items,
         used.reader_studies,
         used.reader_studies.display_sets,
+        used.reader_studies.questions,
     ):
         assert [type(row) for row in api.iterate_all()] == [api.model] * api.page().total_count
 
@@ -139,6 +265,10 @@ def test_every_object_is_as_the_client_models_it(used):
         "cases/images/",
         "cases/upload-sessions/",
         "uploads/",
+        "archives/",
+        "archives/items/",
+        "reader-studies/",
+        "reader-studies/display-sets/",
     ],
 )
 def test_models_leave_no_key_over(used, path):
@@ -151,6 +281,10 @@ def test_models_leave_no_key_over(used, path):
         "cases/images/": models.HyperlinkedImage,
         "cases/upload-sessions/": models.RawImageUploadSession,
         "uploads/": models.UserUpload,
+        "archives/": models.Archive,
+        "archives/items/": models.ArchiveItem,
+        "reader-studies/": models.ReaderStudy,
+        "reader-studies/display-sets/": models.DisplaySet,
     }[path]
     rows = used(path=path)["results"]
     assert rows

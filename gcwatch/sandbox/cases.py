@@ -87,8 +87,8 @@ def update(world: World, user: User, case: Case, data: dict[str, Any], *, whole:
     _check_changeable(case, fields.sources)
     case.title = title
     case.parent = fields.owner or case.parent
-    if fields.order and isinstance(case, DisplaySet):
-        case.order = fields.order
+    if fields.order is not None and isinstance(case, DisplaySet):
+        case.order = fields.order or _last_order(world, case.parent)
     kept = {each.socket.slug for each in fields.sources}
     if whole:
         case.values = {slug: value for slug, value in case.values.items() if slug in kept}
@@ -206,8 +206,12 @@ def _find_archive(world: World, user: User, link: Any) -> Archive:
 
 def new_display_set(world: World, study: ReaderStudy, title: str, order: int) -> DisplaySet:
     """A display set that is in no list yet; without an order (0) it comes last (contract 5)."""
+    return DisplaySet(study, title, world.now(), order or _last_order(world, study))
+
+
+def _last_order(world: World, study: ReaderStudy) -> int:
     orders = [each.order for each in world.display_sets.values() if each.parent is study]
-    return DisplaySet(study, title, world.now(), order or max(orders, default=0) + 10)
+    return max(orders, default=0) + 10
 
 
 def _new_item(world: World, archive: Archive, title: str, _order: int) -> ArchiveItem:
