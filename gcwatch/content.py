@@ -1,53 +1,27 @@
 """Is a file, or a value, what its socket says."""
 
+import io
 import json
 import math
-import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, BinaryIO, NoReturn
 
+from gcwatch import formats, shapes
 from gcwatch.errors import CannotSend
+from gcwatch.formats import Format
 from gcwatch.inbox import SourceFile, open_unchanged
-from gcwatch.json_syntax import is_json
+from gcwatch.json_syntax import find_fault
 from gcwatch.reasons import Reason
 
 VALUE_BYTES = 16 * 1024 * 1024
 """The largest body that the platform's proxy lets through (contract, section 1)."""
 
-_START = 4096
-"""Bytes that are enough to tell one kind of file from another."""
-
-_ANNOTATIONS = (
-    "2D bounding box",
-    "Distance measurement",
-    "Point",
-    "Polygon",
-    "Line",
-    "Angle",
-    "Ellipse",
-    "Three-point angle",
-    "Affine transform registration",
-    "Chart",
-    "Multiple 2D bounding boxes",
-    "Multiple distance measurements",
-    "Multiple points",
-    "Multiple polygons",
-    "Multiple lines",
-    "Multiple angles",
-    "Multiple ellipses",
-    "Multiple three-point angles",
-)
-"""Kinds whose JSON is an object; the platform checks what is in it."""
-
-_PLAIN = ("String", "Integer", "Float", "Bool", "Anything", "Choice", "Multiple choice")
-
-JSON_KINDS = frozenset({*_PLAIN, *_ANNOTATIONS})
-"""Kinds whose content is JSON, inline or in a file."""
+_BOM = b"\xef\xbb\xbf"
 
 
-def _wrong(problem: str, socket: str, file: str = "") -> CannotSend:
-    names = {"file": file} if file else {}
-    return CannotSend(Reason("wrong_content", {"problem": problem, "socket": socket}, names))
+def _refused(code: str, problem: object, socket: str, file: SourceFile) -> CannotSend:
+    facts = {"problem": str(problem), "socket": socket}
+    return CannotSend(Reason(code, facts, {"file": file.name}))
 
 
 # --- values ------------------------------------------------------------------------------------
@@ -56,22 +30,24 @@ def _wrong(problem: str, socket: str, file: str = "") -> CannotSend:
 def read_value(file: SourceFile, socket: str = "") -> Any:
     """Given a JSON file for a Value socket, return its value.
 
-    Raise CannotSend (`wrong_content`) if it is no JSON (NaN and Infinity are none) or larger
-    than the platform takes (16 MiB), `empty_file` if it has no bytes; SourceChanged if it is not
-    as listed.
+    Raise CannotSend: `broken_json` if it is no JSON (NaN and Infinity are none), `wrong_content`
+    if it is larger than the platform takes (16 MiB), `empty_file` if it has no bytes. Raise
+    SourceChanged if it is not as listed.
     """
     _require_bytes(file)
     if file.size > VALUE_BYTES:
-        raise _wrong("more than 16 MiB", socket, file.name)
+        raise _refused("wrong_content", "it has more than 16 MiB", socket, file)
     with open_unchanged(file) as stream:
         return _parse(stream, file, socket)
 
 
 def _parse(stream: BinaryIO, file: SourceFile, socket: str) -> Any:
+    data = stream.read()
     try:
-        return json.loads(stream.read(), parse_constant=_refuse, parse_float=_finite)
+        return json.loads(data, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError) as error:
-        raise _wrong("not valid JSON", socket, file.name) from error
+        fault = find_fault(io.BytesIO(data.removeprefix(_BOM)))
+        raise _refused("broken_json", fault or "it can't be read", socket, file) from error
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -88,50 +64,24 @@ def _finite(literal: str) -> float:
 def check_value(value: Any, kind: str, socket: str) -> None:
     """Given a value for a Value socket of this kind, raise CannotSend if it can't be right.
 
-    The reason is `wrong_content`. The platform holds schemas that it does not show; this checks
-    the literal's type. Kinds that are not known here pass.
+    The reason is `wrong_value`; it says what is wrong and where, never the value. What is checked
+    is what `shapes` knows. Kinds that are not known there may be anything but null.
     """
-    expected = _EXPECTED.get(kind)
-    if value is None or (expected and not expected(value)) or not _is_finite(value):
-        raise _wrong(f"{_type_name(value)} instead of {kind}", socket)
+    problem = "it is null" if value is None else _value_problem(value, kind)
+    if problem:
+        raise CannotSend(
+            Reason("wrong_value", {"problem": problem, "socket": socket, "kind": kind})
+        )
 
 
-def _type_name(value: Any) -> str:
-    return {"NoneType": "null", "dict": "object", "list": "array", "str": "string"}.get(
-        type(value).__name__, type(value).__name__
-    )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _is_finite(value: Any) -> bool:
-    return not isinstance(value, float) or math.isfinite(value)
-
-
-def _is_integer(value: Any) -> bool:
-    # JSON Schema, which the platform goes by, counts 3.0 as an integer.
-    return _is_number(value) and (isinstance(value, int) or value.is_integer())
-
-
-def _is_choice(value: Any) -> bool:
-    return isinstance(value, str) or _is_number(value)
-
-
-def _is_choices(value: Any) -> bool:
-    return isinstance(value, list) and all(_is_choice(choice) for choice in value)
-
-
-_EXPECTED: Mapping[str, Callable[[Any], bool]] = {
-    "String": lambda value: isinstance(value, str),
-    "Integer": _is_integer,
-    "Float": _is_number,
-    "Bool": lambda value: isinstance(value, bool),
-    "Choice": _is_choice,
-    "Multiple choice": _is_choices,
-    **dict.fromkeys(_ANNOTATIONS, lambda value: isinstance(value, dict)),
-}
+def _value_problem(value: Any, kind: str) -> str:
+    if kind in shapes.KINDS and (problem := shapes.problem(value, kind)):
+        return problem
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return "it can't be written as JSON (NaN, infinity, a date, or too many levels)"
+    return ""
 
 
 # --- files -------------------------------------------------------------------------------------
@@ -140,20 +90,21 @@ _EXPECTED: Mapping[str, Callable[[Any], bool]] = {
 def check_file(file: SourceFile, kind: str, socket: str) -> None:
     """Given a file for a File socket of this kind, raise CannotSend if it can't be right.
 
-    Suffix and content are checked, as contract section 3 asks: the platform checks neither, and
-    a job whose JSON file does not parse never ends. Kinds that are not known here pass. The
-    reason is `wrong_content`, or `empty_file`. Raise SourceChanged if it is not as listed.
+    Name and content are checked, as contract section 3 asks: the platform checks neither, and a
+    job whose JSON file does not parse never ends. Kinds that are not known here pass. The reason
+    is `empty_file`, `wrong_content` (another kind of file), `broken_json` or `damaged_file`.
+    Raise SourceChanged if it is not as listed.
+
+    JSON of up to 16 MiB is held to its kind's shape (`shapes`); of more, only to JSON's grammar.
     """
     _require_bytes(file)
-    suffixes, check = _FILES.get(kind, ((), None))
-    if suffixes and not file.name.lower().endswith(suffixes):
-        raise _wrong(f"its name does not end in {' or '.join(suffixes)}", socket, file.name)
-    if check is None:
-        return
-    with open_unchanged(file) as stream:
-        if not check(stream):
-            problem = "not valid JSON" if kind in JSON_KINDS else f"not a {kind}"
-            raise _wrong(problem, socket, file.name)
+    if kind in shapes.KINDS:
+        _require_suffix(file, (".json",), socket)
+        _check_json(file, kind, socket)
+    elif kind in _FILES:
+        suffixes, _ = _FILES[kind]
+        _require_suffix(file, suffixes, socket)
+        _check_format(file, kind, socket)
 
 
 def _require_bytes(file: SourceFile) -> None:
@@ -161,50 +112,44 @@ def _require_bytes(file: SourceFile) -> None:
         raise CannotSend(Reason("empty_file", names={"file": file.name}))
 
 
-def _starts(*magic: bytes) -> Callable[[BinaryIO], bool]:
-    return lambda stream: stream.read(_START).startswith(magic)
+def _require_suffix(file: SourceFile, suffixes: tuple[str, ...], socket: str) -> None:
+    if not file.name.lower().endswith(suffixes):
+        problem = f"its name does not end in {' or '.join(suffixes)}"
+        raise _refused("wrong_content", problem, socket, file)
 
 
-def _is_pdf(stream: BinaryIO) -> bool:
-    return b"%PDF-" in stream.read(1024)  # readers allow bytes before it
+def _check_json(file: SourceFile, kind: str, socket: str) -> None:
+    with open_unchanged(file) as stream:
+        if fault := find_fault(stream):
+            raise _refused("broken_json", fault, socket, file)
+        if file.size > VALUE_BYTES:
+            return
+        stream.seek(0)
+        if problem := shapes.problem(_parse(stream, file, socket), kind):
+            raise _refused("wrong_content", f"as {kind}, {problem}", socket, file)
 
 
-def _is_text(stream: BinaryIO) -> bool:
-    return b"\0" not in stream.read(_START)
+def _check_format(file: SourceFile, kind: str, socket: str) -> None:
+    _, wanted = _FILES[kind]
+    with open_unchanged(file) as stream:
+        start = stream.read(formats.START)
+        if not wanted.begins(start):
+            found = formats.recognise(start)
+            problem = f"as {kind} it should be {wanted.name}, but it is {found or 'not'}"
+            raise _refused("wrong_content", problem, socket, file)
+        if problem := wanted.damage(stream):
+            raise _refused("damaged_file", problem, socket, file)
 
 
-def _is_mp4(stream: BinaryIO) -> bool:
-    return stream.read(12)[4:8] == b"ftyp"
-
-
-def _is_newick(stream: BinaryIO) -> bool:
-    if not _is_text(stream):
-        return False
-    stream.seek(-min(stream.seek(0, 2), 64), 2)
-    return stream.read().rstrip().endswith(b";")
-
-
-def _is_biom(stream: BinaryIO) -> bool:
-    if stream.read(8) == b"\x89HDF\r\n\x1a\n":
-        return True
-    stream.seek(0)
-    return is_json(stream)
-
-
-def _is_zip(stream: BinaryIO) -> bool:
-    return stream.read(2) == b"PK" and zipfile.is_zipfile(stream)
-
-
-_FILES: Mapping[str, tuple[tuple[str, ...], Callable[[BinaryIO], bool] | None]] = {
-    **dict.fromkeys(JSON_KINDS, ((".json",), is_json)),
-    "PDF file": ((".pdf",), _is_pdf),
-    "SQREG file": ((".sqreg",), _starts(b"SQLite format 3\0")),
-    "Thumbnail jpg": ((".jpeg", ".jpg"), _starts(b"\xff\xd8\xff")),
-    "Thumbnail png": ((".png",), _starts(b"\x89PNG\r\n\x1a\n")),
-    "OBJ file": ((".obj",), _is_text),
-    "MP4 file": ((".mp4",), _is_mp4),
-    "Newick tree-format file": ((".newick", ".nwk"), _is_newick),
-    "BIOM format": ((".biom",), _is_biom),
-    "CSV file": ((".csv",), _is_text),
-    "ZIP file": ((".zip",), _is_zip),
+_FILES: Mapping[str, tuple[tuple[str, ...], Format]] = {
+    "PDF file": ((".pdf",), formats.PDF),
+    "SQREG file": ((".sqreg",), formats.SQLITE),
+    "Thumbnail jpg": ((".jpeg", ".jpg"), formats.JPEG),
+    "Thumbnail png": ((".png",), formats.PNG),
+    "OBJ file": ((".obj",), formats.OBJ),
+    "MP4 file": ((".mp4",), formats.MP4),
+    "Newick tree-format file": ((".newick", ".nwk"), formats.NEWICK),
+    "BIOM format": ((".biom",), formats.HDF5),
+    "CSV file": ((".csv",), formats.CSV),
+    "ZIP file": ((".zip",), formats.ZIP),
 }

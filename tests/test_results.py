@@ -1,11 +1,9 @@
 """Fetched files are checked by their own structure, and server's names stay where they belong."""
 
-import io
-import struct
-import zipfile
 import zlib
 
 import pytest
+import whole_files
 from builders import Site
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,28 +11,10 @@ from sandbox_user import mha
 
 from gcwatch import results
 from gcwatch.errors import TryAgain
+from gcwatch.fetching import image_name
 from gcwatch.grandchallenge import Image, ImageFile
 from gcwatch.outbox import safe_relative
-from gcwatch.perform import _image_name
 from gcwatch.sandbox import Algorithm, Catalogue, Interface, Sandbox, Socket
-
-
-def png():
-    def chunk(kind, data=b""):
-        return (
-            struct.pack(">L", len(data)) + kind + data + struct.pack(">L", zlib.crc32(kind + data))
-        )
-
-    head = struct.pack(">LLBBBBB", 1, 1, 8, 0, 0, 0, 0)
-    body = chunk(b"IDAT", zlib.compress(b"\0\0"))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + body + chunk(b"IEND")
-
-
-def packed():
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as archive:
-        archive.writestr("x", b"content")
-    return out.getvalue()
 
 
 def compressed_mha():
@@ -45,21 +25,21 @@ def compressed_mha():
     ).encode() + data
 
 
-TIFF, PDF = b"II*\0" + bytes(20), b"%PDF-1.7\n1 0 obj\nendobj\n%%EOF\n"
-WHOLE = {
+UNTOUCHED = {
+    **whole_files.WHOLE,
+    **whole_files.IMAGES,
     "a.mha": mha(1, 2, 3),
     "z.mha": compressed_mha(),
     "upper.MHA": mha(1, 2, 3),
     "a.json": b'{"a": [1, 2]}',
-    "a.png": png(),
-    "a.tif": TIFF,
-    "a.tiff": b"MM\0*" + bytes(20),
-    "big.tif": b"II+\0" + bytes(20),
-    "a.zip": packed(),
-    "a.pdf": PDF,
     "a.csv": b"anything\0at all",
 }
 CUT = {
+    **{name: data[: len(data) // 2] for name, data in whole_files.WHOLE.items()},
+    **{name: data[: len(data) // 2] for name, data in whole_files.IMAGES.items()},
+    "model.obj": b"# made by hand",
+    "thumb.jpg": whole_files.jpeg()[:-2],
+    "volume.nii.gz": b"<html>Forbidden</html>",
     "a.mha": mha(1, 2, 3)[:-1],
     "long.mha": mha(1, 2, 3) + b"x",
     "header.mha": mha(1, 2, 3)[:30],
@@ -69,21 +49,19 @@ CUT = {
     "empty.json": b"",
     "bytes.json": b'"\xff\xfe"',
     "deep.json": b"[" * 200_000,
-    "a.png": png()[:-12],
     "html.png": b"<html>Forbidden</html>",
-    "a.tif": b"<html>Forbidden</html>",
-    "a.zip": packed()[:-10],
-    "a.pdf": b"<html>Forbidden</html>",
+    "html.tif": b"<html>Forbidden</html>",
+    "html.pdf": b"<html>Forbidden</html>",
 }
 
 
-@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("name", UNTOUCHED)
 def test_whole_file_is_accepted(tmp_path, name):
     """What is in order is left as it is."""
     path = tmp_path / name
-    path.write_bytes(WHOLE[name])
+    path.write_bytes(UNTOUCHED[name])
     results.check(path, "socket")
-    assert path.read_bytes() == WHOLE[name]
+    assert path.read_bytes() == UNTOUCHED[name]
 
 
 @pytest.mark.parametrize("name", CUT)
@@ -109,7 +87,10 @@ def test_header_that_promises_nothing_is_no_fault(tmp_path, line):
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.sampled_from(["mha", "json", "png", "tif", "zip", "pdf"]), st.binary(max_size=300))
+@given(
+    st.sampled_from(["mha", "json", "png", "jpg", "tif", "zip", "pdf", "mp4"]),
+    st.binary(max_size=300),
+)
 def test_no_bytes_break_the_check(tmp_path, suffix, content):
     """Whatever came, the answer is yes or try again."""
     path = tmp_path / f"x.{suffix}"
@@ -133,7 +114,7 @@ def test_image_names_never_leave_the_folder(pk, tail):
     """Whatever pk and file URL the server gives, the file is one plain name."""
     image = Image(pk=pk, files=())
     file = ImageFile(pk="1", file=f"https://host/media/{tail}", image_type="MHD")
-    name = _image_name(image, file)
+    name = image_name(image, file)
     assert "\0" not in name
     assert name not in {"", ".", ".."}
     assert not name.startswith("/")
@@ -154,7 +135,7 @@ def test_suffix_is_the_servers_only_if_it_is_plain():
     """`<image pk>.mha`, as the official client names it; the signature is no part of it."""
     image = Image(pk="c0ffee", files=())
     url = "https://host/media/images/c0/ff/c0ffee/1/x.mha?X-Amz-Signature=1.exe"
-    assert _image_name(image, ImageFile(pk="1", file=url, image_type="MHD")) == "c0ffee.mha"
+    assert image_name(image, ImageFile(pk="1", file=url, image_type="MHD")) == "c0ffee.mha"
 
 
 TABLE = Socket(90, "Table", "table", "CSV file", "File", "table.csv")
