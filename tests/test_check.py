@@ -172,7 +172,7 @@ def test_inputs_that_no_interface_takes_are_a_cross(site):
 @pytest.mark.parametrize(
     ("algorithm", "inputs", "what", "said"),
     [
-        ("values-only", {"threshold": {"value": "high"}}, "threshold", "string instead of Float"),
+        ("values-only", {"threshold": {"value": "high"}}, "threshold", "a string instead of"),
         ("copy-image", {"generic-medical-image": {"value": 1}}, "generic-medical-image", "a file"),
         ("file-only", {"clinical-info": {"value": 1}}, "clinical-info", "a file, not a value"),
         (
