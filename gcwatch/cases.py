@@ -8,7 +8,7 @@ Glossary:
     INPUT       what one socket of the target gets: an image, a file or a value.
     UPLOAD      one file, or one zip of many, on its way into the platform's storage.
     SESSION     the platform's upload session: a one-time token that turns uploads into an image.
-    JOB         one execution of an algorithm.
+    SUBMISSION  what a case became on the platform: a job, a display set or an archive item.
     OUTPUT      what one socket of a finished job holds.
 
 A case is a checklist of facts; its stage is the first fact that is missing (see `steps`).
@@ -25,8 +25,13 @@ from gcwatch.reasons import Reason
 Name = Annotated[str, PlainValidator(lambda name: name), PlainSerializer(lambda name: name)]
 """A file or folder name as Python decodes it; undecodable bytes are lone surrogates."""
 
-Carrier = Literal["image", "file", "value"]
-"""How a socket's content travels: imported as an image, as a file, or inline as JSON."""
+Carrier = Literal["image", "dicom", "file", "value"]
+"""How a socket's content travels: imported as one image, as a DICOM image set, as a file, or inline
+as JSON.
+"""
+
+Kind = Literal["algorithm", "reader_study", "archive"]
+"""What a case is sent to: it becomes a job, a display set or an archive item."""
 
 Source = Literal["kept", "moved", "deleted", "changed"]
 """What became of a delivered folder; one that had changed since it was sent stays."""
@@ -67,22 +72,40 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Input:
-    """What one socket gets: the folder's files that match `pattern`, or `value` (any JSON)."""
+    """What one socket gets: the folder's files that match `pattern`, or `value` (any JSON).
+
+    `image` is the API URL of an image that is on the platform already and used again. Otherwise
+    the content goes out as so many `uploads`: a DICOM image set needs one for each file.
+    """
 
     socket: str
     carrier: Carrier
     pattern: str = ""
     value: Any = None
+    image: str = ""
+    uploads: int = 1
+
+    @property
+    def is_uploaded(self) -> bool:
+        """Whether something has to be uploaded for it."""
+        return self.carrier != "value" and not self.image
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where a case goes: an algorithm's API URL, and how long it takes on average, in seconds."""
+    """Where a case goes: an algorithm, a reader study or an archive.
+
+    `expected` is how long an algorithm takes on average, in seconds. `title` and `order` are what
+    the display set or archive item is to have; the title is the guard against a second one.
+    """
 
     pk: str
     api_url: str
     slug: str
     expected: float | None = None
+    kind: Kind = "algorithm"
+    title: str = ""
+    order: int | None = None
 
 
 @dataclass(frozen=True)
@@ -115,12 +138,18 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class Job:
-    """The job that a case became, and its page for people."""
+class Submission:
+    """The job, display set or archive item that a case became, and its page for people.
+
+    A job is made with its inputs; the others are made empty and are `filled` by a second call.
+    `parent` is the API URL of what it belongs to.
+    """
 
     pk: str
     url: str
     submitted: float
+    parent: str = ""
+    filled: bool = True
 
 
 @dataclass(frozen=True)
@@ -159,7 +188,11 @@ class Wait:
 
 @dataclass(frozen=True)
 class Case:
-    """Everything known of one case. Facts are only ever added by `steps.apply`."""
+    """Everything known of one case. Facts are only ever added by `steps.apply`.
+
+    Once the platform has imported everything, `images` names the image of each socket by its API
+    URL. `warnings` tell what is odd about what was sent, or what the platform left out of it.
+    """
 
     key: str
     route: str
@@ -175,8 +208,10 @@ class Case:
     uploads: tuple[Upload, ...] = ()
     sessions: dict[str, str] = field(default_factory=dict)
     attempt: Attempt | None = None
-    job: Job | None = None
+    submission: Submission | None = None
     status: str = ""
+    images: dict[str, str] = field(default_factory=dict)
+    warnings: tuple[Reason, ...] = ()
     outputs: tuple[Output, ...] | None = None
     fetched: tuple[Fetched, ...] = ()
     failure: Reason | None = None
@@ -222,10 +257,11 @@ class Vanished:
 
 @dataclass(frozen=True)
 class Planned:
-    """The target's sockets are matched to the folder's files."""
+    """The target's sockets are matched to the folder's files; `why`, if there was a choice."""
 
     inputs: tuple[Input, ...]
     target: Target
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -251,6 +287,13 @@ class Uploaded:
 
 
 @dataclass(frozen=True)
+class FilesUploaded:
+    """Some files of a DICOM image set are complete on the platform, one upload each."""
+
+    uploads: tuple[Upload, ...]
+
+
+@dataclass(frozen=True)
 class UploadsExpired:
     """The platform no longer has the uploads, and nothing has used them: send again."""
 
@@ -268,22 +311,35 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Attempted:
-    """The job is about to be asked for; `jobs` stood before, where that helps to find it."""
+    """The submission is about to be asked for; `jobs` stood before, where that helps to find it."""
 
     jobs: int | None = None
 
 
 @dataclass(frozen=True)
 class Submitted:
-    """The job exists."""
+    """The job, display set or archive item exists; one that is not `filled` is still empty."""
 
-    job: str
+    pk: str
     url: str
+    filled: bool = True
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Something about the case is odd, and it goes on: whoever uses the result has to know."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True)
+class Filled:
+    """The platform has accepted what the display set or archive item is to hold."""
 
 
 @dataclass(frozen=True)
 class StillRunning:
-    """The job is not done; `stalled` when it has been so for longer than can be right."""
+    """The job or import is not done; `stalled` if it has been so for longer than can be right."""
 
     status: str
     stalled: bool = False
@@ -291,9 +347,13 @@ class StillRunning:
 
 @dataclass(frozen=True)
 class Succeeded:
-    """The job is done and holds these outputs."""
+    """The job is done and holds these outputs, or everything is attached to the item.
+
+    `images` are the API URLs of what was sent, by socket.
+    """
 
     outputs: tuple[Output, ...]
+    images: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -376,10 +436,13 @@ Event = (
     | Begun
     | Resumed
     | Uploaded
+    | FilesUploaded
     | UploadsExpired
     | Prepared
     | Attempted
     | Submitted
+    | Filled
+    | Warned
     | StillRunning
     | Succeeded
     | OutputFetched

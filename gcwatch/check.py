@@ -2,14 +2,13 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from gcwatch import config, content, files, journal
-from gcwatch.config import Constant, Glob, JsonFile, Route, Settings, Source
+from gcwatch import config, files, journal, targets
+from gcwatch.config import Constant, Glob, JsonFile, Named, Route, Settings, Source
 from gcwatch.errors import (
     CannotSend,
     CaseError,
@@ -18,9 +17,9 @@ from gcwatch.errors import (
     TokenRefused,
     Unreachable,
 )
-from gcwatch.grandchallenge import Algorithm, Socket
+from gcwatch.grandchallenge import GrandChallenge, Remembering, Socket
 from gcwatch.reasons import Reason, explain
-from gcwatch.targets import algorithm
+from gcwatch.targets import sockets
 from gcwatch.watch import connect, daemon_of
 
 Cause = Literal["config", "token", "platform"]
@@ -148,13 +147,12 @@ def _may(folder: Path, mode: int) -> bool:
 
 def _online(settings: Settings) -> Iterator[Finding]:
     """Whose token it is, and whether each route's target takes what the route gives."""
-    platform = connect(settings)
-    look_up = cache(lambda slug: algorithm.look_up(platform, slug))
+    platform = Remembering(connect(settings))
     try:
         name = platform.me()
         yield Finding("platform", "token", f"of {name}, at {settings.platform.url}")
         for route in settings.routes:
-            yield from _target(route, look_up)
+            yield from _target(route, platform)
     except TokenRefused as error:
         detail = f"is refused by {settings.platform.url}"
         yield Finding("platform", "token", detail, "token", error.hint)
@@ -168,26 +166,27 @@ def _online(settings: Settings) -> Iterator[Finding]:
         platform.http.close()
 
 
-def _target(route: Route, look_up: Callable[[str], Algorithm]) -> Iterator[Finding]:
-    where = f"route {route.name}"
+def _target(route: Route, platform: GrandChallenge) -> Iterator[Finding]:
+    """What a route is for: whether it is there, may be used, and takes what the route gives."""
+    where, what = f"route {route.name}", route.kind.replace("_", " ")
     try:
-        found = look_up(route.algorithm)
-        yield Finding(where, "algorithm", f"{found.slug}{f' ({found.title})' * bool(found.title)}")
-        interface = algorithm.choose_interface(found, route)
+        seen = targets.of(route).inspect(platform, route)
     except CaseError as error:
-        yield _wrong(where, "algorithm", error.reason)
+        yield _wrong(where, what, error.reason)
         return
-    for socket in interface.inputs:
+    if seen.no_right is not None:
+        yield _wrong(where, what, seen.no_right)
+    else:
+        yield Finding(where, what, f"{route.target}{f' ({seen.title})' * bool(seen.title)}")
+    for socket in seen.sockets:
         yield _socket(where, socket, route)
 
 
 def _socket(where: str, socket: Socket, route: Route) -> Finding:
     what = f"input {socket.slug}"
-    source = route.inputs[socket.slug] if route.inputs else Glob("**/*")
+    source = sockets.source_of(route, socket)
     try:
-        carrier = algorithm.check_source(socket, source)
-        if isinstance(source, Constant):
-            content.check_value(source.value, socket.kind, socket.slug)
+        carrier = sockets.check_source(socket, source)
     except CannotSend as error:
         return _wrong(where, what, error.reason)
     return Finding(where, what, f"{socket.kind}, sent as {carrier}: {_shown(source)}")
@@ -199,6 +198,8 @@ def _shown(source: Source) -> str:
             return f"always {json.dumps(source.value)}"
         case JsonFile():
             return f"the value in {source.file}"
+        case Named():
+            return f"the image of {source.socket} in the folder's gcwatch.json"
         case Glob():
             return source.pattern
 

@@ -257,13 +257,13 @@ def problems(
     jobs = {job["pk"]: job for job in state["jobs"]}
     for route, name in sorted(_DELIVERED):
         case = cases.get((route, name))
-        if case is None or case.ending != "delivered" or case.job is None:
+        if case is None or case.ending != "delivered" or case.submission is None:
             yield f"{route}/{name}: is not delivered: {stage(case) if case else 'not found'}."
-        elif case.job.pk not in jobs:
-            yield f"{route}/{name}: the platform knows no job {case.job.pk}."
+        elif case.submission.pk not in jobs:
+            yield f"{route}/{name}: the platform knows no job {case.submission.pk}."
         else:
             result = folder / route / "out" / case.result
-            wrong = _differences(result, jobs[case.job.pk]["outputs"])
+            wrong = _differences(result, jobs[case.submission.pk]["outputs"])
             yield from (f"{route}/{name}: {each}" for each in wrong)
     yield from _wrong_pixels(folder, cases)
     for name, (_, code) in sorted(_REFUSED.items()):

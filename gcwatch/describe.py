@@ -38,8 +38,9 @@ class View:
     next: str = ""
     files: int = 0
     bytes: int = 0
-    job: str = ""
+    link: str = ""
     result: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,9 @@ def view(case: Case, pace: Pace, now: float) -> View:
         next=iso(due) if due is not None else "",
         files=case.seen.files if case.seen else 0,
         bytes=case.seen.bytes if case.seen else 0,
-        job=case.job.url if case.job else "",
+        link=case.submission.url if case.submission else "",
         result=printable(case.result),
+        warnings=tuple(printable(explain(reason).detail) for reason in case.warnings),
     )
 
 
@@ -98,7 +100,7 @@ def _since(case: Case) -> float:
         "settling": case.changed or case.touched,
         "uploading": case.settled,
         "submitting": case.attempt.at if case.attempt else None,
-        "running": case.job.submitted if case.job else None,
+        "running": case.submission.submitted if case.submission else None,
     }
     return moments.get(steps.stage(case)) or case.touched
 
@@ -110,10 +112,12 @@ def _doing(case: Case, pace: Pace) -> str:
             return f"Until the folder has not changed for {_span(pace.settle)}."
         case "uploading":
             done = sum(upload.completed for upload in case.uploads)
-            of = sum(item.carrier != "value" for item in case.inputs or ())
+            of = sum(item.uploads for item in case.inputs or () if item.is_uploaded)
             return f"It is being sent: {done} of {of} uploads are complete." if of else "Due now."
         case "submitting":
-            return "Everything is sent; the analysis is asked for."
+            return "Everything is sent; the platform is asked to use it."
+        case "running" if _is_import(case):
+            return f"Waiting for the platform's import. {_asking(pace)}"
         case "running":
             return f"The platform says: {case.status or 'Queued'}. {_asking(pace)}"
         case "fetching":
@@ -123,12 +127,23 @@ def _doing(case: Case, pace: Pace) -> str:
             return "The results are being put into the outbox."
         case "reporting":
             return "Its failure is being written down in the outbox."
+        case "delivered" if _is_import(case):
+            return f"It is on the platform; the receipt stands in the outbox as {_result(case)}."
         case "delivered":
-            return f"The results stand in the outbox as {printable(case.result)}."
+            return f"The results stand in the outbox as {_result(case)}."
         case "withdrawn" if case.gone:
             return "The folder was taken away before everything was sent."
         case _:
             return "It was taken back; nothing more is done."
+
+
+def _is_import(case: Case) -> bool:
+    """Whether a case becomes a display set or archive item, which has no results."""
+    return case.target is not None and case.target.kind != "algorithm"
+
+
+def _result(case: Case) -> str:
+    return printable(case.result)
 
 
 def _asking(pace: Pace) -> str:

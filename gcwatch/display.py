@@ -113,7 +113,10 @@ def _sum(planned: RoutePlan) -> str:
     if planned.away is not None:
         return explain(planned.away).detail
     counts = (
-        (planned.count("send"), f"would be sent to algorithm {planned.algorithm}"),
+        (
+            planned.count("send"),
+            f"would be sent to {planned.kind.replace('_', ' ')} {planned.target}",
+        ),
         (planned.count("refuse"), "refused"),
         (planned.count("wait"), "would wait"),
         (planned.count("under way"), "under way"),
@@ -189,7 +192,8 @@ def case(view: View, told: Iterable[Told], files: Sequence[Path]) -> Group:
         "detail": printable(view.detail),
         "what to do": view.hint,
         "next try": view.next,
-        "job": view.job,
+        "link": view.link,
+        "warning": printable("\n".join(view.warnings)) if view.warnings else "",
         "see": "\n".join(printable(str(file)) for file in files),
     }
     for name, value in rows.items():

@@ -18,7 +18,7 @@
 Errors carry facts; `reasons` and `cli` make prose of them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from gcwatch.reasons import Reason
@@ -79,13 +79,19 @@ class Unreachable(GcwatchError):
 
 
 class Refused(GcwatchError):
-    """The platform said no (a 4xx): `messages` are the sentences of its answer's body."""
+    """The platform said no (a 4xx): `messages` are the sentences of its answer's body.
 
-    def __init__(self, call: str, status: int, messages: Sequence[str]) -> None:
+    `fields` are the keys of that body: what of the request it found fault with.
+    """
+
+    def __init__(
+        self, call: str, status: int, messages: Sequence[str], fields: Iterable[str] = ()
+    ) -> None:
         super().__init__(f"{call}: {status}")
         self.call = call
         self.status = status
         self.messages = tuple(messages)
+        self.fields = frozenset(fields)
 
     def says(self, text: str) -> bool:
         """Whether *text* stands in one of the messages."""

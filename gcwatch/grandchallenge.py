@@ -5,6 +5,7 @@ names a value's socket.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlencode
 
@@ -299,6 +300,28 @@ class GrandChallenge:
         """Set sockets of an item, all or none; what has to be imported appears later."""
         self._call("PATCH", self._url(f"{holder}/{pk}/"), {"values": list(values)})
 
+    def may_add(self, holder: Holder, place: Mapping[str, Any]) -> bool:
+        """Whether this token may make items in a place, named as for `create_item`.
+
+        A title of null is refused for itself, so nothing is ever made; without the right the place
+        is refused, too (contract 1, 5).
+        """
+        return not set(place) & self._faults(f"{holder}/", {**place, "title": None})
+
+    def may_run(self, algorithm: str) -> bool:
+        """Whether this token may make jobs of an algorithm; asked by a call without inputs."""
+        return "algorithm" not in self._faults("algorithms/jobs/", {"algorithm": algorithm})
+
+    def _faults(self, path: str, body: Mapping[str, Any]) -> frozenset[str]:
+        """Return the fields for which a call that can't succeed is refused."""
+        try:
+            self._post(path, body)
+        except Refused as error:
+            if error.status == 400:
+                return error.fields
+            raise
+        return frozenset()
+
     def items(self, holder: Holder, place: str) -> list[Item]:
         """Given the pk of a reader study or archive, return all its items.
 
@@ -389,6 +412,17 @@ class GrandChallenge:
             offset += len(page["results"])
             if not page["results"] or offset >= page["count"]:
                 return
+
+
+class Remembering(GrandChallenge):
+    """Looks each slug up once: for looking at many folders that are meant for the same."""
+
+    def __init__(self, platform: GrandChallenge) -> None:
+        super().__init__(platform.http)
+        self.algorithm = cache(super().algorithm)  # type: ignore[method-assign]
+        self.reader_study = cache(super().reader_study)  # type: ignore[method-assign]
+        self.archive = cache(super().archive)  # type: ignore[method-assign]
+        self.socket = cache(super().socket)  # type: ignore[method-assign]
 
 
 def _read(kind: type[A], answer: Any) -> A:

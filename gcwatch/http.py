@@ -205,7 +205,8 @@ def _answer(call: str, method: str, response: requests.Response) -> Any:
         reason = Reason("server_error", {"call": call, "status": status})
         raise Unreachable(reason, doubt=method not in {"GET", "OPTIONS"})
     if status >= 400:
-        raise Refused(call, status, _said(response, body))
+        fields = body if isinstance(body, dict) else ()
+        raise Refused(call, status, _said(response, body), fields)
     return body
 
 

@@ -4,15 +4,16 @@ import contextlib
 import errno
 import functools
 import hashlib
+import json
 import os
 import re
 import stat
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase, translate
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from gcwatch.cases import Snapshot
 from gcwatch.errors import CannotSend, CaseError, NotYet, SourceChanged, SourceVanished, TryAgain
@@ -34,6 +35,9 @@ IGNORED = (
 """Globs of names that are never case content, whatever their case."""
 
 _IGNORED = re.compile("|".join(translate(pattern) for pattern in IGNORED), re.IGNORECASE)
+
+RECEIPT = "gcwatch.json"
+"""Name of the receipt that a folder of results or of a mirror holds."""
 
 _AWAY_WAIT = 30.0
 """Seconds until an inbox that is away is looked at again."""
@@ -311,6 +315,18 @@ def source_files(inbox: Path, name: str, ignore: Sequence[str] = ()) -> tuple[So
     except OSError as error:
         raise _blame(inbox, name, error) from error
     return tuple(sorted(walk.found, key=lambda file: file.name))
+
+
+def receipt(inbox: Path, name: str) -> Mapping[str, Any]:
+    """Given a folder, return what its gcwatch.json says; nothing if it has none.
+
+    It is written by whoever made the folder, so nothing in it is believed unseen.
+    """
+    try:
+        found = json.loads((inbox / name / RECEIPT).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def look(inbox: Path, name: str, ignore: Sequence[str] = ()) -> Snapshot:

@@ -49,7 +49,7 @@ _cases = sa.Table(
     sa.Column("stage", sa.Text, nullable=False),
     sa.Column("gone", sa.Boolean, nullable=False),
     sa.Column("stamp", sa.Integer, nullable=False),
-    sa.Column("job", sa.Text),
+    sa.Column("submission", sa.Text),
     sa.Column("due", sa.Float),
     sa.Column("record", sa.Text, nullable=False),
 )
@@ -82,6 +82,15 @@ _VERSIONS = (
         "UPDATE cases SET job = record ->> '$.job.pk'",
         "CREATE INDEX cases_job ON cases (job)",
         "CREATE INDEX cases_stage ON cases (stage)",
+    ),
+    (
+        "ALTER TABLE cases RENAME COLUMN job TO submission",
+        """UPDATE cases SET record = json_remove(
+            json_set(record, '$.submission', json(record -> '$.job')), '$.job')
+            WHERE record -> '$.job' IS NOT NULL""",
+        """UPDATE events SET record = json_remove(
+            json_set(record, '$.pk', record ->> '$.job'), '$.job')
+            WHERE kind = 'Submitted'""",
     ),
 )
 """What brings a journal of version n to n + 1. New versions are only ever added at the end."""
@@ -186,7 +195,7 @@ class Journal:
             "stage": steps.stage(case),
             "gone": case.gone,
             "stamp": case.seen.stamp if case.seen else 0,
-            "job": case.job.pk if case.job else None,
+            "submission": case.submission.pk if case.submission else None,
             "due": steps.due(case, self._pace(case.route)),
             "record": _encode(_CASE, case),
         }
@@ -234,15 +243,22 @@ class Journal:
             for row in rows
         }
 
-    def count(self, stage: str) -> int:
-        """Return how many cases are at a stage."""
-        query = sa.select(sa.func.count()).select_from(_cases).where(_cases.c.stage == stage)
+    def count(self, stage: str, routes: Collection[str] | None = None) -> int:
+        """Return how many cases are at a stage; with *routes*, how many of theirs."""
+        where = _cases.c.stage == stage
+        if routes is not None:
+            where &= _cases.c.route.in_(routes)
+        query = sa.select(sa.func.count()).select_from(_cases).where(where)
         with self._transaction() as connection:
             return int(connection.execute(query).scalar_one())
 
-    def knows_job(self, pk: str) -> bool:
-        """Return whether some case became this job."""
-        query = sa.select(sa.exists().where(_cases.c.job == pk))
+    def uploads_held(self) -> dict[str, int]:
+        """Return how many uploads each case holds that may still be using them, by key."""
+        return {case.key: len(case.uploads) for case in self.open_cases() if case.outputs is None}
+
+    def knows(self, pk: str) -> bool:
+        """Return whether some case became this job, display set or archive item."""
+        query = sa.select(sa.exists().where(_cases.c.submission == pk))
         with self._transaction() as connection:
             return bool(connection.execute(query).scalar_one())
 

@@ -52,6 +52,9 @@ def _error(meaning: str, *fields: str) -> Spec:
     return Spec("error", meaning, fields)
 
 
+_ITEM = ("display_set", "archive_item")
+_SUBMISSION = ("job", *_ITEM)
+
 CATALOGUE: Mapping[str, Spec] = {
     # --- the daemon and what carries it ----------------------------------------------------------
     "daemon.started": _info("The daemon works from now on.", "version", "routes", "pid"),
@@ -97,7 +100,9 @@ CATALOGUE: Mapping[str, Spec] = {
         "The folder is complete; it was watched for so many seconds.", "files", "bytes", "seconds"
     ),
     "case.vanished": _warning("The folder was taken away before everything was sent."),
-    "case.planned": _info("The folder's files are matched to the target's inputs.", "inputs"),
+    "case.planned": _info(
+        "The folder's files are matched to the target's inputs.", "inputs", "why"
+    ),
     "upload.begun": _info(
         "An upload begins; files that the input does not ask for are left out.",
         *("socket", "upload", "bytes", "files", "left_out"),
@@ -109,10 +114,24 @@ CATALOGUE: Mapping[str, Spec] = {
     "upload.completed": _info(
         "The platform has every byte of an upload.", "socket", "upload", "bytes", "seconds"
     ),
+    "upload.files_completed": _info(
+        "The platform has every byte of some files of a DICOM image set.",
+        *("socket", "files", "bytes"),
+    ),
     "uploads.expired": _warning("The platform dropped the uploads unused; they are sent again."),
     "session.prepared": _info("The platform is ready to read an image.", "socket", "session"),
-    "case.submitting": _info("The job is about to be asked for."),
-    "case.submitted": _info("The job exists.", "job", "url"),
+    "case.submitting": _info("The job, display set or archive item is about to be asked for."),
+    "case.submitted": _info("The job, display set or archive item exists.", *_SUBMISSION, "url"),
+    "case.filled": _info("The platform took what the item is to hold, and imports it.", *_ITEM),
+    "case.warned": _warning(
+        "Something is odd about what was sent; the case goes on.", "reason", "plain", "detail"
+    ),
+    "import.status_changed": _info("The import's status is another.", *_ITEM, "status"),
+    "import.stalled": _warning(
+        "The import takes longer than can be right; it is still watched.",
+        *(*_ITEM, "status", "hours"),
+    ),
+    "import.succeeded": _info("Everything is attached.", *_ITEM, "images", "seconds"),
     "job.status_changed": _info("The job's status is another than before.", "job", "status"),
     "job.stalled": _warning(
         "The job takes longer than can be right; it is still watched.", "job", "status", "hours"
@@ -140,6 +159,39 @@ CATALOGUE: Mapping[str, Spec] = {
     "case.left": _debug("The folder of a closed case is no longer in the inbox."),
     "case.returned": _debug("The folder of a closed case is back as it was."),
     "step.crashed": _error("A fault in gcwatch stopped a step.", "step", "error", "frames"),
+    # --- mirrors ---------------------------------------------------------------------------------
+    "mirror.started": _info(
+        "The archive was listed, and is compared with what is held of it.",
+        *("mirror", "items", "held", "new", "changed"),
+    ),
+    "mirror.listing_empty": _warning(
+        "The archive lists no item though some are held; nothing held is touched.",
+        *("mirror", "held"),
+    ),
+    "mirror.item_fetched": _info(
+        "An item stands in the mirror.", "mirror", "item", "files", "bytes", "seconds"
+    ),
+    "mirror.item_changed": _info(
+        "An item was brought to what the archive has of it now.",
+        *("mirror", "item", "files", "bytes", "seconds"),
+    ),
+    "mirror.item_gone": _warning(
+        "An item left the archive; here it is kept, or moved away.", "mirror", "item", "gone"
+    ),
+    "mirror.item_returned": _info("An item that had left the archive is back.", "mirror", "item"),
+    "mirror.item_failed": _warning(
+        "An item can't be had for now; the next run tries again.",
+        *("mirror", "item", "reason", "plain", "detail"),
+    ),
+    "mirror.finished": _info(
+        "The mirror's run has come to its end.",
+        *("mirror", "items", "fetched", "changed", "unchanged", "gone", "failed"),
+        *("bytes", "seconds"),
+    ),
+    "mirror.failed": _warning(
+        "A mirror's run did not work out; it is tried again after so many seconds.",
+        *("mirror", "reason", "plain", "detail", "seconds"),
+    ),
     # --- everything else -------------------------------------------------------------------------
     "library.message": _warning(
         "A library says something; the message never holds its arguments.",

@@ -1,6 +1,6 @@
 """What an event says in the log: its name in the catalogue and its facts. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gcwatch import cases, steps
@@ -21,8 +21,8 @@ def news(before: Case, event: Event, after: Case) -> News | None:  # noqa: C901,
             return "case.settled", _settled(after)
         case cases.Vanished():
             return "case.vanished", {}
-        case cases.Planned(inputs):
-            return "case.planned", {"inputs": [item.socket for item in inputs]}
+        case cases.Planned(inputs, _, why):
+            return "case.planned", {"inputs": [item.socket for item in inputs], "why": why}
         case cases.Begun(upload):
             facts = {
                 "bytes": upload.size,
@@ -34,18 +34,25 @@ def news(before: Case, event: Event, after: Case) -> News | None:  # noqa: C901,
             return "upload.resumed", {"upload": pk}
         case cases.Uploaded(pk):
             return "upload.completed", _uploaded(pk, after)
+        case cases.FilesUploaded(uploads):
+            return "upload.files_completed", _files_uploaded(uploads)
         case cases.UploadsExpired():
             return "uploads.expired", {}
         case cases.Prepared(socket, session):
             return "session.prepared", {"socket": socket, "session": session}
         case cases.Attempted():
             return "case.submitting", {}
-        case cases.Submitted(job, url):
-            return "case.submitted", {"job": job, "url": url}
+        case cases.Submitted(pk, url):
+            return "case.submitted", {_name(after): pk, "url": url}
+        case cases.Filled():
+            return "case.filled", _submission(after)
+        case cases.Warned(reason):
+            known = reason in before.warnings
+            return None if known else ("case.warned", _reason(reason))
         case cases.StillRunning():
             return _running(before, event, after)
         case cases.Succeeded(outputs):
-            return "job.succeeded", {**_job(after), "outputs": len(outputs)}
+            return _succeeded(after, len(outputs))
         case cases.OutputFetched(files):
             size = sum(file.size for file in files)
             return "output.fetched", {"files": len(files), "bytes": size}
@@ -103,22 +110,46 @@ def _uploaded(pk: str, case: Case) -> dict[str, Any]:
     return {"socket": upload.socket, "upload": upload.pk, **facts}
 
 
-def _job(case: Case) -> dict[str, Any]:
-    if case.job is None:
-        return {}
-    return {"job": case.job.pk, "seconds": round(case.touched - case.job.submitted, 1)}
+def _files_uploaded(uploads: Sequence[cases.Upload]) -> dict[str, Any]:
+    size = sum(upload.size for upload in uploads)
+    return {"socket": uploads[0].socket, "files": len(uploads), "bytes": size}
+
+
+_NAMES: Mapping[str, str] = {"reader_study": "display_set", "archive": "archive_item"}
+
+
+def _name(case: Case) -> str:
+    """What a case becomes on the platform, as log fields name it."""
+    return _NAMES.get(case.target.kind, "job") if case.target else "job"
+
+
+def _is_job(case: Case) -> bool:
+    return _name(case) == "job"
+
+
+def _submission(case: Case) -> dict[str, Any]:
+    return {_name(case): case.submission.pk if case.submission else ""}
+
+
+def _succeeded(case: Case, outputs: int) -> News:
+    since = case.submission.submitted if case.submission else case.found
+    facts = {**_submission(case), "seconds": round(case.touched - since, 1)}
+    if _is_job(case):
+        return "job.succeeded", {**facts, "outputs": outputs}
+    return "import.succeeded", {**facts, "images": len(case.images)}
 
 
 def _running(before: Case, event: cases.StillRunning, after: Case) -> News | None:
-    job = after.job.pk if after.job else ""
+    what = "job" if _is_job(after) else "import"
+    facts = {**_submission(after), "status": event.status}
     if event.stalled and (before.wait is None or before.wait.reason.code != "job_stalled"):
         hours = after.wait.reason.facts["hours"] if after.wait else 0
-        return "job.stalled", {"job": job, "status": event.status, "hours": hours}
+        return f"{what}.stalled", {**facts, "hours": hours}
     if event.status == before.status:
         return None
     if event.status not in STATUSES:
         return "platform.unknown_status", {"status": event.status}
-    return "job.status_changed", {"job": job, "status": event.status}
+    return f"{what}.status_changed", facts
 
 
 def _delivered(case: Case) -> dict[str, Any]:

@@ -6,13 +6,15 @@ to the platform that can't be repeated, and a crash anywhere leaves a case that 
 continues: performing a step twice equals performing it once.
 """
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Final, assert_never
 
-from gcwatch import bundle, cases, fetching, inbox, outbox, steps, transfer
+from gcwatch import bundle, cases, fetching, inbox, outbox, steps, targets, transfer
+from gcwatch.budget import Budget
 from gcwatch.bundle import Bundle
 from gcwatch.cases import Case, Event
 from gcwatch.config import Route
@@ -31,12 +33,14 @@ from gcwatch.inbox import SourceFile
 from gcwatch.reasons import Explanation, Reason, explain
 from gcwatch.receipt import readable, receipt
 from gcwatch.steps import Pace, Step, Work
-from gcwatch.targets import algorithm
+from gcwatch.targets.context import Context, Dropped
 from gcwatch.transfer import Transfers
 from gcwatch.version import VERSION
 
 UPLOADS_PAUSE: Final = 300.0
 OFTEN_ENOUGH: Final = 3
+FILES_AT_ONCE: Final = 24
+"""Files of a DICOM image set that are sent between two records."""
 
 Progress = Callable[[str, int, int], None]
 """Told a case's key, how many bytes have moved, and of how many."""
@@ -53,17 +57,18 @@ class World:
     transfers: Transfers
     spool: Path
     clock: Callable[[], float]
-    knows_job: Callable[[str], bool]
+    knows: Callable[[str], bool]
     active: Callable[[], int]
+    budget: Budget
     progress: Progress = field(default=no_progress)
 
-    def context(self, route: Route, pace: Pace) -> algorithm.Context:
+    def context(self, route: Route, pace: Pace) -> Context:
         """Return what a target works with."""
-        return algorithm.Context(
+        return Context(
             platform=self.transfers.platform,
             route=route,
             clock=self.clock,
-            knows_job=self.knows_job,
+            knows=self.knows,
             active=self.active,
             doubt=pace.doubt,
         )
@@ -127,9 +132,9 @@ def _perform(step: Step, case: Case, route: Route, pace: Pace, world: World) -> 
             yield from _upload(case, route, pace, world)
         case Step.SUBMIT:
             _refuse_late_changes(case, route)
-            yield from algorithm.submit(case, world.context(route, pace))
+            yield from targets.of(route).submit(case, world.context(route, pace))
         case Step.POLL:
-            yield from algorithm.poll(case, world.context(route, pace))
+            yield from targets.of(route).poll(case, world.context(route, pace))
         case Step.FETCH:
             yield from _fetch(case, route, world)
         case Step.DELIVER:
@@ -176,10 +181,28 @@ def _upload(case: Case, route: Route, pace: Pace, world: World) -> Work:
         raise SourceChanged
     if case.inputs is None:
         bundle.discard(spool)
-        case = yield algorithm.plan(world.context(route, pace), files)
-    todo = [(item, _bundle(case, item, files, route, spool)) for item in steps.unsent(case)]
-    for item, parcel in todo:
-        case = yield from _send(case, item, parcel, world)
+        case = yield _plan(case, files, route, world.context(route, pace))
+    todo = [(item, _bundles(case, item, files, route, spool)) for item in steps.unsent(case)]
+    for item, parcels in todo:
+        case = yield from _warn(case, parcels)
+        if item.carrier == "dicom":
+            case = yield from _send_set(case, item, parcels, world)
+        else:
+            case = yield from _send(case, item, parcels[0], world)
+
+
+def _plan(case: Case, files: Sequence[SourceFile], route: Route, context: Context) -> cases.Planned:
+    receipt = inbox.receipt(route.inbox, case.folder) if route.reuse else {}
+    dropped = Dropped(case.key, case.folder, files, receipt)
+    return targets.of(route).plan(context, dropped)
+
+
+def _warn(case: Case, parcels: Sequence[Bundle]) -> Generator[Event, Case, Case]:
+    """Tell what is odd about what goes out, once."""
+    for reason in (reason for parcel in parcels for reason in parcel.warnings):
+        if reason not in case.warnings:
+            case = yield cases.Warned(reason)
+    return case
 
 
 def _spool(case: Case, world: World) -> Path:
@@ -201,24 +224,47 @@ def _refuse_late_changes(case: Case, route: Route) -> None:
         raise SourceChanged
 
 
-def _bundle(
+def _bundles(
     case: Case, item: cases.Input, files: tuple[SourceFile, ...], route: Route, spool: Path
-) -> Bundle:
-    """Given an input, return the one file that goes out for it."""
+) -> tuple[Bundle, ...]:
+    """Given an input, return what goes out for it: one file, but for DICOM image sets."""
     number = 1 + [other.socket for other in case.inputs or ()].index(item.socket)
     stem = f"{_public_name(case, route)}-{case.round}-{number:02}"
     chosen = bundle.select(files, item.pattern)
+    return bundles(item, chosen, route, spool=spool, stem=stem)
+
+
+def bundles(
+    item: cases.Input, chosen: Sequence[SourceFile], route: Route, *, spool: Path, stem: str
+) -> tuple[Bundle, ...]:
+    """Given an input and its files, make what goes out for it, in *spool* where need be.
+
+    Raises:
+        CannotSend: when the files are not what the socket takes; see `bundle`.
+    """
     if item.carrier == "file":
-        return bundle.file_bundle(chosen[0], stem=stem)
-    return bundle.image_bundle(
+        return (bundle.file_bundle(chosen[0], stem=stem),)
+    if item.carrier == "dicom":
+        return bundle.dicom_set(
+            chosen,
+            spool=spool,
+            stem=stem,
+            socket=item.socket,
+            deidentify=route.deidentify,
+            integrity=route.integrity,
+            pattern=item.pattern,
+        )
+    made = bundle.image_bundle(
         chosen,
         spool=spool,
         stem=stem,
         socket=item.socket,
         deidentify=route.deidentify,
         keep_names=route.names == "keep",
+        integrity=route.integrity,
         pattern=item.pattern,
     )
+    return (made,)
 
 
 def _public_name(case: Case, route: Route) -> str:
@@ -241,10 +287,42 @@ def _send(
         case = yield cases.Resumed(upload.pk)
     with _counting(case.key, parcel.size, world) as moved:
         sha256 = world.transfers.send(parcel.path, upload, moved, begun_before=begun_before)
+    _require_unchanged(parcel)
+    return (yield cases.Uploaded(upload.pk, sha256))
+
+
+def _send_set(
+    case: Case, item: cases.Input, parcels: Sequence[Bundle], world: World
+) -> Generator[Event, Case, Case]:
+    """Send the files of a DICOM image set, many at once; what a crash cuts off is sent anew."""
+    world.budget.claim(
+        case.key, sum(each.uploads for each in case.inputs or () if each.is_uploaded)
+    )
+    sent = {upload.filename for upload in case.uploads if upload.socket == item.socket}
+    todo = [parcel for parcel in parcels if parcel.filename not in sent]
+    with _counting(case.key, sum(parcel.size for parcel in todo), world) as moved:
+        for first in range(0, len(todo), FILES_AT_ONCE):
+            some = todo[first : first + FILES_AT_ONCE]
+            send = partial(_send_whole, item, world=world, moved=moved)
+            uploads = world.transfers.each(send, some)
+            case = yield cases.FilesUploaded(tuple(uploads))
+    return case
+
+
+def _send_whole(
+    item: cases.Input, parcel: Bundle, *, world: World, moved: transfer.Moved
+) -> cases.Upload:
+    upload = replace(_begin(item, parcel, world), part_size=max(parcel.size, 1))
+    sha256 = world.transfers.send_whole(parcel.path, upload, moved)
+    _require_unchanged(parcel)
+    return replace(upload, completed=True, sha256=sha256)
+
+
+def _require_unchanged(parcel: Bundle) -> None:
+    """Raise SourceChanged if a file that goes out straight from the inbox is another by now."""
     if parcel.source is not None:
         with inbox.open_unchanged(parcel.source):
             pass
-    return (yield cases.Uploaded(upload.pk, sha256))
 
 
 def _begin(item: cases.Input, parcel: Bundle, world: World) -> cases.Upload:

@@ -12,18 +12,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from gcwatch import bundle, inbox
+from gcwatch import bundle, inbox, targets
 from gcwatch.bundle import Bundle
-from gcwatch.cases import Carrier, Case, Input
+from gcwatch.cases import Carrier, Case, Input, Kind
 from gcwatch.config import Route, Settings
 from gcwatch.errors import CannotSend, CaseError, NotYet, SourceChanged, SourceVanished
-from gcwatch.grandchallenge import Algorithm, GrandChallenge
+from gcwatch.grandchallenge import GrandChallenge, Remembering
 from gcwatch.inbox import Entry, SourceFile
-from gcwatch.perform import ignored
+from gcwatch.perform import bundles, ignored
 from gcwatch.reasons import Reason
 from gcwatch.steps import stage
-from gcwatch.targets import algorithm
+from gcwatch.targets.context import Context, Dropped
 from gcwatch.watch import connect, remembered
+
+UNKNOWN = "????????"
+"""Stands for the random part of a key that is not made yet."""
 
 Verdict = Literal["send", "refuse", "wait", "under way", "done", "empty"]
 """What would become of a folder; `under way` and `done` are those that were taken in before."""
@@ -31,13 +34,14 @@ Verdict = Literal["send", "refuse", "wait", "under way", "done", "empty"]
 
 @dataclass(frozen=True)
 class Parcel:
-    """What one socket would get: so many files and bytes as one upload, or a value."""
+    """What one socket would get: so many files and bytes, a value, or an image used again."""
 
     socket: str
     carrier: Carrier
     files: int = 0
     bytes: int = 0
     left_out: int = 0
+    is_reused: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,14 +55,20 @@ class Folder:
     reason: Reason | None = None
     case: str = ""
     stage: str = ""
+    why: str = ""
+    warnings: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True)
 class RoutePlan:
-    """What would become of a route's inbox; `away` is why it can't be looked into."""
+    """What would become of a route's inbox; `away` is why it can't be looked into.
+
+    `kind` is what the `target` is: an algorithm, a reader study or an archive.
+    """
 
     route: str
-    algorithm: str
+    kind: Kind
+    target: str
     folders: tuple[Folder, ...] = ()
     loose: int = 0
     links: int = 0
@@ -78,7 +88,7 @@ def plan(settings: Settings) -> Iterator[RoutePlan]:
         StateError: when the journal can't be read.
     """
     known = {(case.route, case.folder): case for case in remembered(settings)}
-    platform = _Remembering(connect(settings))
+    platform = Remembering(connect(settings))
     try:
         for route in settings.routes:
             yield _route(route, known, platform)
@@ -86,24 +96,10 @@ def plan(settings: Settings) -> Iterator[RoutePlan]:
         platform.http.close()
 
 
-class _Remembering(GrandChallenge):
-    """Asks for each algorithm once, however many folders are meant for it."""
-
-    def __init__(self, platform: GrandChallenge) -> None:
-        super().__init__(platform.http)
-        self._found: dict[str, Algorithm | None] = {}
-
-    def algorithm(self, slug: str) -> Algorithm | None:
-        """Return the algorithm, as it was when first asked for."""
-        if slug not in self._found:
-            self._found[slug] = super().algorithm(slug)
-        return self._found[slug]
-
-
 def _route(
     route: Route, known: Mapping[tuple[str, str], Case], platform: GrandChallenge
 ) -> RoutePlan:
-    planned = RoutePlan(route.name, route.algorithm)
+    planned = RoutePlan(route.name, route.kind, route.target)
     try:
         listing = inbox.survey(route.inbox, ignored(route))
     except NotYet as error:
@@ -147,31 +143,38 @@ def _judged(folder: Folder, route: Route, platform: GrandChallenge) -> Folder:
         raise NotYet(Reason("waiting_for_marker", {"marker": route.ready}), 0)
     inbox.look(route.inbox, folder.name, ignored(route))
     files = inbox.source_files(route.inbox, folder.name, ignored(route))
-    context = algorithm.Context(platform, route, time.time, lambda _: False, lambda: 0, doubt=0)
-    inputs = algorithm.plan(context, files).inputs
-    parcels = tuple(_parcel(item, files, route) for item in inputs)
-    return replace(folder, parcels=parcels, left_out=_left_out(inputs, parcels, files))
+    context = Context(platform, route, time.time, lambda _: False, lambda: 0, doubt=0)
+    receipt = inbox.receipt(route.inbox, folder.name) if route.reuse else {}
+    dropped = Dropped(f"{route.name}-{UNKNOWN}", folder.name, files, receipt)
+    planned = targets.of(route).plan(context, dropped)
+    made = {item.socket: _made(item, files, route) for item in planned.inputs}
+    parcels = tuple(_parcel(item, made[item.socket]) for item in planned.inputs)
+    return replace(
+        folder,
+        parcels=parcels,
+        left_out=_left_out(planned.inputs, parcels, files),
+        why=planned.why,
+        warnings=tuple(reason for each in made.values() for one in each for reason in one.warnings),
+    )
 
 
-def _parcel(item: Input, files: Sequence[SourceFile], route: Route) -> Parcel:
-    if item.carrier == "value":
-        return Parcel(item.socket, item.carrier)
+def _made(item: Input, files: Sequence[SourceFile], route: Route) -> tuple[Bundle, ...]:
+    """Return what would go out for an input; its files are gone again."""
+    if not item.is_uploaded:
+        return ()
     with tempfile.TemporaryDirectory(prefix="gcwatch-plan-") as spool:
-        made = _bundle(item, bundle.select(files, item.pattern), route, Path(spool))
-    return Parcel(item.socket, item.carrier, made.files, made.size, made.left_out)
+        chosen = bundle.select(files, item.pattern)
+        return bundles(item, chosen, route, spool=Path(spool), stem="plan")
 
 
-def _bundle(item: Input, chosen: Sequence[SourceFile], route: Route, spool: Path) -> Bundle:
-    if item.carrier == "file":
-        return bundle.file_bundle(chosen[0], stem="plan")
-    return bundle.image_bundle(
-        chosen,
-        spool=spool,
-        stem="plan",
-        socket=item.socket,
-        deidentify=route.deidentify,
-        keep_names=route.names == "keep",
-        pattern=item.pattern,
+def _parcel(item: Input, made: Sequence[Bundle]) -> Parcel:
+    return Parcel(
+        item.socket,
+        item.carrier,
+        sum(each.files for each in made),
+        sum(each.size for each in made),
+        sum(each.left_out for each in made),
+        is_reused=bool(item.image),
     )
 
 

@@ -349,6 +349,21 @@ CATALOGUE: Mapping[str, Entry] = {
         "{what} failed: {error}.",
         "Make room, or mount the outbox again.",
     ),
+    "archive_not_found": Entry(
+        "The archive can't be seen; what is here of it is kept.",
+        "Archive {slug} does not exist, or this token has no access to it.",
+        "Check the slug, and ask the archive's editors for access.",
+    ),
+    "mirror_refused": Entry(
+        "The platform does not give out a part of the archive; what is here of it is kept.",
+        "{call} was answered {status}: {message}",
+        "If it lasts, ask the archive's editors.",
+    ),
+    "mirror_away": Entry(
+        "The mirror's folder is bare though it was not; nothing is fetched.",
+        "{folder} is missing; the share of the mirror's folder may be unmounted.",
+        "Mount the share again. If it was emptied on purpose, make that hidden folder in it.",
+    ),
     "stopped": Entry(
         "gcwatch was stopped in the middle; it goes on at the next start.",
         "The step was interrupted by a stop.",

@@ -3,11 +3,12 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from gcwatch.cases import Case
+from gcwatch.cases import Case, Input, Kind, Submission, Upload
+from gcwatch.reasons import explain
 
 FORMAT = 1
 
@@ -28,9 +29,8 @@ def readable(name: str) -> str:
 
 def receipt(case: Case, platform: str, version: str, now: float) -> Mapping[str, Any]:
     """Given a case whose outputs are all on disk, return its receipt (design, section 4)."""
-    job, target = case.job, case.target
-    assert job is not None, "only a job has results"
-    assert target is not None, "a job has a target"
+    submission = case.submission
+    assert submission is not None, "only what was submitted is delivered"
     return {
         "format": FORMAT,
         "gcwatch": version,
@@ -38,44 +38,75 @@ def receipt(case: Case, platform: str, version: str, now: float) -> Mapping[str,
         "folder": readable(case.folder),
         "key": case.key,
         "round": case.round,
-        "target": {
-            "platform": platform,
-            "algorithm": target.slug,
-            "algorithm_url": target.api_url,
-            "job": job.pk,
-            "job_url": job.url,
-        },
+        "target": _target(case, submission, platform),
         "inputs": _inputs(case),
         "outputs": _outputs(case),
+        "warnings": [explain(reason).detail for reason in case.warnings],
         "times": {
             "found": iso(case.found),
             "settled": iso(case.settled or case.found),
-            "submitted": iso(job.submitted),
+            "submitted": iso(submission.submitted),
             "delivered": iso(now),
         },
     }
 
 
+_MADE: Mapping[Kind, str] = {
+    "algorithm": "job",
+    "reader_study": "display_set",
+    "archive": "archive_item",
+}
+
+
+def _target(case: Case, submission: Submission, platform: str) -> dict[str, Any]:
+    target = case.target
+    assert target is not None, "what is submitted has a target"
+    made = _MADE[target.kind]
+    named = {"title": target.title} if target.title else {}
+    return {
+        "platform": platform,
+        target.kind: target.slug,
+        f"{target.kind}_url": target.api_url,
+        made: submission.pk,
+        f"{made}_url": submission.url,
+        **named,
+    }
+
+
 def _inputs(case: Case) -> list[dict[str, Any]]:
-    sent = {upload.socket: upload for upload in case.uploads}
-    inputs = []
-    for item in case.inputs or ():
-        entry: dict[str, Any] = {"socket": item.socket, "carrier": item.carrier}
-        if item.socket in sent:
-            upload = sent[item.socket]
-            entry |= {
-                "sent_as": upload.filename,
-                "size": upload.size,
-                "sha256": upload.sha256,
-                "files": upload.files,
-                "left_out": upload.left_out,
-            }
-        else:
-            text = json.dumps(item.value).encode()
-            digest = hashlib.sha256(text).hexdigest()
-            entry |= {"value": item.value, "size": len(text), "sha256": digest}
-        inputs.append(entry)
-    return inputs
+    return [_input(case, item) for item in case.inputs or ()]
+
+
+def _input(case: Case, item: Input) -> dict[str, Any]:
+    entry: dict[str, Any] = {"socket": item.socket, "carrier": item.carrier}
+    if image := item.image or case.images.get(item.socket):
+        entry["image"] = image
+    if item.is_uploaded:
+        return entry | _sent([each for each in case.uploads if each.socket == item.socket])
+    if item.image:
+        return entry | {"reused": True}
+    text = json.dumps(item.value).encode()
+    digest = hashlib.sha256(text).hexdigest()
+    return entry | {"value": item.value, "size": len(text), "sha256": digest}
+
+
+def _sent(uploads: Sequence[Upload]) -> dict[str, Any]:
+    """What was sent for a socket; the files of a DICOM image set each have their own digest."""
+    if len(uploads) != 1:
+        files = [{"sent_as": u.filename, "size": u.size, "sha256": u.sha256} for u in uploads]
+        return {
+            "size": sum(upload.size for upload in uploads),
+            "files": len(uploads),
+            "sent": files,
+        }
+    [upload] = uploads
+    return {
+        "sent_as": upload.filename,
+        "size": upload.size,
+        "sha256": upload.sha256,
+        "files": upload.files,
+        "left_out": upload.left_out,
+    }
 
 
 def _outputs(case: Case) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ where facts are added; folding a case's events with it gives the case, at any ti
 """
 
 import zlib
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -38,11 +39,11 @@ class Line:
 
 def unsent(case: Case) -> tuple[cases.Input, ...]:
     """Given a planned case, return the inputs whose upload is not complete."""
-    complete = {upload.socket for upload in case.uploads if upload.completed}
+    complete = Counter(upload.socket for upload in case.uploads if upload.completed)
     return tuple(
         item
         for item in case.inputs or ()
-        if item.carrier != "value" and item.socket not in complete
+        if item.is_uploaded and complete[item.socket] < item.uploads
     )
 
 
@@ -55,7 +56,11 @@ def unfetched(case: Case) -> tuple[cases.Output, ...]:
 CHECKLIST = (
     Line("settling", Step.SURVEY, lambda case: case.settled is None),
     Line("uploading", Step.UPLOAD, lambda case: case.inputs is None or bool(unsent(case))),
-    Line("submitting", Step.SUBMIT, lambda case: case.job is None),
+    Line(
+        "submitting",
+        Step.SUBMIT,
+        lambda case: case.submission is None or not case.submission.filled,
+    ),
     Line("running", Step.POLL, lambda case: case.outputs is None),
     Line("fetching", Step.FETCH, lambda case: bool(unfetched(case))),
     Line("delivering", Step.DELIVER, lambda case: case.ending is None),
@@ -120,6 +125,7 @@ def _start_over(case: Case, now: float, **facts: Any) -> Case:
         uploads=(),
         sessions={},
         attempt=None,
+        warnings=(),
         **facts,
     )
 
@@ -135,7 +141,36 @@ def _retry(case: Case, now: float) -> Case:
         found=case.found,
         touched=now,
         round=case.round + 1,
+        submission=_empty_again(case),
     )
+
+
+def _empty_again(case: Case) -> cases.Submission | None:
+    """A display set or archive item is filled anew; after a job there will be another job."""
+    if case.submission is None or case.target is None or case.target.kind == "algorithm":
+        return None
+    return replace(case.submission, filled=False)
+
+
+def _planned(case: Case, event: cases.Planned, now: float) -> Case:
+    """What the case became earlier counts only if it still belongs to the target."""
+    kept = case.submission if _belongs(case.submission, event.target) else None
+    return _advance(case, now, inputs=event.inputs, target=event.target, submission=kept)
+
+
+def _belongs(submission: cases.Submission | None, target: cases.Target) -> bool:
+    return submission is not None and submission.parent == target.api_url
+
+
+def _submitted(case: Case, event: cases.Submitted, now: float) -> Case:
+    parent = case.target.api_url if case.target else ""
+    made = cases.Submission(event.pk, event.url, now, parent, event.filled)
+    return _advance(case, now, submission=made)
+
+
+def _filled(case: Case, now: float) -> Case:
+    assert case.submission is not None, "only what exists is filled"
+    return _advance(case, now, submission=replace(case.submission, submitted=now, filled=True))
 
 
 def _falter(case: Case, event: cases.Faltered, now: float) -> Case:
@@ -165,8 +200,8 @@ def _begun(case: Case, event: cases.Begun) -> tuple[cases.Upload, ...]:
 
 def _running(case: Case, event: cases.StillRunning, now: float) -> Case:
     """An unchanged status still counts as news of the job, so that the next poll is later."""
-    hours = round((now - case.job.submitted) / 3600) if case.job else 0
-    url = case.job.url if case.job else ""
+    hours = round((now - case.submission.submitted) / 3600) if case.submission else 0
+    url = case.submission.url if case.submission else ""
     stalled = Reason("job_stalled", {"status": event.status, "hours": hours, "url": url})
     wait = Wait(stalled, until=0.0) if event.stalled else None
     return replace(case, touched=now, attempts=0, status=event.status, wait=wait)
@@ -199,26 +234,33 @@ def apply(case: Case, event: Event, now: float) -> Case:  # noqa: C901, PLR0912 
         case cases.Vanished():
             # Whatever stands there later is new, even the same folder: nothing of it was sent.
             return _advance(case, now, ending="withdrawn", gone=True, seen=None)
-        case cases.Planned(inputs, target):
-            return _advance(case, now, inputs=inputs, target=target)
+        case cases.Planned():
+            return _planned(case, event, now)
         case cases.Begun():
             return _advance(case, now, uploads=_begun(case, event))
         case cases.Resumed():
             return _advance(case, now)
         case cases.Uploaded():
             return _advance(case, now, uploads=_completed(case, event))
+        case cases.FilesUploaded(uploads):
+            return _advance(case, now, uploads=(*case.uploads, *uploads))
         case cases.UploadsExpired():
             return _advance(case, now, uploads=(), sessions={}, attempt=None)
         case cases.Prepared(socket, session):
             return _advance(case, now, sessions={**case.sessions, socket: session})
         case cases.Attempted(jobs):
             return _advance(case, now, attempt=cases.Attempt(now, jobs))
-        case cases.Submitted(job, url):
-            return _advance(case, now, job=cases.Job(job, url, now))
+        case cases.Submitted():
+            return _submitted(case, event, now)
+        case cases.Filled():
+            return _filled(case, now)
         case cases.StillRunning():
             return _running(case, event, now)
-        case cases.Succeeded(outputs):
-            return _advance(case, now, outputs=outputs)
+        case cases.Warned(reason):
+            known = reason in case.warnings
+            return case if known else replace(case, warnings=(*case.warnings, reason))
+        case cases.Succeeded(outputs, images):
+            return _advance(case, now, outputs=outputs, images=images)
         case cases.OutputFetched(files):
             return _advance(case, now, fetched=(*case.fetched, *files))
         case cases.Delivered(folder, source):
@@ -294,16 +336,16 @@ def _backoff(case: Case, pace: Pace) -> float:
     return min(wait * (1 + spread), pace.slowest)
 
 
-def _poll_due(case: Case, job: cases.Job, pace: Pace) -> float:
+def _poll_due(case: Case, submission: cases.Submission, pace: Pace) -> float:
     """First after three quarters of the algorithm's average, then at the route's pace, then slower.
 
-    A twentieth of the job's age is added once that exceeds the route's own pace.
+    A twentieth of the submission's age is added once that exceeds the route's own pace.
     """
     expected = case.target.expected if case.target else None
-    first = job.submitted + 0.75 * (expected or 0.0)
+    first = submission.submitted + 0.75 * (expected or 0.0)
     if case.touched < first:
         return first
-    aged = case.touched + min((case.touched - job.submitted) / 20, pace.slowest)
+    aged = case.touched + min((case.touched - submission.submitted) / 20, pace.slowest)
     return max(pace.poll.after(case.touched), aged)
 
 
@@ -317,6 +359,6 @@ def due(case: Case, pace: Pace) -> float | None:
         return case.touched + _backoff(case, pace)
     if case.failure is None and case.settled is None and case.seen is not None:
         return case.changed + pace.settle
-    if case.failure is None and case.job and case.outputs is None:
-        return _poll_due(case, case.job, pace)
+    if stage(case) == "running" and case.submission:
+        return _poll_due(case, case.submission, pace)
     return case.touched

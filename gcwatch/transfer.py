@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import psutil
 import requests
@@ -41,6 +41,9 @@ PARTS_AT_ONCE: Final = 6
 URLS_A_CALL: Final = 200
 RENEWALS: Final = 3
 QUOTA_SECONDS: Final = 1800.0
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 Moved = Callable[[int], None]
 """Told how many more bytes have moved."""
@@ -214,6 +217,31 @@ class Transfers:
             digest.cancel()
             wait([digest])
         return digest.result()
+
+    def send_whole(self, path: Path, upload: Upload, moved: Moved) -> str:
+        """Given a file that is one part of a new upload, send it from this very thread.
+
+        Returns and raises as `send`.
+        """
+        [piece] = pieces(upload.size, upload.part_size)
+        etag = self._put(path, piece, _Urls(self.platform, upload, [1]), moved, stored="")
+        if path.stat().st_size != upload.size:
+            raise SourceChanged
+        self._complete(upload, {1: etag})
+        return sha256(path, self.stop, upload.size)
+
+    def each(self, work: Callable[[T], R], items: Iterable[T]) -> list[R]:
+        """Do the same for some items, side by side; return what came of each, in order.
+
+        The first error is raised once no other is on its way.
+        """
+        running = [self.pool.submit(work, item) for item in items]
+        try:
+            return [future.result() for future in running]
+        finally:
+            for future in running:
+                future.cancel()
+            wait(running)
 
     def _stored(self, upload: Upload, begun_before: bool) -> dict[int, str]:
         """Return the ETags that the storage holds already, by part number."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gcwatch import config, log
+from gcwatch.budget import Budget
 from gcwatch.cases import Case, Found, Retried, Withdrawn
 from gcwatch.config import Settings
 from gcwatch.daemon import Daemon
@@ -108,13 +109,15 @@ class Watch:
 
     def _work(self, stop: threading.Event, *, until_idle: bool) -> None:
         connections = self.settings.limits.connections
+        algorithms = [each.name for each in self.settings.routes if each.kind == "algorithm"]
         with ThreadPoolExecutor(connections, thread_name_prefix="transfer") as pool:
             world = World(
                 transfers=Transfers(self.platform, pool, stop),
                 spool=self.settings.state / "spool",
                 clock=self._clock,
-                knows_job=self.journal.knows_job,
-                active=lambda: self.journal.count("running"),
+                knows=self.journal.knows,
+                active=lambda: self.journal.count("running", algorithms),
+                budget=Budget(self.journal.uploads_held),
                 progress=self._progress,
             )
             daemon = Daemon(self.settings, self.journal, world, self.pace, stop)

@@ -252,7 +252,7 @@ def test_a_cancelled_job_is_explained_by_its_upload_session(tmp_path):
         site = Site(tmp_path, sandbox)
         site.drop()
         with site.running() as watch:
-            until(lambda: watch.cases() and watch.cases()[0].job)
+            until(lambda: watch.cases() and watch.cases()[0].submission)
             with sandbox.world.lock:
                 for session in sandbox.world.sessions.values():
                     passage._fail(session, "1 file could not be imported")

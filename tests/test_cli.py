@@ -416,7 +416,7 @@ def test_show_tells_the_whole_history(run, site):
     for name in (case.key, f"lobes/{case.key}", "lobes/p1", "p1"):
         code, out, _ = run("show", name, "--config", site.file)
         assert code == 0
-    assert case.job.url in out
+    assert case.submission.url in out
     assert str(site.outbox / "p1" / "gcwatch.json") in out
     assert "The folder is complete" in out
     told = re.findall(r"^\d{4}-\d\d-\d\d [\d:]{8}  (\S+)", out, re.MULTILINE)

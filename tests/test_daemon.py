@@ -951,7 +951,7 @@ def test_a_route_may_ask_at_the_times_of_a_cron_expression(site):
     clock = Clock()
     site.drop()
     with site.running(clock=clock) as watch:
-        until(lambda: (case := case_of(watch)) and case.job)
+        until(lambda: (case := case_of(watch)) and case.submission)
 
         clock.ahead = 60
 

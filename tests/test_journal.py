@@ -107,7 +107,7 @@ def test_an_event_of_an_earlier_round_is_dropped(book):
     after = book.record(key, cases.Submitted("j", ""), of_round=1)
 
     assert after == again
-    assert after.job is None
+    assert after.submission is None
 
 
 def test_keys_are_random_and_never_made_of_the_folder_s_name(book):
@@ -149,12 +149,12 @@ def test_a_folder_is_known_by_its_latest_case(book):
 def test_a_job_is_known_once_it_is_on_record(book):
     """The search for a lost job passes over the jobs of other cases."""
     key = book.open_case("lobes", "p1").key
-    assert not book.knows_job("j")
+    assert not book.knows("j")
 
     for event in EVENTS:
         book.record(key, event)
 
-    assert book.knows_job("j")
+    assert book.knows("j")
 
 
 # --- the file ------------------------------------------------------------------------------------
@@ -274,7 +274,7 @@ def test_an_older_journal_is_upgraded_and_a_copy_is_kept(tmp_path):
 
     with closing(Journal(tmp_path)) as book:
         assert book.upgraded_from == 1
-        assert book.knows_job("j")
+        assert book.knows("j")
         assert fold(book, key) == book.case(key)
 
     copy = tmp_path / "journal.v1"

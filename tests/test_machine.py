@@ -80,8 +80,8 @@ class Life:
                 transfers=Transfers(watch.platform, pool),
                 spool=watch.settings.state / "spool",
                 clock=self.clock,
-                knows_job=watch.journal.knows_job,
-                active=lambda: watch.journal.count("running"),
+                knows=watch.journal.knows,
+                active=lambda: watch.journal.count("running", ["lobes"]),
             )
             daemon = Daemon(watch.settings, watch.journal, world, watch.pace, threading.Event())
             daemon._record = self._mortal(daemon._record)

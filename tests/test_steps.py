@@ -119,7 +119,7 @@ def test_an_open_case_that_is_retried_is_due_at_once_and_loses_nothing():
     again = steps.apply(waiting, cases.Retried(), 60)
 
     assert again.wait is None
-    assert again.job == waiting.job
+    assert again.submission == waiting.submission
 
 
 # --- an attempt whose reply was lost -------------------------------------------------------------

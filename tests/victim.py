@@ -128,14 +128,14 @@ def arm(death, control):
 
 def post_without_look():
     """In doubt, everything is prepared anew and posted again, without a look at the platform."""
-    submit = algorithm.submit
+    submit = algorithm._submit
 
     def careless(case, context):
         if case.attempt is not None:
             raise UploadsGone
         yield from submit(case, context)
 
-    algorithm.submit = careless
+    algorithm._submit = careless
 
 
 def commit_before_effect():
@@ -145,7 +145,7 @@ def commit_before_effect():
     def hasty(case, context):
         promised = "00000000-0000-0000-0000-000000000000"
         case = yield cases.Submitted(promised, "")
-        yield from post(replace(case, job=None), context)
+        yield from post(replace(case, submission=None), context)
 
     algorithm._post = hasty
 

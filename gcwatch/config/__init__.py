@@ -2,9 +2,9 @@
 
 from gcwatch.config.manual import reference, schema
 from gcwatch.config.reading import find, load
-from gcwatch.config.tables import Limits, Log, Platform, Route, Settings
+from gcwatch.config.tables import Limits, Log, Mirror, Platform, Route, Settings
 from gcwatch.config.token import read_token
-from gcwatch.config.values import Constant, Cron, Glob, JsonFile, Source
+from gcwatch.config.values import Constant, Cron, Glob, JsonFile, Named, Source
 from gcwatch.steps import Every
 
 __all__ = [
@@ -15,6 +15,8 @@ __all__ = [
     "JsonFile",
     "Limits",
     "Log",
+    "Mirror",
+    "Named",
     "Platform",
     "Route",
     "Settings",

@@ -1,4 +1,4 @@
-"""What does not fit together across keys and routes."""
+"""What does not fit together across keys, routes and mirrors."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -16,43 +16,68 @@ from gcwatch.config.values import absolute, within
 
 @dataclass(frozen=True)
 class _Places:
-    """Where one route's folders really are, as far as its table says."""
+    """Where the folders of a route or a mirror really are, as far as its table says.
 
+    `done` is where either of them moves folders to.
+    """
+
+    kind: str
     index: int
-    label: str
-    name: Any
+    table: Mapping[str, Any]
     inbox: Path | None
     outbox: Path | None
     done: Path | None
 
+    @property
+    def label(self) -> str:
+        return label(self.index, self.table, self.kind)
+
+    @property
+    def name(self) -> Any:
+        return self.table.get("name")
+
     def wrong(self, key: str, message: str, hint: str) -> Mistake:
-        return Mistake(("route", self.index, key), message, hint)
+        return Mistake((self.kind, self.index, key), message, hint)
 
 
 def clashes(data: Mapping[str, Any], folder: Path) -> list[Mistake]:
     """Return what does not fit together; keys that are wrong by themselves are passed over."""
-    routes = data.get("route")
-    tables = routes if isinstance(routes, list) else []
-    places = [_places(i, t, folder) for i, t in enumerate(tables) if isinstance(t, dict)]
+    places, mirrors = _all_places("route", data, folder), _all_places("mirror", data, folder)
     state = (
         _real(data["state"], folder)
         if "state" in data
         else Path(os.path.realpath(state_folder(None)))
     )
-    found: list[Mistake] = []
-    for one in places:
+    found = list(_emptiness(data))
+    for one in (*places, *mirrors):
         found += _own_clashes(one)
         found += _state_clashes(one, state)
-    for one, other in combinations(places, 2):
+    for one, other in combinations((*places, *mirrors), 2):
         found += _pair_clashes(one, other)
         found += _outbox_clashes(one, other)
         found += _outbox_clashes(other, one)
+    for mirror in mirrors:
+        found += [each for route in places for each in _chain_clashes(mirror, route)]
+        found += [each for other in (*places, *mirrors) for each in _keep_clashes(mirror, other)]
     return found + _circles(places)
 
 
-def _places(index: int, table: Mapping[str, Any], folder: Path) -> _Places:
-    inbox, outbox, done = (_real(table.get(key), folder) for key in ("inbox", "outbox", "done"))
-    return _Places(index, label(index, table), table.get("name"), inbox, outbox, done)
+def _emptiness(data: Mapping[str, Any]) -> Iterator[Mistake]:
+    if "route" not in data and "mirror" not in data:
+        yield Mistake(("route",), "is missing", "Add a [[route]] table for each inbox.")
+
+
+def _all_places(kind: str, data: Mapping[str, Any], folder: Path) -> list[_Places]:
+    """Return where the folders of all routes, or of all mirrors, are."""
+    given = data.get(kind)
+    tables = given if isinstance(given, list) else []
+    return [_places(kind, i, t, folder) for i, t in enumerate(tables) if isinstance(t, dict)]
+
+
+def _places(kind: str, index: int, table: Mapping[str, Any], folder: Path) -> _Places:
+    keys = ("inbox", "outbox", "done" if kind == "route" else "gone_to")
+    inbox, outbox, done = (_real(table.get(key), folder) for key in keys)
+    return _Places(kind, index, table, inbox, outbox, done)
 
 
 def _real(value: Any, folder: Path) -> Path | None:
@@ -83,7 +108,8 @@ def _state_clashes(route: _Places, state: Path | None) -> Iterator[Mistake]:
 
 def _pair_clashes(one: _Places, other: _Places) -> Iterator[Mistake]:
     if one.name == other.name and isinstance(one.name, str):
-        yield other.wrong("name", f"is the name of route #{one.index + 1} too", "name it otherwise")
+        message = f"is the name of {one.kind} #{one.index + 1} too"
+        yield other.wrong("name", message, "name it otherwise")
     if within(one.inbox, other.inbox) or within(other.inbox, one.inbox):
         message = f"overlaps with the inbox of {one.label}: folders would be sent twice"
         yield other.wrong("inbox", message, "give each route an inbox of its own")
@@ -94,6 +120,35 @@ def _outbox_clashes(giver: _Places, taker: _Places) -> Iterator[Mistake]:
         message = f"lies inside the inbox of {taker.label}, which would take it for a case"
         hint = "make it that inbox itself, so that the routes chain, or put it elsewhere"
         yield giver.wrong("outbox", message, hint)
+
+
+def _chain_clashes(mirror: _Places, route: _Places) -> Iterator[Mistake]:
+    """What a route must not do with the folders of a mirror that it takes its cases from."""
+    if within(route.inbox, mirror.outbox) and route.inbox != mirror.outbox:
+        message = f"lies inside the folder of {mirror.label}"
+        yield route.wrong("inbox", message, "make it that folder itself, or put it elsewhere")
+    if route.inbox is None or route.inbox != mirror.outbox:
+        return
+    if route.table.get("after", "keep") != "keep":
+        message = f"takes folders away that {mirror.label} would fetch again, for ever"
+        yield route.wrong("after", message, 'write after = "keep", or take after away')
+    if mirror.table.get("layout", "items") != "items":
+        message = f"makes no folders, which are the cases of {route.label}"
+        yield mirror.wrong("layout", message, 'write layout = "items"')
+
+
+def _keep_clashes(mirror: _Places, other: _Places) -> Iterator[Mistake]:
+    """Nothing else is put into a mirror's folder, and it is in no other outbox."""
+    apart = "give the mirror a folder of its own"
+    is_pair = other.kind == "route" or other.index > mirror.index
+    if is_pair and (within(mirror.outbox, other.outbox) or within(other.outbox, mirror.outbox)):
+        yield mirror.wrong("outbox", f"overlaps with the outbox of {other.label}", apart)
+    elsewhere = "put it where no route and no mirror looks"
+    if within(mirror.done, other.inbox):
+        message = f"lies inside the inbox of {other.label}: what is gone would be sent"
+        yield mirror.wrong("gone_to", message, elsewhere)
+    elif within(mirror.done, other.outbox):
+        yield mirror.wrong("gone_to", f"lies inside the outbox of {other.label}", elsewhere)
 
 
 def _circles(places: list[_Places]) -> list[Mistake]:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from gcwatch.config.tables import TABLES, Document, Table
+from gcwatch.config.tables import ARRAYS, TABLES, Document, Table
 
 
 def schema() -> dict[str, Any]:
@@ -25,7 +25,8 @@ One TOML file: `--config FILE`, `$GCWATCH_CONFIG`, `./gcwatch.toml` or `/etc/gcw
 mistake at once; `gcwatch schema` prints a JSON Schema for editors. Relative paths are relative to
 the file's folder, `~` is your home. Durations are strings with units: `"250ms"`, `"30s"`, `"1h"`.
 Folders must not get in each other's way: inboxes do not overlap, an outbox is not inside an inbox
-(but may be another route's inbox, so that routes chain), the state is in neither."""
+(but may be another route's inbox, so that routes chain), the state is in neither. There is at least
+one [[route]] or one [[mirror]]."""
 
 
 def reference() -> str:
@@ -33,7 +34,7 @@ def reference() -> str:
     own = [key for key in Document.model_fields if key not in TABLES]
     parts = [_INTRODUCTION, *_section("At the top", "", Document, own)]
     for key, table in TABLES.items():
-        title = f"`[[{key}]]`" if key == "route" else f"`[{key}]`"
+        title = f"`[[{key}]]`" if key in ARRAYS else f"`[{key}]`"
         parts += _section(title, table.__doc__ or "", table, list(table.model_fields))
     return "\n".join(parts) + "\n"
 

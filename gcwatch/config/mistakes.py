@@ -9,7 +9,7 @@ from typing import Any
 from pydantic_core import ErrorDetails
 
 from gcwatch.config.lines import line_of
-from gcwatch.config.tables import TABLES, Document, Table
+from gcwatch.config.tables import ARRAYS, TABLES, Document, Table
 from gcwatch.config.values import Loc
 from gcwatch.errors import Problem
 
@@ -83,16 +83,17 @@ def problems(
 def _path(loc: Loc, data: Mapping[str, Any]) -> str:
     """Return a place as people name it: `platform.url`, `route 'lobes': settle`."""
     match loc:
-        case ("route", int(index), *inner):
-            return ": ".join(filter(None, [label(index, data["route"][index]), _dotted(inner)]))
+        case (str(kind), int(index), *inner) if kind in ARRAYS:
+            table = data[kind][index]
+            return ": ".join(filter(None, [label(index, table, kind), _dotted(inner)]))
         case _:
             return _dotted(loc)
 
 
-def label(index: int, table: Any) -> str:
-    """Given a route's table, return how people call it."""
+def label(index: int, table: Any, kind: str = "route") -> str:
+    """Given a route's or a mirror's table, return how people call it."""
     name = table.get("name") if isinstance(table, dict) else None
-    return f"route {name!r}" if isinstance(name, str) else f"route #{index + 1}"
+    return f"{kind} {name!r}" if isinstance(name, str) else f"{kind} #{index + 1}"
 
 
 def _dotted(parts: Iterable[str | int]) -> str:

@@ -53,6 +53,7 @@ def load(file: Path) -> Settings:
         file=file.absolute(),
         state=state_folder(document.state),
         routes=document.route,
+        mirrors=document.mirror,
         platform=document.platform,
         limits=document.limits,
         log=document.log,

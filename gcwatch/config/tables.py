@@ -17,16 +17,20 @@ from pydantic import (
     field_validator,
 )
 
+from gcwatch.cases import Kind
 from gcwatch.config.values import (
     Location,
+    Named,
     Schedule,
     Seconds,
     Slug,
     Source,
+    Template,
     _Inside,
     api_root,
     file_name,
     route_name,
+    tells_folder,
     web_address,
     wrong,
 )
@@ -86,7 +90,10 @@ class Log(Table):
 
 
 class Route(Table):
-    """Joins an inbox to an algorithm and to an outbox; `[[route]]` once for each."""
+    """Joins an inbox to an algorithm, a reader study or an archive, and to an outbox.
+
+    `[[route]]` once for each; exactly one of algorithm, reader_study and archive.
+    """
 
     name: Annotated[str, AfterValidator(route_name)]
     """Short name; every case's key starts with it. Lower-case letters, digits and hyphens."""
@@ -97,8 +104,14 @@ class Route(Table):
     outbox: Location
     """Folder for results: one folder a case, published whole. It may be another route's inbox."""
 
-    algorithm: Slug
-    """Slug of the algorithm: the last part of its page's address."""
+    algorithm: Slug | None = None
+    """Slug of the algorithm, the last part of its page's address: a case becomes a job."""
+
+    reader_study: Slug | None = None
+    """Slug of the reader study: a case becomes a display set."""
+
+    archive: Slug | None = Field(default=None, validate_default=True)
+    """Slug of the archive: a case becomes an archive item."""
 
     cases: Literal["folders"] = "folders"
     """What one case is: each folder of the inbox."""
@@ -118,6 +131,29 @@ class Route(Table):
     names: Literal["opaque", "keep"] = "opaque"
     """What the platform sees: "opaque" keys, or ("keep") folder and file names, sanitised."""
 
+    title: Template | None = None
+    """Title of the display set or archive item, with {key}, {id} (its random part) or {route} in it.
+
+    For names = "keep" also {folder} and {number}, the last number in the folder's name. Without it:
+    {key}, or "{folder} {id}". A reader study or archive takes each title once."""
+
+    order: Template | None = None
+    """Place of the display set in its reader study: a number, or a template such as "{number}" that
+    gives one. Without it: behind the others."""
+
+    leftovers: Literal["warn", "fail"] = "warn"
+    """Whether a case fails if the platform could not read all the files that were sent."""
+
+    integrity: Literal["refuse", "warn"] = "refuse"
+    """Whether a series with missing, doubled or damaged slices is refused, or sent with a warning.
+
+    The platform would make an image of what is left, without a word."""
+
+    reuse: bool = False
+    """Whether images that are on the platform already are used again instead of being uploaded.
+
+    The folder's gcwatch.json names them, if it is a result or a mirror's."""
+
     after: Literal["keep", "move", "delete"] = "keep"
     """What becomes of the folder once its results are delivered."""
 
@@ -130,11 +166,37 @@ class Route(Table):
     deidentify: bool = True
     """Whether DICOM files are de-identified on this machine, before anything is sent."""
 
-    inputs: dict[Slug, Source] | None = Field(default=None, min_length=1)
+    inputs: dict[Slug, Source] | None = Field(default=None, min_length=1, validate_default=True)
     """What each of the algorithm's input sockets gets, by the socket's slug: the files that match a
     glob, { json = "volume.json" } for a value out of a JSON file of the folder, or { value = 0.5 }.
 
-    May be left out where the algorithm asks for nothing but one image."""
+    { files = "*.mha", optional = true } may be absent; { socket = "ct-image" } is the image that
+    the folder's gcwatch.json has for that socket (for reuse = true). May be left out where the
+    algorithm asks for nothing but one image."""
+
+    @property
+    def kind(self) -> Kind:
+        """What a case of this route is sent to."""
+        if self.reader_study is not None:
+            return "reader_study"
+        return "archive" if self.archive is not None else "algorithm"
+
+    @property
+    def target(self) -> str:
+        """The slug of what a case is sent to."""
+        return self.algorithm or self.reader_study or self.archive or ""
+
+    @field_validator("archive")
+    @classmethod
+    def _has_one_target(cls, archive: str | None, info: ValidationInfo) -> str | None:
+        others = [info.data.get(key) for key in ("algorithm", "reader_study")]
+        readable = {"algorithm", "reader_study"} <= set(info.data)
+        if readable and sum(each is not None for each in (archive, *others)) != 1:
+            raise wrong(
+                "must be given or algorithm or reader_study: exactly one of the three",
+                "name what the folders of the inbox are for",
+            )
+        return archive
 
     @field_validator("done")
     @classmethod
@@ -148,12 +210,84 @@ class Route(Table):
             raise wrong('is for after = "move" only', 'write after = "move", or take done away')
         return done
 
+    @field_validator("title", "order", "inputs")
+    @classmethod
+    def _fits_the_rest(cls, value: Any, info: ValidationInfo) -> Any:
+        _check_fit(value, info.field_name or "", info.data)
+        return value
 
-def _array(value: Any) -> Any:
+
+def _check_fit(value: Any, key: str, others: Mapping[str, Any]) -> None:
+    """Say no to what a route's other keys make useless or dangerous."""
+    if key == "inputs":
+        _check_inputs(value, others)
+    elif value is None:
+        return
+    elif others.get("algorithm") is not None or (key == "order" and others.get("archive")):
+        raise wrong(
+            "is for a reader study or archive; order for a reader study only", "take it away"
+        )
+    elif tells_folder(value) and others.get("names") == "opaque":
+        hint = 'write names = "keep" if the platform may see it, or use {key} or {id}'
+        raise wrong("would tell the platform the folder's name", hint)
+
+
+def _check_inputs(inputs: Mapping[str, Source] | None, others: Mapping[str, Any]) -> None:
+    if inputs is None and (others.get("reader_study") or others.get("archive")):
+        raise wrong(
+            "is needed for a reader study or archive",
+            'write [route.inputs] with the sockets to fill: "ct-image" = "**/*.dcm"',
+        )
+    if any(isinstance(source, Named) for source in (inputs or {}).values()) and not others.get(
+        "reuse"
+    ):
+        raise wrong("uses images again", "write reuse = true")
+
+
+class Mirror(Table):
+    """The way down: an archive kept complete in a local folder; `[[mirror]]` once for each."""
+
+    name: Annotated[str, AfterValidator(route_name)]
+    """Short name, no route's. Lower-case letters, digits and hyphens."""
+
+    archive: Slug
+    """Slug of the archive: the last part of its page's address."""
+
+    outbox: Location
+    """Folder that the archive is kept in. It may be the inbox of a route with after = "keep"."""
+
+    every: Schedule = Field(default="6h", validate_default=True)
+    """How often the archive is looked at: a duration, or a cron expression on this machine's clock.
+
+    With a duration also at every start."""
+
+    layout: Literal["items", "flat"] = "items"
+    """One folder an item, laid out as results are; or ("flat") all images side by side, by name."""
+
+    folders: Literal["title", "pk"] = "title"
+    """What an item's folder is named by. A name that an item once got stays."""
+
+    gone: Literal["keep", "move"] = "keep"
+    """What becomes of an item here that left the archive. Either way it is reported, once."""
+
+    gone_to: Location | None = Field(default=None, validate_default=True)
+    """Folder that such items are moved to; for gone = "move" only."""
+
+    @field_validator("gone_to")
+    @classmethod
+    def _gone_to_goes_with_move(cls, gone_to: Path | None, info: ValidationInfo) -> Path | None:
+        if info.data.get("gone") == "move" and gone_to is None:
+            raise wrong('is needed for gone = "move"', "name the folder for what left the archive")
+        if info.data.get("gone", "move") != "move" and gone_to is not None:
+            raise wrong('is for gone = "move" only', 'write gone = "move", or take gone_to away')
+        return gone_to
+
+
+def _array(value: Any, info: ValidationInfo) -> Any:
     if not isinstance(value, list) or not value:
         raise wrong(
-            "must be at least one [[route]] table",
-            "write [[route]] with double brackets, once for each route",
+            f"must be at least one [[{info.field_name}]] table",
+            f"write [[{info.field_name}]] with double brackets, once for each {info.field_name}",
         )
     return value
 
@@ -169,8 +303,11 @@ class Document(Table):
     platform: Platform = Field(default_factory=Platform)
     limits: Limits = Field(default_factory=Limits)
     log: Log = Field(default_factory=Log)
-    route: Annotated[tuple[Route, ...], Field(strict=False), BeforeValidator(_array)]
+    route: Annotated[tuple[Route, ...], Field(strict=False), BeforeValidator(_array)] = ()
     """Add a [[route]] table for each inbox."""
+
+    mirror: Annotated[tuple[Mirror, ...], Field(strict=False), BeforeValidator(_array)] = ()
+    """Add a [[mirror]] table for each archive that is to be kept here."""
 
 
 TABLES: Mapping[str, type[Table]] = {
@@ -178,7 +315,11 @@ TABLES: Mapping[str, type[Table]] = {
     "limits": Limits,
     "log": Log,
     "route": Route,
+    "mirror": Mirror,
 }
+
+ARRAYS = ("route", "mirror")
+"""Those of the tables that may be there several times."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +328,8 @@ class Settings:
 
     file: Path
     state: Path
-    routes: tuple[Route, ...]
+    routes: tuple[Route, ...] = ()
+    mirrors: tuple[Mirror, ...] = ()
     platform: Platform = field(default_factory=Platform)
     limits: Limits = field(default_factory=Limits)
     log: Log = field(default_factory=Log)

@@ -3,10 +3,12 @@
 import ipaddress
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
+from string import Formatter
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -182,14 +184,51 @@ def api_root(value: str) -> str:
     return value if value.endswith("/") else value + "/"
 
 
+# --- titles ---------------------------------------------------------------------------------------
+
+_OPAQUE_FIELDS = frozenset({"key", "id", "route"})
+_TITLE_FIELDS = _OPAQUE_FIELDS | {"folder", "number"}
+_TITLE_HINT = (
+    'fields: {key}, {id} (its random part), {route}; with names = "keep" {folder} and {number} '
+    "(the last number in the folder's name), too"
+)
+
+
+def template(value: Any) -> str:
+    """Given a template of a title or an order, return it; a number is one without fields."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str) or not value.strip():
+        raise wrong("must be a text", _TITLE_HINT)
+    try:
+        fields = template_fields(value)
+    except ValueError as error:
+        raise wrong(f"is no template: {error}", _TITLE_HINT) from error
+    if not fields <= _TITLE_FIELDS:
+        unknown = ", ".join(sorted(fields - _TITLE_FIELDS))
+        raise wrong(f"names a field that there is not: {unknown}", _TITLE_HINT)
+    return value
+
+
+def template_fields(value: str) -> set[str]:
+    """Given a template, return its fields; raise ValueError if it is none."""
+    return {name for _, name, _, _ in Formatter().parse(value) if name is not None}
+
+
+def tells_folder(value: str) -> bool:
+    """Whether a template makes something of the folder's name."""
+    return not template_fields(value) <= _OPAQUE_FIELDS
+
+
 # --- what a socket gets ---------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Glob:
-    """The files of the case's folder that match `pattern`."""
+    """The files of the case's folder that match `pattern`; where `optional`, there may be none."""
 
     pattern: str
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -197,6 +236,15 @@ class JsonFile:
     """The content of the JSON file `file` of the case's folder, as a plain value."""
 
     file: str
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Named:
+    """The image at `socket` in the folder's gcwatch.json, where it is on the platform already."""
+
+    socket: str
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -206,20 +254,37 @@ class Constant:
     value: Any
 
 
-_SOURCE_HINT = 'write a glob ("**/*.dcm"), { json = "volume.json" } or { value = 0.5 }'
+_SOURCE_HINT = (
+    'write a glob ("**/*.dcm"), { json = "volume.json" }, { value = 0.5 } or '
+    '{ socket = "ct-image" }; and { files = "*.mha", optional = true } for one that may be absent'
+)
 
 
-def _source(value: Any) -> Glob | JsonFile | Constant:
-    """Given what the file says a socket gets, return it as one of the three kinds."""
+def _source(value: Any) -> Glob | JsonFile | Constant | Named:
+    """Given what the file says a socket gets, return it as one of the four kinds."""
     match value:
-        case Glob() | JsonFile() | Constant():
+        case Glob() | JsonFile() | Constant() | Named():
             return value
         case str():
             return Glob(inside(value))
-        case {"json": str(file), **others} if not others:
-            return JsonFile(inside(file))
         case {"value": constant, **others} if not others:
             return Constant(_json(constant))
+        case {"optional": bool(optional), **rest} if len(rest) == 1:
+            return _from_folder(rest, optional=optional)
+        case {**given}:
+            return _from_folder(given, optional=False)
+        case _:
+            raise wrong("is no source of an input", _SOURCE_HINT)
+
+
+def _from_folder(value: Mapping[Any, Any], *, optional: bool) -> Glob | JsonFile | Named:
+    match value:
+        case {"files": str(pattern), **others} if not others:
+            return Glob(inside(pattern), optional)
+        case {"json": str(file), **others} if not others:
+            return JsonFile(inside(file), optional)
+        case {"socket": str(name), **others} if not others:
+            return Named(slug(name), optional)
         case _:
             raise wrong("is no source of an input", _SOURCE_HINT)
 
@@ -238,12 +303,22 @@ def _json(value: Any) -> Any:
 _SOURCE_SCHEMA = {
     "oneOf": [
         {"type": "string", "description": "A glob over the case's folder."},
-        {
-            "type": "object",
-            "properties": {"json": {"type": "string", "description": "A JSON file of the folder."}},
-            "required": ["json"],
-            "additionalProperties": False,
-        },
+        *(
+            {
+                "type": "object",
+                "properties": {
+                    key: {"type": "string", "description": meaning},
+                    "optional": {"type": "boolean", "description": "Whether it may be absent."},
+                },
+                "required": [key],
+                "additionalProperties": False,
+            }
+            for key, meaning in (
+                ("files", "A glob over the case's folder."),
+                ("json", "A JSON file of the folder."),
+                ("socket", "A socket of the folder's gcwatch.json; its image is used again."),
+            )
+        ),
         {
             "type": "object",
             "properties": {"value": {"description": "Any value; the same for every case."}},
@@ -265,8 +340,9 @@ Schedule = Annotated[
     ),
 ]
 Slug = Annotated[str, AfterValidator(slug)]
+Template = Annotated[str, PlainValidator(template), WithJsonSchema({"type": ["string", "integer"]})]
 Source = Annotated[
-    Glob | JsonFile | Constant, PlainValidator(_source), WithJsonSchema(_SOURCE_SCHEMA)
+    Glob | JsonFile | Constant | Named, PlainValidator(_source), WithJsonSchema(_SOURCE_SCHEMA)
 ]
 _Inside = Annotated[str, AfterValidator(inside)]
 

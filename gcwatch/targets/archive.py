@@ -1,0 +1,23 @@
+"""The target `archive`: a case becomes exactly one archive item (contract section 6)."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from gcwatch.cases import Target
+from gcwatch.targets.items import Items
+
+
+def _body(target: Target) -> Mapping[str, Any]:
+    return {"archive": target.api_url, "title": target.title}
+
+
+TARGET: Final = Items(
+    kind="archive",
+    what="Archive",
+    holder="archives/items",
+    page="archives/{slug}/items/{pk}/",
+    role="editor or uploader",
+    look_up=lambda platform, slug: platform.archive(slug),
+    place_key="archive",
+    body=_body,
+)

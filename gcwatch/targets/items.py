@@ -1,0 +1,317 @@
+"""Display sets and archive items: a case becomes exactly one (contract sections 5, 6 and 10.3).
+
+The platform lets no two items of a place have the same title, so the title is the guard: whoever
+is told that it is taken looks who has it. The item is made empty and then filled by one call, all
+sockets or none; an upload session that is no longer Queued proves that this call had its effect.
+"""
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from gcwatch import cases
+from gcwatch.cases import Case, Event, Input, Kind, Target
+from gcwatch.config import Route
+from gcwatch.errors import CannotSend, NotYet, Refused, Unreachable, UploadsGone
+from gcwatch.grandchallenge import (
+    GrandChallenge,
+    Holder,
+    Item,
+    Place,
+    Socket,
+    SocketValue,
+    UploadSession,
+)
+from gcwatch.reasons import Reason
+from gcwatch.steps import Work
+from gcwatch.targets import sending, sockets, titles
+from gcwatch.targets.context import HOUR, Context, Dropped, Inspection
+from gcwatch.targets.sending import IMPORT_LIMIT
+
+FILE_LIMIT: Final = HOUR
+
+
+@dataclass(frozen=True)
+class Items:
+    """Items of one kind of place; as a target, see `targets.Target`.
+
+    Attributes:
+        kind: The kind of target.
+        what: What the place is called.
+        holder: Where the platform keeps the items.
+        page: Template of an item's page for people.
+        role: Who may make items.
+        look_up: Finds the place by its slug.
+        place_key: Under which key the call that makes an item names the place.
+        body: What that call says.
+    """
+
+    kind: Kind
+    what: str
+    holder: Holder
+    page: str
+    role: str
+    look_up: Callable[[GrandChallenge, str], Place | None]
+    place_key: str
+    body: Callable[[Target], Mapping[str, Any]]
+
+    # --- planning --------------------------------------------------------------------------------
+
+    def place(self, platform: GrandChallenge, slug: str) -> Place:
+        """Given a slug, return the place; raise NotYet if this token can't see it."""
+        found = self.look_up(platform, slug)
+        if found is None:
+            raise NotYet(Reason("not_found", {"what": self.what, "slug": slug}), HOUR)
+        return found
+
+    def inspect(self, platform: GrandChallenge, route: Route) -> Inspection:
+        """Return what a route's place is, the sockets that the route fills, and a missing right."""
+        place = self.place(platform, route.target)
+        asked = tuple(socket(platform, slug) for slug in sorted(route.inputs or {}))
+        target = Target(place.pk, place.api_url, route.target)
+        key = {self.place_key: self.body(target)[self.place_key]}
+        right = None if platform.may_add(self.holder, key) else self.no_rights(route.target)
+        return Inspection(place.title, asked, right)
+
+    def plan(self, context: Context, dropped: Dropped) -> cases.Planned:
+        """Match the folder's files to the sockets that the route names."""
+        route = context.route
+        place = self.place(context.platform, route.target)
+        inputs = tuple(
+            sockets.fill(socket(context.platform, slug), dropped, context)
+            for slug, source in sorted((route.inputs or {}).items())
+            if not sockets.is_absent(source, dropped)
+        )
+        if not inputs:
+            wanted = ", ".join(sorted(route.inputs or ()))
+            raise CannotSend(Reason("no_files", {"socket": wanted, "pattern": "any pattern"}))
+        target = Target(
+            pk=place.pk,
+            api_url=place.api_url,
+            slug=route.target,
+            kind=self.kind,
+            title=titles.title(route, dropped),
+            order=titles.order(route, dropped),
+        )
+        return cases.Planned(inputs, target)
+
+    # --- submitting: exactly one item ------------------------------------------------------------
+
+    def submit(self, case: Case, context: Context) -> Work:
+        """Make the one item, or find the one that was made, and fill it."""
+        if sending.are_old(case, context.clock()) and not _is_used(case, context):
+            raise UploadsGone
+        case = yield from sending.prepare(case, context.platform)
+        if case.submission is None:
+            case = yield from self._make(case, context)
+        if case.submission is not None and case.failure is None:
+            yield from self._fill(case, context)
+
+    def _make(self, case: Case, context: Context) -> Generator[Event, Case, Case]:
+        """Ask for the item, with the intention on record, unless an earlier try made it."""
+        in_doubt = case.attempt is not None
+        if case.attempt is not None:
+            found = self._find(case, context)
+            if found is not None:
+                return (yield self._adopted(found, case, context))
+            sending.wait_out_doubt(case.attempt, context)
+        case = yield cases.Attempted()
+        try:
+            item = context.platform.create_item(self.holder, self.body(sending.target_of(case)))
+        except Refused as error:
+            return (yield self._not_made(error, case, context, in_doubt=in_doubt))
+        except Unreachable as error:
+            return (yield cases.Faltered(error.reason, undone=not error.doubt and not in_doubt))
+        return (yield self._submitted(item.pk, case, context))
+
+    def _submitted(self, pk: str, case: Case, context: Context) -> cases.Submitted:
+        path = self.page.format(slug=sending.target_of(case).slug, pk=pk)
+        return cases.Submitted(pk, sending.page(context.platform, path), filled=False)
+
+    def _find(self, case: Case, context: Context) -> Item | None:
+        target = sending.target_of(case)
+        items = context.platform.items(self.holder, target.pk)
+        return next((item for item in items if item.title == target.title), None)
+
+    def _adopted(self, found: Item, case: Case, context: Context) -> Event:
+        """An item with our title is ours if nobody else can have made it, or if it is empty."""
+        target = sending.target_of(case)
+        is_ours = titles.is_own(target.title, case.key) or not found.values
+        if not is_ours or context.knows(found.pk):
+            return cases.Rejected(self._taken(target))
+        return self._submitted(found.pk, case, context)
+
+    def _taken(self, target: Target) -> Reason:
+        return Reason(
+            "title_taken", {"what": self.what.lower(), "slug": target.slug}, {"title": target.title}
+        )
+
+    def _not_made(self, error: Refused, case: Case, context: Context, *, in_doubt: bool) -> Event:
+        """Given why an item was not made, return what that means (contract 5, 6 and 11)."""
+        target = sending.target_of(case)
+        if error.says("must make a unique set"):
+            if not in_doubt and not titles.is_own(target.title, case.key):
+                return cases.Rejected(self._taken(target))
+            found = self._find(case, context)
+            if found is not None:
+                return self._adopted(found, case, context)
+            return cases.Faltered(
+                Reason("title_unclear", {"what": self.what.lower(), "slug": target.slug})
+            )
+        if error.says("does not exist") or error.status == 403:
+            return cases.Postponed(self.no_rights(target.slug), wait=HOUR, undone=not in_doubt)
+        return cases.Rejected(sending.refused(error))
+
+    def no_rights(self, slug: str) -> Reason:
+        """The reason where this token sees the place and may not put anything there."""
+        facts = {"what": self.what.lower(), "slug": slug, "right": "add to it", "role": self.role}
+        return Reason("no_rights", facts)
+
+    def _fill(self, case: Case, context: Context) -> Work:
+        """Set all sockets by one call; made twice, it is as good as once (contract 10.1)."""
+        values = [sending.body(case, item) for item in case.inputs or ()]
+        pk = sending.submission_of(case).pk
+        try:
+            context.platform.fill_item(self.holder, pk, values)
+        except Refused as error:
+            yield self._not_filled(error, case, context)
+        else:
+            yield cases.Filled()
+
+    def _not_filled(self, error: Refused, case: Case, context: Context) -> Event:
+        target = sending.target_of(case)
+        facts = {"what": self.what.lower(), "slug": target.slug}
+        if error.says("answers for it already exist"):
+            return cases.Rejected(Reason("not_editable", facts))
+        if error.says("is not allowed for this archive"):
+            return cases.Rejected(
+                Reason("socket_not_allowed", {**facts, "message": sending.text(error)})
+            )
+        if error.status == 404:
+            return cases.Rejected(Reason("item_lost", facts))
+        if error.status == 403:
+            return cases.Postponed(self.no_rights(target.slug), wait=HOUR)
+        if not error.says("Object does not exist"):
+            return cases.Rejected(sending.refused(error))
+        return self._used_or_gone(case, context)
+
+    def _used_or_gone(self, case: Case, context: Context) -> Event:
+        """What is to be used is no longer there: by an earlier call, or it has expired."""
+        if _is_used(case, context) or not self._missing(case, context):
+            return cases.Filled()
+        if all(sending.is_there(case, item, context.platform) for item in sending.uploaded(case)):
+            return cases.Rejected(
+                Reason(
+                    "no_such_image",
+                    {"socket": "", "problem": "the platform does not show it (any more)"},
+                )
+            )
+        return cases.UploadsExpired()
+
+    # --- following -------------------------------------------------------------------------------
+
+    def poll(self, case: Case, context: Context) -> Work:
+        """Ask once whether everything is attached; an import's failure stands in its session."""
+        found = sending.find_session(case, context.platform)
+        if found is not None:
+            case = yield found
+        states = sending.sessions(case, context.platform)
+        failed = next((each for each in states.values() if each.status == "Failed"), None)
+        if failed is not None:
+            yield cases.Rejected(sending.import_failed(failed))
+            return
+        try:
+            missing = self._missing(case, context, states)
+        except Refused as error:
+            if error.status != 404:
+                raise
+            target = sending.target_of(case)
+            yield cases.Rejected(
+                Reason("item_lost", {"what": self.what.lower(), "slug": target.slug})
+            )
+            return
+        if missing:
+            yield _still_running(case, missing, states, context)
+        else:
+            yield from self._attached(case, context)
+
+    def _missing(
+        self, case: Case, context: Context, states: Mapping[str, UploadSession] | None = None
+    ) -> list[Input]:
+        """Return the inputs that the item does not hold yet."""
+        held = self._held(case, context)
+        states = sending.sessions(case, context.platform) if states is None else states
+        return [
+            item
+            for item in case.inputs or ()
+            if not _is_attached(item, held.get(item.socket), states.get(item.socket), case, context)
+        ]
+
+    def _held(self, case: Case, context: Context) -> dict[str, SocketValue]:
+        item = context.platform.item(self.holder, sending.submission_of(case).pk)
+        return {value.socket.slug: value for value in item.values}
+
+    def _attached(self, case: Case, context: Context) -> Work:
+        for event in sending.leftovers(case, context):
+            case = yield event
+        if case.failure is None:
+            sent = {item.socket for item in case.inputs or ()}
+            held = self._held(case, context)
+            images = {slug: held[slug].image or "" for slug in sent & set(held) if held[slug].image}
+            yield cases.Succeeded((), images)
+
+
+def socket(platform: GrandChallenge, slug: str) -> Socket:
+    """Given a slug, return the socket; CannotSend if there is none."""
+    found = platform.socket(slug)
+    if found is None:
+        raise CannotSend(Reason("unknown_socket", {"socket": slug}))
+    return found
+
+
+def _is_used(case: Case, context: Context) -> bool:
+    """Whether the call that fills the item has had its effect."""
+    found = sending.sessions(case, context.platform).values()
+    return any(session.status != "Queued" for session in found)
+
+
+def _is_attached(
+    item: Input,
+    held: SocketValue | None,
+    session: UploadSession | None,
+    case: Case,
+    context: Context,
+) -> bool:
+    """Whether a socket holds what we sent, not what an earlier round left there."""
+    if held is None:
+        return False
+    if item.image:
+        return held.image is not None and _pk(held.image) == _pk(item.image)
+    if item.carrier == "value":
+        return bool(held.value == item.value)
+    if item.carrier == "file":
+        name = PurePosixPath(urlsplit(held.file or "").path).name
+        return name == sending.uploads(case, item.socket)[0].filename
+    if held.image is None:
+        return False
+    if item.carrier == "dicom":
+        return context.platform.image(held.image).name == sending.image_name(case, item)
+    if session is None:  # the platform makes none for us; what is imported is no upload any more
+        return not sending.is_there(case, item, context.platform)
+    return _pk(held.image) in map(_pk, session.image_set)
+
+
+def _pk(url: str) -> str:
+    return url.rstrip("/").rpartition("/")[2]
+
+
+def _still_running(
+    case: Case, missing: list[Input], states: Mapping[str, UploadSession], context: Context
+) -> cases.StillRunning:
+    """An import is Re-Queued until it runs; a file or DICOM image set says nothing at all."""
+    busy = any(session.status != "Succeeded" for session in states.values())
+    age = context.clock() - sending.submission_of(case).submitted
+    limit = FILE_LIMIT if all(item.carrier == "file" for item in missing) else IMPORT_LIMIT
+    return cases.StillRunning("Re-Queued" if busy else "Validating inputs", stalled=age > limit)

@@ -1,0 +1,167 @@
+"""Which job is ours: what became of an attempt whose reply was lost (contract 10.4)."""
+
+from collections.abc import Generator, Iterable
+from pathlib import PurePosixPath
+from urllib.parse import urlsplit
+
+from gcwatch import cases
+from gcwatch.cases import Case, Event, Input, Target
+from gcwatch.errors import CannotSend, NotYet, Refused, UploadsGone
+from gcwatch.grandchallenge import Job, SocketValue, UploadSession
+from gcwatch.reasons import Reason
+from gcwatch.targets import sending
+from gcwatch.targets.context import Context
+from gcwatch.targets.sending import IMPORT_LIMIT
+
+
+def submitted(pk: str, target: Target, context: Context) -> cases.Submitted:
+    """Given a job, return the event of its submission, with its page for people."""
+    path = f"algorithms/{target.slug}/jobs/{pk}/"
+    return cases.Submitted(pk, sending.page(context.platform, path))
+
+
+def look(case: Case, attempt: cases.Attempt, context: Context) -> Generator[Event, Case, bool]:
+    """Find out whether the attempt made a job; return True when that settled the matter.
+
+    Raises:
+        NotYet: while it is not certain.
+        UploadsGone: when it is certain that nothing was made, or ever will be.
+    """
+    if any(case.sessions.values()):
+        settled = yield from _look_at_sessions(case, attempt, context)
+    elif sending.images(case):
+        settled = yield from _look_at_uploads(case, attempt, context)
+    else:
+        settled = yield from _look_through_jobs(case, attempt, context)
+    return settled
+
+
+def _look_at_sessions(
+    case: Case, attempt: cases.Attempt, context: Context
+) -> Generator[Event, Case, bool]:
+    """A session that is no longer Queued proves that the job was made (contract 10.4 a)."""
+    sessions = [*sending.sessions(case, context.platform).values()]
+    failed = next((session for session in sessions if session.status == "Failed"), None)
+    if failed:
+        yield cases.Rejected(sending.import_failed(failed))
+        return True
+    if all(session.status == "Queued" for session in sessions):
+        if not all(session.uploads for session in sessions):
+            raise UploadsGone
+        sending.wait_out_doubt(attempt, context)
+        return False
+    job = _job_of(sessions, sending.target_of(case), context)
+    if job is None:
+        statuses = ", ".join(sorted({session.status for session in sessions}))
+        _give_up_late(attempt, context, f"its upload session is {statuses}")
+        raise NotYet(Reason("importing", {"status": statuses}), _patience(attempt, context))
+    yield submitted(job.pk, sending.target_of(case), context)
+    return True
+
+
+def _job_of(sessions: Iterable[UploadSession], target: Target, context: Context) -> Job | None:
+    """A freshly imported image belongs to exactly one job."""
+    images = [image for session in sessions for image in session.image_set]
+    return _job_with_image(images, target, context)
+
+
+def _job_with_image(images: Iterable[str], target: Target, context: Context) -> Job | None:
+    for image in images:
+        try:
+            found = list(context.platform.jobs(target.pk, _pk(image)))
+        except Refused as error:
+            if error.status != 400:
+                raise
+            continue  # the image is not there for the filter yet
+        if found:
+            return found[0]
+    return None
+
+
+def _look_at_uploads(
+    case: Case, attempt: cases.Attempt, context: Context
+) -> Generator[Event, Case, bool]:
+    """Without sessions of our own (contract 10.5): one that holds our upload, or its use, tells."""
+    session = sending.find_session(case, context.platform)
+    if session is not None:
+        yield session
+        raise NotYet(Reason("importing", {"status": "Queued"}), 0)
+    if all(sending.is_there(case, item, context.platform) for item in sending.images(case)):
+        sending.wait_out_doubt(attempt, context)
+        return False
+    names = [
+        upload.filename for i in sending.images(case) for upload in sending.uploads(case, i.socket)
+    ]
+    images = [image.api_url for name in names for image in context.platform.images(name)]
+    job = _job_with_image(images, sending.target_of(case), context)
+    if job is None:
+        _give_up_late(attempt, context, "its uploads were used, but no job of them is found")
+        raise NotYet(Reason("importing", {"status": "used"}), _patience(attempt, context))
+    yield submitted(job.pk, sending.target_of(case), context)
+    return True
+
+
+def _look_through_jobs(
+    case: Case, attempt: cases.Attempt, context: Context
+) -> Generator[Event, Case, bool]:
+    """No session, so no token (contract 10.4 b to d): search the jobs made since, or ask again."""
+    recent = _recent_jobs(case, context)
+    ours = next((job for job in recent if _holds(job, case, context)), None)
+    if ours:
+        yield submitted(ours.pk, sending.target_of(case), context)
+        return True
+    sent = sending.uploaded(case)
+    gone = not all(sending.is_there(case, item, context.platform) for item in sent)
+    unclear = any(job.status == "Validating inputs" for job in recent)
+    if gone or unclear:
+        _give_up_late(attempt, context, "it can't be told from other jobs")
+        raise NotYet(Reason("importing", {"status": "unclear"}), _patience(attempt, context))
+    sending.wait_out_doubt(attempt, context)
+    return False
+
+
+def _recent_jobs(case: Case, context: Context) -> list[Job]:
+    """Return the jobs made since the first attempt that are no other case's."""
+    offset = (case.attempt.jobs if case.attempt else None) or 0
+    jobs = context.platform.jobs(sending.target_of(case).pk, offset=offset)
+    return [job for job in jobs if not context.knows(job.pk)]
+
+
+def unknown_job(case: Case, context: Context) -> Job | None:
+    """Return the job of an attempt that came true after all."""
+    return next((job for job in _recent_jobs(case, context) if _holds(job, case, context)), None)
+
+
+def _holds(job: Job, case: Case, context: Context) -> bool:
+    """Whether a job has exactly the case's inputs: our unique file names, our values."""
+    held = {value.socket.slug: value for value in job.inputs}
+    return all(_is_ours(i, held.get(i.socket), case, context) for i in case.inputs or ())
+
+
+def _is_ours(item: Input, held: SocketValue | None, case: Case, context: Context) -> bool:
+    if held is None:
+        return False
+    if item.image:
+        return _pk(held.image or "") == _pk(item.image)
+    if item.carrier == "value":
+        return bool(held.value == item.value)
+    if item.carrier == "dicom":
+        name = context.platform.image(held.image).name if held.image else ""
+        return name == sending.image_name(case, item)
+    name = PurePosixPath(urlsplit(held.file or "").path).name
+    return name == sending.uploads(case, item.socket)[0].filename
+
+
+def _pk(url: str) -> str:
+    return url.rstrip("/").rpartition("/")[2]
+
+
+def _patience(attempt: cases.Attempt, context: Context) -> float:
+    """Look again soon at first, and then more and more seldom."""
+    return min(max((context.clock() - attempt.at) / 4, 0.05), 300)
+
+
+def _give_up_late(attempt: cases.Attempt, context: Context, problem: str) -> None:
+    """After six hours a person has to look; a second job is never risked."""
+    if context.clock() - attempt.at > IMPORT_LIMIT:
+        raise CannotSend(Reason("job_lost", {"problem": problem}))

@@ -1,0 +1,24 @@
+"""The target `reader_study`: a case becomes exactly one display set (contract section 5)."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from gcwatch.cases import Target
+from gcwatch.targets.items import Items
+
+
+def _body(target: Target) -> Mapping[str, Any]:
+    order = {} if target.order is None else {"order": target.order}
+    return {"reader_study": target.slug, "title": target.title, **order}
+
+
+TARGET: Final = Items(
+    kind="reader_study",
+    what="Reader study",
+    holder="reader-studies/display-sets",
+    page="reader-studies/{slug}/display-sets/{pk}/",
+    role="editor",
+    look_up=lambda platform, slug: platform.reader_study(slug),
+    place_key="reader_study",
+    body=_body,
+)

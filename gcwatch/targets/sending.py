@@ -1,0 +1,171 @@
+"""What submissions have in common: sessions, bodies, what became of uploads (contract 9, 10)."""
+
+from collections.abc import Generator, Iterator
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from gcwatch import cases
+from gcwatch.cases import Case, Event, Input, Target, Upload
+from gcwatch.errors import NotYet, Refused, UploadsGone
+from gcwatch.grandchallenge import GrandChallenge, UploadSession
+from gcwatch.reasons import Reason
+from gcwatch.targets.context import HOUR, Context
+
+UPLOAD_LIFETIME: Final = 20 * HOUR
+IMPORT_LIMIT: Final = 6 * HOUR
+_NO_SESSIONS: Final = frozenset({403, 404, 405})
+
+
+def target_of(case: Case) -> Target:
+    """Return where a case goes."""
+    assert case.target is not None, "a case is planned before it is submitted"
+    return case.target
+
+
+def submission_of(case: Case) -> cases.Submission:
+    """Return what a case became."""
+    assert case.submission is not None, "a case is submitted before it is polled"
+    return case.submission
+
+
+def images(case: Case) -> list[Input]:
+    """Return the inputs that the platform imports through an upload session."""
+    return [each for each in case.inputs or () if each.carrier == "image" and each.is_uploaded]
+
+
+def uploaded(case: Case) -> list[Input]:
+    """Return the inputs that were uploaded."""
+    return [each for each in case.inputs or () if each.is_uploaded]
+
+
+def uploads(case: Case, socket: str) -> list[Upload]:
+    """Return a socket's uploads; one, but for DICOM image sets."""
+    return [upload for upload in case.uploads if upload.socket == socket]
+
+
+def image_name(case: Case, item: Input) -> str:
+    """Return the name that a DICOM image set gets: what its files' names have in common."""
+    return uploads(case, item.socket)[0].filename.rpartition("-")[0]
+
+
+def are_old(case: Case, now: float) -> bool:
+    """Whether the platform may soon drop a case's uploads (contract 4, lifetime)."""
+    return any(now - upload.created > UPLOAD_LIFETIME for upload in case.uploads)
+
+
+def prepare(case: Case, platform: GrandChallenge) -> Generator[Event, Case, Case]:
+    """Make the upload session of each image that has none yet, one record each."""
+    for item in images(case):
+        if item.socket not in case.sessions:
+            case = yield cases.Prepared(item.socket, _session(case, item, platform))
+    return case
+
+
+def _session(case: Case, item: Input, platform: GrandChallenge) -> str:
+    """Make the socket's upload session; return its URL, or "" where the platform makes none."""
+    try:
+        [upload] = uploads(case, item.socket)
+        return platform.create_session([upload.api_url]).api_url
+    except Refused as error:
+        if error.status in _NO_SESSIONS:
+            return ""
+        if error.says("post processing tasks"):
+            raise NotYet(Reason("busy", {"seconds": 300, "message": text(error)}), 300) from error
+        if error.says("Object does not exist"):
+            raise UploadsGone from error
+        raise
+
+
+def body(case: Case, item: Input) -> dict[str, Any]:
+    """Given an input, return its entry in a body: exactly one source (contract 5)."""
+    entry: dict[str, Any] = {"interface": item.socket}
+    if item.image:
+        return {**entry, "image": item.image}
+    if item.carrier == "value":
+        return {**entry, "value": item.value}
+    urls = [upload.api_url for upload in uploads(case, item.socket)]
+    if item.carrier == "dicom":
+        return {**entry, "user_uploads": urls, "image_name": image_name(case, item)}
+    if item.carrier == "file":
+        return {**entry, "user_upload": urls[0]}
+    session = case.sessions[item.socket]
+    return {**entry, "upload_session": session} if session else {**entry, "user_uploads": urls}
+
+
+def text(error: Refused) -> str:
+    """What the platform said, short enough for a log."""
+    return "; ".join(error.messages)[:500]
+
+
+def refused(error: Refused) -> Reason:
+    """The reason of a refusal that nobody foresaw."""
+    return Reason("refused", {"call": error.call, "status": error.status, "message": text(error)})
+
+
+def page(platform: GrandChallenge, path: str) -> str:
+    """Return the address of a page for people."""
+    site = urlsplit(platform.http.home)
+    return f"{site.scheme}://{site.netloc}/{path}"
+
+
+def sessions(case: Case, platform: GrandChallenge) -> dict[str, UploadSession]:
+    """Return the upload sessions of a case as they are now, by socket."""
+    return {slot: platform.session(url) for slot, url in case.sessions.items() if url}
+
+
+def import_failed(session: UploadSession) -> Reason:
+    """The reason of a failed import."""
+    return Reason("import_failed", {"message": session.error_message})
+
+
+def is_there(case: Case, item: Input, platform: GrandChallenge) -> bool:
+    """Whether all of an input's uploads still stand; a consumed one is gone (contract 4)."""
+    return all(_stands(upload, platform) for upload in uploads(case, item.socket))
+
+
+def _stands(upload: Upload, platform: GrandChallenge) -> bool:
+    try:
+        platform.upload(upload.pk)
+    except Refused as error:
+        if error.status == 404:
+            return False
+        raise
+    return True
+
+
+def find_session(case: Case, platform: GrandChallenge) -> cases.Prepared | None:
+    """Look for the session that the platform made itself of our uploads (contract 10.5).
+
+    It can be told as long as they are not imported.
+    """
+    wanted = {
+        upload.api_url: item.socket
+        for item in images(case)
+        if not case.sessions.get(item.socket)
+        for upload in uploads(case, item.socket)
+    }
+    if not wanted:
+        return None
+    for session in platform.sessions():
+        for url in session.uploads:
+            if url in wanted:
+                return cases.Prepared(wanted[url], session.api_url)
+    return None
+
+
+def leftovers(case: Case, context: Context) -> Iterator[Event]:
+    """Tell of what the platform could not read although the import succeeded (contract 3)."""
+    for socket, session in sessions(case, context.platform).items():
+        if session.status == "Succeeded" and session.error_message:
+            facts = {"socket": socket, "message": session.error_message}
+            reason = Reason("leftovers", facts)
+            yield cases.Warned(reason)
+            if context.route.leftovers == "fail":
+                yield cases.Rejected(reason)
+
+
+def wait_out_doubt(attempt: cases.Attempt, context: Context) -> None:
+    """Raise NotYet until the platform can no longer be acting on the attempt (contract 10.1)."""
+    left = attempt.at + context.doubt - context.clock()
+    if left > 0:
+        raise NotYet(Reason("in_doubt", {"seconds": round(context.doubt)}), left)

@@ -1,0 +1,58 @@
+"""Titles of display sets and archive items: made once, fit for the platform, and the guard."""
+
+import re
+from collections.abc import Mapping
+
+from gcwatch.config import Route
+from gcwatch.errors import CannotSend
+from gcwatch.reasons import Reason
+from gcwatch.targets.context import Dropped
+
+_LONGEST = 200
+_LONGEST_FOLDER = 120
+_HIGHEST_ORDER = 2**31 - 1
+
+
+def title(route: Route, dropped: Dropped) -> str:
+    """Return the title that a case's display set or archive item is to have (contract 5, 10.3).
+
+    It holds only letters that the platform tells as they are. By itself it is the key, or for
+    `names = "keep"` the folder's name made unique by the key's random part.
+    """
+    given = route.title or ("{key}" if route.names == "opaque" else "{folder} {id}")
+    made = _plain(given.format_map(_fields(dropped, route.name)))[:_LONGEST].strip()
+    return made if re.search("[A-Za-z0-9]", made) else dropped.key
+
+
+def is_own(made: str, key: str) -> bool:
+    """Whether nobody else can have made this title: it holds the key's random part."""
+    return key.rpartition("-")[2] in made
+
+
+def order(route: Route, dropped: Dropped) -> int | None:
+    """Return the place of a case's display set, or None where the platform chooses.
+
+    Raises:
+        CannotSend: when the template gives no number for this folder.
+    """
+    if route.order is None:
+        return None
+    made = route.order.format_map(_fields(dropped, route.name)).strip()
+    if not re.fullmatch("[0-9]+", made) or int(made) > _HIGHEST_ORDER:
+        raise CannotSend(Reason("no_order", {"template": route.order}))
+    return int(made)
+
+
+def _fields(dropped: Dropped, route: str) -> Mapping[str, str]:
+    numbers = re.findall("[0-9]+", dropped.name)
+    return {
+        "key": dropped.key,
+        "id": dropped.key.rpartition("-")[2],
+        "route": route,
+        "folder": _plain(dropped.name)[:_LONGEST_FOLDER],
+        "number": numbers[-1] if numbers else "",
+    }
+
+
+def _plain(text: str) -> str:
+    return " ".join(re.sub(r"[^A-Za-z0-9 ._-]", "_", text).split())
