@@ -149,7 +149,7 @@ _FILES: Mapping[str, tuple[tuple[str, ...], Format]] = {
     "OBJ file": ((".obj",), formats.OBJ),
     "MP4 file": ((".mp4",), formats.MP4),
     "Newick tree-format file": ((".newick", ".nwk"), formats.NEWICK),
-    "BIOM format": ((".biom",), formats.HDF5),
+    "BIOM format": ((".biom",), formats.BIOM),
     "CSV file": ((".csv",), formats.CSV),
     "ZIP file": ((".zip",), formats.ZIP),
 }

@@ -69,7 +69,7 @@ def _jpeg_damage(stream: BinaryIO) -> str:
         if marker is None or length < 2:
             return CUT
         stream.seek(length - 2, 1)
-    return "" if _holds(stream, b"\xff\xd9") else CUT
+    return "" if _holds(stream, b"\xff\xd9", stream.tell()) else CUT
 
 
 def _jpeg_marker(stream: BinaryIO) -> int | None:
@@ -80,12 +80,14 @@ def _jpeg_marker(stream: BinaryIO) -> int | None:
     return byte[0] if byte else None
 
 
-def _holds(stream: BinaryIO, wanted: bytes) -> bool:
+def _holds(stream: BinaryIO, wanted: bytes, begin: int = 0) -> bool:
+    """Whether these bytes stand anywhere from `begin` on."""
+    stream.seek(begin)
     last = b""
     while data := stream.read(BUFFER):
         if wanted in last + data:
             return True
-        last = data[1 - len(wanted) :]
+        last = (last + data)[-len(wanted) :]
     return False
 
 
@@ -240,6 +242,7 @@ def _sqlite_damage(stream: BinaryIO) -> str:
     return CUT if head[24:28] == head[92:96] and bytes_told > _size(stream) else ""
 
 
+_NO_TABLE = "it has no BIOM table (observation and sample)"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _HDF5_END = {0: (13, 40), 1: (13, 44), 2: (9, 28), 3: (9, 28)}
 """By version: where the width of an address stands, and where the address of the end."""
@@ -262,6 +265,13 @@ def _hdf5_damage(stream: BinaryIO) -> str:
     return CUT if int.from_bytes(head[end : end + 8], "little") > _size(stream) else ""
 
 
+def _biom_damage(stream: BinaryIO) -> str:
+    """A table has two axes, whose names HDF5 keeps as plain text."""
+    if problem := _hdf5_damage(stream):
+        return problem
+    return "" if all(_holds(stream, axis) for axis in (b"observation", b"sample")) else _NO_TABLE
+
+
 # --- text --------------------------------------------------------------------------------------
 
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -278,7 +288,6 @@ def _text_damage(stream: BinaryIO) -> str:
     """Copies that broke off often keep their length, and zeros take the place of the rest."""
     if _at(stream, 0, 2) in _UTF16:
         return ""
-    stream.seek(0)
     return "a part of it is binary zeros" if _holds(stream, b"\0") else ""
 
 
@@ -329,6 +338,7 @@ ZIP = Format("a ZIP or Office file", _starts(b"PK\x03\x04", b"PK\x05\x06"), _zip
 GZIP = Format("a gzip file", _starts(b"\x1f\x8b"))
 SQLITE = Format("an SQLite data base", _starts(b"SQLite format 3\0"), _sqlite_damage)
 HDF5 = Format("an HDF5 file", _is_hdf5, _hdf5_damage)
+BIOM = Format("an HDF5 file", _is_hdf5, _biom_damage)
 CSV = Format("CSV text", _is_text, _text_damage)
 OBJ = Format("an OBJ model", _is_text, _obj_damage)
 NEWICK = Format("a Newick tree", _is_text, _newick_damage)

@@ -10,7 +10,7 @@ from whole_files import IMAGES, WHOLE, hdf5, mp4, packed, png
 from gcwatch import formats
 
 BY_SUFFIX = {
-    "biom": formats.HDF5,
+    "biom": formats.BIOM,
     "csv": formats.CSV,
     "gz": formats.GZIP,
     "jpeg": formats.JPEG,
@@ -87,6 +87,11 @@ def test_text_that_turns_into_zeros_is_damaged(name):
             "z.zip",
             packed().replace(b"PK\3\4", b"....", 1),
             "a member is not where its directory says",
+        ),
+        (
+            "t.biom",
+            hdf5(axes=b"observation"),
+            "it has no BIOM table (observation and sample)",
         ),
         ("z.zip", packed()[:-10], "its directory is missing or damaged"),
     ],

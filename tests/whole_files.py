@@ -74,12 +74,12 @@ def database():
         return base.serialize()
 
 
-def hdf5(version=0):
+def hdf5(version=0, axes=b"observation sample"):
     place = {0: 24, 1: 28, 2: 12}[version]
-    head = bytearray(b"\x89HDF\r\n\x1a\n" + bytes(88))
+    head = bytearray(b"\x89HDF\r\n\x1a\n" + bytes(88) + axes)
     head[8] = version
     head[9 if version == 2 else 13] = 8
-    struct.pack_into("<QQQ", head, place, 0, 2**64 - 1, 96)
+    struct.pack_into("<QQQ", head, place, 0, 2**64 - 1, len(head))
     return bytes(head)
 
 
