@@ -307,9 +307,9 @@ class Answers:
 
     def image(self, image: Image) -> Json:
         """An image with its files."""
-        width, height, depth = (*image.size, None, None)[:3]
+        width, height, depth = (*image.size, None, None, None)[:3]
         shape = list(image.size[::-1])
-        spacing = (*image.spacing, None, None)[:3]
+        spacing = (*image.spacing, None, None, None)[:3]
         return {
             "pk": image.pk,
             "name": image.name,
