@@ -119,7 +119,7 @@ class Image:
 class _Sorted:
     """Files sorted into those of DICOM images, those of others, and the rest.
 
-    `broken` should be part of an image, but can't be read; `problems` tell why.
+    What is `broken` or `empty` should be part of an image, but can't be read; `problems` tell why.
     """
 
     series: dict[dicom.Group, list[slices.Slice]] = field(default_factory=dict)
@@ -127,6 +127,7 @@ class _Sorted:
     rest: list[SourceFile] = field(default_factory=list)
     suspects: list[SourceFile] = field(default_factory=list)
     broken: list[SourceFile] = field(default_factory=list)
+    empty: list[SourceFile] = field(default_factory=list)
     problems: list[Reason] = field(default_factory=list)
 
 
@@ -160,7 +161,7 @@ def recognise(
         raise CannotSend(heap.problems[0])
     if integrity == "refuse" and len(images) == 1 and images[0].warnings:
         raise CannotSend(images[0].warnings[0])
-    left = [file for file in heap.rest if file not in companions]
+    left = [file for file in (*heap.rest, *heap.empty) if file not in companions]
     if len(images) == 1 and images[0].is_dicom:
         return (_with(images[0], heap.broken, heap.problems),), len(left)
     return tuple(_with(image, (), heap.problems) for image in images), len(left) + len(heap.broken)
@@ -213,9 +214,11 @@ _read_once = functools.lru_cache(_KNOWN)(_read)
 
 
 def _sort_empty(file: SourceFile, suffix: str, heap: _Sorted) -> None:
-    heap.rest.append(file)
-    if not suffix or suffix in _DICOM_SUFFIXES or suffix in _SUFFIXES:
-        heap.problems.append(Reason("empty_file", names={"file": file.name}))
+    if suffix and suffix not in _DICOM_SUFFIXES and suffix not in _SUFFIXES:
+        heap.rest.append(file)
+        return
+    heap.empty.append(file)
+    heap.problems.append(Reason("empty_file", names={"file": file.name}))
 
 
 def _sort_dicom(header: dicom.Header, file: SourceFile, heap: _Sorted) -> None:
@@ -315,7 +318,7 @@ def group_series(files: Iterable[SourceFile]) -> Grouping:
         for members in heap.series.values()
     ]
     series.sort(key=lambda each: each.name)
-    return Grouping(tuple(series), len(heap.rest) + len(heap.others), tuple(heap.broken))
+    return Grouping(tuple(series), len(heap.rest) + len(heap.others), (*heap.broken, *heap.empty))
 
 
 def count_dicom(files: Iterable[SourceFile]) -> int:

@@ -557,3 +557,208 @@ def test_pydicom_says_nothing_about_a_patient(folder, caplog, recwarn):
     assert make(folder).files == 1
     assert not recwarn.list
     assert not caplog.records
+
+
+# --- integrity = "warn" ------------------------------------------------------------------------
+
+
+def cut(path):
+    """Take away all but the first bytes of a slice's pixels."""
+    data = path.read_bytes()
+    path.write_bytes(data[: data.index(pydicom.dcmread(path).PixelData) + 9])
+
+
+def warnings(made):
+    return [reason.code for reason in made.warnings]
+
+
+def test_a_damaged_slice_is_sent_as_it_is_where_told_so(ct):
+    """Without de-identification the platform gets every file, and somebody gets to know."""
+    third = sorted(ct.iterdir())[2]
+    cut(third)
+    made = make(ct, integrity="warn", deidentify=False)
+    assert (made.files, made.left_out, warnings(made)) == (5, 0, ["damaged_image"])
+    assert third.read_bytes() in unzipped(made).values()
+    assert made.warnings[0].names == {"file": third.name}
+
+
+def test_what_cannot_be_deidentified_never_goes_out(ct):
+    """A damaged slice is left out of the de-identified image, and a warning says which."""
+    for path in ct.iterdir():
+        plant(path)
+    third = sorted(ct.iterdir())[2]
+    cut(third)
+    (ct / "x.dcm").write_bytes(SECRET.encode())
+    made = make(ct, integrity="warn")
+    assert (made.files, made.left_out) == (4, 2)
+    assert warnings(made) == ["damaged_image", "damaged_image", "left_out", "left_out"]
+    assert made.warnings[2].names == {"file": third.name}
+    assert SECRET.encode() not in made.path.read_bytes()
+    assert sorted(unzipped(made)) == ["0001.dcm", "0002.dcm", "0004.dcm", "0005.dcm"]
+
+
+def test_an_image_without_any_file_that_may_go_out_is_refused(ct):
+    """Left out all of them, nothing would be sent."""
+    for path in ct.iterdir():
+        cut(path)
+    assert refusal(ct, integrity="warn").code == "damaged_image"
+    assert not list((ct.parent.parent / "spool" / "k1").iterdir())
+
+
+def test_an_image_that_cannot_be_deidentified_is_refused_whatever_is_told(folder):
+    """Only deidentify = false sends it."""
+    shutil.copy(get_testdata_file("CT_small.dcm"), folder / "x")
+    dataset = pydicom.dcmread(folder / "x")
+    dataset.SOPClassUID = pydicom.uid.ComputedRadiographyImageStorage
+    dataset.save_as(folder / "x")
+    assert refusal(folder, integrity="warn").code == "not_deidentified"
+
+
+def test_slices_that_are_missing_or_twice_are_sent_where_told_so(ct):
+    """The image is what it is; the warnings tell what it is not."""
+    first, second, *_ = sorted(ct.iterdir())
+    second.unlink()
+    shutil.copy(first, ct / "copy")
+    made = make(ct, integrity="warn")
+    assert (made.files, warnings(made)) == (5, ["slice_twice", "slices_missing"])
+
+
+def test_an_empty_slice_is_never_sent(ct):
+    """There is nothing in it to send; it is told and counted."""
+    (ct / "x.dcm").write_bytes(b"")
+    made = make(ct, integrity="warn")
+    assert (made.files, made.left_out, warnings(made)) == (5, 1, ["empty_file"])
+
+
+@pytest.mark.parametrize("data", [b"", b"garbage"])
+def test_what_is_no_image_at_all_is_refused_whatever_is_told(folder, data):
+    """The reason is that of the file, not that there is no image."""
+    (folder / "x.dcm").write_bytes(data)
+    assert refusal(folder, integrity="warn").code in {"empty_file", "damaged_image"}
+
+
+def test_a_damaged_file_of_another_format_is_sent_where_told_so(folder):
+    """Its size is judged by a header that may be wrong."""
+    (folder / "x.mha").write_bytes(HEADER + b"ElementDataFile = LOCAL\n")
+    made = make(folder, integrity="warn")
+    assert (made.path, warnings(made)) == (folder / "x.mha", ["damaged_image"])
+
+
+def test_several_images_are_several_whatever_is_told(ct):
+    """That one of them is damaged is not the first thing to be told."""
+    cut(min(ct.iterdir()))
+    (ct / "x.nii").write_bytes(b"\x5c\x01\0\0")
+    for integrity in ("refuse", "warn"):
+        assert refusal(ct, integrity=integrity).code == "several_images"
+
+
+def test_warnings_survive_a_restart(ct):
+    """They are found again with the bytes."""
+    cut(min(ct.iterdir()))
+    first = make(ct, integrity="warn")
+    assert make(ct, integrity="warn") == first
+    assert first.warnings[0].names == {"file": min(path.name for path in ct.iterdir())}
+
+
+# --- DICOM image sets --------------------------------------------------------------------------
+
+
+def make_set(folder, **options):
+    defaults = {
+        "spool": folder.parent.parent / "spool" / "k1",
+        "stem": "k1",
+        "socket": "ct-set",
+        "deidentify": True,
+    }
+    return bundle.dicom_set(listed(folder), **(defaults | options))
+
+
+def test_a_set_is_one_upload_a_file(ct):
+    """De-identified with the same UIDs, in the folder's order, each named by a number."""
+    for path in ct.iterdir():
+        plant(path)
+    made = make_set(ct)
+    assert bundle.dicom_set_size(listed(ct)) == len(made) == 5
+    assert [each.filename for each in made] == [f"k1-000{n}.dcm" for n in range(1, 6)]
+    copies = [pydicom.dcmread(each.path) for each in made]
+    originals = [pydicom.dcmread(path) for path in sorted(ct.iterdir())]
+    assert [copy.PixelData for copy in copies] == [each.PixelData for each in originals]
+    assert len({copy.SeriesInstanceUID for copy in copies}) == 1
+    for each in made:
+        assert SECRET.encode() not in each.path.read_bytes()
+        assert (each.size, each.files, each.left_out, each.source) == (
+            each.path.stat().st_size,
+            1,
+            0,
+            None,
+        )
+        assert stat.S_IMODE(each.path.stat().st_mode) == 0o600
+
+
+def test_a_finished_set_is_used_again(ct):
+    """After a restart the bytes are those that were already sent in part."""
+    first = make_set(ct)
+    data = [each.path.read_bytes() for each in first]
+    assert make_set(ct) == first
+    assert [each.path.read_bytes() for each in first] == data
+
+
+@pytest.mark.parametrize("lost", ["k1-0003.dcm", "k1.json"])
+def test_a_set_that_is_not_all_there_is_made_anew(ct, lost):
+    """One file more from another run would have other UIDs."""
+    (first, *_) = make_set(ct)
+    data = first.path.read_bytes()
+    (first.path.parent / lost).unlink()
+    second = make_set(ct)
+    assert second[0].path.read_bytes() != data
+    assert len({pydicom.dcmread(each.path).SeriesInstanceUID for each in second}) == 1
+
+
+def test_a_set_without_deidentification_goes_straight_from_the_inbox(ct):
+    """Nothing is copied."""
+    made = make_set(ct, deidentify=False)
+    assert [each.path for each in made] == sorted(ct.iterdir())
+    assert all(each.source.path == each.path for each in made)
+    assert not (ct.parent.parent / "spool").exists()
+
+
+def test_a_set_tells_what_was_left_out_once(ct):
+    """With its first file, so that sums are right."""
+    (ct / "report.txt").write_text("x")
+    cut(min(ct.iterdir()))
+    made = make_set(ct, integrity="warn")
+    assert [each.filename for each in made] == [f"k1-000{n}.dcm" for n in range(2, 6)]
+    assert [each.left_out for each in made] == [2, 0, 0, 0]
+    assert [warnings(each) for each in made] == [["damaged_image", "left_out"], [], [], []]
+    assert make_set(ct, integrity="warn") == made
+
+
+@pytest.mark.parametrize("keyword", ["PatientID", "StudyID", "StudyDate", "AccessionNumber"])
+def test_files_of_a_set_share_what_they_must(ct, keyword):
+    """Another patient's slice would be refused by the platform after all was uploaded."""
+    path = min(ct.iterdir())
+    dataset = pydicom.dcmread(path)
+    dataset[keyword].value = "19991231"
+    dataset.save_as(path)
+    with pytest.raises(CannotSend) as caught:
+        make_set(ct)
+    assert caught.value.reason.code == "mixed_dicom_set"
+    assert caught.value.reason.facts == {"socket": "ct-set", "elements": keyword}
+    assert make(ct).files == 5
+
+
+def test_a_set_is_of_one_series_and_of_dicom(ct):
+    """Two series are several images, and other formats are none for it."""
+    path = min(ct.iterdir())
+    dataset = pydicom.dcmread(path)
+    dataset.SeriesInstanceUID = "1.2.3"
+    dataset.save_as(path)
+    with pytest.raises(CannotSend) as caught:
+        make_set(ct)
+    assert caught.value.reason.code == "several_images"
+    for path in ct.iterdir():
+        path.unlink()
+    (ct / "x.nii").write_bytes(b"\x5c\x01\0\0")
+    with pytest.raises(CannotSend) as caught:
+        make_set(ct)
+    assert caught.value.reason.code == "wrong_content"
