@@ -79,12 +79,13 @@ def _cut(name: str, limit: int) -> str:
     return name
 
 
-def _suffixed(folder: str, suffix: str) -> str:
+def suffixed(folder: str, suffix: str) -> str:
+    """Given a name and a suffix, return both together, as far as a name may be long."""
     return _cut(folder, _NAME_BYTES - len(suffix)) + suffix
 
 
 def _numbered(folder: str, number: int) -> str:
-    return folder if number == 1 else _suffixed(folder, f".{number}")
+    return folder if number == 1 else suffixed(folder, f".{number}")
 
 
 # --- publishing --------------------------------------------------------------------------------
@@ -118,14 +119,26 @@ def publish(outbox: Path, key: str, folder: str, receipt: Mapping[str, Any]) -> 
             sync_folder(outbox)
             return name
         source = staging(outbox, key)
-        text = json.dumps({**receipt, "key": key}, indent=2)
-        write_atomically(source / RECEIPT, text.encode(), _FILE_MODE)
-        _let_group_read(source)
-        sync_tree(source)
-        return _take_free_name(source, outbox, folder)
+        seal(source, json.dumps({**receipt, "key": key}, indent=2))
+        return take_free_name(source, outbox, folder)
 
 
-def _let_group_read(source: Path) -> None:
+def seal(source: Path, receipt: str) -> None:
+    """Given a folder whose files are all there, add its receipt; then it may be published.
+
+    The group may read all of it, and all of it is on the disk. Raise OSError if that can't be.
+    """
+    write_receipt(source / RECEIPT, receipt)
+    let_group_read(source)
+    sync_tree(source)
+
+
+def write_receipt(path: Path, receipt: str) -> None:
+    """Given a path and a receipt, put it there whole; raise OSError if that can't be."""
+    write_atomically(path, receipt.encode(), _FILE_MODE)
+
+
+def let_group_read(source: Path) -> None:
     """Set the modes of everything below a folder; a umask may have made them tighter."""
     for parent, _, names in os.walk(source):
         folder = Path(parent)
@@ -134,8 +147,11 @@ def _let_group_read(source: Path) -> None:
             (folder / name).chmod(_FILE_MODE)
 
 
-def _take_free_name(source: Path, parent: Path, folder: str) -> str:
-    """Given a folder, move it into `parent` under its first free name; return that."""
+def take_free_name(source: Path, parent: Path, folder: str) -> str:
+    """Given a folder that holds something, move it into `parent` under its first free name.
+
+    Return that name; raise OSError if it can't be moved, with EXDEV to another file system.
+    """
     for number in count(1):
         name = _numbered(folder, number)
         # The check alone would be a race with a second daemon. The rename settles it: one onto a
@@ -198,10 +214,11 @@ def discard(outbox: Path, key: str) -> None:
     Raise TryAgain (`disk`) if it can't be removed.
     """
     with disk_trouble("clearing the outbox"):
-        _remove_tree(_staging(outbox, key))
+        remove_tree(_staging(outbox, key))
 
 
-def _remove_tree(path: Path) -> None:
+def remove_tree(path: Path) -> None:
+    """Given a folder, remove it and all in it; one that is not there is fine."""
     with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(path)
 
@@ -210,7 +227,7 @@ def _remove_tree(path: Path) -> None:
 
 
 def _note(outbox: Path, folder: str) -> Path:
-    return outbox / _suffixed(folder, ".failed.txt")
+    return outbox / suffixed(folder, ".failed.txt")
 
 
 def report_failure(outbox: Path, folder: str, text: str) -> None:
@@ -287,9 +304,9 @@ class _Source:
 
     def finish_earlier(self) -> None:
         """Finish what an earlier run began: what was doomed goes, what was held comes back."""
-        _remove_tree(self._doomed)
+        remove_tree(self._doomed)
         if os.path.lexists(self.inbox / self._held):
-            _take_free_name(self.inbox / self._held, self.inbox, self.folder)
+            take_free_name(self.inbox / self._held, self.inbox, self.folder)
 
     def is_there(self) -> bool:
         """Return whether the folder stands in the inbox; raise OSError if that is away."""
@@ -311,10 +328,10 @@ class _Source:
         held = self.inbox / self._held
         (self.inbox / self.folder).rename(held)
         if not self.is_as_sent(self._held):
-            _take_free_name(held, self.inbox, self.folder)
+            take_free_name(held, self.inbox, self.folder)
             return False
         held.rename(self._doomed)
-        _remove_tree(self._doomed)
+        remove_tree(self._doomed)
         sync_folder(self.inbox)
         return True
 
@@ -322,7 +339,7 @@ class _Source:
         """Move the folder into `done` under a free name; return whether it is there."""
         done.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
         try:
-            _take_free_name(self.inbox / self.folder, done, self.folder)
+            take_free_name(self.inbox / self.folder, done, self.folder)
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
@@ -335,13 +352,13 @@ class _Source:
         if any(self._is_copy(done, name) for name in _namesakes(done, self.folder)):
             return True
         partial = done / self._hidden("partial")
-        _remove_tree(partial)
+        remove_tree(partial)
         shutil.copytree(self.inbox / self.folder, partial, symlinks=True)
         sync_tree(partial)
         if not self.is_as_sent(self.folder):
-            _remove_tree(partial)
+            remove_tree(partial)
             return False
-        _take_free_name(partial, done, self.folder)
+        take_free_name(partial, done, self.folder)
         return True
 
     def _is_copy(self, done: Path, name: str) -> bool:

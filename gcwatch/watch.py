@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gcwatch import config, log
+from gcwatch import mirror as mirroring
 from gcwatch.budget import Budget
 from gcwatch.cases import Case, Found, Retried, Withdrawn
 from gcwatch.config import Settings
@@ -122,6 +123,34 @@ class Watch:
             )
             daemon = Daemon(self.settings, self.journal, world, self.pace, stop)
             daemon.run(until_idle=until_idle)
+
+    def mirror(
+        self,
+        name: str,
+        progress: mirroring.Progress = mirroring.no_progress,
+        stop: threading.Event | None = None,
+    ) -> mirroring.Report:
+        """Given a mirror's name, bring its folder to what its archive is now, and report.
+
+        Raises:
+            KeyError: when there is no such mirror.
+            StateError: when another gcwatch works on it at this moment.
+            TokenRefused, Unreachable, CaseError: as `gcwatch.mirror.mirror` does.
+        """
+        found = {each.name: each for each in self.settings.mirrors}[name]
+        connections = self.settings.limits.connections
+        with ThreadPoolExecutor(connections, thread_name_prefix="transfer") as pool:
+            transfers = Transfers(self.platform, pool, stop or threading.Event())
+            return mirroring.mirror(found, self._means(transfers), progress)
+
+    def _means(self, transfers: Transfers) -> mirroring.Means:
+        return mirroring.Means(
+            transfers=transfers,
+            state=self.settings.state,
+            at_once=self.settings.limits.connections,
+            backoff=self._base.backoff,
+            clock=self._clock,
+        )
 
     # --- asking --------------------------------------------------------------------------------
 

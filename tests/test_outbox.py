@@ -207,7 +207,7 @@ def elsewhere(tmp_path):
                 continue
             target = place / f"gcwatch-test-{os.getpid()}-{tmp_path.name}"
             yield target
-            outbox._remove_tree(target)
+            outbox.remove_tree(target)
             return
     pytest.skip("no second file system to write to")
 

@@ -1,0 +1,395 @@
+"""One run of a mirror: list the archive, compare, fetch what is new, report what left.
+
+Nothing here of an archive is ever taken for gone unless the platform says so three times: in a
+complete listing, when asked for the item itself, and by still showing the archive afterwards.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from gcwatch import config, fetching, log
+from gcwatch.cases import Output
+from gcwatch.errors import (
+    CaseError,
+    GcwatchError,
+    NotYet,
+    Refused,
+    Stopped,
+    TokenRefused,
+    TryAgain,
+    Unreachable,
+)
+from gcwatch.fetching import Staging
+from gcwatch.files import disk_trouble
+from gcwatch.grandchallenge import Item, Place
+from gcwatch.mirror.flat import Flat
+from gcwatch.mirror.folders import Folders
+from gcwatch.mirror.memory import Memory, only_mirror, recall, remember
+from gcwatch.mirror.papers import (
+    Content,
+    Difference,
+    Held,
+    Receipt,
+    Target,
+    Times,
+    Wanted,
+    compare,
+)
+from gcwatch.mirror.shelf import Places, Shelf
+from gcwatch.reasons import Reason, explain
+from gcwatch.receipt import iso, readable
+from gcwatch.transfer import Transfers
+
+_TRIES: Final = 4
+_HOUR: Final = 3600.0
+
+Progress = Callable[[int, int, int], None]
+"""Told how many items are done, of how many that have to be fetched, and how many bytes moved."""
+
+
+def no_progress(_done: int, _items: int, _moved: int) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a run came to: `items` are in the archive, `gone` are here and no longer there."""
+
+    mirror: str
+    items: int
+    fetched: int
+    changed: int
+    unchanged: int
+    gone: int
+    failed: int
+    bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Means:
+    """What a run works with: the platform's transfers, the state directory, and its pace.
+
+    `at_once` items are worked on at a time; `backoff` seconds is the first pause after a failure.
+    """
+
+    transfers: Transfers
+    state: Path
+    at_once: int
+    backoff: float
+    clock: Callable[[], float] = time.time
+
+
+def mirror(settings: config.Mirror, means: Means, progress: Progress = no_progress) -> Report:
+    """Given a mirror, bring its folder to what the archive is now, and report.
+
+    Raises:
+        StateError: when another process works on it.
+        TokenRefused: when the platform does not take the token.
+        Unreachable: when the platform can't be reached.
+        CaseError: when the archive can't be seen, or the outbox not written.
+        Stopped: when the daemon is stopping.
+    """
+    with only_mirror(means.state, settings.name):
+        before = recall(means.state, settings.name)
+        try:
+            report = _Run(settings, means, progress, before).run()
+        except (CaseError, Unreachable, Refused, TokenRefused) as error:
+            after = before.model_copy(update={"ended": iso(means.clock()), "reason": _code(error)})
+            remember(means.state, settings.name, after)
+            raise
+        remember(means.state, settings.name, _memory(report, means.clock()))
+        return report
+
+
+def _memory(report: Report, now: float) -> Memory:
+    held = report.items - report.failed + report.gone
+    return Memory(ended=iso(now), items=held, gone=report.gone, failed=report.failed)
+
+
+def reason_of(error: GcwatchError) -> Reason:
+    """Given what ended a run, return it as a reason of the catalogue."""
+    match error:
+        case CaseError() | Unreachable():
+            return error.reason
+        case TokenRefused():
+            return Reason("token_refused")
+        case Refused():
+            message = "; ".join(error.messages)[:500]
+            facts = {"call": error.call, "status": error.status, "message": message}
+            return Reason("mirror_refused", facts)
+        case _:
+            return Reason("stopped")
+
+
+def _code(error: GcwatchError) -> str:
+    return reason_of(error).code
+
+
+def words(reason: Reason) -> dict[str, str]:
+    """Given a reason, return its words for the log: without the names."""
+    said = explain(Reason(reason.code, reason.facts))
+    return {"reason": reason.code, "plain": said.plain, "detail": said.detail}
+
+
+class _Tally:
+    """Counts what threads do, and tells of it."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._lock = threading.Lock()
+        self._progress = progress
+        self.items = self.fetched = self.changed = self.failed = self.bytes = 0
+
+    def moved(self, count: int) -> None:
+        """So many more bytes have arrived."""
+        self._add(bytes=count)
+
+    def stored(self, *, changed: bool) -> None:
+        """An item stands on the shelf."""
+        self._add(changed=1) if changed else self._add(fetched=1)
+
+    def failed_one(self) -> None:
+        """An item can't be had for now."""
+        self._add(failed=1)
+
+    def _add(self, **counts: int) -> None:
+        with self._lock:
+            for name, count in counts.items():
+                setattr(self, name, getattr(self, name) + count)
+            done = self.fetched + self.changed + self.failed
+            self._progress(done, self.items, self.bytes)
+
+
+class _Run:
+    """One run, with all that it knows."""
+
+    def __init__(
+        self, settings: config.Mirror, means: Means, progress: Progress, before: Memory
+    ) -> None:
+        self._settings = settings
+        self._means = means
+        self._platform = means.transfers.platform
+        self._tally = _Tally(progress)
+        self._places = Places(settings.outbox)
+        self._shelf = _shelf(settings, self._places)
+        self._before = before
+        self._begun = time.monotonic()
+
+    def run(self) -> Report:
+        """List, compare, fetch, and see to what is gone."""
+        with disk_trouble("opening the mirror's folder"):
+            self._places.make(was_full=self._before.items > 0)
+            self._places.tidy()
+        archive = self._archive()
+        listed = [self._wanted(item) for item in self._platform.items("archives/items", archive.pk)]
+        with disk_trouble("reading the mirror's folder"):
+            held = self._shelf.held(self._settings.archive)
+            difference = compare(listed, held)
+            self._introduce(difference, len(listed), len(held))
+            self._shelf.prepare(difference.to_fetch)
+        self._fetch_all(difference.to_fetch, archive)
+        for each in difference.returned:
+            self._welcome(each)
+        self._part_from(difference.gone)
+        return self._report(difference, len(listed))
+
+    def _archive(self) -> Place:
+        found = self._platform.archive(self._settings.archive)
+        if found is None:
+            facts = {"slug": self._settings.archive}
+            raise NotYet(Reason("archive_not_found", facts), _HOUR)
+        return found
+
+    def _wanted(self, item: Item) -> Wanted:
+        """Return an item of the listing, with those values that the layout has a place for."""
+        outputs = (fetching.output(value) for value in item.values)
+        chosen = (each for each in outputs if self._settings.layout == "items" or _is_image(each))
+        return Wanted(
+            item.pk, item.title, tuple(sorted(chosen, key=lambda each: (each.socket, each.pk)))
+        )
+
+    def _introduce(self, difference: Difference, items: int, held: int) -> None:
+        new, changed = len(difference.new), len(difference.changed)
+        self._tell("mirror.started", items=items, held=held, new=new, changed=changed)
+        if difference.short:
+            self._tell("mirror.listing_empty", held=held)
+        self._tally.items = new + changed
+        self._tally.moved(0)
+
+    def _report(self, difference: Difference, items: int) -> Report:
+        tally, away = self._tally, len(difference.gone)
+        report = Report(
+            mirror=self._settings.name,
+            items=items,
+            fetched=tally.fetched,
+            changed=tally.changed,
+            unchanged=difference.unchanged,
+            gone=away,
+            failed=tally.failed,
+            bytes=tally.bytes,
+            seconds=round(time.monotonic() - self._begun, 3),
+        )
+        self._tell("mirror.finished", **{k: v for k, v in asdict(report).items() if k != "mirror"})
+        return report
+
+    def _tell(self, event: str, **facts: Any) -> None:
+        log.emit(event, mirror=self._settings.name, **facts)
+
+    # --- fetching --------------------------------------------------------------------------------
+
+    def _fetch_all(self, wanted: Iterable[tuple[Wanted, Held | None]], archive: Place) -> None:
+        """Fetch some items at a time; what concerns them all ends the run."""
+        running: set[Future[None]] = set()
+        try:
+            for each, held in wanted:
+                if len(running) >= self._means.at_once:
+                    running = _first_done(running)
+                running.add(self._means.transfers.pool.submit(self._fetch, each, held, archive))
+            while running:
+                running = _first_done(running)
+        finally:
+            for future in running:
+                future.cancel()
+            wait(running)
+
+    def _fetch(self, wanted: Wanted, held: Held | None, archive: Place) -> None:
+        """Bring one item; its own trouble is told, and does not stop the others."""
+        begun, count = time.monotonic(), _Count(self._tally.moved)
+        try:
+            files = self._store(wanted, held, archive, count)
+        except (CaseError, Refused) as error:
+            if _concerns_all(error):
+                raise
+            self._tell("mirror.item_failed", item=wanted.item, **words(reason_of(error)))
+            self._tally.failed_one()
+            return
+        event = "mirror.item_changed" if held else "mirror.item_fetched"
+        seconds = round(time.monotonic() - begun, 3)
+        self._tell(event, item=wanted.item, files=files, bytes=count.bytes, seconds=seconds)
+        self._tally.stored(changed=held is not None)
+
+    def _store(self, wanted: Wanted, held: Held | None, archive: Place, count: "_Count") -> int:
+        """Store an item, again after trouble that may pass; return how many files it has."""
+        sealed: list[Receipt] = []
+
+        def seal(folder: str, contents: tuple[Content, ...]) -> Receipt:
+            sealed.append(self._receipt(wanted, folder, contents, archive))
+            return sealed[-1]
+
+        for attempt in range(1, _TRIES + 1):
+            last = attempt == _TRIES
+
+            def make(folder: Path, *, lenient: bool = last) -> Staging:
+                return Staging(folder, self._means.transfers, count, lenient=lenient)
+
+            try:
+                with disk_trouble("storing an item"):
+                    self._shelf.store(wanted, held, make, seal)
+                break
+            except (TryAgain, NotYet, Unreachable) as error:
+                if last or _is_disk(error):
+                    raise
+                self._rest(attempt, error)
+        return sum(1 for _ in sealed[-1].files())
+
+    def _rest(self, attempt: int, error: GcwatchError) -> None:
+        """Wait before the next try: as long as was asked for, or longer each time."""
+        asked = error.wait if isinstance(error, NotYet) else 0.0
+        if self._means.transfers.stop.wait(max(asked, self._means.backoff * 2 ** (attempt - 1))):
+            raise Stopped
+
+    def _receipt(
+        self, wanted: Wanted, folder: str, contents: tuple[Content, ...], archive: Place
+    ) -> Receipt:
+        home = self._platform.http.home
+        return Receipt(
+            mirror=self._settings.name,
+            folder=folder,
+            title=readable(wanted.title),
+            target=Target(
+                platform=home,
+                archive=self._settings.archive,
+                archive_url=archive.url or archive.api_url,
+                item=wanted.item,
+                item_url=f"{home}archives/items/{wanted.item}/",
+            ),
+            outputs=contents,
+            times=Times(fetched=iso(self._means.clock())),
+        )
+
+    # --- what left the archive -------------------------------------------------------------------
+
+    def _part_from(self, absent: Sequence[Held]) -> None:
+        """See to items that the listing does not have; noted once, and only if really gone."""
+        fresh = [each for each in absent if not each.is_gone or self._settings.gone_to]
+        away = [each for each in fresh if self._is_gone(each)]
+        if away:
+            self._archive()  # rights that were lost meanwhile look like items that are gone
+        for each in away:
+            with disk_trouble("noting what left the archive"):
+                self._let_go(each)
+
+    def _is_gone(self, held: Held) -> bool:
+        """Ask for an item by itself; a no is believed only from a platform that knows us."""
+        try:
+            self._platform.item("archives/items", held.item)
+        except Refused as error:
+            if error.status == 404:
+                return True
+            raise
+        return False
+
+    def _let_go(self, held: Held) -> None:
+        if not held.is_gone:
+            self._shelf.note(held, held.receipt.since(self._means.clock()))
+            self._tell("mirror.item_gone", item=held.item, gone=self._settings.gone)
+        if self._settings.gone_to is not None:
+            self._shelf.move(held, self._settings.gone_to)
+
+    def _welcome(self, held: Held) -> None:
+        """An item that had left is back, as it was."""
+        with disk_trouble("noting what came back"):
+            self._shelf.note(held, held.receipt.since(None))
+        self._tell("mirror.item_returned", item=held.item)
+
+
+class _Count:
+    """Counts an item's bytes on their way to the tally."""
+
+    def __init__(self, further: Callable[[int], None]) -> None:
+        self._further = further
+        self.bytes = 0
+
+    def __call__(self, more: int) -> None:
+        self.bytes += more
+        self._further(more)
+
+
+def _shelf(settings: config.Mirror, places: Places) -> Shelf:
+    return Flat(places) if settings.layout == "flat" else Folders(places, settings.folders)
+
+
+def _is_image(output: Output) -> bool:
+    return output.carrier == "image"
+
+
+def _is_disk(error: GcwatchError) -> bool:
+    return isinstance(error, CaseError) and error.reason.code == "disk"
+
+
+def _concerns_all(error: GcwatchError) -> bool:
+    """Whether other items would meet the same trouble: a full disk, a platform asking for rest."""
+    return _is_disk(error) or isinstance(error, NotYet)
+
+
+def _first_done(running: set[Future[None]]) -> set[Future[None]]:
+    """Wait for at least one item; raise what concerns all, return what goes on."""
+    done, left = wait(running, return_when=FIRST_COMPLETED)
+    for future in done:
+        future.result()
+    return left
