@@ -318,10 +318,8 @@ def test_existing_image_that_does_not_fit_is_refused_at_once(alice):
     image = imported(alice, "segmentation", mha(7))[1]["image"]
     _, reply = item(alice, **{"lung-segmentation": {"image": image}})
     (problem,) = reply.json()["values"][0]["__all__"]
-    assert (reply.status_code, problem[-31:]) == (
-        400,
-        "as it contains the voxel values: {7}."[-32:],
-    )
+    assert reply.status_code == 400
+    assert problem.endswith("as it contains the voxel values: {7}.")
 
 
 @pytest.mark.parametrize(
