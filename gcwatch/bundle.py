@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 from gcwatch import files as disk
-from gcwatch import images
+from gcwatch import images, slides
 from gcwatch.dicom import Deidentifier
 from gcwatch.errors import CannotSend
 from gcwatch.inbox import SourceFile, matches, open_unchanged
@@ -70,10 +70,13 @@ def file_bundle(file: SourceFile, *, stem: str) -> Bundle:
     """
     if file.size == 0:
         raise CannotSend(Reason("empty_file", names={"file": file.name}))
-    suffix = images.suffix_of(file.name)
+    return _straight(file, stem + _plain_suffix(file))
+
+
+def _plain_suffix(file: SourceFile) -> str:
     # What follows the last dot of an odd name may be a person's.
-    neutral = suffix if re.fullmatch(r"\.[a-z0-9]{1,6}", suffix) else ""
-    return _straight(file, stem + neutral)
+    suffix = images.suffix_of(file.name)
+    return suffix if re.fullmatch(r"\.[a-z0-9]{1,6}", suffix) else ""
 
 
 def _straight(
@@ -97,10 +100,12 @@ def image_bundle(  # noqa: PLR0913 - flags by keyword, one for each line of the 
 
     A single file goes straight from the inbox, anything else is spooled in the folder `spool`,
     and found there again after a restart. `stem` names it on the platform; what is inside has
-    numbers for names, unless `keep_names`.
+    numbers for names, unless `keep_names`. Headers and indexes that name other files (MetaImage,
+    MIRAX, Hamamatsu) name them by the new names; those always have neutral ones.
 
     `deidentify` covers DICOM: elements, preamble and meta group. It does not cover the headers
-    of other formats (MetaImage, NIfTI, NRRD, TIFF, OCT), nor what is burnt into pixels.
+    of other formats (MetaImage, NIfTI, NRRD, TIFF, OCT; a slide's name in Slidedat.ini), nor
+    labels of slides, nor what is burnt into pixels.
 
     What the platform would import wrongly is refused, or sent with warnings, as `integrity` says
     (`images.recognise`). A file that can't be de-identified never goes out: with "warn" it is
@@ -224,6 +229,8 @@ def _members(
 ) -> list[_Member]:
     if image.suffix == ".mhd":
         return _meta_pair(*image.files)
+    if image.suffix in {".mrxs", ".vms", ".vmu"}:
+        return _slide(image)
     names = _kept_names(image.files) if keep_names else _opaque_names(len(image.files), ".dcm")
     return _named(names, image.files, deidentifier)
 
@@ -274,6 +281,28 @@ def _meta_pair(header: SourceFile, data: SourceFile) -> list[_Member]:
         return _writing(new)
 
     return [_Member("image.mhd", header, rewrite), _Member(name, data, _as_it_is)]
+
+
+def _slide(image: images.Image) -> list[_Member]:
+    """Given a slide of several files, return them under numbers, and its index with these."""
+    first, *data = image.files
+    folder = "image/" if image.suffix == ".mrxs" else ""
+    names = {first: f"image{image.suffix}"}
+    for number, file in enumerate(data, start=1):
+        names[file] = f"{folder}{number:04}{_plain_suffix(file)}"
+    index = slides.by_name(image.files)[slides.index_name(first.name)]
+    if folder:
+        names[index] = f"{folder}Slidedat.ini"
+
+    def rewrite(stream: BinaryIO) -> _Write:
+        old = stream.read()
+        named = slides.named(old, index, slides.by_name(image.files))
+        new = {name: names[file].rpartition("/")[2] for name, file in named.items() if file}
+        return _writing(slides.renamed(old, lambda name: new.get(name, "missing")))
+
+    return [
+        _Member(name, file, rewrite if file is index else _as_it_is) for file, name in names.items()
+    ]
 
 
 def _writing(data: bytes) -> _Write:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import BinaryIO, Literal
 
-from gcwatch import dicom, slices
+from gcwatch import dicom, slices, slides
 from gcwatch.errors import CannotSend
 from gcwatch.inbox import SourceFile, open_unchanged
 from gcwatch.reasons import Reason
@@ -37,8 +37,12 @@ _SUFFIXES: Mapping[str, Kind] = {
     ".nii": "NIfTI",
     ".nii.gz": "NIfTI",
     ".nrrd": "NRRD",
+    ".nhdr": "NRRD",
     ".tif": "TIFF",
     ".tiff": "TIFF",
+    ".mrxs": "slide",
+    ".vms": "slide",
+    ".vmu": "slide",
     ".svs": "slide",
     ".ndpi": "slide",
     ".scn": "slide",
@@ -76,7 +80,13 @@ _START = 512
 """Bytes that are enough to tell one kind of file from another."""
 
 _META_HEADER = 64 * 1024
-"""Bytes within which a MetaImage header ends."""
+"""Bytes within which the header of a MetaImage or an NRRD ends."""
+
+_DATA_ELSEWHERE = re.compile(rb"(?im)^data ?file:")
+"""The field of an NRRD header that names other files; the platform reads no such NRRD."""
+
+_SLIDE_INDEX = 16 * 1024 * 1024
+"""Bytes of a slide's index that are read."""
 
 META_BYTES: Mapping[str, int] = {
     "MET_CHAR": 1,
@@ -97,10 +107,11 @@ META_BYTES: Mapping[str, int] = {
 
 @dataclass(frozen=True)
 class Image:
-    """One image: its kind, the suffix its file goes by, its files (a header before its data).
+    """One image: its kind, the suffix its file goes by, its files.
 
-    `warnings` tell why the platform would make a wrong or an incomplete image of it. `mixed`
-    names those elements of `dicom.SHARED` that are not the same in all files.
+    A header comes before its data; so does the index of a slide, and what it is found by comes
+    before that. `warnings` tell why the platform would make a wrong or an incomplete image of
+    it. `mixed` names those elements of `dicom.SHARED` that are not the same in all files.
     """
 
     kind: Kind
@@ -148,8 +159,9 @@ def recognise(
     them as its warnings, and its files are as the platform would get them: unreadable ones are
     among those of a DICOM image. Empty ones are not, and count as belonging to none.
 
-    Raise CannotSend for the like if there is no image without them. Raise SourceChanged if a
-    file is not as listed.
+    Raise CannotSend for the like if there is no image without them, and for an image that the
+    platform could not read at all (`detached_header`). Raise SourceChanged if a file is not as
+    listed.
     """
     heap = _Sorted()
     for file in files:
@@ -339,16 +351,43 @@ def _series_name(header: dicom.Header) -> str:
 
 def _others(heap: _Sorted) -> tuple[list[Image], set[SourceFile]]:
     """Given sorted files, return the images other than DICOM, and the data files they take."""
-    images: list[Image] = []
-    companions: set[SourceFile] = set()
     by_name = {file.name: file for file in heap.rest}
+    of_slides = slides.by_name((*heap.rest, *heap.empty, *(file for _, file, _ in heap.others)))
+    images: list[Image] = []
     for suffix, file, problems in heap.others:
         image = Image(_SUFFIXES[suffix], suffix, (file,), problems)
         if suffix in {".mha", ".mhd"}:
             image = _meta_image(image, by_name)
-            companions.update(image.files[1:])
+        elif suffix in {".mrxs", ".vms", ".vmu"}:
+            image = _slide(image, of_slides)
+        elif suffix in {".nrrd", ".nhdr"}:
+            _require_attached(file)
         images.append(image)
-    return images, companions
+    companions = {file for image in images for file in image.files[1:]}
+    return [image for image in images if image.files[0] not in companions], companions
+
+
+def _require_attached(file: SourceFile) -> None:
+    with open_unchanged(file) as stream:
+        header, _, _ = stream.read(_META_HEADER).replace(b"\r", b"").partition(b"\n\n")
+    if _DATA_ELSEWHERE.search(header):
+        raise CannotSend(Reason("detached_header", names={"file": file.name}))
+
+
+def _slide(image: Image, others: Mapping[str, SourceFile]) -> Image:
+    [file] = image.files
+    index = others.get(slides.index_name(file.name))
+    if index is None:
+        raise CannotSend(_damage(file, "its folder with Slidedat.ini is missing"))
+    with open_unchanged(index) as stream:
+        named = slides.named(stream.read(_SLIDE_INDEX), index, others)
+    data = [other for other in named.values() if other]
+    if not data:
+        raise CannotSend(_damage(file, "its data files are missing"))
+    lost = len(named) - sum(other.size > 0 for other in data)
+    problems = (_damage(file, f"{lost} of its {len(named)} data files are missing"),)
+    files = tuple(dict.fromkeys((file, index, *data)))
+    return replace(image, files=files, warnings=problems if lost else ())
 
 
 def meta_header(stream: BinaryIO) -> bytes:

@@ -78,7 +78,7 @@ CATALOGUE: Mapping[str, Entry] = {
     "no_image": Entry(
         "This folder holds no image that the analysis could use.",
         "Files match {pattern} for socket {socket}, but none of them is an image.",
-        "Export the images again: DICOM, MetaImage, NIfTI, NRRD, TIFF, PNG or JPEG.",
+        "Export the images again: DICOM, MetaImage, NIfTI, NRRD, TIFF, a slide, PNG or JPEG.",
     ),
     "too_many_files": Entry(
         "This folder holds more files than the analysis can use.",
@@ -95,6 +95,11 @@ CATALOGUE: Mapping[str, Entry] = {
         "An image of this folder is damaged or incomplete.",
         "{file}: {problem}.",
         "Export the images again and drop them as a new folder.",
+    ),
+    "detached_header": Entry(
+        "An image of this folder is in two files, in a way that the platform can't read.",
+        "{file} is an NRRD header whose data are in another file.",
+        "Save it as one file, .nrrd with the header attached, or as MetaImage or NIfTI.",
     ),
     "slice_twice": Entry(
         "An image of this folder is there twice; the analysis would count it as two.",

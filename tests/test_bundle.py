@@ -762,3 +762,113 @@ def test_a_set_is_of_one_series_and_of_dicom(ct):
     with pytest.raises(CannotSend) as caught:
         make_set(ct)
     assert caught.value.reason.code == "wrong_content"
+
+
+# --- slides, and NRRD in two files -------------------------------------------------------------
+
+SLIDEDAT = (
+    b"\xef\xbb\xbf[GENERAL]\r\nSLIDE_ID = 1\r\n[HIERARCHICAL]\r\nINDEXFILE = Index.dat\r\n"
+    b"[DATAFILE]\r\nFILE_COUNT = 2\r\nFILE_0 = Data0000.dat\r\nFILE_1=DOE JANE.dat \r\n"
+)
+
+
+def mirax(folder, name="DOE"):
+    inner = folder / name
+    inner.mkdir()
+    (folder / f"{name}.mrxs").write_bytes(b"\xff\xd8\xff thumbnail")
+    (inner / "Slidedat.ini").write_bytes(SLIDEDAT)
+    (inner / "Index.dat").write_bytes(b"index\0")
+    (inner / "Data0000.dat").write_bytes(b"zero\0")
+    (inner / "Doe Jane.dat").write_bytes(b"one\0")
+    (inner / "notes.txt").write_text(SECRET)
+
+
+def test_a_mirax_slide_keeps_its_folder(folder):
+    """Its files have neutral names, the index has these, and nothing but the image goes along."""
+    mirax(folder)
+    made = make(folder)
+    assert (made.filename, made.files, made.left_out) == ("k1.zip", 5, 1)
+    assert unzipped(made) == {
+        "image.mrxs": b"\xff\xd8\xff thumbnail",
+        "image/Slidedat.ini": SLIDEDAT.replace(b"Index", b"0002")
+        .replace(b"Data0000", b"0003")
+        .replace(b"DOE JANE", b"0004"),
+        "image/0002.dat": b"index\0",
+        "image/0003.dat": b"zero\0",
+        "image/0004.dat": b"one\0",
+    }
+
+
+VMS = (
+    b"[Virtual Microscope Specimen]\r\nNoLayers=1\r\nImageFile=DOE.jpg\r\n"
+    b"ImageFile(1,0)=DOE(1,0).jpg\r\nMapFile=DOE_map2.jpg\r\nOptimisationFile=DOE.opt\r\n"
+    b"MacroImage=DOE_macro.jpg\r\nPhysicalWidth=1\r\n"
+)
+
+
+@pytest.mark.parametrize("suffix", [".vms", ".VMU"])
+def test_a_hamamatsu_slide_is_one_image(folder, suffix):
+    """Its pictures are no images of their own, and the index names them by numbers."""
+    (folder / f"DOE{suffix}").write_bytes(VMS)
+    for name in ("DOE", "DOE(1,0)", "DOE_map2", "DOE_macro"):
+        (folder / f"{name}.jpg").write_bytes(b"\xff\xd8\xff" + name.encode())
+    (folder / "DOE.opt").write_bytes(b"\0")
+    made = make(folder)
+    assert (made.files, made.left_out) == (6, 0)
+    inside = unzipped(made)
+    index = inside.pop(f"image{suffix.lower()}")
+    assert b"DOE" not in index
+    assert b"ImageFile(1,0)=0002.jpg\r\nMapFile=0003.jpg\r\nOptimisationFile=0004.opt\r\n" in index
+    assert inside["0002.jpg"] == b"\xff\xd8\xffDOE(1,0)"
+    assert sorted(inside) == ["0001.jpg", "0002.jpg", "0003.jpg", "0004.opt", "0005.jpg"]
+
+
+@pytest.mark.parametrize("lost", ["DOE/Slidedat.ini", "DOE/Data0000.dat", "DOE/Index.dat"])
+def test_a_slide_without_all_its_files_is_damaged(folder, lost):
+    """The platform would say no more than that it could not be imported."""
+    mirax(folder)
+    (folder / lost).unlink()
+    assert refusal(folder).code == "damaged_image"
+    if lost != "DOE/Slidedat.ini":
+        made = make(folder, integrity="warn")
+        assert (made.files, warnings(made)) == (4, ["damaged_image"])
+        assert b"missing" in unzipped(made)["image/Slidedat.ini"]
+
+
+def test_two_slides_are_several_images(folder):
+    """Each has a folder of its own."""
+    mirax(folder)
+    mirax(folder, "ROE")
+    assert refusal(folder).facts["found"] == "2 slide"
+
+
+def test_the_levels_of_a_dicom_slide_are_one_image(folder):
+    """They have no numbers and no places; that one of them is there twice is found."""
+    for level in range(3):
+        dataset = pydicom.dcmread(get_testdata_file("CT_small.dcm"))
+        dataset.SOPClassUID = dicom.SLIDE
+        dataset.SOPInstanceUID = f"1.2.{level}"
+        dataset.ImagePositionPatient = [0, 0, level**3]
+        del dataset.InstanceNumber
+        dataset.save_as(folder / f"{level}.dcm")
+    made = make(folder, deidentify=False)
+    assert (made.files, made.filename) == (3, "k1.zip")
+    shutil.copy(folder / "0.dcm", folder / "copy.dcm")
+    assert refusal(folder).code == "slice_twice"
+
+
+@pytest.mark.parametrize("field", [b"data file: x.raw", b"datafile: LIST", b"DATA FILE:x.raw"])
+@pytest.mark.parametrize("name", ["x.nhdr", "x.nrrd"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_nrrd_in_two_files_is_refused(folder, name, field, end):
+    """The platform can't read it, whatever is told, and the sentence says how to save it."""
+    (folder / "x.raw").write_bytes(b"\0" * 8)
+    (folder / name).write_bytes(b"NRRD0004" + end + b"type: short" + end + field + end)
+    for integrity in ("refuse", "warn"):
+        assert refusal(folder, integrity=integrity).code == "detached_header"
+
+
+def test_voxels_are_not_read_as_a_header(folder):
+    """What follows the empty line of an NRRD is data."""
+    (folder / "x.nrrd").write_bytes(b"NRRD0004\ntype: char\n\ndata file: x\n")
+    assert make(folder).files == 1

@@ -88,7 +88,7 @@ def test_a_name_is_safe_whatever_the_file_says(folder):
     (folder / "x").write_bytes(data.replace(uid, b"../ /\\" + uid[6:]))
     (name,) = names(grouped(folder))
     assert not set(name) & set("/\\ ")
-    assert name[0] not in "."
+    assert name[0] != "."
 
 
 def test_what_belongs_to_no_series_is_counted(folder):
