@@ -1,10 +1,11 @@
 """What the sandbox offers before anybody uses it: sockets, algorithms, studies, archives."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from uuid import NAMESPACE_URL, uuid5
 
 from gcwatch.sandbox.kinds import DICOM_SET, DISPLACEMENT, KINDS, SuperKind
+from gcwatch.sandbox.shapes import Schema
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Socket:
         super_kind: How its values travel.
         relative_path: Where an algorithm finds or leaves it.
         segments: What the voxels of a segmentation may be, and what each means; none: anything.
+        schema: Of its JSON, beside that of its kind; the API does not tell it.
     """
 
     pk: int
@@ -28,6 +30,7 @@ class Socket:
     super_kind: SuperKind
     relative_path: str
     segments: tuple[tuple[int, str], ...] = ()
+    schema: Schema | None = field(default=None, compare=False)
 
     @property
     def code(self) -> str:

@@ -110,9 +110,16 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def problem(kind: str, value: Any) -> str | None:
-    """What is wrong with JSON for a socket of a kind, in the platform's words; None if nothing."""
-    found = next(_problems(SCHEMAS[kind], value, ""), None)
+def problem(kind: str, value: Any, own: Schema | None = None) -> str | None:
+    """What is wrong with JSON for a socket, in the platform's words; None if nothing.
+
+    Args:
+        kind: Of the socket.
+        value: The JSON.
+        own: The socket's own schema, beside that of its kind.
+    """
+    schemas = (SCHEMAS[kind], own or {})
+    found = next((each for schema in schemas for each in _problems(schema, value, "")), None)
     return f"JSON does not fulfill schema: instance{found}" if found else None
 
 
