@@ -328,3 +328,228 @@ def test_compressed_dicom_has_its_shape(alice):
     content = Path(get_testdata_file("JPEG2000.dcm")).read_bytes()
     session, _ = alice.copy(content, "one.dcm")
     assert (session["status"], shape_of(alice, session)) == ("Succeeded", [1, 1024, 256])
+
+
+def slidedat(**other):
+    general = {"IMAGENUMBER_X": 4, "IMAGENUMBER_Y": 3}
+    sections = {
+        "GENERAL": general,
+        "HIERARCHICAL": {"INDEXFILE": "Index.dat"},
+        "DATAFILE": {"FILE_COUNT": 2, "FILE_0": "Data0000.dat", "FILE_1": "Data0001.dat"},
+    }
+    lines = [
+        line
+        for name, keys in sections.items()
+        for line in (f"[{name}]", *(f"{key} = {value}" for key, value in (keys | other).items()))
+    ]
+    return "\ufeff".encode() + "\r\n".join(lines).encode()
+
+
+def jpeg(width=5, height=4):
+    frame = struct.pack(">HBHHB", 11, 8, height, width, 1)
+    return b"\xff\xd8\xff\xe0\0\4ab\xff\xc0" + frame + bytes(9)
+
+
+def mirax(without=()):
+    """A slide as its scanner exports it; the .mrxs itself is a small JPEG."""
+    files = {
+        "a.mrxs": jpeg(),
+        "a/Slidedat.ini": slidedat(),
+        "a/Index.dat": b"index",
+        "a/Data0000.dat": b"data",
+        "a/Data0001.dat": b"data",
+    }
+    return {name: content for name, content in files.items() if name not in without}
+
+
+def hamamatsu(section="Virtual Microscope Specimen", without=()):
+    listed = (
+        f"[{section}]\r\nNoJpegColumns=2\r\nNoJpegRows=1\r\nImageFile=a.jpg\r\n"
+        "ImageFile(1,0)=b.jpg\r\nMapFile=map.jpg\r\nOptimisationFile=a.opt\r\n"
+    )
+    names = ("a.jpg", "b.jpg", "map.jpg")
+    files = {"a.vms": listed.encode(), "a.opt": b"x"} | {name: jpeg() for name in names}
+    return {name: content for name, content in files.items() if name not in without}
+
+
+def tiff(width=4, height=3, big=False):
+    """The head of a TIFF without a resolution; whole-slide formats are such files."""
+    if big:
+        entries = struct.pack("<HHQQHHQQ", 256, 4, 1, width, 257, 4, 1, height)
+        return b"II+\0" + struct.pack("<HHQQ", 8, 0, 16, 2) + entries + bytes(8)
+    entries = struct.pack("<HHIIHHII", 256, 4, 1, width, 257, 4, 1, height)
+    return b"II*\0" + struct.pack("<IH", 8, 2) + entries + bytes(4)
+
+
+@pytest.mark.parametrize(
+    ("files", "size"),
+    [
+        (mirax(), (4, 3)),
+        (hamamatsu(), (10, 4)),
+        *(({f"a{suffix}": tiff()}, (4, 3)) for suffix in (".svs", ".NDPI", ".scn", ".bif")),
+        ({"a.svs": tiff(70_000, 60_000, big=True)}, (70_000, 60_000)),
+    ],
+    ids=["mrxs", "vms", "svs", "ndpi", "scn", "bif", "bigtiff"],
+)
+def test_slide_becomes_one_tiff(alice, files, size):
+    """A whole-slide image with all its companions is one TIFF, and nothing is left over."""
+    session, job = alice.copy(zipped(files), "p.zip")
+    assert (session["error_message"], job["status"]) == ("", "Succeeded")
+    image = alice.tell(session["image_set"][0])
+    (file,) = image["files"]
+    assert (file["image_type"], image["width"], image["height"]) == ("TIFF", *size)
+    assert alice.download(file["file"]).content[:2] == b"II"
+    assert image["name"].endswith(".tif")
+
+
+def test_uncompressed_hamamatsu_slide_is_taken(alice):
+    """A .vmu is read as a .vms is; nobody knows the size of its parts."""
+    files = hamamatsu("Uncompressed Virtual Microscope Specimen")
+    files["a.vmu"] = files.pop("a.vms")
+    session, _ = alice.copy(zipped(files), "p.zip")
+    assert (session["status"], session["error_message"]) == ("Succeeded", "")
+
+
+def test_black_tiff_of_a_slide_can_be_imported_again(alice):
+    """What stands for a converted slide is a TIFF of its size with a resolution."""
+    session, _ = alice.copy(zipped(mirax()), "p.zip")
+    (file,) = alice.tell(session["image_set"][0])["files"]
+    content = alice.download(file["file"]).content
+    again, _ = alice.copy(content, "again.tif")
+    assert shape_of(alice, again) == [3, 4]
+
+
+@pytest.mark.parametrize(
+    "missing", ["a/Slidedat.ini", "a/Index.dat", "a/Data0000.dat", "a/Data0001.dat"]
+)
+def test_mirax_without_a_companion_is_its_thumbnail(alice, missing):
+    """The platform then takes the .mrxs for the JPEG that it is: a small wrong image."""
+    session, _ = alice.copy(zipped(mirax(without=[missing])), "p.zip")
+    assert (session["status"], session["error_message"]) == (
+        "Succeeded",
+        "3 files could not be imported",
+    )
+    assert shape_of(alice, session) == [4, 5]
+
+
+def test_mirax_needs_its_folder(alice):
+    """Sent file by file, without the folder, a slide is its thumbnail, too."""
+    uploads = [alice.upload(content, name.split("/")[-1]) for name, content in mirax().items()]
+    session = alice.session(*uploads)["api_url"]
+    alice.start(generic_medical_image={"upload_session": session})
+    session = alice.tell(session)
+    assert session["error_message"] == "4 files could not be imported"
+    assert shape_of(alice, session) == [4, 5]
+
+
+@pytest.mark.parametrize("missing", ["a.jpg", "b.jpg", "map.jpg"])
+def test_hamamatsu_without_a_companion_is_several_pictures(alice, missing):
+    """Its parts are then pictures of their own, which are too many."""
+    session, job = alice.copy(zipped(hamamatsu(without=[missing])), "p.zip")
+    assert (session["error_message"], job["status"]) == (SEVERAL, "Cancelled")
+    assert len(session["image_set"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.svs", b"no tiff"),
+        ("a.ndpi", b"II*\0" + struct.pack("<I", 9999)),
+        ("a.bif", b"II*\0" + struct.pack("<IH", 8, 0)),
+        ("a.vms", b"[Virtual Microscope Specimen]\nImageFile=a.jpg\n"),
+        ("a.vms", b"[Something else]\n"),
+        ("a.vmu", b"no sections"),
+        ("a.mrxs", b"no jpeg"),
+    ],
+)
+def test_what_only_has_a_slides_name_fails(alice, name, content):
+    """A suffix makes no slide."""
+    session, _ = alice.copy(content, name)
+    assert session["error_message"] == f"{SOCKET}{ONE_FILE}."
+
+
+def topcon(**chunks):
+    parts = [b"FOCTFDA", struct.pack("<II", 2, 1000)]
+    for name, content in chunks.items():
+        key = f"@{name}".encode()
+        parts += [bytes([len(key)]), key, struct.pack("<I", len(content)), content]
+    return b"".join([*parts, b"\0"])
+
+
+PARAMETERS = bytes(12) + struct.pack("<3d", 6.0, 6.0, 2.6)
+SCAN = bytes(1) + struct.pack("<4I", 3, 1, 16, 2) + bytes(5) + struct.pack("<6H", *range(6))
+SLICE = b"\0\0\0\x0cjP  rest"
+PACKED = bytes(9) + struct.pack("<4I", 3, 1, 2, 0) + 2 * (struct.pack("<I", len(SLICE)) + SLICE)
+
+
+def heidelberg(*slices):
+    """A file whose slices are those of the series that are named."""
+    parts = [b"CMDb" + bytes(60)]
+    for series in slices:
+        head = struct.pack(
+            "<12s8IiHHII", b"MDbData", *[0] * 5, 1, 1, series, 2, 1, 0, 0x40000000, 0
+        )
+        parts += [head, struct.pack("<5I", 0, 0, 0, 4, 2), bytes(2 * 4 * 2)]
+    return b"".join(parts)
+
+
+FDS = topcon(IMG_SCAN_03=SCAN, PARAM_SCAN_04=PARAMETERS)
+FDA = topcon(IMG_JPEG=PACKED, PARAM_SCAN_04=PARAMETERS)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "shape"),
+    [
+        ("a.fds", FDS, [2, 1, 3]),
+        ("a.fda", FDA, [2, 1, 3]),
+        ("a.e2e", heidelberg(1, 1, 1), [3, 4, 2]),
+    ],
+)
+def test_tomography_becomes_one_volume(alice, name, content, shape):
+    """A file of each maker is one volume of its slices."""
+    session, _ = alice.copy(content, name)
+    assert (session["status"], shape_of(alice, session)) == ("Succeeded", shape)
+    assert alice.tell(session["image_set"][0])["name"] == name
+
+
+def test_plain_tomography_keeps_its_voxels(alice, tmp_path):
+    """Voxels that are stored plainly survive."""
+    _, job = alice.copy(FDS, "a.fds")
+    assert voxels_of(alice, job, tmp_path) == list(range(6))
+
+
+def test_tomography_of_two_eyes_is_two_images(alice):
+    """Two series in one file are too many."""
+    session, _ = alice.copy(heidelberg(1, 2), "a.e2e")
+    assert (session["error_message"], len(session["image_set"])) == (SEVERAL, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.FDS", FDS),
+        ("a.E2E", heidelberg(1)),
+        ("a.fds", b"nothing"),
+        ("a.fds", FDA),
+        ("a.fds", topcon(IMG_SCAN_03=SCAN[:-2], PARAM_SCAN_04=PARAMETERS)),
+        ("a.fda", topcon(IMG_JPEG=PACKED[:-20], PARAM_SCAN_04=PARAMETERS)),
+        ("a.fda", topcon(IMG_JPEG=PACKED)),
+        ("a.e2e", b"MDbData"),
+        ("a.e2e", b""),
+    ],
+    ids=[
+        "capital fds",
+        "capital e2e",
+        "garbage",
+        "no scan",
+        "short scan",
+        "short slices",
+        "no parameters",
+        "short chunk",
+        "empty",
+    ],
+)
+def test_tomography_that_is_none_fails(alice, name, content):
+    """Damaged files, and suffixes in capitals, are not imported."""
+    session, _ = alice.copy(content, name)
+    assert session["error_message"] == f"{SOCKET}{ONE_FILE}."
