@@ -44,10 +44,14 @@ def read_value(file: SourceFile, socket: str = "") -> Any:
 def _parse(stream: BinaryIO, file: SourceFile, socket: str) -> Any:
     data = stream.read()
     try:
-        return json.loads(data, parse_constant=_refuse, parse_float=_finite)
+        return _decoded(data)
     except (ValueError, RecursionError) as error:
         fault = find_fault(io.BytesIO(data.removeprefix(_BOM)))
         raise _refused("broken_json", fault or "it can't be read", socket, file) from error
+
+
+def _decoded(data: bytes | str) -> Any:
+    return json.loads(data, parse_constant=_refuse, parse_float=_finite)
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -120,13 +124,22 @@ def _require_suffix(file: SourceFile, suffixes: tuple[str, ...], socket: str) ->
 
 def _check_json(file: SourceFile, kind: str, socket: str) -> None:
     with open_unchanged(file) as stream:
-        if fault := find_fault(stream):
-            raise _refused("broken_json", fault, socket, file)
-        if file.size > VALUE_BYTES:
-            return
+        problem = _shape_problem(stream, file, kind)
         stream.seek(0)
-        if problem := shapes.problem(_parse(stream, file, socket), kind):
-            raise _refused("wrong_content", f"as {kind}, {problem}", socket, file)
+        if problem is None and (fault := find_fault(stream)):
+            raise _refused("broken_json", fault, socket, file)
+    if problem:
+        raise _refused("wrong_content", f"as {kind}, {problem}", socket, file)
+
+
+def _shape_problem(stream: BinaryIO, file: SourceFile, kind: str) -> str | None:
+    """Return what is wrong with the shape, or None if the file is too large or no JSON."""
+    if file.size > VALUE_BYTES:
+        return None
+    try:
+        return shapes.problem(_decoded(stream.read().decode()), kind)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _check_format(file: SourceFile, kind: str, socket: str) -> None:

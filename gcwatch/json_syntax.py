@@ -22,6 +22,21 @@ _SCALAR = re.compile(r"[-+.0-9A-Za-z]+")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
 
 
+_GAP = r"[ \t\n\r]*+"
+_EASY_STRING = r'"[^"\\\x00-\x1f]*+"'
+_EASY_NUMBER = (
+    r"-?(?:0|[1-9][0-9]{0,20}+)(?:\.[0-9]{1,40}+)?(?:[eE][-+]?[0-9]{1,2}+)?(?![-+.0-9A-Za-z])"
+)
+_LEAF = rf"(?:{_EASY_NUMBER}|{_EASY_STRING}|true|false|null)"
+_FLAT = rf"(?:{_LEAF}|\[{_GAP}{_LEAF}(?:{_GAP},{_GAP}{_LEAF})*+{_GAP}\])"
+_MEMBER = rf"{_EASY_STRING}{_GAP}:{_GAP}{_FLAT}"
+_EASY = rf"(?:{_FLAT}|\{{{_GAP}{_MEMBER}(?:{_GAP},{_GAP}{_MEMBER})*+{_GAP}\}})"
+_EASY_ITEMS = re.compile(rf"(?:{_EASY}{_GAP},{_GAP})++")
+"""Items of an array that a regular expression can vouch for, to the comma behind the last.
+
+Most of a large file is of these (points, rows), and they pass ten times as fast.
+"""
+
 _WANTED = {
     "value": "a value",
     "item": "a value or ']'",
@@ -144,7 +159,7 @@ class _Checker:
         raise _NoJson("a string holds a backslash that begins no escape")
 
     def _token(self, text: str, position: int, *, last: bool) -> int | None:
-        end = _end(_SPACE, text, position)
+        end = self._easy(text, position) or _end(_SPACE, text, position)
         if end > position:
             return end
         first = text[position]
@@ -164,6 +179,16 @@ class _Checker:
         self._take("scalar")
         _check_scalar(text[position:end])
         return end
+
+    def _easy(self, text: str, position: int) -> int:
+        """Pass over easy items of an array; return where they end, 0 if none begin here."""
+        if self._next not in {"value", "item"} or self._open[-1:] != ["["]:
+            return 0
+        items = _EASY_ITEMS.match(text, position)
+        if not items:
+            return 0
+        self._next = "value"
+        return items.end()
 
     def _take(self, part: str) -> None:
         match part, self._next:

@@ -355,6 +355,15 @@ def test_the_check_agrees_with_pythons_decoder(text, buffer):
     assert is_json(io.BytesIO(text.encode()), buffer) == strictly(text)
 
 
+@given(st.lists(VALUES, min_size=2), st.data(), st.integers(1, 40))
+def test_one_wrong_character_is_found_wherever_it_is(value, data, buffer):
+    """Long runs of easy items are passed over fast, and not too far."""
+    text = json.dumps(value)
+    place = data.draw(st.integers(0, len(text) - 1))
+    wrong = text[:place] + data.draw(st.sampled_from('{}[],:"\\1e.-x \n')) + text[place + 1 :]
+    assert is_json(io.BytesIO(wrong.encode()), buffer) == strictly(wrong)
+
+
 @pytest.mark.parametrize(
     "data", [b'"\xff"', b'"\xc3', b"".join([b"[" * 501, b"]" * 501]), b"1" * 5000]
 )
