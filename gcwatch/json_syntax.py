@@ -34,7 +34,7 @@ _EASY = rf"(?:{_FLAT}|\{{{_GAP}{_MEMBER}(?:{_GAP},{_GAP}{_MEMBER})*+{_GAP}\}})"
 _EASY_ITEMS = re.compile(rf"(?:{_EASY}{_GAP},{_GAP})++")
 """Items of an array that a regular expression can vouch for, to the comma behind the last.
 
-Most of a large file is of these (points, rows), and they pass ten times as fast.
+Most of a large file is of these (points, rows), and they pass some thirty times as fast.
 """
 
 _WANTED = {
