@@ -31,6 +31,8 @@ from gcwatch.errors import (
     Unreachable,
 )
 from gcwatch.journal import Journal, Known, Presence, only_daemon
+from gcwatch.keeper import Keeper
+from gcwatch.mirror import Means, Report
 from gcwatch.news import news
 from gcwatch.perform import World, ignored, perform
 from gcwatch.reasons import Reason
@@ -42,8 +44,8 @@ HEARTBEAT: Final = 1.0
 BREATH: Final = 0.2
 DISK_PAUSE: Final = 60.0
 
-_PROBE, _UPKEEP = "probe", "upkeep"
-"""What workers do besides cases; no key looks like these."""
+_PROBE, _UPKEEP, _MIRROR = "probe", "upkeep", "mirror:"
+"""What workers do besides cases; no key looks like these, or begins like the last."""
 
 _PROOFS: Final = (cases.Begun, cases.Uploaded, cases.Submitted, cases.StillRunning, cases.Succeeded)
 """Events that only a platform within reach can bring; see `_is_proof`."""
@@ -78,7 +80,10 @@ class _Surveys:
 
 
 class Daemon:
-    """The work itself, over an open journal; `run` it until `stop` is set or nothing is left."""
+    """The work itself, over an open journal; `run` it until `stop` is set or nothing is left.
+
+    `mirrored` is what came of each mirror's last run.
+    """
 
     def __init__(
         self,
@@ -97,6 +102,10 @@ class Daemon:
         self._bell = Bell()
         self._watcher = Watcher(self._bell)
         self._workers = ThreadPoolExecutor(settings.limits.cases, thread_name_prefix="step")
+        # Runs of mirrors may take hours: they must not take the cases' turns.
+        self._mirrorers = ThreadPoolExecutor(
+            max(1, len(settings.mirrors)), thread_name_prefix="mirror"
+        )
         self._running: set[str] = set()
         self._lock = threading.Lock()
         self._pause = _Pause()
@@ -104,6 +113,7 @@ class Daemon:
         self._away = threading.Event()
         self._presence: Presence | None = None
         self._surveys = _Surveys()
+        self.mirrored: dict[str, Report | Reason] = {}
 
     # --- the loop --------------------------------------------------------------------------------
 
@@ -116,10 +126,12 @@ class Daemon:
         """
         pace = self._pace("")
         schedule = Schedule(self._bell, survey=pace.survey, upkeep=pace.upkeep)
+        self._keeper = self._make_keeper(schedule, pace)
         with ExitStack() as stack:
             self._presence = stack.enter_context(only_daemon(self._settings.state))
             stack.callback(log.emit, "daemon.stopped")
             stack.callback(self._workers.shutdown, wait=True, cancel_futures=True)
+            stack.callback(self._mirrorers.shutdown, wait=True, cancel_futures=True)
             self._watcher.start()
             stack.callback(self._watcher.stop)
             schedule.start()
@@ -127,6 +139,7 @@ class Daemon:
             self._introduce()
             self._journal.reschedule()
             self._bell.look()
+            self._keeper.begin(at_once=until_idle)
             while not self._stop.is_set():
                 self._tick(schedule)
                 if until_idle and self._is_idle():
@@ -134,6 +147,18 @@ class Daemon:
                 self._bell.wait(self._patience())
         if until_idle and self._refused.is_set():
             raise TokenRefused("401")
+
+    def _make_keeper(self, schedule: Schedule, pace: Pace) -> Keeper:
+        """Mirrors get half of the connections, so that cases never wait for them."""
+        means = Means(
+            transfers=self._world.transfers,
+            state=self._settings.state,
+            at_once=max(1, self._settings.limits.connections // 2),
+            backoff=pace.backoff,
+            clock=self._world.clock,
+        )
+        mirrors, told = self._settings.mirrors, self._world.progress
+        return Keeper(mirrors, means, pace, self._bell, schedule, told, self.mirrored)
 
     def _introduce(self) -> None:
         """Say who works, and what to expect of the inboxes."""
@@ -163,6 +188,7 @@ class Daemon:
             self._survey()
         if self._bell.is_time_to_tidy():
             self._start(_UPKEEP, self._upkeep)
+        self._start_mirrors()
         self._start_due()
         schedule.wake_at(self._journal.next_due(self._routes))
 
@@ -172,13 +198,14 @@ class Daemon:
 
     def _is_idle(self) -> bool:
         """Whether nothing runs, and every open case waits for what only time can bring."""
-        if self._bell.is_time_to_look() and not self._refused.is_set():
-            return False
+        # What runs is asked first: its last deed may be to ask for a look.
         with self._lock:
             if self._running:
                 return False
         if self._refused.is_set():
             return True
+        if self._bell.is_time_to_look() or self._bell.mirrors():
+            return False
         ours = (case for case in self._journal.open_cases() if case.route in self._routes)
         return all(is_stuck(case) for case in ours)
 
@@ -187,7 +214,7 @@ class Daemon:
     def _start_due(self) -> None:
         """Give every due case that nobody works on to a worker, as far as there are some."""
         with self._lock:
-            running = set(self._running)
+            running = {key for key in self._running if not key.startswith(_MIRROR)}
         free = self._settings.limits.cases - len(running)
         if free <= 0:
             return
@@ -203,12 +230,21 @@ class Daemon:
                 self._start(case.key, partial(self._work, case))
                 free -= 1
 
-    def _start(self, key: str, work: Callable[[], None]) -> None:
+    def _start_mirrors(self) -> None:
+        """Run every mirror whose time has come, once the token is taken."""
+        for name in () if self._refused.is_set() else self._bell.mirrors():
+            self._start(_MIRROR + name, partial(self._keeper.work, name), self._mirrorers)
+
+    def _start(
+        self, key: str, work: Callable[[], None], workers: ThreadPoolExecutor | None = None
+    ) -> None:
+        """Give work to a worker, unless the same is under way."""
         with self._lock:
             if key in self._running:
                 return
             self._running.add(key)
-        self._workers.submit(self._guarded, work, key).add_done_callback(_tell_lost)
+        future = (workers or self._workers).submit(self._guarded, work, key)
+        future.add_done_callback(_tell_lost)
 
     def _guarded(self, work: Callable[[], None], key: str) -> None:
         """A worker's outermost line: whatever comes out is told, and the loop goes on."""
@@ -229,7 +265,8 @@ class Daemon:
 
     def _crashed(self, key: str, error: Exception) -> None:
         """A fault of ours costs the case an attempt, and in the end fails it, loudly."""
-        case = None if key in {_PROBE, _UPKEEP} else self._journal.case(key)
+        is_case = key not in {_PROBE, _UPKEEP} and not key.startswith(_MIRROR)
+        case = self._journal.case(key) if is_case else None
         step = (steps.next_step(case) if case else None) or key
         facts = {"route": case.route, "case": case.key} if case else {}
         log.emit("step.crashed", step=step, error=error, **facts)
@@ -436,6 +473,7 @@ _STUCK: Final = frozenset(
         "inbox_away",
         "waiting_for_marker",
         "not_found",
+        "no_rights",
         "no_credits",
         "not_ready",
         "too_many_uploads",

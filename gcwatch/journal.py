@@ -86,7 +86,8 @@ _VERSIONS = (
     (
         "ALTER TABLE cases RENAME COLUMN job TO submission",
         """UPDATE cases SET record = json_remove(
-            json_set(record, '$.submission', json(record -> '$.job')), '$.job')
+            json_set(record, '$.submission', json_patch(record -> '$.job',
+            json_object('parent', coalesce(record ->> '$.target.api_url', '')))), '$.job')
             WHERE record -> '$.job' IS NOT NULL""",
         """UPDATE events SET record = json_remove(
             json_set(record, '$.pk', record ->> '$.job'), '$.job')

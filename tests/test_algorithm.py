@@ -149,7 +149,7 @@ def test_an_algorithm_that_may_not_be_run_is_waited_for_without_sending_again(sa
     outcome = site.run_once()
 
     assert (outcome.failed, outcome.waiting) == (0, 1)
-    assert site.case().wait.reason.code == "not_found"
+    assert site.case().wait.reason.code == "no_rights"
     assert sandbox.state()["counts"]["uploads"] == 1
 
 

@@ -338,11 +338,19 @@ def test_bad_required_value_is_refused(problem, line, path, says):
         ("inputs.ct = { value = 2026-01-01 }", "inputs.ct", "JSON"),
         ("inputs.ct = { value = [{ a = 07:30:00 }] }", "inputs.ct", "JSON"),
         ("inputs.ct = { value = inf }", "inputs.ct", "JSON"),
-        ('reader_study = "x"', "reader_study", "no known key"),
-        ('archive = "x"', "archive", "no known key"),
+        ("inputs.ct = { files = 3 }", "inputs.ct", "no source"),
+        ('inputs.ct = { files = "*", optional = "no" }', "inputs.ct", "no source"),
+        ("inputs.ct = { value = 3, optional = true }", "inputs.ct", "no source"),
+        ('inputs.ct = { socket = "c t" }', "inputs.ct", "slug"),
+        ('inputs.ct = { socket = "ct" }', "inputs", "uses images again"),
+        ('reader_study = "x"\ninputs.ct = "*"', "reader_study", "beside algorithm"),
+        ('archive = "x"\ninputs.ct = "*"', "archive", "beside algorithm"),
         ('window = "20:00-06:00"', "window", "no known key"),
-        ("reuse = true", "reuse", "no known key"),
-        ("leftovers = true", "leftovers", "no known key"),
+        ('reuse = "yes"', "reuse", "boolean"),
+        ("leftovers = true", "leftovers", "warn"),
+        ('integrity = "repair"', "integrity", "refuse"),
+        ('title = "{key}"', "title", "for a reader study or archive"),
+        ("order = 3", "order", "for a reader study"),
     ],
 )
 def test_bad_route_value_is_refused(problem, line, path, says):
@@ -456,6 +464,53 @@ def test_route_that_is_no_table_is_refused(problem):
 
 
 # --- all at once ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("lines", "path", "says"),
+    [
+        ("", "inputs", "needed for a reader study"),
+        ('title = "{nope}"', "title", "nope"),
+        ('title = "{key"', "title", "no template"),
+        ('title = " "', "title", "text"),
+        ('title = "{folder}"', "title", "folder's name"),
+        ('order = "{number}"', "order", "folder's name"),
+        ("order = true", "order", "text"),
+    ],
+)
+def test_bad_key_of_a_reader_study_is_refused(problem, lines, path, says):
+    """Titles are templates of known fields; what tells the folder's name needs names = "keep"."""
+    text = ROUTE.replace('algorithm = "lobe-segmentation"', 'reader_study = "study"')
+    inputs = "" if path == "inputs" else '\ninputs.ct = "*.mha"'
+    found = problem(text + lines + inputs)
+    assert found.path == f"route 'lobes': {path}"
+    assert says in found.message
+    assert found.hint
+
+
+def test_an_archive_has_no_order(problem):
+    """What only display sets have is refused for archive items."""
+    text = ROUTE.replace('algorithm = "lobe-segmentation"', 'archive = "store"')
+    assert problem(text + 'order = 3\ninputs.ct = "*.mha"').path == "route 'lobes': order"
+
+
+def test_sources_of_inputs_are_read(load):
+    """A glob, files or JSON that may be absent, a value, and an image of the folder's receipt."""
+    text = ROUTE.replace('algorithm = "lobe-segmentation"', 'archive = "store"\nreuse = true')
+    lines = """inputs.a = "*.mha"
+        inputs.b = { files = "*.pdf", optional = true }
+        inputs.c = { json = "c.json", optional = true }
+        inputs.d = { value = 3 }
+        inputs.e = { socket = "ct-image" }"""
+    route = load(text + lines).routes[0]
+    assert route.inputs == {
+        "a": config.Glob("*.mha"),
+        "b": config.Glob("*.pdf", optional=True),
+        "c": config.JsonFile("c.json", optional=True),
+        "d": config.Constant(3),
+        "e": config.Named("ct-image"),
+    }
+    assert (route.kind, route.target) == ("archive", "store")
 
 
 def test_all_problems_come_at_once_in_order(problems):
@@ -738,11 +793,11 @@ def test_example_shows_every_key_and_default():
 def test_uncommented_example_is_valid(load):
     """The commented keys of the example are right too."""
     text = (ROOT / "config/gcwatch.toml").read_text()
-    settings = load(
-        re.sub(r'(?m)^# (["a-z_-]+ = )', r"\1", text).replace('"keep"\ndone', '"move"\ndone')
-    )
+    text = re.sub(r"(?m)^# (reader_study|archive|title|order) = .*\n", "", text)
+    text = re.sub(r'(?m)^# (["a-z_-]+ = )', r"\1", text).replace("reuse = false", "reuse = true")
+    settings = load(text.replace('"keep"\ndone', '"move"\ndone'))
     assert settings.routes[0].done
-    assert len(settings.routes[0].inputs) == 3
+    assert len(settings.routes[0].inputs) == 5
 
 
 def test_reference_is_generated():

@@ -263,6 +263,14 @@ def write_version_1(state):
         old.execute("ATTACH ? AS now", [str(state / "now" / FILE)])
         old.execute(f"INSERT INTO cases ({columns}) SELECT {columns} FROM now.cases")
         old.execute("INSERT INTO events SELECT * FROM now.events")
+        old.execute(
+            "UPDATE cases SET record = json_remove(json_set(record, '$.job',"
+            " json(record -> '$.submission')), '$.submission', '$.job.parent', '$.job.filled')"
+        )
+        old.execute(
+            "UPDATE events SET record = json_remove(json_set(record, '$.job', record ->> '$.pk'),"
+            " '$.pk', '$.filled') WHERE kind = 'Submitted'"
+        )
         old.execute("PRAGMA user_version = 1")
         old.commit()
     return key

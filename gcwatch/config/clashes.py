@@ -56,10 +56,25 @@ def clashes(data: Mapping[str, Any], folder: Path) -> list[Mistake]:
         found += _pair_clashes(one, other)
         found += _outbox_clashes(one, other)
         found += _outbox_clashes(other, one)
+    for route in places:
+        found += _target_clashes(route)
     for mirror in mirrors:
         found += [each for route in places for each in _chain_clashes(mirror, route)]
         found += [each for other in (*places, *mirrors) for each in _keep_clashes(mirror, other)]
     return found + _circles(places)
+
+
+_TARGETS = ("algorithm", "reader_study", "archive")
+
+
+def _target_clashes(route: _Places) -> Iterator[Mistake]:
+    """A route has exactly one target."""
+    given = [key for key in _TARGETS if key in route.table]
+    hint = "name what the folders are for: algorithm, reader_study or archive"
+    if not given:
+        yield route.wrong("algorithm", "is missing", hint)
+    for key in given[1:]:
+        yield route.wrong(key, f"can't stand beside {given[0]}", f"{hint}, one of the three")
 
 
 def _emptiness(data: Mapping[str, Any]) -> Iterator[Mistake]:

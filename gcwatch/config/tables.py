@@ -110,7 +110,7 @@ class Route(Table):
     reader_study: Slug | None = None
     """Slug of the reader study: a case becomes a display set."""
 
-    archive: Slug | None = Field(default=None, validate_default=True)
+    archive: Slug | None = None
     """Slug of the archive: a case becomes an archive item."""
 
     cases: Literal["folders"] = "folders"
@@ -185,18 +185,6 @@ class Route(Table):
     def target(self) -> str:
         """The slug of what a case is sent to."""
         return self.algorithm or self.reader_study or self.archive or ""
-
-    @field_validator("archive")
-    @classmethod
-    def _has_one_target(cls, archive: str | None, info: ValidationInfo) -> str | None:
-        others = [info.data.get(key) for key in ("algorithm", "reader_study")]
-        readable = {"algorithm", "reader_study"} <= set(info.data)
-        if readable and sum(each is not None for each in (archive, *others)) != 1:
-            raise wrong(
-                "must be given or algorithm or reader_study: exactly one of the three",
-                "name what the folders of the inbox are for",
-            )
-        return archive
 
     @field_validator("done")
     @classmethod
