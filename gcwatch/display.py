@@ -19,6 +19,7 @@ from rich.tree import Tree
 
 from gcwatch.check import Finding
 from gcwatch.describe import Told, View, printable
+from gcwatch.mirror import Report
 from gcwatch.plan import Folder, RoutePlan
 from gcwatch.reasons import Reason, explain
 
@@ -222,6 +223,23 @@ def _fact(key: str, value: object) -> str:
             return printable(str(value))
 
 
+# --- mirrors -------------------------------------------------------------------------------------
+
+
+def mirrored(report: Report) -> Text:
+    """Given what came of a mirror's run, return it in a sentence."""
+    counts = (
+        (report.fetched, "fetched"),
+        (report.changed, "changed"),
+        (report.unchanged, "unchanged"),
+        (report.gone, "gone from the archive"),
+        (report.failed, "failed"),
+    )
+    parts = ", ".join(f"{count} {what}" for count, what in counts if count)
+    moved = f"; {decimal(report.bytes)} in {report.seconds:.1f} s" if report.bytes else ""
+    return Text(f"{report.mirror}: {_several(report.items, 'item')}, {parts or 'nothing'}{moved}.")
+
+
 # --- folders -------------------------------------------------------------------------------------
 
 
@@ -273,6 +291,34 @@ class Meter:
             size = f"{decimal(moved)} of {decimal(total)}" if total else decimal(moved)
             bars.add_row(Text(f"  {key}"), bar, Text(size))
         return Group(bars, line) if transfers else Group(line)
+
+
+class _ItemMeter:
+    """How far a mirror's run is, in items and in bytes."""
+
+    def __init__(self) -> None:
+        self._seen = (0, 0, 0)
+
+    def __call__(self, done: int, items: int, moved: int) -> None:
+        """Note that so many of so many items are done, and how many bytes have moved."""
+        self._seen = (done, items, moved)
+
+    def show(self) -> Table:
+        """Return it as a bar."""
+        done, items, moved = self._seen
+        bar = Table.grid(padding=(0, 2, 0, 0))
+        drawn = ProgressBar(items or None, done, width=30, pulse=not items)
+        bar.add_row(drawn, Text(f"{done} of {_several(items, 'item')}"), Text(decimal(moved)))
+        return bar
+
+
+@contextmanager
+def items_live() -> Iterator[tuple[TextIO, Callable[[int, int, int], None]]]:
+    """Draw a mirror's run below the log lines; yield the lines' stream and what to tell it."""
+    meter, screen = _ItemMeter(), console(stderr=True)
+    shown = Live(get_renderable=meter.show, console=screen, refresh_per_second=8, transient=True)
+    with shown:
+        yield cast(TextIO, FileProxy(screen, sys.stderr)), meter
 
 
 @contextmanager

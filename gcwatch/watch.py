@@ -6,10 +6,10 @@ import sqlite3
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gcwatch import config, log
@@ -38,11 +38,15 @@ STAGES = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one run left behind: how many cases ended how since it began, and how many wait."""
+    """What one run left behind: how many cases ended how since it began, and how many wait.
+
+    `mirrored` is what came of each mirror: a report, or the reason why there is none.
+    """
 
     delivered: int
     failed: int
     waiting: int
+    mirrored: Mapping[str, mirroring.Report | Reason] = field(default_factory=dict)
 
 
 class Watch:
@@ -96,7 +100,7 @@ class Watch:
             TokenRefused: when the platform does not take the token.
         """
         before = {case.key: (case.round, case.ending) for case in self.journal.cases()}
-        self._work(stop or threading.Event(), until_idle=True)
+        mirrored = self._work(stop or threading.Event(), until_idle=True)
         changed = [
             case
             for case in self.journal.cases()
@@ -106,9 +110,12 @@ class Watch:
             delivered=sum(case.ending == "delivered" for case in changed),
             failed=sum(case.ending == "failed" for case in changed),
             waiting=sum(case.is_open for case in self.journal.cases()),
+            mirrored=mirrored,
         )
 
-    def _work(self, stop: threading.Event, *, until_idle: bool) -> None:
+    def _work(
+        self, stop: threading.Event, *, until_idle: bool
+    ) -> Mapping[str, mirroring.Report | Reason]:
         connections = self.settings.limits.connections
         algorithms = [each.name for each in self.settings.routes if each.kind == "algorithm"]
         with ThreadPoolExecutor(connections, thread_name_prefix="transfer") as pool:
@@ -123,6 +130,7 @@ class Watch:
             )
             daemon = Daemon(self.settings, self.journal, world, self.pace, stop)
             daemon.run(until_idle=until_idle)
+            return daemon.mirrored
 
     def mirror(
         self,

@@ -49,6 +49,8 @@ class Bell:
         self._rung = threading.Event()
         self._look = threading.Event()
         self._tidy = threading.Event()
+        self._mirrors: set[str] = set()
+        self._lock = threading.Lock()
 
     def ring(self) -> None:
         """Something is done or due."""
@@ -63,6 +65,22 @@ class Bell:
         """It is time for upkeep."""
         self._tidy.set()
         self._rung.set()
+
+    def mirror(self, name: str) -> None:
+        """It is time to run a mirror."""
+        with self._lock:
+            self._mirrors.add(name)
+        self._rung.set()
+
+    def mirrors(self) -> frozenset[str]:
+        """Return the mirrors that it is time for; keeps each wish until `mirroring`."""
+        with self._lock:
+            return frozenset(self._mirrors)
+
+    def mirroring(self, name: str) -> None:
+        """A mirror's run begins."""
+        with self._lock:
+            self._mirrors.discard(name)
 
     def wait(self, seconds: float) -> None:
         """Return at the next ring, or after *seconds*."""
@@ -234,6 +252,18 @@ class Schedule:
             self._scheduler.add_job(
                 self._bell.ring, "date", run_date=when, id="due", replace_existing=True
             )
+
+    def mirror_at(self, name: str, at: float) -> None:
+        """Given a mirror and when its next run is due, set its alarm."""
+        when = datetime.fromtimestamp(at, UTC)
+        self._scheduler.add_job(
+            self._bell.mirror,
+            "date",
+            run_date=when,
+            args=[name],
+            id=f"mirror:{name}",
+            replace_existing=True,
+        )
 
 
 def _tell(event: JobExecutionEvent) -> None:

@@ -22,6 +22,7 @@ from gcwatch.watch import daemon_of
 COMMANDS = [
     "run",
     "once",
+    "mirror",
     "check",
     "plan",
     "status",
@@ -515,7 +516,7 @@ def test_schema_is_for_editors(run):
     """It names all tables, and says that others are wrong."""
     _, out, _ = run("schema")
     schema = json.loads(out)
-    assert set(schema["properties"]) == {"state", "platform", "limits", "log", "route"}
+    assert set(schema["properties"]) == {"state", "platform", "limits", "log", "route", "mirror"}
     assert schema["additionalProperties"] is False
 
 

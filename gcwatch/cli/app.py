@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gcwatch.cli import look, rehearse, verbs, work
+from gcwatch.cli import look, mirroring, rehearse, verbs, work
 from gcwatch.cli.explain import Exit, explain
 from gcwatch.cli.options import Config
 from gcwatch.errors import GcwatchError
@@ -22,7 +22,7 @@ app = typer.Typer(
 )
 
 for _command in (
-    *(work.run, work.once),
+    *(work.run, work.once, mirroring.mirror),
     *(look.check, look.plan, look.status, look.show),
     *(verbs.retry, verbs.withdraw),
     *(look.schema, rehearse.sandbox, rehearse.demo),

@@ -2,7 +2,8 @@
 
 import json
 import sys
-from typing import TextIO
+from dataclasses import asdict
+from typing import Any, TextIO
 
 import typer
 
@@ -11,6 +12,8 @@ from gcwatch import log
 from gcwatch.cli.explain import Exit
 from gcwatch.cli.options import Config, Json, chosen, stoppable
 from gcwatch.display import Meter, live
+from gcwatch.mirror import Report
+from gcwatch.reasons import Reason
 
 _PLATFORM_AWAY = {"unreachable", "server_error"}
 
@@ -45,18 +48,26 @@ def once(context: typer.Context, config: Config = None, *, as_json: Json = False
         }
     done = {"delivered": outcome.delivered, "failed": outcome.failed, "waiting": outcome.waiting}
     if as_json:
-        typer.echo(json.dumps({**done, "waits": waiting}, indent=2))
+        mirrors = {name: _mirrored(each) for name, each in outcome.mirrored.items()}
+        told = {"mirrors": mirrors} if mirrors else {}
+        typer.echo(json.dumps({**done, "waits": waiting, **told}, indent=2))
     elif sys.stdout.isatty():
         typer.echo(", ".join(f"{count} {what}" for what, count in done.items()))
     raise typer.Exit(_code(outcome, set(waiting.values())))
 
 
+def _mirrored(came: Report | Reason) -> dict[str, Any]:
+    return {"reason": came.code} if isinstance(came, Reason) else asdict(came)
+
+
 def _code(outcome: gcwatch.Outcome, waits: set[str]) -> Exit:
-    if outcome.failed:
+    mirrored = outcome.mirrored.values()
+    waits |= {each.code for each in mirrored if isinstance(each, Reason)}
+    if outcome.failed or any(isinstance(each, Report) and each.failed for each in mirrored):
         return Exit.SOME_FAILED
     if waits & _PLATFORM_AWAY:
         return Exit.UNREACHABLE
-    return Exit.WAITING if outcome.waiting else Exit.DONE
+    return Exit.WAITING if waits else Exit.DONE
 
 
 def _log(watch: gcwatch.Watch, stream: TextIO | None = None) -> None:
