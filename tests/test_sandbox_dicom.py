@@ -198,6 +198,29 @@ def test_name_and_files_go_together(alice, missing):
     assert reply.json() == {"inputs": [{"non_field_errors": [NEEDED]}]}
 
 
+def test_name_of_nothing_is_refused(alice):
+    """A name of blanks is none; blanks around one are dropped."""
+    source = image_set(alice, patient("98892001/CT2N").values(), " a ")
+    reply = alice.post_job("dicom-in", dicom_ct={**source, "image_name": "  "})
+    blank = {"image_name": ["This field may not be blank."]}
+    assert (reply.status_code, reply.json()) == (400, {"inputs": [blank]})
+    start(alice, source)
+    assert alice.tell("cases/images/?name=a")["count"] == 1
+
+
+def test_case_may_have_a_set_from_the_start(sandbox, alice):
+    """A set that is there before anybody sends one is made from a zip, and only from DICOM."""
+    files = patient("98892001/CT2N")
+    pk = sandbox.add_item("ct-archive", "p", {SOCKET: ("its name", zipped(files))})
+    (value,) = alice.tell(f"archives/items/{pk}/")["values"]
+    calls = [each["get_instance"] for each in instances(alice, value["image"])["instances"]]
+    assert [fetched(call).content for call in calls] == list(files.values())
+    assert alice.tell(value["image"])["name"] == "its name"
+    for content in (zipped({"a": b"x"}), b"no zip"):
+        with pytest.raises(ValueError, match="no DICOM Image Set"):
+            sandbox.add_item("ct-archive", "q", {SOCKET: content})
+
+
 def test_session_is_no_source_of_a_set(alice):
     """An upload session is refused for a DICOM Image Set."""
     (upload,) = uploaded(alice, [mha(1)])

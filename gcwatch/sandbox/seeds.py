@@ -3,16 +3,33 @@
 import hashlib
 from base64 import b64decode
 from collections.abc import Mapping
+from io import BytesIO
 from typing import Any
+from zipfile import ZipFile, is_zipfile
 
 from gcwatch.sandbox.catalogue import Socket
+from gcwatch.sandbox.dicomset import import_set
 from gcwatch.sandbox.importer import Refused, import_session
-from gcwatch.sandbox.model import Case, Image, Part, Session, Upload, Value, World, new_pk
+from gcwatch.sandbox.kinds import DICOM_SET
+from gcwatch.sandbox.model import (
+    Case,
+    DicomUpload,
+    Image,
+    Part,
+    Session,
+    Upload,
+    Value,
+    World,
+    new_pk,
+)
 from gcwatch.sandbox.names import safe_filename
 from gcwatch.sandbox.programs import file_key
 
 Content = Any
-"""What a socket is to hold: a value; for files and images bytes, or a file name and bytes."""
+"""What a socket is to hold: a value; for files and images bytes, or a file name and bytes.
+
+For a DICOM Image Set the bytes are a zip of DICOM files, and the name is the image's.
+"""
 
 
 def content(given: dict[str, Any]) -> Content:
@@ -41,6 +58,8 @@ def _value(world: World, socket: Socket, given: Content) -> Value:
     if socket.super_kind == "Value":
         return world.value_of(socket, value=given)
     name, data = given if isinstance(given, tuple) else ("", given)
+    if socket.kind == DICOM_SET:
+        return world.value_of(socket, image=_image_set(world, name or socket.slug, data))
     if socket.super_kind == "Image":
         return world.value_of(socket, image=_image(world, name or f"{socket.slug}.mha", data))
     record = world.add_value(socket)
@@ -63,6 +82,20 @@ def _image(world: World, name: str, data: bytes) -> Image:
         message = f"{name} is {len(found.images)} images"
         raise ValueError(message)
     return found.images[0]
+
+
+def _image_set(world: World, name: str, data: bytes) -> Image:
+    """The DICOM Image Set of a zip of DICOM files."""
+    uploads: list[Upload] = []
+    if is_zipfile(BytesIO(data)):
+        with ZipFile(BytesIO(data)) as files:
+            uploads = [_upload(world, each, files.read(each)) for each in files.namelist()]
+    world.uploads |= {each.pk: each for each in uploads}
+    image = import_set(world, DicomUpload(world.users[0], name, uploads)) if uploads else None
+    if image is None:
+        message = f"{name} is no DICOM Image Set"
+        raise ValueError(message)
+    return image
 
 
 def _upload(world: World, name: str, data: bytes) -> Upload:

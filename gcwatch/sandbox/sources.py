@@ -118,6 +118,8 @@ def _links(world: World, user: User, there: dict[str, Any]) -> dict[str, Any]:
         given = there["user_uploads"] if isinstance(there["user_uploads"], list) else []
         problems = errors.setdefault("user_uploads", [])
         found["user_uploads"] = [_follow(world, user, each, "uploads/", problems) for each in given]
+    if str(there.get("image_name", "name")).strip() == "":
+        errors["image_name"] = ["This field may not be blank."]
     errors = {key: problems[:1] for key, problems in errors.items() if problems}
     if errors:
         raise _Wrong(errors)
@@ -198,7 +200,7 @@ def _dicom_source(
     name, uploads = there.get("image_name"), links.get("user_uploads")
     if not (name and uploads):
         raise _kind_error("either user_uploads with image_name, or image are", socket)
-    return Source(socket, dicom=DicomUpload(user, str(name), uploads))
+    return Source(socket, dicom=DicomUpload(user, str(name).strip(), uploads))
 
 
 def _kind_error(what: str, socket: Socket) -> _Wrong:
