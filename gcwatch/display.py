@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,7 @@ from rich.tree import Tree
 from gcwatch.check import Finding
 from gcwatch.describe import Told, View, printable
 from gcwatch.mirror import Report
-from gcwatch.plan import Folder, RoutePlan
+from gcwatch.plan import Folder, Parcel, RoutePlan, Verdict
 from gcwatch.reasons import Reason, explain
 
 _WIDE = 160
@@ -98,16 +99,38 @@ def _fate(folder: Folder) -> str:
         return f"case {folder.case}"
     if folder.verdict == "wait":
         return "it is changing at this moment"
-    return "; ".join(
-        f"{parcel.socket}: {_several(parcel.files, 'file')}, {decimal(parcel.bytes)}"
-        if parcel.carrier != "value"
-        else f"{parcel.socket}: a value"
-        for parcel in folder.parcels
-    ) + (f"; {_several(folder.left_out, 'file')} left out" if folder.left_out else "")
+    parts = [f"{parcel.socket}: {_content(parcel)}" for parcel in folder.parcels]
+    if folder.left_out:
+        parts.append(f"{_several(folder.left_out, 'file')} left out")
+    if folder.why:
+        parts.append(folder.why)
+    parts += [f"warning: {printable(explain(reason).detail)}" for reason in folder.warnings]
+    return "; ".join(parts)
+
+
+def _content(parcel: Parcel) -> str:
+    if parcel.is_reused:
+        return "an image that is on the platform already"
+    if parcel.carrier == "value":
+        return "a value"
+    each = ", one upload each" if parcel.carrier == "dicom" else ""
+    return f"{_several(parcel.files, 'file')}, {decimal(parcel.bytes)}{each}"
 
 
 def _several(count: int, what: str) -> str:
     return f"1 {what}" if count == 1 else f"{count} {what}s"
+
+
+def _because(planned: RoutePlan, verdict: Verdict) -> str:
+    """Return why folders have a verdict, each reason once, the commonest first."""
+    plain = Counter(
+        explain(folder.reason).plain.rstrip(".") if folder.reason else "it is changing"
+        for folder in planned.folders
+        if folder.verdict == verdict
+    )
+    if len(plain) == 1:
+        return f'"{next(iter(plain))}"'
+    return " and ".join(f'"{words}" ({count})' for words, count in plain.most_common())
 
 
 def _sum(planned: RoutePlan) -> str:
@@ -118,14 +141,14 @@ def _sum(planned: RoutePlan) -> str:
             planned.count("send"),
             f"would be sent to {planned.kind.replace('_', ' ')} {planned.target}",
         ),
-        (planned.count("refuse"), "refused"),
-        (planned.count("wait"), "would wait"),
+        (planned.count("refuse"), f"refused because {_because(planned, 'refuse')}"),
+        (planned.count("wait"), f"would wait because {_because(planned, 'wait')}"),
         (planned.count("under way"), "under way"),
         (planned.count("done"), "done before"),
         (planned.count("empty"), "empty"),
     )
     parts = [f"{count} {what}" for count, what in counts if count]
-    found = ", ".join([f"Found {_several(len(planned.folders), 'folder')}", *parts])
+    found = ", ".join([f"Found {_several(len(planned.folders), 'case')}", *parts])
     beside = [
         f"{_several(count, what)} beside them ignored"
         for count, what in ((planned.loose, "file"), (planned.links, "link"))

@@ -91,9 +91,24 @@ def plan(settings: Settings) -> Iterator[RoutePlan]:
     platform = Remembering(connect(settings))
     try:
         for route in settings.routes:
-            yield _route(route, known, platform)
+            yield _as_allowed(_route(route, known, platform), route, platform)
     finally:
         platform.http.close()
+
+
+def _as_allowed(planned: RoutePlan, route: Route, platform: GrandChallenge) -> RoutePlan:
+    """What this token may not use is waited for."""
+    try:
+        no_right = targets.of(route).inspect(platform, route).no_right
+    except CaseError:
+        return planned  # each folder tells why
+    if no_right is None:
+        return planned
+    held = (
+        replace(folder, verdict="wait", reason=no_right) if folder.verdict == "send" else folder
+        for folder in planned.folders
+    )
+    return replace(planned, folders=tuple(held))
 
 
 def _route(

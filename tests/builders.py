@@ -100,7 +100,7 @@ class Site:
             *(["[limits]"] if limits else []),
             *(f"{key} = {value}" for key, value in (limits or {}).items()),
             "[[route]]",
-            *(f"{key} = {_toml(value)}" for key, value in route.items()),
+            *(f"{key} = {_toml(value)}" for key, value in route.items() if value is not None),
         ]
         self.file.write_text("\n".join(lines))
 

@@ -200,3 +200,56 @@ def test_every_route_is_checked(site):
         other = other.replace(f'"{name}"', f'"{name}2"')
     site.file.write_text(f"{text}\n{other}".replace('"copy-image"', '"nothing"'))
     assert [each.where for each in wrong(site)] == ["route lobes", "route other"]
+
+
+# --- reader studies, archives and rights ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("target", "fine"),
+    [
+        ({"algorithm": "forbidden"}, ("algorithm", "may not run it", "user")),
+        ({"reader_study": "readers-only"}, ("reader study", "may not add to it", "editor")),
+        ({"archive": "public-archive"}, ("archive", "may not add to it", "editor or uploader")),
+    ],
+)
+def test_seeing_is_told_from_using(site, target, fine):
+    """What the token may see and not use is a cross that says which right is missing."""
+    inputs = {} if "algorithm" in target else {"inputs": {"ct-image": "*.mha"}}
+    site.configure(**{"algorithm": None, **target, **inputs})
+    found = only(wrong(site))
+    what, right, role = fine
+    assert found.what == what
+    assert right in found.detail
+    assert found.hint.endswith(f"make the token's user {role}.")
+    assert not site.sandbox.state()["counts"]["jobs"]
+
+
+@pytest.mark.parametrize("kind", ["reader_study", "archive"])
+def test_an_unknown_place_is_a_cross(site, kind):
+    """A reader study or archive that is not there, or not for us."""
+    site.configure(**{"algorithm": None, kind: "no-such-place", "inputs": {"ct-image": "*.mha"}})
+    found = only(wrong(site))
+    assert "no-such-place does not exist, or this token has no access" in found.detail
+
+
+@pytest.mark.parametrize(
+    "target",
+    [{"reader_study": "lung-study"}, {"archive": "ct-archive"}, {"archive": "uploads-only"}],
+)
+def test_a_place_that_may_be_used_is_fine_and_stays_empty(site, target):
+    """Each socket is looked up and told; asking after rights makes no case."""
+    inputs = {"ct-image": "*.mha", "threshold": {"value": 0.5}}
+    site.configure(algorithm=None, **target, inputs=inputs)
+    before = site.sandbox.state()
+    assert not wrong(site)
+    told = [each.detail for each in findings(site)]
+    assert "Float, sent as value: always 0.5" in told
+    after = site.sandbox.state()
+    assert after["counts"] == before["counts"]
+
+
+def test_a_socket_that_is_none_is_a_cross(site):
+    """A reader study takes any socket, so long as the platform has it."""
+    site.configure(algorithm=None, reader_study="lung-study", inputs={"no-such": "*.mha"})
+    assert "knows no socket no-such" in only(wrong(site)).detail

@@ -3,7 +3,7 @@
 import pytest
 from builders import PATIENTS, Site, mha, series
 
-from gcwatch import config, plan
+from gcwatch import config, display, plan
 
 
 @pytest.fixture
@@ -69,7 +69,9 @@ def test_a_plan_leaves_no_trace(site, tmp_path, monkeypatch):
     before = sorted(site.folder.rglob("*"))
     planned(site)
     assert sorted(site.folder.rglob("*")) == before
-    assert {call["method"] for call in site.sandbox.calls()} == {"GET"}
+    written = [call for call in site.sandbox.calls() if call["method"] != "GET"]
+    assert {call["status"] for call in written} <= {400}, "only rights are asked for"
+    assert not any(site.sandbox.state()["counts"][made] for made in ("jobs", "uploads", "sessions"))
 
 
 def test_the_algorithm_is_looked_up_once(site):
@@ -78,7 +80,7 @@ def test_the_algorithm_is_looked_up_once(site):
         site.drop(f"p{number}")
     site.sandbox.forget_calls()
     planned(site)
-    assert len(site.sandbox.calls()) == 1
+    assert len(site.sandbox.calls()) == 2, "one for the algorithm, one for the right to run it"
 
 
 def test_what_was_taken_in_before_is_told_apart(site):
@@ -158,3 +160,63 @@ def test_a_plan_beside_the_daemon_disturbs_nothing(site):
             planned(site)
     site.run_once()
     assert site.case().ending == "failed"
+
+
+# --- reader studies, archives, choices and rights -------------------------------------------------
+
+
+def sentence(site):
+    """What the plan says of the one route, as on a terminal."""
+    [route] = plan.plan(config.load(site.file))
+    screen = display.console()
+    with screen.capture() as caught:
+        screen.print(display.route_plan(route))
+    return caught.get()
+
+
+def test_a_plan_is_summed_up_in_a_sentence(site):
+    """How many cases, where they would go, and why the others would not."""
+    site.configure(algorithm=None, reader_study="lung-study", inputs={"ct-image": "*.mha"})
+    for number in range(3):
+        site.drop(f"good{number}", {"a.mha": mha(number)})
+    site.drop("bad1", {"a.mha": b""})
+    site.drop("bad2", {"b.txt": b"no image"})
+    said = " ".join(sentence(site).split())
+    assert "Found 5 cases, 3 would be sent to reader study lung-study, 2 refused because" in said
+    assert '"A file of this folder is empty" (1)' in said
+
+
+def test_the_interface_for_the_files_present_is_named(site):
+    """Which of an algorithm's interfaces is used, and why."""
+    inputs = {"ct-image": "ct.mha", "segmentation": {"files": "mask.mha", "optional": True}}
+    site.configure(algorithm="optional-mask", inputs=inputs)
+    site.drop("p1", {"ct.mha": mha()})
+    site.drop("p2", {"ct.mha": mha(), "mask.mha": mha(0, 1, 1, 0, code="B", element="MET_UCHAR")})
+    folders = planned(site)
+    assert [parcel.socket for parcel in folders["p1"].parcels] == ["ct-image"]
+    assert folders["p1"].why.startswith("{ct-image} of ")
+    assert [parcel.socket for parcel in folders["p2"].parcels] == ["ct-image", "segmentation"]
+    assert folders["p2"].why.endswith("by the files present")
+
+
+def test_files_for_no_interface_are_refused_with_what_is_there_and_what_is_taken(site):
+    """A mask without its image fits nothing."""
+    inputs = {"ct-image": "ct.mha", "segmentation": "mask.mha"}
+    site.configure(algorithm="optional-mask", inputs=inputs)
+    site.drop("p1", {"mask.mha": mha()})
+    reason = planned(site)["p1"].reason
+    assert reason.code == "mismatched_files"
+    assert reason.facts["present"] == "segmentation"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [{"algorithm": "forbidden"}, {"reader_study": "readers-only"}, {"archive": "public-archive"}],
+)
+def test_what_may_not_be_used_is_waited_for(site, target):
+    """Rights are asked for before anything is promised."""
+    inputs = {} if "algorithm" in target else {"inputs": {"ct-image": "*.mha"}}
+    site.configure(**{"algorithm": None, **target, **inputs})
+    site.drop()
+    folder = planned(site)["p1"]
+    assert (folder.verdict, folder.reason.code) == ("wait", "no_rights")

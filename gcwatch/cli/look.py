@@ -101,7 +101,13 @@ def _route(route: planning.RoutePlan) -> dict[str, Any]:
 
 def _folder(folder: planning.Folder) -> dict[str, Any]:
     name = describe.printable(folder.name)
-    return {**asdict(folder), "name": name, "reason": _reason(folder.reason)}
+    warnings = [_reason(reason) for reason in folder.warnings]
+    return {
+        **asdict(folder),
+        "name": name,
+        "reason": _reason(folder.reason),
+        "warnings": warnings,
+    }
 
 
 def _reason(reason: Reason | None) -> dict[str, str] | None:
