@@ -165,10 +165,8 @@ class Replay:
 
     def asked_archives(self):
         """The archives whose items the recording lists."""
-        urls = (each["url"] for each in self.exchanges)
-        return {
-            pk for url in urls for pk in re.findall(rf"/archives/items/\?archive=({UUID})", url)
-        }
+        asked = re.compile(rf"/archives/items/\?archive=({UUID})")
+        return {pk for each in self.exchanges for pk in asked.findall(each["url"])}
 
     def run(self):
         for exchange in self.exchanges:

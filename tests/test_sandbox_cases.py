@@ -491,8 +491,11 @@ def test_fields_and_values_are_refused_together(cases):
 def test_values_must_be_a_list(cases):
     """As inputs must."""
     problem = 'Expected a list of items but got type "str".'
-    reply = cases.user.call("PATCH", f"{cases.path}{cases.make()}/", {"values": "x"})
+    path = f"{cases.path}{cases.make()}/"
+    reply = cases.user.call("PATCH", path, {"values": "x"})
     assert refusal(reply) == (400, {"values": {"non_field_errors": [problem]}})
+    reply = cases.user.call("PATCH", path, {"values": None})
+    assert refusal(reply) == (400, {"values": ["This field may not be null."]})
 
 
 def test_answered_display_set_cannot_be_changed(sandbox, alice):
@@ -782,19 +785,21 @@ def test_state_tells_what_cases_hold(sandbox):
     assert (state["counts"]["items"], state["counts"]["display_sets"]) == (1, 1)
 
 
-def test_seeds_can_be_sown_from_outside(sandbox):
-    """Bytes go as base64; an item can be taken away again."""
+def test_seeds_can_be_sown_from_outside(sandbox, tmp_path):
+    """Bytes go as base64 or as paths; an item can be taken away again."""
 
     def control(name, **arguments):
         return requests.post(sandbox.control + name, json=arguments, timeout=10)
 
     letter = {"base64": base64.b64encode(b"%PDF-1").decode(), "name": "l.pdf"}
-    picture = {"base64": base64.b64encode(mha(1)).decode()}
+    (tmp_path / "p.mha").write_bytes(mha(1))
+    picture = {"path": str(tmp_path / "p.mha")}
     values = {"letter": letter, "ct-image": picture, "results-json-file": {"base64": 1, "x": 2}}
     reply = control("add_item", archive="ct-archive", title="p", values=values)
     (item,) = sandbox.state()["items"]
     assert (reply.status_code, reply.json()) == (200, item["pk"])
     held = {each["socket"]: each for each in item["values"]}
+    assert sandbox.state()["images"][0]["name"] == "p.mha"
     assert held["letter"]["sha256"] == hashlib.sha256(b"%PDF-1").hexdigest()
     assert held["results-json-file"]["value"] == {"base64": 1, "x": 2}
     assert control("remove_item", archive="ct-archive", title="p").status_code == 200

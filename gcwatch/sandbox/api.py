@@ -184,7 +184,10 @@ def _allowed(methods: Methods) -> str:
 
 
 def _metadata(path: str, methods: Methods, *, may_post: bool) -> dict[str, Any]:
-    """What OPTIONS tells: `actions.POST` only where a POST would be taken (contract 9)."""
+    """What OPTIONS tells: `actions.POST` only where a POST would be taken (contract 9).
+
+    The fields of a POST are told of upload sessions only.
+    """
     words = path.replace("-", " ").replace("/", " ").split()
     data: dict[str, Any] = {
         "name": " ".join(word.capitalize() for word in words if not word.startswith("<")),
@@ -199,7 +202,8 @@ def _metadata(path: str, methods: Methods, *, may_post: bool) -> dict[str, Any]:
     if path == "cases/upload-sessions/":
         data["name"] = "Raw Image Upload Session List"
     if "POST" in methods and may_post:
-        data["actions"] = {"POST": {name: _field(name) for name in _SESSION_FIELDS}}
+        fields = _SESSION_FIELDS if path == "cases/upload-sessions/" else ()
+        data["actions"] = {"POST": {name: _field(name) for name in fields}}
     return data
 
 

@@ -142,7 +142,9 @@ def _read(world: World, user: User, kind: Kind[C], data: dict[str, Any], *, whol
     )
     if whole and kind.owner not in data:
         errors[kind.owner] = ["This field is required."]
-    if "values" in data:
+    if data.get("values", ()) is None:
+        errors["values"] = ["This field may not be null."]
+    elif "values" in data:
         fields.sources = read_sources(world, user, "values", data["values"], errors)
     if errors:
         raise refuse(400, errors)

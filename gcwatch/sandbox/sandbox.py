@@ -179,8 +179,9 @@ class Sandbox:
         Args:
             archive: Slug.
             title: Of the item; taken as it is.
-            values: By socket slug: a value; for files and images bytes, or a name and bytes.
-                From outside bytes are {"base64": "...", "name": "..."}, the name may be left out.
+            values: By socket slug: a value; for files and images bytes, a path, or a name and
+                one of these. From outside bytes are {"base64": "...", "name": "..."}, and paths
+                are {"path": "...", "name": "..."}; the name may be left out.
 
         Returns:
             The item's pk.
