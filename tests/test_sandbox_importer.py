@@ -468,8 +468,8 @@ def test_what_only_has_a_slides_name_fails(alice, name, content):
     assert session["error_message"] == f"{SOCKET}{ONE_FILE}."
 
 
-def topcon(**chunks):
-    parts = [b"FOCTFDA", struct.pack("<II", 2, 1000)]
+def topcon(kind=b"FDS", **chunks):
+    parts = [b"FOCT" + kind, struct.pack("<II", 2, 1000)]
     for name, content in chunks.items():
         key = f"@{name}".encode()
         parts += [bytes([len(key)]), key, struct.pack("<I", len(content)), content]
@@ -485,16 +485,16 @@ PACKED = bytes(9) + struct.pack("<4I", 3, 1, 2, 0) + 2 * (struct.pack("<I", len(
 def heidelberg(*slices):
     """A file whose slices are those of the series that are named."""
     parts = [b"CMDb" + bytes(60)]
-    for series in slices:
+    for place, series in enumerate(slices):
         head = struct.pack(
-            "<12s8IiHHII", b"MDbData", *[0] * 5, 1, 1, series, 2, 1, 0, 0x40000000, 0
+            "<12s8IiHHII", b"MDbData", *[0] * 5, 1, 1, series, 2 * place, 1, 0, 0x40000000, 0
         )
         parts += [head, struct.pack("<5I", 0, 0, 0, 4, 2), bytes(2 * 4 * 2)]
     return b"".join(parts)
 
 
-FDS = topcon(IMG_SCAN_03=SCAN, PARAM_SCAN_04=PARAMETERS)
-FDA = topcon(IMG_JPEG=PACKED, PARAM_SCAN_04=PARAMETERS)
+FDS = topcon(IMG_SCAN_03=SCAN, PARAM_SCAN_04=PARAMETERS, IMG_OBS=b"")
+FDA = topcon(b"FDA", IMG_JPEG=PACKED, PARAM_SCAN_04=PARAMETERS, IMG_FUNDUS=b"")
 
 
 @pytest.mark.parametrize(
@@ -503,6 +503,8 @@ FDA = topcon(IMG_JPEG=PACKED, PARAM_SCAN_04=PARAMETERS)
         ("a.fds", FDS, [2, 1, 3]),
         ("a.fda", FDA, [2, 1, 3]),
         ("a.e2e", heidelberg(1, 1, 1), [3, 4, 2]),
+        ("A.E2E", heidelberg(1), [1, 4, 2]),
+        ("renamed", FDS, [2, 1, 3]),
     ],
 )
 def test_tomography_becomes_one_volume(alice, name, content, shape):
@@ -527,29 +529,30 @@ def test_tomography_of_two_eyes_is_two_images(alice):
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("a.FDS", FDS),
-        ("a.E2E", heidelberg(1)),
         ("a.fds", b"nothing"),
-        ("a.fds", FDA),
-        ("a.fds", topcon(IMG_SCAN_03=SCAN[:-2], PARAM_SCAN_04=PARAMETERS)),
-        ("a.fda", topcon(IMG_JPEG=PACKED[:-20], PARAM_SCAN_04=PARAMETERS)),
-        ("a.fda", topcon(IMG_JPEG=PACKED)),
-        ("a.e2e", b"MDbData"),
-        ("a.e2e", b""),
+        ("a.fds", topcon(PARAM_SCAN_04=PARAMETERS, IMG_OBS=b"")),
+        ("a.fds", topcon(IMG_SCAN_03=SCAN, PARAM_SCAN_04=PARAMETERS)),
+        ("a.fds", topcon(IMG_SCAN_03=SCAN[:-2], PARAM_SCAN_04=PARAMETERS, IMG_OBS=b"")),
+        (
+            "a.fda",
+            topcon(b"FDA", IMG_JPEG=PACKED[:-20], PARAM_SCAN_04=PARAMETERS, IMG_FUNDUS=b""),
+        ),
+        ("a.fda", topcon(b"FDA", IMG_JPEG=PACKED, IMG_FUNDUS=b"")),
+        ("a.e2e", b"CMDb MDbData"),
+        ("a.e2e", b"CMDb"),
     ],
     ids=[
-        "capital fds",
-        "capital e2e",
         "garbage",
         "no scan",
+        "no fundus",
         "short scan",
         "short slices",
         "no parameters",
         "short chunk",
-        "empty",
+        "no slices",
     ],
 )
 def test_tomography_that_is_none_fails(alice, name, content):
-    """Damaged files, and suffixes in capitals, are not imported."""
+    """Damaged files are not imported, nor are those that lack a part."""
     session, _ = alice.copy(content, name)
     assert session["error_message"] == f"{SOCKET}{ONE_FILE}."

@@ -285,14 +285,22 @@ def test_field_of_three_components_is_taken(alice):
     assert alice.tell(value["image"])["shape"] == [3, 2, 2, 4]
 
 
+UNDETERMINED = "Image segments could not be determined, ensure the voxel values are integers"
+
+
+def mask(*voxels):
+    return mha(*voxels, element="MET_UCHAR", code="B")
+
+
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (mha(0, 1, 2, 3), "as it contains the voxel values: {3}."),
-        (mha(*range(65)), "Image segments could not be determined, ensure the voxel values are"),
-        (mha(1.0, element="MET_FLOAT", code="f"), "Image segments could not be determined"),
+        (mask(0, 1, 2, 3), "as it contains the voxel values: {3}."),
+        (mask(*range(65)), UNDETERMINED),
+        (mha(0, 1), UNDETERMINED),
+        (mha(0.0, 1.0, element="MET_FLOAT", code="f"), UNDETERMINED),
     ],
-    ids=["outside", "too many", "no integers"],
+    ids=["outside", "too many", "16 bits", "no integers"],
 )
 def test_segments_that_are_not_allowed_fail_after_the_import(sandbox, alice, content, problem):
     """The session succeeds, then fails with the reason; the case has no value."""
@@ -309,13 +317,24 @@ def test_segments_that_are_not_allowed_fail_after_the_import(sandbox, alice, con
 
 def test_segments_that_are_allowed_pass(alice):
     """Declared values and the background are fine; a socket that declares none takes anything."""
-    assert imported(alice, "lung-segmentation", mha(0, 1, 2))[1]["image"]
-    assert imported(alice, "segmentation", mha(*range(99)))[1]["image"]
+    value = imported(alice, "lung-segmentation", mask(2, 1, 0))[1]
+    assert alice.tell(value["image"])["segments"] == [0, 1, 2]
+    value = imported(alice, "segmentation", mha(*range(99)))[1]
+    assert alice.tell(value["image"])["segments"] is None
+
+
+@pytest.mark.parametrize(("voxels", "segments"), [([0, 1] * 3, [1, 2, 3]), ([0, 2] * 3, None)])
+def test_fourth_axis_numbers_the_segments(alice, voxels, segments):
+    """A segmentation of four axes has a segment a volume, of zeros and ones only."""
+    content = mask(*voxels).replace(b"NDims = 3", b"NDims = 4")
+    content = content.replace(b"6 1 1", b"2 1 1 3").replace(b"1 2 3", b"1 2 3 1")
+    value = imported(alice, "segmentation", content)[1]
+    assert alice.tell(value["image"])["segments"] == segments
 
 
 def test_existing_image_that_does_not_fit_is_refused_at_once(alice):
     """An image that is there already is looked at before the answer."""
-    image = imported(alice, "segmentation", mha(7))[1]["image"]
+    image = imported(alice, "segmentation", mask(7))[1]["image"]
     _, reply = item(alice, **{"lung-segmentation": {"image": image}})
     (problem,) = reply.json()["values"][0]["__all__"]
     assert reply.status_code == 400

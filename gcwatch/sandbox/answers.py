@@ -332,7 +332,7 @@ class Answers:
             **({} if self._recent else _PATIENT_FIELDS),
             "window_center": None,
             "window_width": None,
-            "segments": None,
+            "segments": None if image.segments is None else list(image.segments),
         }
 
     def _file(self, image: Image, stored: Stored) -> Json:

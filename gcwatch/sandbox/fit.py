@@ -1,11 +1,9 @@
 """Whether an imported image fits its socket, as the platform finds out (contract 3)."""
 
-from pathlib import Path
-from tempfile import TemporaryDirectory
-
 from gcwatch.sandbox import metaimage
 from gcwatch.sandbox.catalogue import Socket
 from gcwatch.sandbox.kinds import DISPLACEMENT
+from gcwatch.sandbox.metaimage import Volume
 from gcwatch.sandbox.model import Image
 
 _MOST_SEGMENTS = 64
@@ -34,29 +32,32 @@ def _field(image: Image) -> str | None:
 
 
 def _segmentation(socket: Socket, image: Image) -> str | None:
-    found = _segments(image)
-    if found is None:
+    if image.segments is None:
         return _UNKNOWN
     # Background needs no declaration.
     allowed = {0} | {value for value, _ in socket.segments}
-    if found <= allowed:
+    others = set(image.segments) - allowed
+    if not others:
         return None
     return (
         f"The valid voxel values for this segmentation are: {allowed}. This segmentation is "
-        f"invalid as it contains the voxel values: {found - allowed}"
+        f"invalid as it contains the voxel values: {others}"
     )
 
 
-def _segments(image: Image) -> set[int] | None:
-    """The values of its voxels; None if they are too many, no integers, or not to be read."""
-    if image.kind != "MHD" or image.stored is None or image.channels > 1:
+def segments(volume: Volume) -> tuple[int, ...] | None:
+    """What a volume's voxels are, if it may be a segmentation.
+
+    That is one of 8 bits and one channel, with few enough values. One with a fourth axis has a
+    segment for each volume, in which there is nothing but zeros and ones.
+    """
+    if volume.code not in "bB" or volume.channels > 1 or volume.verbatim:
         return None
-    path = image.stored.path
-    with TemporaryDirectory(dir=path.parent) as work:
-        volume, _ = metaimage.read(path, Path(work))
-        if volume.code in "fd":
+    found: set[int] = set()
+    for numbers in metaimage.voxels(volume):
+        found.update(numbers)
+        if len(found) > _MOST_SEGMENTS:
             return None
-        found: set[int] = set()
-        for numbers in metaimage.voxels(volume):
-            found.update(numbers)
-    return found if len(found) <= _MOST_SEGMENTS else None
+    if len(volume.size) == 4:
+        return tuple(range(1, volume.size[3] + 1)) if found <= {0, 1} else None
+    return tuple(sorted(found))

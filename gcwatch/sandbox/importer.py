@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from gcwatch.sandbox import dicom, formats, metaimage, slides, tomography
+from gcwatch.sandbox import dicom, fit, formats, metaimage, slides, tomography
 from gcwatch.sandbox.metaimage import Unreadable, Volume
 from gcwatch.sandbox.model import Image, Session, Upload, User, World, new_pk
 
@@ -185,6 +185,7 @@ def add_image(world: World, owner: User, volume: Volume) -> Image:
         kind="TIFF" if volume.verbatim else "MHD",
         stored=stored,
         file_pk=file_pk,
+        segments=fit.segments(volume),
         pk=pk,
     )
     world.images[pk] = image

@@ -130,6 +130,7 @@ class Image:
         size: Voxels along x, y and, if there are such axes, z and t; unknown of a DICOM Image Set.
         spacing: Millimetres along the same axes.
         kind: "MHD", "TIFF" or "DICOM".
+        segments: The values of its voxels, if it may be a segmentation (contract 3).
         stored: Its one file; None if it is a DICOM Image Set.
         origin: The session that imported it, None for outputs.
         instances: What a DICOM Image Set consists of.
@@ -145,6 +146,7 @@ class Image:
     file_pk: str
     origin: "Session | None" = None
     instances: tuple[Instance, ...] = ()
+    segments: tuple[int, ...] | None = None
     pk: str = field(default_factory=new_pk)
 
     @property

@@ -17,7 +17,7 @@ Size = tuple[int, int, int]
 
 
 def read_tomographies(files: list[Path], work: Path) -> Iterator[tuple[Volume, set[Path]]]:
-    """Build the volumes of each file; the suffix must be in small letters, as the platform has it.
+    """Build the volumes of each file that begins as one does, whatever it is called.
 
     Args:
         files: Everything in one folder that no earlier builder took.
@@ -27,19 +27,25 @@ def read_tomographies(files: list[Path], work: Path) -> Iterator[tuple[Volume, s
         Each image, and the file it was made of; a .e2e may hold several.
     """
     for path in files:
-        reader = _READERS.get(path.suffix)
         try:
-            volumes = reader(path, work) if reader else []
+            volumes = _reader(path)(path, work)
         except (Unreadable, struct.error, KeyError):
             continue
         for volume in volumes:
             yield volume, {path}
 
 
+def _reader(path: Path) -> Callable[[Path, Path], list[Volume]]:
+    with path.open("rb") as file:
+        head = file.read(7)
+    for mark, reader in ((b"FDS", _fds), (b"FDA", _fda), (b"CMD", _e2e)):
+        if mark in head:
+            return reader
+    raise Unreadable("no tomography")
+
+
 def _chunks(data: bytes) -> dict[bytes, bytes]:
     """The named chunks of a Topcon file."""
-    if not data.startswith(b"FOCT"):
-        raise Unreadable("not a Topcon file")
     chunks, at = {}, 15
     while at < len(data) and data[at]:
         name = data[at + 1 : at + 1 + data[at]]
@@ -50,18 +56,25 @@ def _chunks(data: bytes) -> dict[bytes, bytes]:
     return chunks
 
 
+def _require(chunks: dict[bytes, bytes], name: bytes) -> None:
+    """The picture of the fundus is not made an image of, but it must be there."""
+    if name not in chunks:
+        raise Unreadable(f"no {name.decode()}")
+
+
 def _topcon(path: Path, size: Size, chunks: dict[bytes, bytes], voxels: bytes, raw: Path) -> Volume:
     width, height, slices = size
     x_mm, z_mm, y_um = struct.unpack_from("<3d", chunks[b"@PARAM_SCAN_04"], 12)
     if min(size) < 1 or len(voxels) < 2 * width * height * slices:
         raise Unreadable("voxels are missing")
     raw.write_bytes(voxels[: 2 * width * height * slices])
-    spacing = (x_mm / slices, y_um / 1000, z_mm / width)
+    spacing = (x_mm / width, y_um / 1000, z_mm / slices)
     return Volume(path.name, size, spacing, "MET_USHORT", raw)
 
 
 def _fds(path: Path, work: Path) -> list[Volume]:
     chunks = _chunks(path.read_bytes())
+    _require(chunks, b"@IMG_OBS")
     scan = chunks[b"@IMG_SCAN_03"]
     width, height, _bits, slices = struct.unpack_from("<4I", scan, 1)
     size = (width, height, slices)
@@ -70,6 +83,7 @@ def _fds(path: Path, work: Path) -> list[Volume]:
 
 def _fda(path: Path, work: Path) -> list[Volume]:
     chunks = _chunks(path.read_bytes())
+    _require(chunks, b"@IMG_FUNDUS")
     packed = chunks[b"@IMG_JPEG"]
     width, height, slices = struct.unpack_from("<3I", packed, 9)
     at = 25
@@ -85,30 +99,24 @@ def _fda(path: Path, work: Path) -> list[Volume]:
 def _e2e(path: Path, work: Path) -> list[Volume]:
     """One volume of each series; every slice is a chunk somewhere in the file."""
     data = path.read_bytes()
-    series: dict[tuple[int, ...], list[tuple[int, int]]] = {}
+    series: dict[tuple[int, ...], dict[int, tuple[int, int]]] = {}
     for found in re.finditer(b"MDbData", data):
-        *_, patient, study, number, _slice, sort, _, kind, _ = struct.unpack_from(
+        *_, patient, study, number, place, sort, _, kind, _ = struct.unpack_from(
             "<12s8Ii2H2I", data, found.start()
         )
         if (kind, sort) == (_E2E_IMAGE, 1):
             width, height = struct.unpack_from("<2I", data, found.start() + 72)
-            series.setdefault((patient, study, number), []).append((width, height))
-    return [_heidelberg(path, work, number, each) for number, each in enumerate(series.values())]
+            series.setdefault((patient, study, number), {})[place // 2] = (width, height)
+    return [
+        _heidelberg(path, [*slices.values()], work / f"{path.name}-{number}.raw")
+        for number, slices in enumerate(series.values())
+    ]
 
 
-def _heidelberg(path: Path, work: Path, number: int, slices: list[tuple[int, int]]) -> Volume:
+def _heidelberg(path: Path, slices: list[tuple[int, int]], raw: Path) -> Volume:
     width, height = slices[0]
     if set(slices) != {(width, height)} or not width * height:
         raise Unreadable("slices of different shapes")
-    size = (height, width, len(slices))
-    raw = work / f"{path.name}-{number}.raw"
     raw.write_bytes(bytes(2 * width * height * len(slices)))
-    spacing = (6 / len(slices), 0.0039, 4.5 / height)
-    return Volume(path.name, size, spacing, "MET_USHORT", raw)
-
-
-_READERS: dict[str, Callable[[Path, Path], list[Volume]]] = {
-    ".fds": _fds,
-    ".fda": _fda,
-    ".e2e": _e2e,
-}
+    spacing = (6 / height, 0.0039, 4.5 / len(slices))
+    return Volume(path.name, (height, width, len(slices)), spacing, "MET_USHORT", raw)
