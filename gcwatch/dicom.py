@@ -1,5 +1,6 @@
 """What DICOM files say: what image they belong to, whether they are whole, and who it is not."""
 
+import functools
 import io
 import logging
 import math
@@ -105,14 +106,14 @@ class Header:
 
     `group` is None if it is no image (a report, a DICOMDIR), or if it can't be told which one it
     is part of. `problem` says in what way the file is not whole, without any value of it; "" if
-    it is. `number` is the InstanceNumber, by which the platform sorts. `place` is None if the
-    file does not say where it lies, and for localizers, which lie anywhere. `shared` are the
-    values of the `SHARED` elements as they stand in the file.
+    it is. `stacked` tells that a StackID makes the group. `number` is the InstanceNumber, by
+    which the platform sorts. `place` is None if the file does not say where it lies, and for
+    localizers, which lie anywhere. `shared` are the values of the `SHARED` elements as they
+    stand in the file.
     """
 
     group: Group | None
     problem: str = ""
-    series: str = ""
     stacked: bool = False
     instance: str = ""
     number: int | None = None
@@ -187,7 +188,6 @@ def _read_header(stream: BinaryIO) -> Header | None:
     return Header(
         _group(dataset),
         _pixel_problem(stream, dataset),
-        _required(dataset, "SeriesInstanceUID"),
         dataset.get("StackID") is not None,
         _required(dataset, "SOPInstanceUID"),
         _number(dataset),
@@ -221,11 +221,15 @@ def _is_image(dataset: Any, sop_class: str) -> bool:
 
 def _group(dataset: Any) -> Group:
     stack = dataset.get("StackID")
-    return Group(
+    return _one_group(
         _required(dataset, "StudyInstanceUID"),
         str(stack) if stack is not None else _required(dataset, "SeriesInstanceUID"),
         _required(dataset, "SOPClassUID"),
     )
+
+
+_one_group = functools.lru_cache(256)(Group)
+"""The files of an image share one object, not three texts each."""
 
 
 def _required(dataset: Any, keyword: str) -> str:

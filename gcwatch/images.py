@@ -73,8 +73,8 @@ _MAGIC: Mapping[str, tuple[bytes, ...]] = {
     ".jpeg": (b"\xff\xd8\xff",),
 }
 
-_KNOWN = 8192
-"""Files whose headers are remembered between two looks at a folder: some 10 MiB."""
+_KNOWN = 16384
+"""Files of which is remembered what series they belong to: some 10 MiB."""
 
 _START = 512
 """Bytes that are enough to tell one kind of file from another."""
@@ -222,7 +222,11 @@ def _read(file: SourceFile) -> _Found:
     return (b"" if header else start), header
 
 
-_read_once = functools.lru_cache(_KNOWN)(_read)
+@functools.lru_cache(_KNOWN)
+def _read_once(file: SourceFile) -> _Found:
+    """Given a file, return what is enough to tell its series; read again only if it changed."""
+    start, header = _read(file)
+    return start, header and dicom.Header(header.group, header.problem, header.stacked)
 
 
 def _sort_empty(file: SourceFile, suffix: str, heap: _Sorted) -> None:
