@@ -46,6 +46,7 @@ from gcwatch.receipt import iso, readable
 from gcwatch.transfer import Transfers
 
 _TRIES: Final = 4
+_OFTEN_ENOUGH: Final = 3
 _HOUR: Final = 3600.0
 
 Progress = Callable[[int, int, int], None]
@@ -179,6 +180,7 @@ class _Run:
         self._shelf = _shelf(settings, self._places)
         self._before = before
         self._begun = time.monotonic()
+        self._cut_off = 0
 
     def run(self) -> Report:
         """List, compare, fetch, and see to what is gone."""
@@ -262,8 +264,8 @@ class _Run:
         begun, count = time.monotonic(), _Count(self._tally.moved)
         try:
             files = self._store(wanted, held, archive, count)
-        except (CaseError, Refused) as error:
-            if _concerns_all(error):
+        except (CaseError, Refused, Unreachable) as error:
+            if self._concerns_all(error):
                 raise
             self._tell("mirror.item_failed", item=wanted.item, **words(reason_of(error)))
             self._tally.failed_one()
@@ -272,6 +274,18 @@ class _Run:
         seconds = round(time.monotonic() - begun, 3)
         self._tell(event, item=wanted.item, files=files, bytes=count.bytes, seconds=seconds)
         self._tally.stored(changed=held is not None)
+        self._cut_off = 0
+
+    def _concerns_all(self, error: GcwatchError) -> bool:
+        """Whether other items would meet the same trouble, as with a full disk.
+
+        One download may be cut again and again; if several are, in a row, then all would be.
+        """
+        if isinstance(error, Unreachable):
+            self._platform.me()
+            self._cut_off += 1
+            return self._cut_off >= _OFTEN_ENOUGH
+        return _is_disk(error) or isinstance(error, NotYet)
 
     def _store(self, wanted: Wanted, held: Held | None, archive: Place, count: "_Count") -> int:
         """Store an item, again after trouble that may pass; return how many files it has."""
@@ -380,11 +394,6 @@ def _is_image(output: Output) -> bool:
 
 def _is_disk(error: GcwatchError) -> bool:
     return isinstance(error, CaseError) and error.reason.code == "disk"
-
-
-def _concerns_all(error: GcwatchError) -> bool:
-    """Whether other items would meet the same trouble: a full disk, a platform asking for rest."""
-    return _is_disk(error) or isinstance(error, NotYet)
 
 
 def _first_done(running: set[Future[None]]) -> set[Future[None]]:
