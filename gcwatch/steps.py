@@ -145,6 +145,11 @@ def _retry(case: Case, now: float) -> Case:
     )
 
 
+def _still_in_doubt(case: Case) -> cases.Attempt | None:
+    """A job that was asked for can't use uploads that are gone; an empty item needs none."""
+    return case.attempt if case.target and case.target.kind != "algorithm" else None
+
+
 def _empty_again(case: Case) -> cases.Submission | None:
     """A display set or archive item is filled anew; after a job there will be another job."""
     if case.submission is None or case.target is None or case.target.kind == "algorithm":
@@ -245,7 +250,7 @@ def apply(case: Case, event: Event, now: float) -> Case:  # noqa: C901, PLR0912 
         case cases.FilesUploaded(uploads):
             return _advance(case, now, uploads=(*case.uploads, *uploads))
         case cases.UploadsExpired():
-            return _advance(case, now, uploads=(), sessions={}, attempt=None)
+            return _advance(case, now, uploads=(), sessions={}, attempt=_still_in_doubt(case))
         case cases.Prepared(socket, session):
             return _advance(case, now, sessions={**case.sessions, socket: session})
         case cases.Attempted(jobs):
