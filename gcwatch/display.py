@@ -164,8 +164,9 @@ def status(
     views: Sequence[View], counts: Mapping[str, int], daemon: int | None, pause: Reason | None
 ) -> Group:
     """Given the open and the failed cases, the counts and who works, return them as tables."""
-    now = [view for view in views if view.stage != "failed"]
+    now = [view for view in views if view.stage not in {"failed", "delivered"}]
     failed = [view for view in views if view.stage == "failed"]
+    odd = [view for view in views if view.stage == "delivered"]
     parts: list[RenderableType] = [Text(_daemon(daemon), "" if daemon is not None else "yellow")]
     if pause is not None:
         words = explain(pause)
@@ -175,6 +176,8 @@ def status(
         parts += [Text(), _views(now)]
     if failed:
         parts += [Text("\nFailed", "bold red"), _views(failed)]
+    if odd:
+        parts += [Text("\nDelivered, with a warning", "yellow"), _views(odd)]
     return Group(*parts)
 
 
@@ -199,6 +202,10 @@ def _views(views: Sequence[View]) -> Table:
             why.append(f" Try {view.attempts}; next {view.next[11:19]} UTC.", "dim")
         if view.stage == "failed" and view.hint:
             why.append(f"\n{view.hint}", "dim")
+        for warning in view.warnings:
+            why.append(f"\n{warning}", "yellow")
+        if view.link:
+            why.append(f"\n{view.link}", "dim")
         stage = Text(view.stage, _STYLES.get(view.stage, "cyan"))
         since = Text(view.since[:16].replace("T", " "))
         table.add_row(Text(view.case), Text(view.folder), stage, since, why)

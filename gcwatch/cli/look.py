@@ -126,7 +126,7 @@ def status(
         bool, typer.Option("--follow", metavar="", help="Go on until Ctrl-C.")
     ] = False,
 ) -> None:
-    """Show every open case: its stage, since when, and why it waits; and the failures."""
+    """Show every open case: its stage, since when, and why it waits; failures and warnings."""
     with gcwatch.open(chosen(context, config), begun=True) as watch:
         if follow:
             _follow(watch, as_json=as_json)
@@ -140,8 +140,13 @@ def _views(watch: gcwatch.Watch) -> list[View]:
     return [
         describe.view(case, watch.pace(case.route), time.time())
         for case in watch.cases()
-        if case.is_open or (case.ending == "failed" and not case.gone)
+        if case.is_open or (_needs_a_look(case) and not case.gone)
     ]
+
+
+def _needs_a_look(case: gcwatch.Case) -> bool:
+    """Whether a closed case is shown as long as its folder stands in the inbox."""
+    return case.ending == "failed" or (case.ending == "delivered" and bool(case.warnings))
 
 
 def _status(watch: gcwatch.Watch) -> dict[str, Any]:
