@@ -205,8 +205,16 @@ def _dataset(stream: BinaryIO, tags: tuple[str, ...] | None = None) -> Any:
         stream,
         stop_before_pixels=True,
         force=True,
-        specific_tags=list(tags) if tags else None,
+        specific_tags=[_tag(keyword) for keyword in tags] if tags else None,
     )
+
+
+@functools.cache
+def _tag(keyword: str) -> Any:
+    """Given a keyword of this module, return its tag, which takes time to look up."""
+    from pydicom.tag import Tag  # noqa: PLC0415 - as above
+
+    return Tag(keyword)
 
 
 def _meta(dataset: Any, keyword: str) -> str:
@@ -246,7 +254,8 @@ def _number(dataset: Any) -> int | None:
 
 def _raw(dataset: Any, keyword: str) -> bytes:
     """Return an element's value as it stands in the file: pydicom's own values take their time."""
-    value = dataset.get_item(keyword).value if keyword in dataset else None
+    element = dataset.get_item(_tag(keyword))
+    value = b"" if element is None else element.value
     return value if isinstance(value, bytes) else str(value or "").encode()
 
 
