@@ -193,7 +193,7 @@ def _upload(case: Case, route: Route, pace: Pace, world: World) -> Work:
 
 def _plan(case: Case, files: Sequence[SourceFile], route: Route, context: Context) -> cases.Planned:
     receipt = inbox.receipt(route.inbox, case.folder) if route.reuse else {}
-    dropped = Dropped(case.key, case.folder, files, receipt)
+    dropped = Dropped(case.key, case.folder, files, receipt, again=case.round > 1)
     return targets.of(route).plan(context, dropped)
 
 

@@ -39,9 +39,13 @@ class Inspection:
 
 @dataclass(frozen=True)
 class Dropped:
-    """A folder that has settled: its case's key, its name, its files, and its receipt, if any."""
+    """A folder that has settled: its case's key, its name, its files, and its receipt, if any.
+
+    `again` once it was sent before and failed.
+    """
 
     key: str
     name: str
     files: Sequence[SourceFile]
     receipt: Mapping[str, Any] = field(default_factory=dict)
+    again: bool = False

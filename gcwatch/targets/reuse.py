@@ -1,69 +1,146 @@
 """Images that are on the platform already, as a folder's gcwatch.json tells, used again.
 
-The receipt is only believed where the platform is the same, the file on disk is still the one that
-was fetched, and the platform still shows the image.
+Anybody could have written that file, so it is only a hint where to look. An image that a pattern
+means must have come from this platform with exactly the bytes that are here; one that is named by
+its socket must be held there by the job or item that the receipt tells of.
 """
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
-from urllib.parse import urlsplit
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, Final
 
+from gcwatch import fetching
+from gcwatch.cases import Carrier
 from gcwatch.errors import CannotSend, Refused
-from gcwatch.grandchallenge import GrandChallenge
+from gcwatch.grandchallenge import GrandChallenge, Holder, Image, SocketValue
 from gcwatch.inbox import SourceFile, open_unchanged
 from gcwatch.reasons import Reason
+from gcwatch.targets.context import Dropped
+
+_IMAGE: Final = re.compile(r"/cases/images/([0-9A-Za-z-]+)/?$")
+_HOLDERS: Final[Mapping[str, Holder]] = {
+    "display_set": "reader-studies/display-sets",
+    "archive_item": "archives/items",
+    "item": "archives/items",
+}
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What a receipt tells of a socket: the pk of its image, or "", and its files' SHA-256s."""
+
+    socket: str
+    image: str
+    files: Mapping[str, str]
 
 
 def image_named(receipt: Mapping[str, Any], socket: str) -> str:
-    """Return the API URL of the image that a receipt has for a socket, or "" if it has none.
+    """Return the pk of the image that a receipt has for a socket, or "" if it has none.
 
     What was sent counts before what came back: results can be found by their files.
     """
-    for entry in (*_entries(receipt, "inputs"), *_entries(receipt, "outputs")):
-        if entry.get("socket") == socket and (image := _image(entry)):
-            return image
-    return ""
+    told = _named(receipt, socket)
+    return told.image if told else ""
 
 
-def require(receipt: Mapping[str, Any], socket: str, platform: GrandChallenge) -> str:
-    """Return the API URL of the image that a receipt has for a socket; CannotSend without one."""
-    image = image_named(receipt, socket)
-    problem = ""
-    if not image:
+def require(dropped: Dropped, socket: str, carrier: Carrier, platform: GrandChallenge) -> str:
+    """Return the API URL of the image that a folder's receipt has for a socket.
+
+    Raises:
+        CannotSend: when there is none, when it is not the one that is here by now, when the
+            platform does not hold it, or when it does not travel by this carrier.
+        SourceChanged: when a file is not as it was listed.
+    """
+    told, image = _named(dropped.receipt, socket), None
+    if told is None:
         problem = "its gcwatch.json names none"
-    elif not _is_from(receipt, platform):
+    elif not _is_from(dropped.receipt, platform):
         problem = "it is on another platform"
-    elif not _is_shown(image, platform):
+    elif _has_changed(told, dropped.files):
+        problem = "the file here is not the one that was fetched"
+    elif (image := _held(told, dropped.receipt, platform)) is None:
         problem = "the platform does not show it (any more)"
-    if problem:
+    elif not _travels_by(image, carrier):
+        image, problem = None, "DICOM image sets and other images do not stand for one another"
+    if image is None:
         raise CannotSend(Reason("no_such_image", {"socket": socket, "problem": problem}))
-    return image
+    return image.api_url
 
 
 def image_of(
-    receipt: Mapping[str, Any], files: Sequence[SourceFile], platform: GrandChallenge
+    dropped: Dropped, files: Sequence[SourceFile], carrier: Carrier, platform: GrandChallenge
 ) -> str:
-    """Return the API URL of the image that files were fetched from, or "" if that is not certain.
+    """Return the API URL of the image that these files are, or "" if that is not certain.
+
+    Values and other files of the same receipt may be among them: they are no images.
 
     Raises:
         SourceChanged: when a file is not as it was listed.
     """
-    if not _is_from(receipt, platform):
+    told = _origin(dropped.receipt, files) if _is_from(dropped.receipt, platform) else None
+    image = _shown(told.image, platform) if told else None
+    if told is None or image is None or not _travels_by(image, carrier):
         return ""
-    images = {file.name: _origin(receipt, file) for file in files}
-    if len(set(images.values())) != 1:
-        return ""
-    [image] = set(images.values())
-    return image if image and _is_shown(image, platform) else ""
+    return image.api_url if _names(image, platform) == _last_parts(told) else ""
 
 
-def _origin(receipt: Mapping[str, Any], file: SourceFile) -> str:
-    for entry in _entries(receipt, "outputs"):
-        for told in entry.get("files", ()):
-            if told.get("path") == file.name and told.get("size") == file.size:
-                return _image(entry) if told.get("sha256") == _sha256(file) else ""
-    return ""
+# --- the receipt ---------------------------------------------------------------------------------
+
+
+def _named(receipt: Mapping[str, Any], socket: str) -> _Told | None:
+    told = (*_entries(receipt, "inputs"), *_entries(receipt, "outputs"))
+    return next((each for each in told if each.socket == socket and each.image), None)
+
+
+def _entries(receipt: Mapping[str, Any], key: str) -> Iterator[_Told]:
+    for entry in _objects(receipt.get(key)):
+        files = {str(f.get("path")): str(f.get("sha256")) for f in _objects(entry.get("files"))}
+        yield _Told(str(entry.get("socket")), _image(entry), files)
+
+
+def _objects(value: Any) -> Iterator[Mapping[str, Any]]:
+    yield from (each for each in value if isinstance(each, dict)) if isinstance(value, list) else ()
+
+
+def _image(entry: Mapping[str, Any]) -> str:
+    """Given what a receipt says of a socket, return the pk of its image, if it is one."""
+    if entry.get("carrier") not in {"image", "dicom"}:
+        return ""
+    found = _IMAGE.search(str(entry.get("image") or entry.get("url")))
+    return found[1] if found else ""
+
+
+def _target(receipt: Mapping[str, Any]) -> Mapping[str, Any]:
+    target = receipt.get("target")
+    return target if isinstance(target, dict) else {}
+
+
+def _is_from(receipt: Mapping[str, Any], platform: GrandChallenge) -> bool:
+    return bool(_target(receipt).get("platform") == platform.http.home)
+
+
+# --- the files -----------------------------------------------------------------------------------
+
+
+def _origin(receipt: Mapping[str, Any], files: Sequence[SourceFile]) -> _Told | None:
+    """Return the one image whose files are all among these, and unchanged; None without one."""
+    told = {path: each for each in _entries(receipt, "outputs") for path in each.files}
+    here = {file.name for file in files}
+    found = {each.image: each for path, each in told.items() if path in here and each.image}
+    if not here <= told.keys() or len(found) != 1:
+        return None
+    [image] = found.values()
+    changed = any(_has_changed(told[file.name], [file]) for file in files)
+    return image if image.files.keys() <= here and not changed else None
+
+
+def _has_changed(told: _Told, files: Sequence[SourceFile]) -> bool:
+    """Whether files that a receipt tells of have other bytes by now; absent ones have not."""
+    mine = (file for file in files if file.name in told.files)
+    return any(_sha256(file) != told.files[file.name] for file in mine)
 
 
 def _sha256(file: SourceFile) -> str:
@@ -71,29 +148,58 @@ def _sha256(file: SourceFile) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
-def _entries(receipt: Mapping[str, Any], key: str) -> Iterator[Mapping[str, Any]]:
-    entries = receipt.get(key)
-    yield from (each for each in entries if isinstance(each, dict)) if entries else ()
+def _last_parts(told: _Told) -> set[str]:
+    return {PurePosixPath(path).name for path in told.files}
 
 
-def _image(entry: Mapping[str, Any]) -> str:
-    """Given what a receipt says of a socket, return its image's API URL, if it is one."""
-    if entry.get("carrier") not in {"image", "dicom"}:
-        return ""
-    return str(entry.get("image") or entry.get("url") or "")
+# --- the platform --------------------------------------------------------------------------------
 
 
-def _is_from(receipt: Mapping[str, Any], platform: GrandChallenge) -> bool:
-    target = receipt.get("target")
-    home = str(target.get("platform", "")) if isinstance(target, dict) else ""
-    return urlsplit(home)[:2] == urlsplit(platform.http.home)[:2]
+def _names(image: Image, platform: GrandChallenge) -> set[str]:
+    """Return the names that an image's files have when they are fetched: they tell whose it is."""
+    if image.dicom_image_set is not None:
+        return {fetching.instance_name(each) for each in platform.instances(image.api_url)}
+    return {fetching.image_name(image, file) for file in fetching.image_files(image)}
 
 
-def _is_shown(image: str, platform: GrandChallenge) -> bool:
+def _travels_by(image: Image, carrier: Carrier) -> bool:
+    return (image.dicom_image_set is not None) == (carrier == "dicom")
+
+
+def _held(told: _Told, receipt: Mapping[str, Any], platform: GrandChallenge) -> Image | None:
+    """Return a named image, if the job or item that the receipt tells of holds it there."""
+    for value in _values(_target(receipt), platform):
+        if value.socket.slug == told.socket and (value.image or "").rstrip("/").endswith(
+            f"/{told.image}"
+        ):
+            return _shown(told.image, platform)
+    return None
+
+
+def _values(target: Mapping[str, Any], platform: GrandChallenge) -> Sequence[SocketValue]:
+    """Return what the job or item of a receipt holds; nothing if it is not there for us."""
     try:
-        platform.image(image)
+        if pk := _plain(target.get("job")):
+            job = platform.job(pk)
+            return (*job.inputs, *job.outputs)
+        for key, holder in _HOLDERS.items():
+            if pk := _plain(target.get(key)):
+                return platform.item(holder, pk).values
+    except Refused as error:
+        if error.status not in {403, 404}:
+            raise
+    return ()
+
+
+def _plain(pk: object) -> str:
+    """Given what should be a pk, return it if it is no more than that."""
+    return pk if isinstance(pk, str) and re.fullmatch("[0-9A-Za-z-]+", pk) else ""
+
+
+def _shown(pk: str, platform: GrandChallenge) -> Image | None:
+    try:
+        return platform.image(f"cases/images/{pk}/")
     except Refused as error:
         if error.status in {403, 404}:
-            return False
+            return None
         raise
-    return True

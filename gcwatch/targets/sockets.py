@@ -70,7 +70,7 @@ def fill(socket: Socket, dropped: Dropped, context: Context) -> Input:
         case Constant(value):
             return Input(socket.slug, carrier, value=value)
         case Named(name):
-            image = reuse.require(dropped.receipt, name, context.platform)
+            image = reuse.require(dropped, name, carrier, context.platform)
             return Input(socket.slug, carrier, image=image)
         case Glob(pattern) | JsonFile(pattern):
             found = _some(dropped.files, pattern, socket)
@@ -87,12 +87,17 @@ def _image(  # noqa: PLR0913, PLR0917 -- what was found, where, and for what
     dropped: Dropped,
     context: Context,
 ) -> Input:
-    if context.route.reuse:
-        image = reuse.image_of(dropped.receipt, found, context.platform)
+    if context.route.reuse and not _is_repeated(dropped, context):
+        image = reuse.image_of(dropped, found, carrier, context.platform)
         if image:
             return Input(socket.slug, carrier, pattern, image=image)
     uploads = bundle.dicom_set_size(found) if carrier == "dicom" else 1
     return Input(socket.slug, carrier, pattern, uploads=uploads)
+
+
+def _is_repeated(dropped: Dropped, context: Context) -> bool:
+    """Whether a job is wanted again: the platform refuses it for the same images (contract 7)."""
+    return dropped.again and context.route.kind == "algorithm"
 
 
 def _file_or_value(
