@@ -422,6 +422,7 @@ def _note(spool: Path, stem: str) -> Path:
     _make_private(spool)
     note = spool / f"{stem}.json"
     note.unlink(missing_ok=True)
+    disk.sync_folder(spool)  # or a power cut could bring it back, beside files of another run
     return note
 
 

@@ -4,10 +4,12 @@ import math
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
-from gcwatch import images, inbox
+from gcwatch import dicom, images, inbox, slices
 from gcwatch.errors import CannotSend
 
 AXIAL = [1, 0, 0, 0, 1, 0]
@@ -228,3 +230,49 @@ def test_numbers_that_are_no_numbers_are_no_places(folder):
     data = (folder / "1").read_bytes()
     (folder / "1").write_bytes(data.replace(b"0.0\\0.0\\1.0 ", b"0.0\\0.0\\nan "))
     assert codes(folder) == ["slices_unplaced"]
+
+
+# --- any series --------------------------------------------------------------------------------
+
+
+def rotated(vector, angles):
+    """Turn a vector about two axes."""
+    x, y, z = vector
+    a, b = angles
+    x, y = x * math.cos(a) - y * math.sin(a), x * math.sin(a) + y * math.cos(a)
+    y, z = y * math.cos(b) - z * math.sin(b), y * math.sin(b) + z * math.cos(b)
+    return x, y, z
+
+
+def headers(count, spacing, angles, digits):
+    """Slices of any direction, whose places are written with some digits behind the point."""
+    row, column = rotated((1, 0, 0), angles), rotated((0, 1, 0), angles)
+    for number in range(count):
+        position = (round(v, digits) for v in rotated((-99.5, -7, number * spacing - 300), angles))
+        place = dicom.Place(tuple(position), row, column)
+        group = dicom.Group("1", "2", CTImageStorage)
+        yield dicom.Header(group, instance=str(number), number=number, place=place)
+
+
+ANGLES = st.tuples(st.floats(-3, 3), st.floats(-3, 3))
+
+
+@given(
+    count=st.integers(1, 60),
+    spacing=st.floats(0.4, 12) | st.floats(-12, -0.4),
+    angles=ANGLES,
+    digits=st.integers(2, 9),
+    seed=st.integers(),
+)
+def test_any_whole_series_passes_and_any_hole_in_it_is_counted(
+    count, spacing, angles, digits, seed
+):
+    """Up to a third of the inner slices lost, in whatever order the files come."""
+    chance = random.Random(seed)
+    whole = [(header, None) for header in headers(count, spacing, angles, digits)]
+    chance.shuffle(whole)
+    assert slices.findings(whole) == []
+    lost = chance.sample(range(1, count - 1), (count - 2) // 3) if count > 2 else []
+    (*found,) = slices.findings([each for each in whole if each[0].number not in lost])
+    assert [reason.code for reason in found] == ["slices_missing"] * bool(lost)
+    assert sum(reason.facts["count"] for reason in found) == len(lost)
