@@ -131,10 +131,14 @@ class Upload:
 
 @dataclass(frozen=True)
 class Attempt:
-    """A submission that may have reached the platform; `jobs` is how many jobs stood before it."""
+    """A submission, or the call that fills it, that may have reached the platform.
+
+    `jobs` is how many jobs stood before it, `images` are those that the item held before it.
+    """
 
     at: float
     jobs: int | None = None
+    images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -311,9 +315,13 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Attempted:
-    """The submission is about to be asked for; `jobs` stood before, where that helps to find it."""
+    """The submission is about to be asked for, or to be filled.
+
+    `jobs` and `images` stood before, where that helps to tell what comes of it.
+    """
 
     jobs: int | None = None
+    images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -146,8 +146,9 @@ def _retry(case: Case, now: float) -> Case:
 
 
 def _still_in_doubt(case: Case) -> cases.Attempt | None:
-    """A job that was asked for can't use uploads that are gone; an empty item needs none."""
-    return case.attempt if case.target and case.target.kind != "algorithm" else None
+    """A job can't use uploads that are gone, nor an item be filled with them; to make it can do."""
+    makes_item = case.target and case.target.kind != "algorithm" and case.submission is None
+    return case.attempt if makes_item else None
 
 
 def _empty_again(case: Case) -> cases.Submission | None:
@@ -170,7 +171,8 @@ def _belongs(submission: cases.Submission | None, target: cases.Target) -> bool:
 def _submitted(case: Case, event: cases.Submitted, now: float) -> Case:
     parent = case.target.api_url if case.target else ""
     made = cases.Submission(event.pk, event.url, now, parent, event.filled)
-    return _advance(case, now, submission=made)
+    attempt = case.attempt if event.filled else None  # to fill it is another call
+    return _advance(case, now, submission=made, attempt=attempt)
 
 
 def _filled(case: Case, now: float) -> Case:
@@ -253,8 +255,8 @@ def apply(case: Case, event: Event, now: float) -> Case:  # noqa: C901, PLR0912 
             return _advance(case, now, uploads=(), sessions={}, attempt=_still_in_doubt(case))
         case cases.Prepared(socket, session):
             return _advance(case, now, sessions={**case.sessions, socket: session})
-        case cases.Attempted(jobs):
-            return _advance(case, now, attempt=cases.Attempt(now, jobs))
+        case cases.Attempted(jobs, images):
+            return _advance(case, now, attempt=cases.Attempt(now, jobs, images))
         case cases.Submitted():
             return _submitted(case, event, now)
         case cases.Filled():

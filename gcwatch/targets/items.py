@@ -170,17 +170,36 @@ class Items:
         return Reason("no_rights", facts)
 
     def _fill(self, case: Case, context: Context) -> Work:
-        """Set all sockets by one call; made twice, it is as good as once (contract 10.1)."""
+        """Set all sockets by one call, with the intention on record."""
+        in_doubt = case.attempt is not None
+        if case.attempt is not None:
+            had_effect, case = yield from _look_for_effect(case, case.attempt, context)
+            if had_effect:
+                yield cases.Filled()
+                return
+        case = yield cases.Attempted(images=self._images_before(case, context))
         values = [sending.body(case, item) for item in case.inputs or ()]
-        pk = sending.submission_of(case).pk
         try:
-            context.platform.fill_item(self.holder, pk, values)
+            context.platform.fill_item(self.holder, sending.submission_of(case).pk, values)
         except Refused as error:
-            yield self._not_filled(error, case, context)
+            yield self._not_filled(error, case, context, in_doubt=in_doubt)
+        except Unreachable as error:
+            yield cases.Faltered(error.reason, undone=not error.doubt and not in_doubt)
         else:
             yield cases.Filled()
 
-    def _not_filled(self, error: Refused, case: Case, context: Context) -> Event:
+    def _images_before(self, case: Case, context: Context) -> tuple[str, ...]:
+        """Return the images that the item held first, where nothing else tells new ones from old.
+
+        A call in doubt may have attached new ones since, so it keeps what was seen before it.
+        """
+        if all(case.sessions.get(item.socket) for item in sending.images(case)):
+            return ()
+        if case.attempt is not None:
+            return case.attempt.images
+        return tuple(value.image for value in self._held(case, context).values() if value.image)
+
+    def _not_filled(self, error: Refused, case: Case, context: Context, *, in_doubt: bool) -> Event:
         target = sending.target_of(case)
         facts = {"what": self.what.lower(), "slug": target.slug}
         if error.says("answers for it already exist"):
@@ -190,25 +209,18 @@ class Items:
                 Reason("socket_not_allowed", {**facts, "message": sending.text(error)})
             )
         if error.status == 404:
-            return cases.Rejected(Reason("item_lost", facts))
+            return self._lost(case, context)
         if error.status == 403:
-            return cases.Postponed(self.no_rights(target.slug), wait=HOUR)
+            return cases.Postponed(self.no_rights(target.slug), wait=HOUR, undone=not in_doubt)
         if not error.says("Object does not exist"):
             return cases.Rejected(sending.refused(error))
-        return self._used_or_gone(case, context)
+        return _used_or_gone(case, context, in_doubt=in_doubt)
 
-    def _used_or_gone(self, case: Case, context: Context) -> Event:
-        """What is to be used is no longer there: by an earlier call, or it has expired."""
-        if _is_used(case, context) or not self._missing(case, context):
-            return cases.Filled()
-        if all(sending.is_there(case, item, context.platform) for item in sending.uploaded(case)):
-            return cases.Rejected(
-                Reason(
-                    "no_such_image",
-                    {"socket": "", "problem": "the platform does not show it (any more)"},
-                )
-            )
-        return cases.UploadsExpired()
+    def _lost(self, case: Case, context: Context) -> Event:
+        """Our item is not there for us; raise NotYet where that is so of the whole place."""
+        slug = sending.target_of(case).slug
+        self.place(context.platform, slug)
+        return cases.Rejected(Reason("item_lost", {"what": self.what.lower(), "slug": slug}))
 
     # --- following -------------------------------------------------------------------------------
 
@@ -227,10 +239,7 @@ class Items:
         except Refused as error:
             if error.status != 404:
                 raise
-            target = sending.target_of(case)
-            yield cases.Rejected(
-                Reason("item_lost", {"what": self.what.lower(), "slug": target.slug})
-            )
+            yield self._lost(case, context)
             return
         if missing:
             yield _still_running(case, missing, states, context)
@@ -277,6 +286,46 @@ def _is_used(case: Case, context: Context) -> bool:
     return any(session.status != "Queued" for session in found)
 
 
+def _look_for_effect(
+    case: Case, attempt: cases.Attempt, context: Context
+) -> Generator[Event, Case, tuple[bool, Case]]:
+    """Find out whether the call that fills the item has had its effect, its reply being lost.
+
+    Where that is not certain the call may be made once more: whatever is sent twice takes its own
+    place (contract 10.1). Raise NotYet if it could then be imported twice at the same time.
+    """
+    hidden = sending.find_session(case, context.platform)
+    if hidden is not None:
+        case = yield hidden
+    if _is_used(case, context) or _is_consumed(case, context):
+        return True, case
+    if any(not case.sessions.get(item.socket) for item in _imported(case)):
+        sending.wait_out_doubt(attempt, context)
+    return False, case
+
+
+def _imported(case: Case) -> list[Input]:
+    return [item for item in sending.uploaded(case) if item.carrier in {"image", "dicom"}]
+
+
+def _is_consumed(case: Case, context: Context) -> bool:
+    """Whether an upload that is no part of a session of ours is gone, and not by its age."""
+    mine = [item for item in sending.uploaded(case) if not case.sessions.get(item.socket)]
+    return not all(sending.is_there(case, item, context.platform) for item in mine)
+
+
+def _used_or_gone(case: Case, context: Context, *, in_doubt: bool) -> Event:
+    """What is to be used is no longer there: by an earlier call, or it has expired."""
+    platform = context.platform
+    if in_doubt and (_is_used(case, context) or _is_consumed(case, context)):
+        return cases.Filled()
+    if not all(sending.is_there(case, item, platform) for item in sending.uploaded(case)):
+        return cases.UploadsExpired()
+    reused = ", ".join(item.socket for item in case.inputs or () if item.image)
+    problem = "the platform does not show it (any more)"
+    return cases.Rejected(Reason("no_such_image", {"socket": reused, "problem": problem}))
+
+
 def _is_attached(
     item: Input,
     held: SocketValue | None,
@@ -299,7 +348,8 @@ def _is_attached(
     if item.carrier == "dicom":
         return context.platform.image(held.image).name == sending.image_name(case, item)
     if session is None:  # the platform makes none for us; what is imported is no upload any more
-        return not sending.is_there(case, item, context.platform)
+        before = case.attempt.images if case.attempt else ()
+        return held.image not in before and not sending.is_there(case, item, context.platform)
     return _pk(held.image) in map(_pk, session.image_set)
 
 
