@@ -127,7 +127,7 @@ class Mirrored:
             found = {
                 str(path.relative_to(folder)): sha256(path.read_bytes())
                 for path in folder.rglob("*")
-                if path.is_file() and path.name != "gcwatch.json"
+                if path.is_file() and visible(path) and path.name != "gcwatch.json"
             }
             assert found == told, f"{name} is not what its receipt says"
 

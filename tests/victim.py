@@ -21,9 +21,11 @@ from builders import FAST
 from grand_challenge_dicom_de_identifier import deidentifier
 
 import gcwatch
-from gcwatch import cases, config, log
+from gcwatch import cases, config, log, outbox
 from gcwatch.errors import UploadsGone
 from gcwatch.journal import Journal
+from gcwatch.mirror.flat import Flat
+from gcwatch.mirror.shelf import Places
 from gcwatch.targets import algorithm
 
 IMPORTED_LATE_OTHERWISE = (pydicom.dataset, deidentifier)
@@ -99,7 +101,7 @@ def die_before_file_change(number):
 
     def hook(event, args):
         opened = event == "open" and isinstance(args[2], int) and args[2] & _WRITES
-        if opened or event in {"os.rename", "os.remove", "os.rmdir", "os.mkdir"}:
+        if opened or event in {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link"}:
             count()
 
     sys.addaudithook(hook)
@@ -108,6 +110,12 @@ def die_before_file_change(number):
 def die_after_write(number, control):
     """Die once the platform has applied the k-th write, before its reply is sent."""
     order = {"pid": os.getpid(), "after_write": number}
+    requests.post(f"{control}kill", json=order, timeout=10).raise_for_status()
+
+
+def die_after_call(number, control):
+    """Die once the platform has handled the k-th call, before its reply is sent."""
+    order = {"pid": os.getpid(), "after_call": number}
     requests.post(f"{control}kill", json=order, timeout=10).raise_for_status()
 
 
@@ -121,6 +129,8 @@ def arm(death, control):
             die_before_file_change(number)
         case {"platform_write": number}:
             die_after_write(number, control)
+        case {"platform_call": number}:
+            die_after_call(number, control)
 
 
 # --- deliberately broken variants: the enumeration has to catch them ------------------------------
@@ -150,7 +160,42 @@ def commit_before_effect():
     algorithm._post = hasty
 
 
-VARIANTS = {"post_without_look": post_without_look, "commit_before_effect": commit_before_effect}
+def receipt_after_rename():
+    """A mirror's item is seen before its receipt is in it."""
+    receipts, take = {}, outbox.take_free_name
+
+    def take_and_write(source, parent, folder):
+        name = take(source, parent, folder)
+        outbox.write_receipt(parent / name / outbox.RECEIPT, receipts[source])
+        return name
+
+    outbox.seal = receipts.__setitem__
+    outbox.take_free_name = take_and_write
+
+
+def leave_old_aside():
+    """What a mirror set aside for an exchange is never looked at again."""
+    Places.tidy = lambda _self: None
+
+
+def names_after_images():
+    """A flat mirror writes down an image's name only once the image has it."""
+
+    def publish(self, receipt, arrivals, _held):
+        for arrival in arrivals:
+            self._places.exchange(arrival.staged, arrival.name)
+        outbox.write_receipt(self._paper(receipt.target.item), receipt.text())
+
+    Flat._publish = publish
+
+
+VARIANTS = {
+    each.__name__: each
+    for each in (
+        *(post_without_look, commit_before_effect),
+        *(receipt_after_rename, leave_old_aside, names_after_images),
+    )
+}
 
 
 # --- the server ----------------------------------------------------------------------------------
