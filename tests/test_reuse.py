@@ -30,7 +30,7 @@ class Chained(Site):
             ARCHIVE, title, {slug.replace("_", "-"): value for slug, value in values.items()}
         )
 
-    def bring(self, change=lambda receipt: None):
+    def bring(self, change=lambda _receipt: None):
         """Mirror the archive and hand what came to the route; `change` may alter receipts."""
         with self.watch() as watch:
             watch.mirror("cts")
