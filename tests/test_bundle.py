@@ -872,3 +872,44 @@ def test_voxels_are_not_read_as_a_header(folder):
     """What follows the empty line of an NRRD is data."""
     (folder / "x.nrrd").write_bytes(b"NRRD0004\ntype: char\n\ndata file: x\n")
     assert make(folder).files == 1
+
+
+# --- odd headers -------------------------------------------------------------------------------
+
+
+def test_a_slice_without_a_number_is_found(ct):
+    """The platform sorts by InstanceNumber; one that is absent stops its whole import."""
+    path = min(ct.iterdir())
+    dataset = pydicom.dcmread(path)
+    del dataset.InstanceNumber
+    dataset.save_as(path)
+    reason = refusal(ct)
+    assert (reason.code, reason.facts) == ("damaged_image", {"problem": "no InstanceNumber"})
+
+
+@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"])
+def test_a_slice_that_does_not_say_what_it_is_part_of_is_found(ct, keyword):
+    """It can't be put with the others, and must not be left out."""
+    path = min(ct.iterdir())
+    dataset = pydicom.dcmread(path)
+    del dataset[keyword]
+    dataset.save_as(path)
+    reason = refusal(ct)
+    assert (reason.code, reason.facts) == ("damaged_image", {"problem": f"no {keyword}"})
+
+
+@pytest.mark.parametrize("old", [b"(\0\x10\0US\x02\0\x10\0", b"(\0\0\x01US\x02\0\x10\0"])
+def test_a_slice_whose_size_is_garbled_is_found(ct, old):
+    """Rows, or the bits of a pixel, that are no number: which image it is part of is known."""
+    path = min(ct.iterdir())
+    data = path.read_bytes()
+    assert data.count(old) == 1
+    path.write_bytes(data.replace(old, old[:4] + b"UN\0\0" + old[6:]))
+    assert refusal(ct).code == "damaged_image"
+
+
+def test_data_of_no_bytes_are_no_data(folder):
+    """A header with its data file empty is told by that file."""
+    (folder / "x.mhd").write_bytes(HEADER + b"ElementDataFile = x.raw\n")
+    (folder / "x.raw").write_bytes(b"")
+    assert refusal(folder).names == {"file": "x.raw"}

@@ -130,6 +130,15 @@ def test_slices_around_an_axis_are_no_stack(folder):
     assert codes(folder) == []
 
 
+def test_directions_may_differ_in_their_last_digits(folder):
+    """Slices whose directions were computed one by one are parallel all the same."""
+    for number in range(1, 8):
+        orientation = [1, number * 1e-5, 0, 0, 1, number * -1e-5]
+        if number != 4:
+            one_slice(folder / str(number), number, (0, 0, number), orientation)
+    assert codes(folder) == ["slices_missing"]
+
+
 # --- what is wrong -----------------------------------------------------------------------------
 
 
