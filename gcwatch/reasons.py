@@ -54,6 +54,10 @@ CATALOGUE: Mapping[str, Entry] = {
         "The marker file {marker} is not there.",
         "Put the marker file into the folder when everything is in it.",
     ),
+    "being_written": Entry(
+        "A file of this folder is being written at this moment; the folder is waiting.",
+        "A file changed while its header was read, so its series can't be told yet.",
+    ),
     "file_unreadable": Entry(
         "A file of this folder can't be read.",
         "Reading {file} failed: {error}.",
@@ -86,7 +90,7 @@ CATALOGUE: Mapping[str, Entry] = {
         "Leave one of them, or make the route's pattern narrower.",
     ),
     "several_images": Entry(
-        "This folder holds more than one image series; the analysis takes exactly one.",
+        "This folder holds more than one image ({found}); the analysis takes exactly one.",
         "Socket {socket} takes one image; found {found}.",
         "Put each series into a folder of its own, or let the route take each one as a case "
         '(cases = "series"), or name the right one by a narrower glob in the route\'s inputs.',
