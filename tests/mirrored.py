@@ -158,7 +158,8 @@ class Mirrored:
     def check_tidy(self):
         """Nothing is under way in the hidden folder."""
         hidden = self.outbox / ".gcwatch"
-        assert not [*(hidden / "partial").iterdir(), *(hidden / "old").iterdir()]
+        left = [*(hidden / "partial").iterdir(), *(hidden / "old").iterdir()]
+        assert not left, "something is left aside"
 
     def check_flat(self):
         """Every image of the archive is here once, under a name of its own, whole."""

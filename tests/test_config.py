@@ -70,6 +70,21 @@ def another(name="nodules", inbox="in2", outbox="out2", rest=""):
     return own.replace('inbox = "in"', f'inbox = "{inbox}"') + rest
 
 
+def mirror(name="cts", archive="ct-archive", outbox="cts"):
+    """A mirror's table."""
+    return f"""
+[[mirror]]
+name = "{name}"
+archive = "{archive}"
+outbox = "{outbox}"
+"""
+
+
+MIRROR = mirror()
+TAKING = another(inbox="cts") + 'after = "delete"'
+GONE = 'gone = "move"\ngone_to = "{}"'
+
+
 # --- what a file says -----------------------------------------------------------------------------
 
 
@@ -435,10 +450,51 @@ def test_unknown_top_key_is_refused(problem, key):
     assert (found.path, found.message, found.line) == (key, "is no known key", 1)
 
 
-def test_mirror_is_refused(problem):
-    """A table of later work is unknown, not ignored."""
-    found = problem(ROUTE + '[[mirror]]\nname = "x"')
-    assert (found.path, found.line) == ("mirror", 7)
+def test_mirrors_need_no_route(load):
+    """A config may only mirror; every key of a mirror arrives."""
+    settings = load(
+        MIRROR + 'every = "0 3 * * *"\nlayout = "flat"\nfolders = "pk"\n' + GONE.format("gone")
+    )
+    [found] = settings.mirrors
+    assert not settings.routes
+    assert (found.name, found.archive, found.outbox.name) == ("cts", "ct-archive", "cts")
+    assert found.every == config.Cron("0 3 * * *")
+    assert (found.layout, found.folders, found.gone) == ("flat", "pk", "move")
+    assert found.gone_to.name == "gone"
+
+
+def test_mirror_has_defaults(load):
+    """Every six hours, a folder an item, named by its title; what left is kept."""
+    [found] = load(MIRROR).mirrors
+    assert found.every == config.Every(21_600.0)
+    assert (found.layout, found.folders, found.gone) == ("items", "title", "keep")
+    assert found.gone_to is None
+
+
+@pytest.mark.parametrize(
+    ("line", "key", "says"),
+    [
+        ('gone = "move"', "gone_to", "is needed"),
+        ('gone_to = "x"', "gone_to", "is for"),
+        ('layout = "round"', "layout", "must be"),
+        ('every = "often"', "every", "duration"),
+        ('inbox = "x"', "inbox", "no known key"),
+        ("folders = 3", "folders", "must be"),
+    ],
+)
+def test_bad_mirror_value_is_refused(problem, line, key, says):
+    """What is wrong is told with the mirror's name, the key and the line."""
+    found = problem(MIRROR + line)
+    assert (found.path, found.line) == (
+        f"mirror 'cts': {key}",
+        6 if key != "gone_to" or "x" in line else 2,
+    )
+    assert says in found.message
+
+
+def test_a_mirror_may_feed_a_route(load):
+    """Its folder is the route's inbox, as long as the route keeps what is there."""
+    assert load(MIRROR + another(inbox="cts")).routes[0].inbox.name == "cts"
 
 
 @pytest.mark.parametrize(
@@ -629,6 +685,19 @@ c."d".e = 3
         (another(inbox="in/a") + ROUTE, "route 'lobes': inbox", "sent twice"),
         (ROUTE + another(outbox="in/a"), "route 'nodules': outbox", "inbox of route 'lobes'"),
         (ROUTE + another("b", "out", "in"), "route 'lobes': outbox", "leads back"),
+        (ROUTE + mirror(name="lobes"), "mirror 'lobes': name", "route #1"),
+        (MIRROR + mirror(outbox="other"), "mirror 'cts': name", "mirror #1"),
+        (MIRROR + mirror(name="b"), "mirror 'cts': outbox", "outbox of mirror 'b'"),
+        (MIRROR + mirror(name="b", outbox="cts/b"), "mirror 'cts': outbox", "outbox of mirror"),
+        (ROUTE + mirror(outbox="out"), "mirror 'cts': outbox", "outbox of route 'lobes'"),
+        (ROUTE + mirror(outbox="out/a"), "mirror 'cts': outbox", "outbox of route 'lobes'"),
+        (ROUTE + mirror(outbox="in/a"), "mirror 'cts': outbox", "take it for a case"),
+        (another(inbox="cts/in") + MIRROR, "route 'nodules': inbox", "folder of mirror 'cts'"),
+        (TAKING + MIRROR, "route 'nodules': after", "for ever"),
+        (another(inbox="cts") + MIRROR + 'layout = "flat"', "mirror 'cts': layout", "no folders"),
+        ('state = "cts/state"' + MIRROR, "state", "outbox of mirror 'cts'"),
+        (MIRROR + GONE.format("cts/gone"), "mirror 'cts': gone_to", "outbox of mirror 'cts'"),
+        (ROUTE + MIRROR + GONE.format("in/gone"), "mirror 'cts': gone_to", "would be sent"),
     ],
 )
 def test_clash_is_refused(problem, text, path, says):
@@ -795,8 +864,9 @@ def test_uncommented_example_is_valid(load):
     text = (ROOT / "config/gcwatch.toml").read_text()
     text = re.sub(r"(?m)^# (reader_study|archive|title|order) = .*\n", "", text)
     text = re.sub(r'(?m)^# (["a-z_-]+ = )', r"\1", text).replace("reuse = false", "reuse = true")
-    settings = load(text.replace('"keep"\ndone', '"move"\ndone'))
+    settings = load(re.sub(r'"keep"\n(done|gone_to)', r'"move"\n\1', text))
     assert settings.routes[0].done
+    assert settings.mirrors[0].gone_to
     assert len(settings.routes[0].inputs) == 5
 
 

@@ -124,9 +124,9 @@ def route_name(value: str) -> str:
 
 def slug(value: str) -> str:
     """Given a slug, return it if it is one."""
-    if not re.fullmatch("[a-zA-Z0-9_-]+", value):
+    if not re.fullmatch("[a-zA-Z0-9_-][a-zA-Z0-9._-]*", value):
         raise wrong(
-            "is no slug", "it is the last part of the page's address: letters, digits, - and _"
+            "is no slug", "it is the last part of the page's address: letters, digits, - _ and ."
         )
     return value
 
@@ -213,6 +213,11 @@ def template(value: Any) -> str:
 def template_fields(value: str) -> set[str]:
     """Given a template, return its fields; raise ValueError if it is none."""
     return {name for _, name, _, _ in Formatter().parse(value) if name is not None}
+
+
+def tells_case(value: str) -> bool:
+    """Whether a template is another text for each case."""
+    return not template_fields(value).isdisjoint({"key", "id"})
 
 
 def tells_folder(value: str) -> bool:
