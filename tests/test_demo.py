@@ -1,6 +1,7 @@
 """The demo, as `make demo` runs it: without a terminal, in half a minute, honest."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -31,6 +32,8 @@ def test_the_demo_shows_what_happened(kept):
     _, ended = kept
     for said in ("copy/out", "voxel-count.json", '"job_url"', "is not sent", "retry copy-"):
         assert said in ended.stdout
+    for step in ("archive/chest-1/", "segmented/chest-1/", "reading/chest-1/"):
+        assert re.search(rf"{step} +http://127.0.0.1:[0-9]+/", ended.stdout)
     assert "Every result is here with the right bytes" in ended.stdout
 
 
@@ -38,9 +41,11 @@ def test_the_demo_speaks_json_lines_on_a_pipe(kept):
     """The daemon's log is the daemon's log, in the demo too; no name is in it."""
     folder, ended = kept
     lines = [json.loads(line) for line in ended.stderr.splitlines()]
-    assert sum(line["event"] == "case.delivered" for line in lines) == 5
+    assert sum(line["event"] == "case.delivered" for line in lines) == 8
+    assert sum(line["event"] == "mirror.item_fetched" for line in lines) == 2
     assert (folder / "log.jsonl").read_text() == ended.stderr
     assert "doe-" not in ended.stderr
+    assert "chest-" not in ended.stderr
 
 
 def test_a_kept_demo_can_be_looked_at(kept):
@@ -52,7 +57,7 @@ def test_a_kept_demo_can_be_looked_at(kept):
         text=True,
         check=True,
     )
-    assert json.loads(ended.stdout)["counts"] == {"delivered": 5, "failed": 3}
+    assert json.loads(ended.stdout)["counts"] == {"delivered": 8, "failed": 3}
 
 
 def test_a_second_demo_in_the_same_folder_says_why_not(kept):
@@ -72,25 +77,42 @@ def proof(folder, state):
     return list(demo.problems(folder, demo.outcome(folder / "gcwatch.toml"), state))
 
 
+def pk_of(url):
+    return url.rstrip("/").rpartition("/")[2]
+
+
+def value(folder, output):
+    """What the sandbox would say of a value, as far as its file tells."""
+    [file] = output["files"]
+    is_json = output["carrier"] == "value"
+    return {
+        "socket": output["socket"],
+        "image": pk_of(output["url"]) if output["carrier"] == "image" else None,
+        "sha256": None if is_json else file["sha256"],
+        "value": json.loads((folder / file["path"]).read_text()) if is_json else None,
+    }
+
+
 @pytest.fixture
 def state(kept):
     """What the sandbox would have said, as far as the receipts tell."""
-    folder, _ = kept
-    jobs = []
-    for file in sorted(folder.glob("*/out/*/gcwatch.json")):
+    told = {"jobs": [], "display_sets": [], "items": []}
+    for file in sorted(kept[0].rglob("gcwatch.json")):
         receipt = json.loads(file.read_text())
-        outputs = [
-            {"socket": output["socket"]}
-            | (
-                {"sha256": None, "value": json.loads((file.parent / path["path"]).read_text())}
-                if output["carrier"] == "value"
-                else {"sha256": path["sha256"], "value": None}
-            )
-            for output in receipt["outputs"]
-            for path in output["files"]
+        target = receipt["target"]
+        sent = [
+            {"socket": each["socket"], "image": pk_of(each["image"])}
+            for each in receipt.get("inputs", ())
         ]
-        jobs.append({"pk": receipt["target"]["job"], "outputs": outputs})
-    return {"jobs": jobs}
+        values = [value(file.parent, each) for each in receipt["outputs"]]
+        if "job" in target:
+            told["jobs"].append({"pk": target["job"], "inputs": sent, "outputs": values})
+        elif "display_set" in target:
+            told["display_sets"].append({"pk": target["display_set"], "values": sent})
+        else:
+            item = {"pk": target["item"], "title": receipt["title"], "values": values}
+            told["items"].append(item)
+    return told
 
 
 def test_the_proof_holds_for_what_was_delivered(kept, state):
@@ -100,19 +122,51 @@ def test_the_proof_holds_for_what_was_delivered(kept, state):
 
 def test_the_proof_finds_a_wrong_byte(kept, state):
     """A result that is not what the platform produced makes the demo fail."""
-    state["jobs"][0]["outputs"][0] |= {"sha256": "0" * 64}
-    assert "is not what the platform produced" in proof(kept[0], state)[0]
+    for each in (state["items"][0]["values"][0], state["jobs"][0]["outputs"][0]):
+        before = dict(each)
+        each["sha256"] = "0" * 64
+        assert "is not what the platform produced" in proof(kept[0], state)[0]
+        each.update(before)
 
 
 def test_the_proof_finds_a_second_job(kept, state):
     """A patient sent twice makes the demo fail."""
-    state["jobs"].append({"pk": "x", "outputs": []})
-    assert proof(kept[0], state) == ["6 jobs were made for 5 folders."]
+    state["jobs"].append({"pk": "x", "inputs": [], "outputs": []})
+    assert proof(kept[0], state) == ["7 jobs were made for 6 folders."]
 
 
-def test_the_proof_finds_other_pixels(kept, state):
-    """An image that came back with other voxels makes the demo fail."""
-    [image] = (kept[0] / "copy" / "out" / "phantom").rglob("*.mha")
+def test_the_proof_finds_a_second_display_set(kept, state):
+    """A case that readers would see twice makes the demo fail."""
+    state["display_sets"].append({"pk": "x", "values": []})
+    assert proof(kept[0], state) == ["3 display sets were made for 2 folders."]
+
+
+def test_the_proof_finds_that_an_image_was_uploaded_again(kept, state):
+    """The archive's own image must have gone through the algorithm, and to the readers."""
+    state["items"][0]["values"][0]["image"] = "another"
+    assert proof(kept[0], state) == [
+        "lungs/chest-1: the archive's image was not used as it is",
+        "reading/chest-1: the display set does not show the case beside its segmentation",
+    ]
+
+
+def test_the_proof_finds_an_item_that_was_not_mirrored(kept, state):
+    """An archive that is not here as a whole makes the demo fail."""
+    state["items"] = state["items"][1:]
+    assert "archive/chest-1: is not mirrored" in proof(kept[0], state)
+
+
+@pytest.mark.parametrize(
+    ("place", "case"),
+    [
+        ("copy/out/phantom", "copy/phantom"),
+        ("archive/chest-1", "archive/chest-1"),
+        ("segmented/chest-2", "lungs/chest-2"),
+    ],
+)
+def test_the_proof_finds_other_voxels(kept, state, place, case):
+    """An image with other voxels than it must have makes the demo fail."""
+    [image] = (kept[0] / place).rglob("*.mha")
     whole = image.read_bytes()
     head, mark, _ = whole.partition(b"ElementDataFile = LOCAL\n")
     image.write_bytes(head.replace(b"CompressedData = True", b"CompressedData = False") + mark)
@@ -120,7 +174,7 @@ def test_the_proof_finds_other_pixels(kept, state):
         found = proof(kept[0], state)
     finally:
         image.write_bytes(whole)
-    assert "copy/phantom: the image that came back is not the one that was dropped" in found
+    assert f"{case}: the image is not what it should be" in found
 
 
 def test_the_proof_finds_an_unexplained_refusal(kept, state):
