@@ -34,9 +34,10 @@ from gcwatch.journal import Journal, Known, Presence, only_daemon
 from gcwatch.keeper import Keeper
 from gcwatch.mirror import Means, Report
 from gcwatch.news import news
-from gcwatch.perform import World, ignored, perform
+from gcwatch.perform import World, perform
 from gcwatch.reasons import Reason
 from gcwatch.steps import Pace
+from gcwatch.units import inbox_of
 from gcwatch.version import VERSION
 from gcwatch.watching import Bell, Schedule, Watcher
 
@@ -354,9 +355,11 @@ class Daemon:
         begun = time.monotonic()
         self._bell.looked()
         for route in self._routes.values():
-            self._watcher.watch(route.inbox)
+            box = inbox_of(route)
+            if box.is_watched:
+                self._watcher.watch(route.inbox)
             try:
-                listing = inbox.survey(route.inbox, ignored(route))
+                listing = box.survey()
             except NotYet as error:
                 self._miss(route, error)
             else:
@@ -378,7 +381,9 @@ class Daemon:
             self._surveys.away.discard(route.name)
             log.emit("inbox.returned", route=route.name)
             _tell_of_network(route)  # what was away at the start may have been a share
-        if listing.loose:
+        if listing.loose and route.cases == "files":
+            self._tell_once("inbox.folders_ignored", route, folders=listing.loose)
+        elif listing.loose:
             self._tell_once("inbox.loose_files_ignored", route, files=listing.loose)
         if listing.links:
             self._tell_once("inbox.links_ignored", route, links=listing.links)
@@ -397,33 +402,33 @@ class Daemon:
     def _take_in(self, route: Route, listing: inbox.Listing) -> None:
         """Compare what stands in an inbox with what is known of it."""
         known = self._journal.known(route.name)
-        for entry in listing.folders:
+        for entry in inbox_of(route).cases(listing, known):
             with suppress(CaseError, SourceVanished):  # gone again: the next survey tells
                 self._meet(route, entry, known.get(entry.name))
-        present = {entry.name for entry in listing.folders}
+        present = {entry.name for entry in listing.cases}
         for folder, latest in known.items():
-            if folder not in present and not latest.is_open and not latest.gone:
+            if folder in present or latest.is_open or latest.gone:
+                continue
+            if not listing.may_hold(folder):
                 self._note(latest.key, cases.Left())
+        if listing.unread:
+            self._bell.look()
 
     def _meet(self, route: Route, entry: inbox.Entry, latest: Known | None) -> None:
-        """Given a folder and its latest case, do what its sight asks for."""
-        if latest is None or (latest.gone and latest.stamp != entry.stamp):
-            if inbox.holds_files(route.inbox, entry.name, ignored(route)):
+        """Given what stands in an inbox and its latest case, do what its sight asks for."""
+        box = inbox_of(route)
+        changed = latest is not None and box.has_changed(latest.stamp, entry.stamp)
+        if latest is None or (latest.gone and changed):
+            if box.holds_files(entry.name):
                 case = self._journal.open_case(route.name, entry.name)
                 _tell(case, cases.Found(route.name, entry.name), case)
         elif latest.is_open:
-            if route.ready and latest.stage == "settling":
-                self._hurry_if_marked(route, entry, latest, route.ready)
+            if latest.stage == "settling" and box.is_marked(entry.name):
+                self._surveys.urgent.add(latest.key)
         elif latest.gone:
             self._note(latest.key, cases.Returned())
-        elif latest.stamp != entry.stamp:
+        elif changed:
             self._note_late_changes(route, latest.key)
-
-    def _hurry_if_marked(
-        self, route: Route, entry: inbox.Entry, latest: Known, marker: str
-    ) -> None:
-        if inbox.is_marked(route.inbox, entry.name, marker):
-            self._surveys.urgent.add(latest.key)
 
     def _note(self, key: str, event: Event) -> None:
         self._record(self._journal.case(key), event)
@@ -431,7 +436,7 @@ class Daemon:
     def _note_late_changes(self, route: Route, key: str) -> None:
         """A closed case's folder changed: remember how it looks now, say so once, send nothing."""
         case = self._journal.case(key)
-        now = inbox.look(route.inbox, case.folder, ignored(route))
+        now = inbox_of(route).look(case.folder)
         if now == case.seen:
             return
         event = cases.Touched(now)

@@ -1,4 +1,4 @@
-"""What an inbox holds: its folders, their files, and whether they changed."""
+"""What an inbox folder holds: folders and files, and whether they changed."""
 
 import contextlib
 import errno
@@ -45,7 +45,7 @@ _AWAY_WAIT = 30.0
 
 @dataclass(frozen=True)
 class Entry:
-    """One folder of an inbox; `stamp` is its own change time in nanoseconds."""
+    """One case of an inbox; `stamp` is its own change time in nanoseconds."""
 
     name: str
     stamp: int
@@ -53,11 +53,21 @@ class Entry:
 
 @dataclass(frozen=True)
 class Listing:
-    """An inbox: its folders, and how many loose files and links are left alone."""
+    """An inbox: its cases, and how many `loose` files (or folders) and links are left alone.
 
-    folders: tuple[Entry, ...]
-    loose: int
-    links: int
+    Of the `unsure` folders it can't be told at this moment which cases they hold; some of them may
+    only be `unread`, for which the next survey will have the time.
+    """
+
+    cases: tuple[Entry, ...]
+    loose: int = 0
+    links: int = 0
+    unsure: frozenset[str] = frozenset()
+    unread: bool = False
+
+    def may_hold(self, name: str) -> bool:
+        """Given the name of a case that is not listed, return whether it may stand there still."""
+        return name.partition("/")[0] in self.unsure
 
 
 @dataclass(frozen=True)
@@ -69,6 +79,18 @@ class SourceFile:
     size: int
     mtime_ns: int
     ctime_ns: int
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A folder's regular files, sorted by name, and when its folders took their places.
+
+    `moved` has the folder itself as "", those below it by their relative names with a slash at
+    the end; in nanoseconds, 0 where something came into the folder since.
+    """
+
+    files: tuple[SourceFile, ...]
+    moved: Mapping[str, int]
 
 
 # --- patterns ----------------------------------------------------------------------------------
@@ -120,31 +142,51 @@ def survey(inbox: Path, ignore: Sequence[str] = ()) -> Listing:
 
     Raise NotYet (reason `inbox_away`) if it is missing, unreadable or no folder.
     """
+    folders, files, links = _sorted_entries(inbox, ignore)
+    return Listing(_cases(folders), len(files), links)
+
+
+def survey_files(inbox: Path, ignore: Sequence[str] = ()) -> Listing:
+    """Given an inbox and a route's ignore globs, return the files directly in it, sorted by name.
+
+    Its folders are the loose ones. Raise as `survey` does.
+    """
+    folders, files, links = _sorted_entries(inbox, ignore)
+    return Listing(_cases(files), len(folders), links)
+
+
+_Found = list[os.DirEntry[str]]
+
+
+def _sorted_entries(inbox: Path, ignore: Sequence[str]) -> tuple[_Found, _Found, int]:
+    """Return the folders and the files of an inbox, and how many links there are."""
+    folders: _Found = []
+    files: _Found = []
+    links = 0
     try:
-        return _survey(inbox, ignore)
-    except OSError as error:
-        raise _away(why(error)) from error
-
-
-def _survey(inbox: Path, ignore: Sequence[str]) -> Listing:
-    folders: list[Entry] = []
-    loose = links = 0
-    with os.scandir(inbox) as entries:
-        for entry in entries:
+        for entry in _entries(inbox):
             if is_ignored(entry.name, ignore):
                 continue
             if entry.is_symlink():
                 links += 1
-            elif entry.is_dir(follow_symlinks=False):
-                folders.extend(_entry(entry))
             else:
-                loose += 1
-    return Listing(tuple(sorted(folders, key=lambda folder: folder.name)), loose, links)
+                (folders if entry.is_dir(follow_symlinks=False) else files).append(entry)
+    except OSError as error:
+        raise _away(why(error)) from error
+    return folders, files, links
+
+
+def _cases(entries: _Found) -> tuple[Entry, ...]:
+    return tuple(each for entry in entries for each in _entry(entry))
 
 
 def _entry(entry: os.DirEntry[str]) -> Iterator[Entry]:
-    with contextlib.suppress(FileNotFoundError):  # taken away between listing and asking
+    try:
         yield Entry(entry.name, entry.stat(follow_symlinks=False).st_ctime_ns)
+    except FileNotFoundError:  # taken away between listing and asking
+        return
+    except OSError as error:
+        raise _away(why(error)) from error
 
 
 def _away(error: str) -> NotYet:
@@ -207,13 +249,16 @@ class _Walk:
     found: list[SourceFile] = field(default_factory=list)
     links: list[tuple[str, str]] = field(default_factory=list)
     seen: set[tuple[int, int]] = field(default_factory=set)
+    moved: dict[str, int] = field(default_factory=dict)
 
     def folder(self, path: str, prefix: str) -> None:
         """Add every file below a folder; keep links for later."""
         pending = [(path, prefix)]
         while pending:
             here, above = pending.pop()
-            self.seen.add(_identity(os.stat(here)))  # noqa: PTH116 - names of any bytes, fast
+            status = os.stat(here)  # noqa: PTH116 - names of any bytes, fast
+            self.seen.add(_identity(status))
+            self.moved[above] = _moved(status)
             for entry in self._list(here, above):
                 relative = above + entry.name
                 if is_ignored(relative, self.ignore):
@@ -263,6 +308,11 @@ class _Walk:
                 self.file(path, relative)
 
 
+def _moved(status: os.stat_result) -> int:
+    """When a folder took its place: a rename changes its change time, but not what is in it."""
+    return status.st_ctime_ns if status.st_ctime_ns > status.st_mtime_ns else 0
+
+
 def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
@@ -303,6 +353,11 @@ def source_files(inbox: Path, name: str, ignore: Sequence[str] = ()) -> tuple[So
     (`file_unreadable`) if a folder or a link can't be read, SourceVanished if the folder is gone
     from an inbox that holds others, NotYet (`inbox_away`) if the inbox is missing or empty.
     """
+    return tree(inbox, name, ignore).files
+
+
+def tree(inbox: Path, name: str, ignore: Sequence[str] = ()) -> Tree:
+    """Given a folder of an inbox, return its files as `source_files` does, and its folders."""
     walk = _Walk(inbox, ignore, os.path.realpath(inbox))
     try:
         if (inbox / name).is_symlink():
@@ -314,7 +369,21 @@ def source_files(inbox: Path, name: str, ignore: Sequence[str] = ()) -> tuple[So
         raise _gone(inbox) from error
     except OSError as error:
         raise _blame(inbox, name, error) from error
-    return tuple(sorted(walk.found, key=lambda file: file.name))
+    return Tree(tuple(sorted(walk.found, key=lambda file: file.name)), walk.moved)
+
+
+def source_file(inbox: Path, name: str) -> SourceFile:
+    """Given a file directly in an inbox, return it; raise as `source_files` does."""
+    path = inbox / name
+    try:
+        status = path.lstat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise _gone(inbox) from error
+    except OSError as error:
+        raise _blame(inbox, name, error) from error
+    if not stat.S_ISREG(status.st_mode):
+        raise _gone(inbox)
+    return _source_file(str(path), name, status)
 
 
 def receipt(inbox: Path, name: str) -> Mapping[str, Any]:
@@ -336,11 +405,17 @@ def look(inbox: Path, name: str, ignore: Sequence[str] = ()) -> Snapshot:
     and TryAgain (`file_unreadable`) if a file may not be read.
     """
     files = source_files(inbox, name, ignore)
+    return snapshot(files, _stamp(inbox, name))
+
+
+def snapshot(files: Sequence[SourceFile], stamp: int) -> Snapshot:
+    """Given a case's files and its stamp, return what it looks like.
+
+    Raise TryAgain (`file_unreadable`) if a file may not be read.
+    """
     for file in files:
         _check_access(file)
-    return Snapshot(
-        digest(files), len(files), sum(file.size for file in files), _stamp(inbox, name)
-    )
+    return Snapshot(digest(files), len(files), sum(file.size for file in files), stamp)
 
 
 def _check_access(file: SourceFile) -> None:

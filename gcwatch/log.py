@@ -82,6 +82,9 @@ CATALOGUE: Mapping[str, Spec] = {
     "inbox.loose_files_ignored": _info(
         "Files lie beside the folders of an inbox; only folders are cases.", "files"
     ),
+    "inbox.folders_ignored": _info(
+        "Folders stand in an inbox whose files are the cases; they are left alone.", "folders"
+    ),
     "inbox.links_ignored": _warning("Symbolic links of an inbox are not followed.", "links"),
     # --- the platform ----------------------------------------------------------------------------
     "platform.token_refused": _error(

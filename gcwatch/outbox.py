@@ -16,9 +16,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from gcwatch.cases import Snapshot
-from gcwatch.errors import CaseError, SourceVanished
+from gcwatch.errors import CaseError, NotYet, SourceVanished
 from gcwatch.files import disk_trouble, sync_folder, sync_tree, write_atomically
-from gcwatch.inbox import look
+from gcwatch.inbox import SourceFile, digest, look
+from gcwatch.units import Inbox
 
 RECEIPT = "gcwatch.json"
 """The receipt's name in a published folder."""
@@ -109,18 +110,41 @@ def staging(outbox: Path, key: str) -> Path:
 def publish(outbox: Path, key: str, folder: str, receipt: Mapping[str, Any]) -> str:
     """Given a case whose results are staged, publish them; return the name of their folder.
 
-    It is `folder`, or `folder.2`, `.3` … where that is taken: nothing is ever replaced. Twice
-    is once: what was published under this key is found by its receipt.
+    It is `folder`, or `folder.2`, `.3` … where that is taken: nothing is ever replaced. For a
+    series it is `<patient>/<series>`; the patient's folder is made before. Twice is once: what
+    was published under this key is found by its receipt.
 
     Raise TryAgain (`disk`) if the outbox can't be written.
     """
     with disk_trouble("publishing"):
+        place = _place(outbox, folder)
         if name := _published(outbox, key, folder):
-            sync_folder(outbox)
+            sync_folder(place.parent)
             return name
         source = staging(outbox, key)
         seal(source, json.dumps({**receipt, "key": key}, indent=2))
-        return take_free_name(source, outbox, folder)
+        _make_parent(outbox, place)
+        return _beside(folder, take_free_name(source, place.parent, place.name))
+
+
+def _place(outbox: Path, folder: str) -> Path:
+    return outbox / folder
+
+
+def _beside(folder: str, name: str) -> str:
+    """Given a case's name, return the other name at its place."""
+    parent, slash, _ = folder.rpartition("/")
+    return parent + slash + name
+
+
+def _make_parent(outbox: Path, place: Path) -> None:
+    """See to it that a patient's folder is there, with the mode of all that is published."""
+    if place.parent == outbox:
+        return
+    with contextlib.suppress(FileExistsError):
+        place.parent.mkdir()
+        place.parent.chmod(_FOLDER_MODE | (place.parent.stat().st_mode & stat.S_ISGID))
+        sync_folder(outbox)
 
 
 def seal(source: Path, receipt: str) -> None:
@@ -183,9 +207,12 @@ def published(outbox: Path, key: str, folder: str) -> str | None:
 
 
 def _published(outbox: Path, key: str, folder: str) -> str | None:
-    for name in _namesakes(outbox, folder):
-        if _key(outbox / name / RECEIPT) == key:
-            return name
+    place = _place(outbox, folder)
+    if place.parent != outbox and not place.parent.is_dir():
+        return None
+    for name in _namesakes(place.parent, place.name):
+        if _key(place.with_name(name) / RECEIPT) == key:
+            return _beside(folder, name)
     return None
 
 
@@ -227,7 +254,8 @@ def remove_tree(path: Path) -> None:
 
 
 def _note(outbox: Path, folder: str) -> Path:
-    return outbox / suffixed(folder, ".failed.txt")
+    place = _place(outbox, folder)
+    return place.with_name(suffixed(place.name, ".failed.txt"))
 
 
 def report_failure(outbox: Path, folder: str, text: str) -> None:
@@ -237,49 +265,46 @@ def report_failure(outbox: Path, folder: str, text: str) -> None:
     """
     with disk_trouble("writing to the outbox"):
         data = text.encode("utf-8", "backslashreplace")
-        write_atomically(_note(outbox, folder), data, _FILE_MODE)
+        note = _note(outbox, folder)
+        _make_parent(outbox, note)
+        write_atomically(note, data, _FILE_MODE)
 
 
 def clear_failure(outbox: Path, folder: str) -> None:
     """Given a case's folder name, remove its `<folder>.failed.txt`, if there is one.
 
+    With a series goes the note on its patient's folder as a whole, in which no series was found.
     Raise TryAgain (`disk`) if it can't be removed.
     """
     with disk_trouble("clearing the outbox"):
         _note(outbox, folder).unlink(missing_ok=True)
+        _note(outbox, folder.partition("/")[0]).unlink(missing_ok=True)
 
 
 # --- the source, once delivered ----------------------------------------------------------------
 
 
-def dispose(  # noqa: PLR0913, PLR0917 - all that the route says on it
-    inbox: Path,
-    folder: str,
+def dispose(
+    inbox: Inbox,
+    name: str,
     after: Literal["keep", "move", "delete"],
     done: Path | None,
     expected: Snapshot,
-    ignore: Sequence[str],
 ) -> bool:
-    """Given a delivered folder, do with it as the route says; return whether that is done.
+    """Given a delivered case, do with its files as the route says; return whether that is done.
 
-    A folder that is not as it was sent (`expected`), or into which somebody still writes, is
-    left alone: late files are never deleted. `done` is where "move" moves to; `ignore` are the
-    globs that `expected` was made with. Twice is once.
+    A case that is not as it was sent (`expected`), or a folder into which somebody still writes,
+    is left alone: late files are never deleted. `done` is where "move" moves to. Twice is once.
 
     Raise TryAgain (`disk`) if it can't be done, or if the inbox is away.
     """
     if after == "keep":
         return True
-    source = _Source(inbox, folder, expected, tuple(ignore))
+    target = done if after == "move" else None
     with disk_trouble("clearing the inbox"):
-        source.finish_earlier()
-        if not source.is_there():
-            return True
-        if not source.is_as_sent(folder):
-            return False
-        if after == "delete" or done is None:
-            return source.delete()
-        return source.move(done)
+        if inbox.is_part(name):
+            return _Part(inbox, name, expected).dispose(target)
+        return _Source(inbox.root, name, expected, inbox.ignore).dispose(target)
 
 
 @dataclass(frozen=True)
@@ -291,8 +316,17 @@ class _Source:
     expected: Snapshot
     ignore: tuple[str, ...]
 
+    def dispose(self, done: Path | None) -> bool:
+        """Move the folder into `done`, or delete it; return whether that is done."""
+        self.finish_earlier()
+        if not self.is_there():
+            return True
+        if not self.is_as_sent(self.folder):
+            return False
+        return self.delete() if done is None else self.move(done, self.folder)
+
     def _hidden(self, suffix: str) -> str:
-        return f".gcwatch-{hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:16]}.{suffix}"
+        return _hidden(self.folder, suffix)
 
     @property
     def _held(self) -> str:
@@ -335,21 +369,21 @@ class _Source:
         sync_folder(self.inbox)
         return True
 
-    def move(self, done: Path) -> bool:
-        """Move the folder into `done` under a free name; return whether it is there."""
+    def move(self, done: Path, name: str) -> bool:
+        """Move the folder into `done` under a name, if it is free; return whether it is there."""
         done.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
         try:
-            take_free_name(self.inbox / self.folder, done, self.folder)
+            take_free_name(self.inbox / self.folder, done, name)
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-            return self._copy(done) and self.delete()
+            return self._copy(done, name) and self.delete()
         sync_folder(self.inbox)
         return True
 
-    def _copy(self, done: Path) -> bool:
+    def _copy(self, done: Path, name: str) -> bool:
         """Copy the folder to another file system; return False if it changed meanwhile."""
-        if any(self._is_copy(done, name) for name in _namesakes(done, self.folder)):
+        if any(self._is_copy(done, each) for each in _namesakes(done, name)):
             return True
         partial = done / self._hidden("partial")
         remove_tree(partial)
@@ -358,11 +392,208 @@ class _Source:
         if not self.is_as_sent(self.folder):
             remove_tree(partial)
             return False
-        take_free_name(partial, done, self.folder)
+        take_free_name(partial, done, name)
         return True
 
     def _is_copy(self, done: Path, name: str) -> bool:
         return replace(self, inbox=done).is_as_sent(name)
+
+
+def _hidden(name: str, suffix: str) -> str:
+    return f".gcwatch-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}.{suffix}"
+
+
+# --- a source among others -----------------------------------------------------------------------
+
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+_LITTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
+"""Files that file managers leave in every folder."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A delivered series or file, which stands among what belongs to others.
+
+    Its own files are gathered in a hidden folder of the inbox; that folder is then the source.
+    Nothing else is touched.
+    """
+
+    inbox: Inbox
+    name: str
+    expected: Snapshot
+
+    @property
+    def _gathered(self) -> Path:
+        return self.inbox.root / _hidden(self.name, "gathered")
+
+    @property
+    def _home(self) -> Path:
+        """The file, or the patient's folder that holds the series."""
+        return self.inbox.root / self.name.partition("/")[0]
+
+    @property
+    def _base(self) -> Path:
+        """What the names of the files are relative to."""
+        return self._home if "/" in self.name else self.inbox.root
+
+    def _source(self, own: Sequence[SourceFile]) -> _Source:
+        expected = replace(self.expected, digest=digest(own))
+        return _Source(self.inbox.root, self._gathered.name, expected, self.inbox.ignore)
+
+    def dispose(self, done: Path | None) -> bool:
+        """Move the files into `done`, or delete them; return whether that is done."""
+        self._finish_earlier()
+        try:
+            own = self._own() if self._is_as_sent() else []
+        except SourceVanished:
+            return True
+        except NotYet:
+            if self._is_gone():
+                return True
+            raise
+        except CaseError:
+            return False
+        return bool(own) and self._take(own, done)
+
+    def _is_as_sent(self) -> bool:
+        return self.inbox.look(self.name).digest == self.expected.digest
+
+    def _own(self) -> list[SourceFile]:
+        """Return the case's files, but for those that a link leads to: they are somebody else's."""
+        files = self.inbox.own_files(self.name)
+        return [file for file in files if file.path == self._base / file.name]
+
+    def _is_gone(self) -> bool:
+        """Whether it is gone from an inbox that is there, though bare; OSError if that is away."""
+        with os.scandir(self.inbox.root):
+            return not os.path.lexists(self._home)
+
+    def _finish_earlier(self) -> None:
+        """Finish what an earlier run began: what was gathered and not doomed comes back."""
+        self._source(()).finish_earlier()
+        self._give_back()
+
+    def _take(self, own: Sequence[SourceFile], done: Path | None) -> bool:
+        source = self._source(own)
+        for file in own:
+            self._gather(file)
+        unchanged = source.is_as_sent(source.folder) and not self._has_more()
+        if unchanged and self._carry(source, done):
+            self._tidy(own)
+            return True
+        self._give_back()
+        return False
+
+    def _gather(self, file: SourceFile) -> None:
+        place = self._gathered / file.name
+        place.parent.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # taken away meanwhile: the digest shows it
+            file.path.rename(place)
+
+    def _has_more(self) -> bool:
+        """Whether a slice came while the others were gathered; raise NotYet if that is unclear."""
+        try:
+            return bool(self.inbox.own_files(self.name))
+        except SourceVanished:
+            return False
+        except NotYet:
+            if self._is_gone():
+                return False
+            raise
+        except CaseError:
+            return True
+
+    def _give_back(self) -> None:
+        for parent, _, names in os.walk(self._gathered):
+            for name in names:
+                file = Path(parent, name)
+                place = self._base / file.relative_to(self._gathered)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                _take_free_file_name(file, place.parent, name)
+        remove_tree(self._gathered)
+
+    def _carry(self, source: _Source, done: Path | None) -> bool:
+        if done is None:
+            return source.delete()
+        parent, _, series = self.name.partition("/")
+        return source.move(done / parent, series) if series else self._move_file(source, done)
+
+    def _move_file(self, source: _Source, done: Path) -> bool:
+        """Move the one file into `done` under a free name; return whether it is there."""
+        file = self._gathered / self.name
+        done.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+        try:
+            _take_free_file_name(file, done, self.name)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            return self._copy_file(source, done) and source.delete()
+        sync_folder(done)
+        remove_tree(self._gathered)
+        return True
+
+    def _copy_file(self, source: _Source, done: Path) -> bool:
+        """Copy the file to another file system; return False if it changed meanwhile."""
+        file = self._gathered / self.name
+        if any(_is_copy(done / each, file) for each in _namesakes(done, self.name)):
+            return True
+        aside = done / _hidden(self.name, "partial")
+        remove_tree(aside)
+        aside.mkdir(mode=_FOLDER_MODE)
+        shutil.copy2(file, aside / self.name)
+        sync_tree(aside)
+        if not source.is_as_sent(source.folder):
+            remove_tree(aside)
+            return False
+        _take_free_file_name(aside / self.name, done, self.name)
+        sync_folder(done)
+        remove_tree(aside)
+        return True
+
+    def _tidy(self, own: Sequence[SourceFile]) -> None:
+        """Remove a patient's folders in which nothing is left but a marker or litter."""
+        if "/" not in self.name:
+            return
+        inside = {folder for file in own for folder in Path(file.name).parents}
+        for folder in sorted(inside, key=lambda each: len(each.parts), reverse=True):
+            self._remove_bare(self._home / folder)
+
+    def _remove_bare(self, folder: Path) -> None:
+        left = list(folder.iterdir())
+        if all(path.name in {*_LITTER, self.inbox.ready} for path in left):
+            for path in left:
+                path.unlink()
+            with contextlib.suppress(OSError):  # something came in the meantime
+                folder.rmdir()
+
+
+def _is_copy(path: Path, file: Path) -> bool:
+    one, other = path.lstat(), file.lstat()
+    return (one.st_size, one.st_mtime_ns) == (other.st_size, other.st_mtime_ns)
+
+
+def _take_free_file_name(file: Path, parent: Path, name: str) -> None:
+    """Given a file, move it into `parent` under its first free name.
+
+    Raise OSError if it can't be moved, with EXDEV to another file system.
+    """
+    for number in count(1):
+        target = parent / _numbered(name, number)
+        try:
+            # A rename would replace what stands there; a link never does.
+            os.link(file, target, follow_symlinks=False)
+        except FileExistsError:
+            if not os.path.samestat(file.lstat(), target.lstat()):
+                continue
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            if os.path.lexists(target):
+                continue
+            file.rename(target)
+            return
+        file.unlink()
+        return
 
 
 def _is_written_to(path: Path) -> bool:

@@ -29,12 +29,14 @@ from gcwatch.errors import (
     UploadsGone,
 )
 from gcwatch.files import disk_trouble
+from gcwatch.given import OneOff
 from gcwatch.inbox import SourceFile
 from gcwatch.reasons import Explanation, Reason, explain
 from gcwatch.receipt import readable, receipt
 from gcwatch.steps import Pace, Step, Work
 from gcwatch.targets.context import Context, Dropped
 from gcwatch.transfer import Transfers
+from gcwatch.units import inbox_of
 from gcwatch.version import VERSION
 
 UPLOADS_PAUSE: Final = 300.0
@@ -89,7 +91,7 @@ def perform(step: Step, case: Case, route: Route, pace: Pace, world: World) -> W
 
 def _look_again(case: Case, route: Route) -> Work:
     """The folder is not as it had settled: begin again with how it looks now."""
-    yield cases.Changed(inbox.look(route.inbox, case.folder, ignored(route)))
+    yield cases.Changed(inbox_of(route).look(case.folder))
 
 
 def _translated(work: Work) -> Work:
@@ -148,15 +150,10 @@ def _perform(step: Step, case: Case, route: Route, pace: Pace, world: World) -> 
 # --- settling ------------------------------------------------------------------------------------
 
 
-def ignored(route: Route) -> tuple[str, ...]:
-    """Return the globs of a route that are never case content; a marker file is none either."""
-    return (*route.ignore, route.ready) if route.ready else tuple(route.ignore)
-
-
 def _survey(case: Case, route: Route, pace: Pace, world: World) -> Work:
     """The folder has settled once it is marked ready, or was the same for the settle time."""
-    marked = route.ready is not None and inbox.is_marked(route.inbox, case.folder, route.ready)
-    seen = inbox.look(route.inbox, case.folder, ignored(route))
+    marked = inbox_of(route).is_marked(case.folder)
+    seen = inbox_of(route).look(case.folder)
     if not seen.files:
         raise SourceVanished
     if case.seen is None or seen.digest != case.seen.digest:
@@ -176,7 +173,7 @@ def _survey(case: Case, route: Route, pace: Pace, world: World) -> Work:
 def _upload(case: Case, route: Route, pace: Pace, world: World) -> Work:
     """Plan what every socket gets, make all bundles, and only then send the first byte."""
     spool = _spool(case, world)
-    files = inbox.source_files(route.inbox, case.folder, ignored(route))
+    files = inbox_of(route).source_files(case.folder)
     if case.seen is None or inbox.digest(files) != case.seen.digest:
         raise SourceChanged
     if case.inputs is None:
@@ -192,8 +189,9 @@ def _upload(case: Case, route: Route, pace: Pace, world: World) -> Work:
 
 
 def _plan(case: Case, files: Sequence[SourceFile], route: Route, context: Context) -> cases.Planned:
-    receipt = inbox.receipt(route.inbox, case.folder) if route.reuse else {}
-    dropped = Dropped(case.key, case.folder, files, receipt, again=case.round > 1)
+    box = inbox_of(route)
+    receipt = box.receipt(case.folder) if route.reuse else {}
+    dropped = Dropped(case.key, box.title(case.folder), files, receipt, again=case.round > 1)
     return targets.of(route).plan(context, dropped)
 
 
@@ -217,8 +215,12 @@ def _refuse_late_changes(case: Case, route: Route) -> None:
     if case.attempt is not None or case.sessions:
         return
     try:
-        now = inbox.look(route.inbox, case.folder, ignored(route))
-    except (SourceVanished, NotYet, TryAgain):
+        now = inbox_of(route).look(case.folder)
+    except NotYet as error:
+        if error.reason.code == "being_written":
+            raise
+        return
+    except (SourceVanished, TryAgain):
         return
     if case.seen is None or now.digest != case.seen.digest:
         raise SourceChanged
@@ -271,7 +273,8 @@ def _public_name(case: Case, route: Route) -> str:
     """Return what the platform sees of a case: its key, or with it the folder's sanitised name."""
     if route.names == "opaque":
         return case.key
-    return f"{bundle.sanitised(case.folder)[:60]}-{case.key.rpartition('-')[2]}"
+    title = inbox_of(route).title(case.folder)
+    return f"{bundle.sanitised(title)[:60]}-{case.key.rpartition('-')[2]}"
 
 
 def _send(
@@ -398,9 +401,8 @@ _DISPOSED: Final[Mapping[str, cases.Source]] = {
 
 def _dispose(case: Case, route: Route) -> cases.Source:
     assert case.seen is not None, "what was sent had been seen"
-    done = outbox.dispose(
-        route.inbox, case.folder, route.after, route.done, case.seen, ignored(route)
-    )
+    box = inbox_of(route)
+    done = outbox.dispose(box, case.folder, route.after, route.done, case.seen)
     return _DISPOSED[route.after] if done else "changed"
 
 
@@ -408,22 +410,26 @@ def _report(case: Case, route: Route, world: World) -> Work:
     """Write down why the case failed, where whoever dropped the folder will look."""
     assert case.failure is not None, "only a failure is reported"
     outbox.discard(route.outbox, case.key)
-    text = failure_note(case, explain(case.failure))
+    text = failure_note(case, explain(case.failure), once=isinstance(route, OneOff))
     outbox.report_failure(route.outbox, case.folder, text)
     bundle.discard(_spool(case, world))
     yield cases.Reported()
 
 
-def failure_note(case: Case, words: Explanation) -> str:
-    """Given a failed case and its reason in words, return what `<folder>.failed.txt` says."""
+def failure_note(case: Case, words: Explanation, *, once: bool = False) -> str:
+    """Given a failed case and its reason in words, return what `<folder>.failed.txt` says.
+
+    A case of a route that is there only *once* has no config file that a command could find.
+    """
+    again = f"gcwatch retry {case.key}"
     lines = [
         words.plain,
         "",
         "For whoever runs gcwatch:",
         f"  {readable(words.detail)}",
         *([f"  {words.hint}"] if words.hint else []),
-        f"  Case {case.key}; its history: gcwatch show {case.key}",
-        f"  When the cause is mended: gcwatch retry {case.key}",
+        f"  Case {case.key}" + (once * "." or f"; its history: gcwatch show {case.key}"),
+        f"  When the cause is mended: {'the same gcwatch send' if once else again}",
         "",
     ]
     return "\n".join(lines)

@@ -5,6 +5,7 @@ bundles are made in a temporary folder that is emptied after each. Nothing is se
 written into inbox, outbox or state directory.
 """
 
+import math
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,17 +13,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from gcwatch import bundle, inbox, targets
+from gcwatch import bundle, targets
 from gcwatch.bundle import Bundle
 from gcwatch.cases import Carrier, Case, Input, Kind
 from gcwatch.config import Route, Settings
+from gcwatch.config.tables import Unit
 from gcwatch.errors import CannotSend, CaseError, NotYet, SourceChanged, SourceVanished
 from gcwatch.grandchallenge import GrandChallenge, Remembering
 from gcwatch.inbox import Entry, SourceFile
-from gcwatch.perform import bundles, ignored
+from gcwatch.perform import bundles
 from gcwatch.reasons import Reason
 from gcwatch.steps import stage
 from gcwatch.targets.context import Context, Dropped
+from gcwatch.units import Inbox, inbox_of
 from gcwatch.watch import connect, remembered
 
 UNKNOWN = "????????"
@@ -46,7 +49,7 @@ class Parcel:
 
 @dataclass(frozen=True)
 class Folder:
-    """What would become of one folder of an inbox; `name` is a patient's, perhaps."""
+    """What would become of one case of an inbox; `name` is a patient's, perhaps."""
 
     name: str
     verdict: Verdict
@@ -63,7 +66,9 @@ class Folder:
 class RoutePlan:
     """What would become of a route's inbox; `away` is why it can't be looked into.
 
-    `kind` is what the `target` is: an algorithm, a reader study or an archive.
+    `kind` is what the `target` is: an algorithm, a reader study or an archive. `cases` is what
+    one of the `folders` is: a folder, a file or a series; `loose` are the files, or where files
+    are the cases the folders, that are left alone.
     """
 
     route: str
@@ -73,6 +78,7 @@ class RoutePlan:
     loose: int = 0
     links: int = 0
     away: Reason | None = None
+    cases: Unit = "folders"
 
     def count(self, verdict: Verdict) -> int:
         """Return how many folders have this verdict."""
@@ -114,26 +120,29 @@ def _as_allowed(planned: RoutePlan, route: Route, platform: GrandChallenge) -> R
 def _route(
     route: Route, known: Mapping[tuple[str, str], Case], platform: GrandChallenge
 ) -> RoutePlan:
-    planned = RoutePlan(route.name, route.kind, route.target)
+    planned = RoutePlan(route.name, route.kind, route.target, cases=route.cases)
+    box = inbox_of(route)
     try:
-        listing = inbox.survey(route.inbox, ignored(route))
+        listing = box.survey(patience=math.inf)
     except NotYet as error:
         return replace(planned, away=error.reason)
+    before = [folder for name, folder in known if name == route.name]
     folders = tuple(
         _folder(entry, route, known.get((route.name, entry.name)), platform)
-        for entry in listing.folders
+        for entry in box.cases(listing, before)
     )
     return replace(planned, folders=folders, loose=listing.loose, links=listing.links)
 
 
 def _folder(entry: Entry, route: Route, case: Case | None, platform: GrandChallenge) -> Folder:
     """Given a folder and its latest case, return what the next look of the daemon leads to."""
-    if case and _is_over(case, entry):
+    box = inbox_of(route)
+    if case and _is_over(case, entry, box):
         return Folder(entry.name, "done", case=case.key, stage=stage(case), reason=case.failure)
     if case and case.is_open and case.inputs is not None:
         reason = case.wait.reason if case.wait else case.failure
         return Folder(entry.name, "under way", case=case.key, stage=stage(case), reason=reason)
-    if not inbox.holds_files(route.inbox, entry.name, ignored(route)):
+    if not box.holds_files(entry.name):
         return Folder(entry.name, "empty")
     folder = Folder(entry.name, "send", case=case.key if case and case.is_open else "")
     try:
@@ -146,21 +155,22 @@ def _folder(entry: Entry, route: Route, case: Case | None, platform: GrandChalle
         return replace(folder, verdict="wait")
 
 
-def _is_over(case: Case, entry: Entry) -> bool:
+def _is_over(case: Case, entry: Entry, box: Inbox) -> bool:
     """Whether the folder is that of a closed case: one taken away and dropped anew is not."""
     stamp = case.seen.stamp if case.seen else 0
-    return not case.is_open and not (case.gone and stamp != entry.stamp)
+    return not case.is_open and not (case.gone and box.has_changed(stamp, entry.stamp))
 
 
 def _judged(folder: Folder, route: Route, platform: GrandChallenge) -> Folder:
     """Given a folder that is not planned yet, go through all that comes before the first byte."""
-    if route.ready and not inbox.is_marked(route.inbox, folder.name, route.ready):
+    box = inbox_of(route)
+    if route.ready and not box.is_marked(folder.name):
         raise NotYet(Reason("waiting_for_marker", {"marker": route.ready}), 0)
-    inbox.look(route.inbox, folder.name, ignored(route))
-    files = inbox.source_files(route.inbox, folder.name, ignored(route))
+    box.look(folder.name)
+    files = box.source_files(folder.name)
     context = Context(platform, route, time.time, lambda _: False, lambda: 0, doubt=0)
-    receipt = inbox.receipt(route.inbox, folder.name) if route.reuse else {}
-    dropped = Dropped(f"{route.name}-{UNKNOWN}", folder.name, files, receipt)
+    receipt = box.receipt(folder.name) if route.reuse else {}
+    dropped = Dropped(f"{route.name}-{UNKNOWN}", box.title(folder.name), files, receipt)
     planned = targets.of(route).plan(context, dropped)
     made = {item.socket: _made(item, files, route) for item in planned.inputs}
     parcels = tuple(_parcel(item, made[item.socket]) for item in planned.inputs)

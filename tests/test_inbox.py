@@ -62,15 +62,15 @@ def test_a_survey_finds_folders_and_counts_what_it_leaves_alone(tmp_path):
     fill(tmp_path, "b/x", "a/x", "loose.txt", ".hidden/x", "@eaDir/x", "copying.part")
     (tmp_path / "link").symlink_to("a")
     listing = inbox.survey(tmp_path, ())
-    assert [entry.name for entry in listing.folders] == ["a", "b"]
-    assert listing.folders[0].stamp == (tmp_path / "a").lstat().st_ctime_ns
+    assert [entry.name for entry in listing.cases] == ["a", "b"]
+    assert listing.cases[0].stamp == (tmp_path / "a").lstat().st_ctime_ns
     assert (listing.loose, listing.links) == (1, 1)
 
 
 def test_a_routes_globs_hide_folders(tmp_path):
     """A route's ignore list applies to the folders themselves."""
     fill(tmp_path, "p1/x", "Test-1/x")
-    assert [entry.name for entry in inbox.survey(tmp_path, ["test*"]).folders] == ["p1"]
+    assert [entry.name for entry in inbox.survey(tmp_path, ["test*"]).cases] == ["p1"]
 
 
 @pytest.mark.parametrize("kind", ["missing", "file"])

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from gcwatch import inbox, outbox
 from gcwatch.errors import TryAgain
+from gcwatch.units import Folders
 
 
 def fill(folder, **files):
@@ -96,7 +97,7 @@ def test_nothing_is_visible_before_the_rename(tmp_path):
     """The staging folder is hidden, and nobody outside the group may look into it."""
     place = outbox.staging(tmp_path, "k1")
     assert place.name.startswith(".")
-    assert inbox.survey(tmp_path, ()).folders == ()
+    assert inbox.survey(tmp_path, ()).cases == ()
     assert stat.S_IMODE(place.stat().st_mode) & 0o007 == 0
 
 
@@ -214,7 +215,7 @@ def elsewhere(tmp_path):
 
 def dispose(box, after, done=None, expected=None, ignore=()):
     expected = expected or inbox.look(box, "p1", ignore)
-    return outbox.dispose(box, "p1", after, done, expected, ignore)
+    return outbox.dispose(Folders(box, ignore), "p1", after, done, expected)
 
 
 WHOLE = {"a": "1", "b": "2", "sub/c": "3"}
@@ -292,7 +293,7 @@ def test_a_crash_after_copying_does_not_copy_twice(box, elsewhere):
     """The copy is known by its digest; only the source's removal is left."""
     expected = inbox.look(box, "p1", ())
     elsewhere.mkdir()
-    assert outbox._Source(box, "p1", expected, ())._copy(elsewhere)
+    assert outbox._Source(box, "p1", expected, ())._copy(elsewhere, "p1")
     assert dispose(box, "move", elsewhere, expected)
     assert [path.name for path in elsewhere.iterdir()] == ["p1"]
     assert not (box / "p1").exists()

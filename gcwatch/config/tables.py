@@ -30,6 +30,7 @@ from gcwatch.config.values import (
     api_root,
     file_name,
     route_name,
+    tells_case,
     tells_folder,
     web_address,
     wrong,
@@ -89,6 +90,10 @@ class Log(Table):
     """File for JSON lines, besides standard error. Made readable for its owner only."""
 
 
+Unit = Literal["folders", "files", "series"]
+"""What one case of a route is."""
+
+
 class Route(Table):
     """Joins an inbox to an algorithm, a reader study or an archive, and to an outbox.
 
@@ -99,7 +104,7 @@ class Route(Table):
     """Short name; every case's key starts with it. Lower-case letters, digits and hyphens."""
 
     inbox: Location
-    """Folder that is watched. Each folder in it is a case. Nothing in it is changed (see after)."""
+    """Folder that is watched for cases. Nothing in it is changed (see after)."""
 
     outbox: Location
     """Folder for results: one folder a case, published whole. It may be another route's inbox."""
@@ -113,8 +118,9 @@ class Route(Table):
     archive: Slug | None = None
     """Slug of the archive: a case becomes an archive item."""
 
-    cases: Literal["folders"] = "folders"
-    """What one case is: each folder of the inbox."""
+    cases: Unit = "folders"
+    """What one case is: each folder of the inbox, each file in it ("files"), or each DICOM series
+    anywhere below one of its folders ("series")."""
 
     settle: Seconds = Field(default="30s", validate_default=True)
     """A folder is complete when it has not changed for this long."""
@@ -198,6 +204,13 @@ class Route(Table):
             raise wrong('is for after = "move" only', 'write after = "move", or take done away')
         return done
 
+    @field_validator("ready")
+    @classmethod
+    def _ready_needs_a_folder(cls, ready: str | None, info: ValidationInfo) -> str | None:
+        if ready is not None and info.data.get("cases") == "files":
+            raise wrong("is for folders", 'take it away, or write cases = "folders"')
+        return ready
+
     @field_validator("title", "order", "inputs")
     @classmethod
     def _fits_the_rest(cls, value: Any, info: ValidationInfo) -> Any:
@@ -215,6 +228,9 @@ def _check_fit(value: Any, key: str, others: Mapping[str, Any]) -> None:
         raise wrong(
             "is for a reader study or archive; order for a reader study only", "take it away"
         )
+    elif key == "title" and others.get("cases") == "series" and not tells_case(value):
+        hint = "put {id} into it: a reader study or archive takes each title once"
+        raise wrong("would be the title of all series of a patient", hint)
     elif tells_folder(value) and others.get("names") == "opaque":
         hint = 'write names = "keep" if the platform may see it, or use {key} or {id}'
         raise wrong("would tell the platform the folder's name", hint)
