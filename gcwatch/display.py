@@ -21,6 +21,7 @@ from rich.tree import Tree
 from gcwatch.check import Finding
 from gcwatch.describe import Told, View, printable
 from gcwatch.mirror import Report
+from gcwatch.oneoff import Sent
 from gcwatch.plan import Folder, Parcel, RoutePlan, Verdict
 from gcwatch.reasons import Reason, explain
 
@@ -149,9 +150,10 @@ def _sum(planned: RoutePlan) -> str:
     )
     parts = [f"{count} {what}" for count, what in counts if count]
     found = ", ".join([f"Found {_several(len(planned.folders), 'case')}", *parts])
+    loose = "folder" if planned.cases == "files" else "file"
     beside = [
         f"{_several(count, what)} beside them ignored"
-        for count, what in ((planned.loose, "file"), (planned.links, "link"))
+        for count, what in ((planned.loose, loose), (planned.links, "link"))
         if count
     ]
     return "; ".join([found, *beside]) + "."
@@ -370,3 +372,60 @@ def live(meter: Meter, counts: Callable[[], Mapping[str, int]]) -> Iterator[Text
     with drawn:
         # Log lines are coloured already, and are longer than any terminal: they wrap.
         yield cast(TextIO, FileProxy(screen, sys.stderr))
+
+
+# --- one-off sending -----------------------------------------------------------------------------
+
+_MOST_DRAWN = 12
+
+
+def sent(cases: Iterable[Sent]) -> Table:
+    """Given what came of one-off cases, return it as a table."""
+    table = _table("case", "folder", "", "")
+    for each in cases:
+        ending = each.ending or "waiting"
+        facts = [each.link, str(each.result) if each.result else "", sent_note(each)]
+        words = Text("\n".join(printable(fact) for fact in facts if fact), overflow="fold")
+        style = _STYLES.get(ending, "cyan")
+        table.add_row(Text(each.case), Text(printable(each.folder)), Text(ending, style), words)
+    return table
+
+
+def sent_note(sent: Sent) -> str:
+    """Given what came of a one-off case, return what has to be said of it, if anything."""
+    name = printable(sent.folder)
+    if sent.earlier:
+        return f"{name}: already sent; nothing was sent now (--again would)."
+    if sent.ending == "delivered":
+        warnings = "; ".join(sent.warnings)
+        return f"{name}: {printable(warnings)}" if warnings else ""
+    goes_on = "" if sent.ending else " The same command goes on with it."
+    return f"{name}: {printable(sent.why)} {sent.hint}".strip() + goes_on
+
+
+@contextmanager
+def cases_live(meter: Meter, views: Callable[[], Sequence[View]]) -> Iterator[None]:
+    """Draw cases and their transfers while the context is open; on a pipe nothing is drawn."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    drawn = Live(
+        get_renderable=lambda: Group(_drawn(views()), meter.show({})),
+        console=console(stderr=True),
+        refresh_per_second=4,
+        transient=True,
+    )
+    with drawn:
+        yield
+
+
+def _drawn(views: Sequence[View]) -> Table:
+    """Return the cases that are not done as a table, as many as fit on a screen."""
+    table = _table("case", "folder", "stage", "")
+    under_way = [view for view in views if view.stage not in _STYLES]
+    for view in under_way[:_MOST_DRAWN]:
+        words = Text(printable(view.why))
+        table.add_row(Text(view.case), Text(view.folder), Text(view.stage, "cyan"), words)
+    if len(under_way) > _MOST_DRAWN:
+        table.add_row(Text(f"and {len(under_way) - _MOST_DRAWN} more", "dim"))
+    return table

@@ -57,6 +57,7 @@ class Watch:
         pace: How fast things go where the routes leave it open.
         clock: The time in seconds since the epoch.
         progress: Told how far transfers are.
+        token: The API token, instead of the one that the settings lead to.
     """
 
     def __init__(
@@ -66,13 +67,14 @@ class Watch:
         pace: Pace = Pace(),  # noqa: B008 -- a frozen value
         clock: Callable[[], float] = time.time,
         progress: Progress = no_progress,
+        token: str | None = None,
     ) -> None:
         self.settings = settings
         self._base = pace
         self._clock = clock
         self._progress = progress
         self.journal = _journal(settings, self.pace, clock)
-        self.platform = connect(settings)
+        self.platform = connect(settings, token)
 
     def close(self) -> None:
         """Release the journal and the connections."""
@@ -177,11 +179,8 @@ class Watch:
         Raises:
             KeyError: when there is none, or the folder's name stands in several routes.
         """
-        route, _, name = reference.rpartition("/")
         found = {
-            case.route: case
-            for case in self.journal.cases()
-            if route in {"", case.route} and name in {case.key, case.folder, readable(case.folder)}
+            case.route: case for case in self.journal.cases() if reference in _references(case)
         }
         if len(found) != 1:
             raise KeyError(reference)
@@ -213,12 +212,20 @@ class Watch:
         return after
 
 
-def connect(settings: Settings) -> GrandChallenge:
-    """Given settings, return the platform; the token is read anew for every call."""
+def _references(case: Case) -> Iterator[str]:
+    """Return all by which a case may be asked for."""
+    for name in (case.key, case.folder, readable(case.folder)):
+        yield name
+        yield f"{case.route}/{name}"
+
+
+def connect(settings: Settings, token: str | None = None) -> GrandChallenge:
+    """Given settings, return the platform; a token that is not given is read for every call."""
+    log.hide(token or "")
     ca_bundle = settings.platform.ca_bundle
     http = Http(
         settings.platform.url,
-        lambda: _token(settings),
+        lambda: token or _token(settings),
         ca_bundle=str(ca_bundle) if ca_bundle else None,
         proxy=settings.platform.proxy,
     )

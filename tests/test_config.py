@@ -327,8 +327,7 @@ def test_bad_required_value_is_refused(problem, line, path, says):
 @pytest.mark.parametrize(
     ("line", "path", "says"),
     [
-        ('cases = "series"', "cases", "must be 'folders'"),
-        ('cases = "files"', "cases", "must be 'folders'"),
+        ('cases = "slices"', "cases", "'folders', 'files' or 'series'"),
         ('ready = "a/READY"', "ready", "plain name"),
         ('ready = ".."', "ready", "plain name"),
         ('ready = ""', "ready", "plain name"),
