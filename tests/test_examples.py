@@ -74,9 +74,9 @@ def test_every_example_is_right(file):
 
 
 def test_the_examples_are_the_tutorials():
-    """One a job, and the three chained."""
+    """One a job, the three chained, and DICOM as it comes."""
     names = [file.stem for file in EXAMPLES]
-    assert names == ["algorithm", "chain", "mirror", "upload"]
+    assert names == ["algorithm", "chain", "dicom", "mirror", "upload"]
 
 
 def test_patients_go_to_a_reader_study(tmp_path, sandbox):
@@ -111,6 +111,19 @@ def test_an_algorithm_is_run_over_patients(tmp_path, sandbox):
     assert json.loads((result / "voxel-count.json").read_bytes()) == 2
     [mask] = result.rglob("*.mha")
     assert voxels(mask.read_bytes()) == bytes([1, 0, 1, 0])
+
+
+def test_every_series_becomes_an_image_set(tmp_path, sandbox):
+    """dicom.toml: a patient's two series, in folders of the scanner's, are two items."""
+    site = Installed(tmp_path, sandbox, "dicom")
+    series = [PATIENTS / "98892001" / name for name in ("CT2N", "CT5N")]
+    files = [path for folder in series for path in sorted(folder.iterdir())]
+    site.drop("patients", {f"{path.parent.name}/{path.name}": path.read_bytes() for path in files})
+    assert site.once() == (2, 0)
+    held = [each["values"] for each in sandbox.state()["items"]]
+    counts = sorted(len(value["instances"]) for [value] in held)
+    assert counts == sorted(len(list(folder.iterdir())) for folder in series)
+    assert len(list((tmp_path / "receipts").rglob("gcwatch.json"))) == 2
 
 
 def test_the_chain_runs_by_config_alone(tmp_path, sandbox):
