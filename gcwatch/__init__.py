@@ -6,10 +6,13 @@ Example::
         outcome = watch.run_once()
         for case in watch.cases():
             print(case.key, gcwatch.stage(case))
+
+    [sent] = gcwatch.send("patient-1", algorithm="lobes", output="results")
 """
 
 from gcwatch.cases import Case
-from gcwatch.errors import ConfigError, GcwatchError, StateError, TokenRefused
+from gcwatch.errors import ConfigError, GcwatchError, Misused, StateError, TokenRefused, Unreachable
+from gcwatch.oneoff import Sent, send
 from gcwatch.reasons import explain
 from gcwatch.steps import Pace, stage
 from gcwatch.version import VERSION
@@ -21,12 +24,16 @@ __all__ = [
     "Case",
     "ConfigError",
     "GcwatchError",
+    "Misused",
     "Outcome",
     "Pace",
+    "Sent",
     "StateError",
     "TokenRefused",
+    "Unreachable",
     "Watch",
     "explain",
     "open",
+    "send",
     "stage",
 ]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from gcwatch import config, files, journal, targets
-from gcwatch.config import Constant, Glob, JsonFile, Named, Route, Settings, Source
+from gcwatch.config import Constant, Glob, JsonFile, Mirror, Named, Route, Settings, Source
 from gcwatch.errors import (
     CannotSend,
     CaseError,
@@ -65,6 +65,8 @@ def check(settings: Settings, *, offline: bool = False) -> Iterator[Finding]:
     yield _state(settings.state)
     for route in settings.routes:
         yield from _folders(route)
+    for mirror in settings.mirrors:
+        yield from _mirror_folders(mirror)
     try:
         config.read_token(settings)
     except ConfigError as error:
@@ -102,6 +104,13 @@ def _folders(route: Route) -> Iterator[Finding]:
     yield _writable(where, "outbox", route.outbox)
     if route.done is not None:
         yield _writable(where, "done", _existing(route.done))
+
+
+def _mirror_folders(mirror: Mirror) -> Iterator[Finding]:
+    where = f"mirror {mirror.name}"
+    yield _writable(where, "outbox", mirror.outbox)
+    if mirror.gone_to is not None:
+        yield _writable(where, "gone_to", _existing(mirror.gone_to))
 
 
 def _inbox(where: str, route: Route) -> Finding:
@@ -152,7 +161,9 @@ def _online(settings: Settings) -> Iterator[Finding]:
         name = platform.me()
         yield Finding("platform", "token", f"of {name}, at {settings.platform.url}")
         for route in settings.routes:
-            yield from _target(route, platform)
+            yield from target(route, platform)
+        for mirror in settings.mirrors:
+            yield _archive(mirror, platform)
     except TokenRefused as error:
         detail = f"is refused by {settings.platform.url}"
         yield Finding("platform", "token", detail, "token", error.hint)
@@ -166,7 +177,15 @@ def _online(settings: Settings) -> Iterator[Finding]:
         platform.http.close()
 
 
-def _target(route: Route, platform: GrandChallenge) -> Iterator[Finding]:
+def _archive(mirror: Mirror, platform: GrandChallenge) -> Finding:
+    where = f"mirror {mirror.name}"
+    found = platform.archive(mirror.archive)
+    if found is None:
+        return _wrong(where, "archive", Reason("archive_not_found", {"slug": mirror.archive}))
+    return Finding(where, "archive", f"{found.slug}{f' ({found.title})' * bool(found.title)}")
+
+
+def target(route: Route, platform: GrandChallenge) -> Iterator[Finding]:
     """What a route is for: whether it is there, may be used, and takes what the route gives."""
     where, what = f"route {route.name}", route.kind.replace("_", " ")
     try:

@@ -24,6 +24,7 @@ from gcwatch.mirror import Report
 from gcwatch.oneoff import Sent
 from gcwatch.plan import Folder, Parcel, RoutePlan, Verdict
 from gcwatch.reasons import Reason, explain
+from gcwatch.watch import Mirrored
 
 _WIDE = 160
 """Columns on a pipe, which has no width of its own."""
@@ -163,7 +164,11 @@ def _sum(planned: RoutePlan) -> str:
 
 
 def status(
-    views: Sequence[View], counts: Mapping[str, int], daemon: int | None, pause: Reason | None
+    views: Sequence[View],
+    counts: Mapping[str, int],
+    daemon: int | None,
+    pause: Reason | None,
+    mirrors: Sequence[Mirrored] = (),
 ) -> Group:
     """Given the open and the failed cases, the counts and who works, return them as tables."""
     now = [view for view in views if view.stage not in {"failed", "delivered"}]
@@ -180,6 +185,8 @@ def status(
         parts += [Text("\nFailed", "bold red"), _views(failed)]
     if odd:
         parts += [Text("\nDelivered, with a warning", "yellow"), _views(odd)]
+    if mirrors:
+        parts += [Text(), mirrors_table(mirrors)]
     return Group(*parts)
 
 
@@ -256,6 +263,22 @@ def _fact(key: str, value: object) -> str:
 
 
 # --- mirrors -------------------------------------------------------------------------------------
+
+
+def mirrors_table(mirrors: Iterable[Mirrored]) -> Table:
+    """Given what is known of mirrors, return it as a table."""
+    table = _table("mirror", "archive", "items", "gone", "last run (UTC)", "next", "")
+    for each in mirrors:
+        words = explain(Reason(each.reason)) if each.reason else None
+        why = words.plain if words else f"{each.failed} could not be had" * bool(each.failed)
+        times = (Text(_minute(each.ended)), Text(_minute(each.next)))
+        counts = (Text(str(each.items)), Text(str(each.gone)))
+        table.add_row(Text(each.mirror), Text(each.archive), *counts, *times, Text(why, "yellow"))
+    return table
+
+
+def _minute(moment: str) -> str:
+    return moment[:16].replace("T", " ")
 
 
 def mirrored(report: Report) -> Text:

@@ -1,6 +1,7 @@
 """What can go wrong, drawn as a tree by remedy.
 
     GcwatchError
+    ├── Misused              ask for something else (exit 64)
     ├── ConfigError          mend the config file (exit 78)
     ├── StateError           mend the state directory (exit 78)
     ├── TokenRefused         mend the token; all work stops until then (exit 77)
@@ -28,6 +29,14 @@ class GcwatchError(Exception):
     """Any trouble that gcwatch knows by name; `hint` says what to do."""
 
     hint = ""
+
+
+class Misused(GcwatchError):
+    """What was asked for can't be done; `hint` says what can."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 @dataclass(frozen=True)

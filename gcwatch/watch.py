@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 
 from gcwatch import config, log
 from gcwatch import mirror as mirroring
 from gcwatch.budget import Budget
 from gcwatch.cases import Case, Found, Retried, Withdrawn
-from gcwatch.config import Settings
+from gcwatch.config import Mirror, Settings
 from gcwatch.daemon import Daemon
 from gcwatch.errors import ConfigError, StateError, TokenRefused
 from gcwatch.grandchallenge import GrandChallenge
@@ -25,7 +26,7 @@ from gcwatch.journal import FILE, Journal, Recorded, trouble
 from gcwatch.news import news
 from gcwatch.perform import Progress, World, no_progress
 from gcwatch.reasons import CATALOGUE, Reason
-from gcwatch.receipt import readable
+from gcwatch.receipt import iso, readable
 from gcwatch.steps import CHECKLIST, REPORTING, Pace
 from gcwatch.transfer import Transfers
 
@@ -47,6 +48,23 @@ class Outcome:
     failed: int
     waiting: int
     mirrored: Mapping[str, mirroring.Report | Reason] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Mirrored:
+    """A mirror as its last run left it; times are ISO 8601, or "" before the first run.
+
+    `reason` is a code of the catalogue where the run did not come to its end.
+    """
+
+    mirror: str
+    archive: str
+    items: int
+    gone: int
+    failed: int
+    ended: str
+    next: str
+    reason: str
 
 
 class Watch:
@@ -172,6 +190,24 @@ class Watch:
         """Return how many cases are at each stage or ended so; only stages that have some."""
         found = {stage: self.journal.count(stage) for stage in STAGES}
         return {stage: count for stage, count in found.items() if count}
+
+    def mirrors(self) -> list[Mirrored]:
+        """Return what is known of every mirror."""
+        return [self._mirrored(each) for each in self.settings.mirrors]
+
+    def _mirrored(self, settings: Mirror) -> Mirrored:
+        memory = mirroring.recall(self.settings.state, settings.name)
+        ended = datetime.fromisoformat(memory.ended).timestamp() if memory.ended else None
+        return Mirrored(
+            mirror=settings.name,
+            archive=settings.archive,
+            items=memory.items,
+            gone=memory.gone,
+            failed=memory.failed,
+            ended=memory.ended,
+            next="" if ended is None else iso(settings.every.after(ended)),
+            reason=memory.reason,
+        )
 
     def find(self, reference: str) -> Case:
         """Given a key, `route/folder` or a folder, return its latest case.

@@ -49,9 +49,16 @@ class Victims:
         """Let a daemon work on a site until it is idle, or dies; return its exit status."""
         control = site.sandbox.control
         order = {"file": str(site.file), "control": control, "variant": variant, "death": death}
-        self._server.stdin.write(json.dumps(order) + "\n")
+        return self._order(order)
+
+    def _order(self, order):
+        self._server.stdin.write(json.dumps(order, default=str) + "\n")
         self._server.stdin.flush()
         return int(self._server.stdout.readline())
+
+    def send(self, sandbox, order, **death):
+        """Let a one-off be sent until it is done, or its process dies; return its exit status."""
+        return self._order({"send": order, "control": sandbox.control, "death": death})
 
     def close(self):
         self._server.stdin.close()
@@ -203,6 +210,10 @@ VARIANTS = {
 
 def live(order):
     """One life."""
+    if "send" in order:
+        arm(order["death"], order["control"])
+        gcwatch.send(pace=FAST, **order["send"])
+        return
     settings = config.load(Path(order["file"]))
     log.configure(settings.log, stream=open(os.devnull, "w"))  # noqa: SIM115, PTH123
     if order["variant"]:

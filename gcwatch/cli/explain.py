@@ -8,12 +8,15 @@ from gcwatch.errors import (
     CaseError,
     ConfigError,
     GcwatchError,
+    Misused,
     Problem,
     Refused,
     StateError,
     TokenRefused,
     Unreachable,
 )
+
+__all__ = ["Exit", "Misused", "explain"]
 
 
 class Exit(IntEnum):
@@ -29,14 +32,6 @@ class Exit(IntEnum):
     TOKEN = 77
     CONFIG = 78
     INTERRUPTED = 130
-
-
-class Misused(GcwatchError):
-    """What was asked for can't be done; `hint` says what can."""
-
-    def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.hint = hint
 
 
 def explain(error: GcwatchError | OSError) -> tuple[str, int]:

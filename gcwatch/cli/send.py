@@ -1,0 +1,199 @@
+"""`send`: the command that sends paths, without a config file."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from gcwatch import display, log
+from gcwatch.cli.explain import Exit, Misused
+from gcwatch.cli.options import Config, Json, chosen, stoppable
+from gcwatch.describe import printable
+from gcwatch.display import Meter
+from gcwatch.oneoff import Everything, Sending, Sent
+
+_PLATFORM_AWAY = {"unreachable", "server_error"}
+
+
+def _flag(name: str, meaning: str) -> Any:
+    return typer.Option(name, metavar="", help=meaning)
+
+
+def _slug(name: str, what: str) -> Any:
+    return typer.Option(name, metavar="SLUG", help=f"The {what} that it is for.")
+
+
+def send(
+    context: typer.Context,
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Files and folders.")],
+    *,
+    algorithm: Annotated[str | None, _slug("--algorithm", "algorithm")] = None,
+    reader_study: Annotated[str | None, _slug("--reader-study", "reader study")] = None,
+    archive: Annotated[str | None, _slug("--archive", "archive")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where results go; needed for an algorithm."),
+    ] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            metavar="SOCKET=WHAT",
+            help='What a socket gets; once for each: a glob ("ct=*.mha"), @FILE for the value in '
+            "a JSON file, or a value as JSON (threshold=0.5).",
+        ),
+    ] = None,
+    title: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="As a route's title: may hold {key}.")
+    ] = None,
+    names: Annotated[
+        Literal["opaque", "keep"], typer.Option(help="What the platform sees: keys, or names.")
+    ] = "opaque",
+    integrity: Annotated[
+        Literal["refuse", "warn"], typer.Option(help="What becomes of an incomplete series.")
+    ] = "refuse",
+    leftovers: Annotated[
+        Literal["warn", "fail"], typer.Option(help="If the platform can't read all files.")
+    ] = "warn",
+    url: Annotated[
+        str | None, typer.Option(metavar="URL", help="The root of the platform's API.")
+    ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File that holds the API token.")
+    ] = None,
+    poll: Annotated[
+        str, typer.Option(metavar="DURATION", help="How often a job is asked after.")
+    ] = "15s",
+    config: Config = None,
+    no_deidentify: Annotated[
+        bool, _flag("--no-deidentify", "Send DICOM files as they are.")
+    ] = False,
+    reuse: Annotated[
+        bool, _flag("--reuse", "Use images again that are on the platform already.")
+    ] = False,
+    again: Annotated[bool, _flag("--again", "Send once more what was delivered before.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Send files or folders now, wait, and print where the results or the links are.
+
+    Each folder is a case of its own; all files together are one case. No config file is needed:
+    the token is in --token-file or $GRAND_CHALLENGE_AUTHORIZATION. If there is a config file, its
+    platform, limits and state directory are used.
+
+    Whatever cuts it off: the same command goes on, and sends nothing twice.
+
+    Exit codes: 0 everything is delivered, 3 a case failed, 64 this can't be asked for, 69 the
+    platform could not be reached, 75 cases wait for something else, 77 the token is refused, 78
+    mend the config, the slug, the rights or the inputs, 130 it was stopped.
+    """
+    meter = Meter()
+    order: Everything = {
+        **({"algorithm": algorithm} if algorithm else {}),
+        **({"reader_study": reader_study} if reader_study else {}),
+        **({"archive": archive} if archive else {}),
+        **({"output": output} if output else {}),
+        **({"inputs": dict(_inputs(inputs))} if inputs else {}),
+        **({"title": title} if title else {}),
+        **({"url": url} if url else {}),
+        **({"token_file": token_file} if token_file else {}),
+        **({"config": file} if (file := chosen(context, config)) else {}),
+        "names": names,
+        "integrity": integrity,
+        "leftovers": leftovers,
+        "deidentify": not no_deidentify,
+        "reuse": reuse,
+        "poll": poll,
+        "again": again,
+        "progress": meter,
+    }
+    with stoppable() as stop, closing(Sending(paths, **order)) as sending:
+        with _quiet(sending), display.cases_live(meter, sending.views):
+            sent = sending.run(stop)
+        stopped = stop.is_set()
+    _print(sent, as_json=as_json)
+    raise typer.Exit(_code(sent, stopped=stopped))
+
+
+@contextmanager
+def _quiet(sending: Sending) -> Iterator[None]:
+    """Keep log lines and libraries' warnings off the screen; a config's log file has them."""
+    with Path(os.devnull).open("w") as nowhere:
+        log.configure(sending.settings.log, stream=nowhere)
+        try:
+            yield
+        finally:
+            log.reset()
+
+
+# --- what the sockets get ------------------------------------------------------------------------
+
+
+def _inputs(given: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    seen: set[str] = set()
+    for each in given:
+        socket, equals, what = each.partition("=")
+        if not (socket and equals and what) or socket in seen:
+            problem = "is given twice" if socket in seen else "is not SOCKET=WHAT"
+            raise Misused(f"--input {each} {problem}.", 'For example: --input "ct-image=*.mha"')
+        seen.add(socket)
+        yield socket, _source(what)
+
+
+def _source(what: str) -> Any:
+    """What is JSON is a value; what is neither that nor a file's is a glob."""
+    if what.startswith("@"):
+        return {"value": _value(Path(what[1:]))}
+    try:
+        return {"value": json.loads(what)}
+    except ValueError:
+        return what
+
+
+def _value(file: Path) -> Any:
+    try:
+        return json.loads(file.read_bytes())
+    except ValueError as error:
+        raise Misused(f"{file} is no JSON.") from error
+
+
+# --- what came of it -----------------------------------------------------------------------------
+
+
+def _print(sent: Sequence[Sent], *, as_json: bool) -> None:
+    """To a program say where the results are, or the link; to people a little more."""
+    if as_json:
+        typer.echo(json.dumps({"sent": [_record(each) for each in sent]}, indent=2))
+        return
+    if sys.stdout.isatty():
+        display.console().print(display.sent(sent))
+        return
+    for each in sent:
+        if each.ending == "delivered":
+            typer.echo(printable(str(each.result)) if each.outputs else each.link)
+        note = display.sent_note(each)
+        if note:
+            typer.echo(note, err=True)
+
+
+def _record(sent: Sent) -> dict[str, Any]:
+    result = printable(str(sent.result)) if sent.result else None
+    outputs = [printable(str(file)) for file in sent.outputs]
+    names = {"folder": printable(sent.folder), "result": result, "outputs": outputs}
+    return {**asdict(sent), **names}
+
+
+def _code(sent: Sequence[Sent], *, stopped: bool) -> Exit:
+    if any(each.ending not in {"delivered", None} for each in sent):
+        return Exit.SOME_FAILED
+    waits = {each.reason for each in sent if each.ending is None}
+    if waits and stopped:
+        return Exit.INTERRUPTED
+    if waits & _PLATFORM_AWAY:
+        return Exit.UNREACHABLE
+    return Exit.WAITING if waits else Exit.DONE

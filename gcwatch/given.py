@@ -1,0 +1,86 @@
+"""A case of its own: one folder, or a few files, that somebody names instead of dropping them."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from gcwatch import inbox
+from gcwatch.cases import Name, Snapshot
+from gcwatch.config import Route
+from gcwatch.errors import SourceVanished
+from gcwatch.inbox import Entry, Listing, SourceFile
+from gcwatch.units import Inbox, inbox_of
+
+
+class OneOff(Route):
+    """A route for one case, which is not in any config file.
+
+    The case is called `folder`. It is the folder `given` of the inbox (then it is `whole`), or it
+    is the files `given`, which need not lie side by side.
+    """
+
+    folder: Name
+    given: tuple[Name, ...]
+    whole: bool
+
+
+@dataclass(frozen=True)
+class Given(Inbox):
+    """The one case of a `OneOff`; what else lies in its inbox is nobody's business."""
+
+    is_watched: ClassVar[bool] = False
+
+    folder: str = ""
+    given: tuple[str, ...] = ()
+    whole: bool = True
+
+    def survey(self, patience: float = math.inf) -> Listing:
+        """See `Inbox`."""
+        del patience
+        try:
+            stamp = max((self.root / each).stat().st_ctime_ns for each in self.given)
+        except OSError:
+            return Listing(())
+        return Listing((Entry(self.folder, stamp),))
+
+    def source_files(self, name: str) -> tuple[SourceFile, ...]:
+        """See `Inbox`."""
+        del name
+        if self.whole:
+            return inbox.source_files(self.root, self.given[0], self.ignore)
+        files = (_source_file(self.root / each, each) for each in sorted(self.given))
+        return tuple(file for file in files if not inbox.is_ignored(file.name, self.ignore))
+
+    def look(self, name: str) -> Snapshot:
+        """See `Inbox`."""
+        if self.whole:
+            return inbox.look(self.root, self.given[0], self.ignore)
+        files = self.source_files(name)
+        return inbox.snapshot(files, max((file.ctime_ns for file in files), default=0))
+
+    def holds_files(self, name: str) -> bool:
+        """See `Inbox`."""
+        return bool(self.source_files(name))
+
+    def receipt(self, name: str) -> Mapping[str, Any]:
+        """See `Inbox`."""
+        del name
+        return inbox.receipt(self.root, self.given[0]) if self.whole else {}
+
+
+def _source_file(path: Path, name: str) -> SourceFile:
+    """Given a file that somebody named, return what it is now; a link is what it leads to."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise SourceVanished from error
+    return SourceFile(path, name, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+@inbox_of.register
+def _(route: OneOff) -> Inbox:
+    return Given(
+        route.inbox, tuple(route.ignore), None, route.folder, route.given, whole=route.whole
+    )
