@@ -9,6 +9,9 @@ upload, session, job, every step committed to the journal. gcapi goes the way of
 A further case times the upload of the series alone, no job: gcwatch's zip is spooled before the
 clock starts, so it says what the wire costs and not what a user waits for. CPU and memory are
 always the whole process's, that spooling included.
+
+The way down is an archive that both clients bring to an empty folder: gcwatch as a mirror, whole
+items with receipts; gcapi by its tutorial's loop of `images.download`.
 """
 
 import argparse
@@ -16,6 +19,7 @@ import contextlib
 import json
 import logging
 import random
+import shutil
 import statistics
 import subprocess
 import sys
@@ -34,6 +38,7 @@ LATENCY = 0.04
 SLICES, SIDE = 300, 512
 CLIENTS = ("gcwatch", "gcapi")
 SOCKET, ALGORITHM = "generic-medical-image", "copy-image"
+ARCHIVE, ITEMS, ITEM_MIB = "ct-archive", 200, 4
 
 
 # --- what is sent --------------------------------------------------------------------------------
@@ -204,7 +209,43 @@ def upload_gcapi(inbox: Path, facts: dict[str, Any], _work: Path) -> float:
         return time.perf_counter() - begin
 
 
+def mirror_gcwatch(_inbox: Path, facts: dict[str, Any], work: Path) -> float:
+    """Mirror the archive, and once more with nothing new; the seconds that the first run took."""
+    import gcwatch  # noqa: PLC0415 - as above
+
+    token = work / "token"
+    token.touch(0o600)
+    token.write_text(facts["token"])
+    config = work / "gcwatch.toml"
+    config.write_text(
+        f'state = "state"\n[platform]\nurl = "{facts["url"]}"\ntoken_file = "{token}"\n'
+        f'ca_bundle = "{facts["ca"]}"\n[[mirror]]\nname = "bench"\narchive = "{ARCHIVE}"\n'
+        'outbox = "out"\n'
+    )
+    (work / "out").mkdir()
+    begin = time.perf_counter()
+    with gcwatch.open(config) as watch:
+        report = watch.mirror("bench")
+        seconds = time.perf_counter() - begin
+        assert not report.failed, "some item could not be had"
+    return seconds
+
+
+def mirror_gcapi(_inbox: Path, facts: dict[str, Any], work: Path) -> float:
+    """Download the archive's images one after the other, as the tutorial does."""
+    import gcapi  # noqa: PLC0415 - as above
+
+    begin = time.perf_counter()
+    with gcapi.Client(token=facts["token"], base_url=facts["url"], verify=facts["ca"]) as client:
+        archive = client.archives.detail(slug=ARCHIVE)
+        for image in client.images.iterate_all(params={"archive": archive.pk}):
+            client.images.download(output_directory=work, filename=image.pk, url=image.api_url)
+        return time.perf_counter() - begin
+
+
 RUNS = {
+    ("mirror", "gcwatch"): mirror_gcwatch,
+    ("mirror", "gcapi"): mirror_gcapi,
     ("job", "gcwatch"): run_gcwatch,
     ("job", "gcapi"): run_gcapi,
     ("upload", "gcwatch"): upload_gcwatch,
@@ -257,7 +298,7 @@ class Stand:
     def ask(self, what: str, **arguments: Any) -> Any:
         """Call one of the sandbox's controls."""
         url = self.facts["control"] + what
-        reply = requests.post(url, json=arguments, verify=self.facts["ca"], timeout=60)
+        reply = requests.post(url, json=arguments, verify=self.facts["ca"], timeout=900)
         reply.raise_for_status()
         return reply.json()
 
@@ -265,6 +306,15 @@ class Stand:
         """End it."""
         self._process.terminate()
         self._process.wait()
+
+    def fill(self, folder: Path, items: int, mib: int) -> None:
+        """Put so many items with an image of so many MiB each into the archive."""
+        for number in range(items):
+            make_big_file(folder / str(number), mib)
+            image = {"path": str(folder / str(number) / "volume.mha"), "name": f"{number}.mha"}
+            title, values = f"case {number}", {SOCKET: image}
+            self.ask("add_item", archive=ARCHIVE, title=title, values=values)
+            shutil.rmtree(folder / str(number))
 
     def measure(self, client: str, inbox: Path, until: str = "job") -> Run:
         """Let a client send what is in the inbox."""
@@ -280,9 +330,9 @@ class Stand:
         jobs = [n for n, c in enumerate(api) if c["method"] == "POST" and "jobs/" in c["path"]]
         return Run(
             **taken,
-            api_calls=len(api) if until == "upload" else jobs[0] + 1,
+            api_calls=jobs[0] + 1 if until == "job" else len(api),
             storage_calls=len(calls) - len(api),
-            before_job=len(api) if until == "upload" else jobs[0],
+            before_job=jobs[0] if until == "job" else len(api),
         )
 
 
@@ -353,15 +403,30 @@ def bench(options: argparse.Namespace) -> None:
             f"{options.slices} slices": (Path(folder, "series"), "job"),
             f"{options.slices} slices, upload alone": (Path(folder, "series"), "upload"),
         }
-        make_big_file(Path(folder, "big", "patient"), options.mib)
-        make_series(Path(folder, "series", "patient"), options.slices)
+        if options.only in "big":
+            make_big_file(Path(folder, "big", "patient"), options.mib)
+        if options.only in "series":
+            make_series(Path(folder, "series", "patient"), options.slices)
         with standing(Path(folder, "sandbox")) as stand:
             results = {
                 name: compare(stand, inbox, until, options.rounds)
                 for name, (inbox, until) in cases.items()
                 if options.only in inbox.name
             }
+        for items, mib in ((ITEMS, ITEM_MIB), (1, options.mib)):
+            if options.only in "archive":
+                name = f"archive of {items} times {mib} MiB"
+                results[name] = mirrored(Path(folder, "archive"), items, mib, options.rounds)
     show(results)
+
+
+def mirrored(folder: Path, items: int, mib: int, rounds: int) -> dict[str, Any]:
+    """Measure both clients on the way down, from an archive of its own."""
+    with standing(folder / "sandbox") as stand:
+        stand.fill(folder / "made", items, mib)
+        found = compare(stand, folder, "mirror", rounds)
+    shutil.rmtree(folder)
+    return found
 
 
 def main() -> None:
@@ -371,9 +436,9 @@ def main() -> None:
     parser.add_argument("--mib", type=int, default=1024, help="of the big file")
     parser.add_argument("--slices", type=int, default=SLICES, help="of the series")
     parser.add_argument("--dir", type=Path, help="where to work; needs 4 GiB")
-    parser.add_argument("--only", default="", help="big or series")
+    parser.add_argument("--only", default="", help="big, series or archive")
     parser.add_argument("--client", choices=CLIENTS, help=argparse.SUPPRESS)
-    parser.add_argument("--until", choices=("job", "upload"), help=argparse.SUPPRESS)
+    parser.add_argument("--until", choices=("job", "upload", "mirror"), help=argparse.SUPPRESS)
     parser.add_argument("--inbox", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--facts", type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -154,13 +154,15 @@ def _status(watch: gcwatch.Watch) -> dict[str, Any]:
     daemon = daemon_of(watch.settings.state)
     pause = pause_of(watch.settings.state)
     paused = pause.code if pause else ""
-    return {"daemon": daemon, "paused": paused, "counts": watch.counts(), "cases": views}
+    mirrors = [asdict(each) for each in watch.mirrors()]
+    told = {"mirrors": mirrors} if mirrors else {}
+    return {"daemon": daemon, "paused": paused, "counts": watch.counts(), "cases": views, **told}
 
 
 def _table(watch: gcwatch.Watch) -> Group:
     daemon = daemon_of(watch.settings.state)
     pause = pause_of(watch.settings.state)
-    return display.status(_views(watch), watch.counts(), daemon, pause)
+    return display.status(_views(watch), watch.counts(), daemon, pause, watch.mirrors())
 
 
 def _follow(watch: gcwatch.Watch, *, as_json: bool) -> None:
