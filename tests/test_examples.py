@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from builders import FAST, PATIENTS, mha, sha256, voxels
 
-from gcwatch import config
+from gcwatch import check, config
 from gcwatch.watch import Watch
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "config" / "examples").glob("*.toml"))
@@ -77,6 +77,13 @@ def test_the_examples_are_the_tutorials():
     """One a job, the three chained, and DICOM as it comes."""
     names = [file.stem for file in EXAMPLES]
     assert names == ["algorithm", "chain", "dicom", "mirror", "upload"]
+
+
+@pytest.mark.parametrize("name", [file.stem for file in EXAMPLES])
+def test_every_example_passes_its_check(tmp_path, sandbox, name):
+    """Folders, token, slugs, sockets and rights: no cross."""
+    site = Installed(tmp_path, sandbox, name)
+    assert [each for each in check.check(site.settings()) if not each.is_fine] == []
 
 
 def test_patients_go_to_a_reader_study(tmp_path, sandbox):

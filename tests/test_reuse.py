@@ -108,6 +108,15 @@ def test_a_dicom_image_set_is_used_again(site):
     assert [site.sent("dicom-ct")["image"]] == site.held("dicom-ct")
 
 
+def test_a_series_of_a_mirrored_folder_is_used_again(site):
+    """Where each series is a case, its files are still those of the folder's receipt."""
+    site.configure(cases="series", algorithm="dicom-in", inputs={"dicom-ct": "**"})
+    site.add(dicom_ct=("set", zipped(patient("98892001/CT5N"))), ct_image=mha())
+    site.bring()
+    assert site.work() == 0
+    assert [site.sent("dicom-ct")["image"]] == site.held("dicom-ct")
+
+
 @pytest.mark.parametrize(
     "inputs",
     [
