@@ -38,6 +38,9 @@ MOST_PARTS: Final = 10_000
 PARTS_AT_ONCE: Final = 6
 """Of one upload: more only get into each other's way, on the line and on the processor."""
 
+DOWN_CHUNK: Final = 1 << 16
+"""Bytes of a download at a time: many go on side by side, and each holds a few of these."""
+
 URLS_A_CALL: Final = 200
 RENEWALS: Final = 3
 QUOTA_SECONDS: Final = 1800.0
@@ -356,7 +359,7 @@ class Transfers:
         digest = _sha256(partial, self.stop, offset)
         expected = _promised(reply.headers, offset)
         with partial.open("ab" if offset else "wb") as file:
-            for chunk in reply.iter_content(CHUNK):
+            for chunk in reply.iter_content(DOWN_CHUNK):
                 if self.stop.is_set():
                     raise Stopped
                 file.write(chunk)

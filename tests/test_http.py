@@ -2,6 +2,7 @@
 
 import json
 import socket
+import threading
 from contextlib import closing
 
 import pytest
@@ -270,3 +271,37 @@ def test_no_image_travels_in_the_clear(move):
             move(http, "http://storage.example/uploads/1")
 
         assert refusal.value.reason.code == "insecure"
+
+
+def test_a_signed_request_goes_out_as_it_is_and_without_the_token(http):
+    """Its own headers are its right; ours would give the token to a stranger."""
+    heard = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        asker = threading.Thread(target=_answer_once, args=(server, heard))
+        asker.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/instance?part=1"
+        headers = {"Authorization": "AWS4-HMAC-SHA256 mine", "X-Amz-Date": "now"}
+        with http.signed("POST", url, headers, "a body") as reply:
+            assert reply.content == b"ok"
+        asker.join()
+    [request] = heard
+    assert request.startswith("POST /instance?part=1 HTTP/1.1")
+    assert "Authorization: AWS4-HMAC-SHA256 mine" in request
+    assert request.endswith("a body")
+    assert "Bearer" not in request
+
+
+def test_a_signed_request_in_the_clear_is_refused(http):
+    """Only https, or this machine."""
+    with pytest.raises(TryAgain), http.signed("GET", "http://example.org/x", {}, None):
+        pass
+
+
+def _answer_once(server, heard):
+    connection, _ = server.accept()
+    with connection:
+        text = ""
+        while not text.endswith("a body"):
+            text += connection.recv(65536).decode()
+        heard.append(text)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")

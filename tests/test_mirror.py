@@ -236,8 +236,9 @@ def test_progress_counts_items_and_bytes(site):
     assert report.bytes > 0
 
 
-def test_a_stop_ends_the_run_and_the_next_one_goes_on(site):
+def test_a_stop_ends_the_run_and_the_next_one_goes_on(tmp_path, sandbox):
     """Stopped is told as such; nothing half-done is seen."""
+    site = Mirrored(tmp_path / "site", sandbox, routes="[limits]\nconnections = 1\n")
     for number in range(8):
         site.add(f"p{number}", generic_medical_image=mha(number))
     stop = threading.Event()
@@ -251,7 +252,7 @@ def test_a_stop_ends_the_run_and_the_next_one_goes_on(site):
 
     site.check_nothing_half_done()
     assert len(site.names()) < 8
-    site.run()
+    assert site.run().unchanged >= 2
     site.check_complete()
 
 
@@ -616,6 +617,23 @@ def test_flat_replaces_an_image_and_fetches_what_was_deleted(flat):
 
     assert set(flat.names()) - set(names) == {"brain.mha"}
     flat.check_flat()
+
+
+@pytest.mark.parametrize("path", ["../victim", "/etc/victim", "..", ".gcwatch/old", ""])
+def test_a_forged_receipt_cannot_aim_at_files_outside(flat, path):
+    """What a receipt says is believed for the mirror's own folder only."""
+    flat.add("p1", {IMAGE: ("lung.mha", mha(1))})
+    flat.run()
+    victim = flat.folder / "victim"
+    victim.write_text("alive")
+    [paper] = (flat.outbox / ".gcwatch" / "items").iterdir()
+    forged = json.loads(paper.read_bytes())
+    paper.write_text(json.dumps({**forged, "superseded": [path]}))
+
+    flat.run()
+
+    assert victim.read_text() == "alive"
+    assert (flat.outbox / ".gcwatch" / "old").is_dir()
 
 
 def test_flat_moves_what_left(tmp_path, sandbox):

@@ -6,9 +6,10 @@ has it fetched again, and whoever kills gcwatch loses nothing.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import PurePosixPath
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from gcwatch.cases import Carrier, Fetched, Output
 from gcwatch.receipt import iso
@@ -19,10 +20,21 @@ class _Paper(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
+def _inside(path: str) -> str:
+    """Say no to a path that leads out: whoever can write a receipt must not aim our deletes."""
+    parts = PurePosixPath(path).parts
+    if not parts or parts[0] == "/" or ".." in parts or parts[0].startswith("."):
+        raise ValueError("leads out of the mirror")
+    return path
+
+
+Inside = Annotated[str, AfterValidator(_inside)]
+
+
 class File(_Paper):
     """One file of an item; `path` is relative to the receipt's folder (flat: to the outbox)."""
 
-    path: str
+    path: Inside
     size: int
     sha256: str
     odd: str | None = None
@@ -65,7 +77,7 @@ class Receipt(_Paper):
     title: str
     target: Target
     outputs: tuple[Content, ...]
-    superseded: tuple[str, ...] | None = None
+    superseded: tuple[Inside, ...] | None = None
     times: Times
 
     def text(self) -> str:

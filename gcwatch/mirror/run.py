@@ -251,6 +251,8 @@ class _Run:
             for each, held in wanted:
                 if len(running) >= self._means.at_once:
                     running = _first_done(running)
+                if self._means.transfers.stop.is_set():
+                    raise Stopped
                 running.add(self._means.transfers.pool.submit(self._fetch, each, held, archive))
             while running:
                 running = _first_done(running)
