@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack
@@ -16,7 +16,7 @@ from gcwatch.cases import Case, Ending
 from gcwatch.config import Platform, Settings, Source
 from gcwatch.config.tables import state_folder
 from gcwatch.describe import View
-from gcwatch.errors import ConfigError, Misused, Problem, StateError
+from gcwatch.errors import ConfigError, Misused, Problem, StateError, Unreachable
 from gcwatch.given import OneOff
 from gcwatch.grandchallenge import Remembering
 from gcwatch.journal import only_daemon
@@ -338,6 +338,8 @@ def _output(more: Everything) -> Path | None:
 
 def _options(more: Everything) -> dict[str, Any]:
     """Return what a route says of an order; raise Misused if it is not for one target."""
+    if unknown := more.keys() - Everything.__annotations__.keys():
+        raise Misused(f"{min(unknown)} is no known option.")
     given = [key for key in _TARGETS if more.get(key) is not None]
     if len(given) != 1:
         message = "One target is needed: an algorithm, a reader study or an archive."
@@ -397,9 +399,11 @@ def _platform(base: Platform, url: str | None, token_file: str | Path | None) ->
 def _require_target(route: OneOff, settings: Settings, token: str | None) -> None:
     """Raise ConfigError unless the target is there, may be used, and takes the inputs."""
     platform = Remembering(connect(settings, token))
+    found: list[check.Finding] = []
     with closing(platform.http):
         platform.me()
-        found = [each for each in check.target(route, platform) if each.cause == "config"]
+        with suppress(Unreachable):  # it was there a moment ago: the engine tries again
+            found += [each for each in check.target(route, platform) if each.cause == "config"]
     if found:
         problems = [Problem(each.what, each.detail, each.hint) for each in found]
         raise ConfigError("The target", problems)
