@@ -45,6 +45,9 @@ from gcwatch.reasons import Reason, explain
 from gcwatch.receipt import iso, readable
 from gcwatch.transfer import Transfers
 
+MOST_AT_ONCE: Final = 8
+"""Items: more only get into each other's way on the processor."""
+
 _TRIES: Final = 4
 _OFTEN_ENOUGH: Final = 3
 _HOUR: Final = 3600.0
@@ -249,7 +252,7 @@ class _Run:
         running: set[Future[None]] = set()
         try:
             for each, held in wanted:
-                if len(running) >= self._means.at_once:
+                if len(running) >= min(self._means.at_once, MOST_AT_ONCE):
                     running = _first_done(running)
                 if self._means.transfers.stop.is_set():
                     raise Stopped
