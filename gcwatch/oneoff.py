@@ -358,8 +358,8 @@ def _options(more: Everything) -> dict[str, Any]:
     return options
 
 
-_PACE = Pace(poll=config.Every(15.0))
-"""Somebody waits: a job is asked after more often than a daemon would."""
+_PACE = Pace(poll=config.Every(5.0))
+"""Somebody waits: at first a job is asked after more often than by a daemon; see `steps.due`."""
 
 
 def _settings(more: Everything) -> Settings:

@@ -29,6 +29,7 @@ COMMANDS = [
     "show",
     "retry",
     "withdraw",
+    "send",
     "schema",
     "sandbox",
     "demo",

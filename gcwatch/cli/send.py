@@ -68,8 +68,8 @@ def send(
         Path | None, typer.Option(metavar="FILE", help="File that holds the API token.")
     ] = None,
     poll: Annotated[
-        str, typer.Option(metavar="DURATION", help="How often a job is asked after.")
-    ] = "15s",
+        str, typer.Option(metavar="DURATION", help="How often a job is asked after, at first.")
+    ] = "5s",
     config: Config = None,
     no_deidentify: Annotated[
         bool, _flag("--no-deidentify", "Send DICOM files as they are.")
