@@ -7,6 +7,7 @@ remembered once. What is missed here, the next survey finds.
 import logging
 import os
 import threading
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -163,6 +164,8 @@ class Watcher:
     def start(self) -> None:
         """Begin to listen."""
         logging.getLogger("watchdog.observers.inotify_c").addHandler(self._overflow)
+        # A folder that appears while watchdog walks the tree is found twice, which does no harm.
+        warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning)
         try:
             self._observer = Observer()
             self._observer.start()

@@ -1,12 +1,11 @@
 """What the demo shows: what it is about to do, what was made of it, and where that is."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.json import JSON
-from rich.table import Table
 from rich.text import Text
 
 from gcwatch import display
@@ -44,7 +43,7 @@ def tell(screen: Console, folder: Path, cases: Cases) -> None:
             screen.print(Text(f"\n{name} was not sent; {note.name} says:", "bold"))
             screen.print(Text(note.read_text().rstrip()))
     screen.print(Text("\nWhat was made, and where:", "bold"))
-    screen.print(_made(folder, cases))
+    _show_places(screen, [*_places(folder, cases)])
     screen.print()
 
 
@@ -56,12 +55,12 @@ def _show_receipt(screen: Console, folder: Path, cases: Cases) -> None:
         screen.print(JSON((folder / receipt).read_text()))
 
 
-def _made(folder: Path, cases: Cases) -> Table:
-    """Return each case's ways: its folders here, and their pages on the platform."""
-    table = Table.grid(padding=(0, 2, 0, 0))
-    for place, link in _places(folder, cases):
-        table.add_row("", Text(place, "cyan"), Text(link, "dim", overflow="fold"))
-    return table
+def _show_places(screen: Console, places: Sequence[tuple[str, str]]) -> None:
+    """Show each case's folders and their pages on the platform; an address stays in one piece."""
+    width = max((len(place) for place, _ in places), default=0)
+    for place, link in places:
+        line = Text.assemble("  ", (place.ljust(width), "cyan"), "  ", (link, "dim"))
+        screen.print(line, soft_wrap=True)
 
 
 def _places(folder: Path, cases: Cases) -> Iterator[tuple[str, str]]:
