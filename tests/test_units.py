@@ -316,7 +316,7 @@ def test_a_slice_still_arriving_holds_the_patients_series_back(site):
     """Nobody can tell whose the empty file is, so none is sent until it is whole."""
     *early, (name, content) = sorted(files_of(MR, "mr/").items())
     clock = Clock()
-    site.configure(cases="series", settle="30s")
+    site.configure(cases="series", integrity="warn", settle="30s")
     folder = site.drop(files={**dict(early), **files_of(CT_2, "ct2/"), name: b""})
     with site.running(clock=clock) as watch:
         until(lambda: len([case for case in watch.cases() if case.seen]) == 2)
