@@ -694,6 +694,11 @@ c."d".e = 3
         (another(inbox="cts/in") + MIRROR, "route 'nodules': inbox", "folder of mirror 'cts'"),
         (TAKING + MIRROR, "route 'nodules': after", "for ever"),
         (another(inbox="cts") + MIRROR + 'layout = "flat"', "mirror 'cts': layout", "no folders"),
+        (
+            another(inbox='cts"\ncases = "files') + MIRROR,
+            "route 'nodules': cases",
+            "finds nothing in the folders",
+        ),
         ('state = "cts/state"' + MIRROR, "state", "outbox of mirror 'cts'"),
         (MIRROR + GONE.format("cts/gone"), "mirror 'cts': gone_to", "outbox of mirror 'cts'"),
         (ROUTE + MIRROR + GONE.format("in/gone"), "mirror 'cts': gone_to", "would be sent"),

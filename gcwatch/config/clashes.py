@@ -147,9 +147,14 @@ def _chain_clashes(mirror: _Places, route: _Places) -> Iterator[Mistake]:
     if route.table.get("after", "keep") != "keep":
         message = f"takes folders away that {mirror.label} would fetch again, for ever"
         yield route.wrong("after", message, 'write after = "keep", or take after away')
-    if mirror.table.get("layout", "items") != "items":
+    is_flat = mirror.table.get("layout", "items") != "items"
+    takes_files = route.table.get("cases") == "files"
+    if is_flat and not takes_files:
         message = f"makes no folders, which are the cases of {route.label}"
         yield mirror.wrong("layout", message, 'write layout = "items"')
+    if takes_files and not is_flat:
+        message = f"finds nothing in the folders of {mirror.label}"
+        yield route.wrong("cases", message, 'write cases = "folders", or layout = "flat" there')
 
 
 def _keep_clashes(mirror: _Places, other: _Places) -> Iterator[Mistake]:
