@@ -56,7 +56,7 @@ class Access(TypedDict, total=False):
     state: str | Path
 
 
-class Everything(Options, Access, total=False):
+class Order(Options, Access, total=False):
     """What may be said of an order besides its paths and its target."""
 
     algorithm: str | None
@@ -99,9 +99,7 @@ class Sent:
     earlier: bool = False
 
 
-def send(
-    paths: Paths, *, stop: threading.Event | None = None, **more: Unpack[Everything]
-) -> list[Sent]:
+def send(paths: Paths, *, stop: threading.Event | None = None, **more: Unpack[Order]) -> list[Sent]:
     """Send files or folders, wait for what becomes of them, and return it: no config file needed.
 
     Each folder is a case of its own; all files together are one case. An algorithm run on two
@@ -149,7 +147,7 @@ class Sending:
             transfers are. `pace`: how fast things go. Besides, see `Options` and `Access`.
     """
 
-    def __init__(self, paths: Paths, **more: Unpack[Everything]) -> None:
+    def __init__(self, paths: Paths, **more: Unpack[Order]) -> None:
         self.settings = _settings(more)
         output = _output(more)
         routes = order.routes(paths, _options(more), output)
@@ -299,7 +297,7 @@ class _Party:
 
 @contextmanager
 def _party(
-    items: Sequence[_Item], shelf: Shelf, settings: Settings, more: Everything
+    items: Sequence[_Item], shelf: Shelf, settings: Settings, more: Order
 ) -> Iterator[_Party]:
     """Open an order for as long as the context is open; nobody else may meanwhile."""
     state = shelf.state(items[0].ticket)
@@ -331,14 +329,14 @@ def _turn(state: Path) -> Iterator[None]:
 _TARGETS = ("algorithm", "reader_study", "archive")
 
 
-def _output(more: Everything) -> Path | None:
+def _output(more: Order) -> Path | None:
     output = more.get("output")
     return None if output is None else Path(output).expanduser().absolute()
 
 
-def _options(more: Everything) -> dict[str, Any]:
+def _options(more: Order) -> dict[str, Any]:
     """Return what a route says of an order; raise Misused if it is not for one target."""
-    if unknown := more.keys() - Everything.__annotations__.keys():
+    if unknown := more.keys() - Order.__annotations__.keys():
         raise Misused(f"{min(unknown)} is no known option.")
     given = [key for key in _TARGETS if more.get(key) is not None]
     if len(given) != 1:
@@ -362,7 +360,7 @@ _PACE = Pace(poll=config.Every(5.0))
 """Somebody waits: at first a job is asked after more often than by a daemon; see `steps.due`."""
 
 
-def _settings(more: Everything) -> Settings:
+def _settings(more: Order) -> Settings:
     """Return the platform, the limits and the state: as given, as the config says, as usual."""
     file = _config_file(more.get("config"))
     state = more.get("state")

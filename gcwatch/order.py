@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from gcwatch.config import Source
 from gcwatch.config.mistakes import mistake
 from gcwatch.errors import CaseError, Misused, SourceVanished, StateError
 from gcwatch.files import sync_folder, write_atomically
@@ -126,10 +127,16 @@ def identity(route: OneOff, url: str) -> str:
         raise Misused(f"{where} is gone.") from error
     if not seen.files:
         raise Misused(f"{where} holds no files that could be sent.")
-    inputs = {slug: repr(source) for slug, source in sorted((route.inputs or {}).items())}
+    inputs = {slug: _plain(source) for slug, source in (route.inputs or {}).items()}
     target = [url, route.kind, route.target, inputs]
     source = [os.fsencode(route.inbox).hex(), os.fsencode(route.folder).hex(), seen.digest]
-    return hashlib.sha256(json.dumps([target, source]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([target, source], sort_keys=True).encode()).hexdigest()
+
+
+def _plain(source: Source) -> Mapping[str, Any]:
+    """Given a socket's source, return it as JSON that later versions of gcwatch make as well."""
+    facts = {key: value for key, value in asdict(source).items() if value is not False}
+    return {type(source).__name__: facts}
 
 
 # --- what is remembered --------------------------------------------------------------------------

@@ -203,6 +203,31 @@ def test_the_platform_hears_no_name(desk):
     assert desk.made("items")[0]["title"].startswith("doe-peter ")
 
 
+def test_results_are_used_again_where_they_came_from(desk):
+    """A folder of results goes on to a reader study without its images being uploaded."""
+    [first] = desk.send(desk.patient())
+    desk.sandbox.forget_calls()
+
+    [second] = desk.send(
+        first.result, reader_study="lung-study", inputs={"ct-image": "**/*.mha"}, reuse=True
+    )
+
+    assert second.ending == "delivered"
+    assert len(desk.made("display_sets")) == 1
+    assert not [call for call in desk.sandbox.calls() if "/uploads/" in call["path"]]
+
+
+def test_progress_is_told(desk):
+    """A program hears how far each transfer is, and when it has ended."""
+    told = []
+
+    [sent] = desk.send(desk.put("p1", series()), progress=lambda *facts: told.append(facts))
+
+    assert {key for key, _, _ in told} == {sent.case}
+    assert any(moved == total > 0 for _, moved, total in told)
+    assert told[-1][1:] == (0, 0)
+
+
 # --- once ----------------------------------------------------------------------------------------
 
 

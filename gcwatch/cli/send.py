@@ -16,7 +16,7 @@ from gcwatch.cli.explain import Exit, Misused
 from gcwatch.cli.options import Config, Json, chosen, stoppable
 from gcwatch.describe import printable
 from gcwatch.display import Meter
-from gcwatch.oneoff import Everything, Sending, Sent
+from gcwatch.oneoff import Order, Sending, Sent
 
 _PLATFORM_AWAY = {"unreachable", "server_error"}
 
@@ -93,7 +93,7 @@ def send(
     mend the config, the slug, the rights or the inputs, 130 it was stopped.
     """
     meter = Meter()
-    order: Everything = {
+    order: Order = {
         **({"algorithm": algorithm} if algorithm else {}),
         **({"reader_study": reader_study} if reader_study else {}),
         **({"archive": archive} if archive else {}),
