@@ -402,16 +402,21 @@ def live(meter: Meter, counts: Callable[[], Mapping[str, int]]) -> Iterator[Text
 _MOST_DRAWN = 12
 
 
-def sent(cases: Iterable[Sent]) -> Table:
-    """Given what came of one-off cases, return it as a table."""
-    table = _table("case", "folder", "", "")
-    for each in cases:
-        ending = each.ending or "waiting"
-        facts = [each.link, str(each.result) if each.result else "", sent_note(each)]
-        words = Text("\n".join(printable(fact) for fact in facts if fact), overflow="fold")
-        style = _STYLES.get(ending, "cyan")
-        table.add_row(Text(each.case), Text(printable(each.folder)), Text(ending, style), words)
-    return table
+def sent(cases: Iterable[Sent]) -> Group:
+    """Given what came of one-off cases, return a few lines for each; links and paths stay whole."""
+    return Group(*(line for each in cases for line in _sent(each)))
+
+
+def _sent(sent: Sent) -> Iterator[Text]:
+    ending = sent.ending or "waiting"
+    heading = Text(f"{printable(sent.folder)}  ", "bold")
+    heading.append(ending, _STYLES.get(ending, "cyan"))
+    yield heading.append(f"  {sent.case}", "dim")
+    for fact in (sent.link, str(sent.result or "")):
+        if fact:
+            yield Text(f"  {printable(fact)}", no_wrap=True, overflow="ignore")
+    if note := sent_note(sent):
+        yield Text(note)
 
 
 def sent_note(sent: Sent) -> str:
