@@ -246,7 +246,7 @@ def apply(case: Case, event: Event, now: float) -> Case:  # noqa: C901, PLR0912 
         case cases.Begun():
             return _advance(case, now, uploads=_begun(case, event))
         case cases.Resumed():
-            return _advance(case, now)
+            return replace(case, touched=now, wait=None)  # a try, no success: tries are counted on
         case cases.Uploaded():
             return _advance(case, now, uploads=_completed(case, event))
         case cases.FilesUploaded(uploads):
@@ -256,7 +256,8 @@ def apply(case: Case, event: Event, now: float) -> Case:  # noqa: C901, PLR0912 
         case cases.Prepared(socket, session):
             return _advance(case, now, sessions={**case.sessions, socket: session})
         case cases.Attempted(jobs, images):
-            return _advance(case, now, attempt=cases.Attempt(now, jobs, images))
+            attempt = cases.Attempt(now, jobs, images)
+            return replace(case, touched=now, wait=None, attempt=attempt)
         case cases.Submitted():
             return _submitted(case, event, now)
         case cases.Filled():

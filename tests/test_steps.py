@@ -262,6 +262,20 @@ def test_success_forgives_earlier_tries():
     assert case.attempts == 0
 
 
+@pytest.mark.parametrize(
+    ("number", "again"), [(5, cases.Resumed("u")), (8, cases.Attempted())], ids=["upload", "submit"]
+)
+def test_to_begin_once_more_is_no_success(number, again):
+    """Tries whose beginning is on record each time count as tries in a row, and in the end fail."""
+    case = a_case(number)
+    for at in range(CATALOGUE["server_error"].patience):
+        assert case.failure is None
+        case = steps.apply(case, again, 50 + at)
+        case = steps.apply(case, cases.Faltered(Reason("server_error")), 50 + at)
+
+    assert Reason("server_error") == case.failure
+
+
 # --- any events, in any order --------------------------------------------------------------------
 
 REASONS = st.sampled_from([Reason(code) for code in CATALOGUE])
