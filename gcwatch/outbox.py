@@ -477,10 +477,10 @@ class _Part:
         source = self._source(own)
         for file in own:
             self._gather(file)
-        unchanged = source.is_as_sent(source.folder) and not self._has_more()
-        if unchanged and self._carry(source, done):
-            self._tidy(own)
-            return True
+        if source.is_as_sent(source.folder) and not self._has_more():
+            self._tidy(own)  # first: what a crash leaves after the files are gone, stays
+            if self._carry(source, done):
+                return True
         self._give_back()
         return False
 
@@ -559,12 +559,13 @@ class _Part:
             self._remove_bare(self._home / folder)
 
     def _remove_bare(self, folder: Path) -> None:
-        left = list(folder.iterdir())
-        if all(path.name in {*_LITTER, self.inbox.ready} for path in left):
-            for path in left:
-                path.unlink()
-            with contextlib.suppress(OSError):  # something came in the meantime
-                folder.rmdir()
+        with contextlib.suppress(FileNotFoundError):  # another of its series was the last one
+            left = list(folder.iterdir())
+            if all(path.name in {*_LITTER, self.inbox.ready} for path in left):
+                for path in left:
+                    path.unlink()
+                with contextlib.suppress(OSError):  # something came in the meantime
+                    folder.rmdir()
 
 
 def _is_copy(path: Path, file: Path) -> bool:

@@ -214,6 +214,7 @@ def test_each_series_below_a_patients_folder_is_a_case(site):
     outcome = site.run_once()
     assert (outcome.delivered, outcome.failed) == (2, 0)
     assert [f"p1/{name}" for name in published(site)] == series
+    check_nothing_half_done(site.outbox / "p1")
     for name in series:
         check_results(site.sandbox, site.outbox / name)
         assert site.receipt(name)["folder"] == name
@@ -348,6 +349,16 @@ def test_a_damaged_file_fails_the_series_that_it_may_be_of(site):
     assert tree(site.outbox / "p1") == sorted(
         f"{series.partition('/')[2]}/{name}" for name in tree(site.outbox / series)
     )
+
+
+def test_a_late_file_that_nobody_can_read_is_told_of(site):
+    """It may be a slice of what was delivered; upkeep finds it, and nothing is sent."""
+    folder = site.drop(files=files_of(MR, "mr/"))
+    site.run_once()
+    put(folder, {"mr/MR999": b"\0" * 500})
+    with site.running():
+        until(lambda: site.said("case.changed_late"))
+    assert len(site.jobs()) == 1
 
 
 def test_integrity_warn_sends_the_series_beside_a_damaged_file(site):
@@ -563,6 +574,33 @@ def test_a_crash_while_a_series_is_deleted_is_finished(box):
     assert [path.name for path in box.root.iterdir()] == ["p1"]
     with pytest.raises(SourceVanished):
         box.look(name)
+
+
+# --- the outbox ----------------------------------------------------------------------------------
+
+
+def test_results_of_series_are_published_and_numbered_in_their_patients_folder(tmp_path):
+    """Twice is once, nothing is replaced, and who may read the outbox may read what is in it."""
+    tmp_path.chmod(0o2770)
+    for key in ("k1", "k1", "k2"):
+        (outbox.staging(tmp_path, key) / "result").write_text(key)
+        outbox.publish(tmp_path, key, "p1/1.2.3", {})
+    outbox.discard(tmp_path, "k1")
+    assert tree(tmp_path) == sorted(
+        f"p1/1.2.3{number}/{name}" for number in ("", ".2") for name in ("gcwatch.json", "result")
+    )
+    assert outbox.published(tmp_path, "k2", "p1/1.2.3") == "p1/1.2.3.2"
+    assert outbox.published(tmp_path, "k2", "p2/1.2.3") is None
+    assert (tmp_path / "p1").stat().st_mode & 0o7777 == 0o2750
+
+
+def test_the_failure_of_a_series_is_told_beside_its_place(tmp_path):
+    """In the patient's folder, which is made for it; the last note goes, the folder stays."""
+    outbox.report_failure(tmp_path, "p1/1.2.3", "did not work")
+    assert tree(tmp_path) == ["p1/1.2.3.failed.txt"]
+    outbox.clear_failure(tmp_path, "p1/1.2.3")
+    outbox.clear_failure(tmp_path, "p2/1.2.3")
+    assert tree(tmp_path) == []
 
 
 # --- what an inbox says of its series ------------------------------------------------------------
