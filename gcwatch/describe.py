@@ -107,6 +107,8 @@ def _since(case: Case) -> float:
 
 def _doing(case: Case, pace: Pace) -> str:
     """Given a case that nothing hinders, return what it is at."""
+    if case.ending is not None:
+        return _done(case)
     match steps.stage(case):
         case "settling":
             return f"Until the folder has not changed for {_span(pace.settle)}."
@@ -116,34 +118,38 @@ def _doing(case: Case, pace: Pace) -> str:
             return f"It is being sent: {done} of {of} uploads are complete." if of else "Due now."
         case "submitting":
             return "Everything is sent; the platform is asked to use it."
-        case "running" if _is_import(case):
-            return f"Waiting for the platform's import. {_asking(pace)}"
         case "running":
-            return f"The platform says: {case.status or 'Queued'}. {_asking(pace)}"
+            return f"{_running(case)} {_asking(pace)}"
         case "fetching":
             done, of = len(case.outputs or ()) - len(steps.unfetched(case)), len(case.outputs or ())
             return f"The results are being fetched: {done} of {of}."
         case "delivering":
             return "The results are being put into the outbox."
-        case "reporting":
-            return "Its failure is being written down in the outbox."
-        case "delivered" if _is_import(case):
-            return f"It is on the platform; the receipt stands in the outbox as {_result(case)}."
-        case "delivered":
-            return f"The results stand in the outbox as {_result(case)}."
-        case "withdrawn" if case.gone:
-            return "The folder was taken away before everything was sent."
         case _:
-            return "It was taken back; nothing more is done."
+            return "Its failure is being written down in the outbox."
+
+
+def _done(case: Case) -> str:
+    """Given a closed case that did not fail, return how it ended."""
+    if case.ending == "delivered":
+        what = (
+            "It is on the platform; the receipt stands" if _is_import(case) else "The results stand"
+        )
+        return f"{what} in the outbox as {printable(case.result)}."
+    if case.gone:
+        return "The folder was taken away before everything was sent."
+    return "It was taken back; nothing more is done."
+
+
+def _running(case: Case) -> str:
+    if _is_import(case):
+        return "Waiting for the platform's import."
+    return f"The platform says: {case.status or 'Queued'}."
 
 
 def _is_import(case: Case) -> bool:
     """Whether a case becomes a display set or archive item, which has no results."""
     return case.target is not None and case.target.kind != "algorithm"
-
-
-def _result(case: Case) -> str:
-    return printable(case.result)
 
 
 def _asking(pace: Pace) -> str:

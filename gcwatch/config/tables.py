@@ -138,7 +138,7 @@ class Route(Table):
     """What the platform sees: "opaque" keys, or ("keep") folder and file names, sanitised."""
 
     title: Template | None = None
-    """Title of the display set or archive item, with {key}, {id} (its random part) or {route} in it.
+    """Title of the display set or archive item, with {key}, {id} (random) or {route} in it.
 
     For names = "keep" also {folder} and {number}, the last number in the folder's name. Without it:
     {key}, or "{folder} {id}". A reader study or archive takes each title once."""
