@@ -296,6 +296,26 @@ def test_a_broken_receipt_does_no_harm(site, text):
     uploaded(site)
 
 
+@pytest.mark.parametrize("key", ["outputs", "inputs"])
+@pytest.mark.parametrize(
+    "odd", [5, True, "x", {"socket": "ct-image"}, [5, {"files": 7}], [{"files": [8, {"path": []}]}]]
+)
+def test_a_receipt_of_another_shape_does_no_harm(site, key, odd):
+    """Its platform is the right one, and nothing else in it is as it should be."""
+    site.add(ct_image=mha())
+    site.bring(lambda receipt: receipt.update({"outputs": [], key: odd}))
+    uploaded(site)
+
+
+@pytest.mark.parametrize("inputs", [5, {"a": 1}, [7, {"socket": "ct-image", "carrier": "image"}]])
+def test_a_receipt_of_another_shape_names_no_image(site, inputs):
+    """Whoever means an image by its socket is told that there is none."""
+    site.configure(inputs=BY_SOCKET)
+    site.add(ct_image=mha())
+    site.bring(lambda receipt: receipt.update(inputs=inputs, outputs={}, target=[]))
+    assert "names none" in refused(site)
+
+
 @pytest.mark.parametrize(
     "url",
     [
