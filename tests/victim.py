@@ -15,6 +15,7 @@ import traceback
 from dataclasses import replace
 from pathlib import Path
 
+import broken_items
 import pydicom.dataset
 import requests
 from builders import FAST
@@ -196,7 +197,7 @@ def names_after_images():
     Flat._publish = publish
 
 
-VARIANTS = {
+VARIANTS = broken_items.VARIANTS | {
     each.__name__: each
     for each in (
         *(post_without_look, commit_before_effect),

@@ -1,0 +1,40 @@
+"""Wrong protocols for display sets and archive items: the enumeration has to catch them."""
+
+from dataclasses import replace
+from uuid import uuid4
+
+from gcwatch import cases
+from gcwatch.targets import archive, items, reader_study
+from gcwatch.targets.items import Items
+
+
+def title_not_kept():
+    """Every try to make the item gives it another title, so that none is the guard."""
+    for target in (reader_study.TARGET, archive.TARGET):
+        object.__setattr__(target, "body", _forgetful(target.body))
+
+
+def _forgetful(body):
+    return lambda target: body(replace(target, title=f"{target.title}-{uuid4().hex[:6]}"))
+
+
+def create_without_look():
+    """In doubt the item is made again, and nobody looks who has its title."""
+    Items._find = lambda _self, _case, _context: None
+
+
+def fill_before_effect():
+    """The item is on record as filled before the call that fills it."""
+    fill = Items._fill
+
+    def hasty(self, case, context):
+        case = yield cases.Filled()
+        yield from fill(self, replace(case, submission=replace(case.submission)), context)
+
+    Items._fill = hasty
+    items.FILE_LIMIT = items.IMPORT_LIMIT = -1.0  # what never comes is given up at once
+
+
+VARIANTS = {
+    each.__name__: each for each in (title_not_kept, create_without_look, fill_before_effect)
+}

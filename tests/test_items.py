@@ -1,0 +1,402 @@
+"""What reader studies and archives make of every answer (contract 5, 6, 10.3, 11)."""
+
+import time
+from contextlib import contextmanager
+
+import pytest
+from builders import FAST, Site, mha, sha256, until, voxels
+from contract import CLINICAL, CT, IMAGE, LIMIT, TARGETS, THRESHOLD, held
+
+from gcwatch import http
+from gcwatch.sandbox import Sandbox, Settings, passage
+from gcwatch.steps import Pace
+
+HOUR = 3600.0
+KINDS = ["reader_study", "archive"]
+BOTH = pytest.mark.parametrize("kind", KINDS)
+NEVER = {"import_seconds": 1e9}
+
+
+class Shifted:
+    """The time, so many seconds from now."""
+
+    def __init__(self):
+        self.seconds = 0.0
+
+    def __call__(self):
+        return time.time() + self.seconds
+
+
+@contextmanager
+def site_of(kind, folder, settings=None, **route):
+    """A site whose route leads to a reader study or an archive."""
+    with Sandbox(folder / "sandbox", Settings(**(settings or {}))) as sandbox:
+        yield Site(folder / "site", sandbox, **{**TARGETS[kind].plain, **route})
+
+
+def made(site, kind):
+    return TARGETS[kind].made(site.sandbox)
+
+
+def add(site, kind, title, values=None):
+    """Somebody else's item."""
+    put = site.sandbox.add_display_set if kind == "reader_study" else site.sandbox.add_item
+    return put(TARGETS[kind].slug, title, values)
+
+
+def remove(site, pk):
+    """Take an item out of the platform."""
+    world = site.sandbox.world
+    with world.lock:
+        world.display_sets.pop(pk, None)
+        world.items.pop(pk, None)
+
+
+def importing(watch):
+    """The first case, once it has been filled and asked after."""
+    return until(lambda: next((case for case in watch.cases() if case.status), None))
+
+
+def waiting(watch, code):
+    """The first case, once it waits for this reason."""
+    return until(
+        lambda: next((c for c in watch.cases() if c.wait and c.wait.reason.code == code), None)
+    )
+
+
+def ended(watch, ending="delivered"):
+    return until(lambda: watch.cases() and all(case.ending == ending for case in watch.cases()))
+
+
+def fail_import(site, reason="1 file could not be imported"):
+    world = site.sandbox.world
+    with world.lock:
+        for session in world.sessions.values():
+            passage._fail(session, reason)
+
+
+def import_oddly(site, *, complaint="", images=1):
+    """Let what is under way be imported, with a complaint or as more than one image."""
+    world = site.sandbox.world
+    with world.lock:
+        for session in world.sessions.values():
+            if session.status == "Re-Queued":
+                passage._import(world, session)
+                session.error_message = complaint
+                session.images *= images
+    site.sandbox.configure(import_seconds=0.0)
+
+
+# --- titles --------------------------------------------------------------------------------------
+
+
+@BOTH
+@pytest.mark.parametrize("race", [False, True], ids=["refused", "race"])
+def test_a_title_that_somebody_else_has_fails_the_case_and_touches_nothing(tmp_path, kind, race):
+    """Whether the platform says so or breaks down in a race: the other item stays as it is."""
+    route = {"names": "keep", "title": "{folder}"}
+    with site_of(kind, tmp_path, {"race": race}, **route) as site:
+        add(site, kind, "p1", {"threshold": 1.0})
+        site.drop()
+
+        outcome = site.run_once()
+
+        assert (outcome.failed, outcome.waiting) == (1, 0)
+        assert site.case().failure.code == "title_taken"
+        assert "already used by somebody else" in site.note()
+        (other,) = made(site, kind)
+        assert held(other) == {"threshold": 1.0}
+
+
+@BOTH
+def test_a_title_that_comes_true_after_its_reply_was_given_up_is_adopted(
+    tmp_path, kind, monkeypatch
+):
+    """The platform acts late on the first call: the second is told so, and the item is ours."""
+    monkeypatch.setattr(http, "READ_SECONDS", 0.3)
+    with site_of(kind, tmp_path) as site:
+        (method, path), _ = TARGETS[kind].writes
+        site.sandbox.fault("delay", method=method, path=path, seconds=1.0)
+        site.drop()
+
+        site.run_once(Pace(survey=0.3, backoff=0.02, doubt=0.1))
+
+        (item,) = made(site, kind)
+        assert held(item) == {"ct-image": CT}
+        assert site.delivered() == ["p1"]
+
+
+def test_title_and_order_follow_their_templates(tmp_path):
+    """What the route asks for stands on the platform."""
+    route = {"names": "keep", "title": "{folder} of {route}", "order": "{number}"}
+    with site_of("reader_study", tmp_path, **route) as site:
+        site.drop("visit 3")
+
+        site.run_once()
+
+        (row,) = made(site, "reader_study")
+        assert (row["title"], row["order"]) == ("visit 3 of lobes", 3)
+
+
+@BOTH
+@pytest.mark.parametrize("name", ["x" * 255, "....", "😀😀", "a/b".replace("/", "\\"), " p  1 "])
+def test_any_folder_name_makes_a_title_that_the_platform_takes_as_it_is(tmp_path, kind, name):
+    """Long, dots only, emoji, backslashes, spaces: sanitised, unique by its id, and found again."""
+    name = name if name.strip(".") else f"p{name}"
+    with site_of(kind, tmp_path, names="keep") as site:
+        site.drop(name)
+        site.sandbox.lose_each_once()
+
+        site.run_once()
+
+        (item,) = made(site, kind)
+        assert len(item["title"]) <= 200
+        assert site.delivered()
+
+
+# --- imports -------------------------------------------------------------------------------------
+
+
+@BOTH
+@pytest.mark.parametrize("policy", ["warn", "fail"])
+def test_files_that_could_not_be_read_are_told_of(tmp_path, kind, policy):
+    """Succeeded with a complaint: a warning in the receipt, or a failure with the words."""
+    with site_of(kind, tmp_path, NEVER, leftovers=policy) as site:
+        site.drop()
+        complaint = "1 file could not be imported"
+        ending = {"warn": "delivered", "fail": "failed"}[policy]
+        with site.running() as watch:
+            importing(watch)
+            import_oddly(site, complaint=complaint)
+            ended(watch, ending)
+
+        told = site.receipt()["warnings"] if policy == "warn" else [site.note()]
+        assert complaint in told[0]
+        assert len(made(site, kind)) == 1
+
+
+@BOTH
+@pytest.mark.parametrize("how", ["unreadable", "two images"])
+def test_a_failed_import_is_told_and_its_retry_goes_into_the_same_item(tmp_path, kind, how):
+    """The platform's words reach the note; the operator's retry fills the item that is there."""
+    with site_of(kind, tmp_path, NEVER) as site:
+        site.drop()
+        with site.running() as watch:
+            importing(watch)
+            fail_import(site) if how == "unreadable" else import_oddly(site, images=2)
+            ended(watch, "failed")
+            (before,) = made(site, kind)
+            assert "Image validation for socket CT Image failed" in site.note()
+            assert held(before) == {}
+            site.sandbox.configure(import_seconds=0.0)
+            watch.retry(watch.cases()[0])
+            ended(watch)
+
+        (after,) = made(site, kind)
+        assert (after["pk"], held(after)) == (before["pk"], {"ct-image": CT})
+        assert not list(site.outbox.glob("*.txt"))
+
+
+@BOTH
+def test_a_retry_replaces_what_an_earlier_round_left(tmp_path, kind):
+    """Other bytes in the folder, another value: the same item holds the new ones alone."""
+    route = {"leftovers": "fail", "inputs": {"ct-image": "*.mha", **THRESHOLD}}
+    with site_of(kind, tmp_path, NEVER, **route) as site:
+        folder = site.drop(files={**IMAGE, **LIMIT})
+        with site.running() as watch:
+            importing(watch)
+            import_oddly(site, complaint="1 file could not be imported")
+            ended(watch, "failed")
+            (before,) = made(site, kind)
+            (folder / "image.mha").write_bytes(mha(9, 9))
+            (folder / "limit.json").write_bytes(b"7.5")
+            watch.retry(watch.cases()[0])
+            ended(watch)
+
+        (after,) = made(site, kind)
+        assert after["pk"] == before["pk"]
+        assert held(after) == {"ct-image": sha256(voxels(mha(9, 9))), "threshold": 7.5}
+
+
+def test_a_display_set_with_answers_is_not_changed_any_more(tmp_path):
+    """A retry after readers have answered fails, and says so."""
+    with site_of("reader_study", tmp_path, NEVER) as site:
+        site.drop()
+        with site.running() as watch:
+            importing(watch)
+            fail_import(site)
+            ended(watch, "failed")
+            (row,) = made(site, "reader_study")
+            site.sandbox.add_answer(row["pk"])
+            watch.retry(watch.cases()[0])
+            until(lambda: watch.cases()[0].failure and watch.cases()[0].round == 2)
+            ended(watch, "failed")
+
+        assert site.case().failure.code == "not_editable"
+        assert held(made(site, "reader_study")[0]) == {}
+
+
+@BOTH
+def test_a_file_that_never_appears_is_called_stalled_and_waited_for(tmp_path, kind):
+    """A file that its task drops is told by nobody: after an hour it is said, and still watched."""
+    clock = Shifted()
+    inputs = {"inputs": {"clinical-info": "*.json"}}
+    with site_of(kind, tmp_path, NEVER, **inputs) as site:
+        site.listen()
+        site.drop(files={"info.json": CLINICAL})
+        with site.running(clock=clock) as watch:
+            importing(watch)
+            clock.seconds = 1.1 * HOUR
+            assert waiting(watch, "job_stalled").is_open
+            site.sandbox.configure(import_seconds=0.0)
+            watch.retry(watch.cases()[0])
+            ended(watch)
+
+        assert len(site.said("import.stalled")) == 1
+        assert held(made(site, kind)[0]) == {"clinical-info": sha256(CLINICAL)}
+
+
+# --- rights, and items that are gone --------------------------------------------------------------
+
+
+def test_whoever_may_only_read_a_study_waits_for_the_right(tmp_path):
+    """It is waiting, not failure; the upload that stands is not repeated."""
+    with site_of("reader_study", tmp_path, reader_study="readers-only") as site:
+        site.drop()
+
+        outcome = site.run_once()
+
+        assert (outcome.failed, outcome.waiting) == (0, 1)
+        assert site.case().wait.reason.code == "no_rights"
+        assert site.sandbox.state()["counts"]["uploads"] == 1
+
+
+@BOTH
+def test_an_item_that_is_deleted_meanwhile_is_never_made_again(tmp_path, kind):
+    """Somebody took it away on purpose: a person has to look."""
+    with site_of(kind, tmp_path, NEVER) as site:
+        site.drop()
+        with site.running() as watch:
+            importing(watch)
+            remove(site, made(site, kind)[0]["pk"])
+            ended(watch, "failed")
+
+        assert site.case().failure.code == "item_lost"
+        assert made(site, kind) == []
+
+
+@BOTH
+def test_rights_that_are_taken_and_given_back_cost_no_case(tmp_path, kind):
+    """As long as the place can't be seen its cases wait; then they go on with what they have."""
+    with site_of(kind, tmp_path, NEVER) as site:
+        site.drop()
+        slug = TARGETS[kind].slug
+        with site.running() as watch:
+            importing(watch)
+            site.sandbox.revoke(slug)
+            waiting(watch, "not_found")
+            site.sandbox.restore(slug)
+            site.sandbox.configure(import_seconds=0.0)
+            watch.retry(watch.cases()[0])
+            ended(watch)
+
+        assert [held(row) for row in made(site, kind)] == [{"ct-image": CT}]
+
+
+def test_a_socket_that_the_archive_does_not_take_fails_the_case(tmp_path):
+    """The platform's words say which."""
+    with site_of("archive", tmp_path, archive="restricted", inputs=THRESHOLD) as site:
+        site.drop(files=LIMIT)
+
+        site.run_once()
+
+        assert site.case().failure.code == "socket_not_allowed"
+        assert "threshold" in site.note()
+
+
+# --- inputs --------------------------------------------------------------------------------------
+
+
+@BOTH
+def test_an_unknown_socket_fails_before_a_byte_is_sent(tmp_path, kind):
+    """A slug that the platform does not know is a mistake of the route."""
+    with site_of(kind, tmp_path, inputs={"no-such-socket": "*.mha"}) as site:
+        site.drop()
+
+        site.run_once()
+
+        assert site.case().failure.code == "unknown_socket"
+        assert not [call for call in site.sandbox.calls() if call["applied"]]
+
+
+@BOTH
+@pytest.mark.parametrize("there", [True, False])
+def test_an_optional_socket_is_filled_if_the_folder_has_something_for_it(tmp_path, kind, there):
+    """Absent, it is left alone."""
+    optional = {"files": "info.json", "optional": True}
+    with site_of(kind, tmp_path, inputs={"ct-image": "*.mha", "clinical-info": optional}) as site:
+        site.drop(files=IMAGE | ({"info.json": CLINICAL} if there else {}))
+
+        site.run_once()
+
+        expected = {"ct-image": CT} | ({"clinical-info": sha256(CLINICAL)} if there else {})
+        assert held(made(site, kind)[0]) == expected
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_files_present_choose_the_interface(sandbox, tmp_path, there):
+    """An algorithm that takes a mask or none gets what the folder has."""
+    optional = {"files": "mask.mha", "optional": True}
+    inputs = {"ct-image": "ct.mha", "segmentation": optional}
+    site = Site(tmp_path, sandbox, algorithm="optional-mask", inputs=inputs)
+    mask = {"mask.mha": mha(0, 1, 1, 0, code="B", element="MET_UCHAR")}
+    site.drop(files={"ct.mha": mha(1, 2, 3, 4)} | (mask if there else {}))
+
+    site.run_once()
+
+    (job,) = site.jobs()
+    expected = {"ct-image", "segmentation"} if there else {"ct-image"}
+    assert {value["socket"] for value in job["inputs"]} == expected
+    assert site.delivered() == ["p1"]
+
+
+@BOTH
+def test_the_receipt_and_the_case_lead_to_the_page_for_people(tmp_path, kind):
+    """The pk, the address and the title are in the receipt; the image that it became, too."""
+    with site_of(kind, tmp_path) as site:
+        site.drop()
+
+        site.run_once()
+
+        target, link = site.receipt()["target"], TARGETS[kind].link
+        (row,) = made(site, kind)
+        assert (target[link], target["title"]) == (row["pk"], row["title"])
+        assert target[f"{link}_url"] == site.case().submission.url
+        assert f"/{TARGETS[kind].slug}/" in target[f"{link}_url"]
+        assert row["pk"] in target[f"{link}_url"]
+        (entry,) = site.receipt()["inputs"]
+        assert row["values"][0]["image"] in entry["image"]
+
+
+# --- uploads that expire -------------------------------------------------------------------------
+
+
+@BOTH
+def test_uploads_that_grow_old_before_they_are_used_are_sent_again(tmp_path, kind):
+    """A case that waited for a day uses no session whose uploads are about to expire."""
+    clock = Shifted()
+    with site_of(kind, tmp_path) as site:
+        (method, path), _ = TARGETS[kind].writes
+        site.listen()
+        site.sandbox.fault("status", method=method, path=path, status=503, times=None)
+        site.drop()
+        with site.running(FAST, clock) as watch:
+            waiting(watch, "server_error")
+            site.sandbox.advance(25 * HOUR)
+            clock.seconds = 25 * HOUR
+            site.sandbox.clear_faults()
+            watch.retry(watch.cases()[0])
+            ended(watch)
+
+        assert site.said("uploads.expired")
+        assert [held(row) for row in made(site, kind)] == [{"ct-image": CT}]
