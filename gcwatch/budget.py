@@ -20,14 +20,14 @@ WAIT_SECONDS: Final = 60.0
 class Budget:
     """Uploads shared between cases; `held` tells how many each case that is under way holds."""
 
-    def __init__(self, held: Callable[[], Mapping[str, int]], limit: int = LIMIT) -> None:
+    def __init__(self, held: Callable[[], Mapping[str, int]], limit: int | None = None) -> None:
         self._held = held
-        self._limit = limit
+        self._limit = LIMIT if limit is None else limit
         self._claims: dict[str, int] = {}
         self._lock = threading.Lock()
 
     def claim(self, key: str, count: int) -> None:
-        """Given a case, keep so many uploads for it, until it is under way no more.
+        """Given a case, keep so many uploads for it until they are made, or it is given up.
 
         Raises:
             NotYet: while other cases hold too many.
@@ -43,3 +43,8 @@ class Budget:
                 facts = {"count": count, "taken": taken, "limit": self._limit}
                 raise NotYet(Reason("upload_budget", facts), WAIT_SECONDS)
             self._claims[key] = count
+
+    def release(self, key: str) -> None:
+        """Given a case whose uploads are all made, count those that it holds, and no more."""
+        with self._lock:
+            self._claims.pop(key, None)

@@ -29,6 +29,8 @@ from gcwatch.errors import StateError
 from gcwatch.steps import Pace
 
 FILE = "journal.sqlite"
+UPLOADS_LAST = 25 * 3600.0
+"""Seconds: a day, and the hour until the platform's clearing comes round."""
 _WORDS = 128
 """Bytes of the lock file."""
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
@@ -254,8 +256,16 @@ class Journal:
             return int(connection.execute(query).scalar_one())
 
     def uploads_held(self) -> dict[str, int]:
-        """Return how many uploads each case holds that may still be using them, by key."""
-        return {case.key: len(case.uploads) for case in self.open_cases() if case.outputs is None}
+        """Return how many uploads each planned case holds that may still be using them, by key.
+
+        The platform drops uploads after a day, whatever waits for them (contract 4).
+        """
+        oldest = self._clock() - UPLOADS_LAST
+        return {
+            case.key: sum(upload.created > oldest for upload in case.uploads)
+            for case in self.open_cases()
+            if case.inputs is not None and case.outputs is None
+        }
 
     def knows(self, pk: str) -> bool:
         """Return whether some case became this job, display set or archive item."""

@@ -186,6 +186,7 @@ def _upload(case: Case, route: Route, pace: Pace, world: World) -> Work:
             case = yield from _send_set(case, item, parcels, world)
         else:
             case = yield from _send(case, item, parcels[0], world)
+    world.budget.release(case.key)
 
 
 def _plan(case: Case, files: Sequence[SourceFile], route: Route, context: Context) -> cases.Planned:
@@ -298,6 +299,8 @@ def _send_set(
     case: Case, item: cases.Input, parcels: Sequence[Bundle], world: World
 ) -> Generator[Event, Case, Case]:
     """Send the files of a DICOM image set, many at once; what a crash cuts off is sent anew."""
+    if len(parcels) != item.uploads:
+        case = yield _recounted(case, item, len(parcels))
     world.budget.claim(
         case.key, sum(each.uploads for each in case.inputs or () if each.is_uploaded)
     )
@@ -310,6 +313,13 @@ def _send_set(
             uploads = world.transfers.each(send, some)
             case = yield cases.FilesUploaded(tuple(uploads))
     return case
+
+
+def _recounted(case: Case, item: cases.Input, uploads: int) -> cases.Planned:
+    """Plan for the files that are there: which have to be left out shows as they are spooled."""
+    assert case.target is not None, "what is sent is planned"
+    inputs = (replace(i, uploads=uploads) if i == item else i for i in case.inputs or ())
+    return cases.Planned(tuple(inputs), case.target)
 
 
 def _send_whole(

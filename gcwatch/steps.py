@@ -256,8 +256,7 @@ def apply(case: Case, event: Event, now: float) -> Case:  # noqa: C901, PLR0912 
         case cases.Prepared(socket, session):
             return _advance(case, now, sessions={**case.sessions, socket: session})
         case cases.Attempted(jobs, images):
-            attempt = cases.Attempt(now, jobs, images)
-            return replace(case, touched=now, wait=None, attempt=attempt)
+            return replace(case, touched=now, wait=None, attempt=cases.Attempt(now, jobs, images))
         case cases.Submitted():
             return _submitted(case, event, now)
         case cases.Filled():
