@@ -422,7 +422,8 @@ def _meta_image(image: Image, others: Mapping[str, SourceFile]) -> Image:
         return replace(image, warnings=_size_problems(file, fields, file.size - len(header)))
     companion = others.get(os.path.normpath(PurePosixPath(file.name).parent / data))
     if companion is None:
-        raise CannotSend(_damage(file, "its data file is missing"))
+        names = {"file": f"{file.name} (data in {data})"}
+        raise CannotSend(Reason("damaged_image", {"problem": "its data file is missing"}, names))
     if companion.size == 0:
         raise CannotSend(Reason("empty_file", names={"file": companion.name}))
     problems = _size_problems(companion, fields, companion.size)
