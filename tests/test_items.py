@@ -5,9 +5,9 @@ from contextlib import contextmanager
 
 import pytest
 from builders import FAST, Site, mha, sha256, until, voxels
-from contract import CLINICAL, CT, IMAGE, LIMIT, TARGETS, THRESHOLD, held
+from contract import CLINICAL, CT, IMAGE, LIMIT, TARGETS, THREE_SLICES, THRESHOLD, held
 
-from gcwatch import http
+from gcwatch import budget, http
 from gcwatch.sandbox import Sandbox, Settings, passage
 from gcwatch.steps import Pace
 
@@ -400,3 +400,94 @@ def test_uploads_that_grow_old_before_they_are_used_are_sent_again(tmp_path, kin
 
         assert site.said("uploads.expired")
         assert [held(row) for row in made(site, kind)] == [{"ct-image": CT}]
+
+
+# --- DICOM image sets ----------------------------------------------------------------------------
+
+SET = {"inputs": {"dicom-ct": "**"}}
+
+
+def cut(slice_):
+    """A slice without the last of its pixels."""
+    return slice_[: -len(slice_) // 4]
+
+
+@BOTH
+def test_a_set_without_a_damaged_slice_holds_the_others(tmp_path, kind):
+    """What can't be de-identified stays here, and a warning tells so; the rest arrives."""
+    first, *rest = THREE_SLICES.items()
+    with site_of(kind, tmp_path, integrity="warn", **SET) as site:
+        site.drop(files={first[0]: cut(first[1]), **dict(rest)})
+
+        site.run_once()
+
+        assert held(made(site, kind)[0]) == {"dicom-ct": 2}
+        assert any("was not sent" in warning for warning in site.receipt()["warnings"])
+
+
+def test_two_sets_that_do_not_fit_side_by_side_go_one_after_the_other(tmp_path, monkeypatch):
+    """The second waits for the first one's uploads to be used, and neither blocks the other."""
+    monkeypatch.setattr(budget, "LIMIT", 5)
+    with site_of("archive", tmp_path, NEVER, **SET) as site:
+        site.drop("p1", THREE_SLICES)
+        site.drop("p2", THREE_SLICES)
+        with site.running() as watch:
+            waiting(watch, "upload_budget")
+            until(lambda: any(case.status for case in watch.cases()))
+            assert site.sandbox.state()["counts"]["uploads"] == 3
+            site.sandbox.configure(import_seconds=0.0)
+            until(lambda: any(case.ending for case in watch.cases()))
+            watch.retry(waiting(watch, "upload_budget"))
+            ended(watch)
+
+        assert [held(row) for row in made(site, "archive")] == [{"dicom-ct": 3}] * 2
+
+
+def test_a_set_that_never_fits_fails_at_once(tmp_path, monkeypatch):
+    """No waiting helps: the note says how many files an account may hold."""
+    monkeypatch.setattr(budget, "LIMIT", 2)
+    with site_of("archive", tmp_path, **SET) as site:
+        site.drop(files=THREE_SLICES)
+
+        site.run_once()
+
+        assert site.case().failure.code == "set_too_large"
+        assert site.sandbox.state()["counts"]["uploads"] == 0
+
+
+def test_a_set_that_the_platform_rejected_blocks_no_other_for_longer_than_a_day(
+    tmp_path, monkeypatch
+):
+    """Nobody is told of a rejected set: its case stays open, but its uploads count no more."""
+    monkeypatch.setattr(budget, "LIMIT", 5)
+    clock = Shifted()
+    with site_of("archive", tmp_path, NEVER, **SET) as site:
+        site.drop("p1", THREE_SLICES)
+        with site.running(clock=clock) as watch:
+            importing(watch)
+            with site.sandbox.world.lock:
+                for source in site.sandbox.world.copying:
+                    source.stuck = True
+            site.sandbox.configure(import_seconds=0.0)
+            site.drop("p2", THREE_SLICES)
+            waiting(watch, "upload_budget")
+            site.sandbox.advance(26 * HOUR)
+            clock.seconds = 26 * HOUR
+            until(lambda: "p2" in site.delivered())
+
+        assert site.case("p1").is_open
+
+
+@BOTH
+def test_too_many_uploads_are_waited_for(tmp_path, kind):
+    """The account's limit of upload records is no fault of the case."""
+    with site_of(kind, tmp_path, {"max_uploads": 0}) as site:
+        site.drop()
+        with site.running() as watch:
+            case = waiting(watch, "too_many_uploads")
+            assert (case.attempts, case.failure) == (0, None)
+            site.sandbox.configure(max_uploads=2000)
+            watch.retry(case)
+            ended(watch)
+
+        assert len(made(site, kind)) == 1
