@@ -423,6 +423,14 @@ class Remembering(GrandChallenge):
         self.reader_study = cache(super().reader_study)  # type: ignore[method-assign]
         self.archive = cache(super().archive)  # type: ignore[method-assign]
         self.socket = cache(super().socket)  # type: ignore[method-assign]
+        self._rights: dict[str, bool] = {}
+
+    def may_add(self, holder: Holder, place: Mapping[str, Any]) -> bool:
+        """Whether this token might make items in a place, when it was first asked."""
+        key = f"{holder} {sorted(place.items())}"
+        if key not in self._rights:
+            self._rights[key] = super().may_add(holder, place)
+        return self._rights[key]
 
 
 def _read(kind: type[A], answer: Any) -> A:

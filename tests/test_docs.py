@@ -80,6 +80,7 @@ def test_what_the_readme_shows_works(tmp_path):
     assert (tmp_path / "out" / "patient-1" / "gcwatch.json").exists()
 
 
+@pytest.mark.timeout(400)  # some thirty commands, each a Python of its own
 def test_what_the_quickstart_and_the_logs_page_show_works(tmp_path):
     """Demo, rehearsal, a patient that is refused, a case followed through the log."""
     follow(tmp_path, ROOT / "docs" / "quickstart.md", ROOT / "docs" / "logs.md")

@@ -70,15 +70,20 @@ class Items:
         """Return what a route's place is, the sockets that the route fills, and a missing right."""
         place = self.place(platform, route.target)
         asked = tuple(socket(platform, slug) for slug in sorted(route.inputs or {}))
+        return Inspection(place.title, asked, self._missing_right(platform, place, route))
+
+    def _missing_right(self, platform: GrandChallenge, place: Place, route: Route) -> Reason | None:
         target = Target(place.pk, place.api_url, route.target)
-        key = {self.place_key: self.body(target)[self.place_key]}
-        right = None if platform.may_add(self.holder, key) else self.no_rights(route.target)
-        return Inspection(place.title, asked, right)
+        named = {self.place_key: self.body(target)[self.place_key]}
+        return None if platform.may_add(self.holder, named) else self.no_rights(route.target)
 
     def plan(self, context: Context, dropped: Dropped) -> cases.Planned:
         """Match the folder's files to the sockets that the route names."""
         route = context.route
         place = self.place(context.platform, route.target)
+        missing = self._missing_right(context.platform, place, route)
+        if missing is not None:
+            raise NotYet(missing, HOUR)
         inputs = tuple(
             sockets.fill(socket(context.platform, slug), dropped, context)
             for slug, source in sorted((route.inputs or {}).items())
