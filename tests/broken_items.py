@@ -4,17 +4,23 @@ from dataclasses import replace
 from uuid import uuid4
 
 from gcwatch import cases
-from gcwatch.targets import archive, items, reader_study
+from gcwatch.targets import items
 from gcwatch.targets.items import Items
 
 
 def title_not_kept():
-    """Every try to make the item gives it another title, so that none is the guard."""
-    for target in (reader_study.TARGET, archive.TARGET):
-        object.__setattr__(target, "body", _forgetful(target.body))
+    """In doubt the item gets another title, under which nothing is found."""
+    make = Items._make
+
+    def forgetful(self, case, context):
+        fresh = self if case.attempt is None else replace(self, body=_another_title(self.body))
+        return make(fresh, case, context)
+
+    Items._make = forgetful
+    create_without_look()
 
 
-def _forgetful(body):
+def _another_title(body):
     return lambda target: body(replace(target, title=f"{target.title}-{uuid4().hex[:6]}"))
 
 
