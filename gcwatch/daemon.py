@@ -484,6 +484,7 @@ _STUCK: Final = frozenset(
         "too_many_uploads",
         "no_space_left",
         "job_stalled",
+        "import_stalled",
     }
 )
 """What `gcwatch once` does not wait for: it takes a person, or hours."""

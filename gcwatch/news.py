@@ -142,8 +142,8 @@ def _succeeded(case: Case, outputs: int) -> News:
 def _running(before: Case, event: cases.StillRunning, after: Case) -> News | None:
     what = "job" if _is_job(after) else "import"
     facts = {**_submission(after), "status": event.status}
-    if event.stalled and (before.wait is None or before.wait.reason.code != "job_stalled"):
-        hours = after.wait.reason.facts["hours"] if after.wait else 0
+    if event.stalled and after.wait is not None and not _is_waiting_for(before, after.wait.reason):
+        hours = after.wait.reason.facts["hours"]
         return f"{what}.stalled", {**facts, "hours": hours}
     if event.status == before.status:
         return None

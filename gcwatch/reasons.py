@@ -228,6 +228,11 @@ CATALOGUE: Mapping[str, Entry] = {
         "The job has been {status} for {hours} hours. Job: {url}",
         "Ask the algorithm's editors or the platform's support.",
     ),
+    "import_stalled": Entry(
+        "The platform takes much longer than it should to read the images; it is still watched.",
+        "The import has not ended for {hours} hours, and the platform says no more. Case: {url}",
+        "Look at the case on the platform; ask the platform's support.",
+    ),
     "importing": Entry(
         "The platform is still reading the images.",
         "The upload session is {status}; its job is looked for.",

@@ -209,7 +209,9 @@ def _running(case: Case, event: cases.StillRunning, now: float) -> Case:
     """An unchanged status still counts as news of the job, so that the next poll is later."""
     hours = round((now - case.submission.submitted) / 3600) if case.submission else 0
     url = case.submission.url if case.submission else ""
-    stalled = Reason("job_stalled", {"status": event.status, "hours": hours, "url": url})
+    is_job = case.target is None or case.target.kind == "algorithm"
+    code = "job_stalled" if is_job else "import_stalled"
+    stalled = Reason(code, {"status": event.status, "hours": hours, "url": url})
     wait = Wait(stalled, until=0.0) if event.stalled else None
     return replace(case, touched=now, attempts=0, status=event.status, wait=wait)
 

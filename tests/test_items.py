@@ -247,7 +247,7 @@ def test_a_file_that_never_appears_is_called_stalled_and_waited_for(tmp_path, ki
         with site.running(clock=clock) as watch:
             importing(watch)
             clock.seconds = 1.1 * HOUR
-            assert waiting(watch, "job_stalled").is_open
+            assert waiting(watch, "import_stalled").is_open
             site.sandbox.configure(import_seconds=0.0)
             watch.retry(watch.cases()[0])
             ended(watch)
