@@ -367,8 +367,25 @@ def copied(settings: Settings) -> Iterator[Journal | None]:
 
 
 def _copy(journal: Path, copy: Path) -> None:
+    """Copy a journal; one that nobody has open is read as it lies, for SQLite leaves side files."""
+    before = _untouched(journal)
+    if before is not None:
+        _back_up(journal, copy, "immutable=1")
+        if _untouched(journal) == before:
+            return
+    _back_up(journal, copy, "mode=ro")
+
+
+def _untouched(journal: Path) -> int | None:
+    """Return when a journal was last written; None if somebody has it open, or was cut off."""
+    if journal.with_name(f"{journal.name}-wal").exists():
+        return None
+    return journal.stat().st_mtime_ns
+
+
+def _back_up(journal: Path, copy: Path, how: str) -> None:
     with (
-        closing(sqlite3.connect(f"{journal.as_uri()}?mode=ro", uri=True)) as source,
+        closing(sqlite3.connect(f"{journal.as_uri()}?{how}", uri=True)) as source,
         closing(sqlite3.connect(copy)) as target,
     ):
         source.backup(target)
