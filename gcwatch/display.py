@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from gcwatch.audit import Finding as Comparison
 from gcwatch.check import Finding
 from gcwatch.describe import Told, View, printable
 from gcwatch.mirror import Report
@@ -59,6 +60,41 @@ def findings(found: Iterable[Finding]) -> Table:
             detail.append(f"\n{each.hint}", "dim")
         table.add_row(mark, Text(each.where), Text(each.what), detail)
     return table
+
+
+# --- audit ---------------------------------------------------------------------------------------
+
+
+def audit(found: Sequence[Comparison]) -> Group:
+    """Given what an audit found, return what does not agree as a table, and all in a sentence."""
+    table = _table("", "where", "name", "case", "what", "")
+    for each in found:
+        if each.kind != "agrees":
+            mark = Text("▸", "cyan") if each.is_fine else Text("✗", "bold red")
+            names = (Text(each.where), Text(printable(each.name)), Text(printable(each.case)))
+            table.add_row(mark, *names, Text(each.kind), Text(printable(each.detail)))
+    return Group(*([table] if table.row_count else []), Text(_compared(found)))
+
+
+def kinds(found: Iterable[Comparison]) -> Mapping[str, int]:
+    """Given what an audit found, return how many findings of each kind there are."""
+    return Counter(each.kind for each in found)
+
+
+def _compared(found: Sequence[Comparison]) -> str:
+    counts = kinds(found)
+    if not counts:
+        return "There is nothing to compare."
+    told = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+    verdict = "All agree" if all(each.is_fine for each in found) else "Not all agree"
+    return f"{verdict}: {told}."
+
+
+@contextmanager
+def audit_live() -> Iterator[Callable[[str, int], None]]:
+    """Draw what an audit compares at this moment; yield what to tell it."""
+    with console(stderr=True).status("") as drawn:
+        yield lambda where, count: drawn.update(f"Comparing {where}: {count}")
 
 
 # --- plan ----------------------------------------------------------------------------------------

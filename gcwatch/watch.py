@@ -333,13 +333,27 @@ def pause_of(state: Path) -> Reason | None:
 def remembered(settings: Settings) -> list[Case]:
     """Given settings, return every folder's latest case without touching the state directory.
 
-    The journal is copied aside and read there; without one, nothing is remembered.
+    Without a journal, nothing is remembered.
 
     Raises:
         StateError: when it can't be read.
     """
+    with copied(settings) as journal:
+        return journal.cases(newest=True) if journal else []
+
+
+@contextmanager
+def copied(settings: Settings) -> Iterator[Journal | None]:
+    """Given settings, yield a copy of the journal as it is now; None if there is no journal.
+
+    The copy is made and read aside: the state directory is not touched.
+
+    Raises:
+        StateError: when the journal can't be read.
+    """
     if not _has_begun(settings):
-        return []
+        yield None
+        return
     problem = trouble(settings.state)
     if problem:  # told here, as the copy's path would help nobody
         raise problem
@@ -349,12 +363,29 @@ def remembered(settings: Settings) -> list[Case]:
         except sqlite3.Error as error:
             raise StateError(f"{settings.state / FILE} can't be read: {error}.") from error
         with closing(Journal(Path(aside))) as journal:
-            return journal.cases(newest=True)
+            yield journal
 
 
 def _copy(journal: Path, copy: Path) -> None:
+    """Copy a journal; one that nobody has open is read as it lies, for SQLite leaves side files."""
+    before = _untouched(journal)
+    if before is not None:
+        _back_up(journal, copy, "immutable=1")
+        if _untouched(journal) == before:
+            return
+    _back_up(journal, copy, "mode=ro")
+
+
+def _untouched(journal: Path) -> int | None:
+    """Return when a journal was last written; None if somebody has it open, or was cut off."""
+    if journal.with_name(f"{journal.name}-wal").exists():
+        return None
+    return journal.stat().st_mtime_ns
+
+
+def _back_up(journal: Path, copy: Path, how: str) -> None:
     with (
-        closing(sqlite3.connect(f"{journal.as_uri()}?mode=ro", uri=True)) as source,
+        closing(sqlite3.connect(f"{journal.as_uri()}?{how}", uri=True)) as source,
         closing(sqlite3.connect(copy)) as target,
     ):
         source.backup(target)

@@ -25,6 +25,7 @@ COMMANDS = [
     "mirror",
     "check",
     "plan",
+    "audit",
     "status",
     "show",
     "retry",

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gcwatch.cli import look, mirroring, rehearse, send, verbs, work
+from gcwatch.cli import auditing, look, mirroring, rehearse, send, verbs, work
 from gcwatch.cli.explain import Exit, explain
 from gcwatch.cli.options import Config
 from gcwatch.errors import GcwatchError
@@ -23,7 +23,7 @@ app = typer.Typer(
 
 for _command in (
     *(work.run, work.once, mirroring.mirror),
-    *(look.check, look.plan, look.status, look.show),
+    *(look.check, look.plan, look.status, look.show, auditing.audit),
     *(verbs.retry, verbs.withdraw, send.send),
     *(look.schema, rehearse.sandbox, rehearse.demo),
 ):
