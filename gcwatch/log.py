@@ -311,8 +311,7 @@ def configure(
     """
     _detach()
     stream = sys.stderr if stream is None else stream
-    shown = _Entries(stream, journal) if journald.is_output(stream) else _Stream(stream)
-    shown.setFormatter(_formatter(people=stream.isatty() if tty is None else tty))
+    shown = _shown(stream, tty=tty, journal=journal)
     _state.handlers = (shown, *_file_handlers(settings.file))
     _state.folder_names = settings.folder_names
     for handler in _state.handlers:
@@ -379,6 +378,14 @@ class _File(_Quiet, WatchedFileHandler):
     def _open(self) -> Any:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         return os.fdopen(os.open(self.baseFilename, flags, 0o600), "a", encoding="utf-8")
+
+
+def _shown(stream: TextIO, *, tty: bool | None, journal: Path) -> logging.Handler:
+    entries = journald.is_output(stream)
+    handler = _Entries(stream, journal) if entries else _Stream(stream)
+    people = not entries and (stream.isatty() if tty is None else tty)
+    handler.setFormatter(_formatter(people=people))
+    return handler
 
 
 def _file_handlers(file: Path | None) -> Iterator[logging.Handler]:
