@@ -5,6 +5,7 @@ is all that gcwatch ever says; `make docs` writes it to docs/events.md. Nothing 
 written that could name a patient or open a door: `_foreign`, `_trouble`, `_anonymous`, `_redact`.
 """
 
+import json
 import logging
 import os
 import re
@@ -24,6 +25,7 @@ import structlog
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from gcwatch import journald
 from gcwatch.errors import ConfigError, Problem
 
 
@@ -286,22 +288,30 @@ def frames(error: BaseException) -> list[str]:
     return list(_frames(error.__traceback__))
 
 
-def configure(settings: Settings, *, stream: TextIO | None = None, tty: bool | None = None) -> None:
+def configure(
+    settings: Settings,
+    *,
+    stream: TextIO | None = None,
+    tty: bool | None = None,
+    journal: Path = journald.SOCKET,
+) -> None:
     """Given settings, write all events, and what libraries log, as lines.
+
+    A stream that leads into systemd's journal gets entries with fields in its place.
 
     Args:
         settings: The level, the file besides the stream, and whether folder names are written.
         stream: Where lines go; standard error unless given.
         tty: Whether people read the stream (coloured lines) or programs (JSON lines); asked of
             the stream unless given.
+        journal: Where the journal listens.
 
     Raises:
         ConfigError: The log file can't be opened.
     """
     _detach()
     stream = sys.stderr if stream is None else stream
-    shown = _Stream(stream)
-    shown.setFormatter(_formatter(people=stream.isatty() if tty is None else tty))
+    shown = _shown(stream, tty=tty, journal=journal)
     _state.handlers = (shown, *_file_handlers(settings.file))
     _state.folder_names = settings.folder_names
     for handler in _state.handlers:
@@ -341,12 +351,41 @@ class _Stream(_Quiet, logging.StreamHandler[TextIO]):
     """Lines to a stream."""
 
 
+class _Entries(_Stream):
+    """Entries to systemd's journal; lines to the stream where no journal listens."""
+
+    def __init__(self, stream: TextIO, journal: Path) -> None:
+        super().__init__(stream)
+        self._journal = journal
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Lose the entry if the journal is full: a line to its stream would wait for it, too."""
+        try:
+            line = json.loads(self.format(record))
+            fields = journald.entry(line, CATALOGUE[line["event"]].meaning)
+            journald.send(fields, self._journal)
+        except TimeoutError:
+            self.handleError(record)
+        except OSError:
+            super().emit(record)
+        except Exception:  # noqa: BLE001 -- logging's own contract: a handler never raises
+            self.handleError(record)
+
+
 class _File(_Quiet, WatchedFileHandler):
     """Lines appended to a file that only its owner may read; opened anew once it was rotated."""
 
     def _open(self) -> Any:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         return os.fdopen(os.open(self.baseFilename, flags, 0o600), "a", encoding="utf-8")
+
+
+def _shown(stream: TextIO, *, tty: bool | None, journal: Path) -> logging.Handler:
+    entries = journald.is_output(stream)
+    handler = _Entries(stream, journal) if entries else _Stream(stream)
+    people = not entries and (stream.isatty() if tty is None else tty)
+    handler.setFormatter(_formatter(people=people))
+    return handler
 
 
 def _file_handlers(file: Path | None) -> Iterator[logging.Handler]:
@@ -521,18 +560,24 @@ _INTRODUCTION = """# Events
 
 <!-- Generated from gcwatch/log.py: `make docs`. -->
 
-One line an event: JSON on a pipe, in the journal and in `[log] file`; coloured on a terminal.
+One line an event: JSON on a pipe and in `[log] file`; coloured on a terminal.
 Every line has `time` (ISO 8601, UTC), `level` and `event`, then `route` and `case` (the key) where
 it is about one. With `[log] folder_names = true`, `case.*` events also have `folder`.
+In systemd's journal an event is an entry: `MESSAGE` says it in a sentence, `PRIORITY` is its level
+(error 3, warning 4, info 6, debug 7), `MESSAGE_ID` is its kind as below, and each field has a name
+like `GCWATCH_EVENT`, `GCWATCH_CASE` or `GCWATCH_BYTES`; a list has a line for each of its values.
 `bytes` are sizes, `seconds` and `hours` durations; `reason` is a code, said in words for a nurse in
 `plain` and for an engineer in `detail`.
 An `error` is the name of its type; `frames` are `module:function:line`, without any values."""
+
+_HEAD = "| event | level | meaning | fields | MESSAGE_ID |\n|---|---|---|---|---|"
 
 
 def _tables() -> Iterator[str]:
     grouped = sorted(CATALOGUE.items(), key=lambda item: item[0].partition(".")[0])
     for group, events in groupby(grouped, key=lambda item: item[0].partition(".")[0]):
-        yield f"\n## {group}\n\n| event | level | meaning | fields |\n|---|---|---|---|"
+        yield f"\n## {group}\n\n{_HEAD}"
         for name, spec in events:
             fields = ", ".join(f"`{field}`" for field in spec.fields)
-            yield f"| `{name}` | {spec.level} | {spec.meaning} | {fields} |"
+            kind = journald.message_id(name)
+            yield f"| `{name}` | {spec.level} | {spec.meaning} | {fields} | `{kind}` |"
