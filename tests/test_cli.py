@@ -31,6 +31,7 @@ COMMANDS = [
     "withdraw",
     "send",
     "schema",
+    "systemd",
     "sandbox",
     "demo",
 ]
