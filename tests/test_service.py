@@ -109,6 +109,7 @@ def set_up(root, program, folder, *arguments):
 @pytest.mark.skipif(os.geteuid() != 0, reason="folders are given to users")
 def test_user_and_folders_are_made_and_the_token_is_closed(tmp_path):
     """A system user, the folders with their modes; a token that lay open is closed."""
+    (tmp_path / "etc").mkdir()
     set_up(tmp_path, "systemd-sysusers", "sysusers.d")
     users = (tmp_path / "etc/passwd").read_text()
     assert re.search("^gcwatch:.*:/var/lib/gcwatch:/usr/sbin/nologin$", users, re.MULTILINE)
@@ -331,7 +332,7 @@ def test_a_daemon_that_starts_or_stops_slowly_asks_for_time(site, ear):
         until(lambda: "1 uploading" in str(ear.heard("STATUS")))
         process.send_signal(signal.SIGTERM)
         until(lambda: ear.heard("STOPPING"))
-        start = len(ear.told)
+        start = next(n for n, each in enumerate(ear.told) if "STOPPING" in each)
         until(lambda: ear.heard("EXTEND_TIMEOUT_USEC", start))
         assert process.wait(20) == 0
 
