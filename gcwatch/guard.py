@@ -83,7 +83,10 @@ class Guard:
             self._look()
 
     def _look(self) -> None:
-        ill = self._pulses.silent(self._hung) | self._dead()
+        ill = self._pulses.silent(self._hung)
+        dead = self._dead()
+        if not self._stopping:  # asked last: who is stopped on purpose is not ill
+            ill |= dead
         for who in ill - self._told:
             log.emit("watchdog.silent", who=who, seconds=round(self._hung))
         self._told = ill
