@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
@@ -30,13 +30,16 @@ from gcwatch.errors import (
     TokenRefused,
     Unreachable,
 )
+from gcwatch.guard import Guard
 from gcwatch.journal import Journal, Known, Presence, only_daemon
 from gcwatch.keeper import Keeper
 from gcwatch.mirror import Means, Report
 from gcwatch.news import news
+from gcwatch.notify import manager
 from gcwatch.perform import World, perform
+from gcwatch.pulse import Pulses, beat
 from gcwatch.reasons import Reason
-from gcwatch.steps import Pace
+from gcwatch.steps import CHECKLIST, REPORTING, Pace
 from gcwatch.units import inbox_of
 from gcwatch.version import VERSION
 from gcwatch.watching import Bell, Schedule, Watcher
@@ -47,6 +50,8 @@ DISK_PAUSE: Final = 60.0
 
 _PROBE, _UPKEEP, _MIRROR = "probe", "upkeep", "mirror:"
 """What workers do besides cases; no key looks like these, or begins like the last."""
+
+_LOOP: Final = "loop"
 
 _PROOFS: Final = (cases.Begun, cases.Uploaded, cases.Submitted, cases.StillRunning, cases.Succeeded)
 """Events that only a platform within reach can bring; see `_is_proof`."""
@@ -97,7 +102,9 @@ class Daemon:
         self._settings = settings
         self._routes = {route.name: route for route in settings.routes}
         self._journal = journal
-        self._world = world
+        self._pulses = Pulses()
+        self._world = replace(world, progress=self._moving)
+        self._told = world.progress
         self._pace = pace
         self._stop = stop
         self._bell = Bell()
@@ -131,6 +138,8 @@ class Daemon:
         with ExitStack() as stack:
             self._presence = stack.enter_context(only_daemon(self._settings.state))
             stack.callback(log.emit, "daemon.stopped")
+            # Outermost but for the lock: it has to see the others end.
+            guard = stack.enter_context(self._make_guard(schedule, pace))
             stack.callback(self._workers.shutdown, wait=True, cancel_futures=True)
             stack.callback(self._mirrorers.shutdown, wait=True, cancel_futures=True)
             self._watcher.start()
@@ -141,13 +150,47 @@ class Daemon:
             self._journal.reschedule()
             self._bell.look()
             self._keeper.begin(at_once=until_idle)
-            while not self._stop.is_set():
-                self._tick(schedule)
-                if until_idle and self._is_idle():
-                    break
-                self._bell.wait(self._patience())
+            stack.callback(guard.stopping)
+            with self._pulses.of(_LOOP):
+                self._loop(schedule, guard, until_idle=until_idle)
         if until_idle and self._refused.is_set():
             raise TokenRefused("401")
+
+    def _loop(self, schedule: Schedule, guard: Guard, *, until_idle: bool) -> None:
+        while not self._stop.is_set():
+            self._tick(schedule)
+            beat()
+            if self._surveys.last:
+                guard.ready()  # the folders have been looked at, whatever was found
+            if until_idle and self._is_idle():
+                break
+            self._bell.wait(self._patience())
+
+    def _make_guard(self, schedule: Schedule, pace: Pace) -> Guard:
+        """Who tells the service manager, if there is one, whether all of this is alive."""
+
+        def dead() -> frozenset[str]:
+            alive = {"watcher": self._watcher.is_alive, "scheduler": schedule.is_alive}
+            return frozenset(who for who, is_alive in alive.items() if not is_alive())
+
+        return Guard(manager(), self._pulses, dead=dead, status=self._status, hung=pace.hung)
+
+    def _status(self) -> str:
+        """Say what is going on: counts only, as whoever may list services reads it."""
+        stages = [*(line.stage for line in (*CHECKLIST, REPORTING)), "failed"]
+        try:
+            counts = {stage: self._journal.count(stage) for stage in stages}
+        except sqlalchemy.exc.OperationalError:
+            return "the journal can't be read"
+        told = [f"{count} {stage}" for stage, count in counts.items() if count]
+        paused = ["paused: the token is refused"] if self._refused.is_set() else []
+        routes = f"{len(self._routes)} routes, {len(self._settings.mirrors)} mirrors"
+        return "; ".join([*paused, routes, ", ".join(told) or "no open case"])
+
+    def _moving(self, key: str, moved: int, total: int) -> None:
+        """Bytes of a case have moved, in whatever thread."""
+        self._pulses.tell(key)
+        self._told(key, moved, total)
 
     def _make_keeper(self, schedule: Schedule, pace: Pace) -> Keeper:
         """Mirrors get half of the connections, so that cases never wait for them."""
@@ -158,8 +201,13 @@ class Daemon:
             backoff=pace.backoff,
             clock=self._world.clock,
         )
-        mirrors, told = self._settings.mirrors, self._world.progress
-        return Keeper(mirrors, means, pace, self._bell, schedule, told, self.mirrored)
+        mirrors, told = self._settings.mirrors, self._told
+        return Keeper(
+            mirrors, means, pace, self._bell, schedule, told, self._mirror_moving, self.mirrored
+        )
+
+    def _mirror_moving(self, name: str) -> None:
+        self._pulses.tell(_MIRROR + name)
 
     def _introduce(self) -> None:
         """Say who works, and what to expect of the inboxes."""
@@ -250,7 +298,8 @@ class Daemon:
     def _guarded(self, work: Callable[[], None], key: str) -> None:
         """A worker's outermost line: whatever comes out is told, and the loop goes on."""
         try:
-            work()
+            with self._pulses.of(key):
+                work()
         except Stopped:
             pass
         except (TokenRefused, ConfigError):
@@ -305,6 +354,7 @@ class Daemon:
 
     def _record(self, case: Case, event: Event) -> Case:
         after = self._journal.record(case.key, event, of_round=case.round)
+        beat()
         self._tell_of_reach(case, event)
         _tell(case, event, after)
         return after
@@ -451,6 +501,7 @@ class Daemon:
         for case in self._journal.cases(newest=True):
             if self._stop.is_set():
                 return
+            beat()
             if not case.is_open and not case.gone and case.route in self._routes:
                 with suppress(CaseError, SourceVanished):
                     self._note_late_changes(self._routes[case.route], case.key)

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 from gcwatch.cases import Snapshot
 from gcwatch.errors import CannotSend, CaseError, NotYet, SourceChanged, SourceVanished, TryAgain
 from gcwatch.files import why
+from gcwatch.pulse import beat
 from gcwatch.reasons import Reason
 
 IGNORED = (
@@ -322,6 +323,7 @@ def _source_file(path: str, relative: str, status: os.stat_result) -> SourceFile
 
 
 def _entries(path: str | Path) -> list[os.DirEntry[str]]:
+    beat()
     with os.scandir(path) as entries:
         return sorted(entries, key=lambda entry: entry.name)
 
@@ -447,6 +449,7 @@ def open_unchanged(file: SourceFile) -> Iterator[BinaryIO]:
     Raise SourceChanged if it is not, before or after the body; TryAgain (`file_unreadable`) if
     it can't be opened. A verdict that the body gives on bytes that changed is no verdict.
     """
+    beat()
     with _open(file) as stream:
         _require_same(stream, file)
         try:

@@ -67,6 +67,10 @@ CATALOGUE: Mapping[str, Spec] = {
     "journal.full": _error("The journal can't be written; nothing new is begun.", "error"),
     "scheduler.job_failed": _error("A scheduled task ended in an error.", "job", "error", "frames"),
     "scheduler.job_missed": _warning("A scheduled task did not run at its time.", "job"),
+    "watchdog.silent": _error(
+        "Something hangs or is dead: systemd gets no sign of life until it goes on.",
+        *("who", "seconds"),
+    ),
     # --- watching --------------------------------------------------------------------------------
     "watch.started": _info("New folders are noticed at once.", "folders"),
     "watch.overflowed": _warning(

@@ -325,7 +325,8 @@ class Pace:
     """How fast things go, in seconds; tests choose other numbers than hospitals.
 
     `doubt` is how long the platform may go on working on a call whose reply was lost
-    (contract 10.1); `slowest` bounds the pauses between two tries or two polls of an old job.
+    (contract 10.1); `slowest` bounds the pauses between two tries or two polls of an old job;
+    `hung` is for how long work may show no progress before it counts as hanging.
     """
 
     settle: float = 30.0
@@ -336,6 +337,7 @@ class Pace:
     doubt: float = 180.0
     upkeep: float = 3600.0
     refused: float = 60.0
+    hung: float = 900.0
 
 
 def _backoff(case: Case, pace: Pace) -> float:

@@ -30,6 +30,7 @@ from gcwatch.errors import (
 )
 from gcwatch.grandchallenge import GrandChallenge, SignedRequest
 from gcwatch.http import CHUNK, busy
+from gcwatch.pulse import beat
 from gcwatch.reasons import Reason
 
 MIB: Final = 1 << 20
@@ -119,6 +120,7 @@ def _read(path: Path, piece: Piece, stop: threading.Event) -> Iterator[memoryvie
                 raise SourceChanged
             yield buffer[:count]
             at += count
+            beat()
     finally:
         os.close(descriptor)
 

@@ -7,6 +7,7 @@ remembered once. What is missed here, the next survey finds.
 import logging
 import os
 import threading
+import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,6 +42,10 @@ _NEWS: list[type[FileSystemEvent]] = [
     FileMovedEvent,
 ]
 """What can make a folder appear, complete it or take it away; mere writes would only flood."""
+
+
+_LATE = 60.0
+"""Seconds that a survey may be late besides."""
 
 
 class Bell:
@@ -180,6 +185,10 @@ class Watcher:
             self._observer.stop()
             self._observer.join()
 
+    def is_alive(self) -> bool:
+        """Whether news still arrive, where there are any to be had."""
+        return self._observer is None or self._observer.is_alive()
+
     def watch(self, inbox: Path) -> None:
         """Given an inbox, see to it that the folder which now stands there is watched."""
         if self._observer is None:
@@ -230,7 +239,9 @@ class Schedule:
             job_defaults={"coalesce": True, "misfire_grace_time": None, "max_instances": 1},
         )
         self._scheduler.add_listener(_tell, EVENT_JOB_ERROR | EVENT_JOB_MISSED)
-        self._every("survey", bell.look, survey)
+        self._survey = survey
+        self._heard = time.monotonic()
+        self._every("survey", self._look, survey)
         self._every("upkeep", bell.tidy, upkeep)
 
     def _every(self, name: str, ring: Callable[[], None], seconds: float) -> None:
@@ -240,6 +251,14 @@ class Schedule:
     def start(self) -> None:
         """Begin."""
         self._scheduler.start()
+
+    def _look(self) -> None:
+        self._heard = time.monotonic()
+        self._bell.look()
+
+    def is_alive(self) -> bool:
+        """Whether surveys are still rung for; one may be late, as on a busy machine."""
+        return time.monotonic() < self._heard + 3 * self._survey + _LATE
 
     def stop(self) -> None:
         """End; its jobs only ring, so there is none to wait for."""

@@ -32,6 +32,7 @@ COMMANDS = [
     "withdraw",
     "send",
     "schema",
+    "systemd",
     "sandbox",
     "demo",
 ]

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -21,7 +20,6 @@ from gcwatch.reasons import CATALOGUE
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 PAGES = sorted([README, ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
-SERVICE = ROOT / "systemd" / "gcwatch.service"
 PORT = "8765"
 
 
@@ -184,26 +182,3 @@ def test_generated_pages_are_up_to_date():
     """docs/events.md and docs/configuration.md are what the code says."""
     assert (ROOT / "docs" / "events.md").read_text() == log.reference()
     assert (ROOT / "docs" / "configuration.md").read_text() == config.reference()
-
-
-# --- the service ---------------------------------------------------------------------------------
-
-
-@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd here")
-def test_the_service_is_valid_and_closed(tmp_path):
-    """No mistake is found in the unit, and little exposure."""
-    unit = tmp_path / "gcwatch.service"
-    unit.write_text(SERVICE.read_text().replace("/opt/gcwatch/.venv/bin/gcwatch", sys.executable))
-    found = subprocess.run(
-        ["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False
-    )
-    # Other units of the machine may be faulty: only ours counts.
-    assert "gcwatch.service" not in found.stdout + found.stderr
-    exposure = ["systemd-analyze", "security", "--offline=true", "--threshold=15", str(unit)]
-    assert subprocess.run(exposure, capture_output=True, check=False).returncode == 0
-
-
-def test_the_service_does_not_restart_what_a_person_has_to_mend():
-    """The codes that need a person are those of the program."""
-    [codes] = re.findall(r"^RestartPreventExitStatus=(.*)$", SERVICE.read_text(), re.MULTILINE)
-    assert set(map(int, codes.split())) == {Exit.USAGE, Exit.TOKEN, Exit.CONFIG}

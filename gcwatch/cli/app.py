@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gcwatch.cli import auditing, look, mirroring, rehearse, send, verbs, work
+from gcwatch.cli import auditing, look, mirroring, rehearse, send, service, verbs, work
 from gcwatch.cli.explain import Exit, explain
 from gcwatch.cli.options import Config
 from gcwatch.errors import GcwatchError
@@ -25,7 +25,7 @@ for _command in (
     *(work.run, work.once, mirroring.mirror),
     *(look.check, look.plan, look.status, look.show, auditing.audit),
     *(verbs.retry, verbs.withdraw, send.send),
-    *(look.schema, rehearse.sandbox, rehearse.demo),
+    *(look.schema, service.systemd, rehearse.sandbox, rehearse.demo),
 ):
     app.command()(_command)
 

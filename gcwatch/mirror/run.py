@@ -49,6 +49,7 @@ MOST_AT_ONCE: Final = 8
 """Items: more only get into each other's way on the processor."""
 
 _TRIES: Final = 4
+_A_WHILE: Final = 60.0
 _OFTEN_ENOUGH: Final = 3
 _HOUR: Final = 3600.0
 
@@ -153,6 +154,10 @@ class _Tally:
         """So many more bytes have arrived."""
         self._add(bytes=count)
 
+    def alive(self) -> None:
+        """It goes on, though nothing more is here."""
+        self._add()
+
     def stored(self, *, changed: bool) -> None:
         """An item stands on the shelf."""
         self._add(changed=1) if changed else self._add(fetched=1)
@@ -212,6 +217,7 @@ class _Run:
 
     def _wanted(self, item: Item) -> Wanted:
         """Return an item of the listing, with those values that the layout has a place for."""
+        self._tally.alive()
         outputs = (fetching.output(value) for value in item.values)
         chosen = (each for each in outputs if self._settings.layout == "items" or _is_image(each))
         return Wanted(
@@ -319,8 +325,12 @@ class _Run:
     def _rest(self, attempt: int, error: GcwatchError) -> None:
         """Wait before the next try: as long as was asked for, or longer each time."""
         asked = error.wait if isinstance(error, NotYet) else 0.0
-        if self._means.transfers.stop.wait(max(asked, self._means.backoff * 2 ** (attempt - 1))):
-            raise Stopped
+        left = max(asked, self._means.backoff * 2 ** (attempt - 1))
+        while left > 0:
+            if self._means.transfers.stop.wait(min(left, _A_WHILE)):
+                raise Stopped
+            left -= _A_WHILE
+            self._tally.alive()  # to wait as asked is not to hang
 
     def _receipt(
         self, wanted: Wanted, folder: str, contents: tuple[Content, ...], archive: Place

@@ -1,0 +1,98 @@
+"""Tells systemd how the daemon is, and keeps its watchdog quiet only while everything is alive.
+
+A thread of its own looks at the others: who hangs can't vouch for himself. What is silent for too
+long is named in the log once; then the watchdog gets no more signs of life, and systemd restarts
+the service, which goes on at every case's first missing fact.
+"""
+
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Final, Self
+
+from gcwatch import log
+from gcwatch.notify import Notify
+from gcwatch.pulse import Pulses
+
+OFTEN: Final = 10.0
+"""Seconds between two messages at most."""
+
+LAST_PART: Final = 60.0
+"""Seconds of silence that end the patience with a worker while the daemon stops."""
+
+
+class Guard:
+    """Between daemon and systemd, from start to end; `ready` and `stopping` once each.
+
+    Args:
+        manager: Who is told.
+        pulses: Signs of life of whoever works.
+        dead: Names what else should be alive and is not.
+        status: What is going on, in a few words without names.
+        hung: After how many seconds of silence somebody counts as hanging.
+    """
+
+    def __init__(
+        self,
+        manager: Notify,
+        pulses: Pulses,
+        *,
+        dead: Callable[[], frozenset[str]],
+        status: Callable[[], str],
+        hung: float,
+    ) -> None:
+        self._manager = manager
+        self._pulses = pulses
+        self._dead = dead
+        self._status = status
+        self._hung = hung
+        self._interval = min(OFTEN, (manager.watchdog or OFTEN) / 4)
+        self._ready = self._stopping = False
+        self._told: frozenset[str] = frozenset()
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="guard", daemon=True)
+
+    def __enter__(self) -> Self:
+        if self._manager:
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._end.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def ready(self) -> None:
+        """Config, journal and folders are checked: what waits for the service may begin."""
+        if not self._ready:
+            self._ready = True
+            self._manager.tell(READY=1, STATUS=self._status())
+
+    def stopping(self) -> None:
+        """No work is begun any more; what is under way is let out."""
+        self._stopping = True
+        self._manager.tell(STOPPING=1, STATUS="stopping: what is under way is let out")
+
+    def _watch(self) -> None:
+        while not self._end.wait(self._interval):
+            self._look()
+
+    def _look(self) -> None:
+        ill = self._pulses.silent(self._hung)
+        dead = self._dead()
+        if not self._stopping:  # asked last: who is stopped on purpose is not ill
+            ill |= dead
+        for who in ill - self._told:
+            log.emit("watchdog.silent", who=who, seconds=round(self._hung))
+        self._told = ill
+        if ill:
+            return
+        status = {} if self._stopping else {"STATUS": self._status()}
+        self._manager.tell(WATCHDOG=1, **status)
+        if not self._ready or (self._stopping and not self._pulses.silent(LAST_PART)):
+            self._manager.tell(EXTEND_TIMEOUT_USEC=round(3e6 * OFTEN))
