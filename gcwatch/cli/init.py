@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -135,7 +135,8 @@ def _write(choices: Choices, *, asking: bool) -> None:
         raise typer.Exit(code_of(wrong))
     if asking:
         _say(f"\n{setup.text(choices)}")
-        typer.confirm(f"Write {choices.file}?", default=True, abort=True, err=True)
+        with redirect_stdout(sys.stderr):
+            typer.confirm(f"Write {choices.file}?", default=True, abort=True, err=True)
     for folder in setup.put(choices):
         _say(f"made {printable(str(folder))}")
     _say(f"wrote {printable(str(choices.file))}")
@@ -195,7 +196,7 @@ def _ask_for_token(settings: Settings, file: Path) -> None:
     """Ask until the platform knows the token, which is not shown; keep it in a file."""
     _say(f"A token comes from {_TOKENS}")
     while True:
-        entered = typer.prompt("Token (not shown)", hide_input=True, err=True)
+        entered = _prompt("Token (not shown)", hide_input=True)
         try:
             _say(f"It is the token of {printable(setup.owner(settings, entered))}.")
         except (TokenRefused, Misused):
@@ -268,7 +269,7 @@ def _sockets(platform: GrandChallenge) -> dict[str, Source]:
     found: dict[str, Source] = {}
     while True:
         say = "Another socket to fill (nothing: no more)" if found else "Socket, such as ct-image"
-        slug = typer.prompt(say, default="" if found else None, show_default=False, err=True)
+        slug = _prompt(say, default="" if found else None, show_default=False)
         if not slug:
             return found
         socket = platform.socket(slug)
@@ -311,8 +312,14 @@ def _ask(question: str, read: Callable[[str], T], proposal: str | None) -> T:
         except Misused as error:
             raise typer.BadParameter(str(error)) from error
 
-    found: T = typer.prompt(question, default=proposal, value_proc=proc, err=True)
+    found: T = _prompt(question, default=proposal, value_proc=proc)
     return found
+
+
+def _prompt(question: str, **how: Any) -> Any:
+    # Even with err=True a blank of the question goes to standard output.
+    with redirect_stdout(sys.stderr):
+        return typer.prompt(question, err=True, **how)
 
 
 def _say(words: str) -> None:
