@@ -5,6 +5,7 @@ import pty
 import stat
 import subprocess
 import sys
+import termios
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -320,6 +321,8 @@ def converse(place, arguments, answers):
         for question, answer in answers:
             while question not in shown[seen:]:
                 shown += os.read(screen, 4096).decode()
+            if question == "Token":  # what is typed before the echo is off is thrown away
+                until(lambda: not termios.tcgetattr(screen)[3] & termios.ECHO)
             seen = len(shown)
             os.write(screen, f"{answer}\n".encode())
         shown += "".join(rest(screen))
@@ -404,6 +407,7 @@ def test_whoever_says_no_at_the_end_has_no_config(place):
 def test_a_running_daemon_goes_on_with_a_new_token(sandbox, tmp_path):
     """The platform's token changes and then the file: no start in between, no case fails."""
     site = Site(tmp_path / "site", sandbox)
+    site.listen()
     site.drop("p1")
     with site.running():
         until(lambda: "p1" in site.delivered())
