@@ -339,35 +339,6 @@ def rest(screen):
             return
 
 
-def test_init_asks_and_never_shows_the_token(place, run):
-    """A wrong token is asked for again; what is chosen by number and by name works as it is."""
-    answers = [
-        ("platform's API", "ftp://x"),
-        ("platform's API", place.sandbox.url),
-        ("Token", "0" * 64),
-        ("Token", place.sandbox.token),
-        ("What for", "1"),
-        ("Which", "no-such"),
-        ("Which", "two-ways"),
-        ("Which inputs", "2"),
-        ("Name", ""),
-        ("Inbox", "drop"),
-        ("Outbox", ""),
-        ("ct-image gets", "*.mha"),
-        ("threshold gets", "0.5"),
-        ("Write", "y"),
-    ]
-    code, out, shown = converse(place, QUICK, answers)
-    assert (code, out) == (0, "gcwatch check\ngcwatch run\n"), shown
-    assert place.sandbox.token not in shown + place.file.read_text()
-    assert mode(place.folder / "token") == 0o600
-    assert "forbidden (Forbidden) - this token may not use it" in shown
-    [route] = config.load(place.file).routes
-    assert (route.name, route.inbox) == ("two-ways", place.folder / "drop")
-    assert route.inputs == {"ct-image": Glob("*.mha"), "threshold": Constant(0.5)}
-    assert run("check")[0] == 0
-
-
 def test_init_asks_which_sockets_of_an_archive_to_fill(place, run):
     """Sockets are named until nothing is; one that is not there is asked for again."""
     answers = [
