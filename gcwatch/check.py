@@ -2,12 +2,13 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from gcwatch import config, files, journal, targets
+from gcwatch.cases import Kind
 from gcwatch.config import Constant, Glob, JsonFile, Mirror, Named, Route, Settings, Source
 from gcwatch.errors import (
     CannotSend,
@@ -21,6 +22,12 @@ from gcwatch.grandchallenge import GrandChallenge, Remembering, Socket
 from gcwatch.reasons import Reason, explain
 from gcwatch.targets import sockets
 from gcwatch.watch import connect, daemon_of
+
+_MAY: Final[Mapping[Kind, str]] = {
+    "algorithm": "run it",
+    "reader_study": "add to it",
+    "archive": "add to it",
+}
 
 Cause = Literal["config", "token", "platform"]
 """What has to be mended where something is wrong."""
@@ -67,6 +74,11 @@ def check(settings: Settings, *, offline: bool = False) -> Iterator[Finding]:
         yield from _folders(route)
     for mirror in settings.mirrors:
         yield from _mirror_folders(mirror)
+    yield from at_platform(settings, offline=offline)
+
+
+def at_platform(settings: Settings, *, offline: bool = False) -> Iterator[Finding]:
+    """Given settings, tell whose token it is, and what it may do with each target."""
     try:
         config.read_token(settings)
     except ConfigError as error:
@@ -182,7 +194,8 @@ def _archive(mirror: Mirror, platform: GrandChallenge) -> Finding:
     found = platform.archive(mirror.archive)
     if found is None:
         return _wrong(where, "archive", Reason("archive_not_found", {"slug": mirror.archive}))
-    return Finding(where, "archive", f"{found.slug}{f' ({found.title})' * bool(found.title)}")
+    title = f" ({found.title})" if found.title else ""
+    return Finding(where, "archive", f"{found.slug}{title}: the token may read it")
 
 
 def target(route: Route, platform: GrandChallenge) -> Iterator[Finding]:
@@ -196,7 +209,8 @@ def target(route: Route, platform: GrandChallenge) -> Iterator[Finding]:
     if seen.no_right is not None:
         yield _wrong(where, what, seen.no_right)
     else:
-        yield Finding(where, what, f"{route.target}{f' ({seen.title})' * bool(seen.title)}")
+        title = f" ({seen.title})" if seen.title else ""
+        yield Finding(where, what, f"{route.target}{title}: the token may {_MAY[route.kind]}")
     for socket in seen.sockets:
         yield _socket(where, socket, route)
 

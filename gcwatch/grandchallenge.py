@@ -4,7 +4,7 @@ Answers are read leniently: unknown keys are ignored, and `socket` (2026) or `in
 names a value's socket.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlencode
@@ -35,6 +35,7 @@ class _Answer(BaseModel):
 
 
 A = TypeVar("A", bound=_Answer)
+S = TypeVar("S", "Algorithm", "Place")
 
 
 class Socket(_Answer):
@@ -204,6 +205,10 @@ class GrandChallenge:
             self.me()  # a lost header makes lists look empty
         return found
 
+    def algorithms(self) -> list[Algorithm]:
+        """Return all algorithms that this token can see, by slug."""
+        return self._seen(Algorithm, "algorithms/")
+
     def job(self, pk: str) -> Job:
         """Return a job; Refused (404) if it is not ours."""
         return _read(Job, self._get(f"algorithms/jobs/{pk}/"))
@@ -287,6 +292,14 @@ class GrandChallenge:
     def archive(self, slug: str) -> Place | None:
         """Return the archive, or None if it does not exist or this token can't see it."""
         return self._place("archives/", slug)
+
+    def reader_studies(self) -> list[Place]:
+        """Return all reader studies that this token can see, by slug."""
+        return self._seen(Place, "reader-studies/")
+
+    def archives(self) -> list[Place]:
+        """Return all archives that this token can see, by slug."""
+        return self._seen(Place, "archives/")
 
     def create_item(self, holder: Holder, body: Mapping[str, Any]) -> Item:
         """Make an empty display set or archive item. Its title is the guard: see contract 10.3."""
@@ -382,11 +395,10 @@ class GrandChallenge:
         return self._call("POST", self._url(path), body)
 
     def _place(self, path: str, slug: str) -> Place | None:
-        """An archive's JSON has no slug (contract 2): its page's address ends in it."""
         results = self._get(f"{path}?{urlencode({'slug': slug})}")["results"]
-        for place in _read_all(Place, results):
-            if slug in {place.slug, place.url.rstrip("/").rpartition("/")[2]}:
-                return place.model_copy(update={"slug": slug})
+        for place in _read_all(Place, map(_with_slug, results)):
+            if slug == place.slug:
+                return place
         self.me()  # a lost header makes lists look empty
         return None
 
@@ -394,6 +406,16 @@ class GrandChallenge:
         results = self._get(f"{path}?{urlencode({'slug': slug})}")["results"]
         found = [item for item in results if item.get("slug") == slug]
         return _read(kind, found[0]) if found else None
+
+    def _seen(self, kind: type[S], path: str) -> list[S]:
+        """Return all that a list holds; one without a slug has it in its page's address."""
+        found: dict[str, S] = {}
+        for page in self._windows(path, {}):
+            # Pages of a list without an order may repeat rows (contract 1).
+            found |= {each.pk: each for each in _read_all(kind, map(_with_slug, page["results"]))}
+        if not found:
+            self.me()  # a lost header makes lists look empty
+        return sorted(found.values(), key=lambda each: each.slug)
 
     def _pages(
         self, kind: type[A], path: str, query: Mapping[str, str], offset: int = 0
@@ -443,5 +465,11 @@ def _read(kind: type[A], answer: Any) -> A:
         raise Unreachable(Reason("unreachable", facts), doubt=True) from error
 
 
-def _read_all(kind: type[A], answers: Sequence[Any]) -> list[A]:
+def _with_slug(place: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An archive's JSON has no slug (contract 2): its page's address ends in it."""
+    last = str(place.get("url") or "").rstrip("/").rpartition("/")[2]
+    return {**place, "slug": place.get("slug") or last}
+
+
+def _read_all(kind: type[A], answers: Iterable[Any]) -> list[A]:
     return [_read(kind, answer) for answer in answers]

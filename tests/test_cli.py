@@ -20,6 +20,7 @@ from gcwatch.reasons import Reason
 from gcwatch.watch import daemon_of
 
 COMMANDS = [
+    "init",
     "run",
     "once",
     "mirror",

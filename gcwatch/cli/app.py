@@ -1,12 +1,24 @@
 """The program `gcwatch`: its commands gathered, its end."""
 
+import resource
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated
 
 import typer
 
-from gcwatch.cli import auditing, look, mirroring, rehearse, send, service, verbs, work
+from gcwatch.cli import (
+    auditing,
+    init,
+    look,
+    mirroring,
+    rehearse,
+    send,
+    service,
+    verbs,
+    work,
+)
 from gcwatch.cli.explain import Exit, explain
 from gcwatch.cli.options import Config
 from gcwatch.errors import GcwatchError
@@ -22,6 +34,7 @@ app = typer.Typer(
 )
 
 for _command in (
+    init.init,
     *(work.run, work.once, mirroring.mirror),
     *(look.check, look.plan, look.status, look.show, auditing.audit),
     *(verbs.retry, verbs.withdraw, send.send),
@@ -50,13 +63,20 @@ def _gcwatch(
 ) -> None:
     """Watches drop folders and sends each new patient folder to grand-challenge.org, exactly once.
 
-    First steps: gcwatch demo; write a gcwatch.toml; gcwatch check; gcwatch plan; gcwatch run.
+    First steps: gcwatch demo; gcwatch init; gcwatch check; gcwatch plan; gcwatch run.
     """
     context.obj = config
 
 
+def _leave_no_core() -> None:
+    """Dumps would hold the token and what patients' images hold."""
+    with suppress(OSError, ValueError):  # the unit forbids both dumps and this call
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and end the process with its exit code."""
+    _leave_no_core()
     try:
         app(arguments, prog_name="gcwatch")
     except SystemExit as end:

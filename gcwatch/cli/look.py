@@ -61,8 +61,13 @@ def check(
         _print_json({"ok": all(each.is_fine for each in found), "findings": rows})
     else:
         display.console().print(display.findings(found))
+    raise typer.Exit(code_of(found))
+
+
+def code_of(found: Sequence[Finding]) -> Exit:
+    """Given findings, return the exit code that tells what has to be mended first."""
     causes = {each.cause for each in found}
-    raise typer.Exit(next((code for cause, code in _CODES if cause in causes), Exit.DONE))
+    return next((code for cause, code in _CODES if cause in causes), Exit.DONE)
 
 
 def _findings(file: Path | None, *, offline: bool) -> Iterator[Finding]:

@@ -1,7 +1,7 @@
 """The config file: a TOML file becomes `Settings`, or every problem at once."""
 
 from gcwatch.config.manual import reference, schema
-from gcwatch.config.reading import find, load
+from gcwatch.config.reading import find, load, parse
 from gcwatch.config.tables import Limits, Log, Mirror, Platform, Route, Settings
 from gcwatch.config.token import read_token
 from gcwatch.config.values import Constant, Cron, Glob, JsonFile, Named, Source
@@ -23,6 +23,7 @@ __all__ = [
     "Source",
     "find",
     "load",
+    "parse",
     "read_token",
     "reference",
     "schema",

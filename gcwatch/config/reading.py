@@ -42,7 +42,15 @@ def load(file: Path) -> Settings:
     Raises:
         ConfigError: With every problem of the file.
     """
-    text = _read(file)
+    return parse(file, _read(file))
+
+
+def parse(file: Path, text: str) -> Settings:
+    """Given a config file's text, and where it is or will be, return what it says.
+
+    Raises:
+        ConfigError: With every problem of the text.
+    """
     data = _parse(file, text)
     folder = file.absolute().parent
     document, mistakes = _validate(data, folder)

@@ -29,12 +29,18 @@ def read_token(settings: Settings) -> str:
 
 
 def _token(text: str, holder: str, settings: Settings) -> str:
-    """Given "TOKEN" or "BEARER TOKEN", return the token."""
-    words = text.split()
-    if len(words) not in {1, 2} or not (words[-1].isascii() and words[-1].isprintable()):
-        found = "no token" if not words else "something that is no token"
+    """Given what a holder of the token holds, return the token."""
+    if not (token := token_in(text)):
+        found = "something that is no token" if text.split() else "no token"
         raise _token_error(settings, f"{holder} {found}")
-    return words[-1]
+    return token
+
+
+def token_in(text: str) -> str:
+    """Given "TOKEN" or "BEARER TOKEN", return the token, or "" if there is none in it."""
+    words = text.split()
+    is_one = len(words) in {1, 2} and words[-1].isascii() and words[-1].isprintable()
+    return words[-1] if is_one else ""
 
 
 def _credentials() -> Path:
