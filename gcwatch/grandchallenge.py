@@ -436,6 +436,11 @@ class GrandChallenge:
                 return
 
 
+def pk_of(url: str) -> str:
+    """Given an object's API URL, return its pk: hosts and paths may be told in other ways."""
+    return url.rstrip("/").rpartition("/")[2]
+
+
 class Remembering(GrandChallenge):
     """Looks each slug up once: for looking at many folders that are meant for the same."""
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from gcwatch.audit.finding import Finding, Known, Progress
 from gcwatch.cases import Input, Kind, Target
 from gcwatch.errors import Refused
-from gcwatch.grandchallenge import GrandChallenge, Holder, Item, Job, SocketValue
+from gcwatch.grandchallenge import GrandChallenge, Holder, Item, Job, SocketValue, pk_of
 
 _HOLDERS: Final[Mapping[Kind, Holder]] = {
     "reader_study": "reader-studies/display-sets",
@@ -168,15 +168,11 @@ def _is_as_sent(item: Input, value: SocketValue, each: Known) -> bool:
         return _name(value.file or "") in names
     # Which image became of what was sent was proved by its session, and is on record.
     image = item.image or each.case.images.get(item.socket, "")
-    return value.image is not None and (not image or _last(value.image) == _last(image))
+    return value.image is not None and (not image or pk_of(value.image) == pk_of(image))
 
 
 def _name(url: str) -> str:
     return PurePosixPath(urlsplit(url).path).name
-
-
-def _last(url: str) -> str:
-    return url.rstrip("/").rpartition("/")[2]
 
 
 # --- what nobody knows ---------------------------------------------------------------------------
@@ -187,7 +183,7 @@ def _doubled(some: Sequence[Known], place: _Place) -> Iterator[Finding]:
     what = _CALLED[place.target.kind]
     ids = {each.case.key.rpartition("-")[2]: each for each in some}
     titles = {each.case.target.title: each for each in some if each.case.target}
-    images = {_last(url): each for each in some for url in _own_images(each)}
+    images = {pk_of(url): each for each in some for url in _own_images(each)}
     titles.pop("", None)
     for pk, found in place.found.items():
         if pk in place.known:
@@ -208,7 +204,7 @@ def _own_images(each: Known) -> Iterator[str]:
 
 
 def _images(values: Iterable[SocketValue]) -> list[str]:
-    return [_last(value.image) for value in values if value.image]
+    return [pk_of(value.image) for value in values if value.image]
 
 
 def _names(values: Iterable[SocketValue], place: _Place) -> Iterator[str]:

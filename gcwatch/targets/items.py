@@ -23,6 +23,7 @@ from gcwatch.grandchallenge import (
     Socket,
     SocketValue,
     UploadSession,
+    pk_of,
 )
 from gcwatch.reasons import Reason
 from gcwatch.steps import Work
@@ -252,11 +253,10 @@ class Items:
             yield from self._attached(case, context)
 
     def _missing(
-        self, case: Case, context: Context, states: Mapping[str, UploadSession] | None = None
+        self, case: Case, context: Context, states: Mapping[str, UploadSession]
     ) -> list[Input]:
         """Return the inputs that the item does not hold yet."""
         held = self._held(case, context)
-        states = sending.sessions(case, context.platform) if states is None else states
         return [
             item
             for item in case.inputs or ()
@@ -342,7 +342,7 @@ def _is_attached(
     if held is None:
         return False
     if item.image:
-        return held.image is not None and _pk(held.image) == _pk(item.image)
+        return held.image is not None and pk_of(held.image) == pk_of(item.image)
     if item.carrier == "value":
         return bool(held.value == item.value)
     if item.carrier == "file":
@@ -355,11 +355,7 @@ def _is_attached(
     if session is None:  # the platform makes none for us; what is imported is no upload any more
         before = case.attempt.images if case.attempt else ()
         return held.image not in before and not sending.is_there(case, item, context.platform)
-    return _pk(held.image) in map(_pk, session.image_set)
-
-
-def _pk(url: str) -> str:
-    return url.rstrip("/").rpartition("/")[2]
+    return pk_of(held.image) in map(pk_of, session.image_set)
 
 
 def _still_running(

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from gcwatch import cases
 from gcwatch.cases import Case, Event, Input, Target
 from gcwatch.errors import CannotSend, NotYet, Refused, UploadsGone
-from gcwatch.grandchallenge import Job, SocketValue, UploadSession
+from gcwatch.grandchallenge import Job, SocketValue, UploadSession, pk_of
 from gcwatch.reasons import Reason
 from gcwatch.targets import sending
 from gcwatch.targets.context import Context
@@ -68,7 +68,7 @@ def _job_of(sessions: Iterable[UploadSession], target: Target, context: Context)
 def _job_with_image(images: Iterable[str], target: Target, context: Context) -> Job | None:
     for image in images:
         try:
-            found = list(context.platform.jobs(target.pk, _pk(image)))
+            found = list(context.platform.jobs(target.pk, pk_of(image)))
         except Refused as error:
             if error.status != 400:
                 raise
@@ -142,7 +142,7 @@ def _is_ours(item: Input, held: SocketValue | None, case: Case, context: Context
     if held is None:
         return False
     if item.image:
-        return _pk(held.image or "") == _pk(item.image)
+        return pk_of(held.image or "") == pk_of(item.image)
     if item.carrier == "value":
         return bool(held.value == item.value)
     if item.carrier == "dicom":
@@ -150,10 +150,6 @@ def _is_ours(item: Input, held: SocketValue | None, case: Case, context: Context
         return name == sending.image_name(case, item)
     name = PurePosixPath(urlsplit(held.file or "").path).name
     return name == sending.uploads(case, item.socket)[0].filename
-
-
-def _pk(url: str) -> str:
-    return url.rstrip("/").rpartition("/")[2]
 
 
 def _patience(attempt: cases.Attempt, context: Context) -> float:
