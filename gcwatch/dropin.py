@@ -4,7 +4,9 @@ The unit lets gcwatch write nowhere but its state, and hides homes and temporary
 drop-in opens exactly the folders that the config names (systemd.exec(5)).
 """
 
+import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -12,28 +14,67 @@ from gcwatch.config import Mirror, Route, Settings
 from gcwatch.config.values import within
 from gcwatch.errors import Misused
 
-STATE: Final = Path("/var/lib/gcwatch")
-"""What the unit's StateDirectory= lets gcwatch write to, below which each instance has its own."""
-
+_ETC: Final = Path("/etc/gcwatch")
+_STATE: Final = Path("/var/lib/gcwatch")
 _HOMES: Final = (Path("/home"), Path("/root"), Path("/run/user"))
 _TEMPORARY: Final = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 -- named to say no more than that
 
 
-def dropin(settings: Settings) -> str:
-    """Given settings, return the drop-in's text.
+@dataclass(frozen=True)
+class Unit:
+    """gcwatch.service, or the instance of gcwatch@.service with this name.
+
+    Raises:
+        Misused: when no instance can have this name.
+    """
+
+    instance: str = ""
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"(\w[\w.-]*)?", self.instance, re.ASCII):
+            raise Misused(
+                f"No instance of the service can be called {ascii(self.instance)}.",
+                "Letters, digits, dots, hyphens and underscores, as in ward for gcwatch@ward.",
+            )
+
+    @property
+    def name(self) -> str:
+        """As systemctl wants it."""
+        return f"gcwatch@{self.instance}.service" if self.instance else "gcwatch.service"
+
+    @property
+    def config(self) -> Path:
+        """The config file that it runs with."""
+        return _ETC / f"{self.instance or 'gcwatch'}.toml"
+
+    @property
+    def token(self) -> Path:
+        """The file whose content it is given as the credential."""
+        return _ETC / (f"{self.instance}.token" if self.instance else "token")
+
+    @property
+    def state(self) -> Path:
+        """Its StateDirectory=: where it may write in any case."""
+        return _STATE / self.instance
+
+
+def dropin(settings: Settings, unit: Unit) -> str:
+    """Given settings and the unit that is to run with them, return the drop-in's text.
 
     Raises:
         Misused: when a path can't be written in a unit file.
     """
-    written, read = _written(settings), _read(settings)
+    written, read = _written(settings, unit), _read(settings, unit)
     hidden = [each for each in (*written, *read) if _is_hidden(each)]
     lines = [
-        f"# For the config {settings.file}; made by: gcwatch systemd",
-        *_remarks(written, hidden),
+        f"# Belongs into /etc/systemd/system/{unit.name}.d/paths.conf",
+        f"# For the config {_one_line(settings.file)}; made by: gcwatch systemd",
+        *_remarks(settings, unit, written, hidden),
         "[Unit]",
-        *(f"RequiresMountsFor={_quoted(each)}" for each in _outermost((*written, *read))),
+        *(f"RequiresMountsFor={_quoted(each)}" for each in _outermost((*written, *hidden))),
         "",
         "[Service]",
+        *(["LoadCredential="] if settings.platform.token_file else []),
         *(["ProtectHome=tmpfs"] if any(_is_in(each, _HOMES) for each in hidden) else []),
         *(f"ReadWritePaths={_quoted(each)}" for each in written if each not in hidden),
         *(f"BindPaths={_bound(each)}" for each in written if each in hidden),
@@ -42,9 +83,14 @@ def dropin(settings: Settings) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _remarks(written: Iterable[Path], hidden: Iterable[Path]) -> Iterator[str]:
-    for each in written:
-        if not each.is_dir():
+def _remarks(
+    settings: Settings, unit: Unit, written: Iterable[Path], hidden: Iterable[Path]
+) -> Iterator[str]:
+    if settings.file.absolute() != unit.config:
+        yield f"# But {unit.name} runs with {unit.config}"
+    token = [] if settings.platform.token_file else [unit.token]
+    for each in (*written, *hidden, *token):
+        if not each.exists():
             yield f"# This must be there before the service starts: {_one_line(each)}"
     for each in hidden:
         yield f"# Hidden from services, so it is bound by name: {_one_line(each)}"
@@ -53,11 +99,12 @@ def _remarks(written: Iterable[Path], hidden: Iterable[Path]) -> Iterator[str]:
 # --- which folders -------------------------------------------------------------------------------
 
 
-def _written(settings: Settings) -> list[Path]:
+def _written(settings: Settings, unit: Unit) -> list[Path]:
     folders = [each for route in settings.routes for each in _of_route(route)]
     folders += [each for mirror in settings.mirrors for each in _of_mirror(mirror)]
     folders += [settings.log.file.parent] if settings.log.file else []
-    return [each for each in _outermost((settings.state, *folders)) if not within(each, STATE)]
+    found = _outermost((settings.state, *folders))
+    return [each for each in found if not within(each, unit.state)]
 
 
 def _of_route(route: Route) -> Iterator[Path]:
@@ -75,11 +122,11 @@ def _of_mirror(mirror: Mirror) -> Iterator[Path]:
         yield mirror.gone_to
 
 
-def _read(settings: Settings) -> list[Path]:
+def _read(settings: Settings, unit: Unit) -> list[Path]:
     """Return what is only read and no folder that is written holds."""
     named = [settings.file, settings.platform.token_file, settings.platform.ca_bundle]
     inboxes = [route.inbox for route in settings.routes]
-    written = _written(settings)
+    written = _written(settings, unit)
     found = _outermost([*inboxes, *(each for each in named if each is not None)])
     return [each for each in found if not any(within(each, other) for other in written)]
 

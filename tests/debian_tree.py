@@ -7,7 +7,7 @@
         machine.run("apt-get", "install", "-y", "/root/x.deb")      # without a running systemd
         with machine.booted():        # systemd as PID 1; one at a time on a machine
             machine.run("systemctl", "start", "x")                  # the same, in what runs there
-        machine.root / "etc"          # its files, seen from here
+        machine.root / "etc"          # its files, seen from here; but for /run and /tmp once booted
 
 `run` returns what subprocess.run does, as text, and raises `Failed` with the command's output where
 it fails (`check=False` to look at it instead). It has this machine's network, name servers, apt

@@ -1,20 +1,29 @@
 """`systemd`: what this config needs of the service."""
 
 import os
+from typing import Annotated
 
 import typer
 
 from gcwatch import config as configuration
-from gcwatch import dropin
 from gcwatch.cli.options import Config, chosen
+from gcwatch.dropin import Unit, dropin
 
 
-def systemd(context: typer.Context, config: Config = None) -> None:
+def systemd(
+    context: typer.Context,
+    config: Config = None,
+    instance: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="For gcwatch@NAME, with its config in /etc/gcwatch."),
+    ] = "",
+) -> None:
     """Print the drop-in that opens this config's folders to the service.
 
-    It belongs into /etc/systemd/system/gcwatch.service.d/paths.conf; docs/service.md tells more.
+    Its first line says where it belongs; docs/service.md tells more.
     """
+    unit = Unit(instance)
     # Where the config leaves the state open, the service keeps it in its own folder.
-    os.environ.setdefault("STATE_DIRECTORY", str(dropin.STATE))
-    settings = configuration.load(configuration.find(chosen(context, config)))
-    typer.echo(dropin.dropin(settings), nl=False)
+    os.environ.setdefault("STATE_DIRECTORY", str(unit.state))
+    named = chosen(context, config) or (unit.config if instance else None)
+    typer.echo(dropin(configuration.load(configuration.find(named)), unit), nl=False)

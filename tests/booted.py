@@ -1,0 +1,303 @@
+"""The service under a real systemd: in a clean Debian, installed as README and service.md say.
+
+`make test-systemd` runs it. The platform is a sandbox in this process: the Debian shares the
+machine's network. One Debian is booted for all tests, and each finds the service at work.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from builders import mha, until
+from debian_tree import NotHere, debian, why_not
+
+from gcwatch.cli.explain import Exit
+from gcwatch.sandbox import Sandbox
+
+ROOT = Path(__file__).parent.parent
+CONFIG = """
+state = "{state}"
+[platform]
+url = "{url}"
+[[route]]
+name = "{name}"
+inbox = "{folder}/in"
+outbox = "{folder}/out"
+algorithm = "copy-image"
+settle = "0s"
+poll = "100ms"
+"""
+RESTART_SOON = "[Service]\nRestartSec=100ms\n[Unit]\nStartLimitIntervalSec=0\n"
+
+pytestmark = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+
+
+def commands(page, heading):
+    """The lines that a section of a page tells root to type, in order."""
+    section = re.split(rf"^## {heading}$", (ROOT / page).read_text(), flags=re.MULTILINE)[1]
+    section = re.split(r"^## ", section, flags=re.MULTILINE)[0]
+    return re.findall(r"^# (.*)$", section, re.MULTILINE)
+
+
+class Ward:
+    """A booted Debian with gcwatch in it, and the platform."""
+
+    def __init__(self, machine, sandbox):
+        self.machine = machine
+        self.sandbox = sandbox
+        self.dropped = 0
+
+    def path(self, place):
+        """A file of the Debian, as seen from here."""
+        return self.machine.root / place.lstrip("/")
+
+    # --- installing ------------------------------------------------------------------------------
+
+    def install(self):
+        """Do what README says, with a config for the sandbox."""
+        listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, check=True)
+        for name in listed.stdout.decode().splitlines():
+            place = self.path("/opt/gcwatch") / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, place)
+        for line in commands("README.md", "Install"):
+            self.type(line)
+
+    def type(self, line):
+        """Do as a person who types this line; return what it wrote."""
+        if line.startswith("editor "):
+            name = Path(line.split()[1]).stem
+            return self.configure("" if name == "gcwatch" else name)
+        text = self.sandbox.token if "/dev/stdin" in line else ""
+        return self.machine.run("sh", "-ec", line, text=text).stdout
+
+    def configure(self, instance="", folder="/srv/gcwatch/lobes"):
+        """Write a config, of the service or of one of its instances."""
+        names = {"state": "/var/lib/gcwatch", "name": "lobes"}
+        text = CONFIG.format(url=self.sandbox.url, folder=folder, **names)
+        if instance:
+            text = text.replace('state = "/var/lib/gcwatch"', "")
+        self.path(f"/etc/gcwatch/{instance or 'gcwatch'}.toml").write_text(text)
+
+    def amend(self, text, unit="gcwatch"):
+        """Change the unit until the test ends."""
+        place = self.path(f"/etc/systemd/system/{unit}.service.d/test.conf")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
+        self.ctl("daemon-reload")
+
+    # --- using -----------------------------------------------------------------------------------
+
+    def ctl(self, *arguments, check=True):
+        """What systemctl says."""
+        return self.machine.run("systemctl", *arguments, check=check).stdout
+
+    def show(self, name, unit="gcwatch"):
+        return self.ctl("show", "--value", f"--property={name}", unit).strip()
+
+    def entries(self, *matches, unit="gcwatch"):
+        """The journal's entries."""
+        command = ["journalctl", "--output=json", "--quiet", "-u", unit, *matches]
+        return [json.loads(line) for line in self.machine.run(*command).stdout.splitlines()]
+
+    def events(self, *matches, unit="gcwatch"):
+        found = self.entries(*matches, unit=unit)
+        return [each["GCWATCH_EVENT"] for each in found if "GCWATCH_EVENT" in each]
+
+    def drop(self, folder="/srv/gcwatch/lobes"):
+        """Put a patient into an inbox by one rename; return its name."""
+        self.dropped += 1
+        name = f"doe-{self.dropped}"
+        made = self.path(folder) / "arriving"
+        made.mkdir()
+        (made / "image.mha").write_bytes(mha(self.dropped))
+        made.rename(self.path(folder) / "in" / name)
+        return name
+
+    def receipt(self, name, folder="/srv/gcwatch/lobes"):
+        """What came back for a patient, once it is there."""
+        file = self.path(folder) / "out" / name / "gcwatch.json"
+        until(file.exists, 20)
+        return json.loads(file.read_bytes())
+
+    def host_pid(self):
+        """The daemon's process, by the number that it has out here."""
+        inside = self.show("MainPID")
+        leaf = f"\t{inside}\n"
+        for status in Path("/proc").glob("[0-9]*/status"):
+            try:
+                numbers = re.search(r"^NSpid:(.*\n)", status.read_text(), re.MULTILINE)[1]
+            except OSError:
+                continue
+            if numbers.count("\t") > 1 and numbers.endswith(leaf):
+                return int(status.parent.name)
+        raise AssertionError(f"no process {inside}")
+
+    def jobs(self):
+        return self.sandbox.state()["jobs"]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """A ward, installed once."""
+    try:
+        with (
+            Sandbox(tmp_path_factory.mktemp("platform")) as sandbox,
+            debian() as machine,
+            machine.booted(),
+        ):
+            ward = Ward(machine, sandbox)
+            ward.install()
+            yield ward
+    except NotHere as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture
+def ward(installed):
+    """The service at work, as it was installed; what a test changes is put back."""
+    installed.ctl("reset-failed")
+    installed.ctl("start", "gcwatch")
+    yield installed
+    print(installed.machine.run("journalctl", "--no-pager", "--lines=40").stdout)  # if it failed
+    installed.sandbox.clear_faults()
+    installed.sandbox.configure(latency=0.0, job_seconds=0.0, token_valid=True)
+    for made in installed.path("/etc/systemd/system").glob("gcwatch*.d"):
+        shutil.rmtree(made)
+    installed.configure()
+    installed.ctl("daemon-reload")
+
+
+# --- installed, and at work ----------------------------------------------------------------------
+
+
+def test_a_patient_goes_through_the_service_as_it_is_installed(ward):
+    """README's commands, a folder dropped, the result in the outbox: one job."""
+    before = len(ward.jobs())
+    receipt = ward.receipt(ward.drop())
+    assert len(ward.jobs()) == before + 1
+    assert receipt["target"]["job"] == ward.jobs()[-1]["pk"]
+    assert ward.show("NRestarts") == "0"
+
+
+def test_the_journal_tells_a_case_by_its_key(ward):
+    """`journalctl GCWATCH_CASE=…` has its whole way, in sentences with fields, and no name."""
+    name = ward.drop()
+    key = ward.receipt(name)["key"]
+    told = until(lambda: _whole(ward.entries(f"GCWATCH_CASE={key}")))
+    assert told[0]["GCWATCH_EVENT"] == "case.found"
+    for each in told:
+        assert re.fullmatch("[0-9a-f]{32}", each["MESSAGE_ID"])
+        assert (each["PRIORITY"], each["GCWATCH_ROUTE"]) == ("6", "lobes")
+        assert not each["MESSAGE"].startswith("{")
+    assert name not in json.dumps(ward.entries())
+
+
+def _whole(entries):
+    return entries if "case.delivered" in [each["GCWATCH_EVENT"] for each in entries] else None
+
+
+def test_systemctl_status_says_what_is_going_on(ward):
+    """Counts of routes and cases, from STATUS."""
+    ward.sandbox.configure(job_seconds=600.0, average_duration=0.0)
+    ward.drop()
+    until(lambda: "1 running" in ward.show("StatusText"), 60)
+    assert re.search(r"Status: \"1 routes, 0 mirrors; 1 running\"", ward.ctl("status", "gcwatch"))
+    ward.sandbox.advance(600.0)
+    until(lambda: "no open case" in ward.show("StatusText"), 60)
+
+
+def test_the_check_that_the_page_shows_finds_nothing_wrong(ward):
+    """With the token that only root can read, as the user of the service."""
+    [line] = re.findall(r"^# (systemd-run .*)$", (ROOT / "docs/service.md").read_text(), re.M)
+    assert "✗" not in ward.type(line)
+
+
+# --- ended, and started again --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("writes", [1, 2, 3, 4])
+def test_a_case_survives_that_the_daemon_is_killed(ward, writes):
+    """SIGKILL right after a write to the platform: started again, one job, one result."""
+    ward.amend(RESTART_SOON)
+    restarts, jobs = int(ward.show("NRestarts")), len(ward.jobs())
+    ward.sandbox.kill(ward.host_pid(), after_write=writes)
+    ward.receipt(ward.drop())
+    until(lambda: int(ward.show("NRestarts")) == restarts + 1)
+    assert len(ward.jobs()) == jobs + 1
+
+
+def test_the_watchdog_ends_what_hangs_and_says_where(ward):
+    """A daemon that is frozen is ended, its stacks are in the journal, and the next one works."""
+    ward.amend(RESTART_SOON + "[Service]\nWatchdogSec=2\n")
+    ward.ctl("restart", "gcwatch")
+    ward.ctl("kill", "--signal=STOP", "--kill-who=main", "gcwatch")
+    until(lambda: ward.show("NRestarts") == "1", 60)
+    told = "\n".join(str(each["MESSAGE"]) for each in ward.entries())
+    assert "Watchdog timeout" in told
+    assert "Fatal Python error: Aborted" in told
+    ward.receipt(ward.drop())
+
+
+def test_a_busy_daemon_is_left_alone_by_the_watchdog(ward):
+    """A job and slow answers that take longer than the watchdog waits."""
+    ward.amend("[Service]\nWatchdogSec=2\n")
+    ward.ctl("restart", "gcwatch")
+    ward.sandbox.configure(latency=0.7)
+    ward.receipt(ward.drop())
+    assert ward.show("NRestarts") == "0"
+
+
+def test_a_stop_lets_work_out_and_the_next_start_goes_on(ward):
+    """In the middle of an upload: a clean end, and one job in all."""
+    jobs = len(ward.jobs())
+    ward.sandbox.configure(latency=0.5)
+    name = ward.drop()
+    until(lambda: "upload.begun" in ward.events(), 60)
+    ward.ctl("stop", "gcwatch")
+    assert (ward.show("Result"), ward.show("ExecMainStatus")) == ("success", "0")
+    assert ward.events()[-1] == "daemon.stopped"
+    ward.ctl("start", "gcwatch")
+    ward.receipt(name)
+    assert len(ward.jobs()) == jobs + 1
+
+
+# --- what a person has to mend -------------------------------------------------------------------
+
+
+def failed_with(ward, status):
+    """Start it; it fails with this status, and is not tried again."""
+    ward.amend(RESTART_SOON)
+    ward.ctl("restart", "gcwatch", check=False)
+    until(lambda: ward.show("ActiveState") == "failed", 60)
+    assert int(ward.show("ExecMainStatus")) == status
+    assert ward.show("NRestarts") == "0"
+
+
+def test_a_config_with_a_mistake_is_not_tried_again(ward):
+    """Status 78, and the mistake is in the journal."""
+    with ward.path("/etc/gcwatch/gcwatch.toml").open("a") as file:
+        file.write("algoritm = 1\n")
+    failed_with(ward, Exit.CONFIG)
+    assert "algoritm" in str(ward.entries()[-20:])
+
+
+def test_a_token_file_that_is_not_there_is_not_tried_again(ward):
+    """systemd's own status 243."""
+    file = ward.path("/etc/gcwatch/token")
+    aside = file.rename(file.with_name("aside"))
+    try:
+        failed_with(ward, 243)
+    finally:
+        aside.rename(file)
+
+
+def test_a_refused_token_pauses_the_service(ward):
+    """No restart: systemctl says why nothing moves."""
+    ward.sandbox.configure(token_valid=False)
+    ward.drop()
+    until(lambda: "the token is refused" in ward.show("StatusText"), 60)
+    assert (ward.show("ActiveState"), ward.show("NRestarts")) == ("active", "0")
