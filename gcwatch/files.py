@@ -67,14 +67,13 @@ def disk_trouble(what: str) -> Iterator[None]:
         raise TryAgain(Reason("disk", {"what": what, "error": why(error)})) from error
 
 
-def write_atomically(
-    path: Path, data: bytes, mode: int = 0o600, *, durable: bool = True
-) -> None:
+def write_atomically(path: Path, data: bytes, mode: int = 0o600, *, durable: bool = True) -> None:
     """Given a path, bytes and permission bits, put a file there that is whole or absent.
 
     What stood there before is replaced. The bytes and the name survive a power cut once this
-    returns, unless they need not be *durable*. Raise OSError if it can't be written; nothing is left behind then. What a crash left
-    behind, the next try takes away: the name of the file in the making is always the same.
+    returns, unless they need not be *durable*. Raise OSError if it can't be written; nothing is
+    left behind then. What a crash left behind, the next try takes away: the name of the file in
+    the making is always the same.
     """
     digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()
     temporary = path.with_name(f".gcwatch-{digest[:16]}.tmp")

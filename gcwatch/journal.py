@@ -285,7 +285,7 @@ class Journal:
         where = sa.true() if route is None else _cases.c.route == route
         query = sa.select(_cases.c.stage, sa.func.count()).where(where).group_by(_cases.c.stage)
         with self._transaction() as connection:
-            return {stage: count for stage, count in connection.execute(query).all()}
+            return {row[0]: row[1] for row in connection.execute(query)}
 
     def uploads_held(self) -> dict[str, int]:
         """Return how many uploads each planned case holds that may still be using them, by key.

@@ -57,7 +57,7 @@ class Progress(BaseModel):
 NOTHING: Final = Progress()
 
 
-def read(state: Path, daemon: int | None, now: float) -> Progress:
+def read_progress(state: Path, daemon: int | None, now: float) -> Progress:
     """Given a state directory, the process that works on it and the time, return what it is at.
 
     Where nothing is known, nothing is under way.
