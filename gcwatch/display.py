@@ -306,7 +306,7 @@ def _bar(view: View) -> RenderableType:
     if not view.moved and not view.total:
         return Text(view.why)
     bar = Table.grid(padding=(0, 2, 0, 0))
-    drawn = ProgressBar(view.total or None, view.moved, width=20, pulse=not view.total)
+    drawn = ProgressBar(view.total or None, view.moved, width=12, pulse=not view.total)
     bar.add_row(drawn, Text(view.why))
     return bar
 

@@ -147,7 +147,7 @@ def _follow(file: Path | None, *, as_json: bool) -> None:
     """Show the status again and again: on a terminal in place, else whatever has changed."""
     screen = display.console()
     with closing(Onlooker(file)) as onlooker, stoppable() as stop:
-        if screen.is_terminal and not as_json:
+        if screen.is_terminal and not screen.is_dumb_terminal and not as_json:
             with Live(console=screen, auto_refresh=False) as drawn:
                 while True:
                     drawn.update(display.status_live(onlooker.look(), screen.height), refresh=True)
