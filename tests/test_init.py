@@ -2,6 +2,7 @@
 
 import os
 import pty
+import select
 import stat
 import subprocess
 import sys
@@ -304,11 +305,19 @@ def test_check_tells_what_the_token_may_do(sandbox, tmp_path):
 # --- by asking -----------------------------------------------------------------------------------
 
 
+ON_ITS_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
 def converse(place, arguments, answers):
-    """Run init on a terminal; answer each question once it stands there."""
+    """Run init on a terminal of its own; answer each question once it stands there."""
     screen, terminal = pty.openpty()
+    # A password is read from /dev/tty: the terminal has to be the one that controls the process.
     with subprocess.Popen(
-        [*PROGRAM, "init", *map(str, arguments)],
+        [sys.executable, "-c", ON_ITS_TERMINAL, *PROGRAM, "init", *map(str, arguments)],
         stdin=terminal,
         stderr=terminal,
         stdout=subprocess.PIPE,
@@ -317,17 +326,27 @@ def converse(place, arguments, answers):
         cwd=place.folder,
     ) as process:
         os.close(terminal)
-        shown, seen = "", 0
-        for question, answer in answers:
-            while question not in shown[seen:]:
-                shown += os.read(screen, 4096).decode()
-            if question == "Token":  # what is typed before the echo is off is thrown away
-                until(lambda: not termios.tcgetattr(screen)[3] & termios.ECHO)
-            seen = len(shown)
-            os.write(screen, f"{answer}\n".encode())
-        shown += "".join(rest(screen))
-        out = process.stdout.read()
+        try:
+            shown = "".join(dialogue(screen, answers))
+            out = process.stdout.read()
+        except BaseException:
+            process.kill()  # it would wait for an answer for ever
+            raise
     return process.returncode, out, shown
+
+
+def dialogue(screen, answers):
+    """Answer each question; yield all that is shown."""
+    for question, answer in answers:
+        asked = ""
+        while question not in asked:
+            assert select.select([screen], [], [], 60)[0], f"{question} is not asked: {asked}"
+            asked += os.read(screen, 4096).decode()
+        if question == "Token":  # what is typed before the echo is off is thrown away
+            until(lambda: not termios.tcgetattr(screen)[3] & termios.ECHO)
+        os.write(screen, f"{answer}\n".encode())
+        yield asked
+    yield from rest(screen)
 
 
 def rest(screen):
@@ -337,6 +356,35 @@ def rest(screen):
         except OSError:  # the other side is closed
             os.close(screen)
             return
+
+
+def test_init_asks_and_never_shows_the_token(place, run):
+    """A wrong token is asked for again; what is chosen by number and by name works as it is."""
+    answers = [
+        ("platform's API", "ftp://x"),
+        ("platform's API", place.sandbox.url),
+        ("Token", "0" * 64),
+        ("Token", place.sandbox.token),
+        ("What for", "1"),
+        ("Which", "no-such"),
+        ("Which", "two-ways"),
+        ("Name", ""),
+        ("Inbox", "drop"),
+        ("Outbox", ""),
+        ("Which inputs", "2"),
+        ("ct-image gets", "*.mha"),
+        ("threshold gets", "0.5"),
+        ("Write", "y"),
+    ]
+    code, out, shown = converse(place, QUICK, answers)
+    assert (code, out) == (0, "gcwatch check\ngcwatch run\n"), shown
+    assert place.sandbox.token not in shown + place.file.read_text()
+    assert mode(place.folder / "token") == 0o600
+    assert "forbidden (Forbidden) - this token may not use it" in shown
+    [route] = config.load(place.file).routes
+    assert (route.name, route.inbox) == ("two-ways", place.folder / "drop")
+    assert route.inputs == {"ct-image": Glob("*.mha"), "threshold": Constant(0.5)}
+    assert run("check")[0] == 0
 
 
 def test_init_asks_which_sockets_of_an_archive_to_fill(place, run):
