@@ -260,7 +260,9 @@ main()
 
 
 def crashing(site, *arguments):
-    command = [sys.executable, "-c", CRASHING, *arguments, "--config", str(site.file)]
+    program = site.folder.parent / "crashing.py"  # of a file a traceback may show more
+    program.write_text(CRASHING)
+    command = [sys.executable, program, *arguments, "--config", site.file]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
