@@ -4,58 +4,17 @@ The unit lets gcwatch write nowhere but its state, and hides homes and temporary
 drop-in opens exactly the folders that the config names (systemd.exec(5)).
 """
 
-import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from gcwatch.config import Mirror, Route, Settings
 from gcwatch.config.values import within
 from gcwatch.errors import Misused
+from gcwatch.unit import Unit
 
-_ETC: Final = Path("/etc/gcwatch")
-_STATE: Final = Path("/var/lib/gcwatch")
 _HOMES: Final = (Path("/home"), Path("/root"), Path("/run/user"))
 _TEMPORARY: Final = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 -- named to say no more than that
-
-
-@dataclass(frozen=True)
-class Unit:
-    """gcwatch.service, or the instance of gcwatch@.service with this name.
-
-    Raises:
-        Misused: when no instance can have this name.
-    """
-
-    instance: str = ""
-
-    def __post_init__(self) -> None:
-        if not re.fullmatch(r"(\w[\w.-]*)?", self.instance, re.ASCII):
-            raise Misused(
-                f"No instance of the service can be called {ascii(self.instance)}.",
-                "Letters, digits, dots, hyphens and underscores, as in ward for gcwatch@ward.",
-            )
-
-    @property
-    def name(self) -> str:
-        """As systemctl wants it."""
-        return f"gcwatch@{self.instance}.service" if self.instance else "gcwatch.service"
-
-    @property
-    def config(self) -> Path:
-        """The config file that it runs with."""
-        return _ETC / f"{self.instance or 'gcwatch'}.toml"
-
-    @property
-    def token(self) -> Path:
-        """The file whose content it is given as the credential."""
-        return _ETC / (f"{self.instance}.token" if self.instance else "token")
-
-    @property
-    def state(self) -> Path:
-        """Its StateDirectory=: where it may write in any case."""
-        return _STATE / self.instance
 
 
 def dropin(settings: Settings, unit: Unit) -> str:
@@ -67,11 +26,11 @@ def dropin(settings: Settings, unit: Unit) -> str:
     written, read = _written(settings, unit), _read(settings, unit)
     hidden = [each for each in (*written, *read) if _is_hidden(each)]
     lines = [
-        f"# Belongs into /etc/systemd/system/{unit.name}.d/paths.conf",
+        f"# Belongs into /etc/systemd/system/{unit.name}.service.d/paths.conf",
         f"# For the config {_one_line(settings.file)}; made by: gcwatch systemd",
         *_remarks(settings, unit, written, hidden),
         "[Unit]",
-        *(f"RequiresMountsFor={_quoted(each)}" for each in _outermost((*written, *hidden))),
+        *(f"RequiresMountsFor={_quoted(each)}" for each in _needed(settings, written, hidden)),
         "",
         "[Service]",
         *(["LoadCredential="] if settings.platform.token_file else []),
@@ -86,6 +45,7 @@ def dropin(settings: Settings, unit: Unit) -> str:
 def _remarks(
     settings: Settings, unit: Unit, written: Iterable[Path], hidden: Iterable[Path]
 ) -> Iterator[str]:
+    """What a person has to see to, as comments."""
     if settings.file.absolute() != unit.config:
         yield f"# But {unit.name} runs with {unit.config}"
     token = [] if settings.platform.token_file else [unit.token]
@@ -124,11 +84,24 @@ def _of_mirror(mirror: Mirror) -> Iterator[Path]:
 
 def _read(settings: Settings, unit: Unit) -> list[Path]:
     """Return what is only read and no folder that is written holds."""
-    named = [settings.file, settings.platform.token_file, settings.platform.ca_bundle]
     inboxes = [route.inbox for route in settings.routes]
     written = _written(settings, unit)
-    found = _outermost([*inboxes, *(each for each in named if each is not None)])
+    found = _outermost([*inboxes, *_named(settings)])
     return [each for each in found if not any(within(each, other) for other in written)]
+
+
+def _named(settings: Settings) -> list[Path]:
+    """Return the single files that are read."""
+    named = [settings.file, settings.platform.token_file, settings.platform.ca_bundle]
+    return [each for each in named if each is not None]
+
+
+def _needed(settings: Settings, written: Iterable[Path], hidden: Iterable[Path]) -> list[Path]:
+    """Return what has to be mounted before the service starts.
+
+    A share that only inboxes are on is not: it may come later, and other routes do not wait.
+    """
+    return _outermost((*written, *hidden, *_named(settings)))
 
 
 def _outermost(folders: Iterable[Path]) -> list[Path]:

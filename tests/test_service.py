@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from builders import Site, series, until
 
-from gcwatch import config, dropin
+from gcwatch import config, dropin, unit
 from gcwatch.cli.explain import Exit
 from gcwatch.errors import Misused
 from gcwatch.notify import manager
@@ -47,12 +47,12 @@ def site(tmp_path, sandbox):
 def installed(folder, name, drop=""):
     """A unit whose program is there, with a drop-in; return its file."""
     text = (UNITS / name).read_text().replace("/opt/gcwatch/.venv/bin/gcwatch", sys.executable)
-    unit = folder / name.replace("@.", "@ward.")
-    unit.write_text(re.sub("Documentation=.*", "", text))
+    file = folder / name.replace("@.", "@ward.")
+    file.write_text(re.sub("Documentation=.*", "", text))
     if drop:
-        (folder / f"{unit.name}.d").mkdir()
-        (folder / f"{unit.name}.d" / "paths.conf").write_text(drop)
-    return unit
+        (folder / f"{file.name}.d").mkdir()
+        (folder / f"{file.name}.d" / "paths.conf").write_text(drop)
+    return file
 
 
 def analyze(*arguments):
@@ -73,8 +73,8 @@ def test_the_units_are_valid(tmp_path, name):
 @pytest.mark.parametrize("name", SERVICES)
 def test_the_units_are_closed(tmp_path, name):
     """Their exposure is 1.1 of 10, or less."""
-    unit = installed(tmp_path, name)
-    found = analyze("security", "--offline=true", "--threshold=11", unit)
+    file = installed(tmp_path, name)
+    found = analyze("security", "--offline=true", "--threshold=11", file)
     assert found.returncode == 0, found.stdout
 
 
@@ -88,11 +88,11 @@ def test_the_instances_are_the_service_but_for_their_names():
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_the_service_does_not_restart_what_a_person_has_to_mend(name):
-    """The codes that need a person are those of the program, and systemd's for a lost token."""
+    """The codes that need a person are those of the program, and systemd's for lost files."""
     [codes] = re.findall(
         r"^RestartPreventExitStatus=(.*)$", (UNITS / name).read_text(), re.MULTILINE
     )
-    assert set(map(int, codes.split())) == {Exit.USAGE, Exit.TOKEN, Exit.CONFIG, 243}
+    assert set(map(int, codes.split())) == {Exit.USAGE, Exit.TOKEN, Exit.CONFIG, 226, 243}
 
 
 def set_up(root, program, folder, *arguments):
@@ -151,14 +151,12 @@ gone_to = "/data/gone"
 """
 
 
-def dropped(folder, text=WHOLE):
+def dropped(folder, text=WHOLE, *options):
     """What `gcwatch systemd` prints of a config."""
     file = folder / "gcwatch.toml"
     file.write_text(text)
-    done = subprocess.run(
-        [*PROGRAM, "systemd", "--config", str(file)], capture_output=True, text=True, check=True
-    )
-    return done.stdout
+    command = [*PROGRAM, "systemd", "--config", str(file), *options]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def values(text, key):
@@ -185,10 +183,40 @@ def test_the_drop_in_binds_what_services_do_not_see(tmp_path):
     assert '"/home/ops/token"' in values(text, "BindReadOnlyPaths")
 
 
-def test_the_drop_in_waits_for_every_mount(tmp_path):
-    """Inboxes that are only read are waited for, too."""
+def test_the_drop_in_waits_for_mounts(tmp_path):
+    """But for an inbox that is only read: it may come later, and others do not wait for it."""
     waited = values(dropped(tmp_path), "RequiresMountsFor")
-    assert {'"/data/a in"', '"/data/b/out"', '"/home/ops/token"'} <= set(waited)
+    assert {'"/data/b/out"', '"/home/ops/token"', r'"/home/ward/b:in"'} <= set(waited)
+    assert '"/data/a in"' not in waited
+
+
+def test_a_token_file_takes_the_credentials_place(tmp_path):
+    """With token_file the unit must not wait for /etc/gcwatch/token; without, it is named."""
+    assert values(dropped(tmp_path), "LoadCredential") == [""]
+    text = dropped(tmp_path, WHOLE.replace("token_file", "# token_file"), "--instance", "ward")
+    assert values(text, "LoadCredential") == []
+    assert "/etc/gcwatch/ward.token" in text
+
+
+def test_an_instance_has_a_state_and_a_drop_in_of_its_own(tmp_path):
+    """What the service may write to is not all what its instance may."""
+    text = dropped(tmp_path, WHOLE, "--instance", "ward")
+    assert "/etc/systemd/system/gcwatch@ward.service.d/paths.conf" in text.splitlines()[0]
+    assert '"/var/lib/gcwatch' not in str(values(text, "ReadWritePaths"))
+    text = dropped(tmp_path, 'state = "/var/lib/gcwatch"\n' + WHOLE, "--instance", "ward")
+    assert '"/var/lib/gcwatch"' in values(text, "ReadWritePaths")
+
+
+@pytest.mark.parametrize("name", ["../x", "a b", "a/b", "-a", "ä", "a\n"])
+def test_a_name_that_no_instance_can_have_is_refused(name):
+    """It would lead to another folder, or mean something else to systemd."""
+    with pytest.raises(Misused, match="called"):
+        unit.instance(name)
+
+
+def test_a_config_that_the_service_does_not_run_with_is_told(tmp_path):
+    """The drop-in of another config would open the wrong folders."""
+    assert "# But gcwatch.service runs with /etc/gcwatch/gcwatch.toml" in dropped(tmp_path)
 
 
 def test_a_state_of_ones_own_is_opened(tmp_path):
@@ -208,17 +236,17 @@ def test_a_path_that_no_unit_file_can_hold_is_refused(tmp_path):
     file = tmp_path / "gcwatch.toml"
     file.write_text(WHOLE.replace("/data/m", r"/data/m\nExecStart=x"))
     with pytest.raises(Misused, match="ExecStart"):
-        dropin.dropin(config.load(file))
+        dropin.dropin(config.load(file), unit.instance(""))
 
 
 @needs_analyze
 @pytest.mark.parametrize("name", SERVICES)
 def test_the_unit_with_its_drop_in_is_valid_and_closed(tmp_path, name):
     """Even with homes: no mistake, and the exposure stays at 1.1."""
-    unit = installed(tmp_path, name, dropped(tmp_path))
-    found = analyze("verify", unit)
+    file = installed(tmp_path, name, dropped(tmp_path))
+    found = analyze("verify", file)
     assert "gcwatch" not in found.stdout + found.stderr
-    exposure = analyze("security", "--offline=true", "--threshold=11", unit)
+    exposure = analyze("security", "--offline=true", "--threshold=11", file)
     assert exposure.returncode == 0, exposure.stdout
 
 

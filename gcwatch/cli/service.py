@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from gcwatch import config as configuration
+from gcwatch import unit
 from gcwatch.cli.options import Config, chosen
-from gcwatch.dropin import Unit, dropin
+from gcwatch.dropin import dropin
 
 
 def systemd(
@@ -22,8 +23,9 @@ def systemd(
 
     Its first line says where it belongs; docs/service.md tells more.
     """
-    unit = Unit(instance)
+    named = chosen(context, config)
+    service = (named and not instance and unit.of(named)) or unit.instance(instance)
     # Where the config leaves the state open, the service keeps it in its own folder.
-    os.environ.setdefault("STATE_DIRECTORY", str(unit.state))
-    named = chosen(context, config) or (unit.config if instance else None)
-    typer.echo(dropin(configuration.load(configuration.find(named)), unit), nl=False)
+    os.environ.setdefault("STATE_DIRECTORY", str(service.state))
+    file = configuration.find(named or (service.config if instance else None))
+    typer.echo(dropin(configuration.load(file), service), nl=False)
