@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 COMMITTED = $(shell git log -1 --format=%ct)
 
-.PHONY: help check test demo bench docs wheel lock deb build/source clean
+.PHONY: help check test test-systemd demo bench docs wheel lock deb build/source clean
 
 help: ## what can be made
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
 .venv/installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -24,6 +24,9 @@ check: .venv/installed ## lint, types and the import contract
 
 test: check ## everything that CI runs
 	$(BIN)/pytest -n 4 --dist worksteal $(ARGS)
+
+test-systemd: .venv/installed ## the service in a booted Debian; says why where that can't be
+	$(BIN)/pytest -rs tests/booted.py $(ARGS)
 
 bench: .venv/installed ## gcwatch's uploads beside the official client's
 	$(BIN)/python -m tests.bench

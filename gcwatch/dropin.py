@@ -47,7 +47,7 @@ def _remarks(
 ) -> Iterator[str]:
     """What a person has to see to, as comments."""
     if settings.file.absolute() != unit.config:
-        yield f"# But {unit.name} runs with {unit.config}"
+        yield f"# But {unit.name}.service runs with {unit.config}"
     token = [] if settings.platform.token_file else [unit.token]
     for each in (*written, *hidden, *token):
         if not each.exists():

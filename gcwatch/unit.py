@@ -66,7 +66,7 @@ def instance(name: str) -> Unit:
     found = of(CONFIGS / f"{name or 'gcwatch'}.toml")
     if found is None or not re.fullmatch(r"(\w[\w.-]*)?", name, re.ASCII):
         raise Misused(
-            f"No instance of the service can be called {ascii(name)}.",
+            f"No instance of the service can be called {name!a}.",
             "Letters, digits, dots, hyphens and underscores, as in ward for gcwatch@ward.",
         )
     return found

@@ -18,14 +18,16 @@ from gcwatch.cli.explain import Exit
 from gcwatch.sandbox import Sandbox
 
 ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "service.md"
+LOBES = "/srv/gcwatch/lobes"
 CONFIG = """
-state = "{state}"
 [platform]
 url = "{url}"
+{token}
 [[route]]
-name = "{name}"
-inbox = "{folder}/in"
-outbox = "{folder}/out"
+name = "lobes"
+inbox = "{inbox}"
+outbox = "{outbox}"
 algorithm = "copy-image"
 settle = "0s"
 poll = "100ms"
@@ -37,7 +39,7 @@ pytestmark = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 
 def commands(page, heading):
     """The lines that a section of a page tells root to type, in order."""
-    section = re.split(rf"^## {heading}$", (ROOT / page).read_text(), flags=re.MULTILINE)[1]
+    section = re.split(rf"^## {heading}$", page.read_text(), flags=re.MULTILINE)[1]
     section = re.split(r"^## ", section, flags=re.MULTILINE)[0]
     return re.findall(r"^# (.*)$", section, re.MULTILINE)
 
@@ -63,24 +65,27 @@ class Ward:
             place = self.path("/opt/gcwatch") / name
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, place)
-        for line in commands("README.md", "Install"):
+        for line in commands(ROOT / "README.md", "Install"):
             self.type(line)
 
     def type(self, line):
         """Do as a person who types this line; return what it wrote."""
         if line.startswith("editor "):
             name = Path(line.split()[1]).stem
-            return self.configure("" if name == "gcwatch" else name)
+            folder = LOBES if name == "gcwatch" else f"/data/{name}"
+            return self.configure(name, f"{folder}/in", f"{folder}/out")
         text = self.sandbox.token if "/dev/stdin" in line else ""
         return self.machine.run("sh", "-ec", line, text=text).stdout
 
-    def configure(self, instance="", folder="/srv/gcwatch/lobes"):
-        """Write a config, of the service or of one of its instances."""
-        names = {"state": "/var/lib/gcwatch", "name": "lobes"}
-        text = CONFIG.format(url=self.sandbox.url, folder=folder, **names)
-        if instance:
-            text = text.replace('state = "/var/lib/gcwatch"', "")
-        self.path(f"/etc/gcwatch/{instance or 'gcwatch'}.toml").write_text(text)
+    def configure(self, name="gcwatch", inbox=f"{LOBES}/in", outbox=f"{LOBES}/out", token=""):
+        """Write the config of the service, or of one of its instances."""
+        text = CONFIG.format(url=self.sandbox.url, inbox=inbox, outbox=outbox, token=token)
+        self.path(f"/etc/gcwatch/{name}.toml").write_text(text)
+
+    def open_folders(self):
+        """Do what the page says for a config with other folders."""
+        for line in commands(PAGE, "Folders"):
+            self.type(line)
 
     def amend(self, text, unit="gcwatch"):
         """Change the unit until the test ends."""
@@ -107,21 +112,26 @@ class Ward:
         found = self.entries(*matches, unit=unit)
         return [each["GCWATCH_EVENT"] for each in found if "GCWATCH_EVENT" in each]
 
-    def drop(self, folder="/srv/gcwatch/lobes"):
-        """Put a patient into an inbox by one rename; return its name."""
+    def make_folders(self, *places):
+        """Make folders for the service, as README does."""
+        self.machine.run("install", "-d", "-o", "gcwatch", "-g", "gcwatch", "-m", "2770", *places)
+
+    def drop(self, folder=LOBES):
+        """Put a patient into an inbox by one rename, as a person who is there; return its name."""
         self.dropped += 1
         name = f"doe-{self.dropped}"
-        made = self.path(folder) / "arriving"
-        made.mkdir()
-        (made / "image.mha").write_bytes(mha(self.dropped))
-        made.rename(self.path(folder) / "in" / name)
+        self.path("/var/patient.mha").write_bytes(mha(self.dropped))
+        made = f"{folder}/in/.arriving"
+        done = (
+            f"mkdir {made} && cp /var/patient.mha {made}/image.mha && mv {made} {folder}/in/{name}"
+        )
+        self.machine.run("sh", "-ec", done)
         return name
 
-    def receipt(self, name, folder="/srv/gcwatch/lobes"):
+    def receipt(self, name, folder=LOBES):
         """What came back for a patient, once it is there."""
-        file = self.path(folder) / "out" / name / "gcwatch.json"
-        until(file.exists, 20)
-        return json.loads(file.read_bytes())
+        reading = ("cat", f"{folder}/out/{name}/gcwatch.json")
+        return json.loads(until(lambda: self.machine.run(*reading, check=False).stdout, 60))
 
     def host_pid(self):
         """The daemon's process, by the number that it has out here."""
@@ -165,10 +175,13 @@ def ward(installed):
     print(installed.machine.run("journalctl", "--no-pager", "--lines=40").stdout)  # if it failed
     installed.sandbox.clear_faults()
     installed.sandbox.configure(latency=0.0, job_seconds=0.0, token_valid=True)
-    for made in installed.path("/etc/systemd/system").glob("gcwatch*.d"):
-        shutil.rmtree(made)
+    amended = [*installed.path("/etc/systemd/system").glob("gcwatch*.d")]
+    for each in amended:
+        shutil.rmtree(each)
     installed.configure()
-    installed.ctl("daemon-reload")
+    if amended:
+        installed.ctl("daemon-reload")
+        installed.ctl("stop", "gcwatch")
 
 
 # --- installed, and at work ----------------------------------------------------------------------
@@ -212,7 +225,7 @@ def test_systemctl_status_says_what_is_going_on(ward):
 
 def test_the_check_that_the_page_shows_finds_nothing_wrong(ward):
     """With the token that only root can read, as the user of the service."""
-    [line] = re.findall(r"^# (systemd-run .*)$", (ROOT / "docs/service.md").read_text(), re.M)
+    [line] = re.findall(r"^# (systemd-run .*)$", PAGE.read_text(), re.MULTILINE)
     assert "✗" not in ward.type(line)
 
 
@@ -254,9 +267,10 @@ def test_a_busy_daemon_is_left_alone_by_the_watchdog(ward):
 def test_a_stop_lets_work_out_and_the_next_start_goes_on(ward):
     """In the middle of an upload: a clean end, and one job in all."""
     jobs = len(ward.jobs())
+    begun = ward.events().count("upload.begun")
     ward.sandbox.configure(latency=0.5)
     name = ward.drop()
-    until(lambda: "upload.begun" in ward.events(), 60)
+    until(lambda: ward.events().count("upload.begun") > begun, 60)
     ward.ctl("stop", "gcwatch")
     assert (ward.show("Result"), ward.show("ExecMainStatus")) == ("success", "0")
     assert ward.events()[-1] == "daemon.stopped"
@@ -286,7 +300,7 @@ def test_a_config_with_a_mistake_is_not_tried_again(ward):
 
 
 def test_a_token_file_that_is_not_there_is_not_tried_again(ward):
-    """systemd's own status 243."""
+    """Status 243 is systemd's own."""
     file = ward.path("/etc/gcwatch/token")
     aside = file.rename(file.with_name("aside"))
     try:
@@ -301,3 +315,127 @@ def test_a_refused_token_pauses_the_service(ward):
     ward.drop()
     until(lambda: "the token is refused" in ward.show("StatusText"), 60)
     assert (ward.show("ActiveState"), ward.show("NRestarts")) == ("active", "0")
+
+
+# --- what it may do ------------------------------------------------------------------------------
+
+
+def test_the_running_service_is_as_closed_as_its_file_says(ward):
+    """systemd's own measure, of the loaded unit: 1.1 or less."""
+    ward.machine.run("systemd-analyze", "security", "--threshold=11", "gcwatch.service")
+
+
+def test_it_writes_where_it_may_and_nowhere_else(ward):
+    """As the daemon sees the files, even root can't write to other places, or see homes."""
+    ward.path("/home/ops").mkdir(exist_ok=True)
+    inside = ("nsenter", f"--target={ward.show('MainPID')}", "--mount")
+
+    def may_write(place):
+        return not ward.machine.run(*inside, "touch", f"{place}/x", check=False).returncode
+
+    assert all(map(may_write, ("/srv/gcwatch", "/var/lib/gcwatch", "/run/gcwatch", "/tmp")))
+    assert not any(map(may_write, ("/etc/gcwatch", "/opt/gcwatch", "/var", "/srv", "/usr", "/")))
+    assert ward.machine.run(*inside, "ls", "/home").stdout == ""
+    assert not ward.path("/tmp/x").exists()
+
+
+def test_the_token_is_nowhere_to_be_read(ward):
+    """Not in the unit's properties, the journal, the arguments, the environment or the status."""
+    ward.sandbox.configure(token_valid=False)
+    ward.drop()
+    until(lambda: "the token is refused" in ward.show("StatusText"), 60)
+    pid = ward.show("MainPID")
+    told = ward.ctl("show", "gcwatch") + json.dumps(ward.entries()) + ward.ctl("status", "gcwatch")
+    told += ward.machine.run("cat", f"/proc/{pid}/cmdline", f"/proc/{pid}/environ").stdout
+    assert "CREDENTIALS_DIRECTORY" in told
+    assert ward.sandbox.token not in told
+
+
+# --- other folders, other configs ----------------------------------------------------------------
+
+
+def test_an_instance_works_with_folders_of_its_own(ward):
+    """What the page says for several configs: a drop-in opens folders, and each has a state."""
+    ward.make_folders("/data/ward/in", "/data/ward/out")
+    for line in commands(PAGE, "Several configs"):
+        ward.type(line)
+    ward.receipt(ward.drop("/data/ward"), "/data/ward")
+    assert ward.path("/var/lib/gcwatch/ward/journal.sqlite").exists()
+    assert ward.show("ActiveState") == "active"
+    ward.ctl("disable", "--now", "gcwatch@ward")
+
+
+def test_folders_below_home_are_opened_by_the_drop_in(ward):
+    """Homes are hidden; what the config names is bound."""
+    ward.path("/home/ops").mkdir(exist_ok=True)
+    ward.make_folders("/home/ops/in", "/home/ops/out")
+    ward.configure(inbox="/home/ops/in", outbox="/home/ops/out")
+    ward.open_folders()
+    ward.receipt(ward.drop("/home/ops"), "/home/ops")
+
+
+def test_a_token_file_needs_no_credential(ward):
+    """The drop-in takes it away; the file is the service's own."""
+    place = "/var/lib/gcwatch/own-token"
+    ward.machine.run("install", "-o", "gcwatch", "-m", "600", "/etc/gcwatch/token", place)
+    aside = ward.path("/etc/gcwatch/token").rename(ward.path("/etc/gcwatch/aside"))
+    try:
+        ward.configure(token=f'token_file = "{place}"')
+        ward.open_folders()
+        ward.receipt(ward.drop())
+    finally:
+        aside.rename(ward.path("/etc/gcwatch/token"))
+
+
+def test_a_folder_that_is_not_there_is_not_tried_again(ward):
+    """The drop-in names it, in its first lines; status 226."""
+    ward.path("/data").mkdir(exist_ok=True)
+    ward.configure(outbox="/data/missing")
+    ward.type(commands(PAGE, "Folders")[0])
+    ward.type(commands(PAGE, "Folders")[1])
+    drop = ward.path("/etc/systemd/system/gcwatch.service.d/paths.conf").read_text()
+    assert "# This must be there before the service starts: /data/missing" in drop
+    failed_with(ward, 226)
+
+
+def test_results_wait_for_their_share(ward):
+    """The mount that an outbox is on comes first, without being asked for otherwise."""
+    unit = "[Mount]\nWhat=none\nWhere=/mnt\nType=tmpfs\nOptions=mode=0777\n"
+    ward.path("/etc/systemd/system/mnt.mount").write_text(unit)
+    ward.configure(outbox="/mnt")
+    ward.open_folders()
+    name = ward.drop()
+    until(lambda: not ward.machine.run("test", "-e", f"/mnt/{name}", check=False).returncode, 60)
+    assert ward.show("ActiveState", "mnt.mount") == "active"
+    assert not ward.path(f"/mnt/{name}").exists()  # on the share, not below it
+    ward.ctl("stop", "mnt.mount")
+    assert ward.show("ActiveState") == "inactive"
+
+
+def test_a_share_with_an_inbox_may_come_late_and_go(ward):
+    """The service starts without it, says that it is away, and works when it is there."""
+    ward.path("/media/scanner").mkdir()
+    ward.configure(inbox="/media/scanner/in")
+    ward.open_folders()
+    until(lambda: "inbox.away" in ward.events(), 60)
+    ward.machine.run("mount", "-t", "tmpfs", "none", "/media/scanner")
+    ward.machine.run("mkdir", "/media/scanner/in")
+    name = ward.drop("/media/scanner")
+    ward.receipt(name)
+    ward.machine.run("umount", "--lazy", "/media/scanner")
+    assert ward.show("ActiveState") == "active"
+
+
+# --- the end -------------------------------------------------------------------------------------
+
+
+def test_it_comes_back_after_a_reboot(ward):
+    """In the middle of a job: it was enabled, and goes on."""
+    jobs = len(ward.jobs())
+    ward.sandbox.configure(job_seconds=600.0, average_duration=0.0)
+    name = ward.drop()
+    until(lambda: len(ward.jobs()) == jobs + 1, 60)
+    ward.machine.reboot()
+    ward.sandbox.advance(600.0)
+    ward.receipt(name)
+    assert len(ward.jobs()) == jobs + 1

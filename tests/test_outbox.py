@@ -176,9 +176,9 @@ def test_modes_that_are_right_are_left_alone(tmp_path):
     """A service may not set the setgid bit (RestrictSUIDSGID=), even where it is set."""
     (tmp_path / "whole").mkdir()
     (tmp_path / "whole").chmod(0o2750)
-    before = (tmp_path / "whole").stat().st_ctime_ns
+    changed = (tmp_path / "whole").stat().st_ctime_ns  # by any chmod, even to the same
     outbox.let_group_read(tmp_path / "whole")
-    assert (tmp_path / "whole").stat().st_ctime_ns == before  # a chmod, even to the same, is a change
+    assert (tmp_path / "whole").stat().st_ctime_ns == changed
 
 
 def test_an_outbox_that_is_away_is_tried_again(tmp_path):
