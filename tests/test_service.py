@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from builders import Site, series, until
+from builders import Site, mha, series, until
+from mirrored import Mirrored
 
 from gcwatch import config, dropin, unit
 from gcwatch.cli.explain import Exit
@@ -21,14 +22,29 @@ from gcwatch.notify import manager
 from gcwatch.pulse import Pulses, beat
 
 UNITS = Path(__file__).parent.parent / "systemd"
+LARGE = mha().replace(b"DimSize = 4 1 1", b"DimSize = 2048 2048 5") + bytes(2 * 2048 * 2048 * 5 - 8)
+"""Three parts."""
 SERVICES = ["gcwatch.service", "gcwatch@.service"]
 PROGRAM = [sys.executable, "-m", "gcwatch"]
 IMPATIENT = """
-import sys, threading, gcwatch
+import ctypes, signal, sys, threading, gcwatch
 from dataclasses import replace
 from builders import FAST
+from gcwatch import log, watching
 from gcwatch.cli.options import stoppable
-with gcwatch.open(sys.argv[1], pace=replace(FAST, hung=0.8)) as watch, stoppable() as stop:
+
+def end():  # the thread of this kind, where it is; it may survive in a handler
+    for thread in threading.enumerate():
+        while sys.argv[3] in (type(thread).__name__, thread.name) and thread.is_alive():
+            dies = ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit)
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(*dies)
+            thread.join(0.1)
+
+signal.signal(signal.SIGUSR1, lambda *_: threading.Thread(target=end, daemon=True).start())
+watching._LATE = 1.0
+pace = replace(FAST, hung=float(sys.argv[2]))
+with gcwatch.open(sys.argv[1], pace=pace) as watch, stoppable() as stop:
+    log.configure(watch.settings.log)
     watch.run(stop)
 """
 needs_analyze = pytest.mark.skipif(
@@ -308,6 +324,11 @@ def served(ear, *command, watchdog="1000000"):
             process.kill()
 
 
+def impatient(file, *dies, hung=0.8):
+    """A daemon in which whoever makes no progress for so long hangs, and a thread may die."""
+    return (sys.executable, "-c", IMPATIENT, str(file), str(hung), *dies)
+
+
 def test_a_running_daemon_says_that_it_is_ready_and_lives_and_stops(site, ear):
     """READY once, then signs of life with counts, STOPPING at the end; no name in any of it."""
     site.drop("doe-jane", series())
@@ -334,7 +355,7 @@ def test_what_is_not_checked_is_not_ready(site, ear):
 def test_a_hung_worker_stops_the_signs_of_life(site, ear):
     """The platform never answers an upload: the watchdog starves, and the log says who hangs."""
     site.sandbox.configure(latency=60.0)
-    with served(ear, sys.executable, "-c", IMPATIENT, str(site.file)):
+    with served(ear, *impatient(site.file)):
         until(lambda: ear.heard("READY"))
         until(lambda: ear.heard("WATCHDOG"))
         site.drop("p1")
@@ -346,10 +367,51 @@ def test_slow_work_that_makes_progress_keeps_the_signs_of_life(site, ear):
     """A job that takes longer than a worker may hang is waited for, and the daemon lives."""
     site.sandbox.configure(job_seconds=3.0)
     site.drop("p1")
-    with served(ear, sys.executable, "-c", IMPATIENT, str(site.file)):
+    with served(ear, *impatient(site.file)):
         until(lambda: ear.heard("READY"))
         until(site.delivered)
         assert not ear.is_silent()
+
+
+def test_a_long_upload_keeps_the_signs_of_life(site, ear):
+    """Its parts come one after the other, and each is sign enough."""
+    site.configure(limits={"connections": 1})
+    site.sandbox.fault("delay", host="storage", method="PUT", seconds=1.5, times=None)
+    site.drop("p1", {"image.mha": LARGE})
+    with served(ear, *impatient(site.file, hung=3.0)):
+        until(site.delivered, 60)
+        assert not ear.is_silent()
+    [upload] = site.said("upload.completed")
+    assert upload["seconds"] > 4.0
+    assert site.said("watchdog.silent") == []
+
+
+def test_a_long_mirror_keeps_the_signs_of_life(tmp_path, sandbox, ear):
+    """One image after the other arrives late, but it arrives."""
+    mirror = Mirrored(tmp_path, sandbox)
+    for number in range(4):
+        mirror.add(f"item {number}", generic_medical_image=mha(number))
+    sandbox.fault("delay", host="storage", method="GET", seconds=1.5, times=None)
+    mirror.configure(sandbox.url, "[limits]\nconnections = 1\n")
+    with served(ear, *impatient(mirror.file, hung=3.0)):
+        until(lambda: len(mirror.names()) == 4, 60)
+        assert not ear.is_silent()
+    assert mirror.said("watchdog.silent") == []
+
+
+@pytest.mark.parametrize(
+    ("thread", "who"), [("InotifyObserver", "watcher"), ("APScheduler", "scheduler")]
+)
+def test_a_thread_that_dies_stops_the_signs_of_life(site, ear, thread, who):
+    """Without early news, or without times, the daemon is ill: the log says who is missing."""
+    with served(ear, *impatient(site.file, thread)) as process:
+        until(lambda: ear.heard("READY"))
+        process.send_signal(signal.SIGUSR1)
+        site.drop()  # a thread dies when it wakes
+        silent = until(lambda: site.said("watchdog.silent"))
+        assert [each["who"] for each in silent] == [who]
+        until(ear.is_silent)
+        assert process.poll() is None
 
 
 def test_a_daemon_that_starts_or_stops_slowly_asks_for_time(site, ear):
