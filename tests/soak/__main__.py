@@ -27,9 +27,9 @@ from .site import Daemon, command, put, working
 from .storm import Storm
 
 TICK = 0.1
-MOST_OPEN = 30
+MOST_OPEN = 60
 STORMY = 0.6
-"""The share of the cases that comes in the storm."""
+"""The share of the cases, and of the time for them, that belongs to the storm."""
 PERIODS = 6
 """How often, in the long life, everything is left to settle."""
 DONE = {"Succeeded", "Failed", "Cancelled"}
@@ -52,7 +52,8 @@ class Soak:
         self.changes = Changes(folders, self.daemon, chance)
         self.patients, self.samples, self.problems = [], [], []
         self.tokens = [platform.facts["token"]]
-        self.expiries = 0
+        self.expiries = self.left = 0
+        self.life_began = 0.0
         self._later, self._order = [], itertools.count()
         self._pause = threading.Event()
         self._told = 0.0
@@ -105,8 +106,7 @@ class Soak:
         return sum(each.line.cases for each in self.patients)
 
     def closed(self):
-        rows = self.folders.rows("count(*)", "not open")
-        return rows[0][0] if rows else 0
+        return len(self.folders.rows("key", "not open"))
 
     def is_settled(self):
         """Whether everything has arrived, is known and is closed."""
@@ -118,32 +118,27 @@ class Soak:
         )
 
     def work(self, patients, *, until, deeds):
-        """Drop patients as fast as they are worked off, with deeds by chance in between.
+        """Drop patients as fast as they are worked off, with deeds by chance at each.
 
-        `deeds` are pairs of a rate a minute and what is done. Returns the patients left over.
+        `deeds` are pairs: at how many of a thousand patients, and what is done. What a slow
+        machine does not come to by then is given back.
         """
         waiting = list(patients)
         while waiting and self.passed < until:
             room = MOST_OPEN - (self.expected - self.closed())
             for _ in range(min(room, 4, len(waiting))):
                 self.drop(waiting.pop(0))
-            self.let_happen(deeds)
+                for rate, deed in deeds:
+                    if self.chance.random() < rate / 1000:
+                        deed()
+            self.tick()
         return waiting
 
-    def let_happen(self, deeds):
-        """Let a moment pass, and let each deed happen by chance, as often as its rate asks."""
-        begun = self.passed
-        self.tick()
-        for rate, deed in deeds:
-            if self.chance.random() < rate * (self.passed - begun) / 60:
-                deed()
-
-    def settle(self, deeds=()):
+    def settle(self):
         """Wait until nothing is left to do."""
         self.changes.put_back()
         while not self.is_settled():
-            for _ in range(5):
-                self.let_happen(deeds)
+            self.wait(0.5)
 
     # --- what happens to the daemon --------------------------------------------------------------
 
@@ -215,35 +210,39 @@ class Soak:
         """Go through all of it; what is wrong is in `problems`."""
         whole = self.minutes * 60
         faults = [
-            (80, self.storm.strike),
-            (2, self.storm.lose_replies),
-            (2, self.storm.clear),
-            (0.7, self.black_out),
-            (0.7, self.short_lived),
-            (10, self.changes.one),
-            (6, self.visit),
+            (800, self.storm.strike),
+            (10, self.storm.lose_replies),
+            (20, self.storm.clear),
+            (10, self.black_out),
+            (10, self.short_lived),
+            (50, self.changes.one),
+            (30, self.visit),
         ]
-        deaths = [(4, self.kill), (2, self.stop)]
+        deaths = [(30, self.kill), (15, self.stop)]
         self.start()
-        self.after(0.25 * whole, self.rotate)
-        self.after(0.65 * whole, self.rotate)
+        self.after(0.2 * whole, self.rotate)
+        self.after(0.7 * whole, self.rotate)
         patients = list(self.ward.patients(cases))
         first = int(len(patients) * STORMY)
-        left = self.work(patients[:first], until=0.5 * whole, deeds=[*faults, *deaths])
-        self.settle([*faults[:3], *deaths])
-        self.long_life(left + patients[first:], faults)
+        left = self.work(patients[:first], until=STORMY * whole, deeds=[*faults, *deaths])
+        left = self.long_life(left + patients[first:], faults)
+        self.left = sum(each.line.cases for each in left)
         self.calm()
 
     def long_life(self, patients, faults):
         """One life without deaths; each period ends when nothing is left to do."""
         self.stop()
+        self.settle()
+        self.life_began = self.passed
         size = -(-len(patients) // PERIODS)
-        before = self.closed()
-        for _ in range(PERIODS):
-            self.work(patients[:size], until=float("inf"), deeds=faults)
+        before, left = self.closed(), []
+        for period in range(1, PERIODS + 1):
+            end = (self.minutes * 60 - self.life_began) * period / PERIODS
+            left += self.work(patients[:size], until=self.life_began + end, deeds=faults)
             patients = patients[size:]
-            self.settle(faults[:3])
+            self.settle()
             self.samples.append(self.sample(self.closed() - before))
+        return left
 
     def sample(self, cases):
         """What the daemon holds while nothing is to do: the least of some looks."""
@@ -306,6 +305,8 @@ class Soak:
 
     def summary(self):
         """What it came to, in a few lines."""
+        if self.left:
+            yield f"This machine was too slow for {self.left} further cases."
         yield (
             f"{self.expected} cases in {self.passed / 60:.1f} minutes: {self.storm.faults} faults "
             f"set, {self.daemon.kills} kills, {self.daemon.stops} stops (the slowest "
@@ -337,7 +338,9 @@ def main():
     options = _options()
     cases = options.cases or round(2000 * options.minutes / 15)
     root = Path(tempfile.mkdtemp(prefix="gcwatch-soak-"))
-    print(f"{cases} cases in {options.minutes:g} minutes, seed {options.seed}, in {root}", flush=True)
+    print(
+        f"{cases} cases in {options.minutes:g} minutes, seed {options.seed}, in {root}", flush=True
+    )
     with working(root) as (platform, folders):
         soak = Soak(root, platform, folders, random.Random(options.seed), options.minutes)
         try:

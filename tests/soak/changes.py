@@ -27,9 +27,7 @@ class Changes:
         if self.is_spoiled or (self._put_back and self.chance.random() < 0.6):
             self.put_back()
             return
-        what = self.chance.choice(
-            (self._tune, self._remove, self._rename, self._spoil, self._invite)
-        )
+        what = self.chance.choice((self._tune, self._remove, self._invite))
         what()
         self._reload()
 

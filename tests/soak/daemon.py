@@ -1,4 +1,4 @@
-"""`gcwatch run` at a soak's pace: the command itself, in a process of its own; nothing else differs.
+"""`gcwatch run` at a soak's pace: the command itself, in a process; nothing else differs.
 
 A hospital's pace would leave a lost reply alone for three minutes, and a soak has fifteen.
 """

@@ -122,10 +122,12 @@ class Folders:
         if not path.exists():
             return []
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=30)) as journal:
-            return journal.execute(f"SELECT {columns} FROM cases WHERE {where}").fetchall()
+            (is_made,) = journal.execute("PRAGMA user_version").fetchone()
+            query = f"SELECT {columns} FROM cases WHERE {where}"
+            return journal.execute(query).fetchall() if is_made else []
 
     def open_cases(self):
-        return self.rows("count(*)", "open")[0][0] if self.state.exists() else 0
+        return len(self.rows("key", "open"))
 
     def known(self):
         """The names of all folders that are cases, and how many cases each is."""
@@ -236,8 +238,8 @@ class Daemon:
         """What it holds now."""
         proc = Path("/proc") / str(self.pid)
         memory = _table(proc / "smaps_rollup")
-        threads = len(os.listdir(proc / "task"))
-        return Sample(cases, memory["Pss"], memory["Rss"], len(os.listdir(proc / "fd")), threads)
+        files, threads = (len(list((proc / kind).iterdir())) for kind in ("fd", "task"))
+        return Sample(cases, memory["Pss"], memory["Rss"], files, threads)
 
 
 def _table(path):

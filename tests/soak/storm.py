@@ -27,7 +27,18 @@ FOLLOW = (
 )
 PLACES = (*UPLOAD, *SUBMIT, *SUBMIT, *FOLLOW)
 
-API = ("cut_before", "cut_after", "cut_after", "slow", "truncate", "500", "502", "503", "504", "429")
+API = (
+    "cut_before",
+    "cut_after",
+    "cut_after",
+    "slow",
+    "truncate",
+    "500",
+    "502",
+    "503",
+    "504",
+    "429",
+)
 STORAGE = ("cut_before", "cut_after", "slow", "truncate", "403", "500", "503")
 
 

@@ -21,8 +21,8 @@ from .patients import (
 )
 
 SIGNATURE = re.compile(rb"Signature=[0-9a-zA-Z%]|X-Amz-Credential")
-LEAK_KIB = 6.0
-"""KiB of memory that a case may leave behind; see `grown`."""
+LEAK_KIB, NOISE_KIB = 6.0, 4096.0
+"""KiB of memory that a case may leave behind, and of what is no leak; see `grown`."""
 
 
 # --- exactly one of each -------------------------------------------------------------------------
@@ -125,7 +125,9 @@ def told(folders, platform, tokens):
     yield from _found("a folder's name", [surname], (*logs, *away))
     state = json.dumps(platform.tell("state")).encode()
     yield from (
-        f"the platform was told {each.pattern!r}" for each in (header, surname) if each.search(state)
+        f"the platform was told {each.pattern!r}"
+        for each in (header, surname)
+        if each.search(state)
     )
 
 
@@ -152,15 +154,16 @@ def grown(samples):
     """Memory and open files did not grow with the cases of one life.
 
     Samples are taken while nothing is left to do, after the same work again and again. What is
-    forgotten to be let go goes with the cases: a kept reply, record or connection for each is more
-    than `LEAK_KIB`. The median of all slopes is asked, not first and last, as what the allocator
-    keeps jumps up and down by hundreds of KiB.
+    forgotten to be let go goes with the cases: a reply, a record or a connection kept for each is
+    more than `LEAK_KIB`. The median of all slopes is asked, not first and last, and over all cases
+    it has to come to more than `NOISE_KIB`: what the allocator keeps jumps up and down by a MiB or
+    two. So a soak of 2000 cases sees a leak of 6 KiB a case, a short one only coarser ones.
     """
     if len(samples) < 3:
         yield f"only {len(samples)} settled periods were measured"
         return
     memory = slope([(each.cases, each.pss) for each in samples])
-    if memory > LEAK_KIB:
+    if memory > LEAK_KIB and memory * (samples[-1].cases - samples[0].cases) > NOISE_KIB:
         yield f"memory grows by {memory:.1f} KiB a case: {[each.pss for each in samples]} KiB"
     first, last = samples[0], samples[-1]
     for what in ("files", "threads"):
