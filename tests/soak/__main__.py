@@ -53,7 +53,6 @@ class Soak:
         self.patients, self.samples, self.problems = [], [], []
         self.tokens = [platform.facts["token"]]
         self.expiries = self.left = 0
-        self.life_began = 0.0
         self._later, self._order = [], itertools.count()
         self._pause = threading.Event()
         self._told = 0.0
@@ -233,12 +232,11 @@ class Soak:
         """One life without deaths; each period ends when nothing is left to do."""
         self.stop()
         self.settle()
-        self.life_began = self.passed
         size = -(-len(patients) // PERIODS)
-        before, left = self.closed(), []
+        began, before, left = self.passed, self.closed(), []
         for period in range(1, PERIODS + 1):
-            end = (self.minutes * 60 - self.life_began) * period / PERIODS
-            left += self.work(patients[:size], until=self.life_began + end, deeds=faults)
+            end = began + self.minutes * 60 * (1 - STORMY) * period / PERIODS
+            left += self.work(patients[:size], until=end, deeds=faults)
             patients = patients[size:]
             self.settle()
             self.samples.append(self.sample(self.closed() - before))
