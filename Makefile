@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 COMMITTED = $(shell git log -1 --format=%ct)
 
-.PHONY: help check test demo bench docs wheel lock deb build/source clean
+.PHONY: help check test demo bench soak docs wheel lock deb build/source clean
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -27,6 +27,9 @@ test: check ## everything that CI runs
 
 bench: .venv/installed ## gcwatch's uploads beside the official client's
 	$(BIN)/python -m tests.bench
+
+soak: .venv/installed ## 2000 cases under faults, reloads and kills; MINUTES=2 for a short one, SEED=… for the same
+	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),15) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 docs: .venv/installed ## events.md, configuration.md and the reasons in docs/, from the code
 	$(BIN)/python -c 'from gcwatch import log; print(log.reference(), end="")' > docs/events.md
