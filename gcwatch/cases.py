@@ -435,6 +435,13 @@ class Returned:
     """A closed case's folder is back as it was (the share was away, not the folder)."""
 
 
+@dataclass(frozen=True)
+class Renamed:
+    """The case's route is called otherwise from now on."""
+
+    route: str
+
+
 Event = (
     Found
     | Changed
@@ -464,4 +471,5 @@ Event = (
     | Touched
     | Left
     | Returned
+    | Renamed
 )
