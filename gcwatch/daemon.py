@@ -40,6 +40,7 @@ from gcwatch.naming import Places, places
 from gcwatch.news import news
 from gcwatch.notify import manager
 from gcwatch.perform import World, perform
+from gcwatch.progress import Board, Work
 from gcwatch.pulse import Pulses, beat
 from gcwatch.reasons import Reason
 from gcwatch.steps import CHECKLIST, REPORTING, Pace
@@ -139,6 +140,7 @@ class Daemon:
         self._presence: Presence | None = None
         self._surveys = _Surveys()
         self._is_misconfigured = False
+        self._board = Board(settings.state, os.getpid(), self._at_work)
         self.mirrored: dict[str, Report | Reason] = {}
 
     # --- the loop --------------------------------------------------------------------------------
@@ -165,6 +167,7 @@ class Daemon:
             stack.callback(self._watcher.stop)
             schedule.start()
             stack.callback(schedule.stop)
+            stack.enter_context(self._board)
             self._introduce()
             self._find_cases(self._settings)
             self._tell_of_orphans()
@@ -219,7 +222,18 @@ class Daemon:
     def _moving(self, key: str, moved: int, total: int) -> None:
         """Bytes of a case have moved, in whatever thread."""
         self._pulses.tell(key)
+        self._board.moved(key, moved, total)
         self._told(key, moved, total)
+
+    def _at_work(self) -> Work:
+        """What the board shows of this daemon."""
+        with self._lock:
+            running = frozenset(self._running)
+        mirrors = frozenset(
+            each.removeprefix(_MIRROR) for each in running if each.startswith(_MIRROR)
+        )
+        busy = frozenset(each for each in running if not each.startswith(_MIRROR))
+        return Work(busy - {_PROBE, _UPKEEP}, mirrors, frozenset(self._surveys.away))
 
     def _make_keeper(self, schedule: Schedule, pace: Pace) -> Keeper:
         return Keeper(
@@ -245,8 +259,9 @@ class Daemon:
             )
             self._keeper.work(name, means)
 
-    def _mirror_moving(self, name: str) -> None:
+    def _mirror_moving(self, name: str, done: int, items: int, moved: int) -> None:
         self._pulses.tell(_MIRROR + name)
+        self._board.mirrored(name, done, items, moved)
 
     def _introduce(self) -> None:
         """Say who works, and what to expect of the inboxes."""

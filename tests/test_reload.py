@@ -1,7 +1,6 @@
 """Signals: the daemon stops between parts, and follows another config without stopping."""
 
 import fcntl
-import os
 import random
 from itertools import pairwise
 from pathlib import Path
