@@ -440,6 +440,31 @@ def test_a_share_with_an_inbox_may_come_late_and_go(ward):
     assert ward.show("ActiveState") == "active"
 
 
+# --- a config that changes -----------------------------------------------------------------------
+
+
+def test_a_reload_adds_a_route_and_ends_nothing(ward):
+    """`systemctl reload`: the same process, one route more."""
+    pid = ward.show("MainPID")
+    ward.make_folders("/srv/gcwatch/other/in", "/srv/gcwatch/other/out")
+    ward.configure(more=OTHER)
+    for line in commands(PAGE, "Changing the config"):
+        ward.type(line)
+    ward.receipt(ward.drop("/srv/gcwatch/other"), "/srv/gcwatch/other")
+    assert ward.show("MainPID") == pid
+
+
+def test_a_reload_with_a_mistake_goes_on_as_before(ward):
+    """The unit stays active; systemctl and the journal tell of the mistake."""
+    pid = ward.show("MainPID")
+    ward.configure(more="algoritm = 1")
+    ward.ctl("reload", "gcwatch")
+    until(lambda: "config.refused" in ward.events(), 60)
+    until(lambda: ward.show("ActiveState") == "active", 60)
+    ward.receipt(ward.drop())
+    assert ward.show("MainPID") == pid
+
+
 # --- the end -------------------------------------------------------------------------------------
 
 
