@@ -308,6 +308,9 @@ def ear(request, tmp_path):
     made.socket.close()
 
 
+one_address = pytest.mark.parametrize("ear", ["a path"], indirect=True)
+
+
 @contextmanager
 def served(ear, *command, watchdog="1000000"):
     """A command as systemd would start it."""
@@ -373,32 +376,35 @@ def test_slow_work_that_makes_progress_keeps_the_signs_of_life(site, ear):
         assert not ear.is_silent()
 
 
+@one_address
 def test_a_long_upload_keeps_the_signs_of_life(site, ear):
     """Its parts come one after the other, and each is sign enough."""
     site.configure(limits={"connections": 1})
-    site.sandbox.fault("delay", host="storage", method="PUT", seconds=1.5, times=None)
+    site.sandbox.fault("delay", host="storage", method="PUT", seconds=3.0, times=None)
     site.drop("p1", {"image.mha": LARGE})
-    with served(ear, *impatient(site.file, hung=3.0)):
+    with served(ear, *impatient(site.file, hung=7.0)):
         until(site.delivered, 60)
         assert not ear.is_silent()
     [upload] = site.said("upload.completed")
-    assert upload["seconds"] > 4.0
+    assert upload["seconds"] > 7.0
     assert site.said("watchdog.silent") == []
 
 
+@one_address
 def test_a_long_mirror_keeps_the_signs_of_life(tmp_path, sandbox, ear):
     """One image after the other arrives late, but it arrives."""
     mirror = Mirrored(tmp_path, sandbox)
     for number in range(4):
         mirror.add(f"item {number}", generic_medical_image=mha(number))
-    sandbox.fault("delay", host="storage", method="GET", seconds=1.5, times=None)
+    sandbox.fault("delay", host="storage", method="GET", seconds=2.5, times=None)
     mirror.configure(sandbox.url, "[limits]\nconnections = 1\n")
-    with served(ear, *impatient(mirror.file, hung=3.0)):
+    with served(ear, *impatient(mirror.file, hung=7.0)):
         until(lambda: len(mirror.names()) == 4, 60)
         assert not ear.is_silent()
     assert mirror.said("watchdog.silent") == []
 
 
+@one_address
 @pytest.mark.parametrize(
     ("thread", "who"), [("InotifyObserver", "watcher"), ("APScheduler", "scheduler")]
 )
