@@ -327,7 +327,7 @@ def served(ear, *command, watchdog="1000000"):
             process.kill()
 
 
-def impatient(file, *dies, hung=0.8):
+def impatient(file, *dies, hung=3.0):
     """A daemon in which whoever makes no progress for so long hangs, and a thread may die."""
     return (sys.executable, "-c", IMPATIENT, str(file), str(hung), *dies)
 
@@ -368,7 +368,7 @@ def test_a_hung_worker_stops_the_signs_of_life(site, ear):
 
 def test_slow_work_that_makes_progress_keeps_the_signs_of_life(site, ear):
     """A job that takes longer than a worker may hang is waited for, and the daemon lives."""
-    site.sandbox.configure(job_seconds=3.0)
+    site.sandbox.configure(job_seconds=5.0)
     site.drop("p1")
     with served(ear, *impatient(site.file)):
         until(lambda: ear.heard("READY"))
@@ -410,7 +410,7 @@ def test_a_long_mirror_keeps_the_signs_of_life(tmp_path, sandbox, ear):
 )
 def test_a_thread_that_dies_stops_the_signs_of_life(site, ear, thread, who):
     """Without early news, or without times, the daemon is ill: the log says who is missing."""
-    with served(ear, *impatient(site.file, thread)) as process:
+    with served(ear, *impatient(site.file, thread, hung=60.0)) as process:
         until(lambda: ear.heard("READY"))
         process.send_signal(signal.SIGUSR1)
         site.drop()  # a thread dies when it wakes
