@@ -24,8 +24,8 @@ check: .venv/installed ## lint, types and the import contract
 test: check ## everything that CI runs
 	$(BIN)/pytest -n 4 --dist worksteal $(ARGS)
 
-bench: .venv/installed ## gcwatch's uploads beside the official client's
-	$(BIN)/python -m tests.bench
+bench: .venv/installed ## what gcwatch takes; ARGS=idle for one of the measurements
+	$(BIN)/python -m tests.bench $(ARGS)
 
 docs: .venv/installed ## events.md, configuration.md and the reasons in docs/, from the code
 	$(BIN)/python -c 'from gcwatch import log; print(log.reference(), end="")' > docs/events.md

@@ -498,13 +498,14 @@ class Daemon:
 
     def _upkeep(self) -> None:
         """Look deep into the folders of closed cases, and clear what crashes left in the spool."""
-        for case in self._journal.cases(newest=True):
-            if self._stop.is_set():
-                return
-            beat()
-            if not case.is_open and not case.gone and case.route in self._routes:
-                with suppress(CaseError, SourceVanished):
-                    self._note_late_changes(self._routes[case.route], case.key)
+        for route in self._routes.values():
+            for latest in self._journal.known(route.name).values():
+                if self._stop.is_set():
+                    return
+                beat()
+                if not latest.is_open and not latest.gone:
+                    with suppress(CaseError, SourceVanished):
+                        self._note_late_changes(route, latest.key)
         self._clear_spool()
 
     def _clear_spool(self) -> None:

@@ -76,7 +76,7 @@ def _source_file(path: Path, name: str) -> SourceFile:
         status = path.stat()
     except OSError as error:
         raise SourceVanished from error
-    return SourceFile(path, name, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return SourceFile(str(path), name, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 @inbox_of.register
