@@ -14,7 +14,7 @@ from gcwatch.inbox import Entry, Listing, SourceFile
 from gcwatch.units import Inbox, inbox_of
 
 
-class OneOff(Route):
+class OneOff(Route, defer_build=True):
     """A route for one case, which is not in any config file.
 
     The case is called `folder`. It is the folder `given` of the inbox (then it is `whole`), or it

@@ -23,7 +23,7 @@ _PAUSE = 0.5
 def bench(folder: Path, rounds: int) -> None:
     """Measure so many times fifty drops of either kind, and tell the medians."""
     with standing(folder / "sandbox") as stand:
-        site = Site(folder, stand.facts, f'ready = "{MARKER}"', 'poll = "1s"')
+        site = Site(folder, stand.facts, f'ready = "{MARKER}"', 'poll = "100ms"')
         make_cases(site.inbox, CASES, 1)
         deliver(site)
         warm_up(site)
