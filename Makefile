@@ -1,8 +1,9 @@
 # Two commands are enough on a fresh machine: `make demo` and `make test`.
 PYTHON ?= python3
 BIN := .venv/bin
+COMMITTED = $(shell git log -1 --format=%ct)
 
-.PHONY: help check test demo bench docs clean
+.PHONY: help check test demo bench docs wheel lock deb build/source clean
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -31,6 +32,21 @@ docs: .venv/installed ## events.md, configuration.md and the reasons in docs/, f
 	$(BIN)/python -c 'from gcwatch import log; print(log.reference(), end="")' > docs/events.md
 	$(BIN)/python -c 'from gcwatch import config; print(config.reference(), end="")' > docs/configuration.md
 	$(BIN)/python -c 'from pathlib import Path; from gcwatch import describe; page = Path("docs/troubleshooting.md"); page.write_text(describe.with_reasons(page.read_text()))'
+
+build/source: .venv/installed
+	rm -rf $@ && mkdir -p $@ dist
+	git archive HEAD | tar --extract --directory $@
+
+wheel: build/source ## dist/gcwatch-*.whl, of the last commit
+	rm -f dist/gcwatch-*.whl
+	SOURCE_DATE_EPOCH=$(COMMITTED) $(BIN)/python -m build --wheel --no-isolation --outdir dist $<
+
+lock: .venv/installed ## requirements.lock; newer versions: make lock ARGS=--upgrade
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--custom-compile-command 'make lock' $(ARGS) --output-file requirements.lock pyproject.toml
+
+deb: wheel ## dist/gcwatch_*.deb, of the last commit, with Debian's own tools
+	SOURCE_DATE_EPOCH=$(COMMITTED) debian/build build/source dist
 
 clean: ## remove what was made
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache *.egg-info build dist

@@ -11,9 +11,7 @@ from typing import Final
 from gcwatch.config import Mirror, Route, Settings
 from gcwatch.config.values import within
 from gcwatch.errors import Misused
-
-STATE: Final = Path("/var/lib/gcwatch")
-"""What the unit's StateDirectory= lets gcwatch write to, below which each instance has its own."""
+from gcwatch.unit import STATE
 
 _HOMES: Final = (Path("/home"), Path("/root"), Path("/run/user"))
 _TEMPORARY: Final = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 -- named to say no more than that

@@ -4,6 +4,8 @@ import json
 import os
 import re
 import shlex
+import shutil
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -12,13 +14,14 @@ from typing import Any, Final, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from gcwatch import check, config, order
+from gcwatch import check, config, order, unit
 from gcwatch.check import Finding
 from gcwatch.config import Constant, Glob, JsonFile, Named, Platform, Settings, Source
 from gcwatch.config.token import token_in
 from gcwatch.errors import ConfigError, Misused, Refused
 from gcwatch.files import write_atomically
 from gcwatch.grandchallenge import Algorithm, GrandChallenge, Interface, Place, Socket
+from gcwatch.unit import Unit
 from gcwatch.watch import connect
 
 Kind = Literal["algorithm", "reader_study", "archive", "mirror"]
@@ -35,6 +38,7 @@ SHARED: Final = 0o2770
 """Inbox and outbox: for the user that runs gcwatch and for a group, which new folders inherit."""
 
 _PRIVATE: Final = 0o700
+_PASSABLE: Final = 0o755
 _ASKED_FOR: Final = 40
 """Of longer lists rights are not asked for: each is a call."""
 
@@ -44,7 +48,8 @@ class Choices:
     """All that `gcwatch init` asks for. Paths are absolute; `inbox` is None for a mirror.
 
     Without `inputs` an algorithm gets the whole folder as its one image. An empty `settle` or
-    `poll` leaves the key away.
+    `poll` leaves the key away. With `unit`, a service runs it: the folders are its user's, and
+    the file is for its group.
     """
 
     file: Path
@@ -58,6 +63,12 @@ class Choices:
     inputs: Mapping[str, Source] = field(default_factory=dict)
     settle: str = ""
     poll: str = ""
+    unit: Unit | None = None
+
+    @property
+    def folders(self) -> list[Path]:
+        """Those for cases."""
+        return [self.outbox, *([self.inbox] if self.inbox else [])]
 
 
 @dataclass(frozen=True)
@@ -297,9 +308,12 @@ def settings(choices: Choices) -> Settings:
         ) from None
 
 
-def findings(choices: Choices) -> list[Finding]:
-    """Return what is wrong about the token, the target and its sockets; nothing is written."""
-    found = check.at_platform(settings(choices))
+def findings(choices: Choices, platform: Platform) -> list[Finding]:
+    """Given choices, and the platform with a token that can be read here, return what is wrong.
+
+    That is about the token, the target and its sockets; nothing is written.
+    """
+    found = check.at_platform(replace(settings(choices), platform=platform))
     return [each for each in found if not each.is_fine]
 
 
@@ -307,27 +321,36 @@ def findings(choices: Choices) -> list[Finding]:
 
 
 def require_free(file: Path, *, force: bool) -> None:
-    """Raise Misused if there is a config file already, unless it may be replaced."""
+    """Raise Misused if the file can't be written, or is there already and may not be replaced."""
     if file.exists() and not force:
         raise Misused(f"{file} is there already.", "Name another with --config, or say --force.")
+    place = next(each for each in file.parents if each.exists())
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise Misused(f"{place} can't be written.", "Name another file with --config, or be root.")
 
 
 def put(choices: Choices) -> list[Path]:
     """Make the folders that are missing, then the file, whole; return the folders made."""
-    wanted = [(choices.state, _PRIVATE), (choices.outbox, SHARED)]
-    wanted += [(choices.inbox, SHARED)] if choices.inbox else []
-    made = [folder for folder, mode in wanted if _make(folder, mode)]
+    owner = unit.ids() if choices.unit else (-1, -1)
+    wanted = [(choices.state, _PRIVATE), *((each, SHARED) for each in choices.folders)]
+    made = [folder for folder, mode in wanted if _make(folder, mode, owner)]
     choices.file.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(choices.file, _encoded(text(choices)), 0o600)
+    if choices.unit:
+        os.chown(choices.file, -1, owner[1])
+        choices.file.chmod(0o640)
     return made
 
 
-def _make(folder: Path, mode: int) -> bool:
+def _make(folder: Path, mode: int, owner: tuple[int, int]) -> bool:
     """Make a folder with a mode, whatever the umask; one that is there is left as it is."""
     if folder.exists():
         return False
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    for above in reversed([each for each in folder.parents if not each.exists()]):
+        above.mkdir()
+        above.chmod(_PASSABLE)
     folder.mkdir(_PRIVATE)
+    os.chown(folder, *owner)
     folder.chmod(mode)
     return True
 
@@ -339,14 +362,23 @@ def _encoded(written: str) -> bytes:
         raise Misused("A path is not UTF-8, which a config file has to be.") from error
 
 
-def next_commands(file: Path) -> list[str]:
+def next_commands(choices: Choices) -> list[str]:
     """Return the two commands that come next: one looks once more, one works."""
+    file = choices.file
+    if choices.unit:
+        return choices.unit.commands(_program())
     try:
         is_found = config.find().resolve() == file.resolve()
     except ConfigError:
         is_found = False
     named = "" if is_found else f" --config {shlex.quote(os.fspath(file))}"
     return [f"gcwatch check{named}", f"gcwatch run{named}"]
+
+
+def _program() -> str:
+    """Return the path of this program, for those who don't have it on their PATH."""
+    called = Path(shutil.which(sys.argv[0]) or "")
+    return str(called.absolute()) if called.name == "gcwatch" else "gcwatch"
 
 
 def platform_of(**keys: Any) -> Platform:

@@ -124,6 +124,11 @@ class Site:
             path.name for path in self.outbox.iterdir() if path.is_dir() and visible(path)
         )
 
+    def results(self):
+        """The names of the folders with a receipt, below the outbox."""
+        found = self.outbox.rglob("gcwatch.json")
+        return sorted(str(path.parent.relative_to(self.outbox)) for path in found)
+
     def receipt(self, name="p1"):
         return json.loads((self.outbox / name / "gcwatch.json").read_bytes())
 
@@ -206,10 +211,15 @@ def until(condition, seconds=20.0):
 # --- what must be true of a site at any time, and at the end --------------------------------------
 
 
-def check_nothing_half_done(outbox):
-    """Every folder that people see in the outbox is complete, as its receipt tells."""
+def check_nothing_half_done(outbox, patients=frozenset()):
+    """Every folder that people see in the outbox is complete, as its receipt tells.
+
+    The folders of *patients* hold the results of their series.
+    """
     for path in filter(visible, outbox.iterdir()):
-        if path.is_dir():
+        if path.name in patients:
+            check_nothing_half_done(path)
+        elif path.is_dir():
             _check_published(path)
         else:
             assert path.name.endswith(".failed.txt"), f"{path.name} in the outbox"

@@ -1,5 +1,6 @@
 """What every test starts with: no logging configured, no address but loopback."""
 
+import ctypes
 import socket
 
 import hypothesis
@@ -11,6 +12,8 @@ from gcwatch.sandbox import Sandbox
 # Machines are noisy: no test is timed.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
+
+PR_SET_DUMPABLE = 4
 
 _connect = socket.socket.connect
 
@@ -31,6 +34,7 @@ def _alone(monkeypatch):
     monkeypatch.setattr(socket.socket, "connect", _connect_to_loopback)
     yield
     log.reset()
+    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1)  # a command closes /proc/self to who is not root
 
 
 @pytest.fixture

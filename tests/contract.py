@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from builders import (
+    PATIENTS,
     Site,
     check_history,
     check_nothing_half_done,
@@ -31,6 +32,13 @@ ALL_CUTS = (*CUTS, "status")
 CLINICAL = b'{"age" :  61,\r\n "sex":"F"}'
 LIMIT = {"limit.json": b"2.5"}
 THREE_SLICES = dict([*series().items()][:3])
+TWO_SERIES = {f"mr/{name}": content for name, content in THREE_SLICES.items()} | {
+    f"ct/{path.name}": path.read_bytes() for path in (PATIENTS / "98892001" / "CT5N").iterdir()
+}
+SERIES_OF_TWO = (
+    "p1/1.3.6.1.4.1.5962.1.1.0.0.0.1194734704.16302.0.6.97164721",
+    "p1/1.3.6.1.4.1.5962.1.1.0.0.0.1196533885.18148.0.118.17d01eaa",
+)
 IMAGE = {"image.mha": mha(1, 2, 3, 4)}
 THRESHOLD = {"threshold": {"json": "limit.json"}}
 
@@ -39,6 +47,7 @@ THRESHOLD = {"threshold": {"json": "limit.json"}}
 class Variant:
     """One sort of case: what is dropped, where it goes, how the platform is, what comes of it.
 
+    `results` names the folders that come of it below the outbox; without it, the dropped ones.
     `holds` tells of a row of the sandbox's state and a result folder whether they are right.
     `before` puts on the platform what is there already, and returns what the dropped folder tells
     of it. It is put through these `deaths`, and each of its calls in turn through these `cuts`.
@@ -48,10 +57,16 @@ class Variant:
     route: Mapping[str, Any] = field(default_factory=dict)
     platform: Mapping[str, Any] = field(default_factory=dict)
     folders: tuple[str, ...] = ("p1",)
+    results: tuple[str, ...] = ()
     holds: Callable[..., bool] = lambda _row, _folder: True
     deaths: tuple[str, ...] = ("before_commit", "platform_write")
     before: Callable[[Sandbox], Mapping[str, bytes]] = lambda _sandbox: {}
     cuts: tuple[str, ...] = ()
+
+    @property
+    def patients(self):
+        """The dropped folders whose series are the cases."""
+        return frozenset(self.folders) if self.results else frozenset()
 
 
 class Target:
@@ -95,10 +110,10 @@ class Target:
 
     def check_one_each(self, site, variant):
         """At the end: one thing and one whole result for each folder, and nothing left over."""
-        made, folders = self.made(site.sandbox), sorted(variant.folders)
+        made, folders = self.made(site.sandbox), sorted(variant.results or variant.folders)
         assert len(made) == len(folders), f"{len(made)} {self.noun} for {len(folders)} folders"
-        assert site.delivered() == folders, f"{site.delivered()} delivered of {folders}"
-        check_nothing_half_done(site.outbox)
+        assert site.results() == folders, f"{site.results()} delivered of {folders}"
+        check_nothing_half_done(site.outbox, variant.patients)
         rows = {row["pk"]: row for row in made}
         linked = {name: rows.pop(site.receipt(name)["target"][self.link]) for name in folders}
         assert not rows, f"{self.noun} of nobody"
@@ -109,7 +124,11 @@ class Target:
             check_history(watch)
             assert [case.ending for case in watch.journal.cases()] == ["delivered"] * len(folders)
         assert not [*(site.state / "spool").glob("*")], "something is left in the spool"
-        assert len([*site.outbox.iterdir()]) == len(folders), "something is left in the outbox"
+        seen = {path.name for path in site.outbox.iterdir()}
+        assert seen == set(variant.folders), "something is left in the outbox"
+        for patient in variant.patients:
+            found = {f"{patient}/{path.name}" for path in (site.outbox / patient).iterdir()}
+            assert found <= set(folders), "something is left in a patient's folder"
 
 
 # --- what is on the platform already --------------------------------------------------------------
@@ -164,6 +183,12 @@ class Algorithm(Target):
     variants: ClassVar = {
         "image": Variant(IMAGE, holds=_same_voxels, deaths=ALL_DEATHS, cuts=ALL_CUTS),
         "series": Variant(series(), deaths=("before_commit", "platform_write", "file_change")),
+        "two_series": Variant(
+            TWO_SERIES,
+            {"cases": "series", "integrity": "warn"},
+            results=SERIES_OF_TWO,
+            deaths=("before_commit", "platform_write", "file_change"),
+        ),
         "image_and_value": Variant(
             {**IMAGE, **LIMIT},
             {"algorithm": "threshold", "inputs": {"ct-image": "*.mha", **THRESHOLD}},

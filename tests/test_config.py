@@ -802,6 +802,14 @@ def test_open_token_file_is_refused(load, token_file, mode):
     assert (problem.path, problem.hint) == ("platform.token_file", f"chmod 600 {token_file}")
 
 
+def test_a_token_in_place_of_its_file_is_not_repeated(load):
+    """Who writes the token itself into the config is told so, without the token."""
+    with pytest.raises(ConfigError) as caught:
+        config.read_token(load(NAMED.replace('token"', f'{"5ec2e7aa" * 8}"') + ROUTE))
+    assert "is a token" in caught.value.problems[0].message
+    assert "5ec2e7aa" not in str(caught.value) + str(caught.value.problems)
+
+
 def test_systemd_guards_its_credentials(load, token_file, monkeypatch, tmp_path):
     """Below $CREDENTIALS_DIRECTORY the file's own mode does not matter."""
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))

@@ -25,7 +25,7 @@ def enumerate_deaths(victims, folder, target, *, name, death, broken=""):
     for number in count(1):
         with target.dropped(folder / str(number), variant) as site:
             status = victims.live(site, variant=broken, **{death: number})
-            check_nothing_half_done(site.outbox)
+            check_nothing_half_done(site.outbox, variant.patients)
             if status == SIGKILLED:
                 site.sandbox.clear_faults()
                 assert victims.live(site, variant=broken) == 0

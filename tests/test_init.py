@@ -2,6 +2,8 @@
 
 import os
 import pty
+import select
+import shutil
 import stat
 import subprocess
 import sys
@@ -17,9 +19,11 @@ from gcwatch.cli import main
 from gcwatch.config import Constant, Glob, JsonFile
 from gcwatch.errors import ConfigError
 from gcwatch.setup import Choices
+from gcwatch.unit import STATE
 from gcwatch.watch import connect, daemon_of
 
 PROGRAM = [sys.executable, "-m", "gcwatch"]
+ROOT = Path(__file__).parent.parent
 QUICK = ("--settle", "0s", "--poll", "50ms")
 
 
@@ -201,6 +205,132 @@ def test_the_next_commands_name_a_file_that_would_not_be_found(place, run):
     assert config.load(file).routes[0].inbox == file.parent / "copy-image" / "in"
 
 
+# --- for the service -----------------------------------------------------------------------------
+
+# A machine with the service's user, whose /etc, /srv and /var/lib are ours for the time being. Its
+# root's home can be passed, as there may be the Python that runs this.
+MACHINE = """
+chmod 755 .
+mkdir -p etc/gcwatch srv lib credentials home
+cp /etc/passwd /etc/group /etc/nsswitch.conf etc/
+echo "gcwatch:x:64999:64999::/var/lib/gcwatch:/usr/sbin/nologin" >> etc/passwd
+echo "gcwatch:x:64999:" >> etc/group
+install -m 600 token etc/gcwatch/token
+install -m 400 -o 64999 token credentials/gc-token
+mount --bind . /opt
+cd /opt
+mount --bind /root home
+mount -t tmpfs -o mode=755 tmpfs /root
+for each in $(ls -A home); do
+    test ! -d home/$each || { mkdir /root/$each; mount --bind home/$each /root/$each; }
+done
+mount --bind etc /etc
+mount --bind srv /srv
+mount --bind lib /var/lib
+as_service() { CREDENTIALS_DIRECTORY=/opt/credentials \\
+    setpriv --reuid=gcwatch --regid=gcwatch --clear-groups "$@"; }
+as_service ./gcwatch --version > /dev/null || exit 99
+umask 077
+"""
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("setpriv") or not shutil.which("unshare"),
+    reason="folders are given to a user",
+)
+
+
+def on_a_machine(tmp_path, sandbox, script):
+    """Run a script as root of a machine of its own; return what it prints."""
+    (tmp_path / "token").write_text(sandbox.token)
+    program = tmp_path / "gcwatch"
+    program.write_text(f"#!{sys.executable}\nfrom gcwatch.cli import main\nmain()\n")
+    program.chmod(0o755)
+    done = subprocess.run(
+        ["unshare", "--mount", "bash", "-euo", "pipefail", "-c", f"{MACHINE}\n{script}"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "URL": sandbox.url},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    if done.returncode == 99:
+        pytest.skip(f"another user can't run this checkout: {done.stderr}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sandbox.token not in done.stdout + done.stderr
+    return done.stdout
+
+
+@needs_root
+@pytest.mark.parametrize(("name", "unit"), [("gcwatch", "gcwatch"), ("ward", "gcwatch@ward")])
+def test_what_root_writes_for_the_service_serves_its_user(tmp_path, sandbox, name, unit):
+    """Folders and state are the service's, the token stays root's; its user delivers a patient."""
+    script = f"""
+        test {name} = gcwatch || mv /etc/gcwatch/token /etc/gcwatch/{name}.token
+        file=/etc/gcwatch/{name}.toml
+        ./gcwatch init --config $file --algorithm copy-image --name lobes --url $URL \\
+            --settle 0s --poll 50ms
+        stat -c '%a %U %G %n' /etc/gcwatch/* /srv/gcwatch/lobes/*
+        stat -c '%a %U' {STATE / name if name != "gcwatch" else STATE}
+        as_service ./gcwatch check --config $file > checked
+        mkdir /srv/gcwatch/lobes/in/p1
+        cp image.mha /srv/gcwatch/lobes/in/p1
+        chown -R gcwatch: /srv/gcwatch/lobes/in/p1
+        as_service ./gcwatch once --config $file 2> once.log
+        ls /srv/gcwatch/lobes/out/p1/gcwatch.json
+    """
+    (tmp_path / "image.mha").write_bytes(mha())
+    token = "token" if name == "gcwatch" else "ward.token"
+    check, start, *rest = on_a_machine(tmp_path, sandbox, script).splitlines()
+    assert check == (
+        "systemd-run --pipe --wait --collect --uid=gcwatch "
+        f"-p LoadCredential=gc-token:/etc/gcwatch/{token} "
+        f"/opt/gcwatch check --config /etc/gcwatch/{name}.toml"
+    )
+    assert start == f"systemctl enable --now {unit}"
+    assert rest == [
+        *sorted(
+            [f"600 root root /etc/gcwatch/{token}", f"640 root gcwatch /etc/gcwatch/{name}.toml"],
+            key=lambda line: line.split()[-1],
+        ),
+        "2770 gcwatch gcwatch /srv/gcwatch/lobes/in",
+        "2770 gcwatch gcwatch /srv/gcwatch/lobes/out",
+        "700 gcwatch",
+        "/srv/gcwatch/lobes/out/p1/gcwatch.json",
+    ]
+    assert "token_file" not in (tmp_path / "etc" / "gcwatch" / f"{name}.toml").read_text()
+
+
+@needs_root
+def test_where_the_service_needs_a_drop_in_that_is_said(tmp_path, sandbox):
+    """Outside /srv/gcwatch the unit lets nobody write."""
+    script = """
+        init() { ./gcwatch init --config /etc/gcwatch/$1.toml --force --mirror ct-archive \\
+            --url $URL --token-file /etc/gcwatch/token ${@:2} 2>&1; }
+        init gcwatch --outbox /srv/kept
+        init gcwatch --outbox /srv/gcwatch/kept | grep drop-in && exit 1
+        init ward
+        grep token_file /etc/gcwatch/ward.toml
+    """
+    said = on_a_machine(tmp_path, sandbox, script)
+    assert said.count("drop-in") == 1
+    assert 'token_file = "token"' in said  # a file that is not the unit's has to be named
+
+
+@needs_root
+def test_without_the_services_user_nothing_is_asked(tmp_path, sandbox):
+    """Whoever has not installed the service yet hears what makes its user."""
+    script = """
+        cp /etc/passwd passwd && grep -v gcwatch passwd > /etc/passwd
+        ./gcwatch init --config /etc/gcwatch/gcwatch.toml --mirror a 2>&1 || test $? = 64
+        ls /etc/gcwatch
+    """
+    sandbox.forget_calls()
+    said = on_a_machine(tmp_path, sandbox, script)
+    assert said.startswith("There is no user gcwatch on this machine.")
+    assert said.endswith("\ntoken\n")
+    assert sandbox.calls() == []
+
+
 # --- the text ------------------------------------------------------------------------------------
 
 
@@ -304,11 +434,19 @@ def test_check_tells_what_the_token_may_do(sandbox, tmp_path):
 # --- by asking -----------------------------------------------------------------------------------
 
 
+ON_ITS_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
 def converse(place, arguments, answers):
-    """Run init on a terminal; answer each question once it stands there."""
+    """Run init on a terminal of its own; answer each question once it stands there."""
     screen, terminal = pty.openpty()
+    # A password is read from /dev/tty: the terminal has to be the one that controls the process.
     with subprocess.Popen(
-        [*PROGRAM, "init", *map(str, arguments)],
+        [sys.executable, "-c", ON_ITS_TERMINAL, *PROGRAM, "init", *map(str, arguments)],
         stdin=terminal,
         stderr=terminal,
         stdout=subprocess.PIPE,
@@ -317,17 +455,27 @@ def converse(place, arguments, answers):
         cwd=place.folder,
     ) as process:
         os.close(terminal)
-        shown, seen = "", 0
-        for question, answer in answers:
-            while question not in shown[seen:]:
-                shown += os.read(screen, 4096).decode()
-            if question == "Token":  # what is typed before the echo is off is thrown away
-                until(lambda: not termios.tcgetattr(screen)[3] & termios.ECHO)
-            seen = len(shown)
-            os.write(screen, f"{answer}\n".encode())
-        shown += "".join(rest(screen))
-        out = process.stdout.read()
+        try:
+            shown = "".join(dialogue(screen, answers))
+            out = process.stdout.read()
+        except BaseException:
+            process.kill()  # it would wait for an answer for ever
+            raise
     return process.returncode, out, shown
+
+
+def dialogue(screen, answers):
+    """Answer each question; yield all that is shown."""
+    for question, answer in answers:
+        asked = ""
+        while question not in asked:
+            assert select.select([screen], [], [], 60)[0], f"{question} is not asked: {asked}"
+            asked += os.read(screen, 4096).decode()
+        if question == "Token":  # what is typed before the echo is off is thrown away
+            until(lambda: not termios.tcgetattr(screen)[3] & termios.ECHO)
+        os.write(screen, f"{answer}\n".encode())
+        yield asked
+    yield from rest(screen)
 
 
 def rest(screen):
@@ -337,6 +485,35 @@ def rest(screen):
         except OSError:  # the other side is closed
             os.close(screen)
             return
+
+
+def test_init_asks_and_never_shows_the_token(place, run):
+    """A wrong token is asked for again; what is chosen by number and by name works as it is."""
+    answers = [
+        ("platform's API", "ftp://x"),
+        ("platform's API", place.sandbox.url),
+        ("Token", "0" * 64),
+        ("Token", place.sandbox.token),
+        ("What for", "1"),
+        ("Which", "no-such"),
+        ("Which", "two-ways"),
+        ("Name", ""),
+        ("Inbox", "drop"),
+        ("Outbox", ""),
+        ("Which inputs", "2"),
+        ("ct-image (Image) gets", "*.mha"),
+        ("threshold (Float) gets", "0.5"),
+        ("Write", "y"),
+    ]
+    code, out, shown = converse(place, QUICK, answers)
+    assert (code, out) == (0, "gcwatch check\ngcwatch run\n"), shown
+    assert place.sandbox.token not in shown + place.file.read_text()
+    assert mode(place.folder / "token") == 0o600
+    assert "forbidden (Forbidden) - this token may not use it" in shown
+    [route] = config.load(place.file).routes
+    assert (route.name, route.inbox) == ("two-ways", place.folder / "drop")
+    assert route.inputs == {"ct-image": Glob("*.mha"), "threshold": Constant(0.5)}
+    assert run("check")[0] == 0
 
 
 def test_init_asks_which_sockets_of_an_archive_to_fill(place, run):
@@ -349,9 +526,9 @@ def test_init_asks_which_sockets_of_an_archive_to_fill(place, run):
         ("Outbox", ""),
         ("Socket", "no-such"),
         ("Socket", "ct-image"),
-        ("ct-image gets", ""),
+        ("ct-image (Image) gets", ""),
         ("Another", "threshold"),
-        ("threshold gets", ""),
+        ("threshold (Float) gets", ""),
         ("Another", ""),
         ("Write", "y"),
     ]

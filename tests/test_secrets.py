@@ -4,21 +4,29 @@ import io
 import json
 import os
 import re
+import signal
 import stat
+import subprocess
+import sys
+import threading
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pydicom
 import pytest
-from builders import FAST, SERIES, Site, mha
+from builders import FAST, SERIES, Site, mha, until
+from typer.main import get_command
 
 import gcwatch
 from gcwatch import config, log
+from gcwatch.cli.app import app
 
 PATIENT, ODD, BROKEN = "Zebrowski", "Quixley", "Thorncastle"
 NAMES = (PATIENT, ODD, BROKEN)
 BIRTHDAY = "19310417"
+PR_GET_DUMPABLE = 3
 
 
 def series():
@@ -233,3 +241,150 @@ def test_spool_folder_is_private_by_itself(sandbox, tmp_path):
     """Even if somebody opens the state folder, the spool stays closed."""
     _, spool, _ = spool_modes(sandbox, tmp_path / "site")
     assert stat.S_IMODE(spool) == 0o700
+
+
+# --- the token -----------------------------------------------------------------------------------
+
+FRESH = "f" * 64
+
+# A fault that nobody foresaw, in a command, while the token is a local variable.
+CRASHING = """
+from gcwatch import http
+from gcwatch.cli import main
+def broken(bearer, request):
+    token = bearer._token()
+    raise RuntimeError(f"unforeseen, {len(token)}")
+http._Bearer.__call__ = broken
+main()
+"""
+
+
+def crashing(site, *arguments):
+    program = site.folder.parent / "crashing.py"  # of a file a traceback may show more
+    program.write_text(CRASHING)
+    command = [sys.executable, program, *arguments, "--config", site.file]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def renew(sandbox, token=FRESH):
+    """From now on the platform knows another token, and not the old one."""
+    with sandbox.world.lock:
+        sandbox.world.users[0].token = token
+
+
+@contextmanager
+def during(site, *happens):
+    """Deliver one patient while something happens in the middle of the upload."""
+    left = [*happens]
+
+    def progress(_key, moved, _total):
+        if moved and left:
+            left.pop()()
+
+    site.drop("p1")
+    site.listen()
+    with gcwatch.open(site.file, pace=FAST, progress=progress) as watch:
+        stop = threading.Event()
+        with ThreadPoolExecutor(1) as pool:
+            working = pool.submit(watch.run, stop)
+            try:
+                yield
+                until(lambda: site.delivered() or working.done(), 60)
+            finally:
+                stop.set()
+            working.result()
+    calls = site.sandbox.calls()
+    assert sum(call["method"] == "PUT" and call["applied"] for call in calls) == 1
+    assert len(site.jobs()) == 1
+    log.reset()
+    written = (site.folder / "log.jsonl").read_text()
+    assert FRESH not in written
+    assert site.sandbox.token not in written
+
+
+def test_a_token_that_is_rotated_during_an_upload_is_not_even_noticed(sandbox, tmp_path):
+    """The platform's token and the file change between two calls of one case."""
+    site = Site(tmp_path / "site", sandbox)
+    with during(site, lambda: (renew(sandbox), site.use_token(FRESH))):
+        pass
+    assert not site.said("platform.token_refused")
+    assert site.delivered() == ["p1"]
+
+
+def test_a_token_that_is_rotated_too_late_costs_a_pause(sandbox, tmp_path):
+    """Refused in the middle of an upload; the file is written: no restart, no byte sent again."""
+    site = Site(tmp_path / "site", sandbox)
+    with during(site, lambda: renew(sandbox)):
+        until(lambda: site.said("platform.token_refused"))
+        site.use_token("")  # a writer that empties the file first
+        site.use_token(FRESH)
+    assert site.said("platform.token_accepted")
+    assert site.delivered() == ["p1"]
+
+
+@pytest.mark.parametrize("command", ["check", "audit"])
+def test_a_fault_tells_where_it_was_and_no_value(sandbox, tmp_path, command):
+    """A traceback holds no local variables, the token among them."""
+    site = Site(tmp_path / "site", sandbox, deidentify=False)
+    site.drop()
+    done = crashing(site, command)
+    assert done.returncode
+    said = done.stdout + done.stderr
+    assert "RuntimeError" in said
+    assert "broken" in said
+    assert sandbox.token[:16] not in said  # who shows values may cut them
+
+
+def below(site):
+    return [path for path in files_below(site.folder) if path != site.token]
+
+
+def test_no_option_takes_a_token():
+    """What stands in arguments, every user of the machine can read."""
+    options = {
+        option
+        for command in get_command(app).commands.values()
+        for each in command.params
+        for option in each.opts
+    }
+    assert {each for each in options if "token" in each or "pass" in each} == {"--token-file"}
+
+
+def test_what_a_killed_daemon_leaves_holds_no_token(sandbox, tmp_path):
+    """Stacks without values on standard error, and no core, though the shell would allow one."""
+    site = Site(tmp_path / "site", sandbox)
+    program = f"{sys.executable} -m gcwatch run --config {site.file}"
+    with subprocess.Popen(
+        ["bash", "-c", f"ulimit -c unlimited || true; exec {program}"],
+        cwd=site.folder,
+        env={**os.environ, "PYTHONFAULTHANDLER": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        site.drop()
+        until(site.delivered)
+        os.kill(process.pid, signal.SIGABRT)
+        said = process.stderr.read()
+        process.returncode = 0  # reaped here, as Popen does not tell of cores
+        assert not os.WCOREDUMP(os.waitpid(process.pid, 0)[1])
+    assert "most recent call first" in said
+    assert sandbox.token not in said
+    for path in below(site):
+        assert sandbox.token.encode() not in path.read_bytes()
+
+
+def test_a_command_can_leave_no_core():
+    """Not even to a program that the kernel pipes dumps to, which the limit would not bind."""
+    script = (
+        "import ctypes, resource\n"
+        "from gcwatch.cli import main\n"
+        "try: main(['--version'])\n"
+        "except SystemExit: pass\n"
+        f"print(ctypes.CDLL(None).prctl({PR_GET_DUMPABLE}), "
+        "resource.getrlimit(resource.RLIMIT_CORE))"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert said.stdout.splitlines()[1:] == ["0 (0, 0)"]

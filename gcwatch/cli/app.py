@@ -1,5 +1,6 @@
 """The program `gcwatch`: its commands gathered, its end."""
 
+import ctypes
 import resource
 import sys
 from collections.abc import Sequence
@@ -43,6 +44,9 @@ for _command in (
     app.command()(_command)
 
 
+_PR_SET_DUMPABLE = 4
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"gcwatch {VERSION}")
@@ -69,7 +73,11 @@ def _gcwatch(
 
 
 def _leave_no_core() -> None:
-    """Dumps would hold the token and what patients' images hold."""
+    """Dumps would hold the token and what patients' images hold.
+
+    The limit alone does not bind programs that the kernel pipes dumps to (core(5)).
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0)
     with suppress(OSError, ValueError):  # the unit forbids both dumps and this call
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 

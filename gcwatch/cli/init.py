@@ -9,15 +9,16 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from gcwatch import display, setup
+from gcwatch import display, setup, unit
 from gcwatch.cli.explain import Misused
 from gcwatch.cli.look import code_of
 from gcwatch.cli.options import Config, chosen
 from gcwatch.config import Platform, Settings, Source
 from gcwatch.describe import printable
 from gcwatch.errors import TokenRefused
-from gcwatch.grandchallenge import GrandChallenge, Remembering
+from gcwatch.grandchallenge import GrandChallenge, Remembering, Socket
 from gcwatch.setup import Choices, Kind
+from gcwatch.unit import Unit
 from gcwatch.watch import connect
 
 _TOKENS = "https://grand-challenge.org/settings/api-tokens/"
@@ -86,13 +87,17 @@ def init(
 
     What the token can see is listed to choose from. The config is written only if the platform
     knows the token, and the target may be used and takes the inputs. Run this as the user that is
-    to run gcwatch. The two commands that come next are printed.
+    to run gcwatch; or, with --config /etc/gcwatch/gcwatch.toml, as root for the service: then the
+    folders are its user's, and the token stays root's. The two commands that come next are printed.
 
     Exit codes: 0 it is written, 64 something is missing or the file is there already, 69 the
     platform could not be reached, 77 the token is refused, 78 the choices don't fit.
     """
     file = _file(chosen(context, config))
     setup.require_free(file, force=force)
+    home = _Home(file, state)
+    if home.unit:
+        unit.ids()
     asking = sys.stdin.isatty() and not yes
     targets: dict[Kind, str | None] = {
         "algorithm": algorithm,
@@ -103,7 +108,6 @@ def init(
     given = _given(targets, asking=asking)
     if given and given[0] == "mirror" and (inbox or inputs):
         raise Misused("A mirror has no inbox and no inputs.", "Leave --inbox and --input away.")
-    home = _Home(file, state)
     if url is None and asking:
         url = _ask("The platform's API", lambda text: setup.platform_of(url=text).url, _URL)
     options = {"url": url, "ca_bundle": ca_bundle, "proxy": proxy}
@@ -115,7 +119,7 @@ def init(
         choices = Choices(
             file=file,
             state=home.state,
-            platform=platform,
+            platform=home.written(platform),
             kind=kind,
             slug=slug,
             name=name,
@@ -124,13 +128,14 @@ def init(
             inputs=setup.inputs(inputs) if inputs else _inputs(there, kind, slug, asking=asking),
             settle=settle,
             poll=poll,
+            unit=home.unit,
         )
-    _write(choices, asking=asking)
+    _write(choices, platform, asking=asking)
 
 
-def _write(choices: Choices, *, asking: bool) -> None:
+def _write(choices: Choices, platform: Platform, *, asking: bool) -> None:
     """Write what was chosen, if it is fine; print what comes next."""
-    if wrong := setup.findings(choices):
+    if wrong := setup.findings(choices, platform):
         display.console(stderr=True).print(display.findings(wrong))
         raise typer.Exit(code_of(wrong))
     if asking:
@@ -140,14 +145,17 @@ def _write(choices: Choices, *, asking: bool) -> None:
     for folder in setup.put(choices):
         _say(f"made {printable(str(folder))}")
     _say(f"wrote {printable(str(choices.file))}")
-    for command in setup.next_commands(choices.file):
+    if choices.unit and not choices.unit.reaches(choices.folders):
+        _say(f"The service needs a drop-in for these folders: {_SERVICE_PAGE}, Folders.")
+    _say("Next:")
+    for command in setup.next_commands(choices):
         typer.echo(command)
 
 
 # --- places and the token ------------------------------------------------------------------------
 
 _URL = Platform().url
-_SYSTEM = Path("/etc")
+_SERVICE_PAGE = "docs/service.md"
 
 
 def _file(named: Path | None) -> Path:
@@ -162,17 +170,21 @@ class _Home:
     given_state: Path | None
 
     @property
-    def is_system(self) -> bool:
-        return self.file.is_relative_to(_SYSTEM)
+    def unit(self) -> Unit | None:
+        return unit.of(self.file)
+
+    @property
+    def token(self) -> Path:
+        return self.unit.token if self.unit else self.file.parent / "token"
 
     @property
     def state(self) -> Path:
-        usual = Path("/var/lib/gcwatch") if self.is_system else self.file.parent / "state"
+        usual = self.unit.state if self.unit else self.file.parent / "state"
         return (self.given_state or usual).expanduser().absolute()
 
     def folder(self, what: str, given: Path | None, usual: str, *, asking: bool) -> Path:
         """Return a folder for cases: as given, as somebody answers, as proposed."""
-        base = Path("/srv/gcwatch") if self.is_system else self.file.parent
+        base = unit.CASES if self.unit else self.file.parent
         path = given or Path(_proposed(what, str(base / usual), asking=asking))
         return path.expanduser().absolute()
 
@@ -183,13 +195,18 @@ class _Home:
         self, keys: Mapping[str, Any], token_file: Path | None, *, asking: bool
     ) -> Platform:
         """Return the platform with the file of a token; ask for a token if there is none."""
-        usual = self.file.parent / "token"
-        file = (token_file or usual).expanduser().absolute()
+        file = (token_file or self.token).expanduser().absolute()
         bare = setup.platform_of(**keys)
         if asking and not file.exists():
             _ask_for_token(self.settings(bare), file)
         named = file if token_file or file.exists() else None
         return setup.platform_of(**keys, token_file=named)
+
+    def written(self, platform: Platform) -> Platform:
+        """Return what the config says of the platform: a service's token is its credential."""
+        if self.unit and platform.token_file == self.unit.token:
+            return platform.model_copy(update={"token_file": None})
+        return platform
 
 
 def _ask_for_token(settings: Settings, file: Path) -> None:
@@ -262,11 +279,13 @@ def _inputs_of(platform: GrandChallenge, slug: str, *, asking: bool) -> dict[str
     proposed = setup.proposed(chosen)
     if not asking:
         return proposed
-    return {each: _ask_for_source(each, proposed[each]) for each in proposed}
+    _say(_SOURCES)
+    return {each.slug: _ask_for_source(each, proposed[each.slug]) for each in chosen.inputs}
 
 
 def _sockets(platform: GrandChallenge) -> dict[str, Source]:
     found: dict[str, Source] = {}
+    _say(_SOURCES)
     while True:
         say = "Another socket to fill (nothing: no more)" if found else "Socket, such as ct-image"
         slug = _prompt(say, default="" if found else None, show_default=False)
@@ -276,12 +295,18 @@ def _sockets(platform: GrandChallenge) -> dict[str, Source]:
         if socket is None:
             _say("There is no such socket.")
         else:
-            found[slug] = _ask_for_source(slug, setup.proposal(socket))
+            found[slug] = _ask_for_source(socket, setup.proposal(socket))
 
 
-def _ask_for_source(socket: str, proposed: Source) -> Source:
+_SOURCES = """\
+What each input gets of a folder: the files that a glob matches (*.mha, or **/* for all of them),
+the value in a JSON file (@limit.json), or always the same value (0.5)."""
+
+
+def _ask_for_source(socket: Socket, proposed: Source) -> Source:
     """Ask what a socket gets: a glob, @FILE or a value."""
-    return _ask(f"{socket} gets", setup.source, setup.shown(proposed))
+    question = f"{socket.slug} ({printable(socket.kind)}) gets"
+    return _ask(question, setup.source, setup.shown(proposed))
 
 
 def _pick(question: str, lines: Sequence[str], names: Sequence[str] = ()) -> int:

@@ -5,7 +5,7 @@ import os
 import typer
 
 from gcwatch import config as configuration
-from gcwatch import dropin
+from gcwatch import dropin, unit
 from gcwatch.cli.options import Config, chosen
 
 
@@ -15,6 +15,6 @@ def systemd(context: typer.Context, config: Config = None) -> None:
     It belongs into /etc/systemd/system/gcwatch.service.d/paths.conf; docs/service.md tells more.
     """
     # Where the config leaves the state open, the service keeps it in its own folder.
-    os.environ.setdefault("STATE_DIRECTORY", str(dropin.STATE))
+    os.environ.setdefault("STATE_DIRECTORY", str(unit.STATE))
     settings = configuration.load(configuration.find(chosen(context, config)))
     typer.echo(dropin.dropin(settings), nl=False)

@@ -1,6 +1,7 @@
 """The API token: where it is found, and that nobody else can read it."""
 
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from gcwatch.errors import ConfigError, Problem
 
 _CREDENTIAL = "gc-token"
 _VARIABLE = "GRAND_CHALLENGE_AUTHORIZATION"
+_TOKEN = re.compile("[0-9a-fA-F]{64}")
 _TOKEN_HINT = (
     "Write the token into a file that only its owner may read and name it as platform.token_file, "
     f"or give it as the systemd credential {_CREDENTIAL}, or set ${_VARIABLE}."
@@ -49,6 +51,8 @@ def _credentials() -> Path:
 
 def _secret(file: Path, settings: Settings) -> str:
     """Return the text of a secret's file, unless others can read it too."""
+    if _TOKEN.fullmatch(file.name):
+        raise _token_error(settings, "is a token; it has to be the file that holds one")
     try:
         mode = file.stat().st_mode
         text = file.read_text("ascii", "replace")

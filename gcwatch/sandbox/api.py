@@ -28,8 +28,9 @@ Methods = dict[str, Endpoint]
 ROUTES: dict[str, Methods] = {
     "gcapi/": {"GET": endpoints.version},
     "profiles/users/self/": {"GET": endpoints.profile},
-    "algorithms/": {"GET": endpoints.list_algorithms},
-    "algorithms/<pk>/": {"GET": endpoints.show_algorithm},
+    **endpoints.places(
+        "algorithms/", "Algorithm", lambda known: known.algorithms, Answers.algorithm
+    ),
     "algorithms/images/": {"GET": endpoints.list_algorithm_images},
     "algorithms/images/<pk>/": {"GET": endpoints.show_algorithm_image},
     "algorithms/jobs/": {"GET": endpoints.list_jobs, "POST": endpoints.post_job},
@@ -50,11 +51,14 @@ ROUTES: dict[str, Methods] = {
     "cases/images/": {"GET": endpoints.list_images},
     "cases/images/<pk>/": {"GET": endpoints.show_image},
     "cases/images/<pk>/dicom/instances/": {"GET": endpoints.list_instances},
-    "archives/": {"GET": case_endpoints.list_archives},
-    "archives/<pk>/": {"GET": case_endpoints.show_archive},
+    **endpoints.places("archives/", "Archive", lambda known: known.archives, Answers.archive),
     **case_endpoints.routes(ITEMS, case_endpoints.list_items),
-    "reader-studies/": {"GET": case_endpoints.list_studies},
-    "reader-studies/<pk>/": {"GET": case_endpoints.show_study},
+    **endpoints.places(
+        "reader-studies/",
+        "ReaderStudy",
+        lambda known: known.reader_studies,
+        Answers.reader_study,
+    ),
     "reader-studies/questions/": {"GET": endpoints.nothing},
     **case_endpoints.routes(DISPLAY_SETS, case_endpoints.list_display_sets),
     "notifications/": {"GET": endpoints.nothing},

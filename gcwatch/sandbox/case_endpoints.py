@@ -1,4 +1,4 @@
-"""Endpoints of reader studies and archives, and of the cases in them (contract 2, 5, 6)."""
+"""Endpoints of display sets and archive items (contract 5, 6)."""
 
 from random import Random
 from typing import Any, TypeVar
@@ -6,48 +6,11 @@ from typing import Any, TypeVar
 from gcwatch.sandbox import cases, rights
 from gcwatch.sandbox.asking import DENIED, data_of, page, signed_in
 from gcwatch.sandbox.cases import DISPLAY_SETS, ITEMS, Kind
-from gcwatch.sandbox.catalogue import Archive, ReaderStudy
 from gcwatch.sandbox.endpoints import Asked, Endpoint, chosen, one
 from gcwatch.sandbox.model import ArchiveItem, DisplaySet
 from gcwatch.sandbox.reply import Reply, json_reply, refuse
 
 C = TypeVar("C", DisplaySet, ArchiveItem)
-
-
-def _studies(asked: Asked) -> list[ReaderStudy]:
-    studies = asked.world.catalogue.reader_studies
-    return [each for each in studies if rights.sees(asked.world, asked.user, each)]
-
-
-def list_studies(asked: Asked) -> Reply:
-    """The reader studies that the user sees."""
-    slug = asked.request.args.get("slug")
-    rows = [each for each in _studies(asked) if slug in {None, "", each.slug}]
-    return json_reply(200, page(asked.request, rows, asked.answers.reader_study))
-
-
-def show_study(asked: Asked, pk: str) -> Reply:
-    """One reader study."""
-    found = one("ReaderStudy", pk, _studies(asked), lambda each: each.pk)
-    return json_reply(200, asked.answers.reader_study(found))
-
-
-def _archives(asked: Asked) -> list[Archive]:
-    archives = asked.world.catalogue.archives
-    return [each for each in archives if rights.sees(asked.world, asked.user, each)]
-
-
-def list_archives(asked: Asked) -> Reply:
-    """The archives that the user sees."""
-    slug = asked.request.args.get("slug")
-    rows = [each for each in _archives(asked) if slug in {None, "", each.slug}]
-    return json_reply(200, page(asked.request, rows, asked.answers.archive))
-
-
-def show_archive(asked: Asked, pk: str) -> Reply:
-    """One archive."""
-    found = one("Archive", pk, _archives(asked), lambda each: each.pk)
-    return json_reply(200, asked.answers.archive(found))
 
 
 def list_display_sets(asked: Asked) -> Reply:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
@@ -9,9 +10,9 @@ from uuid import UUID
 from werkzeug.wrappers import Request
 
 from gcwatch.sandbox import dicomset, rights
-from gcwatch.sandbox.answers import Answers
+from gcwatch.sandbox.answers import Answers, Json
 from gcwatch.sandbox.asking import data_of, page, signed_in
-from gcwatch.sandbox.catalogue import Algorithm, Socket
+from gcwatch.sandbox.catalogue import Algorithm, Archive, Catalogue, ReaderStudy, Socket
 from gcwatch.sandbox.model import Image, Job, Upload, User, World
 from gcwatch.sandbox.presign import Signer
 from gcwatch.sandbox.reply import Reply, html_refusal, json_reply, refuse
@@ -84,25 +85,35 @@ def one(model: str, pk: str, rows: list[T], key: Callable[[T], str]) -> T:
     raise _not_found(model, pk)
 
 
-# Algorithms and sockets (contract 2, 3)
+# Places: algorithms, reader studies and archives (contract 2); sockets (contract 3)
+
+P = TypeVar("P", Algorithm, ReaderStudy, Archive)
 
 
-def _algorithms(asked: Asked) -> list[Algorithm]:
-    algorithms = asked.world.catalogue.algorithms
-    return [each for each in algorithms if rights.sees(asked.world, asked.user, each)]
+def seen(asked: Asked, places: Iterable[P]) -> list[P]:
+    """Of some places, those that the user sees."""
+    return [each for each in places if rights.sees(asked.world, asked.user, each)]
 
 
-def list_algorithms(asked: Asked) -> Reply:
-    """The algorithms that the user sees."""
-    slug = asked.request.args.get("slug")
-    rows = [each for each in _algorithms(asked) if slug in {None, "", each.slug}]
-    return json_reply(200, page(asked.request, rows, asked.answers.algorithm))
+def places(
+    path: str,
+    model: str,
+    rows: Callable[[Catalogue], Iterable[P]],
+    answer: Callable[[Answers, P], Json],
+) -> dict[str, dict[str, Endpoint]]:
+    """The routes of a kind of place: the list of those that the user sees, and each."""
 
+    def listing(asked: Asked) -> Reply:
+        slug = asked.request.args.get("slug")
+        found = seen(asked, rows(asked.world.catalogue))
+        chosen = [each for each in found if slug in {None, "", each.slug}]
+        return json_reply(200, page(asked.request, chosen, partial(answer, asked.answers)))
 
-def show_algorithm(asked: Asked, pk: str) -> Reply:
-    """One algorithm."""
-    found = one("Algorithm", pk, _algorithms(asked), lambda each: each.pk)
-    return json_reply(200, asked.answers.algorithm(found))
+    def showing(asked: Asked, pk: str) -> Reply:
+        found = one(model, pk, seen(asked, rows(asked.world.catalogue)), lambda each: each.pk)
+        return json_reply(200, answer(asked.answers, found))
+
+    return {path: {"GET": listing}, f"{path}<pk>/": {"GET": showing}}
 
 
 def list_algorithm_images(asked: Asked) -> Reply:
@@ -110,7 +121,7 @@ def list_algorithm_images(asked: Asked) -> Reply:
     wanted = asked.request.args.get("algorithm")
     rows = [
         each
-        for each in _algorithms(asked)
+        for each in seen(asked, asked.world.catalogue.algorithms)
         if rights.executes(asked.world, asked.user, each) and wanted in {None, "", each.pk}
     ]
     return json_reply(200, page(asked.request, rows, asked.answers.algorithm_image))
@@ -118,7 +129,8 @@ def list_algorithm_images(asked: Asked) -> Reply:
 
 def show_algorithm_image(asked: Asked, pk: str) -> Reply:
     """One container image."""
-    found = one("AlgorithmImage", pk, _algorithms(asked), lambda each: each.image_pk)
+    algorithms = seen(asked, asked.world.catalogue.algorithms)
+    found = one("AlgorithmImage", pk, algorithms, lambda each: each.image_pk)
     return json_reply(200, asked.answers.algorithm_image(found))
 
 

@@ -245,7 +245,7 @@ def _poll(case: Case, context: Context) -> Work:
 
 
 def _succeeded(case: Case, job: Job, context: Context) -> Work:
-    for event in sending.leftovers(case, context):
+    for event in sending.leftovers(sending.sessions(case, context.platform), context):
         case = yield event
     if case.failure is None:
         images = {value.socket.slug: value.image for value in job.inputs if value.image}

@@ -241,40 +241,25 @@ class Items:
             yield cases.Rejected(sending.import_failed(failed))
             return
         try:
-            missing = self._missing(case, context, states)
+            held = self._held(case, context)
         except Refused as error:
             if error.status != 404:
                 raise
             yield self._lost(case, context)
             return
-        if missing:
-            yield _still_running(case, missing, states, context)
-        else:
-            yield from self._attached(case, context)
-
-    def _missing(
-        self, case: Case, context: Context, states: Mapping[str, UploadSession]
-    ) -> list[Input]:
-        """Return the inputs that the item does not hold yet."""
-        held = self._held(case, context)
-        return [
+        missing = [
             item
             for item in case.inputs or ()
             if not _is_attached(item, held.get(item.socket), states.get(item.socket), case, context)
         ]
+        if missing:
+            yield _still_running(case, missing, states, context)
+        else:
+            yield from _attached(case, held, states, context)
 
     def _held(self, case: Case, context: Context) -> dict[str, SocketValue]:
         item = context.platform.item(self.holder, sending.submission_of(case).pk)
         return {value.socket.slug: value for value in item.values}
-
-    def _attached(self, case: Case, context: Context) -> Work:
-        for event in sending.leftovers(case, context):
-            case = yield event
-        if case.failure is None:
-            sent = {item.socket for item in case.inputs or ()}
-            held = self._held(case, context)
-            images = {slug: held[slug].image or "" for slug in sent & set(held) if held[slug].image}
-            yield cases.Succeeded((), images)
 
 
 def socket(platform: GrandChallenge, slug: str) -> Socket:
@@ -355,7 +340,21 @@ def _is_attached(
     if session is None:  # the platform makes none for us; what is imported is no upload any more
         before = case.attempt.images if case.attempt else ()
         return held.image not in before and not sending.is_there(case, item, context.platform)
-    return pk_of(held.image) in map(pk_of, session.image_set)
+    return session.status == "Succeeded" and pk_of(held.image) in map(pk_of, session.image_set)
+
+
+def _attached(
+    case: Case,
+    held: Mapping[str, SocketValue],
+    states: Mapping[str, UploadSession],
+    context: Context,
+) -> Work:
+    for event in sending.leftovers(states, context):
+        case = yield event
+    if case.failure is None:
+        sent = [item.socket for item in case.inputs or ()]
+        images = {slug: held[slug].image or "" for slug in sent if held[slug].image}
+        yield cases.Succeeded((), images)
 
 
 def _still_running(

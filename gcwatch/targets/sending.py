@@ -1,6 +1,6 @@
 """What submissions have in common: sessions, bodies, what became of uploads (contract 9, 10)."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -153,9 +153,9 @@ def find_session(case: Case, platform: GrandChallenge) -> cases.Prepared | None:
     return None
 
 
-def leftovers(case: Case, context: Context) -> Iterator[Event]:
+def leftovers(states: Mapping[str, UploadSession], context: Context) -> Iterator[Event]:
     """Tell of what the platform could not read although the import succeeded (contract 3)."""
-    for socket, session in sessions(case, context.platform).items():
+    for socket, session in states.items():
         if session.status == "Succeeded" and session.error_message:
             facts = {"socket": socket, "message": session.error_message}
             reason = Reason("leftovers", facts)
