@@ -47,6 +47,8 @@ from gcwatch.watching import Bell, Schedule, Watcher
 
 HEARTBEAT: Final = 1.0
 BREATH: Final = 0.2
+REST: Final = 200.0
+"""How many times what a survey took of the CPU pass until one that nothing has asked for."""
 DISK_PAUSE: Final = 60.0
 
 _PROBE, _UPKEEP, _MIRROR = "probe", "upkeep", "mirror:"
@@ -182,10 +184,10 @@ class Daemon:
         """Say what is going on: counts only, as whoever may list services reads it."""
         stages = [*(line.stage for line in (*CHECKLIST, REPORTING)), "failed"]
         try:
-            counts = {stage: self._journal.count(stage) for stage in stages}
+            counts = self._journal.counts()
         except sqlalchemy.exc.OperationalError:
             return "the journal can't be read"
-        told = [f"{count} {stage}" for stage, count in counts.items() if count]
+        told = [f"{counts[stage]} {stage}" for stage in stages if stage in counts]
         paused = ["paused: the token is refused"] if self._refused.is_set() else []
         routes = f"{len(self._routes)} routes, {len(self._settings.mirrors)} mirrors"
         return "; ".join([*paused, routes, ", ".join(told) or "no open case"])
@@ -249,7 +251,9 @@ class Daemon:
         if self._pause.is_on():
             return
         if self._bell.is_time_to_look() and not self._surveys.is_too_soon():
+            begun = time.thread_time()
             self._survey()
+            schedule.rest(REST * (time.thread_time() - begun))
         if self._bell.is_time_to_tidy():
             self._start(_UPKEEP, self._upkeep)
         self._start_mirrors()
