@@ -26,7 +26,8 @@ def beats(schedule, count):
         until(lambda heard=heard: schedule._heard > heard)
 
 
-def test_surveys_are_rung_for_again_and_again(bell, schedule):
+@pytest.mark.usefixtures("schedule")
+def test_surveys_are_rung_for_again_and_again(bell):
     """A look that begins is not the last."""
     until(bell.is_time_to_look)
     bell.looked()
