@@ -8,9 +8,9 @@ case continues at its first missing fact.
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
@@ -48,7 +48,7 @@ from gcwatch.watching import Bell, Schedule, Watcher
 HEARTBEAT: Final = 1.0
 BREATH: Final = 0.2
 REST: Final = 200.0
-"""How many times what a survey took of the CPU pass until one that nothing has asked for."""
+"""How many times a look's CPU time passes until one that nothing has asked for."""
 DISK_PAUSE: Final = 60.0
 
 _PROBE, _UPKEEP, _MIRROR = "probe", "upkeep", "mirror:"
@@ -74,7 +74,11 @@ class _Pause:
 
 @dataclass
 class _Surveys:
-    """What is remembered between two surveys, so that it is said once."""
+    """What is remembered between two surveys: what was said, and what the looks cost.
+
+    `took` and `cpu` are the seconds of the looks alone: to take in what they found is no cost that
+    a later survey would save.
+    """
 
     away: set[str] = field(default_factory=set)
     told: set[tuple[str, str]] = field(default_factory=set)
@@ -82,9 +86,20 @@ class _Surveys:
     watched: int = 0
     last: float = 0.0
     took: float = 0.0
+    cpu: float = 0.0
+
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """Count what the block takes."""
+        begun, cpu = time.monotonic(), time.thread_time()
+        try:
+            yield
+        finally:
+            self.took += time.monotonic() - begun
+            self.cpu += time.thread_time() - cpu
 
     def is_too_soon(self) -> bool:
-        """Surveys take at most a sixth of the time, however many nudges come."""
+        """Looks take at most a sixth of the time, however many nudges come."""
         return time.monotonic() < self.last + max(BREATH, 5 * self.took)
 
 
@@ -251,9 +266,8 @@ class Daemon:
         if self._pause.is_on():
             return
         if self._bell.is_time_to_look() and not self._surveys.is_too_soon():
-            begun = time.thread_time()
             self._survey()
-            schedule.rest(REST * (time.thread_time() - begun))
+            schedule.rest(REST * self._surveys.cpu)
         if self._bell.is_time_to_tidy():
             self._start(_UPKEEP, self._upkeep)
         self._start_mirrors()
@@ -421,14 +435,15 @@ class Daemon:
 
     def _survey(self) -> None:
         """Look into every inbox; new folders become cases."""
-        begun = time.monotonic()
         self._bell.looked()
+        self._surveys.took = self._surveys.cpu = 0.0
         for route in self._routes.values():
             box = inbox_of(route)
             if box.is_watched:
                 self._watcher.watch(route.inbox)
             try:
-                listing = box.survey()
+                with self._surveys.looking():
+                    listing = box.survey()
             except NotYet as error:
                 self._miss(route, error)
             else:
@@ -438,7 +453,6 @@ class Daemon:
             self._surveys.watched = self._watcher.folders
             log.emit("watch.started", folders=self._surveys.watched)
         self._surveys.last = time.monotonic()
-        self._surveys.took = self._surveys.last - begun
 
     def _miss(self, route: Route, error: NotYet) -> None:
         if route.name not in self._surveys.away:

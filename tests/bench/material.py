@@ -74,7 +74,12 @@ def make_cases(inbox: Path, names: list[str], files: int) -> None:
 
 
 def make_case(folder: Path, files: int) -> None:
-    """Write one folder of so many tiny MetaImages, 000.mha and so on."""
+    """Write one folder of so many tiny MetaImages."""
     folder.mkdir(parents=True)
+    fill(folder, files)
+
+
+def fill(folder: Path, files: int) -> None:
+    """Write so many tiny MetaImages into a folder, 000.mha and so on."""
     for number in range(files):
         (folder / f"{number:03}.mha").write_bytes(TINY)

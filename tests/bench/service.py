@@ -144,6 +144,15 @@ class Daemon:
             quiet = quiet + 1 if now - before < _QUIET else 0
             before = now
 
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Let it do nothing during the body, and hear of nothing."""
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
     def stop(self) -> None:
         """End it, and see that it ended well."""
         self._process.send_signal(signal.SIGTERM)
