@@ -1,8 +1,12 @@
 """What wakes the daemon, and what does not."""
 
+import hashlib
+import time
+
 import pytest
 from builders import until
 
+from gcwatch.daemon import _Surveys
 from gcwatch.watching import Bell, Schedule
 
 
@@ -53,3 +57,15 @@ def test_rest_has_an_end(bell, schedule):
     bell.looked()
     schedule.rest(0.05)
     until(bell.is_time_to_look)
+
+
+def test_to_write_down_what_was_found_is_no_part_of_the_look():
+    """However long the journal takes over a burst, the next look is not put off for it."""
+    surveys, begun = _Surveys(), time.thread_time()
+    with surveys.counting(), surveys.counting(-1):
+        hashlib.sha256(bytes(1 << 25))
+    taken = time.thread_time() - begun
+    assert surveys.cpu < taken / 2
+    with surveys.counting():
+        hashlib.sha256(bytes(1 << 25))
+    assert surveys.cpu > taken / 2
