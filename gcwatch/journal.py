@@ -299,6 +299,11 @@ class Journal:
         with self._transaction() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
 
+    def latest(self) -> int:
+        """Return the number of the latest event; another number says that something happened."""
+        with self._transaction() as connection:
+            return int(connection.execute(sa.select(sa.func.max(_events.c.id))).scalar() or 0)
+
     def uploads_held(self) -> dict[str, int]:
         """Return how many uploads each planned case holds that may still be using them, by key.
 
