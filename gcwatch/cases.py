@@ -62,12 +62,18 @@ STATUSES = frozenset(
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a folder looked like: `stamp` is the folder's own change time in nanoseconds."""
+    """What a folder looked like: `stamp` is the folder's own change time in nanoseconds.
+
+    `latest` is the last change time of a file in it. `changing` of the files were not there, or not
+    as they are, when the folder was looked at before; of a first look it is not known (0).
+    """
 
     digest: str
     files: int
     bytes: int
     stamp: int
+    latest: int = field(default=0, compare=False)
+    changing: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ from gcwatch.mirror import Means, Report
 from gcwatch.news import news
 from gcwatch.notify import manager
 from gcwatch.perform import World, perform
+from gcwatch.progress import Board, Work
 from gcwatch.pulse import Pulses, beat
 from gcwatch.reasons import Reason
 from gcwatch.steps import CHECKLIST, REPORTING, Pace
@@ -121,6 +122,7 @@ class Daemon:
         self._away = threading.Event()
         self._presence: Presence | None = None
         self._surveys = _Surveys()
+        self._board = Board(settings.state, os.getpid(), self._at_work)
         self.mirrored: dict[str, Report | Reason] = {}
 
     # --- the loop --------------------------------------------------------------------------------
@@ -146,6 +148,7 @@ class Daemon:
             stack.callback(self._watcher.stop)
             schedule.start()
             stack.callback(schedule.stop)
+            stack.enter_context(self._board)
             self._introduce()
             self._journal.reschedule()
             self._bell.look()
@@ -190,7 +193,18 @@ class Daemon:
     def _moving(self, key: str, moved: int, total: int) -> None:
         """Bytes of a case have moved, in whatever thread."""
         self._pulses.tell(key)
+        self._board.moved(key, moved, total)
         self._told(key, moved, total)
+
+    def _at_work(self) -> Work:
+        """What the board shows of this daemon."""
+        with self._lock:
+            running = frozenset(self._running)
+        mirrors = frozenset(
+            each.removeprefix(_MIRROR) for each in running if each.startswith(_MIRROR)
+        )
+        busy = frozenset(each for each in running if not each.startswith(_MIRROR))
+        return Work(busy - {_PROBE, _UPKEEP}, mirrors, frozenset(self._surveys.away))
 
     def _make_keeper(self, schedule: Schedule, pace: Pace) -> Keeper:
         """Mirrors get half of the connections, so that cases never wait for them."""
@@ -206,8 +220,9 @@ class Daemon:
             mirrors, means, pace, self._bell, schedule, told, self._mirror_moving, self.mirrored
         )
 
-    def _mirror_moving(self, name: str) -> None:
+    def _mirror_moving(self, name: str, done: int, items: int, moved: int) -> None:
         self._pulses.tell(_MIRROR + name)
+        self._board.mirrored(name, done, items, moved)
 
     def _introduce(self) -> None:
         """Say who works, and what to expect of the inboxes."""

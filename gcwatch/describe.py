@@ -8,22 +8,30 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gcwatch import cases, log, steps
+from gcwatch import cases, log, steps, waiting
 from gcwatch.cases import Case
-from gcwatch.config import Cron
 from gcwatch.journal import Recorded
 from gcwatch.news import news
 from gcwatch.reasons import CATALOGUE, Explanation, Reason, explain
 from gcwatch.receipt import iso, readable
 from gcwatch.steps import Pace
+from gcwatch.waiting import Around
 
 _OVERDUE = 120.0
 """Seconds after which a case that is due and does not move needs a word."""
 
 
+_ANY = Around()
+"""Where it is not known what goes on around a case."""
+
+
 @dataclass(frozen=True)
 class View:
-    """One case in words: `why` it does not move or what it is at, `detail` for an engineer."""
+    """One case in words: `why` it does not move or what it is at, `detail` for an engineer.
+
+    `moved` bytes of `total` (0: unknown) are through of the transfer under way; `status` is the
+    platform's word for the job or import.
+    """
 
     case: str
     route: str
@@ -38,6 +46,9 @@ class View:
     next: str = ""
     files: int = 0
     bytes: int = 0
+    status: str = ""
+    moved: int = 0
+    total: int = 0
     link: str = ""
     result: str = ""
     warnings: tuple[str, ...] = ()
@@ -59,18 +70,19 @@ def printable(name: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def view(case: Case, pace: Pace, now: float) -> View:
-    """Given a case, its route's pace and the time, return the case in words."""
+def view(case: Case, pace: Pace, now: float, around: Around = _ANY) -> View:
+    """Given a case, its route's pace, the time and what is around it, return the case in words."""
     reason = _reason(case)
-    words = _words(case, reason, pace)
+    words = explain(reason) if reason else Explanation("", "", "")
     due = steps.due(case, pace)
+    moved, total = around.progress.transfers.get(case.key, (0, 0))
     return View(
         case=case.key,
         route=case.route,
         folder=printable(case.folder),
         stage=steps.stage(case),
         since=iso(_since(case)),
-        why=words.plain,
+        why=printable(waiting.why(case, pace, now, around)),
         detail=" ".join(filter(None, (readable(words.detail), _overdue(due, now)))),
         hint=words.hint,
         reason=reason.code if reason else "",
@@ -78,6 +90,9 @@ def view(case: Case, pace: Pace, now: float) -> View:
         next=iso(due) if due is not None else "",
         files=case.seen.files if case.seen else 0,
         bytes=case.seen.bytes if case.seen else 0,
+        status=case.status,
+        moved=moved,
+        total=total,
         link=case.submission.url if case.submission else "",
         result=printable(case.result),
         warnings=tuple(printable(explain(reason).detail) for reason in case.warnings),
@@ -88,10 +103,6 @@ def _reason(case: Case) -> Reason | None:
     if case.wait is not None and case.is_open:
         return case.wait.reason
     return case.failure
-
-
-def _words(case: Case, reason: Reason | None, pace: Pace) -> Explanation:
-    return explain(reason) if reason else Explanation(_doing(case, pace), "", "")
 
 
 def _since(case: Case) -> float:
@@ -105,69 +116,11 @@ def _since(case: Case) -> float:
     return moments.get(steps.stage(case)) or case.touched
 
 
-def _doing(case: Case, pace: Pace) -> str:
-    """Given a case that nothing hinders, return what it is at."""
-    if case.ending is not None:
-        return _done(case)
-    match steps.stage(case):
-        case "settling":
-            return f"Until the folder has not changed for {_span(pace.settle)}."
-        case "uploading":
-            done = sum(upload.completed for upload in case.uploads)
-            of = sum(item.uploads for item in case.inputs or () if item.is_uploaded)
-            return f"It is being sent: {done} of {of} uploads are complete." if of else "Due now."
-        case "submitting":
-            return "Everything is sent; the platform is asked to use it."
-        case "running":
-            return f"{_running(case)} {_asking(pace)}"
-        case "fetching":
-            done, of = len(case.outputs or ()) - len(steps.unfetched(case)), len(case.outputs or ())
-            return f"The results are being fetched: {done} of {of}."
-        case "delivering":
-            return "The results are being put into the outbox."
-        case _:
-            return "Its failure is being written down in the outbox."
-
-
-def _done(case: Case) -> str:
-    """Given a closed case that did not fail, return how it ended."""
-    if case.ending == "delivered":
-        what = (
-            "It is on the platform; the receipt stands" if _is_import(case) else "The results stand"
-        )
-        return f"{what} in the outbox as {printable(case.result)}."
-    if case.gone:
-        return "The folder was taken away before everything was sent."
-    return "It was taken back; nothing more is done."
-
-
-def _running(case: Case) -> str:
-    if _is_import(case):
-        return "Waiting for the platform's import."
-    return f"The platform says: {case.status or 'Queued'}."
-
-
-def _is_import(case: Case) -> bool:
-    """Whether a case becomes a display set or archive item, which has no results."""
-    return case.target is not None and case.target.kind != "algorithm"
-
-
-def _asking(pace: Pace) -> str:
-    if isinstance(pace.poll, Cron):
-        return f"It is asked after at {pace.poll.expression}."
-    seconds = getattr(pace.poll, "seconds", None)
-    return f"It is asked after every {_span(seconds)} or so." if seconds else ""
-
-
-def _span(seconds: float) -> str:
-    return f"{seconds / 60:g} min" if seconds >= 120 else f"{seconds:g} s"
-
-
 def _overdue(due: float | None, now: float) -> str:
     """Say so if a case could have been worked on long ago, as when the token is refused."""
     if due is None or now - due < _OVERDUE:
         return ""
-    late = _span(round((now - due) / 60) * 60)
+    late = waiting.span(now - due)
     return f"It has been due for {late}: others go first, or all work pauses (gcwatch check tells)."
 
 

@@ -23,8 +23,10 @@ from gcwatch.check import Finding
 from gcwatch.describe import Told, View, printable
 from gcwatch.mirror import Report
 from gcwatch.oneoff import Sent
+from gcwatch.overview import Overview, gist
 from gcwatch.plan import Folder, Parcel, RoutePlan, Verdict
 from gcwatch.reasons import Reason, explain
+from gcwatch.receipt import iso
 from gcwatch.watch import Mirrored
 
 _WIDE = 160
@@ -199,31 +201,81 @@ def _sum(planned: RoutePlan) -> str:
 # --- status and show -----------------------------------------------------------------------------
 
 
-def status(
-    views: Sequence[View],
-    counts: Mapping[str, int],
-    daemon: int | None,
-    pause: Reason | None,
-    mirrors: Sequence[Mirrored] = (),
-) -> Group:
-    """Given the open and the failed cases, the counts and who works, return them as tables."""
-    now = [view for view in views if view.stage not in {"failed", "delivered"}]
-    failed = [view for view in views if view.stage == "failed"]
-    odd = [view for view in views if view.stage == "delivered"]
-    parts: list[RenderableType] = [Text(_daemon(daemon), "" if daemon is not None else "yellow")]
-    if pause is not None:
-        words = explain(pause)
-        parts.append(Text(f"{words.plain} {words.hint}", "bold red"))
-    parts.append(Text(_counted(counts)))
-    if now:
-        parts += [Text(), _views(now)]
-    if failed:
-        parts += [Text("\nFailed", "bold red"), _views(failed)]
-    if odd:
-        parts += [Text("\nDelivered, with a warning", "yellow"), _views(odd)]
-    if mirrors:
-        parts += [Text(), mirrors_table(mirrors)]
+_MARGIN = 4
+"""Lines of a terminal that a live table leaves free, so that its end is seen."""
+
+
+def status(seen: Overview) -> Group:
+    """Given what is going on, return it as tables: all of it, with hints and links."""
+    parts = [*_heading(seen)]
+    for title, style, views in _sections(seen):
+        if views:
+            parts += [Text(title, style), _views(views)]
+    if seen.mirrors:
+        parts += [Text(), mirrors_table(seen.mirrors, seen.runs)]
     return Group(*parts)
+
+
+def status_live(seen: Overview, height: int) -> Group:
+    """Given what is going on and a terminal's height in lines, return as much as fits on it.
+
+    What moves comes first; each case has one sentence.
+    """
+    parts: list[RenderableType] = [*_heading(seen), Text()]
+    mirrors: list[RenderableType] = [Text()] * bool(seen.mirrors)
+    mirrors += [mirrors_table(seen.mirrors, seen.runs)] if seen.mirrors else []
+    taken = len(parts) + len(seen.mirrors) + len(mirrors) + _MARGIN
+    order = [view for _, _, views in _sections(seen) for view in views]
+    order.sort(key=lambda view: (view.stage == "failed", not view.moved))
+    shown = order[: max(height - taken, 1)]
+    parts += [_views(shown, brief=True)] if shown else []
+    if len(order) > len(shown):
+        parts.append(Text(f"and {_several(len(order) - len(shown), 'more case')}", "dim"))
+    return Group(*parts, *mirrors)
+
+
+def _sections(seen: Overview) -> tuple[tuple[str, str, list[View]], ...]:
+    """Return the cases that are open, those that failed, and those to be looked at all the same."""
+    now = [view for view in seen.views if view.stage not in {"failed", "delivered"}]
+    failed = [view for view in seen.views if view.stage == "failed"]
+    odd = [view for view in seen.views if view.stage == "delivered"]
+    return (
+        ("", "", now),
+        ("\nFailed", "bold red", failed),
+        ("\nDelivered, with a warning", "yellow", odd),
+    )
+
+
+def _heading(seen: Overview) -> Iterator[RenderableType]:
+    yield Text(_daemon(seen.daemon), "" if seen.daemon is not None else "yellow")
+    if seen.trouble:
+        yield Text(seen.trouble, "yellow")
+    if seen.pause is not None:
+        words = explain(seen.pause)
+        yield Text(f"{words.plain} {words.hint}", "bold red")
+    for route in seen.away:
+        yield Text(f"The inbox of route {route} can't be reached: nothing new is seen.", "yellow")
+    yield Text(_counted(seen.counts))
+
+
+def status_lines(before: Overview | None, seen: Overview, ended: Sequence[View]) -> Iterator[Text]:
+    """Given what was going on before and now, return what has changed, a line each.
+
+    `ended` are the cases that are not listed any more.
+    """
+    moment = Text(f"{iso(seen.at)[:19].replace('T', ' ')} UTC  ", "dim")
+    old = before.gist() if before else None
+    if old is None or (old.daemon, old.pause, old.away) != (seen.daemon, seen.pause, seen.away):
+        yield from (Text.assemble(moment, cast(Text, line)) for line in _heading(seen))
+    known = {view.case: view for view in old.views} if old else {}
+    for view in (*ended, *seen.views):
+        if known.get(view.case) != gist(view):
+            words = (f"{view.case}  {view.folder}  ", (view.stage, _style(view)), f"  {view.why}")
+            yield Text.assemble(moment, *words)
+
+
+def _style(view: View) -> str:
+    return _STYLES.get(view.stage, "cyan")
 
 
 def _daemon(daemon: int | None) -> str:
@@ -237,24 +289,40 @@ def _counted(counts: Mapping[str, int]) -> str:
     return parts or "No folder has been seen yet."
 
 
-def _views(views: Sequence[View]) -> Table:
+def _views(views: Sequence[View], *, brief: bool = False) -> Table:
+    """Return cases as a table; a *brief* one has a line for each, and bars."""
     table = _table("case", "folder", "stage", "since (UTC)", "why")
     for view in views:
-        why = Text(printable(view.why))
-        if view.detail:
-            why.append(f"\n{printable(view.detail)}", "dim")
-        if view.stage != "failed" and view.attempts:
-            why.append(f" Try {view.attempts}; next {view.next[11:19]} UTC.", "dim")
-        if view.stage == "failed" and view.hint:
-            why.append(f"\n{view.hint}", "dim")
-        for warning in view.warnings:
-            why.append(f"\n{warning}", "yellow")
-        if view.link:
-            why.append(f"\n{view.link}", "dim")
-        stage = Text(view.stage, _STYLES.get(view.stage, "cyan"))
         since = Text(view.since[:16].replace("T", " "))
-        table.add_row(Text(view.case), Text(view.folder), stage, since, why)
+        why = _bar(view) if brief else _why(view)
+        table.add_row(
+            Text(view.case), Text(view.folder), Text(view.stage, _style(view)), since, why
+        )
     return table
+
+
+def _bar(view: View) -> RenderableType:
+    """Return a case's sentence, behind a bar if a transfer is under way."""
+    if not view.moved and not view.total:
+        return Text(view.why)
+    bar = Table.grid(padding=(0, 2, 0, 0))
+    drawn = ProgressBar(view.total or None, view.moved, width=12, pulse=not view.total)
+    bar.add_row(drawn, Text(view.why))
+    return bar
+
+
+def _why(view: View) -> Text:
+    """Return a case's sentence, with all that helps whoever has to see to it."""
+    why = Text(view.why)
+    if view.detail:
+        why.append(f"\n{printable(view.detail)}", "dim")
+    if view.stage == "failed" and view.hint:
+        why.append(f"\n{view.hint}", "dim")
+    for warning in view.warnings:
+        why.append(f"\n{warning}", "yellow")
+    if view.link:
+        why.append(f"\n{view.link}", "dim")
+    return why
 
 
 def case(view: View, told: Iterable[Told], files: Sequence[Path]) -> Group:
@@ -264,7 +332,7 @@ def case(view: View, told: Iterable[Told], files: Sequence[Path]) -> Group:
         "case": view.case,
         "folder": f"{view.folder} (route {view.route})",
         "stage": f"{view.stage} since {view.since}",
-        "why": printable(view.why),
+        "why": view.why,
         "detail": printable(view.detail),
         "what to do": view.hint,
         "next try": view.next,
@@ -301,16 +369,34 @@ def _fact(key: str, value: object) -> str:
 # --- mirrors -------------------------------------------------------------------------------------
 
 
-def mirrors_table(mirrors: Iterable[Mirrored]) -> Table:
-    """Given what is known of mirrors, return it as a table."""
+def mirrors_table(
+    mirrors: Iterable[Mirrored], runs: Mapping[str, tuple[int, int, int]] = {}
+) -> Table:
+    """Given what is known of mirrors, and how far those are that run now, return it as a table."""
     table = _table("mirror", "archive", "items", "gone", "last run (UTC)", "next", "")
     for each in mirrors:
-        words = explain(Reason(each.reason)) if each.reason else None
-        why = words.plain if words else f"{each.failed} could not be had" * bool(each.failed)
-        times = (Text(_minute(each.ended)), Text(_minute(each.next)))
+        run = runs.get(each.mirror)
+        told = _items_bar(*run) if run else _outcome(each)
+        upcoming = Text("now") if run else Text(_minute(each.next))
         counts = (Text(str(each.items)), Text(str(each.gone)))
-        table.add_row(Text(each.mirror), Text(each.archive), *counts, *times, Text(why, "yellow"))
+        names = (Text(each.mirror), Text(each.archive))
+        table.add_row(*names, *counts, Text(_minute(each.ended)), upcoming, told)
     return table
+
+
+def _outcome(mirror: Mirrored) -> Text:
+    words = explain(Reason(mirror.reason)) if mirror.reason else None
+    why = words.plain if words else f"{mirror.failed} could not be had" * bool(mirror.failed)
+    return Text(why, "yellow")
+
+
+def _items_bar(done: int, items: int, moved: int) -> Table:
+    """Return how far a mirror's run is as a bar; at first nobody knows how many items it has."""
+    bar = Table.grid(padding=(0, 2, 0, 0))
+    drawn = ProgressBar(items or None, done, width=30, pulse=not items)
+    words = f"{done} of {_several(items, 'item')}" if items else "comparing"
+    bar.add_row(drawn, Text(words), Text(decimal(moved)))
+    return bar
 
 
 def _minute(moment: str) -> str:
@@ -396,11 +482,7 @@ class _ItemMeter:
 
     def show(self) -> Table:
         """Return it as a bar."""
-        done, items, moved = self._seen
-        bar = Table.grid(padding=(0, 2, 0, 0))
-        drawn = ProgressBar(items or None, done, width=30, pulse=not items)
-        bar.add_row(drawn, Text(f"{done} of {_several(items, 'item')}"), Text(decimal(moved)))
-        return bar
+        return _items_bar(*self._seen)
 
 
 @contextmanager
@@ -488,7 +570,7 @@ def _drawn(views: Sequence[View]) -> Table:
     table = _table("case", "folder", "stage", "")
     under_way = [view for view in views if view.stage not in _STYLES]
     for view in under_way[:_MOST_DRAWN]:
-        words = Text(printable(view.why))
+        words = Text(view.why)
         table.add_row(Text(view.case), Text(view.folder), Text(view.stage, "cyan"), words)
     if len(under_way) > _MOST_DRAWN:
         table.add_row(Text(f"and {len(under_way) - _MOST_DRAWN} more", "dim"))

@@ -67,12 +67,13 @@ def disk_trouble(what: str) -> Iterator[None]:
         raise TryAgain(Reason("disk", {"what": what, "error": why(error)})) from error
 
 
-def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
+def write_atomically(path: Path, data: bytes, mode: int = 0o600, *, durable: bool = True) -> None:
     """Given a path, bytes and permission bits, put a file there that is whole or absent.
 
     What stood there before is replaced. The bytes and the name survive a power cut once this
-    returns. Raise OSError if it can't be written; nothing is left behind then. What a crash left
-    behind, the next try takes away: the name of the file in the making is always the same.
+    returns, unless they need not be *durable*. Raise OSError if it can't be written; nothing is
+    left behind then. What a crash left behind, the next try takes away: the name of the file in
+    the making is always the same.
     """
     digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()
     temporary = path.with_name(f".gcwatch-{digest[:16]}.tmp")
@@ -83,12 +84,14 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
             os.fchmod(stream.fileno(), mode)
             stream.write(data)
             stream.flush()
-            os.fsync(stream.fileno())
+            if durable:
+                os.fsync(stream.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    if durable:
+        sync_folder(path.parent)
 
 
 def sync_folder(path: Path) -> None:

@@ -53,12 +53,12 @@ class Given(Inbox):
         files = (_source_file(self.root / each, each) for each in sorted(self.given))
         return tuple(file for file in files if not inbox.is_ignored(file.name, self.ignore))
 
-    def look(self, name: str) -> Snapshot:
+    def look(self, name: str, before: Snapshot | None = None) -> Snapshot:
         """See `Inbox`."""
         if self.whole:
-            return inbox.look(self.root, self.given[0], self.ignore)
+            return inbox.look(self.root, self.given[0], self.ignore, before)
         files = self.source_files(name)
-        return inbox.snapshot(files, max((file.ctime_ns for file in files), default=0))
+        return inbox.snapshot(files, max((file.ctime_ns for file in files), default=0), before)
 
     def holds_files(self, name: str) -> bool:
         """See `Inbox`."""

@@ -400,24 +400,45 @@ def receipt(inbox: Path, name: str) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def look(inbox: Path, name: str, ignore: Sequence[str] = ()) -> Snapshot:
-    """Given a folder of an inbox, return what it looks like now.
+def look(
+    inbox: Path, name: str, ignore: Sequence[str] = (), before: Snapshot | None = None
+) -> Snapshot:
+    """Given a folder of an inbox, and how it looked *before*, return what it looks like now.
 
     The digest covers every file's name, size and time of change. Raise as `source_files` does,
     and TryAgain (`file_unreadable`) if a file may not be read.
     """
     files = source_files(inbox, name, ignore)
-    return snapshot(files, _stamp(inbox, name))
+    return snapshot(files, _stamp(inbox, name), before)
 
 
-def snapshot(files: Sequence[SourceFile], stamp: int) -> Snapshot:
-    """Given a case's files and its stamp, return what it looks like.
+def snapshot(files: Sequence[SourceFile], stamp: int, before: Snapshot | None = None) -> Snapshot:
+    """Given a case's files, its stamp and how it looked *before*, return what it looks like.
 
     Raise TryAgain (`file_unreadable`) if a file may not be read.
     """
     for file in files:
         _check_access(file)
-    return Snapshot(digest(files), len(files), sum(file.size for file in files), stamp)
+    return Snapshot(
+        digest(files),
+        len(files),
+        sum(file.size for file in files),
+        stamp,
+        latest=max((file.ctime_ns for file in files), default=0),
+        changing=_changing(files, before),
+    )
+
+
+def _changing(files: Sequence[SourceFile], before: Snapshot | None) -> int:
+    """Return how many files are new or changed since, by the clock of the disk they lie on.
+
+    Whatever happened to a file since is later than all that was seen of the others. Only what was
+    moved in with its folder keeps its time; it shows in the number of files.
+    """
+    if before is None or not before.latest:
+        return 0
+    later = sum(file.ctime_ns > before.latest for file in files)
+    return max(later, len(files) - before.files)
 
 
 def _check_access(file: SourceFile) -> None:

@@ -54,6 +54,7 @@ _cases = sa.Table(
     sa.Column("submission", sa.Text),
     sa.Column("due", sa.Float),
     sa.Column("record", sa.Text, nullable=False),
+    sa.Column("notable", sa.Boolean, nullable=False),
 )
 _events = sa.Table(
     "events",
@@ -95,6 +96,13 @@ _VERSIONS = (
             json_set(record, '$.pk', record ->> '$.job'), '$.job')
             WHERE kind = 'Submitted'""",
     ),
+    (
+        "ALTER TABLE cases ADD COLUMN notable BOOLEAN NOT NULL DEFAULT 0",
+        """UPDATE cases SET notable = 1 WHERE stage = 'failed'
+            OR (stage = 'delivered' AND json_array_length(record, '$.warnings') > 0)""",
+        "CREATE INDEX cases_notable ON cases (notable, newest, gone)",
+        "CREATE INDEX cases_route_stage ON cases (route, stage)",
+    ),
 )
 """What brings a journal of version n to n + 1. New versions are only ever added at the end."""
 
@@ -125,6 +133,11 @@ class Known:
     stage: str
     gone: bool
     stamp: int
+
+
+def _is_notable(case: Case) -> bool:
+    """Whether a closed case is more than done: it failed, or something about it is odd."""
+    return case.ending == "failed" or (case.ending == "delivered" and bool(case.warnings))
 
 
 class Journal:
@@ -201,6 +214,7 @@ class Journal:
             "submission": case.submission.pk if case.submission else None,
             "due": steps.due(case, self._pace(case.route)),
             "record": _encode(_CASE, case),
+            "notable": _is_notable(case),
         }
 
     def _append(self, connection: sa.Connection, key: str, event: Event, now: float) -> None:
@@ -223,6 +237,17 @@ class Journal:
     def open_cases(self) -> list[Case]:
         """Return the cases that are not closed, oldest first."""
         return self._select(_cases.c.open)
+
+    def attention(self, route: str | None = None) -> list[Case]:
+        """Return what somebody may have to look at, oldest first; with *route*, only its cases.
+
+        That is what is open, what has failed, and what was delivered with a warning: closed cases
+        only as long as their folder stands in the inbox and is no later case's.
+        """
+        where = _cases.c.open | (_cases.c.notable & _cases.c.newest & ~_cases.c.gone)
+        # The plus keeps SQLite from walking through all of a route's cases to find these few.
+        of_route = sa.true() if route is None else sa.literal_column("+cases.route") == route
+        return self._select(where & of_route)
 
     def due(self, routes: Collection[str], now: float, limit: int) -> list[Case]:
         """Return at most *limit* open cases of *routes* that are due, the longest due first."""
@@ -254,6 +279,13 @@ class Journal:
         query = sa.select(sa.func.count()).select_from(_cases).where(where)
         with self._transaction() as connection:
             return int(connection.execute(query).scalar_one())
+
+    def counts(self, route: str | None = None) -> dict[str, int]:
+        """Return how many cases are at each stage or ended so; with *route*, only its cases."""
+        where = sa.true() if route is None else _cases.c.route == route
+        query = sa.select(_cases.c.stage, sa.func.count()).where(where).group_by(_cases.c.stage)
+        with self._transaction() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
 
     def uploads_held(self) -> dict[str, int]:
         """Return how many uploads each planned case holds that may still be using them, by key.

@@ -20,7 +20,7 @@ Told = Callable[[str, int, int], None]
 class Keeper:
     """The mirrors of a daemon. What came of each last run is in `outcomes`.
 
-    `alive` is told a mirror's name at every sign of progress.
+    `alive` is told a mirror's name and how far its run is, at every sign of progress.
     A run is asked for by a ring of the bell; `work` is done by a worker, one at a time a mirror.
     """
 
@@ -30,7 +30,7 @@ class Keeper:
     bell: Bell
     schedule: Schedule
     told: Told
-    alive: Callable[[str], None]
+    alive: Callable[[str, int, int, int], None]
     outcomes: dict[str, Report | Reason] = field(default_factory=dict)
     _tries: dict[str, int] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -71,8 +71,8 @@ class Keeper:
         """Run a mirror; return after how many seconds to try again, or None if it went well."""
         name = settings.name
 
-        def progress(_done: int, _items: int, moved: int) -> None:
-            self.alive(name)
+        def progress(done: int, items: int, moved: int) -> None:
+            self.alive(name, done, items, moved)
             if moved:
                 self.told(name, moved, 0)
 

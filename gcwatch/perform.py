@@ -91,7 +91,7 @@ def perform(step: Step, case: Case, route: Route, pace: Pace, world: World) -> W
 
 def _look_again(case: Case, route: Route) -> Work:
     """The folder is not as it had settled: begin again with how it looks now."""
-    yield cases.Changed(inbox_of(route).look(case.folder))
+    yield cases.Changed(inbox_of(route).look(case.folder, case.seen))
 
 
 def _translated(work: Work) -> Work:
@@ -153,7 +153,7 @@ def _perform(step: Step, case: Case, route: Route, pace: Pace, world: World) -> 
 def _survey(case: Case, route: Route, pace: Pace, world: World) -> Work:
     """The folder has settled once it is marked ready, or was the same for the settle time."""
     marked = inbox_of(route).is_marked(case.folder)
-    seen = inbox_of(route).look(case.folder)
+    seen = inbox_of(route).look(case.folder, case.seen)
     if not seen.files:
         raise SourceVanished
     if case.seen is None or seen.digest != case.seen.digest:

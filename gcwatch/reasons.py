@@ -262,7 +262,7 @@ CATALOGUE: Mapping[str, Entry] = {
         "Rename the folder and drop it again, or put {id} into the route's title.",
     ),
     "title_unclear": Entry(
-        "The platform contradicts itself about this folder; it is tried again.",
+        "The platform contradicts itself about this folder.",
         "The title is taken in {what} {slug}, but is not in its list.",
         patience=8,
     ),
@@ -301,12 +301,12 @@ CATALOGUE: Mapping[str, Entry] = {
         "Run gcwatch check; ask the platform's support if it finds nothing.",
     ),
     "unexpected": Entry(
-        "Something unexpected happened with this folder; it is tried again.",
+        "Something unexpected happened with this folder.",
         "{call} was answered {status}: {message}",
         patience=5,
     ),
     "too_many_jobs": Entry(
-        "Waiting for its turn: the allowed number of analyses is running.",
+        "Held: {limit} jobs are running on the platform, as many as it allows.",
         "The platform runs no more than {limit} jobs of a user at a time.",
     ),
     "too_many_uploads": Entry(
@@ -340,26 +340,26 @@ CATALOGUE: Mapping[str, Entry] = {
     ),
     # --- the world between -----------------------------------------------------------------------
     "unreachable": Entry(
-        "The platform can't be reached at the moment; it is tried again.",
+        "The platform can't be reached at the moment.",
         "{call} failed: {error}",
     ),
     "server_error": Entry(
-        "The platform has a problem at the moment; it is tried again.",
+        "The platform has a problem at the moment.",
         "{call} was answered {status}.",
         patience=12,
     ),
     "checksum": Entry(
-        "A transfer was damaged on the way; it is repeated.",
+        "A transfer was damaged on the way.",
         "{what}: {problem}.",
         patience=8,
     ),
     "download_incomplete": Entry(
-        "The results did not arrive whole; they are fetched again.",
+        "The results did not arrive whole.",
         "A download is not whole: {problem}.",
         patience=12,
     ),
     "disk": Entry(
-        "There is a problem with this computer's disk; it is tried again.",
+        "There is a problem with this computer's disk.",
         "{what} failed: {error}.",
         "Make room, or mount the outbox again.",
     ),

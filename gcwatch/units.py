@@ -59,8 +59,8 @@ class Inbox(ABC):
         """Given a case, return its files, sorted by name; raise as `inbox.source_files` does."""
 
     @abstractmethod
-    def look(self, name: str) -> Snapshot:
-        """Given a case, return what it looks like now.
+    def look(self, name: str, before: Snapshot | None = None) -> Snapshot:
+        """Given a case, and how it looked *before*, return what it looks like now.
 
         Raise as `source_files` does, and TryAgain (`file_unreadable`) if a file may not be read.
         """
@@ -115,9 +115,9 @@ class Folders(Inbox):
         """See `Inbox`."""
         return inbox.source_files(self.root, name, self.ignore)
 
-    def look(self, name: str) -> Snapshot:
+    def look(self, name: str, before: Snapshot | None = None) -> Snapshot:
         """See `Inbox`."""
-        return inbox.look(self.root, name, self.ignore)
+        return inbox.look(self.root, name, self.ignore, before)
 
 
 class Files(Inbox):
@@ -132,10 +132,10 @@ class Files(Inbox):
         """See `Inbox`."""
         return (inbox.source_file(self.root, name),)
 
-    def look(self, name: str) -> Snapshot:
+    def look(self, name: str, before: Snapshot | None = None) -> Snapshot:
         """See `Inbox`."""
         [file] = self.source_files(name)
-        return inbox.snapshot([file], file.ctime_ns)
+        return inbox.snapshot([file], file.ctime_ns, before)
 
     def holds_files(self, name: str) -> bool:
         """See `Inbox`; a pipe or a device holds nothing."""
@@ -280,17 +280,17 @@ class Series(Inbox):
             raise SourceVanished
         return files
 
-    def look(self, name: str) -> Snapshot:
+    def look(self, name: str, before: Snapshot | None = None) -> Snapshot:
         """See `Inbox`; raise as `source_files` does."""
         patient, _, series = name.partition("/")
         if not series:
             self.source_files(name)
-            return inbox.look(self.root, name, self.ignore)
+            return inbox.look(self.root, name, self.ignore, before)
         found = self._patient(patient)
         files = found.files(series)
         if not files:
             raise SourceVanished
-        return inbox.snapshot(files, found.stamp(series))
+        return inbox.snapshot(files, found.stamp(series), before)
 
     def holds_files(self, name: str) -> bool:
         """See `Inbox`; what is listed as a case holds files, or can't be read."""

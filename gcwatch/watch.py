@@ -6,7 +6,7 @@ import sqlite3
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
@@ -25,10 +25,12 @@ from gcwatch.http import Http
 from gcwatch.journal import FILE, Journal, Recorded, trouble
 from gcwatch.news import news
 from gcwatch.perform import Progress, World, no_progress
+from gcwatch.progress import read_progress
 from gcwatch.reasons import CATALOGUE, Reason
 from gcwatch.receipt import iso, readable
 from gcwatch.steps import CHECKLIST, REPORTING, Pace
 from gcwatch.transfer import Transfers
+from gcwatch.waiting import Around
 
 STAGES = (
     *(line.stage for line in (*CHECKLIST, REPORTING)),
@@ -186,10 +188,28 @@ class Watch:
         """Return every folder's latest case, oldest first."""
         return self.journal.cases(newest=True)
 
+    def attention(self) -> list[Case]:
+        """Return the cases that are open, that failed, or that were delivered with a warning.
+
+        Closed ones only as long as their folder stands in the inbox. Oldest first.
+        """
+        return self.journal.attention()
+
     def counts(self) -> dict[str, int]:
         """Return how many cases are at each stage or ended so; only stages that have some."""
-        found = {stage: self.journal.count(stage) for stage in STAGES}
-        return {stage: count for stage, count in found.items() if count}
+        found = self.journal.counts()
+        return {stage: found[stage] for stage in STAGES if stage in found}
+
+    def around(self, cases: Iterable[Case]) -> Around:
+        """Given the open cases (others do no harm), return what their waiting depends on."""
+        state, now = self.settings.state, self._clock()
+        daemon = daemon_of(state)
+        at = Around(
+            is_running=daemon is not None,
+            pause=pause_of(state),
+            progress=read_progress(state, daemon, time.time()),
+        )
+        return at.among(self.settings, cases, self.pace, now)
 
     def mirrors(self) -> list[Mirrored]:
         """Return what is known of every mirror."""

@@ -146,6 +146,27 @@ def test_a_folder_is_known_by_its_latest_case(book):
     assert known["p1"].is_open
 
 
+def test_what_needs_attention_is_open_failed_or_odd(book):
+    """What was delivered as it should be is never read, however many there are."""
+    waiting, failed, odd, fine, gone = (book.open_case("r", f"p{n}").key for n in range(5))
+    other = book.open_case("s", "p").key
+    for key in (failed, gone):
+        book.record(key, cases.Rejected(Reason("job_failed")))
+        book.record(key, cases.Reported())
+    book.record(gone, cases.Left())
+    book.record(odd, cases.Warned(Reason("left_out")))
+    for key in (odd, fine):
+        book.record(key, cases.Delivered("x"))
+
+    assert [case.key for case in book.attention()] == [waiting, failed, odd, other]
+    assert [case.key for case in book.attention("s")] == [other]
+    assert book.counts("r") == {"settling": 1, "failed": 2, "delivered": 2}
+
+    again = book.open_case("r", "p1").key
+    assert failed not in [case.key for case in book.attention()]
+    assert again in [case.key for case in book.attention()]
+
+
 def test_a_job_is_known_once_it_is_on_record(book):
     """The search for a lost job passes over the jobs of other cases."""
     key = book.open_case("lobes", "p1").key
@@ -294,7 +315,7 @@ def test_an_older_journal_is_upgraded_and_a_copy_is_kept(tmp_path):
 
 
 def test_an_upgraded_journal_is_laid_out_like_a_new_one(tmp_path):
-    """There are no two kinds of version 2."""
+    """There are no two kinds of a version."""
     write_version_1(tmp_path)
     Journal(tmp_path).close()
     Journal(tmp_path / "new").close()

@@ -1,15 +1,15 @@
 """`check`, `plan`, `status`, `show` and `schema`: the commands that only look."""
 
 import json
-import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from os.path import lexists
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Group
+from rich.console import Console
 from rich.live import Live
 
 import gcwatch
@@ -22,10 +22,9 @@ from gcwatch.check import Cause, Finding
 from gcwatch.cli.explain import Exit
 from gcwatch.cli.named import find
 from gcwatch.cli.options import Config, Json, chosen, stoppable
-from gcwatch.describe import View
 from gcwatch.errors import ConfigError
+from gcwatch.overview import Onlooker, Overview, overview, view_of
 from gcwatch.reasons import Reason
-from gcwatch.watch import daemon_of, pause_of
 
 _CODES: tuple[tuple[Cause, Exit], ...] = (
     ("token", Exit.TOKEN),
@@ -132,62 +131,47 @@ def status(
     ] = False,
 ) -> None:
     """Show every open case: its stage, since when, and why it waits; failures and warnings."""
-    with gcwatch.open(chosen(context, config), begun=True) as watch:
-        if follow:
-            _follow(watch, as_json=as_json)
-        elif as_json:
-            _print_json(_status(watch))
-        else:
-            display.console().print(_table(watch))
+    file = chosen(context, config)
+    if follow:
+        _follow(file, as_json=as_json)
+        return
+    with gcwatch.open(file, begun=True) as watch:
+        seen = overview(watch)
+    if as_json:
+        _print_json(seen.record())
+    else:
+        display.console().print(display.status(seen))
 
 
-def _views(watch: gcwatch.Watch) -> list[View]:
-    return [
-        describe.view(case, watch.pace(case.route), time.time())
-        for case in watch.cases()
-        if case.is_open or (_needs_a_look(case) and not case.gone)
-    ]
-
-
-def _needs_a_look(case: gcwatch.Case) -> bool:
-    """Whether a closed case is shown as long as its folder stands in the inbox."""
-    return case.ending == "failed" or (case.ending == "delivered" and bool(case.warnings))
-
-
-def _status(watch: gcwatch.Watch) -> dict[str, Any]:
-    views = [asdict(view) for view in _views(watch)]
-    daemon = daemon_of(watch.settings.state)
-    pause = pause_of(watch.settings.state)
-    paused = pause.code if pause else ""
-    mirrors = [asdict(each) for each in watch.mirrors()]
-    told = {"mirrors": mirrors} if mirrors else {}
-    return {"daemon": daemon, "paused": paused, "counts": watch.counts(), "cases": views, **told}
-
-
-def _table(watch: gcwatch.Watch) -> Group:
-    daemon = daemon_of(watch.settings.state)
-    pause = pause_of(watch.settings.state)
-    return display.status(_views(watch), watch.counts(), daemon, pause, watch.mirrors())
-
-
-def _follow(watch: gcwatch.Watch, *, as_json: bool) -> None:
-    """Show the status again whenever it has changed: on a terminal in place."""
+def _follow(file: Path | None, *, as_json: bool) -> None:
+    """Show the status again and again: on a terminal in place, else whatever has changed."""
     screen = display.console()
-    with stoppable() as stop:
-        if screen.is_terminal and not as_json:
-            with Live(_table(watch), console=screen, auto_refresh=False) as drawn:
-                while not stop.wait(_SECOND):
-                    drawn.update(_table(watch), refresh=True)
-            return
-        before: object = None
+    with closing(Onlooker(file)) as onlooker, stoppable() as stop:
+        if screen.is_terminal and not screen.is_dumb_terminal and not as_json:
+            with Live(console=screen, auto_refresh=False) as drawn:
+                while True:
+                    drawn.update(display.status_live(onlooker.look(), screen.height), refresh=True)
+                    if stop.wait(_SECOND):
+                        return
+        before: Overview | None = None
         while not stop.is_set():
-            now = _status(watch)
-            if now != before and as_json:
-                typer.echo(json.dumps(now))
-            elif now != before:
-                screen.print(_table(watch))
+            now = onlooker.look()
+            if before is None or now.gist() != before.gist():
+                _tell_change(before, now, onlooker, screen, as_json=as_json)
             before = now
             stop.wait(_SECOND)
+
+
+def _tell_change(
+    before: Overview | None, now: Overview, onlooker: Onlooker, screen: Console, *, as_json: bool
+) -> None:
+    if as_json:
+        typer.echo(json.dumps(now.record()))
+        return
+    listed = {view.case for view in now.views}
+    gone = [view.case for view in before.views if view.case not in listed] if before else []
+    for line in display.status_lines(before, now, onlooker.views(gone)):
+        screen.print(line, soft_wrap=True)
 
 
 # --- show ----------------------------------------------------------------------------------------
@@ -203,7 +187,7 @@ def show(
     """Show one case's whole history: what happened when, why it waits or failed, where to look."""
     with gcwatch.open(chosen(context, config), begun=True) as watch:
         found = find(watch, case)
-        view = describe.view(found, watch.pace(found.route), time.time())
+        view = view_of(watch, found)
         told = list(describe.history(found.key, watch.history(found)))
         files = _papers(watch, found)
     if as_json:
