@@ -52,7 +52,7 @@ CATALOGUE: Mapping[str, Entry] = {
     "waiting_for_marker": Entry(
         "The folder is not marked as complete yet.",
         "The marker file {marker} is not there.",
-        "Put the marker file into the folder when everything is in it.",
+        "Put {marker} into the folder when everything is in it.",
     ),
     "being_written": Entry(
         "A file of this folder is being written at this moment; the folder is waiting.",

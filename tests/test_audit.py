@@ -1,17 +1,21 @@
 """The audit: silent where all agree, and it finds each kind of damage done by hand."""
 
+import functools
 import json
 import shutil
 import time
 from dataclasses import replace
 
 import pytest
-from builders import PATIENTS, Site, mha
+from builders import PATIENTS, Site, mha, series, until
 from contract import TARGETS
 from mirrored import IMAGE, Mirrored
 
-from gcwatch import audit, config, errors
+from gcwatch import audit, config, errors, watch
+from gcwatch.audit.finding import known
+from gcwatch.audit.online import Online, submissions
 from gcwatch.cli import main
+from gcwatch.grandchallenge import Remembering
 
 CT = ("ct.mha", mha(1, 2, 3, 4))
 VARIANTS = {
@@ -349,6 +353,173 @@ def test_damage_on_the_platform_is_found(archived, damage, kind, words):
     assert found_kind == kind
     assert words in detail
     assert said(archived, offline=True) == []
+
+
+# --- cases that are not delivered -----------------------------------------------------------------
+
+
+@pytest.fixture
+def archiving(tmp_path, sandbox):
+    """A site whose one case is to become an archive item, and has not been sent yet."""
+    inputs = {"ct-image": "*.mha", "threshold": {"value": 2.5}}
+    site = Site(tmp_path, sandbox, algorithm=None, archive="ct-archive", inputs=inputs)
+    site.drop("p1")
+    return site
+
+
+def work_until(site, condition):
+    """Let the daemon work until something is so; what it does not know is not done."""
+    with site.running() as watch:
+        until(lambda: watch.cases() and condition(watch.cases()[0]))
+
+
+def test_an_open_case_whose_job_is_gone_is_found(site):
+    """The next poll would tell, too."""
+    site.sandbox.configure(job_seconds=1e9)
+    site.drop("p1")
+    work_until(site, lambda case: case.submission)
+    assert [each.kind for each in found(site)] == ["under way"]
+    site.sandbox.world.jobs.clear()
+    assert only(said(site)) == ("missing", "the platform does not have its job (any more)")
+
+
+def test_a_failed_case_whose_job_has_succeeded_is_found(tmp_path, sandbox):
+    """There is a result that nobody fetched."""
+    site = Site(tmp_path, sandbox, algorithm="always-fails")
+    site.drop("p1")
+    site.run_once()
+    assert said(site) == []
+    [job] = sandbox.world.jobs.values()
+    job.status = "Succeeded"
+    kind, detail = only(said(site))
+    assert kind == "different"
+    assert "has Succeeded" in detail
+
+
+def test_an_item_that_a_failed_case_left_empty_is_found(archiving):
+    """Readers would see it; what is told of it is what it lacks."""
+    lungs = {"lung-segmentation": "*.mha"}  # takes no voxels but 1 and 2
+    archiving.configure(algorithm=None, archive="ct-archive", inputs=lungs)
+    archiving.run_once()
+    assert archiving.case().failure.code == "import_failed"
+    kind, detail = only(said(archiving))
+    assert kind == "half there"
+    assert "stands there without lung-segmentation" in detail
+
+
+def test_what_the_platform_has_of_an_unsent_case_is_found(archiving):
+    """As after a journal was restored from yesterday."""
+    archiving.configure(
+        algorithm=None, archive="ct-archive", settle="1h", inputs={"ct-image": "*.mha"}
+    )
+    work_until(archiving, lambda case: case.seen)
+    assert [each.kind for each in found(archiving)] == ["under way"]
+    archiving.sandbox.add_item("ct-archive", archiving.case().key)
+    kind, detail = only(said(archiving))
+    assert kind == "different"
+    assert "has not sent it yet" in detail
+
+
+def test_what_the_platform_has_of_a_failed_case_is_found(archiving):
+    """A call that was given up may have come true."""
+    (archiving.inbox / "p1" / "second.mha").write_bytes(mha(7))
+    archiving.run_once()
+    assert [each.kind for each in found(archiving)] == ["agrees"]
+    archiving.sandbox.add_item("ct-archive", archiving.case().key)
+    kind, detail = only(said(archiving))
+    assert kind == "different"
+    assert "it failed here" in detail
+
+
+def test_a_case_in_doubt_is_under_way_until_there_are_two_of_it(archiving):
+    """One item may be the lost reply's, which the daemon will look for; two can't be."""
+    archiving.sandbox.fault("cut_after", method="POST", path="archives/items/$", nth=2)
+    archiving.sandbox.fault("status", method="GET", path="archives/items/", times=None)
+    work_until(archiving, lambda case: case.attempt and case.attempts > 1)
+    archiving.sandbox.clear_faults()
+    assert [each.kind for each in found(archiving)] == ["under way"]
+    archiving.sandbox.add_item("ct-archive", f"{archiving.case().key} again")
+    assert only(said(archiving))[0] == "doubled"
+
+
+@pytest.mark.parametrize("kind", ["item", "job"])
+def test_a_lost_journal_is_found(archiving, kind):
+    """All would be sent again: the platform still bears the keys of what was sent."""
+    if kind == "job":
+        archiving.configure()
+    archiving.run_once()
+    key = archiving.case().key
+    shutil.rmtree(archiving.state)
+    shutil.rmtree(archiving.outbox / "p1")
+    finding = only(wrong(archiving))
+    assert (finding.kind, finding.case) == ("missing", key)
+    assert "the journal has no such case" in finding.detail
+
+
+def test_what_came_to_be_meanwhile_is_not_judged(archiving):
+    """The platform is listed after the journal was read, and the daemon does not wait."""
+    settings = config.load(archiving.file)
+    with archiving.watch() as site:
+        before = known(site.journal)
+        site.run_once()
+        again = functools.partial(watch.copied, settings)
+        means = Online(Remembering(site.platform), again, None, audit.no_progress)
+        assert len(archiving.sandbox.world.items) == 1
+        assert list(submissions(before, settings.routes, means)) == []
+
+
+# --- bytes ----------------------------------------------------------------------------------------
+
+
+def other_output(site):
+    [job] = site.sandbox.world.jobs.values()
+    image = next(value.image for value in job.outputs if value.image)
+    content = bytearray(image.stored.path.read_bytes())
+    content[-1] ^= 1
+    image.stored.path.write_bytes(content)
+
+
+def other_file(site):
+    item_of(site).values["clinical-info"].file.path.write_bytes(b"[]")
+
+
+def fewer_instances(site):
+    image = item_of(site).values["dicom-ct"].image
+    image.instances = image.instances[:-1]
+
+
+@pytest.fixture
+def set_archived(tmp_path, sandbox):
+    """A site whose one case has become an archive item with a DICOM image set."""
+    site = Site(tmp_path, sandbox, algorithm=None, archive="ct-archive", inputs={"dicom-ct": "**"})
+    site.drop("p1", series())
+    site.run_once()
+    return site
+
+
+@pytest.mark.parametrize(
+    ("sort", "damage", "kind", "words"),
+    [
+        ("delivered", other_output, "different", "another content of"),
+        ("archived", other_file, "different", "in clinical-info than was sent"),
+        ("set_archived", fewer_instances, "half there", "files that were sent"),
+    ],
+)
+def test_damage_to_bytes_is_found_by_downloading(request, sort, damage, kind, words):
+    """Each kind once; what the platform keeps in another form is only compared by name."""
+    site = request.getfixturevalue(sort)
+    assert said(site, download=True) == []
+    damage(site)
+    assert said(site) == []
+    found_kind, detail = only(said(site, download=True))
+    assert found_kind == kind
+    assert words in detail
+
+
+def test_a_download_that_fails_is_no_agreement(delivered):
+    """Nothing is claimed of what could not be fetched."""
+    delivered.sandbox.fault("status", host="storage", method="GET", status=403, times=None)
+    assert {kind for kind, _ in said(delivered, download=True)} == {"unclear"}
 
 
 def test_an_archive_that_can_not_be_seen_tells_nothing(archived):

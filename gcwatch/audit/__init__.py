@@ -6,17 +6,21 @@ audit only looks: it reads a copy of the journal, and writes nowhere.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
 from gcwatch import steps
 from gcwatch.audit import mirrors
+from gcwatch.audit.contents import Contents
 from gcwatch.audit.finding import FINE, Finding, Kind, Known, Progress, known
 from gcwatch.audit.inboxes import inbox
-from gcwatch.audit.online import submissions
+from gcwatch.audit.online import Online, submissions
 from gcwatch.audit.outboxes import results, strangers
 from gcwatch.config import Route, Settings
-from gcwatch.grandchallenge import GrandChallenge, Remembering
+from gcwatch.grandchallenge import Remembering
+from gcwatch.transfer import Transfers
 from gcwatch.watch import connect, copied
 
 __all__ = ["FINE", "Finding", "Kind", "Progress", "audit", "no_progress"]
@@ -30,13 +34,15 @@ def audit(
     settings: Settings,
     *,
     offline: bool = False,
+    download: bool = False,
     progress: Progress = no_progress,
     clock: Callable[[], float] = time.time,
 ) -> Iterator[Finding]:
     """Given settings, compare all that they name; yield what was found of each case and item.
 
     Every case and every item of a mirror is told of, those that agree too. What changes while the
-    audit is at work is left to the next one. With *offline* the platform is not asked.
+    audit is at work is left to the next one. With *offline* the platform is not asked; with
+    *download* it is asked for all files of results, and for those that were sent as they are.
 
     Raises:
         StateError: when the journal can't be read.
@@ -49,7 +55,11 @@ def audit(
         records = known(journal) if journal else []
     platform = None if offline else Remembering(connect(settings))
     try:
-        yield from _cases(settings, records, platform, begun, progress)
+        with ThreadPoolExecutor(1) as pool:
+            contents = Contents(Transfers(platform, pool)) if platform and download else None
+            again = partial(copied, settings)
+            online = Online(platform, again, contents, progress) if platform else None
+            yield from _cases(settings, records, online, begun, progress)
         for each in settings.mirrors:
             yield from mirrors.mirror(each, platform, begun, progress)
     finally:
@@ -60,7 +70,7 @@ def audit(
 def _cases(
     settings: Settings,
     records: Sequence[Known],
-    platform: GrandChallenge | None,
+    online: Online | None,
     begun: float,
     progress: Progress,
 ) -> Iterator[Finding]:
@@ -72,7 +82,7 @@ def _cases(
             _on_disk(each, settings, ours, begun, progress) for each in settings.routes
         ),
         _strangers(settings, records, begun),
-        submissions(ours, platform, progress) if platform else (),
+        submissions(ours, settings.routes, online) if online else (),
     )
     for finding in found:
         told.add(finding.case)

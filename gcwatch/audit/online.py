@@ -1,22 +1,30 @@
 """The platform against the journal: each case there once, holding what was sent.
 
-Each algorithm, reader study and archive is listed once, completely. What can't be told: whether
-somebody ran the same values, or the same DICOM series uploaded anew, once more; such a job bears
-nothing of the case's.
+Each algorithm, reader study and archive is listed once, completely. Cases that are open, failed or
+withdrawn are compared as far as the journal says what became of them there; then what the journal
+does not know is looked through for what bears a case's title, file or image.
+
+What can't be told: whether somebody ran the same values, or the same DICOM series uploaded anew,
+once more, as such a job bears nothing of the case's; and, where the platform sees folders' names
+(`names = "keep"`), whose an item is whose case the journal has lost.
 """
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 from urllib.parse import urlsplit
 
+from gcwatch.audit.contents import Contents
 from gcwatch.audit.finding import Finding, Known, Progress
-from gcwatch.cases import Input, Kind, Target
+from gcwatch.cases import Case, Input, Kind
+from gcwatch.config import Route
 from gcwatch.errors import Refused
 from gcwatch.grandchallenge import GrandChallenge, Holder, Item, Job, SocketValue, pk_of
+from gcwatch.journal import Journal
 
 _HOLDERS: Final[Mapping[Kind, Holder]] = {
     "reader_study": "reader-studies/display-sets",
@@ -30,44 +38,72 @@ _CALLED: Final[Mapping[Kind, str]] = {
 _RANDOM: Final = re.compile("(?<![a-z0-9])[2-9a-hjkmnp-z]{8}(?![a-z0-9])")
 """What the random part of a key looks like in a title or file name."""
 
+_KEY: Final = re.compile(r"(?P<key>(?P<route>[a-z0-9-]+)-[2-9a-hjkmnp-z]{8})(-[0-9]+-[0-9]{2}.*)?")
+"""A title, or the name of a file or image, that begins with a key."""
+
 Found = Job | Item
+
+Again = Callable[[], AbstractContextManager[Journal | None]]
+"""Opens the journal as it is by now: what came about while the platform was listed is in it."""
 
 
 @dataclass(frozen=True)
 class _Place:
-    """An algorithm, reader study or archive as it is now, and whose its contents are by pk."""
+    """An algorithm, reader study or archive, and what it holds, by pk.
 
-    target: Target
+    `known` are the pks of all that any case became.
+    """
+
+    kind: Kind
+    slug: str
     found: Mapping[str, Found]
     known: frozenset[str]
     platform: GrandChallenge
 
+    @property
+    def what(self) -> str:
+        """What a case becomes here."""
+        return _CALLED[self.kind]
+
+
+@dataclass(frozen=True)
+class Online:
+    """What the comparison works with; with `contents`, bytes are fetched and compared, too."""
+
+    platform: GrandChallenge
+    again: Again
+    contents: Contents | None
+    progress: Progress
+
 
 def submissions(
-    records: Sequence[Known], platform: GrandChallenge, progress: Progress
+    records: Sequence[Known], routes: Sequence[Route], online: Online
 ) -> Iterator[Finding]:
-    """Given all cases, compare those that were delivered with what they became.
+    """Given all cases and routes, compare with what the platform holds of them.
 
     Raises:
         TokenRefused: when the platform does not take the token.
         Unreachable: when the platform can't be asked.
         NotYet: when a listing can't be had completely.
     """
-    platform.me()
+    online.platform.me()
     yield from _shared(records)
     known = frozenset(pk for each in records for pk in each.made)
-    for target, some in _by_target(records).items():
-        progress(_shown(target), 0)
-        found = _listed(target, platform)
+    for (kind, slug), some in _by_place(records, routes).items():
+        online.progress(_shown(kind, slug), 0)
+        found = _listed(kind, slug, online.platform)
         if found is None:
             for each in some:
-                yield each.finding("unclear", f"this token does not see {_shown(target)} any more")
+                if each.made:
+                    detail = f"this token does not see {_shown(kind, slug)} any more"
+                    yield each.finding("unclear", detail)
             continue
-        place = _Place(target, found, known, platform)
+        place = _Place(kind, slug, found, known, online.platform)
         for count, each in enumerate(some):
-            progress(_shown(target), count)
-            yield from _case(each, place)
-        yield from _doubled(some, place)
+            online.progress(_shown(kind, slug), count)
+            yield from _case(each, place, online.contents)
+        names = {route.name for route in routes if (route.kind, route.target) == (kind, slug)}
+        yield from _unknown(some, names, place, online.again)
 
 
 def _shared(records: Sequence[Known]) -> Iterator[Finding]:
@@ -77,49 +113,80 @@ def _shared(records: Sequence[Known]) -> Iterator[Finding]:
             yield each.finding("doubled", "another case of the journal became the same as this one")
 
 
-def _by_target(records: Sequence[Known]) -> dict[Target, list[Known]]:
-    """Return the delivered cases of each place; what is under way, failed or withdrawn may lack."""
-    found: dict[tuple[Kind, str], tuple[Target, list[Known]]] = {}
+def _by_place(
+    records: Sequence[Known], routes: Sequence[Route]
+) -> dict[tuple[Kind, str], list[Known]]:
+    """Return the cases of each place that a route leads to now, or a case was meant for."""
+    places = {route.name: (route.kind, route.target) for route in routes}
+    found: dict[tuple[Kind, str], list[Known]] = {place: [] for place in places.values()}
     for each in records:
         target = each.case.target
-        if target is not None and each.case.ending == "delivered":
-            found.setdefault((target.kind, target.pk), (target, []))[1].append(each)
-    return dict(found.values())
+        place = (target.kind, target.slug) if target else places[each.case.route]
+        found.setdefault(place, []).append(each)
+    return found
 
 
-def _shown(target: Target) -> str:
-    return f"{target.kind.replace('_', ' ')} {target.slug}"
+def _shown(kind: Kind, slug: str) -> str:
+    return f"{kind.replace('_', ' ')} {slug}"
 
 
-def _listed(target: Target, platform: GrandChallenge) -> dict[str, Found] | None:
+def _listed(kind: Kind, slug: str, platform: GrandChallenge) -> dict[str, Found] | None:
     """Return all that a place holds, by pk; None if it can't be seen, as then all would be gone."""
-    if target.kind == "algorithm":
-        if platform.algorithm(target.slug) is None:
-            return None
-        return {job.pk: job for job in platform.jobs(target.pk)}
-    look_up = platform.archive if target.kind == "archive" else platform.reader_study
-    if look_up(target.slug) is None:
+    if kind == "algorithm":
+        algorithm = platform.algorithm(slug)
+        return None if algorithm is None else {job.pk: job for job in platform.jobs(algorithm.pk)}
+    place = (platform.archive if kind == "archive" else platform.reader_study)(slug)
+    if place is None:
         return None
-    return {item.pk: item for item in platform.items(_HOLDERS[target.kind], target.pk)}
+    return {item.pk: item for item in platform.items(_HOLDERS[kind], place.pk)}
 
 
 # --- what a case became --------------------------------------------------------------------------
 
 
-def _case(each: Known, place: _Place) -> Iterator[Finding]:
-    assert each.case.submission is not None, "what is delivered was submitted"
-    what = _CALLED[place.target.kind]
+def _case(each: Known, place: _Place, contents: Contents | None) -> Iterator[Finding]:
+    """Compare a case with what it became; a withdrawn one was left to people."""
+    if each.case.submission is None or each.case.ending == "withdrawn":
+        return
     found = _of(each.case.submission.pk, place)
     if found is None:
-        yield each.finding("missing", f"the platform does not have its {what} (any more)")
+        if each.case.ending != "failed":  # for which it may be the very reason
+            yield each.finding("missing", f"the platform does not have its {place.what} (any more)")
+        return
+    if isinstance(found, Item):
+        yield from _title(each, found, place.what)
+    if each.case.ending == "failed":
+        yield from _failed(each, found, place.what)
+    elif each.case.ending == "delivered":
+        yield from _delivered(each, found, place.what)
+        if contents is not None:
+            yield from contents.compare(each, _held_by(found))
+
+
+def _failed(each: Known, found: Found, what: str) -> Iterator[Finding]:
+    """What the platform holds of a failed case is either nothing or what people were told of."""
+    if each.case.failure is not None and each.case.failure.code == "leftovers":
         return
     if isinstance(found, Job):
+        if found.status == "Succeeded":
+            yield each.finding("different", "it failed here, and its job has Succeeded")
+        return
+    held = {value.socket.slug for value in found.values}
+    absent = [item.socket for item in each.case.inputs or () if item.socket not in held]
+    if absent:
+        detail = f"it failed, and its {what} stands there without {', '.join(absent)}"
+        yield each.finding("half there", detail)
+
+
+def _delivered(each: Known, found: Found, what: str) -> Iterator[Finding]:
+    if isinstance(found, Job):
         yield from _job(each, found)
-        held = found.inputs
-    else:
-        yield from _title(each, found, what)
-        held = found.values
-    yield from _held(each, {value.socket.slug: value for value in held}, what)
+    yield from _held(each, _held_by(found), what)
+
+
+def _held_by(found: Found) -> dict[str, SocketValue]:
+    values = found.inputs if isinstance(found, Job) else found.values
+    return {value.socket.slug: value for value in values}
 
 
 def _of(pk: str, place: _Place) -> Found | None:
@@ -127,9 +194,9 @@ def _of(pk: str, place: _Place) -> Found | None:
     if pk in place.found:
         return place.found[pk]
     try:
-        if place.target.kind == "algorithm":
+        if place.kind == "algorithm":
             return place.platform.job(pk)
-        return place.platform.item(_HOLDERS[place.target.kind], pk)
+        return place.platform.item(_HOLDERS[place.kind], pk)
     except Refused as error:
         if error.status == 404:
             return None
@@ -178,9 +245,34 @@ def _name(url: str) -> str:
 # --- what nobody knows ---------------------------------------------------------------------------
 
 
-def _doubled(some: Sequence[Known], place: _Place) -> Iterator[Finding]:
+@dataclass(frozen=True)
+class _Stranger:
+    """What a place holds and no case is on record as having become, and whose it looks."""
+
+    pk: str
+    key: str
+    owner: Known | None
+
+
+def _unknown(
+    some: Sequence[Known], routes: set[str], place: _Place, again: Again
+) -> Iterator[Finding]:
     """Look among what is no case's for what bears a case's title, file or image."""
-    what = _CALLED[place.target.kind]
+    strangers = list(_strangers(some, routes, place))
+    if not strangers:
+        return
+    with again() as journal:
+        seen: set[str] = set()
+        for each in strangers:
+            if journal is not None and journal.knows(each.pk):
+                continue
+            yield from _strange(
+                each, _now(each.key, journal), place.what, first=each.key not in seen
+            )
+            seen.add(each.key)
+
+
+def _strangers(some: Sequence[Known], routes: set[str], place: _Place) -> Iterator[_Stranger]:
     ids = {each.case.key.rpartition("-")[2]: each for each in some}
     titles = {each.case.target.title: each for each in some if each.case.target}
     images = {pk_of(url): each for each in some for url in _own_images(each)}
@@ -189,12 +281,43 @@ def _doubled(some: Sequence[Known], place: _Place) -> Iterator[Finding]:
         if pk in place.known:
             continue
         values = found.inputs if isinstance(found, Job) else found.values
-        title = "" if isinstance(found, Job) else found.title
-        owner = titles.get(title) or _named([title, *_names(values, place)], ids)
+        names = ["" if isinstance(found, Job) else found.title, *_names(values, place)]
+        owner = titles.get(names[0]) or _named(names, ids)
         if owner is None and isinstance(found, Job):
             owner = next((images[i] for i in _images(values) if i in images), None)
-        if owner is not None:
-            yield owner.finding("doubled", f"the platform has another {what} of it, {pk}")
+        key = owner.case.key if owner else _lost_key(names, routes)
+        if key:
+            yield _Stranger(pk, key, owner)
+
+
+def _lost_key(names: Iterable[str], routes: set[str]) -> str:
+    """Return the key of a case of one of our routes that a name begins with."""
+    matches = (_KEY.fullmatch(name) for name in names)
+    return next((m["key"] for m in matches if m and m["route"] in routes), "")
+
+
+def _now(key: str, journal: Journal | None) -> Case | None:
+    try:
+        return journal.case(key) if journal else None
+    except KeyError:
+        return None
+
+
+def _strange(each: _Stranger, case: Case | None, what: str, *, first: bool) -> Iterator[Finding]:
+    """Say what it means that the platform has more of a case than the journal knows."""
+    if case is None or each.owner is None:
+        if case is None:
+            detail = f"the platform has {what} {each.pk} of it, and the journal has no such case"
+            yield Finding(f"route {each.key.rpartition('-')[0]}", "", "missing", detail, each.key)
+        return
+    if each.owner.made or case.submission is not None or not first:
+        yield each.owner.finding("doubled", f"the platform has another {what} of it, {each.pk}")
+    elif case.ending == "failed":
+        detail = f"it failed here, and the platform has a {what} of it, {each.pk}"
+        yield each.owner.finding("different", detail)
+    elif case.is_open and case.attempt is None:
+        detail = f"the journal has not sent it yet, and the platform has a {what} of it, {each.pk}"
+        yield each.owner.finding("different", detail)
 
 
 def _own_images(each: Known) -> Iterator[str]:
@@ -212,7 +335,7 @@ def _names(values: Iterable[SocketValue], place: _Place) -> Iterator[str]:
     for value in values:
         if value.file:
             yield _name(value.file)
-        elif value.image and place.target.kind == "algorithm":
+        elif value.image and place.kind == "algorithm":
             yield _image_name(value.image, place.platform)
 
 

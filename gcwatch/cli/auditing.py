@@ -25,6 +25,10 @@ def audit(
     offline: Annotated[
         bool, typer.Option("--offline", metavar="", help="Do not ask the platform.")
     ] = False,
+    download: Annotated[
+        bool,
+        typer.Option("--download", metavar="", help="Fetch all results anew; compare their bytes."),
+    ] = False,
 ) -> None:
     """Compare inboxes, journal, outboxes, mirrors and the platform; nothing is written anywhere.
 
@@ -36,7 +40,9 @@ def audit(
     """
     settings = configuration.load(configuration.find(chosen(context, config)))
     with _drawn() as progress:
-        found = list(auditing.audit(settings, offline=offline, progress=progress))
+        found = list(
+            auditing.audit(settings, offline=offline, download=download, progress=progress)
+        )
     agree = all(each.is_fine for each in found)
     if as_json:
         rows = [_row(each) for each in found]

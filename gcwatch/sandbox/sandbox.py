@@ -238,6 +238,11 @@ class Sandbox:
         with self.world.lock:
             self.world.revoked.discard((slug, username))
 
+    def change_token(self, token: str) -> None:
+        """Give the main user another token; the one so far is refused from now on."""
+        with self.world.lock:
+            self.world.users[0].token = self.token = token
+
     def calls(self) -> list[dict[str, Any]]:
         """The calls since the last `forget_calls`.
 
@@ -295,6 +300,7 @@ _CONTROLS = {
     "add_answer",
     "revoke",
     "restore",
+    "change_token",
     "calls",
     "forget_calls",
     "state",
