@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from inspect import cleandoc
 from typing import Any
 
 from gcwatch.config.tables import ARRAYS, TABLES, Document, Table
@@ -37,7 +38,7 @@ def reference() -> str:
     parts = [_INTRODUCTION, *_section("At the top", "", Document, own)]
     for key, table in TABLES.items():
         title = f"`[[{key}]]`" if key in ARRAYS else f"`[{key}]`"
-        parts += _section(title, table.__doc__ or "", table, list(table.model_fields))
+        parts += _section(title, cleandoc(table.__doc__ or ""), table, list(table.model_fields))
     return "\n".join(parts) + "\n"
 
 
