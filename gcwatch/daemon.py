@@ -423,7 +423,8 @@ class Daemon:
 
     def _start_mirrors(self) -> None:
         """Run every mirror whose time has come, once the token is taken."""
-        for name in () if self._refused.is_set() else self._bell.mirrors():
+        waits = self._refused.is_set() or self._keeper.is_parting
+        for name in () if waits else self._bell.mirrors():
             self._start(_MIRROR + name, partial(self._mirror, name))
 
     def _start(self, key: str, work: Callable[[], None]) -> None:

@@ -259,7 +259,7 @@ CATALOGUE: Mapping[str, Entry] = {
     "title_taken": Entry(
         "The title that this folder should get is already used by somebody else.",
         "There is another case with the title {title} in {what} {slug}.",
-        "Rename the folder and drop it again, or put {id} into the route's title.",
+        "Rename the folder and drop it again, or put {{id}} into the route's title.",
     ),
     "title_unclear": Entry(
         "The platform contradicts itself about this folder.",
