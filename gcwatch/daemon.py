@@ -43,9 +43,11 @@ from gcwatch.perform import World, perform
 from gcwatch.progress import Board, Work
 from gcwatch.pulse import Pulses, beat
 from gcwatch.reasons import Reason
+from gcwatch.reporter import Reporter
 from gcwatch.steps import CHECKLIST, REPORTING, Pace
 from gcwatch.units import inbox_of
 from gcwatch.version import VERSION
+from gcwatch.waiting import Around
 from gcwatch.watching import Bell, Schedule, Watcher
 from gcwatch.worlds import Worlds
 
@@ -177,6 +179,7 @@ class Daemon:
             stack.callback(log.emit, "daemon.stopped")
             # Outermost but for the lock: it has to see the others end.
             guard = stack.enter_context(self._make_guard(schedule, pace))
+            stack.enter_context(self._make_reporter())
             stack.callback(self._worlds.close)
             stack.callback(self._workers.shutdown, wait=True, cancel_futures=True)
             stack.callback(self._keeper.stop)
@@ -241,6 +244,15 @@ class Daemon:
         self._pulses.tell(key)
         self._board.moved(key, moved, total)
         self._told(key, moved, total)
+
+    def _make_reporter(self) -> Reporter:
+        """Who keeps the reports of routes, by the settings of the moment."""
+
+        def around() -> Around:
+            pause = Reason("token_refused") if self._refused.is_set() else None
+            return Around(pause=pause, progress=self._board.progress())
+
+        return Reporter(self._journal, lambda: self._settings, around, self._pace, self._clock)
 
     def _at_work(self) -> Work:
         """What the board shows of this daemon."""
@@ -431,7 +443,8 @@ class Daemon:
 
     def _start_mirrors(self) -> None:
         """Run every mirror whose time has come, once the token is taken."""
-        for name in () if self._refused.is_set() else self._bell.mirrors():
+        waits = self._refused.is_set() or self._keeper.is_parting
+        for name in () if waits else self._bell.mirrors():
             self._start(_MIRROR + name, partial(self._mirror, name))
 
     def _start(self, key: str, work: Callable[[], None]) -> None:

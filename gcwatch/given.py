@@ -82,5 +82,9 @@ def _source_file(path: Path, name: str) -> SourceFile:
 @inbox_of.register
 def _(route: OneOff) -> Inbox:
     return Given(
-        route.inbox, tuple(route.ignore), None, route.folder, route.given, whole=route.whole
+        route.inbox,
+        tuple(route.ignore),
+        folder=route.folder,
+        given=route.given,
+        whole=route.whole,
     )
