@@ -28,8 +28,8 @@ test: check ## everything that CI runs
 test-systemd: .venv/installed ## the service in a booted Debian; says why where that can't be
 	$(BIN)/pytest -rs tests/booted.py $(ARGS)
 
-bench: .venv/installed ## gcwatch's uploads beside the official client's
-	$(BIN)/python -m tests.bench
+bench: .venv/installed ## what gcwatch takes; ARGS=idle for one of the measurements
+	$(BIN)/python -m tests.bench $(ARGS)
 
 soak: .venv/installed ## 2000 cases under faults, reloads and kills; MINUTES=2 for a short one, SEED=… for the same
 	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),15) $(if $(SEED),--seed $(SEED)) $(ARGS)
