@@ -275,14 +275,11 @@ class Journal:
 
     def known(self, route: str) -> dict[str, Known]:
         """Given a route, return what is known of each folder, from its latest case, by folder."""
-        columns = (_cases.c.folder, _cases.c.key, _cases.c.stage, _cases.c.gone, _cases.c.stamp)
-        query = sa.select(*columns, _cases.c.open).where(_cases.c.route == route, _cases.c.newest)
+        facts = (_cases.c.key, _cases.c.open, _cases.c.stage, _cases.c.gone, _cases.c.stamp)
+        query = sa.select(_cases.c.folder, *facts).where(_cases.c.route == route, _cases.c.newest)
         with self._transaction() as connection:
             rows = connection.execute(query).all()
-        return {
-            os.fsdecode(row.folder): Known(row.key, row.open, row.stage, row.gone, row.stamp)
-            for row in rows
-        }
+        return {os.fsdecode(folder): Known(*known) for folder, *known in rows}
 
     def count(self, stage: str, routes: Collection[str] | None = None) -> int:
         """Return how many cases are at a stage; with *routes*, how many of theirs."""
