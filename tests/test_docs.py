@@ -61,7 +61,7 @@ HOST = {
     r"mkdir -p /etc/systemd/.*": BOOTED,
     r"systemd-sysusers && systemd-tmpfiles --create": BOOTED,
     r"systemd-run .* /opt/gcwatch/.venv/bin/gcwatch check": BOOTED,
-    r"/opt/gcwatch/.venv/bin/gcwatch systemd > .*": BOOTED,
+    r"/opt/gcwatch/.venv/bin/gcwatch systemd( --instance ward)? > .*": BOOTED,
     r"systemctl .*": "it speaks to the machine's systemd; tests/booted.py has one",
     r"systemd-analyze security( gcwatch)?": "tests/test_service.py asks it of the files",
     r"journalctl -u gcwatch.*": "tests/test_journald.py asks a journald of its own such questions",
