@@ -441,6 +441,13 @@ class Returned:
     """A closed case's folder is back as it was (the share was away, not the folder)."""
 
 
+@dataclass(frozen=True)
+class Renamed:
+    """The case's route is called otherwise from now on."""
+
+    route: str
+
+
 Event = (
     Found
     | Changed
@@ -470,4 +477,5 @@ Event = (
     | Touched
     | Left
     | Returned
+    | Renamed
 )

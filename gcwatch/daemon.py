@@ -8,32 +8,35 @@ case continues at its first missing fact.
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Final
 
 import sqlalchemy.exc
 
-from gcwatch import bundle, cases, files, inbox, log, steps
+from gcwatch import bundle, cases, config, files, inbox, log, steps
 from gcwatch.cases import Case, Event
 from gcwatch.config import Route, Settings
 from gcwatch.errors import (
     CaseError,
     ConfigError,
     NotYet,
+    Problem,
     Refused,
     SourceVanished,
     Stopped,
     TokenRefused,
     Unreachable,
 )
+from gcwatch.given import OneOff
 from gcwatch.guard import Guard
 from gcwatch.journal import Journal, Known, Presence, only_daemon
 from gcwatch.keeper import Keeper
 from gcwatch.mirror import Means, Report
+from gcwatch.naming import Places, places
 from gcwatch.news import news
 from gcwatch.notify import manager
 from gcwatch.perform import World, perform
@@ -44,6 +47,7 @@ from gcwatch.steps import CHECKLIST, REPORTING, Pace
 from gcwatch.units import inbox_of
 from gcwatch.version import VERSION
 from gcwatch.watching import Bell, Schedule, Watcher
+from gcwatch.worlds import Worlds
 
 HEARTBEAT: Final = 1.0
 BREATH: Final = 0.2
@@ -57,7 +61,22 @@ _LOOP: Final = "loop"
 _PROOFS: Final = (cases.Begun, cases.Uploaded, cases.Submitted, cases.StillRunning, cases.Succeeded)
 """Events that only a platform within reach can bring; see `_is_proof`."""
 
+_MOST_WORKERS: Final = 1024
+"""More than are ever needed: a thread is made when work is begun, and the loop decides on that."""
+
 PaceOf = Callable[[str], Pace]
+
+
+@dataclass(frozen=True)
+class Reload:
+    """How the daemon comes to other settings while it works.
+
+    The config file is read anew whenever `asked` is set. `take_up` is told the new settings; it
+    returns the world to work in, if that is another then.
+    """
+
+    asked: threading.Event
+    take_up: Callable[[Settings], World | None]
 
 
 @dataclass
@@ -104,30 +123,29 @@ class Daemon:
         self._routes = {route.name: route for route in settings.routes}
         self._journal = journal
         self._pulses = Pulses()
-        self._world = replace(world, progress=self._moving)
         self._told = world.progress
+        self._clock, self._spool = world.clock, world.spool
+        self._worlds = Worlds(replace(world, progress=self._moving))
         self._pace = pace
         self._stop = stop
         self._bell = Bell()
         self._watcher = Watcher(self._bell)
-        self._workers = ThreadPoolExecutor(settings.limits.cases, thread_name_prefix="step")
-        # Runs of mirrors may take hours: they must not take the cases' turns.
-        self._mirrorers = ThreadPoolExecutor(
-            max(1, len(settings.mirrors)), thread_name_prefix="mirror"
-        )
+        self._workers = ThreadPoolExecutor(_MOST_WORKERS, thread_name_prefix="step")
         self._running: set[str] = set()
         self._lock = threading.Lock()
+        self._course = threading.Lock()
         self._pause = _Pause()
         self._refused = threading.Event()
         self._away = threading.Event()
         self._presence: Presence | None = None
         self._surveys = _Surveys()
+        self._is_misconfigured = False
         self._board = Board(settings.state, os.getpid(), self._at_work)
         self.mirrored: dict[str, Report | Reason] = {}
 
     # --- the loop --------------------------------------------------------------------------------
 
-    def run(self, *, until_idle: bool = False) -> None:
+    def run(self, reload: Reload, *, until_idle: bool = False) -> None:
         """Work until told to stop; with *until_idle*, until nothing is left that could be done.
 
         Raises:
@@ -142,25 +160,30 @@ class Daemon:
             stack.callback(log.emit, "daemon.stopped")
             # Outermost but for the lock: it has to see the others end.
             guard = stack.enter_context(self._make_guard(schedule, pace))
+            stack.callback(self._worlds.close)
             stack.callback(self._workers.shutdown, wait=True, cancel_futures=True)
-            stack.callback(self._mirrorers.shutdown, wait=True, cancel_futures=True)
+            stack.callback(self._keeper.stop)
             self._watcher.start()
             stack.callback(self._watcher.stop)
             schedule.start()
             stack.callback(schedule.stop)
             stack.enter_context(self._board)
             self._introduce()
+            self._find_cases(self._settings)
+            self._tell_of_orphans()
             self._journal.reschedule()
             self._bell.look()
             self._keeper.begin(at_once=until_idle)
             stack.callback(guard.stopping)
             with self._pulses.of(_LOOP):
-                self._loop(schedule, guard, until_idle=until_idle)
+                self._loop(schedule, guard, reload, until_idle=until_idle)
         if until_idle and self._refused.is_set():
             raise TokenRefused("401")
 
-    def _loop(self, schedule: Schedule, guard: Guard, *, until_idle: bool) -> None:
+    def _loop(self, schedule: Schedule, guard: Guard, reload: Reload, *, until_idle: bool) -> None:
         while not self._stop.is_set():
+            if guard.is_ready and reload.asked.is_set():
+                self._reload(reload, guard)
             self._tick(schedule)
             beat()
             if self._surveys.last:
@@ -186,9 +209,15 @@ class Daemon:
         except sqlalchemy.exc.OperationalError:
             return "the journal can't be read"
         told = [f"{count} {stage}" for stage, count in counts.items() if count]
-        paused = ["paused: the token is refused"] if self._refused.is_set() else []
+        odd = {
+            "the changed config is refused (see the log), the one before is followed": (
+                self._is_misconfigured
+            ),
+            "paused: the token is refused": self._refused.is_set(),
+        }
         routes = f"{len(self._routes)} routes, {len(self._settings.mirrors)} mirrors"
-        return "; ".join([*paused, routes, ", ".join(told) or "no open case"])
+        trouble = [what for what, holds in odd.items() if holds]
+        return "; ".join([*trouble, routes, ", ".join(told) or "no open case"])
 
     def _moving(self, key: str, moved: int, total: int) -> None:
         """Bytes of a case have moved, in whatever thread."""
@@ -207,18 +236,28 @@ class Daemon:
         return Work(busy - {_PROBE, _UPKEEP}, mirrors, frozenset(self._surveys.away))
 
     def _make_keeper(self, schedule: Schedule, pace: Pace) -> Keeper:
-        """Mirrors get half of the connections, so that cases never wait for them."""
-        means = Means(
-            transfers=self._world.transfers,
-            state=self._settings.state,
-            at_once=max(1, self._settings.limits.connections // 2),
-            backoff=pace.backoff,
-            clock=self._world.clock,
-        )
-        mirrors, told = self._settings.mirrors, self._told
         return Keeper(
-            mirrors, means, pace, self._bell, schedule, told, self._mirror_moving, self.mirrored
+            self._settings.mirrors,
+            self._clock,
+            pace,
+            self._bell,
+            schedule,
+            self._told,
+            self._mirror_moving,
+            self.mirrored,
         )
+
+    def _mirror(self, name: str) -> None:
+        """Run a mirror; it gets half of the connections, so that cases never wait for it."""
+        with self._worlds.now() as world:
+            means = Means(
+                transfers=world.transfers,
+                state=self._settings.state,
+                at_once=max(1, self._settings.limits.connections // 2),
+                backoff=self._pace("").backoff,
+                clock=self._clock,
+            )
+            self._keeper.work(name, means)
 
     def _mirror_moving(self, name: str, done: int, items: int, moved: int) -> None:
         self._pulses.tell(_MIRROR + name)
@@ -233,6 +272,82 @@ class Daemon:
             log.emit("journal.upgraded", old=old, new=new)
         for route in self._routes.values():
             _tell_of_network(route)
+
+    # --- other settings --------------------------------------------------------------------------
+
+    def _find_cases(self, settings: Settings) -> Mapping[str, str]:
+        """Let each route find its cases, whatever it was called; return new names by old."""
+        wanted = _places(settings)
+        renamed = self._journal.rename(wanted) if wanted else {}
+        for old, new in renamed.items():
+            log.emit("route.renamed", route=new, old=old)
+        return renamed
+
+    def _tell_of_orphans(self, former: Collection[str] | None = None) -> None:
+        """Name the open cases whose route is not there; with *former* routes, only their cases."""
+        for case in self._journal.open_cases() if _places(self._settings) else ():
+            if case.route not in self._routes and (former is None or case.route in former):
+                log.emit("case.orphaned", route=case.route, case=case.key)
+
+    def _reload(self, reload: Reload, guard: Guard) -> None:
+        """Read the config file anew and follow it; one with a mistake changes nothing."""
+        reload.asked.clear()
+        guard.reloading()
+        try:
+            self._follow(config.load(self._settings.file), reload)
+            self._is_misconfigured = False
+        except ConfigError as error:
+            self._is_misconfigured = True
+            log.emit("config.refused", file=error.file, problems=list(map(str, error.problems)))
+        guard.ready()
+
+    def _follow(self, settings: Settings, reload: Reload) -> None:
+        """Work by other settings from now on; each step under way ends as it began.
+
+        Raises:
+            ConfigError: when they can't be followed; then nothing is changed.
+        """
+        former = self._settings
+        config.require_same_home(former, settings)
+        log.reconfigure(settings.log)
+        try:
+            renamed, world = self._switch(settings, reload)
+        except sqlalchemy.exc.OperationalError as error:
+            log.reconfigure(former.log)
+            raise _unwritable(settings) from error
+        self._change_world(world)
+        self._keeper.follow(settings.mirrors)
+        self._look_elsewhere(former)
+        told = config.changes(former, settings, renamed)
+        log.emit("config.reloaded", file=settings.file, **asdict(told))
+        self._tell_of_orphans(told.removed)
+
+    def _switch(self, settings: Settings, reload: Reload) -> tuple[Mapping[str, str], World | None]:
+        """Change journal and settings at once, as whoever begins a step sees them."""
+        with self._course:
+            renamed = self._find_cases(settings)
+            self._settings = settings
+            self._routes = {route.name: route for route in settings.routes}
+            world = reload.take_up(settings)
+        with suppress(sqlalchemy.exc.OperationalError):  # the next record of each case computes it
+            self._journal.reschedule()
+        return renamed, world
+
+    def _change_world(self, world: World | None) -> None:
+        """Give steps that begin from now on other connections; a new token is tried at once."""
+        if world is not None:
+            self._worlds.change(replace(world, progress=self._moving))
+            self._pause = _Pause()
+
+    def _look_elsewhere(self, former: Settings) -> None:
+        """Watch the inboxes that there are now, and no other."""
+        self._watcher.only([route.inbox for route in self._routes.values()])
+        self._surveys.away &= self._routes.keys()
+        watched = {route.inbox for route in former.routes}
+        for route in self._routes.values():
+            if route.inbox not in watched:
+                _tell_of_network(route)
+        self._bell.look()
 
     def _tick(self, schedule: Schedule) -> None:
         """Look, tidy and start, each if it is its time; a full disk only makes a pause."""
@@ -287,7 +402,7 @@ class Daemon:
             return
         urgent = [self._journal.case(key) for key in self._surveys.urgent - running]
         self._surveys.urgent &= running  # their step may have looked before the marker came
-        due = self._journal.due(self._routes, self._world.clock(), limit=free + len(running))
+        due = self._journal.due(self._routes, self._clock(), limit=free + len(running))
         for case in [*urgent, *due]:
             if case.key not in running and free:
                 running.add(case.key)
@@ -297,17 +412,15 @@ class Daemon:
     def _start_mirrors(self) -> None:
         """Run every mirror whose time has come, once the token is taken."""
         for name in () if self._refused.is_set() else self._bell.mirrors():
-            self._start(_MIRROR + name, partial(self._keeper.work, name), self._mirrorers)
+            self._start(_MIRROR + name, partial(self._mirror, name))
 
-    def _start(
-        self, key: str, work: Callable[[], None], workers: ThreadPoolExecutor | None = None
-    ) -> None:
+    def _start(self, key: str, work: Callable[[], None]) -> None:
         """Give work to a worker, unless the same is under way."""
         with self._lock:
             if key in self._running:
                 return
             self._running.add(key)
-        future = (workers or self._workers).submit(self._guarded, work, key)
+        future = self._workers.submit(self._guarded, work, key)
         future.add_done_callback(_tell_lost)
 
     def _guarded(self, work: Callable[[], None], key: str) -> None:
@@ -340,32 +453,36 @@ class Daemon:
             self._record(case, cases.Faltered(reason))
 
     def _work(self, case: Case) -> None:
-        """Take a case as far as it goes for now."""
-        route = self._routes[case.route]
-        pace = self._pace(case.route)
+        """Take a case as far as it goes for now, each step by what its route is then."""
         first = True
         while not self._stop.is_set():
+            case, route, pace = self._as_it_is(case.key)
             step, due = steps.next_step(case), steps.due(case, pace)
-            if step is None or due is None or (due > self._world.clock() and not first):
+            if route is None or step is None or due is None or (due > self._clock() and not first):
                 return
             first = False
-            case = self._perform(step, case, route, pace)
+            with self._worlds.now() as world:
+                self._perform(case, perform(step, case, route, pace, world))
 
-    def _perform(self, step: steps.Step, case: Case, route: Route, pace: Pace) -> Case:
+    def _as_it_is(self, key: str) -> tuple[Case, Route | None, Pace]:
+        """Return a case, its route if it is there, and how fast it goes, all of one moment."""
+        with self._course:
+            case = self._journal.case(key)
+            return case, self._routes.get(case.route), self._pace(case.route)
+
+    def _perform(self, case: Case, work: steps.Work) -> None:
         """Perform one step, recording each event before the step goes on."""
         of_round = case.round
-        work = perform(step, case, route, pace, self._world)
         event = next(work, None)
         while event is not None:
             case = self._record(case, event)
             if not case.is_open or case.round != of_round:
                 work.close()
-                return case
+                return
             try:
                 event = work.send(case)
             except StopIteration:
-                return case
-        return case
+                return
 
     def _record(self, case: Case, event: Event) -> Case:
         after = self._journal.record(case.key, event, of_round=case.round)
@@ -405,7 +522,8 @@ class Daemon:
     def _probe(self) -> None:
         """Ask whether the token is taken again; where nobody answers, the next probe will tell."""
         try:
-            self._world.transfers.platform.me()
+            with self._worlds.now() as world:
+                world.transfers.platform.me()
         except (Unreachable, CaseError, Refused):
             self._pause = _Pause(time.monotonic() + self._pace("").refused)
             return
@@ -513,22 +631,35 @@ class Daemon:
 
     def _upkeep(self) -> None:
         """Look deep into the folders of closed cases, and clear what crashes left in the spool."""
+        routes = self._routes
         for case in self._journal.cases(newest=True):
-            if self._stop.is_set():
+            if self._stop.is_set() or self._routes is not routes:
                 return
             beat()
-            if not case.is_open and not case.gone and case.route in self._routes:
+            route = routes.get(case.route)
+            if not case.is_open and not case.gone and route is not None:
                 with suppress(CaseError, SourceVanished):
-                    self._note_late_changes(self._routes[case.route], case.key)
+                    self._note_late_changes(route, case.key)
         self._clear_spool()
 
     def _clear_spool(self) -> None:
         # Listed before the cases are, so that a folder made meanwhile is never taken for old.
-        spooled = list(self._world.spool.iterdir()) if self._world.spool.is_dir() else []
+        spooled = list(self._spool.iterdir()) if self._spool.is_dir() else []
         wanted = {f"{case.key}-{case.round}" for case in self._journal.open_cases()}
         for folder in spooled:
             if folder.name not in wanted:
                 bundle.discard(folder)
+
+
+def _places(settings: Settings) -> Places:
+    """Return where the routes of a config file are; a one-off has no name that could change."""
+    return places(each for each in settings.routes if not isinstance(each, OneOff))
+
+
+def _unwritable(settings: Settings) -> ConfigError:
+    hint = "Make room on the disk of the state directory."
+    problem = Problem("", "can't be followed: the journal can't be written", hint)
+    return ConfigError(str(settings.file), [problem])
 
 
 def _is_proof(case: Case, event: Event) -> bool:

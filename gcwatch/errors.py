@@ -48,6 +48,12 @@ class Problem:
     hint: str = ""
     line: int | None = None
 
+    def __str__(self) -> str:
+        """All of it on one line."""
+        line = f"line {self.line}: " if self.line else ""
+        where = f"{self.path} " if self.path else ""
+        return "; ".join(filter(None, (f"{line}{where}{self.message}", self.hint)))
+
 
 class ConfigError(GcwatchError):
     """The config file can't be used; `problems` are all of them."""

@@ -6,6 +6,7 @@ the service, which goes on at every case's first missing fact.
 """
 
 import threading
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
@@ -22,7 +23,7 @@ LAST_PART: Final = 60.0
 
 
 class Guard:
-    """Between daemon and systemd, from start to end; `ready` and `stopping` once each.
+    """Between daemon and systemd, from start to end; `ready` after the start and each reload.
 
     Args:
         manager: Who is told.
@@ -72,6 +73,17 @@ class Guard:
         if not self._ready:
             self._ready = True
             self._manager.tell(READY=1, STATUS=self._status())
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it was said."""
+        return self._ready
+
+    def reloading(self) -> None:
+        """The config is read anew; `ready` follows, whatever comes of it."""
+        self._ready = False
+        now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        self._manager.tell(RELOADING=1, MONOTONIC_USEC=now, STATUS="the config is read anew")
 
     def stopping(self) -> None:
         """No work is begun any more; what is under way is let out."""

@@ -13,7 +13,7 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +23,10 @@ import sqlalchemy as sa
 from pydantic import TypeAdapter
 from sqlalchemy.pool import StaticPool
 
-from gcwatch import files, steps
-from gcwatch.cases import Case, Event, Found
+from gcwatch import files, naming, steps
+from gcwatch.cases import Case, Event, Found, Renamed
 from gcwatch.errors import StateError
+from gcwatch.naming import Place, Places
 from gcwatch.steps import Pace
 
 FILE = "journal.sqlite"
@@ -65,6 +66,13 @@ _events = sa.Table(
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("record", sa.Text, nullable=False),
 )
+_routes = sa.Table(
+    "routes",
+    _metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("inbox", sa.LargeBinary, nullable=False),
+    sa.Column("target", sa.Text, nullable=False),
+)
 
 
 _VERSIONS = (
@@ -102,6 +110,10 @@ _VERSIONS = (
             OR (stage = 'delivered' AND json_array_length(record, '$.warnings') > 0)""",
         "CREATE INDEX cases_notable ON cases (notable, newest, gone)",
         "CREATE INDEX cases_route_stage ON cases (route, stage)",
+    ),
+    (
+        "CREATE TABLE routes (name TEXT PRIMARY KEY, inbox BLOB NOT NULL, target TEXT NOT NULL)",
+        "INSERT INTO routes SELECT DISTINCT route, CAST('' AS BLOB), '' FROM cases",
     ),
 )
 """What brings a journal of version n to n + 1. New versions are only ever added at the end."""
@@ -312,6 +324,35 @@ class Journal:
             rows = connection.execute(query).all()
         return [Recorded(row.at, _decode(_EVENTS[row.kind], row.record)) for row in rows]
 
+    def rename(self, wanted: Places) -> dict[str, str]:
+        """Given the config's routes, let each find its cases; return new names by old.
+
+        All of it happens at once, and where each route is now is remembered for the next time.
+        """
+        with self._transaction() as connection:
+            rows = connection.execute(sa.select(_routes)).all()
+            known = {row.name: Place(Path(os.fsdecode(row.inbox)), row.target) for row in rows}
+            renamed = naming.renamed(known, wanted)
+            self._rename(connection, renamed)
+            after = {renamed.get(name, name): place for name, place in known.items()} | dict(wanted)
+            if after != known:
+                connection.execute(_routes.delete())
+                connection.execute(_routes.insert(), [_row_of(*each) for each in after.items()])
+        return renamed
+
+    def _rename(self, connection: sa.Connection, renamed: Mapping[str, str]) -> None:
+        """Give all cases of some routes their new names: by one statement, for names may swap."""
+        if not renamed:
+            return
+        name = sa.case(renamed, value=_cases.c.route)
+        concerned = _cases.c.route.in_(renamed)
+        record = sa.func.json_set(_cases.c.record, "$.route", name)
+        now, kind = sa.literal(self._clock()), sa.literal(Renamed.__name__)
+        told = sa.func.json_object("route", name)
+        events = sa.select(_cases.c.key, now, kind, told).where(concerned)
+        connection.execute(_events.insert().from_select(["key", "at", "kind", "record"], events))
+        connection.execute(_cases.update().where(concerned).values(route=name, record=record))
+
     def reschedule(self) -> None:
         """Compute every open case's due time anew, for when a route's pace was changed."""
         with self._transaction() as connection:
@@ -380,6 +421,10 @@ class Journal:
             for statement in itertools.chain(*_VERSIONS[version:]):
                 connection.exec_driver_sql(statement)
             connection.exec_driver_sql(f"PRAGMA user_version = {len(_VERSIONS)}")
+
+
+def _row_of(name: str, place: Place) -> dict[str, Any]:
+    return {"name": name, "inbox": os.fsencode(place.inbox), "target": place.target}
 
 
 def trouble(state: Path) -> StateError | None:

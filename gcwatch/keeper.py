@@ -1,12 +1,21 @@
 """Keeps the daemon's mirrors: when each is due, and what comes of a run."""
 
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 
 from gcwatch import log, mirror
 from gcwatch.config import Every, Mirror
-from gcwatch.errors import CaseError, NotYet, Refused, StateError, TokenRefused, Unreachable
+from gcwatch.errors import (
+    CaseError,
+    NotYet,
+    Refused,
+    StateError,
+    Stopped,
+    TokenRefused,
+    Unreachable,
+)
 from gcwatch.mirror import Means, Report
 from gcwatch.reasons import Reason
 from gcwatch.steps import Pace
@@ -16,7 +25,7 @@ Told = Callable[[str, int, int], None]
 """Told a mirror's name, how many bytes have moved, and of how many (0 if that is not known)."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Keeper:
     """The mirrors of a daemon. What came of each last run is in `outcomes`.
 
@@ -25,7 +34,7 @@ class Keeper:
     """
 
     mirrors: Sequence[Mirror]
-    means: Means
+    clock: Callable[[], float]
     pace: Pace
     bell: Bell
     schedule: Schedule
@@ -33,41 +42,96 @@ class Keeper:
     alive: Callable[[str, int, int, int], None]
     outcomes: dict[str, Report | Reason] = field(default_factory=dict)
     _tries: dict[str, int] = field(default_factory=dict)
+    _runs: dict[str, threading.Event] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def begin(self, *, at_once: bool) -> None:
         """Ask for the first run of each: now, or at its time if that is a time of the day."""
         for each in self.mirrors:
-            if at_once or isinstance(each.every, Every):
-                self.bell.mirror(each.name)
-            else:
-                self._arm(each, each.every.after(self.means.clock()))
+            self._begin(each, at_once=at_once)
 
-    def work(self, name: str) -> None:
+    def _begin(self, each: Mirror, *, at_once: bool) -> None:
+        if at_once or isinstance(each.every, Every):
+            self.bell.mirror(each.name)
+        else:
+            self._arm(each, each.every.after(self.clock()))
+
+    def follow(self, mirrors: Sequence[Mirror]) -> None:
+        """Keep other mirrors from now on; a run of one that is gone or changed stops.
+
+        Of one that is changed another run begins, which goes on from there.
+        """
+        former = {each.name: each for each in self.mirrors}
+        self.mirrors = mirrors
+        for name in former.keys() - {each.name for each in mirrors}:
+            self._stop(name)
+            self.bell.mirroring(name)
+            self.schedule.no_mirror(name)
+        for each in mirrors:
+            if former.get(each.name) != each:
+                self._begin(each, at_once=self._stop(each.name))
+
+    def stop(self) -> None:
+        """Every run under way stops where it is."""
+        for name in [*self._runs]:
+            self._stop(name)
+
+    def _stop(self, name: str) -> bool:
+        """Stop a mirror's run; return whether there is one."""
+        with self._lock:
+            run = self._runs.get(name)
+        if run is not None:
+            run.set()
+        return run is not None
+
+    def _settings(self, name: str) -> Mirror | None:
+        return next((each for each in self.mirrors if each.name == name), None)
+
+    def work(self, name: str, means: Means) -> None:
         """Run a mirror, and ask for its next run; folders that it made may be cases.
 
         Raises:
             TokenRefused: when the platform does not take the token; the wish for a run is kept.
-            Stopped: when the daemon is stopping.
+            Stopped: when the daemon is stopping, or follows other settings.
         """
-        [settings] = [each for each in self.mirrors if each.name == name]
-        self.bell.mirroring(name)
-        wait: float | None = None
+        with self._running(name, means) as (settings, own):
+            self.bell.mirroring(name)
+            wait: float | None = None
+            try:
+                wait = self._run(settings, own)
+            except TokenRefused:
+                self.bell.mirror(name)
+                raise
+            finally:
+                self._next(name, wait)
+                self.told(name, 0, 0)
+                self.bell.look()
+
+    @contextmanager
+    def _running(self, name: str, means: Means) -> Iterator[tuple[Mirror, Means]]:
+        """Begin a run that can be stopped by itself."""
+        stop = threading.Event()
+        with self._lock:
+            self._runs[name] = stop
         try:
-            wait = self._run(settings)
-        except TokenRefused:
-            self.bell.mirror(name)
-            raise
+            settings = self._settings(name)  # looked at last: whoever changes them stops the run
+            if settings is None or means.transfers.stop.is_set():
+                raise Stopped
+            yield settings, replace(means, transfers=replace(means.transfers, stop=stop))
         finally:
-            now = self.means.clock()
+            with self._lock:
+                del self._runs[name]
+
+    def _next(self, name: str, wait: float | None) -> None:
+        """Ask for the next run, if the mirror is still there."""
+        settings, now = self._settings(name), self.clock()
+        if settings is not None:
             self._arm(settings, settings.every.after(now) if wait is None else now + wait)
-            self.told(name, 0, 0)
-            self.bell.look()
 
     def _arm(self, settings: Mirror, at: float) -> None:
         self.schedule.mirror_at(settings.name, at)
 
-    def _run(self, settings: Mirror) -> float | None:
+    def _run(self, settings: Mirror, means: Means) -> float | None:
         """Run a mirror; return after how many seconds to try again, or None if it went well."""
         name = settings.name
 
@@ -77,7 +141,7 @@ class Keeper:
                 self.told(name, moved, 0)
 
         try:
-            report = mirror.mirror(settings, self.means, progress)
+            report = mirror.mirror(settings, means, progress)
         except StateError:
             return self.pace.survey  # somebody runs it by hand at this moment
         except (CaseError, Unreachable, Refused) as error:

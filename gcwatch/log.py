@@ -63,6 +63,16 @@ CATALOGUE: Mapping[str, Spec] = {
     "daemon.stopping": _info("A signal asked for the end; running steps are let out.", "signal"),
     "daemon.stopped": _info("Everything is put down; the next start goes on from here."),
     "config.loaded": _info("The config file was read and holds no mistake.", "file", "routes"),
+    "config.reloaded": _info(
+        "The config file was read anew and is followed from now on; nothing under way was cut off.",
+        *("file", "added", "changed", "removed", "tables"),
+    ),
+    "config.refused": _error(
+        "The config file was read anew and is refused; the one before is followed. Mend it, and"
+        " reload again.",
+        *("file", "problems"),
+    ),
+    "route.renamed": _info("A route has another name; its cases go on under it.", "old"),
     "journal.upgraded": _info("The journal was brought to a newer schema.", "old", "new"),
     "journal.full": _error("The journal can't be written; nothing new is begun.", "error"),
     "scheduler.job_failed": _error("A scheduled task ended in an error.", "job", "error", "frames"),
@@ -161,6 +171,9 @@ CATALOGUE: Mapping[str, Spec] = {
     "case.postponed": _info(
         "It is not this case's turn for so many seconds; this costs no attempt.",
         *("step", "reason", "plain", "detail", "seconds"),
+    ),
+    "case.orphaned": _warning(
+        "The config has no such route any more; the case rests as it is until the route is back."
     ),
     "case.retried": _info("The operator wants the case tried again."),
     "case.withdrawn": _info("The operator took the case back."),
@@ -319,11 +332,29 @@ def configure(
     _state.handlers = (shown, *_file_handlers(settings.file))
     _state.folder_names = settings.folder_names
     for handler in _state.handlers:
-        handler.addFilter(_is_wanted)
-        logging.getLogger().addHandler(handler)
+        _attach(handler)
     logging.getLogger(_NAME).setLevel(settings.level.upper())
     hook: Any = _show_warning
     _state.show_warning, warnings.showwarning = warnings.showwarning, hook
+
+
+def reconfigure(settings: Settings) -> None:
+    """Given other settings, write as they say, to the same stream; nothing if nothing is written.
+
+    Raises:
+        ConfigError: The log file can't be opened; everything is written as before.
+    """
+    if not _state.handlers:
+        return
+    shown, *former = _state.handlers
+    files = tuple(_file_handlers(settings.file))
+    for handler in files:
+        _attach(handler)
+    _state.handlers = (shown, *files)
+    _state.folder_names = settings.folder_names
+    logging.getLogger(_NAME).setLevel(settings.level.upper())
+    for handler in former:
+        _drop(handler)
 
 
 def reset() -> None:
@@ -405,10 +436,19 @@ def _file_handlers(file: Path | None) -> Iterator[logging.Handler]:
     yield handler
 
 
+def _attach(handler: logging.Handler) -> None:
+    handler.addFilter(_is_wanted)
+    logging.getLogger().addHandler(handler)
+
+
+def _drop(handler: logging.Handler) -> None:
+    logging.getLogger().removeHandler(handler)
+    handler.close()
+
+
 def _detach() -> None:
     for handler in _state.handlers:
-        logging.getLogger().removeHandler(handler)
-        handler.close()
+        _drop(handler)
     if _state.show_warning is not None:
         warnings.showwarning = _state.show_warning
     _state.handlers, _state.show_warning = (), None

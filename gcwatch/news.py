@@ -80,6 +80,8 @@ def news(before: Case, event: Event, after: Case) -> News | None:  # noqa: C901,
             return "case.left", {}
         case cases.Returned():
             return "case.returned", {}
+        case cases.Renamed():
+            return "route.renamed", {"old": before.route}
 
 
 def _is_waiting_for(case: Case, reason: Reason) -> bool:

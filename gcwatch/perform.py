@@ -134,9 +134,9 @@ def _perform(step: Step, case: Case, route: Route, pace: Pace, world: World) -> 
             yield from _upload(case, route, pace, world)
         case Step.SUBMIT:
             _refuse_late_changes(case, route)
-            yield from targets.of(route).submit(case, world.context(route, pace))
+            yield from targets.of(case.target or route).submit(case, world.context(route, pace))
         case Step.POLL:
-            yield from targets.of(route).poll(case, world.context(route, pace))
+            yield from targets.of(case.target or route).poll(case, world.context(route, pace))
         case Step.FETCH:
             yield from _fetch(case, route, world)
         case Step.DELIVER:
@@ -381,18 +381,36 @@ def _counting(key: str, total: int, world: World) -> Generator[transfer.Moved, N
 
 def _fetch(case: Case, route: Route, world: World) -> Work:
     """Bring each output into the staging folder; what is there already is not fetched again."""
-    places = fetching.places(case.outputs or ())
+    for output in steps.unfetched(case):
+        case = yield cases.OutputFetched(_bring(case, output, route, world))
+
+
+def _bring(
+    case: Case, output: cases.Output, route: Route, world: World
+) -> tuple[cases.Fetched, ...]:
+    place = fetching.places(case.outputs or ())[output.pk]
     folder = outbox.staging(route.outbox, case.key)
     lenient = case.attempts >= OFTEN_ENOUGH
-    for output in steps.unfetched(case):
-        with disk_trouble("Writing results"), _counting(case.key, 0, world) as moved:
-            staging = fetching.Staging(folder, world.transfers, moved, lenient=lenient)
-            files = staging.bring(output, places[output.pk])
-        case = yield cases.OutputFetched(files)
+    with disk_trouble("Writing results"), _counting(case.key, 0, world) as moved:
+        return fetching.Staging(folder, world.transfers, moved, lenient=lenient).bring(
+            output, place
+        )
+
+
+def _bring_again(case: Case, route: Route, world: World) -> None:
+    """Bring what was fetched for another outbox: the route may have a new one since."""
+    if outbox.published(route.outbox, case.key, case.folder):
+        return
+    folder = outbox.staging(route.outbox, case.key)
+    gone = {file.output for file in case.fetched if not (folder / file.path).exists()}
+    for output in case.outputs or ():
+        if output.pk in gone:
+            _bring(case, output, route, world)
 
 
 def _deliver(case: Case, route: Route, world: World) -> Work:
     """Publish by one rename; then, and only then, the source may be moved or deleted."""
+    _bring_again(case, route, world)
     platform = world.transfers.platform.http.home
     paper = receipt(case, platform, VERSION, world.clock())
     name = outbox.publish(route.outbox, case.key, case.folder, paper)

@@ -227,6 +227,8 @@ def _closed(case: Case, event: Event, now: float) -> Case:
             return replace(case, gone=True)
         case cases.Returned():
             return replace(case, gone=False)
+        case cases.Renamed(route):
+            return replace(case, route=route)
         case _:
             return case
 
@@ -289,6 +291,8 @@ def apply(case: Case, event: Event, now: float) -> Case:  # noqa: C901, PLR0912 
             return _retry(case, now)
         case cases.Withdrawn():
             return _advance(case, now, ending="withdrawn")
+        case cases.Renamed(route):
+            return replace(case, route=route)
         case cases.Found() | cases.Touched() | cases.Left() | cases.Returned():
             return case
         case _:

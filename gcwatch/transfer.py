@@ -198,6 +198,11 @@ class Transfers:
     pool: Executor
     stop: threading.Event = field(default_factory=threading.Event)
 
+    def close(self) -> None:
+        """Release threads and connections, once nobody uses them any more."""
+        self.pool.shutdown(wait=True)
+        self.platform.http.close()
+
     def send(self, path: Path, upload: Upload, moved: Moved, *, begun_before: bool) -> str:
         """Given a file and its upload record, put what is missing and complete it.
 

@@ -18,11 +18,12 @@ from gcwatch import mirror as mirroring
 from gcwatch.budget import Budget
 from gcwatch.cases import Case, Found, Retried, Withdrawn
 from gcwatch.config import Mirror, Settings
-from gcwatch.daemon import Daemon
+from gcwatch.daemon import Daemon, Reload
 from gcwatch.errors import ConfigError, StateError, TokenRefused
 from gcwatch.grandchallenge import GrandChallenge
 from gcwatch.http import Http
 from gcwatch.journal import FILE, Journal, Recorded, trouble
+from gcwatch.naming import places
 from gcwatch.news import news
 from gcwatch.perform import Progress, World, no_progress
 from gcwatch.progress import read_progress
@@ -93,6 +94,7 @@ class Watch:
         self._base = pace
         self._clock = clock
         self._progress = progress
+        self._token = token
         self.journal = _journal(settings, self.pace, clock)
         self.platform = connect(settings, token)
 
@@ -110,9 +112,13 @@ class Watch:
 
     # --- working -------------------------------------------------------------------------------
 
-    def run(self, stop: threading.Event) -> None:
-        """Be the daemon until *stop* is set; raise StateError if there is one already."""
-        self._work(stop, until_idle=False)
+    def run(self, stop: threading.Event, reload: threading.Event | None = None) -> None:
+        """Be the daemon until *stop* is set; whenever *reload* is, read the config file anew.
+
+        Raises:
+            StateError: when there is a daemon already.
+        """
+        self._work(stop, reload or threading.Event(), until_idle=False)
 
     def run_once(self, stop: threading.Event | None = None) -> Outcome:
         """Work until nothing is left that could be done now, and tell what came of it.
@@ -122,7 +128,7 @@ class Watch:
             TokenRefused: when the platform does not take the token.
         """
         before = {case.key: (case.round, case.ending) for case in self.journal.cases()}
-        mirrored = self._work(stop or threading.Event(), until_idle=True)
+        mirrored = self._work(stop or threading.Event(), threading.Event(), until_idle=True)
         changed = [
             case
             for case in self.journal.cases()
@@ -136,23 +142,38 @@ class Watch:
         )
 
     def _work(
-        self, stop: threading.Event, *, until_idle: bool
+        self, stop: threading.Event, reload: threading.Event, *, until_idle: bool
     ) -> Mapping[str, mirroring.Report | Reason]:
+        budget = Budget(self.journal.uploads_held)
+
+        def take_up(settings: Settings) -> World | None:
+            former, self.settings = self.settings, settings
+            if _connection(former) == _connection(settings):
+                return None
+            self.platform = connect(settings, self._token)
+            return self._world(stop, budget)
+
+        world = self._world(stop, budget)
+        daemon = Daemon(self.settings, self.journal, world, self.pace, stop)
+        daemon.run(Reload(reload, take_up), until_idle=until_idle)
+        return daemon.mirrored
+
+    def _world(self, stop: threading.Event, budget: Budget) -> World:
         connections = self.settings.limits.connections
-        algorithms = [each.name for each in self.settings.routes if each.kind == "algorithm"]
-        with ThreadPoolExecutor(connections, thread_name_prefix="transfer") as pool:
-            world = World(
-                transfers=Transfers(self.platform, pool, stop),
-                spool=self.settings.state / "spool",
-                clock=self._clock,
-                knows=self.journal.knows,
-                active=lambda: self.journal.count("running", algorithms),
-                budget=Budget(self.journal.uploads_held),
-                progress=self._progress,
-            )
-            daemon = Daemon(self.settings, self.journal, world, self.pace, stop)
-            daemon.run(until_idle=until_idle)
-            return daemon.mirrored
+        pool = ThreadPoolExecutor(connections, thread_name_prefix="transfer")
+        return World(
+            transfers=Transfers(self.platform, pool, stop),
+            spool=self.settings.state / "spool",
+            clock=self._clock,
+            knows=self.journal.knows,
+            active=lambda: self.journal.count("running", self._algorithms()),
+            budget=budget,
+            progress=self._progress,
+        )
+
+    def _algorithms(self) -> list[str]:
+        """Return the routes whose cases become jobs."""
+        return [each.name for each in self.settings.routes if each.kind == "algorithm"]
 
     def mirror(
         self,
@@ -275,6 +296,11 @@ def _references(case: Case) -> Iterator[str]:
         yield f"{case.route}/{name}"
 
 
+def _connection(settings: Settings) -> tuple[config.Platform, int]:
+    """Return what of the settings is about connections."""
+    return settings.platform, settings.limits.connections
+
+
 def connect(settings: Settings, token: str | None = None) -> GrandChallenge:
     """Given settings, return the platform; a token that is not given is read for every call."""
     log.hide(token or "")
@@ -366,7 +392,8 @@ def remembered(settings: Settings) -> list[Case]:
 def copied(settings: Settings) -> Iterator[Journal | None]:
     """Given settings, yield a copy of the journal as it is now; None if there is no journal.
 
-    The copy is made and read aside: the state directory is not touched.
+    The copy is made and read aside: the state directory is not touched. Routes that are called
+    otherwise by now find their cases there, as they will once gcwatch runs.
 
     Raises:
         StateError: when the journal can't be read.
@@ -383,6 +410,7 @@ def copied(settings: Settings) -> Iterator[Journal | None]:
         except sqlite3.Error as error:
             raise StateError(f"{settings.state / FILE} can't be read: {error}.") from error
         with closing(Journal(Path(aside))) as journal:
+            journal.rename(places(settings.routes))
             yield journal
 
 

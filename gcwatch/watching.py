@@ -9,12 +9,14 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MISSED, JobExecutionEvent
+from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 from watchdog.events import (
     DirCreatedEvent,
@@ -213,6 +215,12 @@ class Watcher:
             self._watches[inbox] = _Watched(identity, ring, watch)
             self._failed.discard(inbox)
 
+    def only(self, inboxes: Collection[Path]) -> None:
+        """Given the inboxes that there are, watch no other any more."""
+        for gone in self._watches.keys() - set(inboxes):
+            if self._observer is not None:
+                self._observer.unschedule(self._watches.pop(gone).watch)
+
     @property
     def folders(self) -> int:
         """How many inboxes are watched."""
@@ -274,6 +282,11 @@ class Schedule:
             self._scheduler.add_job(
                 self._bell.ring, "date", run_date=when, id="due", replace_existing=True
             )
+
+    def no_mirror(self, name: str) -> None:
+        """Given a mirror that is not there any more, take back its alarm."""
+        with suppress(JobLookupError):
+            self._scheduler.remove_job(f"mirror:{name}")
 
     def mirror_at(self, name: str, at: float) -> None:
         """Given a mirror and when its next run is due, set its alarm."""

@@ -296,6 +296,7 @@ EVENTS = st.one_of(
             cases.Touched(SNAPSHOT),
             cases.Left(),
             cases.Returned(),
+            cases.Renamed("nodules"),
         ]
     ),
 )
@@ -321,5 +322,5 @@ def test_a_closed_case_hears_only_of_its_folder_and_of_a_retry(events, event):
     if isinstance(event, cases.Retried):
         assert after.is_open
     else:
-        kept = {f.name for f in fields(Case)} - {"seen", "gone"}
+        kept = {f.name for f in fields(Case)} - {"seen", "gone", "route"}
         assert all(getattr(closed, name) == getattr(after, name) for name in kept)

@@ -60,3 +60,14 @@ def stoppable() -> Iterator[threading.Event]:
         teller.join()
         for number, handler in usual.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def heard_hangups() -> Iterator[threading.Event]:
+    """Yield an event that SIGHUP sets, which ends nothing meanwhile."""
+    heard = threading.Event()
+    usual = signal.signal(signal.SIGHUP, lambda _number, _frame: heard.set())
+    try:
+        yield heard
+    finally:
+        signal.signal(signal.SIGHUP, usual)

@@ -10,7 +10,7 @@ import typer
 import gcwatch
 from gcwatch import log
 from gcwatch.cli.explain import Exit
-from gcwatch.cli.options import Config, Json, chosen, stoppable
+from gcwatch.cli.options import Config, Json, chosen, heard_hangups, stoppable
 from gcwatch.display import Meter, live
 from gcwatch.mirror import Report
 from gcwatch.reasons import Reason
@@ -22,12 +22,12 @@ def run(context: typer.Context, config: Config = None) -> None:
     """Be the daemon: watch, send, follow and deliver until SIGTERM or Ctrl-C.
 
     Logs go to standard error: JSON lines, or readable ones on a terminal. A second signal ends it
-    at once; whatever is cut off goes on at the next start.
+    at once; whatever is cut off goes on at the next start. SIGHUP reads the config file anew.
     """
-    with gcwatch.open(chosen(context, config)) as watch:
+    with heard_hangups() as reload, gcwatch.open(chosen(context, config)) as watch:
         _log(watch)
         with stoppable() as stop:
-            watch.run(stop)
+            watch.run(stop, reload)
 
 
 def once(context: typer.Context, config: Config = None, *, as_json: Json = False) -> None:
@@ -37,7 +37,11 @@ def once(context: typer.Context, config: Config = None, *, as_json: Json = False
     75 cases wait for something else, 77 the token is refused, 78 mend the config.
     """
     meter = Meter()
-    with gcwatch.open(chosen(context, config), progress=meter) as watch, stoppable() as stop:
+    with (
+        heard_hangups(),  # and passed over: there is an end soon
+        gcwatch.open(chosen(context, config), progress=meter) as watch,
+        stoppable() as stop,
+    ):
         with live(meter, watch.counts) as stream:
             _log(watch, stream=stream)
             outcome = watch.run_once(stop)

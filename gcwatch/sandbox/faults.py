@@ -10,7 +10,7 @@ from typing import Literal
 from gcwatch.sandbox.reply import Reply, html_reply
 
 Host = Literal["api", "storage"]
-Action = Literal["status", "delay", "cut_before", "cut_after", "truncate"]
+Action = Literal["status", "delay", "cut_before", "cut_after", "truncate", "trickle"]
 
 
 @dataclass
@@ -19,7 +19,7 @@ class Fault:
 
     Attributes:
         action: What happens: another answer, a delay, the connection cut before or after the
-            call is applied, or a body that ends too soon.
+            call is applied, a body that ends too soon, or a file's body that comes slowly.
         method: Only calls with this method; "" is any.
         path: Only calls whose path and query this regular expression finds.
         host: Only calls to this origin; "" is both.
@@ -28,8 +28,9 @@ class Fault:
         status: For "status": the answer's status.
         body: For "status": its JSON body; None is an HTML page.
         headers: For "status": further headers, for example Retry-After.
-        seconds: For "delay": real seconds.
-        keep: For "truncate": bytes that are still sent; None is half of them.
+        seconds: For "delay" and "trickle": real seconds.
+        keep: For "truncate": bytes that are still sent; None is half of them. For "trickle": bytes
+            between two pauses.
     """
 
     action: Action

@@ -20,6 +20,8 @@ class Reply:
         template: Route that answered, with its parameters' names.
         applied: Whether the call changed any state.
         keep: Bytes of the body after which the connection breaks; None is never.
+        step: Bytes of the file between two pauses; 0 is all of them.
+        pause: How long these are, in real seconds.
     """
 
     status: int
@@ -31,6 +33,8 @@ class Reply:
     template: str = ""
     applied: bool = False
     keep: int | None = None
+    step: int = 0
+    pause: float = 0.0
 
     @property
     def size(self) -> int:

@@ -2,6 +2,7 @@
 
 import ssl
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from http.server import ThreadingHTTPServer
@@ -68,8 +69,11 @@ class _Handler(WSGIRequestHandler):
 
     def _send_file(self, reply: Reply, length: int) -> None:
         if reply.file is not None and length:
+            step = reply.step or length
             with reply.file.open("rb") as file:
-                self.connection.sendfile(file, reply.start, length)
+                for at in range(0, length, step):
+                    self.connection.sendfile(file, reply.start + at, min(step, length - at))
+                    time.sleep(reply.pause)
 
     def _cut(self) -> None:
         """Break the connection, as a network does."""

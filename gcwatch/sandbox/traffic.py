@@ -97,6 +97,9 @@ class Traffic:
         call.status = reply.status
         if "truncate" in actions:
             reply.keep = _kept(actions["truncate"], reply)
+        if "trickle" in actions:
+            slow = actions["trickle"]
+            reply.step, reply.pause = slow.keep or reply.size, slow.seconds
         return reply
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final, Protocol
 
+from gcwatch import cases
 from gcwatch.cases import Case, Kind, Planned
 from gcwatch.config import Route
 from gcwatch.grandchallenge import GrandChallenge
@@ -52,6 +53,6 @@ KINDS: Final[Mapping[Kind, Target]] = {
 }
 
 
-def of(route: Route) -> Target:
-    """Return what the cases of a route are sent to."""
-    return KINDS[route.kind]
+def of(what: Route | cases.Target) -> Target:
+    """Return what the cases of a route are sent to, or what a planned one is on its way to."""
+    return KINDS[what.kind]
