@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 COMMITTED = $(shell git log -1 --format=%ct)
 
-.PHONY: help check test demo bench soak docs wheel lock deb build/source clean
+.PHONY: help check test demo bench soak docs wheel lock deb test-deb build/source clean
 
 help: ## what can be made
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
 .venv/installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -50,6 +50,9 @@ lock: .venv/installed ## requirements.lock; newer versions: make lock ARGS=--upg
 
 deb: wheel ## dist/gcwatch_*.deb, of the last commit, with Debian's own tools
 	SOURCE_DATE_EPOCH=$(COMMITTED) debian/build build/source dist
+
+test-deb: deb ## install, upgrade and remove it in a clean Debian, as root
+	GCWATCH_DEB=$$(realpath dist/gcwatch_*.deb) $(BIN)/pytest tests/test_deb.py $(ARGS)
 
 clean: ## remove what was made
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache *.egg-info build dist
