@@ -221,8 +221,10 @@ class Daemon:
             self.slowest_stop = max(self.slowest_stop, time.monotonic() - begun)
 
     def reload(self):
-        self.stop()
-        self.start()
+        """SIGHUP, once it knows what that means."""
+        self.await_begun()
+        if self.is_alive:
+            self._process.send_signal(signal.SIGHUP)
 
     def died(self):
         """The exit code of a daemon that ended by itself, if it did."""
