@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from gcwatch import config, files, journal, targets
+from gcwatch import config, files, journal, report, targets
 from gcwatch.cases import Kind
 from gcwatch.config import Constant, Glob, JsonFile, Mirror, Named, Route, Settings, Source
 from gcwatch.errors import (
@@ -20,6 +20,7 @@ from gcwatch.errors import (
 )
 from gcwatch.grandchallenge import GrandChallenge, Remembering, Socket
 from gcwatch.reasons import Reason, explain
+from gcwatch.reporter import beginning
 from gcwatch.targets import sockets
 from gcwatch.watch import connect, daemon_of
 
@@ -116,6 +117,22 @@ def _folders(route: Route) -> Iterator[Finding]:
     yield _writable(where, "outbox", route.outbox)
     if route.done is not None:
         yield _writable(where, "done", _existing(route.done))
+    if route.report is not None:
+        yield _report(where, route.report)
+
+
+def _report(where: str, path: Path) -> Finding:
+    folder = _writable(where, "report", path.parent)
+    if not folder.is_fine:
+        return folder
+    try:
+        is_ours = report.is_report(beginning(path))
+    except OSError as error:
+        return Finding(where, "report", f"{path}: {error.strerror}", "config", "Name another file.")
+    if not is_ours:
+        hint = "Take it away, or name another file."
+        return Finding(where, "report", f"{path} is no report of gcwatch", "config", hint)
+    return Finding(where, "report", str(path))
 
 
 def _mirror_folders(mirror: Mirror) -> Iterator[Finding]:

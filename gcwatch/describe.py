@@ -4,6 +4,7 @@ The views made here are what `status` and `show` print, as tables and as JSON. N
 they go to a terminal or to a program beside it, never into a log.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -159,7 +160,7 @@ _TABLE = "| code | reads | means | to do | gives up |\n|---|---|---|---|---|\n"
 def with_reasons(page: str) -> str:
     """Given docs/troubleshooting.md, return it with its table of reasons, the last, made anew."""
     rows = "".join(
-        f"| `{code}` | {entry.plain} | {_bare(entry.detail)} | {entry.hint} "
+        f"| `{code}` | {_bare(entry.plain)} | {_bare(entry.detail)} | {_bare(entry.hint)} "
         f"| {entry.patience or '-'} |\n"
         for code, entry in CATALOGUE.items()
     )
@@ -167,4 +168,5 @@ def with_reasons(page: str) -> str:
 
 
 def _bare(template: str) -> str:
-    return template.replace("{", "*").replace("}", "*")
+    """Return a template with the names of its facts in italics."""
+    return re.sub(r"(?<!{){(\w+)}(?!})", r"*\1*", template).replace("{{", "{").replace("}}", "}")

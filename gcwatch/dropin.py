@@ -61,6 +61,8 @@ def _written(settings: Settings) -> list[Path]:
 def _of_route(route: Route) -> Iterator[Path]:
     """Its outbox; to take a folder away is to write to the inbox, too."""
     yield route.outbox
+    if route.report is not None:
+        yield route.report.parent
     if route.after != "keep":
         yield route.inbox
     if route.done is not None:

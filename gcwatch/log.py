@@ -101,6 +101,10 @@ CATALOGUE: Mapping[str, Spec] = {
     "inbox.folders_ignored": _info(
         "Folders stand in an inbox whose files are the cases; they are left alone.", "folders"
     ),
+    "report.failed": _warning(
+        "A route's report can't be written, or another file stands in its place.", "error"
+    ),
+    "report.returned": _info("A route's report is kept up to date again."),
     "inbox.links_ignored": _warning("Symbolic links of an inbox are not followed.", "links"),
     # --- the platform ----------------------------------------------------------------------------
     "platform.token_refused": _error(

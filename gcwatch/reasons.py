@@ -52,7 +52,7 @@ CATALOGUE: Mapping[str, Entry] = {
     "waiting_for_marker": Entry(
         "The folder is not marked as complete yet.",
         "The marker file {marker} is not there.",
-        "Put the marker file into the folder when everything is in it.",
+        "Put {marker} into the folder when everything is in it.",
     ),
     "being_written": Entry(
         "A file of this folder is being written at this moment; the folder is waiting.",
@@ -259,7 +259,7 @@ CATALOGUE: Mapping[str, Entry] = {
     "title_taken": Entry(
         "The title that this folder should get is already used by somebody else.",
         "There is another case with the title {title} in {what} {slug}.",
-        "Rename the folder and drop it again, or put {id} into the route's title.",
+        "Rename the folder and drop it again, or put {{id}} into the route's title.",
     ),
     "title_unclear": Entry(
         "The platform contradicts itself about this folder.",
@@ -287,8 +287,8 @@ CATALOGUE: Mapping[str, Entry] = {
         "Compare the image on the platform with the original.",
     ),
     "upload_budget": Entry(
-        "Waiting for its turn: other large image sets are on their way.",
-        "It needs {count} uploads; {taken} of {limit} are taken.",
+        "Waiting for its turn: it needs {count} uploads, and {taken} of {limit} are taken.",
+        "Other large image sets are on their way; an account may hold {limit} uploads at a time.",
     ),
     "set_too_large": Entry(
         "This image set has more files than the platform takes.",

@@ -5,6 +5,7 @@ A case's name is that of the folder or file; that of a series is `<patient>/<ser
 """
 
 import functools
+import glob
 import hashlib
 import math
 import os
@@ -35,8 +36,9 @@ _PAUSE: Final = 5.0
 class Inbox(ABC):
     """An inbox and what a case is in it; `ignore` are globs of names that are never case content.
 
-    `ready` is the name of the marker file that ends the wait, if the route has one. `is_watched`
-    tells whether news of anything below it is news of its cases.
+    `ready` is the name of the marker file that ends the wait, if the route has one. `report` is the
+    name of the route's report, if that stands directly in the inbox. `is_watched` tells whether
+    news of anything below it is news of its cases.
     """
 
     is_watched: ClassVar[bool] = True
@@ -44,6 +46,7 @@ class Inbox(ABC):
     root: Path
     ignore: tuple[str, ...] = ()
     ready: str | None = None
+    report: str | None = None
 
     @abstractmethod
     def survey(self, patience: float = READING) -> Listing:
@@ -64,6 +67,11 @@ class Inbox(ABC):
 
         Raise as `source_files` does, and TryAgain (`file_unreadable`) if a file may not be read.
         """
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """Globs of what stands directly in the inbox and is nobody's."""
+        return (*self.ignore, glob.escape(self.report)) if self.report else self.ignore
 
     def holds_files(self, name: str) -> bool:
         """Given a case of the listing, return whether it holds anything that could be sent."""
@@ -109,7 +117,7 @@ class Folders(Inbox):
     def survey(self, patience: float = READING) -> Listing:
         """See `Inbox`; the loose files are those beside the folders."""
         del patience
-        return inbox.survey(self.root, self.ignore)
+        return inbox.survey(self.root, self.beside)
 
     def source_files(self, name: str) -> tuple[SourceFile, ...]:
         """See `Inbox`."""
@@ -249,7 +257,7 @@ class Series(Inbox):
 
     def survey(self, patience: float = READING) -> Listing:
         """See `Inbox`; the loose files are those of no folder, and those of no series."""
-        listing = inbox.survey(self.root, self.ignore)
+        listing = inbox.survey(self.root, self.beside)
         patients = {entry.name for entry in listing.cases}
         for gone in self._known.keys() - patients:
             self._known.pop(gone, None)
@@ -376,9 +384,12 @@ _UNITS: Mapping[str, type[Inbox]] = {"folders": Folders, "files": Files, "series
 def inbox_of(route: Route) -> Inbox:
     """Given a route, return its inbox: one for the whole process, as it remembers what it read."""
     ignore = (*route.ignore, route.ready) if route.ready else tuple(route.ignore)
-    return _inbox(_UNITS[route.cases], route.inbox, ignore, route.ready)
+    report = route.report.name if route.report and route.report.parent == route.inbox else None
+    return _inbox(_UNITS[route.cases], route.inbox, ignore, route.ready, report)
 
 
 @functools.lru_cache(256)
-def _inbox(unit: type[Inbox], root: Path, ignore: tuple[str, ...], ready: str | None) -> Inbox:
-    return unit(root, ignore, ready)
+def _inbox(
+    unit: type[Inbox], root: Path, ignore: tuple[str, ...], ready: str | None, report: str | None
+) -> Inbox:
+    return unit(root, ignore, ready, report)

@@ -1,7 +1,7 @@
 """What does not fit together across keys, routes and mirrors."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -18,7 +18,7 @@ from gcwatch.config.values import absolute, within
 class _Places:
     """Where the folders of a route or a mirror really are, as far as its table says.
 
-    `done` is where either of them moves folders to.
+    `done` is where either of them moves folders to, `report` a route's file for people.
     """
 
     kind: str
@@ -27,6 +27,7 @@ class _Places:
     inbox: Path | None
     outbox: Path | None
     done: Path | None
+    report: Path | None
 
     @property
     def label(self) -> str:
@@ -58,6 +59,7 @@ def clashes(data: Mapping[str, Any], folder: Path) -> list[Mistake]:
         found += _outbox_clashes(other, one)
     for route in places:
         found += _target_clashes(route)
+        found += _report_clashes(route, (*places, *mirrors), state)
     for mirror in mirrors:
         found += [each for route in places for each in _chain_clashes(mirror, route)]
         found += [each for other in (*places, *mirrors) for each in _keep_clashes(mirror, other)]
@@ -92,14 +94,22 @@ def _all_places(kind: str, data: Mapping[str, Any], folder: Path) -> list[_Place
 def _places(kind: str, index: int, table: Mapping[str, Any], folder: Path) -> _Places:
     keys = ("inbox", "outbox", "done" if kind == "route" else "gone_to")
     inbox, outbox, done = (_real(table.get(key), folder) for key in keys)
-    return _Places(kind, index, table, inbox, outbox, done)
+    report = _absolute(table.get("report"), folder)
+    # A link in the report's place is replaced, not followed.
+    real = report and Path(os.path.realpath(report.parent), report.name)
+    return _Places(kind, index, table, inbox, outbox, done, real)
+
+
+def _absolute(value: Any, folder: Path) -> Path | None:
+    try:
+        return absolute(value, folder)
+    except PydanticCustomError:
+        return None
 
 
 def _real(value: Any, folder: Path) -> Path | None:
-    try:
-        return Path(os.path.realpath(absolute(value, folder)))
-    except PydanticCustomError:
-        return None
+    path = _absolute(value, folder)
+    return path and Path(os.path.realpath(path))
 
 
 def _own_clashes(route: _Places) -> Iterator[Mistake]:
@@ -169,6 +179,45 @@ def _keep_clashes(mirror: _Places, other: _Places) -> Iterator[Mistake]:
         yield mirror.wrong("gone_to", message, elsewhere)
     elif within(mirror.done, other.outbox):
         yield mirror.wrong("gone_to", f"lies inside the outbox of {other.label}", elsewhere)
+
+
+def _report_clashes(
+    route: _Places, everyone: Sequence[_Places], state: Path | None
+) -> Iterator[Mistake]:
+    """A report is nobody's case, result or state, and no other route's report."""
+    report = route.report
+    if report is None:
+        return
+    if report.name.startswith(".") or report.name.endswith(".failed.txt"):
+        yield route.wrong("report", "would not be seen as a report", "name it status.txt")
+    if within(report, state):
+        yield route.wrong("report", "lies in the folder for the state, which is private", _BESIDE)
+    for other in everyone:
+        yield from _misplaced(route, report, other)
+
+
+_BESIDE = "put it beside the route's inbox and outbox, or directly into either of them"
+
+
+def _misplaced(route: _Places, report: Path, other: _Places) -> Iterator[Mistake]:
+    """What is wrong with a report's place, as far as another route or mirror, or its own, goes."""
+    is_own = other is route
+    if report == other.report and other.index < route.index:
+        yield route.wrong("report", f"is that of {other.label} too", "give each its own")
+    if within(report, other.inbox) and not (is_own and _is_beside_cases(report, other)):
+        message = f"lies inside the inbox of {other.label}, which would take it for a case"
+        yield route.wrong("report", message, _BESIDE)
+    elif within(report, other.outbox) and not (is_own and report.parent == other.outbox):
+        message = f"lies inside the folder of {other.label} for results"
+        yield route.wrong("report", message, _BESIDE)
+    elif within(report, other.done):
+        message = f"lies inside the folder that {other.label} moves folders to"
+        yield route.wrong("report", message, _BESIDE)
+
+
+def _is_beside_cases(report: Path, route: _Places) -> bool:
+    """Whether a file directly in an inbox is left alone, as its folders are the cases."""
+    return report.parent == route.inbox and route.table.get("cases") != "files"
 
 
 def _circles(places: list[_Places]) -> list[Mistake]:

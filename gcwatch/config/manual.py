@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from inspect import cleandoc
 from typing import Any
 
 from gcwatch.config.tables import ARRAYS, TABLES, Document, Table
@@ -26,7 +27,9 @@ mistake at once; `gcwatch schema` prints a JSON Schema for editors. Relative pat
 the file's folder, `~` is your home. Durations are strings with units: `"250ms"`, `"30s"`, `"1h"`.
 Folders must not get in each other's way: inboxes do not overlap, an outbox is not inside an inbox
 (but may be another route's inbox, so that routes chain), the state is in neither. There is at least
-one [[route]] or one [[mirror]]."""
+one [[route]] or one [[mirror]].
+A gcwatch that is running follows a changed file once it is told to: by `systemctl reload gcwatch`,
+or by SIGHUP ([service.md](service.md#changing-the-config))."""
 
 
 def reference() -> str:
@@ -35,7 +38,7 @@ def reference() -> str:
     parts = [_INTRODUCTION, *_section("At the top", "", Document, own)]
     for key, table in TABLES.items():
         title = f"`[[{key}]]`" if key in ARRAYS else f"`[{key}]`"
-        parts += _section(title, table.__doc__ or "", table, list(table.model_fields))
+        parts += _section(title, cleandoc(table.__doc__ or ""), table, list(table.model_fields))
     return "\n".join(parts) + "\n"
 
 

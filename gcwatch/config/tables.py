@@ -166,6 +166,11 @@ class Route(Table):
     done: Location | None = Field(default=None, validate_default=True)
     """Folder that delivered folders are moved to; for after = "move" only."""
 
+    report: Location | None = None
+    """Text file that is kept up to date for people who have only the share: what waits and why,
+    what failed and what to do. Its folder has to exist. Beside the inbox and outbox, or directly in
+    either of them; it names folders."""
+
     ignore: Annotated[tuple[_Inside, ...], Field(strict=False)] = ()
     """Globs of files that are never part of a case, besides the usual ones (.DS_Store, *.tmp …)."""
 
