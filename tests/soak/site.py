@@ -182,6 +182,8 @@ class Daemon:
         with (self._folders.root / "stderr.jsonl").open("a") as said:
             self._process = subprocess.Popen(
                 [*command, "--config", str(self._folders.file)],
+                # Fewer heaps: each of them fills up by itself, which would look like a leak.
+                env={**os.environ, "MALLOC_ARENA_MAX": "2"},
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=said,
