@@ -11,8 +11,9 @@ import time
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 
+import builders
 import pytest
-from builders import Site, mha, series, until
+from builders import Site, mha, series
 from mirrored import Mirrored
 from test_steps import IMAGE, PATH, TARGET
 
@@ -30,6 +31,11 @@ PACE = Pace(settle=30, poll=Every(60), backoff=90, slowest=900)
 SEEN = cases.Snapshot("a", 212, 1_200_000_000, 1, latest=5)
 CHANGED = replace(SEEN, digest="b", changing=1)
 KEY = "lobes-k"
+
+
+def until(condition):
+    """Machines may be slow."""
+    return builders.until(condition, 60)
 
 
 def case_after(*events):
@@ -134,6 +140,22 @@ def on_the_platform(status, target=TARGET):
             8 + 240,
             busy(KEY),
             "Waiting for the platform's import, 4 min. It is being asked after.",
+        ),
+        (
+            on_the_platform("Validating inputs"),
+            8 + 240,
+            busy(KEY),
+            "Waiting for the platform's import, 4 min. It is asked after in 8 min.",
+        ),
+        (
+            case_after(
+                *path_to("submitting"),
+                cases.Attempted(),
+                cases.Postponed(Reason("importing", {"status": "Started"}), 30),
+            ),
+            6 + 60,
+            None,
+            "Waiting for the platform's import, 60 s. Looked at again as soon as a worker is free.",
         ),
         (
             case_after(*path_to("fetching")),
