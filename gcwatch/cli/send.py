@@ -95,11 +95,7 @@ def send(
         **({"reader_study": reader_study} if reader_study else {}),
         **({"archive": archive} if archive else {}),
         **({"output": output} if output else {}),
-        **(
-            {"inputs": {socket: _source(what) for socket, what in by_socket(inputs)}}
-            if inputs
-            else {}
-        ),
+        **({"inputs": _sources(inputs)} if inputs else {}),
         **({"title": title} if title else {}),
         **({"url": url} if url else {}),
         **({"token_file": token_file} if token_file else {}),
@@ -133,6 +129,10 @@ def _quiet(sending: Sending) -> Iterator[None]:
 
 
 # --- what the sockets get ------------------------------------------------------------------------
+
+
+def _sources(given: Sequence[str]) -> dict[str, Any]:
+    return {socket: _source(what) for socket, what in by_socket(given)}
 
 
 def _source(what: str) -> Any:
