@@ -25,8 +25,8 @@ check: .venv/installed ## lint, types and the import contract
 test: check ## everything that CI runs
 	$(BIN)/pytest -n 4 --dist worksteal $(ARGS)
 
-bench: .venv/installed ## gcwatch's uploads beside the official client's
-	$(BIN)/python -m tests.bench
+bench: .venv/installed ## what gcwatch takes; ARGS=idle for one of the measurements
+	$(BIN)/python -m tests.bench $(ARGS)
 
 soak: .venv/installed ## 2000 cases under faults, reloads and kills; MINUTES=2 for a short one, SEED=… for the same
 	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),15) $(if $(SEED),--seed $(SEED)) $(ARGS)

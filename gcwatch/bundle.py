@@ -82,7 +82,7 @@ def _plain_suffix(file: SourceFile) -> str:
 def _straight(
     file: SourceFile, filename: str, left_out: int = 0, warnings: tuple[Reason, ...] = ()
 ) -> Bundle:
-    return Bundle(file.path, filename, file.size, 1, left_out, file, warnings)
+    return Bundle(Path(file.path), filename, file.size, 1, left_out, file, warnings)
 
 
 def image_bundle(  # noqa: PLR0913 - flags by keyword, one for each line of the config

@@ -8,9 +8,9 @@ case continues at its first missing fact.
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Final
@@ -53,6 +53,8 @@ from gcwatch.worlds import Worlds
 
 HEARTBEAT: Final = 1.0
 BREATH: Final = 0.2
+REST: Final = 200.0
+"""How many times a look's CPU time passes until one that nothing has asked for."""
 DISK_PAUSE: Final = 60.0
 
 _PROBE, _UPKEEP, _MIRROR = "probe", "upkeep", "mirror:"
@@ -93,7 +95,11 @@ class _Pause:
 
 @dataclass
 class _Surveys:
-    """What is remembered between two surveys, so that it is said once."""
+    """What is remembered between two surveys: what was said, and how long the last look took.
+
+    `took` and `cpu` leave out what it takes to write down what was found: that is done only once,
+    however often one looks.
+    """
 
     away: set[str] = field(default_factory=set)
     told: set[tuple[str, str]] = field(default_factory=set)
@@ -101,9 +107,20 @@ class _Surveys:
     watched: int = 0
     last: float = 0.0
     took: float = 0.0
+    cpu: float = 0.0
+
+    @contextmanager
+    def counting(self, sign: int = 1) -> Iterator[None]:
+        """Count what the block takes; with -1, leave it out of what is counted around it."""
+        begun, cpu = time.monotonic(), time.thread_time()
+        try:
+            yield
+        finally:
+            self.took += sign * (time.monotonic() - begun)
+            self.cpu += sign * (time.thread_time() - cpu)
 
     def is_too_soon(self) -> bool:
-        """Surveys take at most a sixth of the time, however many nudges come."""
+        """Looks take at most a sixth of the time, however many nudges come."""
         return time.monotonic() < self.last + max(BREATH, 5 * self.took)
 
 
@@ -208,10 +225,10 @@ class Daemon:
         """Say what is going on: counts only, as whoever may list services reads it."""
         stages = [*(line.stage for line in (*CHECKLIST, REPORTING)), "failed"]
         try:
-            counts = {stage: self._journal.count(stage) for stage in stages}
+            counts = self._journal.counts()
         except sqlalchemy.exc.OperationalError:
             return "the journal can't be read"
-        told = [f"{count} {stage}" for stage, count in counts.items() if count]
+        told = [f"{counts[stage]} {stage}" for stage in stages if stage in counts]
         odd = {
             "the changed config is refused (see the log), the one before is followed": (
                 self._is_misconfigured
@@ -376,7 +393,10 @@ class Daemon:
         if self._pause.is_on():
             return
         if self._bell.is_time_to_look() and not self._surveys.is_too_soon():
-            self._survey()
+            self._surveys.took = self._surveys.cpu = 0.0
+            with self._surveys.counting():
+                self._survey()
+            schedule.rest(REST * self._surveys.cpu)
         if self._bell.is_time_to_tidy():
             self._start(_UPKEEP, self._upkeep)
         self._start_mirrors()
@@ -423,7 +443,8 @@ class Daemon:
 
     def _start_mirrors(self) -> None:
         """Run every mirror whose time has come, once the token is taken."""
-        for name in () if self._refused.is_set() else self._bell.mirrors():
+        waits = self._refused.is_set() or self._keeper.is_parting
+        for name in () if waits else self._bell.mirrors():
             self._start(_MIRROR + name, partial(self._mirror, name))
 
     def _start(self, key: str, work: Callable[[], None]) -> None:
@@ -547,7 +568,6 @@ class Daemon:
 
     def _survey(self) -> None:
         """Look into every inbox; new folders become cases."""
-        begun = time.monotonic()
         self._bell.looked()
         for route in self._routes.values():
             box = inbox_of(route)
@@ -564,7 +584,6 @@ class Daemon:
             self._surveys.watched = self._watcher.folders
             log.emit("watch.started", folders=self._surveys.watched)
         self._surveys.last = time.monotonic()
-        self._surveys.took = self._surveys.last - begun
 
     def _miss(self, route: Route, error: NotYet) -> None:
         if route.name not in self._surveys.away:
@@ -615,8 +634,7 @@ class Daemon:
         changed = latest is not None and box.has_changed(latest.stamp, entry.stamp)
         if latest is None or (latest.gone and changed):
             if box.holds_files(entry.name):
-                case = self._journal.open_case(route.name, entry.name)
-                _tell(case, cases.Found(route.name, entry.name), case)
+                self._open(route, entry.name)
         elif latest.is_open:
             if latest.stage == "settling" and box.is_marked(entry.name):
                 self._surveys.urgent.add(latest.key)
@@ -625,8 +643,14 @@ class Daemon:
         elif changed:
             self._note_late_changes(route, latest.key)
 
+    def _open(self, route: Route, folder: str) -> None:
+        with self._surveys.counting(-1):
+            case = self._journal.open_case(route.name, folder)
+            _tell(case, cases.Found(route.name, folder), case)
+
     def _note(self, key: str, event: Event) -> None:
-        self._record(self._journal.case(key), event)
+        with self._surveys.counting(-1):
+            self._record(self._journal.case(key), event)
 
     def _note_late_changes(self, route: Route, key: str) -> None:
         """A closed case's folder changed: remember how it looks now, say so once, send nothing."""
@@ -644,14 +668,14 @@ class Daemon:
     def _upkeep(self) -> None:
         """Look deep into the folders of closed cases, and clear what crashes left in the spool."""
         routes = self._routes
-        for case in self._journal.cases(newest=True):
-            if self._stop.is_set() or self._routes is not routes:
-                return
-            beat()
-            route = routes.get(case.route)
-            if not case.is_open and not case.gone and route is not None:
-                with suppress(CaseError, SourceVanished):
-                    self._note_late_changes(route, case.key)
+        for route in routes.values():
+            for latest in self._journal.known(route.name).values():
+                if self._stop.is_set() or self._routes is not routes:
+                    return
+                beat()
+                if not latest.is_open and not latest.gone:
+                    with suppress(CaseError, SourceVanished):
+                        self._note_late_changes(route, latest.key)
         self._clear_spool()
 
     def _clear_spool(self) -> None:

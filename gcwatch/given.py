@@ -14,7 +14,7 @@ from gcwatch.inbox import Entry, Listing, SourceFile
 from gcwatch.units import Inbox, inbox_of
 
 
-class OneOff(Route):
+class OneOff(Route, defer_build=True):
     """A route for one case, which is not in any config file.
 
     The case is called `folder`. It is the folder `given` of the inbox (then it is `whole`), or it
@@ -76,7 +76,7 @@ def _source_file(path: Path, name: str) -> SourceFile:
         status = path.stat()
     except OSError as error:
         raise SourceVanished from error
-    return SourceFile(path, name, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return SourceFile(str(path), name, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 @inbox_of.register

@@ -75,7 +75,7 @@ class Listing:
 class SourceFile:
     """One regular file of a case; `name` is relative to the folder, with slashes."""
 
-    path: Path
+    path: str
     name: str
     size: int
     mtime_ns: int
@@ -319,7 +319,7 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
 
 
 def _source_file(path: str, relative: str, status: os.stat_result) -> SourceFile:
-    return SourceFile(Path(path), relative, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return SourceFile(path, relative, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def _entries(path: str | Path) -> list[os.DirEntry[str]]:

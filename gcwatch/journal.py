@@ -250,16 +250,17 @@ class Journal:
         """Return the cases that are not closed, oldest first."""
         return self._select(_cases.c.open)
 
-    def attention(self, route: str | None = None) -> list[Case]:
-        """Return what somebody may have to look at, oldest first; with *route*, only its cases.
+    def attention(self) -> list[Case]:
+        """Return what somebody may have to look at, oldest first.
 
         That is what is open, what has failed, and what was delivered with a warning: closed cases
         only as long as their folder stands in the inbox and is no later case's.
         """
-        where = _cases.c.open | (_cases.c.notable & _cases.c.newest & ~_cases.c.gone)
-        # The plus keeps SQLite from walking through all of a route's cases to find these few.
-        of_route = sa.true() if route is None else sa.literal_column("+cases.route") == route
-        return self._select(where & of_route)
+        return self._select(_cases.c.open | (_cases.c.notable & _cases.c.newest & ~_cases.c.gone))
+
+    def called(self, name: str) -> list[Case]:
+        """Return the cases that have this key, or whose folder has this name, oldest first."""
+        return self._select((_cases.c.key == name) | (_cases.c.folder == os.fsencode(name)))
 
     def due(self, routes: Collection[str], now: float, limit: int) -> list[Case]:
         """Return at most *limit* open cases of *routes* that are due, the longest due first."""
@@ -274,14 +275,11 @@ class Journal:
 
     def known(self, route: str) -> dict[str, Known]:
         """Given a route, return what is known of each folder, from its latest case, by folder."""
-        columns = (_cases.c.folder, _cases.c.key, _cases.c.stage, _cases.c.gone, _cases.c.stamp)
-        query = sa.select(*columns, _cases.c.open).where(_cases.c.route == route, _cases.c.newest)
+        facts = (_cases.c.key, _cases.c.open, _cases.c.stage, _cases.c.gone, _cases.c.stamp)
+        query = sa.select(_cases.c.folder, *facts).where(_cases.c.route == route, _cases.c.newest)
         with self._transaction() as connection:
             rows = connection.execute(query).all()
-        return {
-            os.fsdecode(row.folder): Known(row.key, row.open, row.stage, row.gone, row.stamp)
-            for row in rows
-        }
+        return {os.fsdecode(folder): Known(*known) for folder, *known in rows}
 
     def count(self, stage: str, routes: Collection[str] | None = None) -> int:
         """Return how many cases are at a stage; with *routes*, how many of theirs."""

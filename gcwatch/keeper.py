@@ -71,6 +71,12 @@ class Keeper:
             if former.get(each.name) != each:
                 self._begin(each, at_once=self._stop(each.name))
 
+    @property
+    def is_parting(self) -> bool:
+        """Whether a run that was stopped has not ended yet: its folder may be another's by now."""
+        with self._lock:
+            return any(run.is_set() for run in self._runs.values())
+
     def stop(self) -> None:
         """Every run under way stops where it is."""
         for name in [*self._runs]:

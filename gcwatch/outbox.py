@@ -461,7 +461,7 @@ class _Part:
     def _own(self) -> list[SourceFile]:
         """Return the case's files, but for those that a link leads to: they are somebody else's."""
         files = self.inbox.own_files(self.name)
-        return [file for file in files if file.path == self._base / file.name]
+        return [file for file in files if file.path == str(self._base / file.name)]
 
     def _is_gone(self) -> bool:
         """Whether it is gone from an inbox that is there, though bare; OSError if that is away."""
@@ -488,7 +488,7 @@ class _Part:
         place = self._gathered / file.name
         place.parent.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):  # taken away meanwhile: the digest shows it
-            file.path.rename(place)
+            Path(file.path).rename(place)
 
     def _has_more(self) -> bool:
         """Whether a slice came while the others were gathered; raise NotYet if that is unclear."""

@@ -287,8 +287,8 @@ CATALOGUE: Mapping[str, Entry] = {
         "Compare the image on the platform with the original.",
     ),
     "upload_budget": Entry(
-        "Waiting for its turn: other large image sets are on their way.",
-        "It needs {count} uploads; {taken} of {limit} are taken.",
+        "Waiting for its turn: it needs {count} uploads, and {taken} of {limit} are taken.",
+        "Other large image sets are on their way; an account may hold {limit} uploads at a time.",
     ),
     "set_too_large": Entry(
         "This image set has more files than the platform takes.",

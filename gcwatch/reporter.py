@@ -166,14 +166,12 @@ class Reporter:
         now, around = self._clock(), self._around()
         if is_over:
             around = replace(around, is_running=False, progress=NOTHING)
-        around = around.among(self._settings(), self._journal.open_cases(), self._pace, now)
+        cases = self._journal.attention()
+        around = around.among(self._settings(), cases, self._pace, now)
         pace = self._pace(route.name)
         return Facts(
             route.name,
-            [
-                describe.view(case, pace, now, around)
-                for case in self._journal.attention(route.name)
-            ],
+            [describe.view(case, pace, now, around) for case in cases if case.route == route.name],
             self._journal.counts(route.name),
             around.pause,
             is_away=route.name in around.progress.away,

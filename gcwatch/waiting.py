@@ -16,7 +16,7 @@ from gcwatch.reasons import Reason, explain
 from gcwatch.receipt import readable
 from gcwatch.steps import Pace
 
-_QUEUED: Final = frozenset({"", "Queued", "Re-Queued", "Validating inputs"})
+_QUEUED: Final = frozenset({"", "Queued", "Re-Queued"})
 """Statuses of a job that does not run yet."""
 
 _SOON: Final = 2.0
@@ -78,6 +78,8 @@ def why(case: Case, pace: Pace, now: float, around: Around) -> str:
 
 def _hindered(case: Case, reason: Reason, pace: Pace, now: float, around: Around) -> str:
     plain = explain(reason).plain
+    if reason.code == "importing" and case.attempt is not None:
+        plain = f"Waiting for the platform's import, {span(max(now - case.attempt.at, 0))}."
     when = _when(case, pace, now, around)
     if case.attempts:
         return f"Tried again {when} ({_nth(case.attempts + 1)} attempt): {plain}"
@@ -192,7 +194,7 @@ def _fetched(case: Case) -> str:
 
 def _running(case: Case, now: float) -> str:
     since = span(max(now - case.submission.submitted, 0)) if case.submission else "not long"
-    if is_import(case):
+    if is_import(case) or case.status == "Validating inputs":
         return f"Waiting for the platform's import, {since}."
     if case.status in _QUEUED:
         return f"The job is queued on the platform, {since}."

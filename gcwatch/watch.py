@@ -256,9 +256,12 @@ class Watch:
         Raises:
             KeyError: when there is none, or the folder's name stands in several routes.
         """
-        found = {
-            case.route: case for case in self.journal.cases() if reference in _references(case)
-        }
+        inner = reference.partition("/")[2]
+        near = [*self.journal.called(reference), *self.journal.called(inner)]
+        if not near:  # perhaps written as a name that no text can hold is shown
+            near = self.journal.cases()
+        near.sort(key=lambda case: case.found)
+        found = {case.route: case for case in near if reference in _references(case)}
         if len(found) != 1:
             raise KeyError(reference)
         return found.popitem()[1]

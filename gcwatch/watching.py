@@ -248,7 +248,7 @@ class Schedule:
         )
         self._scheduler.add_listener(_tell, EVENT_JOB_ERROR | EVENT_JOB_MISSED)
         self._survey = survey
-        self._heard = time.monotonic()
+        self._heard = self._rested = time.monotonic()
         self._every("survey", self._look, survey)
         self._every("upkeep", bell.tidy, upkeep)
 
@@ -262,7 +262,12 @@ class Schedule:
 
     def _look(self) -> None:
         self._heard = time.monotonic()
-        self._bell.look()
+        if self._heard >= self._rested:
+            self._bell.look()
+
+    def rest(self, seconds: float) -> None:
+        """Ring for no survey for so long; news and other wishes to look still count."""
+        self._rested = time.monotonic() + seconds
 
     def is_alive(self) -> bool:
         """Whether surveys are still rung for; one may be late, as on a busy machine."""

@@ -6,9 +6,11 @@ For every kind of target, and every sort of case of it, as `contract` lists them
 from itertools import count
 
 import pytest
-from builders import check_nothing_half_done
+from builders import Site, check_history, check_nothing_half_done
 from contract import TARGETS
 from victim import SIGKILLED, Victims
+
+from gcwatch.sandbox import Sandbox
 
 
 @pytest.fixture(scope="module")
@@ -135,3 +137,24 @@ def test_a_lost_reply_catches_the_variant_that_does_not_look(victims, tmp_path):
 
         with pytest.raises(AssertionError, match="2 jobs for 1 folders"):
             target.check_one_each(site, target.variants["image"])
+
+
+@pytest.mark.parametrize("death", ["before_commit", "after_commit"])
+def test_a_route_is_renamed_once_wherever_the_daemon_dies(victims, tmp_path, death):
+    """What was delivered is known under the new name, at the latest after the next start."""
+    for number in range(1, 5):
+        with Sandbox(tmp_path / f"sandbox{number}") as sandbox:
+            site = Site(tmp_path / f"site{number}", sandbox)
+            site.drop("p1")
+            assert victims.live(site) == 0
+            site.drop("p2")
+            site.configure(name="nodules")
+
+            if victims.live(site, **{death: number}) == SIGKILLED:
+                assert victims.live(site) == 0
+
+            assert len(site.jobs()) == 2
+            assert site.delivered() == ["p1", "p2"]
+            with site.watch() as watch:
+                assert {case.route for case in watch.cases()} == {"nodules"}
+                check_history(watch)

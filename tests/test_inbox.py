@@ -304,7 +304,7 @@ def test_a_file_that_changes_while_read_voids_what_was_read(tmp_path):
 def test_a_pipe_in_a_files_place_does_not_hang(tmp_path):
     """Nobody writes to the pipe, and still the reader returns."""
     os.mkfifo(tmp_path / "pipe")
-    file = inbox.SourceFile(tmp_path / "pipe", "pipe", 0, 0, 0)
+    file = inbox.SourceFile(str(tmp_path / "pipe"), "pipe", 0, 0, 0)
     ended = threading.Event()
 
     def read():

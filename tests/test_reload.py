@@ -1,6 +1,7 @@
 """Signals: the daemon stops between parts, and follows another config without stopping."""
 
 import fcntl
+import json
 import random
 from itertools import pairwise
 from pathlib import Path
@@ -320,6 +321,40 @@ def test_routes_may_exchange_their_names_while_they_send(house):
     check_histories(house)
 
 
+INBOXES = ("x", "y", "z")
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_whatever_routes_are_called_and_whenever_they_are_there_each_folder_is_one_job(house, seed):
+    """Reloads at random, under work: names go round, routes go and come back, limits change."""
+    dice, dropped = random.Random(seed), []
+    house.sandbox.configure(latency=0.02)
+    house.write(*some_routes(dice, 1.0))
+    with house.serving() as daemon:
+        daemon.ready()
+        for number in range(10):
+            dropped += [(dice.choice(INBOXES), f"p{number}")]
+            house.drop(*dropped[-1])
+            limits = {"cases": dice.randint(1, 4), "connections": dice.randint(1, 4)}
+            house.write(*some_routes(dice, 0.7), limits=limits)
+            assert daemon.reload()["event"] == RELOADED
+        house.write(*some_routes(dice, 1.0))
+        daemon.reload()
+
+        until(lambda: all(name in house.delivered(folder) for folder, name in dropped))
+        daemon.stop()
+    check_one_job_each(house, *dropped)
+    check_histories(house)
+    assert not house.said("step.crashed")
+
+
+def some_routes(dice, share):
+    """Routes for some of the inboxes, at least one, each called at random."""
+    there = [folder for folder in INBOXES if dice.random() < share] or [dice.choice(INBOXES)]
+    names = dice.sample("abcd", len(there))
+    return [route(name, folder=folder) for name, folder in zip(names, there, strict=True)]
+
+
 # --- mirrors and limits --------------------------------------------------------------------------
 
 
@@ -353,6 +388,29 @@ def test_a_mirror_that_changes_stops_and_goes_on_at_its_new_place(house):
         until(lambda: visible_in(house, "n") == ["p1"])
         assert visible_in(house, "m") == []
         daemon.stop()
+
+
+def test_a_mirror_that_is_renamed_goes_on_in_its_folder(house):
+    """In the middle of a download: the new run waits for the end of the old one."""
+    big = noise()
+    house.sandbox.add_item("ct-archive", "p1", {"generic-medical-image": big})
+    house.write(mirror("m"))
+    slow_downloads(house)
+    with house.serving() as daemon:
+        until(lambda: list((house.folder / "m").rglob("*.part")))
+        daemon.ready()
+
+        house.write(mirror("n", outbox="m"))
+        came = daemon.reload()
+        assert (came["added"], came["removed"]) == (["n"], ["m"])
+        house.sandbox.clear_faults()
+
+        until(lambda: house.said("mirror.finished", mirror="n"))
+        daemon.stop()
+    assert not house.said("mirror.finished", mirror="m")
+    assert visible_in(house, "m") == ["p1"]
+    [image] = (house.folder / "m" / "p1").rglob("*.mha")
+    assert voxels(image.read_bytes()) == voxels(big)
 
 
 def test_a_mirror_that_is_removed_stops(house):
@@ -497,6 +555,26 @@ def test_a_log_file_that_cannot_be_opened_is_refused_and_the_old_one_written(hou
         assert "log.file" in came["problems"][0]
         daemon.stop()
     assert house.said("daemon.stopped")
+
+
+def test_another_log_file_and_level_hold_at_once(house):
+    """The old file gets nothing more."""
+    house.write(route("a"))
+    with house.serving() as daemon:
+        daemon.ready()
+        text = house.file.read_text()
+        house.file.write_text(text.replace("log.jsonl", "new.jsonl").replace("info", "warning"))
+        daemon.hang_up()
+        daemon.ready(2)
+        before = house.said()
+        house.file.write_text("")
+        daemon.hang_up()
+        daemon.ready(3)
+        daemon.stop()
+    assert house.said() == before
+    assert before[-1]["event"] != RELOADED  # which is no warning
+    [line] = (house.folder / "new.jsonl").read_text().splitlines()
+    assert json.loads(line)["event"] == REFUSED
 
 
 # --- hang-ups at odd moments ---------------------------------------------------------------------

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 from builders import PATIENTS, Site, until
+from house import House, route
 
 from gcwatch import check, config, dropin, report, reporter
 from gcwatch.cli import main
@@ -194,6 +195,22 @@ def test_a_share_that_hangs_holds_up_nobody(site, monkeypatch):
     assert told["error"] == "it takes too long"
 
 
+def test_a_reload_begins_a_report_and_ends_one(tmp_path, sandbox):
+    """What the config names from now on is kept, what it does not name any more is left alone."""
+    house = House(tmp_path / "house", sandbox)
+    one, two = house.folder / "one.txt", house.folder / "two.txt"
+    house.write(route("a", report="one.txt"))
+    with house.serving() as daemon:
+        daemon.ready()
+        until(one.exists)
+        house.write(route("a", report="two.txt"))
+        daemon.reload()
+        until(two.exists)
+        assert daemon.stop() == 0
+    assert "gcwatch stopped at" in two.read_text()
+    assert "gcwatch stopped at" not in one.read_text()
+
+
 def test_it_is_readable_for_the_group_that_shares_the_folders(site):
     """As results are."""
     site.run_once()
@@ -228,7 +245,7 @@ def test_ten_thousand_delivered_cases_are_not_read(site):
                 " WHERE value < 10000) SELECT value FROM n)"
             )
         assert record.counts("lobes") == {"delivered": 10_001}
-        assert record.attention("lobes") == []
+        assert record.attention() == []
 
 
 # --- where it may stand --------------------------------------------------------------------------

@@ -136,6 +136,22 @@ def on_the_platform(status, target=TARGET):
             "Waiting for the platform's import, 4 min. It is being asked after.",
         ),
         (
+            on_the_platform("Validating inputs"),
+            8 + 240,
+            busy(KEY),
+            "Waiting for the platform's import, 4 min. It is asked after in 8 min.",
+        ),
+        (
+            case_after(
+                *path_to("submitting"),
+                cases.Attempted(),
+                cases.Postponed(Reason("importing", {"status": "Started"}), 30),
+            ),
+            6 + 60,
+            None,
+            "Waiting for the platform's import, 60 s. Looked at again as soon as a worker is free.",
+        ),
+        (
             case_after(*path_to("fetching")),
             11,
             None,

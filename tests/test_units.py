@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from functools import partial
+from pathlib import Path
 
 import builders
 import pytest
@@ -555,10 +556,11 @@ def test_what_took_a_gathered_files_place_is_not_replaced(box):
     name = name_of(box)
     sent, own = box.look(name), box.own_files(name)
     outbox._Part(box, name, sent)._gather(own[0])
-    own[0].path.write_bytes(b"newer")
+    path = Path(own[0].path)
+    path.write_bytes(b"newer")
     assert not outbox.dispose(box, name, "delete", None, sent)
-    assert own[0].path.read_bytes() == b"newer"
-    assert own[0].path.with_name(own[0].path.name + ".2").stat().st_size == own[0].size
+    assert path.read_bytes() == b"newer"
+    assert path.with_name(path.name + ".2").stat().st_size == own[0].size
 
 
 def test_a_crash_while_a_series_is_deleted_is_finished(box):

@@ -6,10 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from gcwatch import demo as showing
 from gcwatch.cli.explain import Exit, Misused
 from gcwatch.cli.options import flag
-from gcwatch.sandbox import Settings, serve
 
 
 def sandbox(
@@ -32,6 +30,8 @@ def sandbox(
     When ready it prints a line of JSON: url, token, algorithms. Its token is in DIR/token, too,
     so that a config may say token_file. Ctrl-C ends it.
     """
+    from gcwatch.sandbox import Settings, serve  # noqa: PLC0415 - the daemon does without
+
     settings = Settings(schema=schema, job_seconds=job_seconds, import_seconds=import_seconds)
     serve(folder, port, tls=tls, settings=settings)
 
@@ -46,6 +46,8 @@ def demo(
 
     Exit code 0 only if every result is there with the right bytes and each refusal is explained.
     """
+    from gcwatch import demo as showing  # noqa: PLC0415 - as above
+
     if keep is not None and showing.was_here(keep):
         raise Misused(
             f"{keep} holds an earlier demo, whose folders gcwatch would not send again.",

@@ -27,7 +27,9 @@ mistake at once; `gcwatch schema` prints a JSON Schema for editors. Relative pat
 the file's folder, `~` is your home. Durations are strings with units: `"250ms"`, `"30s"`, `"1h"`.
 Folders must not get in each other's way: inboxes do not overlap, an outbox is not inside an inbox
 (but may be another route's inbox, so that routes chain), the state is in neither. There is at least
-one [[route]] or one [[mirror]]."""
+one [[route]] or one [[mirror]].
+A gcwatch that is running follows a changed file once it is told to: by `systemctl reload gcwatch`,
+or by SIGHUP ([service.md](service.md#changing-the-config))."""
 
 
 def reference() -> str:

@@ -247,7 +247,8 @@ class Sandbox:
         """The calls since the last `forget_calls`.
 
         Each has method, path, host ("api" or "storage"), status (0 if no answer was sent),
-        applied (state changed) and authorization (a token was sent).
+        applied (state changed), authorization (a token was sent) and at (real seconds since the
+        epoch).
         """
         return self._traffic.calls()
 

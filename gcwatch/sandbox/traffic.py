@@ -1,7 +1,8 @@
 """Every call to both origins passes here: latency, faults, and the record of calls."""
 
+import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from threading import Condition, Event
 from typing import Any
 
@@ -23,6 +24,7 @@ class Call:
         status: Of the answer; 0 if none was sent.
         applied: Whether it changed any state.
         authorization: Whether it carried a token.
+        at: When it came in, in real seconds since the epoch.
     """
 
     method: str
@@ -31,6 +33,7 @@ class Call:
     authorization: bool
     status: int = 0
     applied: bool = False
+    at: float = field(default_factory=time.time)
 
 
 class Traffic:

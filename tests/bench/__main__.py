@@ -1,0 +1,36 @@
+"""What gcwatch takes: `make bench`, or `make bench ARGS=idle` for one of the measurements."""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from tests.bench import burst, idle, marker, mirror, startup, uploads
+
+MEASUREMENTS = {
+    "uploads": (uploads.bench, 3),
+    "mirror": (mirror.bench, 3),
+    "idle": (idle.bench, 1),
+    "startup": (startup.bench, 5),
+    "burst": (burst.bench, 1),
+    "marker": (marker.bench, 1),
+}
+"""Each measurement, and how often it is repeated."""
+
+
+def main() -> None:
+    """Read the options; without any, measure everything."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("what", nargs="*", help=", ".join(MEASUREMENTS))
+    parser.add_argument("--rounds", type=int, help="how often each is repeated")
+    parser.add_argument("--dir", type=Path, help="where to work; needs 4 GiB")
+    options = parser.parse_args()
+    if unknown := set(options.what) - MEASUREMENTS.keys():
+        parser.error(f"no such measurement: {', '.join(unknown)}")
+    for name in options.what or MEASUREMENTS:
+        bench, rounds = MEASUREMENTS[name]
+        with tempfile.TemporaryDirectory(dir=options.dir) as folder:
+            bench(Path(folder), options.rounds or rounds)
+
+
+if __name__ == "__main__":
+    main()

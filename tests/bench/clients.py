@@ -1,0 +1,184 @@
+"""The clients that are compared, each run in a process of its own.
+
+Usage: python -m tests.bench.clients CLIENT UNTIL INBOX FACTS
+"""
+
+import contextlib
+import json
+import logging
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.bench.process import peak_mib
+
+CLIENTS = ("gcwatch", "gcapi")
+SOCKET, ALGORITHM, ARCHIVE = "generic-medical-image", "copy-image", "ct-archive"
+
+
+class _WhenSubmitted(logging.Handler):
+    """Sets an event once gcwatch says that the job exists."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.happened = threading.Event()
+        self.at = 0.0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Look at one line of gcwatch's log."""
+        if isinstance(record.msg, dict) and record.msg.get("event") == "case.submitted":
+            self.at = time.perf_counter()
+            self.happened.set()
+
+
+def run_gcwatch(inbox: Path, facts: dict[str, Any], work: Path) -> float:
+    """Watch the inbox until its folder is a job; the seconds that took."""
+    import gcwatch  # noqa: PLC0415 - a client loads itself, not the other one
+
+    token = work / "token"
+    token.touch(0o600)
+    token.write_text(facts["token"])
+    config = work / "gcwatch.toml"
+    config.write_text(
+        f'state = "state"\n[platform]\nurl = "{facts["url"]}"\ntoken_file = "{token}"\n'
+        f'ca_bundle = "{facts["ca"]}"\n[[route]]\nname = "bench"\ninbox = "{inbox}"\n'
+        f'outbox = "out"\nalgorithm = "{ALGORITHM}"\nsettle = "0s"\n'
+    )
+    (work / "out").mkdir()
+    submitted = _WhenSubmitted()
+    logger = logging.getLogger("gcwatch")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(submitted)
+    begin = time.perf_counter()
+    with gcwatch.open(config) as watch:
+        watch.run_once(submitted.happened)
+    assert submitted.happened.is_set(), "no job came of it"
+    return submitted.at - begin
+
+
+def run_gcapi(inbox: Path, facts: dict[str, Any], _work: Path) -> float:
+    """Start a job with the files of the inbox's folder; the seconds that took."""
+    import gcapi  # noqa: PLC0415 - a client loads itself, not the other one
+
+    files: list[str | Path] = sorted(path for path in inbox.rglob("*") if path.is_file())
+    begin = time.perf_counter()
+    with gcapi.Client(token=facts["token"], base_url=facts["url"], verify=facts["ca"]) as client:
+        spec = gcapi.SocketValueSpec(SOCKET, files=files)
+        client.start_algorithm_job(algorithm_slug=ALGORITHM, inputs=[spec])
+        return time.perf_counter() - begin
+
+
+def upload_gcwatch(inbox: Path, facts: dict[str, Any], work: Path) -> float:
+    """Send a bundle that is already spooled, by `Transfers.send`; the seconds that took."""
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - as above
+
+    from gcwatch import bundle, cases, transfer  # noqa: PLC0415 - as above
+    from gcwatch.grandchallenge import GrandChallenge  # noqa: PLC0415 - as above
+    from gcwatch.http import Http  # noqa: PLC0415 - as above
+    from gcwatch.inbox import source_files  # noqa: PLC0415 - as above
+
+    parcel = bundle.image_bundle(
+        source_files(inbox, "patient"),
+        spool=work / "spool",
+        stem="bench",
+        socket=SOCKET,
+        deidentify=True,
+        keep_names=False,
+    )
+    begin = time.perf_counter()
+    http = Http(facts["url"], lambda: facts["token"], ca_bundle=facts["ca"])
+    with contextlib.closing(http), ThreadPoolExecutor(16) as pool:
+        platform = GrandChallenge(http)
+        made = platform.create_upload(parcel.filename)
+        upload = cases.Upload(
+            socket=SOCKET,
+            pk=made.pk,
+            s3_upload_id=made.s3_upload_id,
+            api_url=made.api_url,
+            filename=made.filename,
+            size=parcel.size,
+            part_size=transfer.part_size(parcel.size),
+            created=time.time(),
+            files=parcel.files,
+        )
+        sender = transfer.Transfers(platform, pool)
+        sender.send(parcel.path, upload, lambda _: None, begun_before=False)
+        return time.perf_counter() - begin
+
+
+def upload_gcapi(inbox: Path, facts: dict[str, Any], _work: Path) -> float:
+    """Send the files by `uploads.upload_multiple_fileobj`; the seconds that took."""
+    import gcapi  # noqa: PLC0415 - as above
+
+    files = sorted(path for path in inbox.rglob("*") if path.is_file())
+    begin = time.perf_counter()
+    with (
+        contextlib.ExitStack() as stack,
+        gcapi.Client(token=facts["token"], base_url=facts["url"], verify=facts["ca"]) as client,
+    ):
+        client.uploads.upload_multiple_fileobj(
+            file_objects=[stack.enter_context(path.open("rb")) for path in files],
+            filenames=[path.name for path in files],
+        )
+        return time.perf_counter() - begin
+
+
+def mirror_gcwatch(_inbox: Path, facts: dict[str, Any], work: Path) -> float:
+    """Mirror the archive, and once more with nothing new; the seconds that the first run took."""
+    import gcwatch  # noqa: PLC0415 - as above
+
+    token = work / "token"
+    token.touch(0o600)
+    token.write_text(facts["token"])
+    config = work / "gcwatch.toml"
+    config.write_text(
+        f'state = "state"\n[platform]\nurl = "{facts["url"]}"\ntoken_file = "{token}"\n'
+        f'ca_bundle = "{facts["ca"]}"\n[[mirror]]\nname = "bench"\narchive = "{ARCHIVE}"\n'
+        'outbox = "out"\n'
+    )
+    (work / "out").mkdir()
+    begin = time.perf_counter()
+    with gcwatch.open(config) as watch:
+        report = watch.mirror("bench")
+        seconds = time.perf_counter() - begin
+        assert not report.failed, "some item could not be had"
+    return seconds
+
+
+def mirror_gcapi(_inbox: Path, facts: dict[str, Any], work: Path) -> float:
+    """Download the archive's images one after the other, as the tutorial does."""
+    import gcapi  # noqa: PLC0415 - as above
+
+    begin = time.perf_counter()
+    with gcapi.Client(token=facts["token"], base_url=facts["url"], verify=facts["ca"]) as client:
+        archive = client.archives.detail(slug=ARCHIVE)
+        for image in client.images.iterate_all(params={"archive": archive.pk}):
+            client.images.download(output_directory=work, filename=image.pk, url=image.api_url)
+        return time.perf_counter() - begin
+
+
+RUNS = {
+    ("mirror", "gcwatch"): mirror_gcwatch,
+    ("mirror", "gcapi"): mirror_gcapi,
+    ("job", "gcwatch"): run_gcwatch,
+    ("job", "gcapi"): run_gcapi,
+    ("upload", "gcwatch"): upload_gcwatch,
+    ("upload", "gcapi"): upload_gcapi,
+}
+
+
+def main() -> None:
+    """Run one client and print what it took."""
+    name, until, inbox, facts = sys.argv[1], sys.argv[2], Path(sys.argv[3]), json.loads(sys.argv[4])
+    with tempfile.TemporaryDirectory() as work:
+        before = time.process_time()
+        seconds = RUNS[until, name](inbox, facts, Path(work))
+        cpu = time.process_time() - before
+    print(json.dumps({"seconds": seconds, "cpu": cpu, "peak_mib": peak_mib()}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""What wakes the daemon, and what does not."""
+
+import hashlib
+import time
+
+import pytest
+from builders import until
+
+from gcwatch.daemon import _Surveys
+from gcwatch.watching import Bell, Schedule
+
+
+@pytest.fixture
+def bell():
+    return Bell()
+
+
+@pytest.fixture
+def schedule(bell):
+    schedule = Schedule(bell, survey=0.01, upkeep=3600.0)
+    schedule.start()
+    yield schedule
+    schedule.stop()
+
+
+def beats(schedule, count):
+    """Wait until the time for a survey has come so often."""
+    for _ in range(count):
+        heard = schedule._heard
+        until(lambda heard=heard: schedule._heard > heard)
+
+
+@pytest.mark.usefixtures("schedule")
+def test_surveys_are_rung_for_again_and_again(bell):
+    """A look that begins is not the last."""
+    until(bell.is_time_to_look)
+    bell.looked()
+    until(bell.is_time_to_look)
+
+
+def test_while_surveys_rest_only_news_ring(bell, schedule):
+    """The scheduler counts as alive, and whoever asks for a look gets one."""
+    schedule.rest(3600.0)
+    beats(schedule, 1)
+    bell.looked()
+    beats(schedule, 3)
+    assert not bell.is_time_to_look()
+    assert schedule.is_alive()
+    bell.look()
+    assert bell.is_time_to_look()
+
+
+def test_rest_has_an_end(bell, schedule):
+    """Then surveys are rung for as before."""
+    schedule.rest(3600.0)
+    beats(schedule, 1)
+    bell.looked()
+    schedule.rest(0.05)
+    until(bell.is_time_to_look)
+
+
+def test_to_write_down_what_was_found_is_no_part_of_the_look():
+    """However long the journal takes over a burst, the next look is not put off for it."""
+    surveys, begun = _Surveys(), time.thread_time()
+    with surveys.counting(), surveys.counting(-1):
+        hashlib.sha256(bytes(1 << 25))
+    taken = time.thread_time() - begun
+    assert surveys.cpu < taken / 2
+    with surveys.counting():
+        hashlib.sha256(bytes(1 << 25))
+    assert surveys.cpu > taken / 2
