@@ -61,6 +61,10 @@ CATALOGUE: Mapping[str, Spec] = {
     # --- the daemon and what carries it ----------------------------------------------------------
     "daemon.started": _info("The daemon works from now on.", "version", "routes", "pid"),
     "daemon.stopping": _info("A signal asked for the end; running steps are let out.", "signal"),
+    "daemon.cut_short": _warning(
+        "What was under way at a stop took too long and is cut; the next start goes on from there.",
+        "seconds",
+    ),
     "daemon.stopped": _info("Everything is put down; the next start goes on from here."),
     "config.loaded": _info("The config file was read and holds no mistake.", "file", "routes"),
     "config.reloaded": _info(

@@ -60,10 +60,10 @@ def run(capsys, monkeypatch):
 
 
 @contextmanager
-def started(*arguments, **how):
+def started(*arguments, program=PROGRAM, **how):
     """A command as a process of its own, ended with the test."""
     process = subprocess.Popen(
-        [*PROGRAM, *map(str, arguments)],
+        [*program, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -326,6 +326,25 @@ def test_a_second_signal_ends_the_daemon_at_once(site):
         process.send_signal(signal.SIGTERM)
         assert process.wait(5) == -signal.SIGTERM
     site.sandbox.configure(latency=0.0)
+
+
+def test_a_stop_waits_only_so_long_for_a_call_that_nobody_answers(site):
+    """It ends by itself, says that it cut something, and the next run sends the case once."""
+    hasty = "from gcwatch.cli import options, main; options.GRACE = 0.5; main()"
+    program = [sys.executable, "-c", hasty]
+    site.sandbox.configure(latency=60.0)
+    site.drop("p1")
+    with started("run", "--config", site.file, program=program) as process:
+        lines = lines_of(process)
+        until(lambda: "case.settled" in events(lines))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == -signal.SIGTERM
+    assert events(lines)[-2:] == ["daemon.stopping", "daemon.cut_short"]
+    site.sandbox.configure(latency=0.0)
+
+    site.run_once()
+
+    assert len(site.jobs()) == 1
 
 
 def test_a_second_daemon_is_refused_with_78(run, site):

@@ -1,5 +1,6 @@
 """What several commands share: their options, and how they are stopped."""
 
+import os
 import signal
 import threading
 from collections.abc import Iterable, Iterator
@@ -46,6 +47,9 @@ TokenFile = Annotated[
 ]
 _ENDS = (signal.SIGTERM, signal.SIGINT)
 
+GRACE = 30.0
+"""Seconds after which a stop waits no longer for what is under way."""
+
 
 def chosen(context: typer.Context, config: Path | None) -> Path | None:
     """Return the config file that was named, after the command or before it."""
@@ -71,8 +75,11 @@ def by_socket(given: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 @contextmanager
 def stoppable() -> Iterator[threading.Event]:
-    """Yield an event that SIGTERM and SIGINT set; a second signal ends the process at once."""
-    stop = threading.Event()
+    """Yield an event that SIGTERM and SIGINT set; a second signal ends the process at once.
+
+    So does a call that nobody answers, after `GRACE`: what it was about goes on at the next start.
+    """
+    stop, ended = threading.Event(), threading.Event()
     caught: list[int] = []
 
     def note(number: int, _frame: object) -> None:
@@ -83,8 +90,12 @@ def stoppable() -> Iterator[threading.Event]:
 
     def tell() -> None:
         stop.wait()
-        if caught:
-            log.emit("daemon.stopping", signal=signal.Signals(caught[0]).name)
+        if not caught:
+            return
+        log.emit("daemon.stopping", signal=signal.Signals(caught[0]).name)
+        if not ended.wait(GRACE):
+            log.emit("daemon.cut_short", seconds=round(GRACE))
+            os.kill(os.getpid(), caught[0])
 
     usual = {number: signal.signal(number, note) for number in _ENDS}
     # A handler that logs could interrupt a line that is being written.
@@ -94,6 +105,7 @@ def stoppable() -> Iterator[threading.Event]:
         yield stop
     finally:
         stop.set()
+        ended.set()
         teller.join()
         for number, handler in usual.items():
             signal.signal(number, handler)
