@@ -39,7 +39,7 @@ DONE = {"Succeeded", "Failed", "Cancelled"}
 
 
 def nothing():
-    """Do it not."""
+    """Let this patient pass quietly."""
 
 
 class NotDrainedError(Exception):
@@ -60,7 +60,7 @@ class Soak:
         self.patients, self.samples, self.problems = [], [], []
         self.tokens = [platform.facts["token"]]
         self.for_certain = {}
-        self.expiries = self.left = 0
+        self.dropped = self.expiries = self.left = 0
         self._later, self._order = [], itertools.count()
         self._pause = threading.Event()
         self._told = 0.0
@@ -135,7 +135,8 @@ class Soak:
             room = MOST_OPEN - (self.expected - self.closed())
             for _ in range(min(room, 4, len(waiting))):
                 self.drop(waiting.pop(0))
-                self.for_certain.pop(len(self.patients), nothing)()
+                self.dropped += 1
+                self.for_certain.pop(self.dropped, nothing)()
                 for rate, deed in deeds:
                     if self.chance.random() < rate / 1000:
                         deed()
@@ -145,12 +146,12 @@ class Soak:
     def settle(self):
         """Wait until nothing is left to do; faults that still wait for a call go, by and by."""
         self.changes.put_back()
-        end = self.passed
+        begun = self.passed
         while not self.is_settled():
             self.wait(0.5)
-            if self.passed > end + PATIENCE:
+            if self.passed > begun + PATIENCE:
                 self.storm.clear()
-                end = self.passed
+                begun = self.passed
 
     # --- what happens to the daemon --------------------------------------------------------------
 
