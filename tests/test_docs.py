@@ -61,12 +61,12 @@ HOST = {
     r"mkdir -p /etc/systemd/.*": BOOTED,
     r"systemd-sysusers && systemd-tmpfiles --create": BOOTED,
     r"systemd-run .* /opt/gcwatch/.venv/bin/gcwatch check": BOOTED,
-    r"/opt/gcwatch/.venv/bin/gcwatch systemd > .*": BOOTED,
+    r"/opt/gcwatch/.venv/bin/gcwatch systemd( --instance ward)? > .*": BOOTED,
     r"systemctl .*": "it speaks to the machine's systemd; tests/booted.py has one",
     r"systemd-analyze security( gcwatch)?": "tests/test_service.py asks it of the files",
     r"journalctl -u gcwatch.*": "tests/test_journald.py asks a journald of its own such questions",
     r"editor .*": "a person's work",
-    r"make [a-z-]+( ARGS=.*)?": "CI, or a person, of the checkout that tests run in",
+    r"make [a-z-]+( [A-Z]+=.*)?": "CI, or a person, of the checkout that tests run in",
     r"gcwatch init --config /etc/gcwatch/gcwatch.toml": "tests/test_init.py, as root of a machine",
 }
 PROGRAMS = {

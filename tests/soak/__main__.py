@@ -14,6 +14,7 @@ import json
 import random
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -52,6 +53,7 @@ class Soak:
         self.changes = Changes(folders, self.daemon, chance)
         self.patients, self.samples, self.problems = [], [], []
         self.tokens = [platform.facts["token"]]
+        self.rotations = frozenset()
         self.expiries = self.left = 0
         self._later, self._order = [], itertools.count()
         self._pause = threading.Event()
@@ -127,6 +129,8 @@ class Soak:
             room = MOST_OPEN - (self.expected - self.closed())
             for _ in range(min(room, 4, len(waiting))):
                 self.drop(waiting.pop(0))
+                if len(self.patients) in self.rotations:
+                    self.rotate()
                 for rate, deed in deeds:
                     if self.chance.random() < rate / 1000:
                         deed()
@@ -219,9 +223,8 @@ class Soak:
         ]
         deaths = [(30, self.kill), (15, self.stop)]
         self.start()
-        self.after(0.2 * whole, self.rotate)
-        self.after(0.7 * whole, self.rotate)
         patients = list(self.ward.patients(cases))
+        self.rotations = {len(patients) // 4, len(patients) * 3 // 4}
         first = int(len(patients) * STORMY)
         left = self.work(patients[:first], until=STORMY * whole, deeds=[*faults, *deaths])
         left = self.long_life(left + patients[first:], faults)
@@ -334,6 +337,8 @@ def _options():
 def main():
     """Soak, and exit with 0 only if nothing is wrong."""
     options = _options()
+    # A soak that is ended takes its platform and its daemon along.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     cases = options.cases or round(2000 * options.minutes / 15)
     root = Path(tempfile.mkdtemp(prefix="gcwatch-soak-"))
     print(
