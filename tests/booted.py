@@ -43,7 +43,10 @@ poll = "100ms"
 """
 RESTART_SOON = "[Service]\nRestartSec=100ms\n[Unit]\nStartLimitIntervalSec=0\n"
 
-pytestmark = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+pytestmark = [
+    pytest.mark.skipif(why_not() is not None, reason=str(why_not())),
+    pytest.mark.timeout(1200),  # the first of them makes the Debian, and installs
+]
 
 
 def commands(page, heading):

@@ -53,7 +53,7 @@ PACKAGED = "it installs: tests/test_deb.py does, in a Debian of its own"
 BOOTED = "it is for a machine's root: tests/booted.py types it in a Debian of its own"
 HOST = {
     r"python3 -m venv /opt/gcwatch/.*": BOOTED,
-    r"install (-m|-d) .*": BOOTED,
+    r"install (-m|-d)( .*)?": BOOTED,
     r"apt (install|remove|purge)( .*)?": PACKAGED,
     r"(/opt/gcwatch/.venv/bin/)?pip (install|download).*": "it needs a package index",
     r"kill -HUP": "tests/test_reload.py",
