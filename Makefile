@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 COMMITTED = $(shell git log -1 --format=%ct)
 
-.PHONY: help check test demo bench soak docs wheel lock deb test-deb build/source clean
+.PHONY: help check test test-systemd demo bench soak docs wheel lock deb test-deb build/source clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -24,6 +24,9 @@ check: .venv/installed ## lint, types and the import contract
 
 test: check ## everything that CI runs
 	$(BIN)/pytest -n 4 --dist worksteal $(ARGS)
+
+test-systemd: .venv/installed ## the service in a booted Debian; says why where that can't be
+	$(BIN)/pytest -rs tests/booted.py $(ARGS)
 
 bench: .venv/installed ## what gcwatch takes; ARGS=idle for one of the measurements
 	$(BIN)/python -m tests.bench $(ARGS)

@@ -349,7 +349,9 @@ class Daemon:
         self._look_elsewhere(former)
         told = config.changes(former, settings, renamed)
         log.emit("config.reloaded", file=settings.file, **asdict(told))
-        self._tell_of_orphans(told.removed)
+        with suppress(sqlalchemy.exc.OperationalError):  # the loop meets it, too, and tells of it
+            self._tell_of_orphans(told.removed)
+            self._journal.reschedule()
 
     def _switch(self, settings: Settings, reload: Reload) -> tuple[Mapping[str, str], World | None]:
         """Change journal and settings at once, as whoever begins a step sees them."""
@@ -357,10 +359,7 @@ class Daemon:
             renamed = self._find_cases(settings)
             self._settings = settings
             self._routes = {route.name: route for route in settings.routes}
-            world = reload.take_up(settings)
-        with suppress(sqlalchemy.exc.OperationalError):  # the next record of each case computes it
-            self._journal.reschedule()
-        return renamed, world
+            return renamed, reload.take_up(settings)
 
     def _change_world(self, world: World | None) -> None:
         """Give steps that begin from now on other connections; a new token is tried at once."""

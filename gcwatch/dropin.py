@@ -11,27 +11,29 @@ from typing import Final
 from gcwatch.config import Mirror, Route, Settings
 from gcwatch.config.values import within
 from gcwatch.errors import Misused
-from gcwatch.unit import STATE
+from gcwatch.unit import Unit
 
 _HOMES: Final = (Path("/home"), Path("/root"), Path("/run/user"))
 _TEMPORARY: Final = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 -- named to say no more than that
 
 
-def dropin(settings: Settings) -> str:
-    """Given settings, return the drop-in's text.
+def dropin(settings: Settings, unit: Unit) -> str:
+    """Given settings and the unit that is to run with them, return the drop-in's text.
 
     Raises:
         Misused: when a path can't be written in a unit file.
     """
-    written, read = _written(settings), _read(settings)
+    written, read = _written(settings, unit), _read(settings, unit)
     hidden = [each for each in (*written, *read) if _is_hidden(each)]
     lines = [
-        f"# For the config {settings.file}; made by: gcwatch systemd",
-        *_remarks(written, hidden),
+        f"# Belongs into /etc/systemd/system/{unit.name}.service.d/paths.conf",
+        f"# For the config {_one_line(settings.file)}; made by: gcwatch systemd",
+        *_remarks(settings, unit, written, hidden),
         "[Unit]",
-        *(f"RequiresMountsFor={_quoted(each)}" for each in _outermost((*written, *read))),
+        *(f"RequiresMountsFor={_quoted(each)}" for each in _needed(settings, written, hidden)),
         "",
         "[Service]",
+        *(["LoadCredential="] if settings.platform.token_file else []),
         *(["ProtectHome=tmpfs"] if any(_is_in(each, _HOMES) for each in hidden) else []),
         *(f"ReadWritePaths={_quoted(each)}" for each in written if each not in hidden),
         *(f"BindPaths={_bound(each)}" for each in written if each in hidden),
@@ -40,9 +42,15 @@ def dropin(settings: Settings) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _remarks(written: Iterable[Path], hidden: Iterable[Path]) -> Iterator[str]:
-    for each in written:
-        if not each.is_dir():
+def _remarks(
+    settings: Settings, unit: Unit, written: Iterable[Path], hidden: Iterable[Path]
+) -> Iterator[str]:
+    """What a person has to see to, as comments."""
+    if settings.file.absolute() != unit.config:
+        yield f"# But {unit.name}.service runs with {unit.config}"
+    token = [] if settings.platform.token_file else [unit.token]
+    for each in (*written, *hidden, *token):
+        if not each.exists():
             yield f"# This must be there before the service starts: {_one_line(each)}"
     for each in hidden:
         yield f"# Hidden from services, so it is bound by name: {_one_line(each)}"
@@ -51,11 +59,12 @@ def _remarks(written: Iterable[Path], hidden: Iterable[Path]) -> Iterator[str]:
 # --- which folders -------------------------------------------------------------------------------
 
 
-def _written(settings: Settings) -> list[Path]:
+def _written(settings: Settings, unit: Unit) -> list[Path]:
     folders = [each for route in settings.routes for each in _of_route(route)]
     folders += [each for mirror in settings.mirrors for each in _of_mirror(mirror)]
     folders += [settings.log.file.parent] if settings.log.file else []
-    return [each for each in _outermost((settings.state, *folders)) if not within(each, STATE)]
+    found = _outermost((settings.state, *folders))
+    return [each for each in found if not within(each, unit.state)]
 
 
 def _of_route(route: Route) -> Iterator[Path]:
@@ -75,13 +84,26 @@ def _of_mirror(mirror: Mirror) -> Iterator[Path]:
         yield mirror.gone_to
 
 
-def _read(settings: Settings) -> list[Path]:
+def _read(settings: Settings, unit: Unit) -> list[Path]:
     """Return what is only read and no folder that is written holds."""
-    named = [settings.file, settings.platform.token_file, settings.platform.ca_bundle]
     inboxes = [route.inbox for route in settings.routes]
-    written = _written(settings)
-    found = _outermost([*inboxes, *(each for each in named if each is not None)])
+    written = _written(settings, unit)
+    found = _outermost([*inboxes, *_named(settings)])
     return [each for each in found if not any(within(each, other) for other in written)]
+
+
+def _named(settings: Settings) -> list[Path]:
+    """Return the single files that are read."""
+    named = [settings.file, settings.platform.token_file, settings.platform.ca_bundle]
+    return [each for each in named if each is not None]
+
+
+def _needed(settings: Settings, written: Iterable[Path], hidden: Iterable[Path]) -> list[Path]:
+    """Return what has to be mounted before the service starts.
+
+    A share that only inboxes are on is not: it may come later, and other routes do not wait.
+    """
+    return _outermost((*written, *hidden, *_named(settings)))
 
 
 def _outermost(folders: Iterable[Path]) -> list[Path]:

@@ -143,7 +143,7 @@ def _make_parent(outbox: Path, place: Path) -> None:
         return
     with contextlib.suppress(FileExistsError):
         place.parent.mkdir()
-        place.parent.chmod(_FOLDER_MODE | (place.parent.stat().st_mode & stat.S_ISGID))
+        _let_enter(place.parent)
         sync_folder(outbox)
 
 
@@ -166,9 +166,21 @@ def let_group_read(source: Path) -> None:
     """Set the modes of everything below a folder; a umask may have made them tighter."""
     for parent, _, names in os.walk(source):
         folder = Path(parent)
-        folder.chmod(_FOLDER_MODE | (folder.stat().st_mode & stat.S_ISGID))
+        _let_enter(folder)
         for name in names:
             (folder / name).chmod(_FILE_MODE)
+
+
+def _let_enter(folder: Path) -> None:
+    """Let the group enter a folder, which stays setgid if it is.
+
+    A service may not set that bit, even where it is set (systemd's RestrictSUIDSGID=): where its
+    umask has left nothing to be done, nothing is.
+    """
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    wanted = _FOLDER_MODE | (mode & stat.S_ISGID)
+    if mode != wanted:
+        folder.chmod(wanted)
 
 
 def take_free_name(source: Path, parent: Path, folder: str) -> str:

@@ -6,7 +6,7 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -144,18 +144,6 @@ def _apart(socket: Socket) -> Source:
 
 
 # --- what is said of sockets ---------------------------------------------------------------------
-
-
-def inputs(given: Iterable[str]) -> dict[str, Source]:
-    """Given texts such as `ct-image=**/*.dcm`, return what each socket gets."""
-    found: dict[str, Source] = {}
-    for each in given:
-        socket, equals, what = each.partition("=")
-        if not (socket and equals and what) or socket in found:
-            problem = "is given twice" if socket in found else "is not SOCKET=WHAT"
-            raise Misused(f"--input {each} {problem}.", 'For example: --input "ct-image=*.mha"')
-        found[socket] = source(what)
-    return found
 
 
 _SOURCE: Final[TypeAdapter[Source]] = TypeAdapter(Source)

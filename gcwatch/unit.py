@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import re
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -54,6 +55,21 @@ def of(config: Path) -> Unit | None:
     if name == "gcwatch":
         return Unit(name, config, CONFIGS / "token", STATE)
     return Unit(f"gcwatch@{name}", config, CONFIGS / f"{name}.token", STATE / name)
+
+
+def instance(name: str) -> Unit:
+    """Given the NAME of gcwatch@NAME, or "" for gcwatch itself, return the service.
+
+    Raises:
+        Misused: when no instance can have this name.
+    """
+    found = of(CONFIGS / f"{name or 'gcwatch'}.toml")
+    if found is None or not re.fullmatch(r"(\w[\w.-]*)?", name, re.ASCII):
+        raise Misused(
+            f"No instance of the service can be called {name!a}.",
+            "Letters, digits, dots, hyphens and underscores, as in ward for gcwatch@ward.",
+        )
+    return found
 
 
 def ids() -> tuple[int, int]:

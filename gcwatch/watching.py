@@ -46,6 +46,9 @@ _NEWS: list[type[FileSystemEvent]] = [
 """What can make a folder appear, complete it or take it away; mere writes would only flood."""
 
 
+_MOST_GONE = 1000
+"""Folders that may leave an inbox before its watch is made anew; see `_Ring`."""
+
 _LATE = 60.0
 """Seconds that a survey may be late besides."""
 
@@ -113,18 +116,22 @@ class Bell:
 class _Ring(FileSystemEventHandler):
     """A handler that only rings: it runs under the observer's lock and must not raise.
 
-    `lost` tells that the folder was deleted: the watch is dead, whatever stands there now.
+    `lost` tells that the folder was deleted: the watch is dead, whatever stands there now. `gone`
+    counts the folders that were taken out of it: one that was moved elsewhere stays watched there,
+    and the system grants only so many watches.
     """
 
     def __init__(self, bell: Bell, folder: Path) -> None:
         self._bell = bell
         self._folder = str(folder)
         self.lost = False
+        self.gone = 0
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Something happened to an inbox, or below it."""
-        if isinstance(event, DirDeletedEvent) and event.src_path == self._folder:
-            self.lost = True
+        if isinstance(event, DirDeletedEvent):
+            self.gone += 1
+            self.lost = self.lost or event.src_path == self._folder
         self._bell.look()
 
 
@@ -151,8 +158,8 @@ class _Watched:
     watch: ObservedWatch
 
     def still(self, identity: tuple[int, int] | None) -> bool:
-        """Whether it is still watched; a folder made anew may be given the old one's inode."""
-        return self.identity == identity and not self.ring.lost
+        """Whether it is still watched well; a folder made anew may be given the old one's inode."""
+        return self.identity == identity and not self.ring.lost and self.ring.gone < _MOST_GONE
 
 
 class Watcher:

@@ -7,7 +7,7 @@
         machine.run("apt-get", "install", "-y", "/root/x.deb")      # without a running systemd
         with machine.booted():        # systemd as PID 1; one at a time on a machine
             machine.run("systemctl", "start", "x")                  # the same, in what runs there
-        machine.root / "etc"          # its files, seen from here
+        machine.root / "etc"          # its files, seen from here; but for /run and /tmp once booted
 
 `run` returns what subprocess.run does, as text, and raises `Failed` with the command's output where
 it fails (`check=False` to look at it instead). It has this machine's network, name servers, apt
@@ -219,7 +219,7 @@ class Debian:
 
     def __init__(self, root):
         self.root = root
-        self._leader = None
+        self._nspawn = self._leader = None
         self._environment = {**PLAIN, **pip_environment()}
 
     def put(self, source, place):
@@ -251,19 +251,31 @@ class Debian:
     @contextmanager
     def booted(self):
         """Its systemd runs until the block ends; started units are up. Raises `NotHere`."""
-        with _only_one("boot"), tempfile.TemporaryFile("w+") as console:
-            nspawn = subprocess.Popen(
+        with _only_one("boot"):
+            try:
+                self._start()
+                yield self
+            finally:
+                self._stop()
+
+    def reboot(self):
+        """Shut the booted Debian down as a machine that is switched off, and boot it again."""
+        self._stop()
+        self._start()
+
+    def _start(self):
+        with tempfile.TemporaryFile("w+") as console:
+            self._nspawn = subprocess.Popen(
                 [*NSPAWN, f"--directory={self.root}"],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=subprocess.STDOUT,
             )
-            try:
-                self._leader = self._up(nspawn, console)
-                yield self
-            finally:
-                self._leader = None
-                _end(nspawn)
+            self._leader = self._up(self._nspawn, console)
+
+    def _stop(self):
+        self._leader = None
+        _end(self._nspawn)
 
     def _up(self, nspawn, console):
         """Wait until systemd has started what it starts; return its process."""

@@ -53,7 +53,7 @@ PACKAGED = "it installs: tests/test_deb.py does, in a Debian of its own"
 BOOTED = "it is for a machine's root: tests/booted.py types it in a Debian of its own"
 HOST = {
     r"python3 -m venv /opt/gcwatch/.*": BOOTED,
-    r"install (-m|-d) .*": BOOTED,
+    r"install (-m|-d)( .*)?": BOOTED,
     r"apt (install|remove|purge)( .*)?": PACKAGED,
     r"(/opt/gcwatch/.venv/bin/)?pip (install|download).*": "it needs a package index",
     r"kill -HUP": "tests/test_reload.py",
@@ -61,12 +61,12 @@ HOST = {
     r"mkdir -p /etc/systemd/.*": BOOTED,
     r"systemd-sysusers && systemd-tmpfiles --create": BOOTED,
     r"systemd-run .* /opt/gcwatch/.venv/bin/gcwatch check": BOOTED,
-    r"/opt/gcwatch/.venv/bin/gcwatch systemd > .*": BOOTED,
+    r"/opt/gcwatch/.venv/bin/gcwatch systemd( --instance ward)? > .*": BOOTED,
     r"systemctl .*": "it speaks to the machine's systemd; tests/booted.py has one",
     r"systemd-analyze security( gcwatch)?": "tests/test_service.py asks it of the files",
     r"journalctl -u gcwatch.*": "tests/test_journald.py asks a journald of its own such questions",
     r"editor .*": "a person's work",
-    r"make [a-z-]+( ARGS=.*)?": "CI, or a person, of the checkout that tests run in",
+    r"make [a-z-]+( [A-Z]+=.*)?": "CI, or a person, of the checkout that tests run in",
     r"gcwatch init --config /etc/gcwatch/gcwatch.toml": "tests/test_init.py, as root of a machine",
 }
 PROGRAMS = {

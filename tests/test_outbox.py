@@ -172,6 +172,15 @@ def test_discarding_removes_the_staging_only(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["p1"]
 
 
+def test_modes_that_are_right_are_left_alone(tmp_path):
+    """A service may not set the setgid bit (RestrictSUIDSGID=), even where it is set."""
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "whole").chmod(0o2750)
+    changed = (tmp_path / "whole").stat().st_ctime_ns  # by any chmod, even to the same
+    outbox.let_group_read(tmp_path / "whole")
+    assert (tmp_path / "whole").stat().st_ctime_ns == changed
+
+
 def test_an_outbox_that_is_away_is_tried_again(tmp_path):
     """Each call says so without naming a path."""
     away = tmp_path / "DOE^JANE"

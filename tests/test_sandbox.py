@@ -74,6 +74,14 @@ def test_expired_token_is_refused(sandbox, alice):
     assert alice.call("GET", "algorithms/").status_code == 401
 
 
+def test_a_token_can_be_changed(sandbox, alice):
+    """Then the new one is hers, and the old one nobody's."""
+    sandbox.change_token("0123abcd")
+    assert alice.call("GET", "algorithms/").status_code == 401
+    alice.token = "0123abcd"
+    assert alice.tell("profiles/users/self/")["user"]["username"] == "alice"
+
+
 def test_other_user_sees_none_of_it(alice, bob):
     """Bob finds no algorithm, upload, session, job or image of Alice's."""
     session, job = alice.copy(mha(1, 2))

@@ -12,23 +12,39 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from builders import Site, series, until
+from builders import Site, mha, series, until
+from mirrored import Mirrored
 
-from gcwatch import config, dropin
+from gcwatch import config, dropin, unit
 from gcwatch.cli.explain import Exit
 from gcwatch.errors import Misused
 from gcwatch.notify import manager
 from gcwatch.pulse import Pulses, beat
 
 UNITS = Path(__file__).parent.parent / "systemd"
+LARGE = mha().replace(b"DimSize = 4 1 1", b"DimSize = 2048 2048 5") + bytes(2 * 2048 * 2048 * 5 - 8)
+"""Three parts."""
 SERVICES = ["gcwatch.service", "gcwatch@.service"]
 PROGRAM = [sys.executable, "-m", "gcwatch"]
 IMPATIENT = """
-import sys, threading, gcwatch
+import ctypes, signal, sys, threading, gcwatch
 from dataclasses import replace
 from builders import FAST
+from gcwatch import log, watching
 from gcwatch.cli.options import stoppable
-with gcwatch.open(sys.argv[1], pace=replace(FAST, hung=0.8)) as watch, stoppable() as stop:
+
+def end():  # the thread of this kind, where it is; it may survive in a handler
+    for thread in threading.enumerate():
+        while sys.argv[3] in (type(thread).__name__, thread.name) and thread.is_alive():
+            dies = ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit)
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(*dies)
+            thread.join(0.1)
+
+signal.signal(signal.SIGUSR1, lambda *_: threading.Thread(target=end, daemon=True).start())
+watching._LATE = 1.0
+pace = replace(FAST, hung=float(sys.argv[2]))
+with gcwatch.open(sys.argv[1], pace=pace) as watch, stoppable() as stop:
+    log.configure(watch.settings.log)
     watch.run(stop)
 """
 needs_analyze = pytest.mark.skipif(
@@ -47,12 +63,12 @@ def site(tmp_path, sandbox):
 def installed(folder, name, drop=""):
     """A unit whose program is there, with a drop-in; return its file."""
     text = (UNITS / name).read_text().replace("/opt/gcwatch/.venv/bin/gcwatch", sys.executable)
-    unit = folder / name.replace("@.", "@ward.")
-    unit.write_text(re.sub("Documentation=.*", "", text))
+    file = folder / name.replace("@.", "@ward.")
+    file.write_text(re.sub("Documentation=.*", "", text))
     if drop:
-        (folder / f"{unit.name}.d").mkdir()
-        (folder / f"{unit.name}.d" / "paths.conf").write_text(drop)
-    return unit
+        (folder / f"{file.name}.d").mkdir()
+        (folder / f"{file.name}.d" / "paths.conf").write_text(drop)
+    return file
 
 
 def analyze(*arguments):
@@ -73,8 +89,8 @@ def test_the_units_are_valid(tmp_path, name):
 @pytest.mark.parametrize("name", SERVICES)
 def test_the_units_are_closed(tmp_path, name):
     """Their exposure is 1.1 of 10, or less."""
-    unit = installed(tmp_path, name)
-    found = analyze("security", "--offline=true", "--threshold=11", unit)
+    file = installed(tmp_path, name)
+    found = analyze("security", "--offline=true", "--threshold=11", file)
     assert found.returncode == 0, found.stdout
 
 
@@ -88,11 +104,11 @@ def test_the_instances_are_the_service_but_for_their_names():
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_the_service_does_not_restart_what_a_person_has_to_mend(name):
-    """The codes that need a person are those of the program, and systemd's for a lost token."""
+    """The codes that need a person are those of the program, and systemd's for lost files."""
     [codes] = re.findall(
         r"^RestartPreventExitStatus=(.*)$", (UNITS / name).read_text(), re.MULTILINE
     )
-    assert set(map(int, codes.split())) == {Exit.USAGE, Exit.TOKEN, Exit.CONFIG, 243}
+    assert set(map(int, codes.split())) == {Exit.USAGE, Exit.TOKEN, Exit.CONFIG, 226, 243}
 
 
 def set_up(root, program, folder, *arguments):
@@ -151,14 +167,12 @@ gone_to = "/data/gone"
 """
 
 
-def dropped(folder, text=WHOLE):
+def dropped(folder, text=WHOLE, *options):
     """What `gcwatch systemd` prints of a config."""
     file = folder / "gcwatch.toml"
     file.write_text(text)
-    done = subprocess.run(
-        [*PROGRAM, "systemd", "--config", str(file)], capture_output=True, text=True, check=True
-    )
-    return done.stdout
+    command = [*PROGRAM, "systemd", "--config", str(file), *options]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def values(text, key):
@@ -185,10 +199,40 @@ def test_the_drop_in_binds_what_services_do_not_see(tmp_path):
     assert '"/home/ops/token"' in values(text, "BindReadOnlyPaths")
 
 
-def test_the_drop_in_waits_for_every_mount(tmp_path):
-    """Inboxes that are only read are waited for, too."""
+def test_the_drop_in_waits_for_mounts(tmp_path):
+    """But for an inbox that is only read: it may come later, and others do not wait for it."""
     waited = values(dropped(tmp_path), "RequiresMountsFor")
-    assert {'"/data/a in"', '"/data/b/out"', '"/home/ops/token"'} <= set(waited)
+    assert {'"/data/b/out"', '"/home/ops/token"', r'"/home/ward/b:in"'} <= set(waited)
+    assert '"/data/a in"' not in waited
+
+
+def test_a_token_file_takes_the_credentials_place(tmp_path):
+    """With token_file the unit must not wait for /etc/gcwatch/token; without, it is named."""
+    assert values(dropped(tmp_path), "LoadCredential") == [""]
+    text = dropped(tmp_path, WHOLE.replace("token_file", "# token_file"), "--instance", "ward")
+    assert values(text, "LoadCredential") == []
+    assert "/etc/gcwatch/ward.token" in text
+
+
+def test_an_instance_has_a_state_and_a_drop_in_of_its_own(tmp_path):
+    """What the service may write to is not all what its instance may."""
+    text = dropped(tmp_path, WHOLE, "--instance", "ward")
+    assert "/etc/systemd/system/gcwatch@ward.service.d/paths.conf" in text.splitlines()[0]
+    assert '"/var/lib/gcwatch' not in str(values(text, "ReadWritePaths"))
+    text = dropped(tmp_path, 'state = "/var/lib/gcwatch"\n' + WHOLE, "--instance", "ward")
+    assert '"/var/lib/gcwatch"' in values(text, "ReadWritePaths")
+
+
+@pytest.mark.parametrize("name", ["../x", "a b", "a/b", "-a", "ä", "a\n"])
+def test_a_name_that_no_instance_can_have_is_refused(name):
+    """It would lead to another folder, or mean something else to systemd."""
+    with pytest.raises(Misused, match="called"):
+        unit.instance(name)
+
+
+def test_a_config_that_the_service_does_not_run_with_is_told(tmp_path):
+    """The drop-in of another config would open the wrong folders."""
+    assert "# But gcwatch.service runs with /etc/gcwatch/gcwatch.toml" in dropped(tmp_path)
 
 
 def test_a_state_of_ones_own_is_opened(tmp_path):
@@ -208,17 +252,17 @@ def test_a_path_that_no_unit_file_can_hold_is_refused(tmp_path):
     file = tmp_path / "gcwatch.toml"
     file.write_text(WHOLE.replace("/data/m", r"/data/m\nExecStart=x"))
     with pytest.raises(Misused, match="ExecStart"):
-        dropin.dropin(config.load(file))
+        dropin.dropin(config.load(file), unit.instance(""))
 
 
 @needs_analyze
 @pytest.mark.parametrize("name", SERVICES)
 def test_the_unit_with_its_drop_in_is_valid_and_closed(tmp_path, name):
     """Even with homes: no mistake, and the exposure stays at 1.1."""
-    unit = installed(tmp_path, name, dropped(tmp_path))
-    found = analyze("verify", unit)
+    file = installed(tmp_path, name, dropped(tmp_path))
+    found = analyze("verify", file)
     assert "gcwatch" not in found.stdout + found.stderr
-    exposure = analyze("security", "--offline=true", "--threshold=11", unit)
+    exposure = analyze("security", "--offline=true", "--threshold=11", file)
     assert exposure.returncode == 0, exposure.stdout
 
 
@@ -264,6 +308,9 @@ def ear(request, tmp_path):
     made.socket.close()
 
 
+one_address = pytest.mark.parametrize("ear", ["a path"], indirect=True)
+
+
 @contextmanager
 def served(ear, *command, watchdog="1000000"):
     """A command as systemd would start it."""
@@ -278,6 +325,11 @@ def served(ear, *command, watchdog="1000000"):
             yield process
         finally:
             process.kill()
+
+
+def impatient(file, *dies, hung=3.0):
+    """A daemon in which whoever makes no progress for so long hangs, and a thread may die."""
+    return (sys.executable, "-c", IMPATIENT, str(file), str(hung), *dies)
 
 
 def test_a_running_daemon_says_that_it_is_ready_and_lives_and_stops(site, ear):
@@ -306,7 +358,7 @@ def test_what_is_not_checked_is_not_ready(site, ear):
 def test_a_hung_worker_stops_the_signs_of_life(site, ear):
     """The platform never answers an upload: the watchdog starves, and the log says who hangs."""
     site.sandbox.configure(latency=60.0)
-    with served(ear, sys.executable, "-c", IMPATIENT, str(site.file)):
+    with served(ear, *impatient(site.file)):
         until(lambda: ear.heard("READY"))
         until(lambda: ear.heard("WATCHDOG"))
         site.drop("p1")
@@ -316,12 +368,56 @@ def test_a_hung_worker_stops_the_signs_of_life(site, ear):
 
 def test_slow_work_that_makes_progress_keeps_the_signs_of_life(site, ear):
     """A job that takes longer than a worker may hang is waited for, and the daemon lives."""
-    site.sandbox.configure(job_seconds=3.0)
+    site.sandbox.configure(job_seconds=5.0)
     site.drop("p1")
-    with served(ear, sys.executable, "-c", IMPATIENT, str(site.file)):
+    with served(ear, *impatient(site.file)):
         until(lambda: ear.heard("READY"))
         until(site.delivered)
         assert not ear.is_silent()
+
+
+@one_address
+def test_a_long_upload_keeps_the_signs_of_life(site, ear):
+    """Its parts come one after the other, and each is sign enough."""
+    site.configure(limits={"connections": 1})
+    site.sandbox.fault("delay", host="storage", method="PUT", seconds=3.0, times=None)
+    site.drop("p1", {"image.mha": LARGE})
+    with served(ear, *impatient(site.file, hung=7.0)):
+        until(site.delivered, 60)
+        assert not ear.is_silent()
+    [upload] = site.said("upload.completed")
+    assert upload["seconds"] > 7.0
+    assert site.said("watchdog.silent") == []
+
+
+@one_address
+def test_a_long_mirror_keeps_the_signs_of_life(tmp_path, sandbox, ear):
+    """One image after the other arrives late, but it arrives."""
+    mirror = Mirrored(tmp_path, sandbox)
+    for number in range(4):
+        mirror.add(f"item {number}", generic_medical_image=mha(number))
+    sandbox.fault("delay", host="storage", method="GET", seconds=2.5, times=None)
+    mirror.configure(sandbox.url, "[limits]\nconnections = 1\n")
+    with served(ear, *impatient(mirror.file, hung=7.0)):
+        until(lambda: len(mirror.names()) == 4, 60)
+        assert not ear.is_silent()
+    assert mirror.said("watchdog.silent") == []
+
+
+@one_address
+@pytest.mark.parametrize(
+    ("thread", "who"), [("InotifyObserver", "watcher"), ("APScheduler", "scheduler")]
+)
+def test_a_thread_that_dies_stops_the_signs_of_life(site, ear, thread, who):
+    """Without early news, or without times, the daemon is ill: the log says who is missing."""
+    with served(ear, *impatient(site.file, thread, hung=60.0)) as process:
+        until(lambda: ear.heard("READY"))
+        process.send_signal(signal.SIGUSR1)
+        site.drop()  # a thread dies when it wakes
+        silent = until(lambda: site.said("watchdog.silent"))
+        assert [each["who"] for each in silent] == [who]
+        until(ear.is_silent)
+        assert process.poll() is None
 
 
 def test_a_daemon_that_starts_or_stops_slowly_asks_for_time(site, ear):

@@ -2,12 +2,15 @@
 
 import hashlib
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from builders import until
 
+from gcwatch import watching
 from gcwatch.daemon import _Surveys
-from gcwatch.watching import Bell, Schedule
+from gcwatch.watching import Bell, Schedule, Watcher
 
 
 @pytest.fixture
@@ -69,3 +72,37 @@ def test_to_write_down_what_was_found_is_no_part_of_the_look():
     with surveys.counting():
         hashlib.sha256(bytes(1 << 25))
     assert surveys.cpu > taken / 2
+
+
+def granted():
+    """How many folders the system watches for this process."""
+    count = 0
+    for each in Path("/proc/self/fdinfo").iterdir():
+        with suppress(FileNotFoundError):  # the one of this very listing
+            count += each.read_text().count("inotify wd:")
+    return count
+
+
+def test_folders_that_were_moved_out_of_an_inbox_are_let_go(tmp_path, bell, monkeypatch):
+    """Otherwise each case of a route with `after = "move"` keeps one of the system's watches."""
+    monkeypatch.setattr(watching, "_MOST_GONE", 10)
+    inbox, done = tmp_path / "in", tmp_path / "done"
+    for number in range(10):
+        (inbox / f"p{number}" / "scan").mkdir(parents=True)
+    done.mkdir()
+    watcher = Watcher(bell)
+    watcher.start()
+    watcher.watch(inbox)
+    try:
+        until(lambda: granted() == 21)
+        for folder in list(inbox.iterdir()):
+            folder.rename(done / folder.name)
+        until(lambda: watcher._watches[inbox].ring.gone >= 10)
+        assert granted() == 21
+        watcher.watch(inbox)
+        until(lambda: granted() == 1)
+        bell.looked()
+        (inbox / "p11").mkdir()
+        until(bell.is_time_to_look)
+    finally:
+        watcher.stop()

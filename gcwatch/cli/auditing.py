@@ -14,7 +14,7 @@ from gcwatch import config as configuration
 from gcwatch import describe, display
 from gcwatch.audit import Finding, Progress
 from gcwatch.cli.explain import Exit
-from gcwatch.cli.options import Config, Json, chosen
+from gcwatch.cli.options import Config, Json, Offline, chosen, flag
 
 
 def audit(
@@ -22,12 +22,9 @@ def audit(
     config: Config = None,
     *,
     as_json: Json = False,
-    offline: Annotated[
-        bool, typer.Option("--offline", metavar="", help="Do not ask the platform.")
-    ] = False,
+    offline: Offline = False,
     download: Annotated[
-        bool,
-        typer.Option("--download", metavar="", help="Fetch all results anew; compare their bytes."),
+        bool, flag("--download", "Fetch all results anew; compare their bytes.")
     ] = False,
 ) -> None:
     """Compare inboxes, journal, outboxes, mirrors and the platform; nothing is written anywhere.

@@ -12,7 +12,7 @@ import typer
 from gcwatch import display, setup, unit
 from gcwatch.cli.explain import Misused
 from gcwatch.cli.look import code_of
-from gcwatch.cli.options import Config, chosen
+from gcwatch.cli.options import Config, TokenFile, Url, by_socket, chosen, flag, sockets
 from gcwatch.config import Platform, Settings, Source
 from gcwatch.describe import printable
 from gcwatch.errors import TokenRefused
@@ -33,10 +33,6 @@ def _folder(name: str, what: str) -> Any:
     return typer.Option(name, metavar="DIR", help=what)
 
 
-def _flag(name: str, what: str) -> Any:
-    return typer.Option(name, metavar="", help=what)
-
-
 def init(
     context: typer.Context,
     config: Config = None,
@@ -54,12 +50,7 @@ def init(
     outbox: Annotated[Path | None, _folder("--outbox", "For results; else NAME/out.")] = None,
     inputs: Annotated[
         list[str] | None,
-        typer.Option(
-            "--input",
-            metavar="SOCKET=WHAT",
-            help='What a socket gets; once for each: a glob ("ct=*.mha"), @FILE for the value in '
-            "that JSON file of each folder, or a value as JSON (threshold=0.5).",
-        ),
+        sockets("that JSON file of each folder"),
     ] = None,
     settle: Annotated[
         str, typer.Option(metavar="DURATION", help="How long a folder must not change.")
@@ -67,12 +58,8 @@ def init(
     poll: Annotated[
         str, typer.Option(metavar="DURATION", help="How often jobs, or the archive, are asked.")
     ] = "",
-    url: Annotated[
-        str | None, typer.Option(metavar="URL", help="The root of the platform's API.")
-    ] = None,
-    token_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="File that holds the API token.")
-    ] = None,
+    url: Url = None,
+    token_file: TokenFile = None,
     ca_bundle: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Certificates to trust.")
     ] = None,
@@ -80,8 +67,8 @@ def init(
         str | None, typer.Option(metavar="URL", help="The proxy that leads to the platform.")
     ] = None,
     state: Annotated[Path | None, _folder("--state", "For the journal.")] = None,
-    yes: Annotated[bool, _flag("--yes", "Ask nothing; take what would be proposed.")] = False,
-    force: Annotated[bool, _flag("--force", "Replace a config file that is there.")] = False,
+    yes: Annotated[bool, flag("--yes", "Ask nothing; take what would be proposed.")] = False,
+    force: Annotated[bool, flag("--force", "Replace a config file that is there.")] = False,
 ) -> None:
     """Write a config file and make its folders; on a terminal, ask for all that no option says.
 
@@ -125,7 +112,7 @@ def init(
             name=name,
             inbox=None if is_mirror else home.folder("Inbox", inbox, f"{name}/in", asking=asking),
             outbox=home.folder("Outbox", outbox, f"{name}/out", asking=asking),
-            inputs=setup.inputs(inputs) if inputs else _inputs(there, kind, slug, asking=asking),
+            inputs=_sources(inputs) if inputs else _inputs(there, kind, slug, asking=asking),
             settle=settle,
             poll=poll,
             unit=home.unit,
@@ -256,6 +243,10 @@ def _target(platform: GrandChallenge) -> tuple[Kind, str]:
 def _remarks(offer: setup.Offer) -> str:
     title = f" ({printable(offer.title)})" if offer.title else ""
     return title + " - this token may not use it" * (offer.usable is False)
+
+
+def _sources(given: Sequence[str]) -> dict[str, Source]:
+    return {socket: setup.source(what) for socket, what in by_socket(given)}
 
 
 def _inputs(platform: GrandChallenge, kind: Kind, slug: str, *, asking: bool) -> dict[str, Source]:

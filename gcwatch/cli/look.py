@@ -21,7 +21,7 @@ from gcwatch.cases import Case
 from gcwatch.check import Cause, Finding
 from gcwatch.cli.explain import Exit
 from gcwatch.cli.named import find
-from gcwatch.cli.options import Config, Json, chosen, stoppable
+from gcwatch.cli.options import Config, Json, Offline, chosen, flag, stoppable
 from gcwatch.errors import ConfigError
 from gcwatch.overview import Onlooker, Overview, overview, view_of
 from gcwatch.reasons import Reason
@@ -46,9 +46,7 @@ def check(
     config: Config = None,
     *,
     as_json: Json = False,
-    offline: Annotated[
-        bool, typer.Option("--offline", metavar="", help="Do not ask the platform.")
-    ] = False,
+    offline: Offline = False,
 ) -> None:
     """Check the config, the folders, the token, every slug and every input.
 
@@ -126,9 +124,7 @@ def status(
     config: Config = None,
     *,
     as_json: Json = False,
-    follow: Annotated[
-        bool, typer.Option("--follow", metavar="", help="Go on until Ctrl-C.")
-    ] = False,
+    follow: Annotated[bool, flag("--follow", "Go on until Ctrl-C.")] = False,
 ) -> None:
     """Show every open case: its stage, since when, and why it waits; failures and warnings."""
     file = chosen(context, config)

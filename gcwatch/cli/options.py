@@ -2,14 +2,15 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from gcwatch import log
+from gcwatch.errors import Misused
 
 Config = Annotated[
     Path | None,
@@ -20,9 +21,29 @@ Config = Annotated[
         show_default=False,
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", metavar="", help="Print JSON, for programs.")]
 
 
+def flag(name: str, what: str) -> Any:
+    """Given the name of an option without a value, and what it does, return the option."""
+    return typer.Option(name, metavar="", help=what)
+
+
+def sockets(where: str) -> Any:
+    """Given where values may stand, return the option that says what each socket gets."""
+    return typer.Option(
+        "--input",
+        metavar="SOCKET=WHAT",
+        help='What a socket gets; once for each: a glob ("ct=*.mha"), @FILE for the value in '
+        f"{where}, or a value as JSON (threshold=0.5).",
+    )
+
+
+Json = Annotated[bool, flag("--json", "Print JSON, for programs.")]
+Offline = Annotated[bool, flag("--offline", "Do not ask the platform.")]
+Url = Annotated[str | None, typer.Option(metavar="URL", help="The root of the platform's API.")]
+TokenFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="File that holds the API token.")
+]
 _ENDS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -30,6 +51,22 @@ def chosen(context: typer.Context, config: Path | None) -> Path | None:
     """Return the config file that was named, after the command or before it."""
     named: Path | None = config or context.find_root().obj
     return named
+
+
+def by_socket(given: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Given texts such as `ct-image=**/*.dcm`, yield each socket with what it gets.
+
+    Raises:
+        Misused: one is not like that, or a socket comes twice.
+    """
+    seen: set[str] = set()
+    for each in given:
+        socket, equals, what = each.partition("=")
+        if not (socket and equals and what) or socket in seen:
+            problem = "is given twice" if socket in seen else "is not SOCKET=WHAT"
+            raise Misused(f"--input {each} {problem}.", 'For example: --input "ct-image=*.mha"')
+        seen.add(socket)
+        yield socket, what
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from gcwatch.cli.explain import Exit, Misused
+from gcwatch.cli.options import flag
 
 
 def sandbox(
@@ -17,7 +18,7 @@ def sandbox(
         int, typer.Option(help="Of the API; 0 picks a free one.", min=0, max=65535)
     ] = 0,
     *,
-    tls: Annotated[bool, typer.Option("--tls", metavar="", help="Serve https.")] = False,
+    tls: Annotated[bool, flag("--tls", "Serve https.")] = False,
     schema: Annotated[
         Literal["2026-07", "2025-11"], typer.Option(help="Answer as the platform did then.")
     ] = "2026-07",

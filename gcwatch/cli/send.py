@@ -13,16 +13,22 @@ import typer
 
 from gcwatch import display, log
 from gcwatch.cli.explain import Exit, Misused
-from gcwatch.cli.options import Config, Json, chosen, stoppable
+from gcwatch.cli.options import (
+    Config,
+    Json,
+    TokenFile,
+    Url,
+    by_socket,
+    chosen,
+    flag,
+    sockets,
+    stoppable,
+)
 from gcwatch.describe import printable
 from gcwatch.display import Meter
 from gcwatch.oneoff import Order, Sending, Sent
 
 _PLATFORM_AWAY = {"unreachable", "server_error"}
-
-
-def _flag(name: str, meaning: str) -> Any:
-    return typer.Option(name, metavar="", help=meaning)
 
 
 def _slug(name: str, what: str) -> Any:
@@ -42,12 +48,7 @@ def send(
     ] = None,
     inputs: Annotated[
         list[str] | None,
-        typer.Option(
-            "--input",
-            metavar="SOCKET=WHAT",
-            help='What a socket gets; once for each: a glob ("ct=*.mha"), @FILE for the value in '
-            "a JSON file, or a value as JSON (threshold=0.5).",
-        ),
+        sockets("a JSON file"),
     ] = None,
     title: Annotated[
         str | None, typer.Option(metavar="TEXT", help="As a route's title: may hold {key}.")
@@ -61,23 +62,19 @@ def send(
     leftovers: Annotated[
         Literal["warn", "fail"], typer.Option(help="If the platform can't read all files.")
     ] = "warn",
-    url: Annotated[
-        str | None, typer.Option(metavar="URL", help="The root of the platform's API.")
-    ] = None,
-    token_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="File that holds the API token.")
-    ] = None,
+    url: Url = None,
+    token_file: TokenFile = None,
     poll: Annotated[
         str, typer.Option(metavar="DURATION", help="How often a job is asked after, at first.")
     ] = "5s",
     config: Config = None,
     no_deidentify: Annotated[
-        bool, _flag("--no-deidentify", "Send DICOM files as they are.")
+        bool, flag("--no-deidentify", "Send DICOM files as they are.")
     ] = False,
     reuse: Annotated[
-        bool, _flag("--reuse", "Use images again that are on the platform already.")
+        bool, flag("--reuse", "Use images again that are on the platform already.")
     ] = False,
-    again: Annotated[bool, _flag("--again", "Send once more what was delivered before.")] = False,
+    again: Annotated[bool, flag("--again", "Send once more what was delivered before.")] = False,
     as_json: Json = False,
 ) -> None:
     """Send files or folders now, wait, and print where the results or the links are.
@@ -98,7 +95,7 @@ def send(
         **({"reader_study": reader_study} if reader_study else {}),
         **({"archive": archive} if archive else {}),
         **({"output": output} if output else {}),
-        **({"inputs": dict(_inputs(inputs))} if inputs else {}),
+        **({"inputs": _sources(inputs)} if inputs else {}),
         **({"title": title} if title else {}),
         **({"url": url} if url else {}),
         **({"token_file": token_file} if token_file else {}),
@@ -134,15 +131,8 @@ def _quiet(sending: Sending) -> Iterator[None]:
 # --- what the sockets get ------------------------------------------------------------------------
 
 
-def _inputs(given: Sequence[str]) -> Iterator[tuple[str, Any]]:
-    seen: set[str] = set()
-    for each in given:
-        socket, equals, what = each.partition("=")
-        if not (socket and equals and what) or socket in seen:
-            problem = "is given twice" if socket in seen else "is not SOCKET=WHAT"
-            raise Misused(f"--input {each} {problem}.", 'For example: --input "ct-image=*.mha"')
-        seen.add(socket)
-        yield socket, _source(what)
+def _sources(given: Sequence[str]) -> dict[str, Any]:
+    return {socket: _source(what) for socket, what in by_socket(given)}
 
 
 def _source(what: str) -> Any:

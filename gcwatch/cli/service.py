@@ -1,20 +1,31 @@
 """`systemd`: what this config needs of the service."""
 
 import os
+from typing import Annotated
 
 import typer
 
 from gcwatch import config as configuration
-from gcwatch import dropin, unit
+from gcwatch import unit
 from gcwatch.cli.options import Config, chosen
+from gcwatch.dropin import dropin
 
 
-def systemd(context: typer.Context, config: Config = None) -> None:
+def systemd(
+    context: typer.Context,
+    config: Config = None,
+    instance: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="For gcwatch@NAME, with its config in /etc/gcwatch."),
+    ] = "",
+) -> None:
     """Print the drop-in that opens this config's folders to the service.
 
-    It belongs into /etc/systemd/system/gcwatch.service.d/paths.conf; docs/service.md tells more.
+    Its first line says where it belongs; docs/service.md tells more.
     """
+    named = chosen(context, config)
+    service = (named and not instance and unit.of(named)) or unit.instance(instance)
     # Where the config leaves the state open, the service keeps it in its own folder.
-    os.environ.setdefault("STATE_DIRECTORY", str(unit.STATE))
-    settings = configuration.load(configuration.find(chosen(context, config)))
-    typer.echo(dropin.dropin(settings), nl=False)
+    os.environ.setdefault("STATE_DIRECTORY", str(service.state))
+    file = configuration.find(named or (service.config if instance else None))
+    typer.echo(dropin(configuration.load(file), service), nl=False)

@@ -8,7 +8,7 @@ import gcwatch
 from gcwatch.cases import Case
 from gcwatch.cli.explain import Misused
 from gcwatch.cli.named import find_latest
-from gcwatch.cli.options import Config, chosen
+from gcwatch.cli.options import Config, chosen, flag
 from gcwatch.watch import daemon_of
 
 Cases = Annotated[
@@ -22,9 +22,7 @@ def retry(
     cases: Cases = None,
     config: Config = None,
     *,
-    failed: Annotated[
-        bool, typer.Option("--failed", metavar="", help="All cases that failed.")
-    ] = False,
+    failed: Annotated[bool, flag("--failed", "All cases that failed.")] = False,
 ) -> None:
     """Try cases again: a waiting one now, a failed one from the start, a delivered one anew.
 

@@ -14,6 +14,7 @@ import json
 import random
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -32,7 +33,13 @@ STORMY = 0.6
 """The share of the cases, and of the time for them, that belongs to the storm."""
 PERIODS = 6
 """How often, in the long life, everything is left to settle."""
+PATIENCE = 10.0
+"""Seconds after which the last cases of a period do not get all the faults that are left."""
 DONE = {"Succeeded", "Failed", "Cancelled"}
+
+
+def nothing():
+    """Let this patient pass quietly."""
 
 
 class NotDrainedError(Exception):
@@ -52,7 +59,8 @@ class Soak:
         self.changes = Changes(folders, self.daemon, chance)
         self.patients, self.samples, self.problems = [], [], []
         self.tokens = [platform.facts["token"]]
-        self.expiries = self.left = 0
+        self.for_certain = {}
+        self.dropped = self.expiries = self.left = 0
         self._later, self._order = [], itertools.count()
         self._pause = threading.Event()
         self._told = 0.0
@@ -127,6 +135,8 @@ class Soak:
             room = MOST_OPEN - (self.expected - self.closed())
             for _ in range(min(room, 4, len(waiting))):
                 self.drop(waiting.pop(0))
+                self.dropped += 1
+                self.for_certain.pop(self.dropped, nothing)()
                 for rate, deed in deeds:
                     if self.chance.random() < rate / 1000:
                         deed()
@@ -134,10 +144,14 @@ class Soak:
         return waiting
 
     def settle(self):
-        """Wait until nothing is left to do."""
+        """Wait until nothing is left to do; faults that still wait for a call go, by and by."""
         self.changes.put_back()
+        begun = self.passed
         while not self.is_settled():
             self.wait(0.5)
+            if self.passed > begun + PATIENCE:
+                self.storm.clear()
+                begun = self.passed
 
     # --- what happens to the daemon --------------------------------------------------------------
 
@@ -219,9 +233,9 @@ class Soak:
         ]
         deaths = [(30, self.kill), (15, self.stop)]
         self.start()
-        self.after(0.2 * whole, self.rotate)
-        self.after(0.7 * whole, self.rotate)
         patients = list(self.ward.patients(cases))
+        certain = ((0.1, self.kill), (0.2, self.stop), (0.25, self.rotate), (0.75, self.rotate))
+        self.for_certain = {int(share * len(patients)): deed for share, deed in certain}
         first = int(len(patients) * STORMY)
         left = self.work(patients[:first], until=STORMY * whole, deeds=[*faults, *deaths])
         left = self.long_life(left + patients[first:], faults)
@@ -334,6 +348,8 @@ def _options():
 def main():
     """Soak, and exit with 0 only if nothing is wrong."""
     options = _options()
+    # A soak that is ended takes its platform and its daemon along.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     cases = options.cases or round(2000 * options.minutes / 15)
     root = Path(tempfile.mkdtemp(prefix="gcwatch-soak-"))
     print(

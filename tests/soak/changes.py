@@ -27,12 +27,16 @@ class Changes:
         if self.is_spoiled or (self._put_back and self.chance.random() < 0.6):
             self.put_back()
             return
-        what = self.chance.choice((self._tune, self._remove, self._invite))
+        what = self.chance.choice(
+            (self._tune, self._remove, self._rename, self._spoil, self._invite)
+        )
         what()
         self._reload()
 
     def put_back(self):
         """Have the routes as they were, and the guest if it ever came."""
+        if not self._put_back and not self.is_spoiled:
+            return
         while self._put_back:
             name = self._put_back.pop()
             keys = {line.name: line.keys for line in (*LINES, GUEST)}[name]
