@@ -120,8 +120,8 @@ class _Surveys:
             self.cpu += sign * (time.thread_time() - cpu)
 
     def is_too_soon(self) -> bool:
-        """Looks take at most a sixth of the time, however many nudges come."""
-        return time.monotonic() < self.last + max(BREATH, 5 * self.took)
+        """Looks take at most half of the time and a sixth of a core, however many nudges come."""
+        return time.monotonic() < self.last + max(BREATH, self.took, 5 * self.cpu)
 
 
 class Daemon:

@@ -133,7 +133,7 @@ def serve(machine):
     sandbox = ["gcwatch", "sandbox", "--dir", "/run/platform", "--port", "8765"]
     machine.run("systemd-run", "--unit=sandbox", *sandbox)
     folders = ["/srv/gcwatch/lobes/in", "/srv/gcwatch/lobes/out"]
-    machine.run("install", "-d", "-o", "gcwatch", "-g", "gcwatch", "-m", "0770", *folders)
+    machine.run("install", "-d", "-o", "gcwatch", "-g", "gcwatch", "-m", "2770", *folders)
     (machine.root / "etc/gcwatch/gcwatch.toml").write_text(CONFIG)
     until(lambda: '"url"' in machine.run("journalctl", "--unit=sandbox").stdout)
     machine.run("install", "-m", "600", "/run/platform/token", "/etc/gcwatch/token")

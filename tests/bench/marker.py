@@ -23,7 +23,7 @@ _PAUSE = 0.5
 def bench(folder: Path, rounds: int) -> None:
     """Measure so many times fifty drops of either kind, and tell the medians."""
     with standing(folder / "sandbox") as stand:
-        site = Site(folder, stand.facts, f'ready = "{MARKER}"', 'poll = "1h"')
+        site = Site(folder, stand.facts, f'ready = "{MARKER}"', 'poll = "100ms"')
         make_cases(site.inbox, CASES, 1)
         deliver(site)
         warm_up(site)
@@ -43,11 +43,11 @@ def bench(folder: Path, rounds: int) -> None:
 
 
 def _drop(site: Site, stand: Stand, name: str, mark: Callable[[Site, str], float]) -> float:
-    """Drop a folder and wait until it is a job; the seconds from marker to call."""
-    jobs = len(site.said("case.submitted"))
+    """Drop a folder and wait until it is delivered; the seconds from marker to call."""
+    delivered = len(site.said("case.delivered"))
     stand.ask("forget_calls")
     marked = mark(site, name)
-    site.await_told("case.submitted", jobs + 1)
+    site.await_told("case.delivered", delivered + 1)
     first = min(call["at"] for call in stand.ask("calls") if call["host"] == "api")
     return float(first) - marked
 

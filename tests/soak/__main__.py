@@ -33,7 +33,13 @@ STORMY = 0.6
 """The share of the cases, and of the time for them, that belongs to the storm."""
 PERIODS = 6
 """How often, in the long life, everything is left to settle."""
+PATIENCE = 10.0
+"""Seconds after which the last cases of a period do not get all the faults that are left."""
 DONE = {"Succeeded", "Failed", "Cancelled"}
+
+
+def nothing():
+    """Let this patient pass quietly."""
 
 
 class NotDrainedError(Exception):
@@ -53,8 +59,8 @@ class Soak:
         self.changes = Changes(folders, self.daemon, chance)
         self.patients, self.samples, self.problems = [], [], []
         self.tokens = [platform.facts["token"]]
-        self.rotations = frozenset()
-        self.expiries = self.left = 0
+        self.for_certain = {}
+        self.dropped = self.expiries = self.left = 0
         self._later, self._order = [], itertools.count()
         self._pause = threading.Event()
         self._told = 0.0
@@ -129,8 +135,8 @@ class Soak:
             room = MOST_OPEN - (self.expected - self.closed())
             for _ in range(min(room, 4, len(waiting))):
                 self.drop(waiting.pop(0))
-                if len(self.patients) in self.rotations:
-                    self.rotate()
+                self.dropped += 1
+                self.for_certain.pop(self.dropped, nothing)()
                 for rate, deed in deeds:
                     if self.chance.random() < rate / 1000:
                         deed()
@@ -138,10 +144,14 @@ class Soak:
         return waiting
 
     def settle(self):
-        """Wait until nothing is left to do."""
+        """Wait until nothing is left to do; faults that still wait for a call go, by and by."""
         self.changes.put_back()
+        begun = self.passed
         while not self.is_settled():
             self.wait(0.5)
+            if self.passed > begun + PATIENCE:
+                self.storm.clear()
+                begun = self.passed
 
     # --- what happens to the daemon --------------------------------------------------------------
 
@@ -224,7 +234,8 @@ class Soak:
         deaths = [(30, self.kill), (15, self.stop)]
         self.start()
         patients = list(self.ward.patients(cases))
-        self.rotations = {len(patients) // 4, len(patients) * 3 // 4}
+        certain = ((0.1, self.kill), (0.2, self.stop), (0.25, self.rotate), (0.75, self.rotate))
+        self.for_certain = {int(share * len(patients)): deed for share, deed in certain}
         first = int(len(patients) * STORMY)
         left = self.work(patients[:first], until=STORMY * whole, deeds=[*faults, *deaths])
         left = self.long_life(left + patients[first:], faults)
