@@ -42,6 +42,12 @@ def nothing():
     """Let this patient pass quietly."""
 
 
+def is_in_doubt(record):
+    """Whether a case's record leaves open if a call that uses its uploads came true."""
+    made = record["submission"]
+    return bool(record["attempt"]) and not (made and made["filled"])
+
+
 class NotDrainedError(Exception):
     """Cases were open at the end of all patience."""
 
@@ -187,7 +193,7 @@ class Soak:
         state = self.platform.tell("state")
         records = [json.loads(record) for (record,) in self.folders.rows("record", "open")]
         is_busy = any(job["status"] not in DONE for job in state["jobs"])
-        if not is_busy and not any(each["attempt"] for each in records):
+        if not is_busy and not any(map(is_in_doubt, records)):
             self.platform.tell("expire_uploads")
             self.expiries += 1
 
