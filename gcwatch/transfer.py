@@ -300,6 +300,8 @@ class Transfers:
             return stored
         url = urls.get(piece.number)
         for _ in range(RENEWALS):
+            if self.stop.is_set():
+                raise Stopped
             body = PieceBody(path, piece, self.stop, moved)
             reply = self.platform.http.put(url, body if piece.length else b"")
             if reply.status_code != 403:

@@ -8,7 +8,7 @@ import pytest
 from builders import PATIENTS, Site
 from house import House, route
 
-from gcwatch import check, config, dropin, report, reporter
+from gcwatch import check, config, dropin, report, reporter, unit
 from gcwatch.cli import main
 from gcwatch.describe import View
 from gcwatch.errors import ConfigError
@@ -326,7 +326,7 @@ def test_check_tells_whether_it_can_be_written(site):
 def test_the_service_may_write_it(site):
     """The drop-in opens its folder."""
     site.configure(report="/mnt/share/status.txt")
-    text = dropin.dropin(config.load(site.file))
+    text = dropin.dropin(config.load(site.file), unit.instance(""))
     assert 'ReadWritePaths="/mnt/share"' in text
 
 
