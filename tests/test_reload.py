@@ -41,9 +41,14 @@ def drop_big(house, folder, name="big", parts=PARTS):
     house.drop(folder, name, big_head(parts), len(big_head(parts)) + parts * 16 * MIB)
 
 
-def slow_uploads(house, seconds=0.4):
+def slow_uploads(house, seconds):
     """Each part takes its time from now on."""
     house.sandbox.fault("delay", method="PUT", host="storage", times=None, seconds=seconds)
+
+
+def hold_uploads(house, times=None):
+    """Each part, or so many, gets no answer until the faults are cleared."""
+    house.sandbox.fault("delay", method="PUT", host="storage", times=times, seconds=100)
 
 
 def slow_downloads(house, step=1 << 12, seconds=0.1):
@@ -156,7 +161,7 @@ def check_reloading_is_told(daemon, times):
 def test_an_upload_goes_on_while_other_routes_change(house):
     """It is not begun anew, and no part goes twice, though a route comes and another goes."""
     house.write(route("a"), route("b"), limits={"connections": CONNECTIONS})
-    slow_uploads(house)
+    hold_uploads(house)
     drop_big(house, "a", parts=10)
     with house.serving() as daemon:
         daemon.ready()
@@ -166,7 +171,7 @@ def test_an_upload_goes_on_while_other_routes_change(house):
         came = daemon.reload()
 
         assert (came["added"], came["removed"]) == (["c"], ["b"])
-        assert house.puts() <= 10
+        assert house.puts() <= CONNECTIONS
         house.sandbox.clear_faults()
         until(lambda: house.delivered("a"))
         daemon.stop()
@@ -178,7 +183,7 @@ def test_an_upload_goes_on_while_other_routes_change(house):
 def test_a_step_under_way_ends_as_it_began_and_the_next_follows_the_change(house):
     """An outbox that changes during the upload gets the result."""
     house.write(route("a"))
-    slow_uploads(house)
+    hold_uploads(house)
     drop_big(house, "a", parts=3)
     with house.serving() as daemon:
         daemon.ready()
@@ -186,6 +191,7 @@ def test_a_step_under_way_ends_as_it_began_and_the_next_follows_the_change(house
 
         house.write(route("a", outbox="elsewhere/out"))
         assert daemon.reload()["changed"] == ["a"]
+        house.sandbox.clear_faults()
 
         until(lambda: house.delivered("elsewhere"))
         daemon.stop()
@@ -305,7 +311,7 @@ def test_routes_may_exchange_their_names_while_they_send(house):
     with house.serving() as daemon:
         daemon.ready()
         until(lambda: house.delivered("a") and house.delivered("b"))
-        slow_uploads(house)
+        hold_uploads(house)
         drop_big(house, "a", parts=4)
         until(lambda: house.said("upload.begun", route="a")[1:])
 
@@ -313,6 +319,7 @@ def test_routes_may_exchange_their_names_while_they_send(house):
             route("b", folder="a"), route("a", folder="b"), limits={"connections": CONNECTIONS}
         )
         daemon.reload()
+        house.sandbox.clear_faults()
 
         until(lambda: "big" in house.delivered("a"))
         daemon.stop()
@@ -453,11 +460,11 @@ def test_other_limits_hold_from_now_on(house):
     """More cases at once; the upload under way keeps its connections, the next ones have theirs."""
     house.sandbox.configure(latency=0.05)
     house.write(route("a"), limits={"cases": 1, "connections": 2})
-    slow_uploads(house)
+    hold_uploads(house, times=2)
     drop_big(house, "a", "first", parts=4)
     with house.serving() as daemon:
         daemon.ready()
-        until(house.puts)
+        until(lambda: house.puts() == 2)
         house.drop("a", "second")
         house.write(route("a"), limits={"cases": 2, "connections": 5})
 
@@ -465,6 +472,7 @@ def test_other_limits_hold_from_now_on(house):
 
         until(lambda: "second" in house.delivered("a"))
         assert "first" not in house.delivered("a")
+        house.sandbox.clear_faults()
         until(lambda: "first" in house.delivered("a"))
         daemon.stop()
     check_one_job_each(house, ("a", "first"), ("a", "second"))
@@ -613,11 +621,12 @@ def test_many_hang_ups_one_after_the_other_do_no_harm(house):
 def test_once_passes_a_hang_up_over(house):
     """It ends when everything is delivered, with 0."""
     house.write(route("a"))
-    slow_uploads(house)
+    hold_uploads(house)
     drop_big(house, "a", parts=3)
     with house.serving("once") as daemon:
         until(house.puts)
         daemon.hang_up()
+        house.sandbox.clear_faults()
         assert daemon.process.wait(60) == 0
     check_one_job_each(house, ("a", "big"))
     assert not house.said(RELOADED)

@@ -4,7 +4,7 @@ import os
 import re
 import signal
 from dataclasses import dataclass, field
-from threading import Lock
+from threading import Event, Lock
 from typing import Literal
 
 from gcwatch.sandbox.reply import Reply, html_reply
@@ -84,14 +84,17 @@ class Kill:
 
 
 class Faults:
-    """All faults that are set."""
+    """All faults that are set; `over` is set once they are forgotten."""
 
     def __init__(self) -> None:
         self._lock = Lock()
+        self.over = Event()
         self.clear()
 
     def clear(self) -> None:
-        """Forget all faults."""
+        """Forget all faults; whatever they delay is answered at once."""
+        self.over.set()
+        self.over = Event()
         self._faults: list[Fault] = []
         self._kills: list[Kill] = []
         self._lost: set[tuple[str, str]] | None = None

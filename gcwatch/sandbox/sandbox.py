@@ -90,6 +90,7 @@ class Sandbox:
         trace: TracebackType | None,
     ) -> None:
         self._traffic.closing.set()
+        self._traffic.faults.clear()
         self._site.close()
         self._storage.close()
 

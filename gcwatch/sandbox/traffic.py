@@ -72,7 +72,11 @@ class Traffic:
             self._calls.append(call)
         self.closing.wait(self.world.settings.latency)
         full_path = request.full_path.rstrip("?")
+        over = self.faults.over
         faults = self.faults.striking(host, call.method, full_path)
+        for fault in faults:
+            if fault.action == "delay":
+                over.wait(fault.seconds)
         reply = self._suffered(faults, call, request, handler)
         self.announce()
         return reply
@@ -80,9 +84,6 @@ class Traffic:
     def _suffered(
         self, faults: list[Fault], call: Call, request: Request, handler: Handler
     ) -> Reply | None:
-        for fault in faults:
-            if fault.action == "delay":
-                self.closing.wait(fault.seconds)
         actions = {fault.action: fault for fault in faults}
         if "cut_before" in actions:
             return None
