@@ -167,20 +167,21 @@ class Soak:
         self.daemon.start()
 
     def kill(self):
-        """SIGKILL, now or after some further write to the platform; sometimes uploads expire."""
+        """SIGKILL, now or after some further write to the platform."""
         if self.chance.random() < 0.5:
             self.daemon.kill()
         else:
             self.platform.tell("kill", pid=self.daemon.pid, after_write=self.chance.randint(1, 12))
             self.daemon.await_death(20.0)
-        if self.chance.random() < 0.3:
-            self.expire()
         self.start()
 
     def stop(self):
+        """SIGTERM; every other time uploads expire before the next start."""
         code = self.daemon.stop()
         if code != 0:
             self.problems.append(f"SIGTERM ended the daemon with {code}")
+        if self.chance.random() < 0.5:
+            self.expire()
         self.start()
 
     def expire(self):
