@@ -10,7 +10,7 @@ from sandbox_user import zipped
 from soak import patients, verdict
 from soak.changes import Changes
 from soak.patients import GUEST, HEADER, LINES, SURNAME, Patient, Ward
-from soak.site import Folders, Sample
+from soak.site import Daemon, Folders, Sample
 
 from gcwatch import config, errors
 
@@ -194,7 +194,7 @@ def test_a_seed_repeats_the_patients():
 
 def test_every_change_of_the_config_is_valid_unless_it_is_meant_not_to_be(folders):
     """Ten routes of three kinds of targets; changed in a hundred ways, and put back."""
-    daemon = SimpleNamespace(is_alive=False)
+    daemon = Daemon(folders)  # one that was never started
     changes = Changes(folders, daemon, random.Random(3))
     spoiled = 0
     for _ in range(100):

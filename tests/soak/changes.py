@@ -80,6 +80,8 @@ class Changes:
         self.folders.write()
 
     def _spoil(self):
+        """Make the file one that a daemon at work passes over, and that none could start with."""
+        self.daemon.await_begun()
         self.is_spoiled = True
         self.folders.write(spoiled=self.chance.choice(NONSENSE))
 

@@ -166,6 +166,7 @@ def grown(samples):
     two. The first two periods do not count, as caches fill in them. So a soak of 2000 cases, half a
     thousand of them in what counts, sees a leak of 8 KiB a case; a short one only coarser ones.
     """
+    early = samples[: len(samples) // 2]
     samples = samples[WARMING:]
     if len(samples) < 3:
         yield f"only {len(samples)} settled periods count"
@@ -173,9 +174,8 @@ def grown(samples):
     memory = slope([(each.cases, each.pss) for each in samples])
     if memory > LEAK_KIB and memory * (samples[-1].cases - samples[0].cases) > NOISE_KIB:
         yield f"memory grows by {memory:.1f} KiB a case: {[each.pss for each in samples]} KiB"
-    first, last = samples[0], samples[-1]
     for what in ("files", "threads"):
-        before, after = getattr(first, what), getattr(last, what)
+        before, after = max(getattr(each, what) for each in early), getattr(samples[-1], what)
         steady = slope([(each.cases, getattr(each, what)) for each in samples]) <= 0
         if after > before + 4 and not steady:
             yield f"{after} {what} at the end of a life, {before} at its beginning"
