@@ -5,15 +5,14 @@ long is named in the log once; then the watchdog gets no more signs of life, and
 the service, which goes on at every case's first missing fact.
 """
 
-import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import Final, Self
 
 from gcwatch import log
 from gcwatch.notify import Notify
 from gcwatch.pulse import Pulses
+from gcwatch.rounds import Rounds
 
 OFTEN: Final = 10.0
 """Seconds between two messages at most."""
@@ -22,7 +21,7 @@ LAST_PART: Final = 60.0
 """Seconds of silence that end the patience with a worker while the daemon stops."""
 
 
-class Guard:
+class Guard(Rounds):
     """Between daemon and systemd, from start to end; `ready` after the start and each reload.
 
     Args:
@@ -42,31 +41,17 @@ class Guard:
         status: Callable[[], str],
         hung: float,
     ) -> None:
+        super().__init__("guard", min(OFTEN, (manager.watchdog or OFTEN) / 4))
         self._manager = manager
         self._pulses = pulses
         self._dead = dead
         self._status = status
         self._hung = hung
-        self._interval = min(OFTEN, (manager.watchdog or OFTEN) / 4)
         self._ready = self._stopping = False
         self._told: frozenset[str] = frozenset()
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="guard", daemon=True)
 
     def __enter__(self) -> Self:
-        if self._manager:
-            self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._end.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        return super().__enter__() if self._manager else self
 
     def ready(self) -> None:
         """Config, journal and folders are checked: what waits for the service may begin."""
@@ -90,11 +75,8 @@ class Guard:
         self._stopping = True
         self._manager.tell(STOPPING=1, STATUS="stopping: what is under way is let out")
 
-    def _watch(self) -> None:
-        while not self._end.wait(self._interval):
-            self._look()
-
-    def _look(self) -> None:
+    def turn(self) -> None:
+        """Look at the others, and tell that they live unless one is ill."""
         ill = self._pulses.silent(self._hung)
         dead = self._dead()
         if not self._stopping:  # asked last: who is stopped on purpose is not ill

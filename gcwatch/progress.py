@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gcwatch.files import write_atomically
+from gcwatch.rounds import Rounds
 
 FILE: Final = "progress.json"
 
@@ -73,7 +73,7 @@ def read_progress(state: Path, daemon: int | None, now: float) -> Progress:
     return found
 
 
-class Board:
+class Board(Rounds):
     """A daemon's `progress.json`, kept by a thread of its own from start to end.
 
     Args:
@@ -83,6 +83,7 @@ class Board:
     """
 
     def __init__(self, state: Path, daemon: int, work: Callable[[], Work]) -> None:
+        super().__init__("board", OFTEN)
         self._state = state
         self._daemon = daemon
         self._work = work
@@ -90,21 +91,9 @@ class Board:
         self._transfers: dict[str, tuple[int, int]] = {}
         self._mirrors: dict[str, tuple[int, int, int]] = {}
         self._written = NOTHING
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="board", daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._end.set()
-        self._thread.join()
+    def over(self) -> None:
+        """Nothing is under way any more: the file goes."""
         with suppress(OSError):
             (self._state / FILE).unlink(missing_ok=True)
 
@@ -136,11 +125,11 @@ class Board:
             away=work.away,
         )
 
-    def _keep(self) -> None:
-        while not self._end.wait(OFTEN):
-            now = self.progress()
-            if now.working or now.mirrors or not _is_same(now, self._written):
-                self._write(now)
+    def turn(self) -> None:
+        """Write what the daemon is at, if that is news."""
+        now = self.progress()
+        if now.working or now.mirrors or not _is_same(now, self._written):
+            self._write(now)
 
     def _write(self, now: Progress) -> None:
         with suppress(OSError):  # a full disk costs the onlookers their bars, and nobody else

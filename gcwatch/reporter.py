@@ -12,8 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import sqlalchemy.exc
 
@@ -23,6 +22,7 @@ from gcwatch.files import why, write_atomically
 from gcwatch.journal import Journal
 from gcwatch.progress import NOTHING
 from gcwatch.report import Facts
+from gcwatch.rounds import Rounds
 from gcwatch.steps import Pace
 from gcwatch.waiting import Around
 
@@ -56,7 +56,7 @@ class _Paper:
         return self.thread is not None and self.thread.is_alive()
 
 
-class Reporter:
+class Reporter(Rounds):
     """Keeps all reports that the settings name, from start to end.
 
     Args:
@@ -75,28 +75,18 @@ class Reporter:
         pace: Callable[[str], Pace],
         clock: Callable[[], float],
     ) -> None:
+        survey = pace("").survey
+        super().__init__("reporter", min(1.0, survey / _OFTEN))
         self._journal = journal
         self._settings = settings
         self._around = around
         self._pace = pace
         self._clock = clock
-        self._survey = pace("").survey
+        self._survey = survey
         self._papers: dict[Path, _Paper] = {}
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="reporter", daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._end.set()
-        self._thread.join()
+    def over(self) -> None:
+        """Every report gets its last words."""
         self._wait()
         for route, path in self._reports():
             self._begin(route, path, is_over=True)
@@ -113,12 +103,12 @@ class Reporter:
         routes = self._settings().routes
         return [(route, route.report) for route in routes if route.report is not None]
 
-    def _keep(self) -> None:
-        while not self._end.wait(min(1.0, self._survey / _OFTEN)):
-            reports = self._reports()
-            if reports:
-                with suppress(sqlalchemy.exc.OperationalError):  # the daemon tells of it
-                    self._look(reports, self._journal.latest())
+    def turn(self) -> None:
+        """Begin every report that is due."""
+        reports = self._reports()
+        if reports:
+            with suppress(sqlalchemy.exc.OperationalError):  # the daemon tells of it
+                self._look(reports, self._journal.latest())
 
     def _look(self, reports: list[tuple[Route, Path]], latest: int) -> None:
         """Given what is to be kept and the journal's latest event, begin what is due."""

@@ -128,10 +128,16 @@ class Line:
 _QUIET = {"settle": "1s", "poll": "1s"}
 _MARKED = {**_QUIET, "ready": READY}
 _VALUE = {"json": "limit.json"}
+_THREE_SOCKETS = {"ct-image": "*.mha", "clinical-info": "info.json", "threshold": _VALUE}
 
 
 def _limit(number):
     return json.dumps(number + 0.5).encode()
+
+
+def _three_sockets(number):
+    """What fills `_THREE_SOCKETS`."""
+    return {"ct.mha": mha(number), "info.json": info(number), "limit.json": _limit(number)}
 
 
 def _two_series(number):
@@ -183,26 +189,16 @@ LINES = (
     ),
     Line(
         "study",
-        {"reader_study": "lung-study", **_QUIET}
-        | {"inputs": {"ct-image": "*.mha", "clinical-info": "info.json", "threshold": _VALUE}},
-        lambda number: {
-            "ct.mha": mha(number),
-            "info.json": info(number),
-            "limit.json": _limit(number),
-        },
+        {"reader_study": "lung-study", **_QUIET} | {"inputs": _THREE_SOCKETS},
+        _three_sockets,
         weight=12,
         places=("ct-image", "clinical-info", "threshold"),
         arrives_in_pieces=True,
     ),
     Line(
         "archive",
-        {"archive": "ct-archive", **_MARKED, "after": "delete"}
-        | {"inputs": {"ct-image": "*.mha", "clinical-info": "info.json", "threshold": _VALUE}},
-        lambda number: {
-            "ct.mha": mha(number),
-            "info.json": info(number),
-            "limit.json": _limit(number),
-        },
+        {"archive": "ct-archive", **_MARKED, "after": "delete"} | {"inputs": _THREE_SOCKETS},
+        _three_sockets,
         weight=12,
         places=("ct-image", "clinical-info", "threshold"),
         arrives_in_pieces=True,
