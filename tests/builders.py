@@ -198,7 +198,7 @@ def visible(path):
     return not path.name.startswith(".")
 
 
-def until(condition, seconds=20.0):
+def until(condition, seconds=60.0):
     """Wait until a condition holds; return what it gave."""
     end = time.monotonic() + seconds
     pause = threading.Event()
