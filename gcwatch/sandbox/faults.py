@@ -93,11 +93,13 @@ class Faults:
 
     def clear(self) -> None:
         """Forget all faults; whatever they delay is answered at once."""
+        with self._lock:
+            self._faults: list[Fault] = []
+            self._kills: list[Kill] = []
+            self._lost: set[tuple[str, str]] | None = None
+        # Only now: a call that takes the next event must not find these faults any more.
         self.over.set()
         self.over = Event()
-        self._faults: list[Fault] = []
-        self._kills: list[Kill] = []
-        self._lost: set[tuple[str, str]] | None = None
 
     def add(self, fault: Fault) -> None:
         """Set a fault."""
