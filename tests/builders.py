@@ -152,9 +152,9 @@ class Site:
             return watch.run_once()
 
     @contextmanager
-    def running(self, pace=FAST, clock=time.time):
+    def running(self, pace=FAST, clock=time.time, stop=None):
         """The daemon at work in a thread; what it raised is raised here."""
-        stop, trouble = threading.Event(), []
+        stop, trouble = stop or threading.Event(), []
         with self.watch(pace, clock) as watch:
 
             def work():
@@ -190,7 +190,8 @@ class Site:
     def said(self, event=None):
         """The lines of the log file, of one event if it is named."""
         file = self.folder / "log.jsonl"
-        lines = map(json.loads, file.read_text().splitlines()) if file.exists() else ()
+        text = file.read_text() if file.exists() else ""
+        lines = map(json.loads, text.rpartition("\n")[0].splitlines())  # the last may be half
         return [line for line in lines if event in {None, line["event"]}]
 
 

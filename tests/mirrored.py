@@ -100,7 +100,8 @@ class Mirrored:
 
     def said(self, event):
         file = self.folder / "log.jsonl"
-        lines = map(json.loads, file.read_text().splitlines() if file.exists() else ())
+        text = file.read_text() if file.exists() else ""
+        lines = map(json.loads, text.rpartition("\n")[0].splitlines())  # the last may be half
         return [line for line in lines if line["event"] == event]
 
     def calls(self, *, host="api", find=""):
