@@ -189,7 +189,9 @@ class Sandbox:
         """
         with self.world.lock:
             item = ArchiveItem(self._archive(archive), title, self.world.now())
-            return self._added(item, self.world.items, values)
+            self._add(item, self.world.items, values)
+        self._traffic.announce()
+        return item.pk
 
     def add_display_set(
         self, reader_study: str, title: str, values: Mapping[str, seeds.Content] | None = None
@@ -198,15 +200,15 @@ class Sandbox:
         with self.world.lock:
             study = _named(self.world.catalogue.reader_studies, reader_study)
             case = new_display_set(self.world, study, title, 0)
-            return self._added(case, self.world.display_sets, values)
+            self._add(case, self.world.display_sets, values)
+        self._traffic.announce()  # not with the lock, which whoever waits for news takes second
+        return case.pk
 
-    def _added(
+    def _add(
         self, case: C, records: dict[str, C], values: Mapping[str, seeds.Content] | None
-    ) -> str:
+    ) -> None:
         seeds.fill(self.world, case, values or {})
         records[case.pk] = case
-        self._traffic.announce()
-        return case.pk
 
     def _archive(self, slug: str) -> Archive:
         return _named(self.world.catalogue.archives, slug)
@@ -273,7 +275,7 @@ class Sandbox:
             "settings": settings,
         }
 
-    def wait_for(self, predicate: Callable[["Sandbox"], object], timeout: float = 30.0) -> None:
+    def wait_for(self, predicate: Callable[["Sandbox"], object], timeout: float = 60.0) -> None:
         """Wait until something is true of the sandbox; looked at after every call to it.
 
         Raises:
