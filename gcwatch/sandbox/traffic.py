@@ -72,8 +72,7 @@ class Traffic:
             self._calls.append(call)
         self.closing.wait(self.world.settings.latency)
         full_path = request.full_path.rstrip("?")
-        over = self.faults.over
-        faults = self.faults.striking(host, call.method, full_path)
+        faults, over = self.faults.striking(host, call.method, full_path)
         for fault in faults:
             if fault.action == "delay":
                 over.wait(fault.seconds)
