@@ -84,20 +84,21 @@ class Kill:
 
 
 class Faults:
-    """All faults that are set; `over` is set once they are forgotten."""
+    """All faults that are set."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self.over = Event()
+        self._over = Event()
         self.clear()
 
     def clear(self) -> None:
         """Forget all faults; whatever they delay is answered at once."""
-        self.over.set()
-        self.over = Event()
-        self._faults: list[Fault] = []
-        self._kills: list[Kill] = []
-        self._lost: set[tuple[str, str]] | None = None
+        with self._lock:
+            self._faults: list[Fault] = []
+            self._kills: list[Kill] = []
+            self._lost: set[tuple[str, str]] | None = None
+            former, self._over = self._over, Event()
+        former.set()
 
     def add(self, fault: Fault) -> None:
         """Set a fault."""
@@ -114,10 +115,11 @@ class Faults:
         with self._lock:
             self._lost = set()
 
-    def striking(self, host: Host, method: str, path: str) -> list[Fault]:
-        """The faults that this call suffers."""
+    def striking(self, host: Host, method: str, path: str) -> tuple[list[Fault], Event]:
+        """The faults that this call suffers, and what is set once they are forgotten."""
         with self._lock:
-            return [each for each in self._faults if each.strikes(host, method, path)]
+            faults = [each for each in self._faults if each.strikes(host, method, path)]
+            return faults, self._over
 
     def loses(self, method: str, template: str) -> bool:
         """Whether this is the first call of its sort, and its reply is to be lost."""
