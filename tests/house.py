@@ -86,11 +86,9 @@ class House:
 
     def said(self, event=None, **facts):
         """The lines of the log file, of one event if it is named, with these facts."""
-        file = self.folder / "log.jsonl"
-        lines = map(json.loads, file.read_text().splitlines()) if file.exists() else ()
         return [
             line
-            for line in lines
+            for line in builders.lines_of(self.folder / "log.jsonl")
             if event in {None, line["event"]} and facts.items() <= line.items()
         ]
 
@@ -135,7 +133,7 @@ class House:
                 yield daemon
             finally:
                 process.kill()
-                ear.socket.close()
+                ear.close()
 
 
 class Daemon:
