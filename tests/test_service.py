@@ -34,14 +34,16 @@ from builders import FAST
 from gcwatch import log, watching
 from gcwatch.cli.options import stoppable
 
-def end():  # the thread of this kind, where it is; it may survive in a handler
+def end():  # asked to, the thread of this kind, where it is; it may survive in a handler
+    signal.sigwait([signal.SIGUSR1])
     for thread in threading.enumerate():
         while sys.argv[3] in (type(thread).__name__, thread.name) and thread.is_alive():
             dies = ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit)
             ctypes.pythonapi.PyThreadState_SetAsyncExc(*dies)
             thread.join(0.1)
 
-signal.signal(signal.SIGUSR1, lambda *_: threading.Thread(target=end, daemon=True).start())
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+threading.Thread(target=end, daemon=True).start()
 if sys.argv[3:] == ["APScheduler"]:
     watching._LATE = 1.0
 pace = replace(FAST, hung=float(sys.argv[2]))
