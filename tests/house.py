@@ -163,5 +163,10 @@ class Daemon:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(60)
 
+    def begin_to_stop(self):
+        """Ask it to end; wait until it begins nothing more, whatever is under way."""
+        self.process.send_signal(signal.SIGTERM)
+        until(lambda: self.ear.heard("STOPPING"))
+
 
 RELOADED, REFUSED = "config.reloaded", "config.refused"
