@@ -118,11 +118,11 @@ class House:
     # --- the daemon ------------------------------------------------------------------------------
 
     @contextmanager
-    def serving(self, command="run"):
+    def serving(self, command="run", program=PROGRAM):
         """The daemon as a process of its own; yield what asks things of it."""
         ear = Ear(f"@gcwatch-{os.getpid()}-{self.folder.parent.name}")
         environment = {**os.environ, "NOTIFY_SOCKET": ear.address, "PYTHONPATH": str(HERE.parent)}
-        line = [*PROGRAM, command, "--config", str(self.file)]
+        line = [*program, command, "--config", str(self.file)]
         errors = self.folder / "stderr"
         with (
             errors.open("ab") as stderr,
