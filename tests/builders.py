@@ -152,9 +152,9 @@ class Site:
             return watch.run_once()
 
     @contextmanager
-    def running(self, pace=FAST, clock=time.time):
+    def running(self, pace=FAST, clock=time.time, stop=None):
         """The daemon at work in a thread; what it raised is raised here."""
-        stop, trouble = threading.Event(), []
+        stop, trouble = stop or threading.Event(), []
         with self.watch(pace, clock) as watch:
 
             def work():
