@@ -155,7 +155,7 @@ class Daemon:
         self._course = threading.Lock()
         self._pause = _Pause()
         self._refused = threading.Event()
-        self._away = threading.Event()
+        self._is_away = False
         self._presence: Presence | None = None
         self._surveys = _Surveys()
         self._is_misconfigured = False
@@ -278,6 +278,8 @@ class Daemon:
 
     def _mirror(self, name: str) -> None:
         """Run a mirror; it gets half of the connections, so that cases never wait for it."""
+        if name not in self._bell.mirrors():
+            return  # a run that was over before this one began has met the wish
         with self._worlds.now() as world:
             means = Means(
                 transfers=world.transfers,
@@ -525,13 +527,14 @@ class Daemon:
 
     def _tell_of_reach(self, case: Case, event: Event) -> None:
         """Say once that the platform is out of reach, and once that it is back."""
-        if isinstance(event, cases.Faltered) and event.reason.code == "unreachable":
-            if not self._away.is_set():
-                log.emit("platform.unreachable", error=event.reason.facts.get("error", ""))
-            self._away.set()
-        elif self._away.is_set() and _is_proof(case, event):
-            self._away.clear()
-            log.emit("platform.reachable")
+        with self._lock:  # many cases find it out at the same moment
+            if isinstance(event, cases.Faltered) and event.reason.code == "unreachable":
+                if not self._is_away:
+                    log.emit("platform.unreachable", error=event.reason.facts.get("error", ""))
+                self._is_away = True
+            elif self._is_away and _is_proof(case, event):
+                self._is_away = False
+                log.emit("platform.reachable")
 
     # --- a refused token -------------------------------------------------------------------------
 
@@ -542,9 +545,9 @@ class Daemon:
             if self._refused.is_set() and self._pause.is_on():
                 return  # another worker has just said so
             self._refused.set()
-            self._pause = _Pause(time.monotonic() + seconds)
             self._tell_pause("token_refused")
-        log.emit("platform.token_refused", seconds=round(seconds))
+            log.emit("platform.token_refused", seconds=round(seconds))
+            self._pause = _Pause(time.monotonic() + seconds)
 
     def _tell_pause(self, code: str) -> None:
         """Leave word for `status`."""
@@ -559,9 +562,10 @@ class Daemon:
         except (Unreachable, CaseError, Refused):
             self._pause = _Pause(time.monotonic() + self._pace("").refused)
             return
-        self._refused.clear()
-        self._tell_pause("")
-        log.emit("platform.token_accepted")
+        with self._lock:
+            self._tell_pause("")
+            log.emit("platform.token_accepted")
+            self._refused.clear()
 
     # --- inboxes ---------------------------------------------------------------------------------
 

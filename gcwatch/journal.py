@@ -381,6 +381,12 @@ class Journal:
         case: Case = _decode(_CASE, record)
         return case
 
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """Nothing is recorded in this process meanwhile: all that is read is of one moment."""
+        with self._lock:
+            yield
+
     # --- the file --------------------------------------------------------------------------------
 
     @contextmanager
@@ -489,7 +495,7 @@ def _engine(path: Path) -> sa.Engine:
 
 def _locked(descriptor: int) -> bool:
     """Lock a file; somebody who only asks whether a daemon is there holds it for a moment."""
-    for _ in range(10):
+    for _ in range(100):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -108,9 +108,10 @@ class Bell:
 
     def is_time_to_tidy(self) -> bool:
         """Whether upkeep was rung for, once a ring."""
-        wanted = self._tidy.is_set()
+        if not self._tidy.is_set():
+            return False  # and nothing to clear: it may be rung for at this very moment
         self._tidy.clear()
-        return wanted
+        return True
 
 
 class _Ring(FileSystemEventHandler):

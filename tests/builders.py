@@ -152,9 +152,9 @@ class Site:
             return watch.run_once()
 
     @contextmanager
-    def running(self, pace=FAST, clock=time.time):
+    def running(self, pace=FAST, clock=time.time, stop=None):
         """The daemon at work in a thread; what it raised is raised here."""
-        stop, trouble = threading.Event(), []
+        stop, trouble = stop or threading.Event(), []
         with self.watch(pace, clock) as watch:
 
             def work():
@@ -189,13 +189,18 @@ class Site:
 
     def said(self, event=None):
         """The lines of the log file, of one event if it is named."""
-        file = self.folder / "log.jsonl"
-        lines = map(json.loads, file.read_text().splitlines()) if file.exists() else ()
+        lines = lines_of(self.folder / "log.jsonl")
         return [line for line in lines if event in {None, line["event"]}]
 
 
 def visible(path):
     return not path.name.startswith(".")
+
+
+def lines_of(log_file):
+    """What a log file says; a line that is just being written is not read yet."""
+    whole = log_file.read_text().rpartition("\n")[0] if log_file.exists() else ""
+    return [json.loads(line) for line in whole.splitlines()]
 
 
 def until(condition, seconds=60.0):

@@ -147,6 +147,17 @@ def test_delay_holds_a_reply_back(sandbox, alice):
         alice.post(f"{alice.root}uploads/", json={"filename": "x"}, timeout=0.2)
 
 
+def test_what_a_fault_holds_back_comes_once_it_is_forgotten(sandbox, alice):
+    """The rest of a file that comes slowly, at once."""
+    _, job = alice.copy(mha(*range(50)))
+    image = alice.tell(next(each["image"] for each in job["outputs"] if each["image"]))
+    sandbox.fault("trickle", host="storage", method="GET", keep=10, seconds=10_000)
+    with alice.download(image["files"][0]["file"], stream=True) as reply:
+        begun = reply.raw.read(10)
+        sandbox.clear_faults()
+        assert len(begun + reply.raw.read()) == int(reply.headers["Content-Length"])
+
+
 def test_calls_are_recorded_until_forgotten(sandbox, alice):
     """Each call is on record with its host and whether it changed anything."""
     upload = alice.begin()

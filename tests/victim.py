@@ -118,13 +118,13 @@ def die_before_file_change(number):
 def die_after_write(number, control):
     """Die once the platform has applied the k-th write, before its reply is sent."""
     order = {"pid": os.getpid(), "after_write": number}
-    requests.post(f"{control}kill", json=order, timeout=10).raise_for_status()
+    requests.post(f"{control}kill", json=order, timeout=60).raise_for_status()
 
 
 def die_after_call(number, control):
     """Die once the platform has handled the k-th call, before its reply is sent."""
     order = {"pid": os.getpid(), "after_call": number}
-    requests.post(f"{control}kill", json=order, timeout=10).raise_for_status()
+    requests.post(f"{control}kill", json=order, timeout=60).raise_for_status()
 
 
 def arm(death, control):

@@ -95,11 +95,11 @@ class Faults:
     def clear(self) -> None:
         """Forget all faults; whatever they delay is answered at once."""
         with self._lock:
-            self._over.set()
-            self._over = Event()
             self._faults: list[Fault] = []
             self._kills: list[Kill] = []
             self._lost: set[tuple[str, str]] | None = None
+            former, self._over = self._over, Event()
+        former.set()
 
     def add(self, fault: Fault) -> None:
         """Set a fault."""
@@ -119,8 +119,8 @@ class Faults:
     def striking(self, host: Host, method: str, path: str) -> tuple[list[Fault], Event]:
         """The faults that this call suffers, and what is set once they are forgotten."""
         with self._lock:
-            found = [each for each in self._faults if each.strikes(host, method, path)]
-            return found, self._over
+            faults = [each for each in self._faults if each.strikes(host, method, path)]
+            return faults, self._over
 
     def loses(self, method: str, template: str) -> bool:
         """Whether this is the first call of its sort, and its reply is to be lost."""

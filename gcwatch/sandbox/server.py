@@ -2,7 +2,6 @@
 
 import ssl
 import sys
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from http.server import ThreadingHTTPServer
@@ -73,7 +72,7 @@ class _Handler(WSGIRequestHandler):
             with reply.file.open("rb") as file:
                 for at in range(0, length, step):
                     self.connection.sendfile(file, reply.start + at, min(step, length - at))
-                    time.sleep(reply.pause)
+                    reply.over.wait(reply.pause)
 
     def _cut(self) -> None:
         """Break the connection, as a network does."""
