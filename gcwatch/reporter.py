@@ -156,13 +156,14 @@ class Reporter(Rounds):
         now, around = self._clock(), self._around()
         if is_over:
             around = replace(around, is_running=False, progress=NOTHING)
-        cases = self._journal.attention()
+        with self._journal.still():
+            cases, counts = self._journal.attention(), self._journal.counts(route.name)
         around = around.among(self._settings(), cases, self._pace, now)
         pace = self._pace(route.name)
         return Facts(
             route.name,
             [describe.view(case, pace, now, around) for case in cases if case.route == route.name],
-            self._journal.counts(route.name),
+            counts,
             around.pause,
             is_away=route.name in around.progress.away,
             is_over=is_over,

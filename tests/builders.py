@@ -189,14 +189,18 @@ class Site:
 
     def said(self, event=None):
         """The lines of the log file, of one event if it is named."""
-        file = self.folder / "log.jsonl"
-        text = file.read_text() if file.exists() else ""
-        lines = map(json.loads, text.rpartition("\n")[0].splitlines())  # the last may be half
+        lines = lines_of(self.folder / "log.jsonl")
         return [line for line in lines if event in {None, line["event"]}]
 
 
 def visible(path):
     return not path.name.startswith(".")
+
+
+def lines_of(log_file):
+    """What a log file says; a line that is just being written is not read yet."""
+    whole = log_file.read_text().rpartition("\n")[0] if log_file.exists() else ""
+    return [json.loads(line) for line in whole.splitlines()]
 
 
 def until(condition, seconds=60.0):

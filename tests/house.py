@@ -86,11 +86,9 @@ class House:
 
     def said(self, event=None, **facts):
         """The lines of the log file, of one event if it is named, with these facts."""
-        file = self.folder / "log.jsonl"
-        lines = map(json.loads, file.read_text().splitlines()) if file.exists() else ()
         return [
             line
-            for line in lines
+            for line in builders.lines_of(self.folder / "log.jsonl")
             if event in {None, line["event"]} and facts.items() <= line.items()
         ]
 
@@ -120,11 +118,11 @@ class House:
     # --- the daemon ------------------------------------------------------------------------------
 
     @contextmanager
-    def serving(self, command="run"):
+    def serving(self, command="run", program=PROGRAM):
         """The daemon as a process of its own; yield what asks things of it."""
         ear = Ear(f"@gcwatch-{os.getpid()}-{self.folder.parent.name}")
         environment = {**os.environ, "NOTIFY_SOCKET": ear.address, "PYTHONPATH": str(HERE.parent)}
-        line = [*PROGRAM, command, "--config", str(self.file)]
+        line = [*program, command, "--config", str(self.file)]
         errors = self.folder / "stderr"
         with (
             errors.open("ab") as stderr,
@@ -135,7 +133,7 @@ class House:
                 yield daemon
             finally:
                 process.kill()
-                ear.socket.close()
+                ear.close()
 
 
 class Daemon:
@@ -164,6 +162,11 @@ class Daemon:
         """End it as systemd does; return its exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(60)
+
+    def begin_to_stop(self):
+        """Ask it to end; wait until it begins nothing more, whatever is under way."""
+        self.process.send_signal(signal.SIGTERM)
+        until(lambda: self.ear.heard("STOPPING"))
 
 
 RELOADED, REFUSED = "config.reloaded", "config.refused"

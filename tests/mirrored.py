@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
-from builders import FAST, sha256, visible
+from builders import FAST, lines_of, sha256, visible
 
 from gcwatch import config, log
 from gcwatch.sandbox import seeds
@@ -99,10 +99,7 @@ class Mirrored:
         return json.loads((self.outbox / name / "gcwatch.json").read_bytes())
 
     def said(self, event):
-        file = self.folder / "log.jsonl"
-        text = file.read_text() if file.exists() else ""
-        lines = map(json.loads, text.rpartition("\n")[0].splitlines())  # the last may be half
-        return [line for line in lines if line["event"] == event]
+        return [line for line in lines_of(self.folder / "log.jsonl") if line["event"] == event]
 
     def calls(self, *, host="api", find=""):
         """The calls since they were last forgotten."""

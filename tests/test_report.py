@@ -1,11 +1,13 @@
 """The report of a route: what it says, when it is written, and that no share holds up anybody."""
 
 import os
+import sys
 import threading
+from dataclasses import replace
 
 import builders
 import pytest
-from builders import PATIENTS, Site
+from builders import FAST, PATIENTS, Site
 from house import House, route
 
 from gcwatch import check, config, dropin, report, reporter, unit
@@ -16,6 +18,13 @@ from gcwatch.reasons import Reason
 from gcwatch.report import Facts
 
 NOON = 1_800_000_000.0
+TALKATIVE = """
+from gcwatch import reporter
+from gcwatch.cli import main
+
+reporter._LAST_WORDS = 60.0
+main()
+"""
 
 
 def until(condition):
@@ -91,8 +100,13 @@ def test_it_stays_short_however_many_cases_there_are():
 # --- kept by a daemon ----------------------------------------------------------------------------
 
 
+LEISURELY = replace(FAST, survey=30.0)
+"""Whoever writes a report has half a minute."""
+
+
 @pytest.fixture
-def site(tmp_path, sandbox):
+def site(tmp_path, sandbox, monkeypatch):
+    monkeypatch.setattr(reporter, "_LAST_WORDS", 60.0)
     return Site(tmp_path, sandbox, report="status.txt")
 
 
@@ -151,7 +165,7 @@ def test_a_share_that_is_away_is_told_once_and_taken_up_again(site):
     """No flood of warnings, no harm to the cases; the report comes back with its folder."""
     site.configure(report="share/status.txt")
     site.listen()
-    with site.running():
+    with site.running(LEISURELY):
         until(lambda: site.said("report.failed"))
         site.drop("p1")
         until(site.delivered)
@@ -206,7 +220,7 @@ def test_a_reload_begins_a_report_and_ends_one(tmp_path, sandbox):
     house = House(tmp_path / "house", sandbox)
     one, two = house.folder / "one.txt", house.folder / "two.txt"
     house.write(route("a", report="one.txt"))
-    with house.serving() as daemon:
+    with house.serving(program=[sys.executable, "-c", TALKATIVE]) as daemon:
         daemon.ready()
         until(one.exists)
         house.write(route("a", report="two.txt"))

@@ -384,10 +384,9 @@ def test_progress_is_told_while_something_moves_and_forgotten_at_the_end(tmp_pat
     """Another process reads what the board knows, until the daemon ends."""
     work = Work(cases=frozenset({"a-1"}), mirrors=frozenset({"m"}), away=frozenset({"r"}))
     with Board(tmp_path, 7, lambda: work) as board:
-        board.moved("a-1", 3, 12)
         board.mirrored("m", 1, 2, 99)
-        until(lambda: read_progress(tmp_path, 7, time.time()).transfers)
-        told = read_progress(tmp_path, 7, time.time())
+        board.moved("a-1", 3, 12)
+        told = until(lambda: (now := read_progress(tmp_path, 7, time.time())).transfers and now)
         assert (told.transfers, told.mirrors) == ({"a-1": (3, 12)}, {"m": (1, 2, 99)})
         assert (told.working, told.away) == ({"a-1"}, {"r"})
         board.moved("a-1", 0, 0)
@@ -481,7 +480,7 @@ def daemon(site):
 
 def stuck_upload(site):
     """From now on the storage keeps whoever sends it something waiting."""
-    site.sandbox.fault("delay", host="storage", method="PUT", seconds=30, times=None)
+    site.sandbox.fault("delay", host="storage", method="PUT", seconds=140, times=None)
 
 
 def test_follow_is_a_live_table_that_outlives_the_daemon(site):
@@ -499,7 +498,7 @@ def test_follow_is_a_live_table_that_outlives_the_daemon(site):
         with daemon(site) as second:
             terminal.shows(rf"gcwatch is running \(process {second.pid}\)", drawn)
         terminal.process.terminate()
-        assert terminal.process.wait(20) == 0
+        assert terminal.process.wait(60) == 0
 
 
 def test_follow_follows_the_config(site):
@@ -539,7 +538,7 @@ def test_follow_on_a_pipe_is_a_line_for_each_change(site):
         site.run_once()
         line = next(line for line in process.stdout if "delivered  " in line)
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     assert "No gcwatch is running here" in first[0]
     assert re.match(r"\d{4}-\d\d-\d\d [\d:]{8} UTC  lobes-\w{8}  p1  settling  ", first[2])
     assert "The results stand in the outbox as p1." in line
@@ -552,7 +551,7 @@ def test_follow_as_json_is_a_line_for_each_change_not_for_each_second(site):
     site.drop("p1")
     site.run_once()
     with site.running(), closing(Onlooker(site.file)) as onlooker:
-        first = onlooker.look()
+        first = until(lambda: (now := onlooker.look()).daemon and now)
         until(lambda: onlooker.look().views[0].why != first.views[0].why)
         assert onlooker.look().gist() == first.gist()
         site.drop("p2")
@@ -564,7 +563,7 @@ def test_a_mirror_under_way_has_a_bar(tmp_path, sandbox):
     made = Mirrored(tmp_path / "site", sandbox)
     for number in range(3):
         made.add(f"p{number}", generic_medical_image=mha(number))
-    sandbox.fault("delay", host="storage", seconds=30, nth=2, times=None)
+    sandbox.fault("delay", host="storage", seconds=140, nth=2, times=None)
     with daemon(made), Terminal("status", "--follow", "--config", made.file) as terminal:
         terminal.shows(r"cts .*━+ +\d of 3 items")
         with closing(Onlooker(made.file)) as onlooker:

@@ -71,8 +71,7 @@ class Victims:
 
 def is_at_rest(sandbox):
     """Whether nobody calls: what a dead process asked for last may come true a little later."""
-    servers = (sandbox._site, sandbox._storage)
-    return not any(thread.is_alive() for each in servers for thread in each._threads_running)
+    return not (sandbox._site._open or sandbox._storage._open)
 
 
 # --- how it dies ---------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Annotated, Any
 
 import typer
@@ -80,25 +81,26 @@ def stoppable() -> Iterator[threading.Event]:
     So does a call that nobody answers, after `GRACE`: what it was about goes on at the next start.
     """
     stop, ended = threading.Event(), threading.Event()
-    caught: list[int] = []
+    caught: SimpleQueue[int] = SimpleQueue()
 
     def note(number: int, _frame: object) -> None:
-        caught.append(number)
         for each in _ENDS:
             signal.signal(each, signal.SIG_DFL)
-        stop.set()
+        caught.put(number)
 
     def tell() -> None:
-        stop.wait()
-        if not caught:
+        number = caught.get()
+        if not number:
             return
-        log.emit("daemon.stopping", signal=signal.Signals(caught[0]).name)
+        log.emit("daemon.stopping", signal=signal.Signals(number).name)
+        stop.set()
         if not ended.wait(GRACE):
             log.emit("daemon.cut_short", seconds=round(GRACE))
-            os.kill(os.getpid(), caught[0])
+            os.kill(os.getpid(), number)
 
     usual = {number: signal.signal(number, note) for number in _ENDS}
-    # A handler that logs could interrupt a line that is being written.
+    # A handler that logs could interrupt a line that is being written, and one that sets an event
+    # could wait for ever for a lock of it which the interrupted thread holds.
     teller = threading.Thread(target=tell, name="signals", daemon=True)
     teller.start()
     try:
@@ -106,6 +108,7 @@ def stoppable() -> Iterator[threading.Event]:
     finally:
         stop.set()
         ended.set()
+        caught.put(0)
         teller.join()
         for number, handler in usual.items():
             signal.signal(number, handler)
@@ -115,8 +118,18 @@ def stoppable() -> Iterator[threading.Event]:
 def heard_hangups() -> Iterator[threading.Event]:
     """Yield an event that SIGHUP sets, which ends nothing meanwhile."""
     heard = threading.Event()
-    usual = signal.signal(signal.SIGHUP, lambda _number, _frame: heard.set())
+    caught: SimpleQueue[int] = SimpleQueue()
+
+    def tell() -> None:
+        while caught.get():
+            heard.set()
+
+    usual = signal.signal(signal.SIGHUP, lambda number, _frame: caught.put(number))
+    teller = threading.Thread(target=tell, name="hang-ups", daemon=True)  # as in `stoppable`
+    teller.start()
     try:
         yield heard
     finally:
         signal.signal(signal.SIGHUP, usual)
+        caught.put(0)
+        teller.join()

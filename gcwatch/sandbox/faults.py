@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Event, Lock
 from typing import Literal
@@ -84,11 +85,11 @@ class Kill:
 
 
 class Faults:
-    """All faults that are set; `over` is set once they are forgotten."""
+    """All faults that are set."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self.over = Event()
+        self._over = Event()
         self.clear()
 
     def clear(self) -> None:
@@ -97,9 +98,8 @@ class Faults:
             self._faults: list[Fault] = []
             self._kills: list[Kill] = []
             self._lost: set[tuple[str, str]] | None = None
-        # Only now: a call that takes the next event must not find these faults any more.
-        self.over.set()
-        self.over = Event()
+            former, self._over = self._over, Event()
+        former.set()
 
     def add(self, fault: Fault) -> None:
         """Set a fault."""
@@ -116,10 +116,11 @@ class Faults:
         with self._lock:
             self._lost = set()
 
-    def striking(self, host: Host, method: str, path: str) -> list[Fault]:
-        """The faults that this call suffers."""
+    def striking(self, host: Host, method: str, path: str) -> tuple[list[Fault], Event]:
+        """The faults that this call suffers, and what is set once they are forgotten."""
         with self._lock:
-            return [each for each in self._faults if each.strikes(host, method, path)]
+            faults = [each for each in self._faults if each.strikes(host, method, path)]
+            return faults, self._over
 
     def loses(self, method: str, template: str) -> bool:
         """Whether this is the first call of its sort, and its reply is to be lost."""
@@ -134,5 +135,6 @@ class Faults:
         with self._lock:
             dying = [each for each in self._kills if each.strikes(applied=applied)]
         for each in dying:
-            os.kill(each.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has ended by itself
+                os.kill(each.pid, signal.SIGKILL)
         return bool(dying)

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 
@@ -22,6 +23,7 @@ class Reply:
         keep: Bytes of the body after which the connection breaks; None is never.
         step: Bytes of the file between two pauses; 0 is all of them.
         pause: How long these are, in real seconds.
+        over: Once it is set there are no pauses any more.
     """
 
     status: int
@@ -35,6 +37,7 @@ class Reply:
     keep: int | None = None
     step: int = 0
     pause: float = 0.0
+    over: Event = field(default_factory=Event)
 
     @property
     def size(self) -> int:

@@ -4,7 +4,6 @@ import json
 import secrets
 import shutil
 import ssl
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -201,7 +200,7 @@ class Sandbox:
             study = _named(self.world.catalogue.reader_studies, reader_study)
             case = new_display_set(self.world, study, title, 0)
             self._add(case, self.world.display_sets, values)
-        self._traffic.announce()  # not with the lock, which whoever waits for news takes second
+        self._traffic.announce()
         return case.pk
 
     def _add(
@@ -281,13 +280,10 @@ class Sandbox:
         Raises:
             TimeoutError: It did not become true, within so many real seconds.
         """
-        until = time.monotonic() + timeout
         with self._traffic.changed:
-            while not predicate(self):
-                left = until - time.monotonic()
-                if left <= 0 or not self._traffic.changed.wait(left):
-                    message = "the sandbox did not come to that state"
-                    raise TimeoutError(message)
+            if not self._traffic.changed.wait_for(lambda: predicate(self), timeout):
+                message = "the sandbox did not come to that state"
+                raise TimeoutError(message)
 
 
 _CONTROLS = {

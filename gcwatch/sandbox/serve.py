@@ -4,7 +4,7 @@ import json
 import signal
 import sys
 from pathlib import Path
-from threading import Event
+from queue import SimpleQueue
 from typing import TextIO
 
 from gcwatch.sandbox.sandbox import Sandbox
@@ -31,9 +31,9 @@ def serve(
         settings: How it behaves.
         out: Where the line goes; standard output by default.
     """
-    stop = Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    caught: SimpleQueue[int] = SimpleQueue()  # an event's lock may be held by what is interrupted
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, lambda number, _frame: caught.put(number))
     with Sandbox(folder, settings, port, tls=tls) as sandbox:
         facts = {
             "url": sandbox.url,
@@ -44,4 +44,4 @@ def serve(
         if sandbox.ca:
             facts["ca"] = str(sandbox.ca)
         print(json.dumps(facts), file=out or sys.stdout, flush=True)
-        stop.wait()
+        caught.get()

@@ -72,17 +72,16 @@ class Traffic:
             self._calls.append(call)
         self.closing.wait(self.world.settings.latency)
         full_path = request.full_path.rstrip("?")
-        over = self.faults.over
-        faults = self.faults.striking(host, call.method, full_path)
+        faults, over = self.faults.striking(host, call.method, full_path)
         for fault in faults:
             if fault.action == "delay":
                 over.wait(fault.seconds)
-        reply = self._suffered(faults, call, request, handler)
+        reply = self._suffered(faults, over, call, request, handler)
         self.announce()
         return reply
 
     def _suffered(
-        self, faults: list[Fault], call: Call, request: Request, handler: Handler
+        self, faults: list[Fault], over: Event, call: Call, request: Request, handler: Handler
     ) -> Reply | None:
         actions = {fault.action: fault for fault in faults}
         if "cut_before" in actions:
@@ -104,6 +103,7 @@ class Traffic:
         if "trickle" in actions:
             slow = actions["trickle"]
             reply.step, reply.pause = slow.keep or reply.size, slow.seconds
+            reply.over = over
         return reply
 
 
