@@ -334,7 +334,7 @@ mount --bind run /run
 mount --bind log /var/log
 SYSTEMD_LOG_TARGET=null {journald} &
 trap "kill $!; wait $!" EXIT
-for _ in $(seq 400); do
+for _ in $(seq 2400); do
     if test -S /run/systemd/journal/io.systemd.journal; then break; fi
     kill -0 $!
     sleep 0.05
@@ -357,8 +357,9 @@ SCENE = """
 import sys
 from pathlib import Path
 from types import SimpleNamespace as Settings
-from gcwatch import log
+from gcwatch import journald, log
 
+journald.PATIENCE = 60.0  # a journald that gets no processor has not begun to lose entries
 log.configure(Settings(folder_names=False, level="info", file=Path(sys.argv[1])))
 x = {"route": "lobes", "case": "lobes-7f3k2q9d"}
 y = {"route": "study", "case": "study-2xaqm4hc"}
