@@ -401,19 +401,17 @@ class Journal:
             The version it had, if it was an older journal.
         """
         try:
-            version = self._version()
-            if version > len(_VERSIONS):
-                raise _too_new(self.path, version)
-            if 0 < version < len(_VERSIONS):
-                self._copy(version)
-            self._migrate(version)
+            # Whoever else opens it at this moment waits, and then finds this program's version.
+            with self._transaction() as connection:
+                version = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+                if version > len(_VERSIONS):
+                    raise _too_new(self.path, version)
+                if 0 < version < len(_VERSIONS):
+                    self._copy(version)
+                _migrate(connection, version)
         except sa.exc.DatabaseError as error:
             raise _unusable(self.path, error.orig) from error
         return version if 0 < version < len(_VERSIONS) else None
-
-    def _version(self) -> int:
-        with self._transaction() as connection:
-            return int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
 
     def _copy(self, version: int) -> None:
         copy = self.path.with_suffix(f".v{version}")
@@ -423,13 +421,13 @@ class Journal:
         source.close()
         target.close()
 
-    def _migrate(self, version: int) -> None:
-        if version == len(_VERSIONS):
-            return
-        with self._transaction() as connection:
-            for statement in itertools.chain(*_VERSIONS[version:]):
-                connection.exec_driver_sql(statement)
-            connection.exec_driver_sql(f"PRAGMA user_version = {len(_VERSIONS)}")
+
+def _migrate(connection: sa.Connection, version: int) -> None:
+    """Given a journal of a version, make it one of this program's."""
+    for statement in itertools.chain(*_VERSIONS[version:]):
+        connection.exec_driver_sql(statement)
+    if version < len(_VERSIONS):
+        connection.exec_driver_sql(f"PRAGMA user_version = {len(_VERSIONS)}")
 
 
 def _row_of(name: str, place: Place) -> dict[str, Any]:

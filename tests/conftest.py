@@ -9,7 +9,7 @@ import pytest
 from gcwatch import log
 from gcwatch.sandbox import Sandbox
 
-# Machines are noisy: no test is timed, nor how long its examples take to be made.
+# Machines are noisy: no test is timed.
 hypothesis.settings.register_profile(
     "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import psutil
@@ -311,6 +312,24 @@ def test_an_older_journal_is_upgraded_and_a_copy_is_kept(tmp_path):
     assert copy.stat().st_mode & 0o777 == 0o600
     with closing(Journal(tmp_path)) as book:
         assert book.upgraded_from is None
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_a_journal_may_be_opened_by_many_at_once(tmp_path, old):
+    """Each finds it made or upgraded, by whoever came first; the copy is of what was before."""
+    for number in range(10):
+        state = tmp_path / str(number)
+        state.mkdir()
+        if old:
+            write_version_1(state)
+
+        with ThreadPoolExecutor(6) as pool:
+            for book in pool.map(lambda _, state=state: Journal(state), range(6)):
+                book.close()
+
+        if old:
+            with closing(sqlite3.connect(state / "journal.v1")) as copy:
+                assert copy.execute("PRAGMA user_version").fetchone() == (1,)
 
 
 def test_an_upgraded_journal_is_laid_out_like_a_new_one(tmp_path):

@@ -136,7 +136,7 @@ class Replay:
             (image,) = self.user.job(pk)["inputs"]
             self.names[recorded] = image["image"].split("/")[-2]
         self.fill()
-        self.sandbox.configure(job_seconds=100.0, import_seconds=100.0)
+        self.sandbox.configure(job_seconds=1000.0, import_seconds=1000.0)
 
     def fill(self):
         """Make the studies' and archives' cases, an image in each."""
@@ -197,7 +197,7 @@ class Replay:
         for _ in range(60):
             if exchange["method"] != "GET" or wanted in {None, progress_of(body_of(reply))}:
                 break
-            self.sandbox.advance(4)
+            self.sandbox.advance(40)
             reply = self.send_once(exchange)
         return reply
 

@@ -195,17 +195,17 @@ def test_session_is_a_one_time_token(alice):
 
 def test_session_passes_through_its_statuses(sandbox, alice):
     """A used session waits, imports, and only later is its image attached."""
-    sandbox.configure(import_seconds=100)
+    sandbox.configure(import_seconds=1000)
     session = alice.session(alice.upload(mha(1)))["api_url"]
     assert alice.tell(session)["status"] == "Queued"
     job = alice.start(generic_medical_image={"upload_session": session})
     assert alice.tell(session)["status"] == "Re-Queued"
-    sandbox.advance(110)
+    sandbox.advance(1100)
     imported = alice.tell(session)
     image = imported["image_set"][0]
     assert (imported["status"], imported["uploads"]) == ("Succeeded", [])
     assert (alice.call("GET", image).status_code, alice.job(job)["inputs"]) == (404, [])
-    sandbox.advance(11)
+    sandbox.advance(110)
     assert alice.job(job)["inputs"][0]["image"] == image
     found = alice.tell(f"algorithms/jobs/?input_image={image.split('/')[-2]}")
     assert [row["pk"] for row in found["results"]] == [job]
@@ -238,14 +238,14 @@ def test_sessions_can_be_switched_off(sandbox, alice):
 
 def test_job_passes_through_its_statuses(sandbox, alice):
     """A job moves on with the sandbox's clock."""
-    sandbox.configure(job_seconds=100)
+    sandbox.configure(job_seconds=10_000)
     source = {"user_uploads": [alice.upload(mha(1))]}
     reply = alice.post_job(generic_medical_image=source)
     seen = [reply.json()["status"]]
     pk = reply.json()["pk"]
     for _ in range(6):
         seen.append(alice.job(pk)["status"])
-        sandbox.advance(21)
+        sandbox.advance(2100)
     expected = ["Validating inputs", "Queued", "Provisioned", "Executing", "Executing", "Executed"]
     assert seen == [*expected, "Succeeded"]
 
@@ -304,11 +304,11 @@ def test_two_interfaces_are_both_taken(alice):
 
 def test_active_jobs_are_counted(sandbox, alice):
     """Unfinished jobs hold places; finished ones give them back."""
-    sandbox.configure(active_jobs=1, job_seconds=10)
+    sandbox.configure(active_jobs=1, job_seconds=1000)
     source = {"value": 1}
     alice.start("values-only", threshold=source)
     assert alice.post_job("values-only", threshold={"value": 2}).status_code == 400
-    sandbox.advance(11)
+    sandbox.advance(1001)
     assert alice.post_job("values-only", threshold={"value": 2}).status_code == 201
 
 

@@ -64,11 +64,11 @@ def test_real_patient_becomes_one_image(alice, name, shape):
 @pytest.mark.parametrize("name", ["98892003/MR1", "98892003/MR2"])
 def test_patient_of_several_series_fails(sandbox, alice, name):
     """Several images: the session first succeeds, then fails, and the job is cancelled."""
-    sandbox.configure(import_seconds=100)
+    sandbox.configure(import_seconds=1000)
     session, job = alice.copy(zipped(patient(name)), "p.zip")
-    sandbox.advance(110)
+    sandbox.advance(1100)
     assert alice.tell(session["api_url"])["status"] == "Succeeded"
-    sandbox.advance(11)
+    sandbox.advance(110)
     session, job = alice.tell(session["api_url"]), alice.job(job["pk"])
     assert (session["status"], session["error_message"]) == ("Failed", SEVERAL)
     assert (len(session["image_set"]), job["status"]) == (3, "Cancelled")

@@ -304,12 +304,12 @@ def mask(*voxels):
 )
 def test_segments_that_are_not_allowed_fail_after_the_import(sandbox, alice, content, problem):
     """The session succeeds, then fails with the reason; the case has no value."""
-    sandbox.configure(import_seconds=100)
+    sandbox.configure(import_seconds=1000)
     session = alice.session(alice.upload(content))["api_url"]
     assert filled(alice, "lung-segmentation", {"upload_session": session}) is None
-    sandbox.advance(110)
+    sandbox.advance(1100)
     assert alice.tell(session)["status"] == "Succeeded"
-    sandbox.advance(11)
+    sandbox.advance(110)
     ended = alice.tell(session)
     assert ended["status"] == "Failed"
     assert problem in ended["error_message"]

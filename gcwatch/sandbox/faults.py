@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Event, Lock
 from typing import Literal
@@ -134,5 +135,6 @@ class Faults:
         with self._lock:
             dying = [each for each in self._kills if each.strikes(applied=applied)]
         for each in dying:
-            os.kill(each.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has ended by itself
+                os.kill(each.pid, signal.SIGKILL)
         return bool(dying)

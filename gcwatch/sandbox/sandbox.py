@@ -4,7 +4,6 @@ import json
 import secrets
 import shutil
 import ssl
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -189,7 +188,9 @@ class Sandbox:
         """
         with self.world.lock:
             item = ArchiveItem(self._archive(archive), title, self.world.now())
-            return self._added(item, self.world.items, values)
+            self._add(item, self.world.items, values)
+        self._traffic.announce()
+        return item.pk
 
     def add_display_set(
         self, reader_study: str, title: str, values: Mapping[str, seeds.Content] | None = None
@@ -198,15 +199,15 @@ class Sandbox:
         with self.world.lock:
             study = _named(self.world.catalogue.reader_studies, reader_study)
             case = new_display_set(self.world, study, title, 0)
-            return self._added(case, self.world.display_sets, values)
-
-    def _added(
-        self, case: C, records: dict[str, C], values: Mapping[str, seeds.Content] | None
-    ) -> str:
-        seeds.fill(self.world, case, values or {})
-        records[case.pk] = case
+            self._add(case, self.world.display_sets, values)
         self._traffic.announce()
         return case.pk
+
+    def _add(
+        self, case: C, records: dict[str, C], values: Mapping[str, seeds.Content] | None
+    ) -> None:
+        seeds.fill(self.world, case, values or {})
+        records[case.pk] = case
 
     def _archive(self, slug: str) -> Archive:
         return _named(self.world.catalogue.archives, slug)
@@ -273,19 +274,16 @@ class Sandbox:
             "settings": settings,
         }
 
-    def wait_for(self, predicate: Callable[["Sandbox"], object], timeout: float = 30.0) -> None:
+    def wait_for(self, predicate: Callable[["Sandbox"], object], timeout: float = 60.0) -> None:
         """Wait until something is true of the sandbox; looked at after every call to it.
 
         Raises:
             TimeoutError: It did not become true, within so many real seconds.
         """
-        until = time.monotonic() + timeout
         with self._traffic.changed:
-            while not predicate(self):
-                left = until - time.monotonic()
-                if left <= 0 or not self._traffic.changed.wait(left):
-                    message = "the sandbox did not come to that state"
-                    raise TimeoutError(message)
+            if not self._traffic.changed.wait_for(lambda: predicate(self), timeout):
+                message = "the sandbox did not come to that state"
+                raise TimeoutError(message)
 
 
 _CONTROLS = {

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from http.server import ThreadingHTTPServer
 from socket import SHUT_RDWR, socket
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 from werkzeug.exceptions import ClientDisconnected
@@ -110,6 +110,7 @@ class Server(ThreadingHTTPServer):
         self.service = service
         self.ssl_context = tls
         self._open: set[socket] = set()
+        self._closing = Event()
         self._threads_running: set[Thread] = set()
         self._loop = Thread(target=self.serve_forever, args=(0.05,), daemon=True)
 
@@ -128,10 +129,11 @@ class Server(ThreadingHTTPServer):
         self.shutdown()
         self._loop.join()
         self.server_close()
-        for connection in list(self._open):
+        self._closing.set()
+        for connection in self._open.copy():
             with suppress(OSError):
                 connection.shutdown(SHUT_RDWR)
-        for thread in list(self._threads_running):
+        for thread in self._threads_running:
             thread.join(5)
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -141,23 +143,28 @@ class Server(ThreadingHTTPServer):
         )
         self._threads_running = {each for each in self._threads_running if each.is_alive()}
         self._threads_running.add(thread)
+        self._open.add(request)  # before its thread begins, so that `close` breaks it, too
         thread.start()
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """Shake hands here, so that a slow client does not hold up the others."""
         connection = request
-        self._open.add(connection)
         try:
             if self.ssl_context:
-                connection = self.ssl_context.wrap_socket(request, server_side=True)
-                self._open = (self._open - {request}) | {connection}
+                connection = self.ssl_context.wrap_socket(
+                    request, server_side=True, do_handshake_on_connect=False
+                )
+                self._open.add(connection)
+                if self._closing.is_set():
+                    return  # too late for `close` to break it
+                connection.do_handshake()
             self.finish_request(connection, client_address)
         except OSError:
             pass
         except Exception:  # noqa: BLE001 - one connection's trouble is reported, not spread
             self.handle_error(connection, client_address)
         finally:
-            self._open.discard(connection)
+            self._open.difference_update({request, connection})
             self.shutdown_request(connection)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
