@@ -30,6 +30,7 @@ from gcwatch.errors import (
 )
 from gcwatch.grandchallenge import GrandChallenge
 from gcwatch.http import CHUNK, Http
+from gcwatch.pulse import Pulses
 from gcwatch.transfer import MIB, Transfers, part_size, pieces
 
 PART = 5 * MIB
@@ -144,6 +145,16 @@ def test_file_arrives_whole(sender, file):
     assert sender.stored(upload) == file.read_bytes()
     assert sender.status(upload) == "Completed"
     assert sender.moved == SIZE
+
+
+def test_a_file_is_read_for_its_hash_with_signs_of_life(sender, file):
+    """By another thread than the one that waits, which would seem to hang over a large file."""
+    signs = []
+    pulses = Pulses(lambda: signs.append("a sign") or 0.0)
+    with pulses.of("case"):
+        begun = len(signs)
+        sender.send(file, sender.begin(file))
+        assert len(signs) > begun
 
 
 def test_three_calls_do_for_a_file_of_many_parts(sender, file):
