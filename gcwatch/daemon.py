@@ -8,32 +8,30 @@ case continues at its first missing fact.
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Final
 
 import sqlalchemy.exc
 
-from gcwatch import bundle, cases, config, files, inbox, log, steps
+from gcwatch import bundle, cases, config, log, steps
 from gcwatch.cases import Case, Event
 from gcwatch.config import Route, Settings
 from gcwatch.errors import (
     CaseError,
     ConfigError,
-    NotYet,
     Problem,
     Refused,
-    SourceVanished,
     Stopped,
     TokenRefused,
     Unreachable,
 )
 from gcwatch.given import OneOff
 from gcwatch.guard import Guard
-from gcwatch.journal import Journal, Known, Presence, only_daemon
+from gcwatch.journal import Journal, Presence, only_daemon
 from gcwatch.keeper import Keeper
 from gcwatch.mirror import Means, Report
 from gcwatch.naming import Places, places
@@ -45,14 +43,13 @@ from gcwatch.pulse import Pulses, beat
 from gcwatch.reasons import Reason
 from gcwatch.reporter import Reporter
 from gcwatch.steps import CHECKLIST, REPORTING, Pace
-from gcwatch.units import inbox_of
+from gcwatch.surveys import BREATH, Surveys, tell_of_network
 from gcwatch.version import VERSION
 from gcwatch.waiting import Around
 from gcwatch.watching import Bell, Schedule, Watcher
 from gcwatch.worlds import Worlds
 
 HEARTBEAT: Final = 1.0
-BREATH: Final = 0.2
 REST: Final = 200.0
 """How many times a look's CPU time passes until one that nothing has asked for."""
 DISK_PAUSE: Final = 60.0
@@ -93,37 +90,6 @@ class _Pause:
         return time.monotonic() < self.until
 
 
-@dataclass
-class _Surveys:
-    """What is remembered between two surveys: what was said, and how long the last look took.
-
-    `took` and `cpu` leave out what it takes to write down what was found: that is done only once,
-    however often one looks.
-    """
-
-    away: set[str] = field(default_factory=set)
-    told: set[tuple[str, str]] = field(default_factory=set)
-    urgent: set[str] = field(default_factory=set)
-    watched: int = 0
-    last: float = 0.0
-    took: float = 0.0
-    cpu: float = 0.0
-
-    @contextmanager
-    def counting(self, sign: int = 1) -> Iterator[None]:
-        """Count what the block takes; with -1, leave it out of what is counted around it."""
-        begun, cpu = time.monotonic(), time.thread_time()
-        try:
-            yield
-        finally:
-            self.took += sign * (time.monotonic() - begun)
-            self.cpu += sign * (time.thread_time() - cpu)
-
-    def is_too_soon(self) -> bool:
-        """Looks take at most half of the time and a sixth of a core, however many nudges come."""
-        return time.monotonic() < self.last + max(BREATH, self.took, 5 * self.cpu)
-
-
 class Daemon:
     """The work itself, over an open journal; `run` it until `stop` is set or nothing is left.
 
@@ -157,7 +123,13 @@ class Daemon:
         self._refused = threading.Event()
         self._is_away = False
         self._presence: Presence | None = None
-        self._surveys = _Surveys()
+        self._surveys = Surveys(
+            journal,
+            self._watcher,
+            self._bell,
+            record=self._record,
+            tell=_tell,
+        )
         self._is_misconfigured = False
         self._board = Board(settings.state, os.getpid(), self._at_work)
         self.mirrored: dict[str, Report | Reason] = {}
@@ -302,7 +274,7 @@ class Daemon:
             old, new = self._journal.upgraded_from, self._journal.version
             log.emit("journal.upgraded", old=old, new=new)
         for route in self._routes.values():
-            _tell_of_network(route)
+            tell_of_network(route)
 
     # --- other settings --------------------------------------------------------------------------
 
@@ -371,12 +343,11 @@ class Daemon:
 
     def _look_elsewhere(self, former: Settings) -> None:
         """Watch the inboxes that there are now, and no other."""
-        self._watcher.only([route.inbox for route in self._routes.values()])
-        self._surveys.away &= self._routes.keys()
+        self._surveys.forget(self._routes)
         watched = {route.inbox for route in former.routes}
         for route in self._routes.values():
             if route.inbox not in watched:
-                _tell_of_network(route)
+                tell_of_network(route)
         self._bell.look()
 
     def _tick(self, schedule: Schedule) -> None:
@@ -394,10 +365,7 @@ class Daemon:
         if self._pause.is_on():
             return
         if self._bell.is_time_to_look() and not self._surveys.is_too_soon():
-            self._surveys.took = self._surveys.cpu = 0.0
-            with self._surveys.counting():
-                self._survey()
-            schedule.rest(REST * self._surveys.cpu)
+            schedule.rest(REST * self._surveys.look(self._routes))
         if self._bell.is_time_to_tidy():
             self._start(_UPKEEP, self._upkeep)
         self._start_mirrors()
@@ -567,119 +535,13 @@ class Daemon:
             log.emit("platform.token_accepted")
             self._refused.clear()
 
-    # --- inboxes ---------------------------------------------------------------------------------
-
-    def _survey(self) -> None:
-        """Look into every inbox; new folders become cases."""
-        self._bell.looked()
-        for route in self._routes.values():
-            box = inbox_of(route)
-            if box.is_watched:
-                self._watcher.watch(route.inbox)
-            try:
-                listing = box.survey()
-            except NotYet as error:
-                self._miss(route, error)
-            else:
-                self._welcome(route, listing)
-                self._take_in(route, listing)
-        if self._watcher.folders != self._surveys.watched:
-            self._surveys.watched = self._watcher.folders
-            log.emit("watch.started", folders=self._surveys.watched)
-        self._surveys.last = time.monotonic()
-
-    def _miss(self, route: Route, error: NotYet) -> None:
-        if route.name not in self._surveys.away:
-            self._surveys.away.add(route.name)
-            log.emit("inbox.away", route=route.name, error=error.reason.facts.get("error", ""))
-
-    def _welcome(self, route: Route, listing: inbox.Listing) -> None:
-        if route.name in self._surveys.away:
-            self._surveys.away.discard(route.name)
-            log.emit("inbox.returned", route=route.name)
-            _tell_of_network(route)  # what was away at the start may have been a share
-        if listing.loose and route.cases == "files":
-            self._tell_once("inbox.folders_ignored", route, folders=listing.loose)
-        elif listing.loose:
-            self._tell_once("inbox.loose_files_ignored", route, files=listing.loose)
-        if listing.links:
-            self._tell_once("inbox.links_ignored", route, links=listing.links)
-
-    def _tell_once(self, event: str, route: Route, **facts: int) -> None:
-        if self._is_first(event, route.name):
-            log.emit(event, route=route.name, **facts)
-
-    def _is_first(self, event: str, whom: str) -> bool:
-        """Whether an event is told of somebody for the first time since the daemon began."""
-        with self._lock:
-            told = (event, whom) in self._surveys.told
-            self._surveys.told.add((event, whom))
-            return not told
-
-    def _take_in(self, route: Route, listing: inbox.Listing) -> None:
-        """Compare what stands in an inbox with what is known of it."""
-        known = self._journal.known(route.name)
-        for entry in inbox_of(route).cases(listing, known):
-            with suppress(CaseError, SourceVanished):  # gone again: the next survey tells
-                self._meet(route, entry, known.get(entry.name))
-        present = {entry.name for entry in listing.cases}
-        for folder, latest in known.items():
-            if folder in present or latest.is_open or latest.gone:
-                continue
-            if not listing.may_hold(folder):
-                self._note(latest.key, cases.Left())
-        if listing.unread:
-            self._bell.look()
-
-    def _meet(self, route: Route, entry: inbox.Entry, latest: Known | None) -> None:
-        """Given what stands in an inbox and its latest case, do what its sight asks for."""
-        box = inbox_of(route)
-        changed = latest is not None and box.has_changed(latest.stamp, entry.stamp)
-        if latest is None or (latest.gone and changed):
-            if box.holds_files(entry.name):
-                self._open(route, entry.name)
-        elif latest.is_open:
-            if latest.stage == "settling" and box.is_marked(entry.name):
-                self._surveys.urgent.add(latest.key)
-        elif latest.gone:
-            self._note(latest.key, cases.Returned())
-        elif changed:
-            self._note_late_changes(route, latest.key)
-
-    def _open(self, route: Route, folder: str) -> None:
-        with self._surveys.counting(-1):
-            case = self._journal.open_case(route.name, folder)
-            _tell(case, cases.Found(route.name, folder), case)
-
-    def _note(self, key: str, event: Event) -> None:
-        with self._surveys.counting(-1):
-            self._record(self._journal.case(key), event)
-
-    def _note_late_changes(self, route: Route, key: str) -> None:
-        """A closed case's folder changed: remember how it looks now, say so once, send nothing."""
-        case = self._journal.case(key)
-        now = inbox_of(route).look(case.folder)
-        if now == case.seen:
-            return
-        event = cases.Touched(now)
-        after = self._journal.record(key, event, of_round=case.round)
-        if news(case, event, after) and self._is_first("late", f"{key}/{case.round}"):
-            _tell(case, event, after)
-
     # --- upkeep ----------------------------------------------------------------------------------
 
     def _upkeep(self) -> None:
-        """Look deep into the folders of closed cases, and clear what crashes left in the spool."""
-        routes = self._routes
-        for route in routes.values():
-            for latest in self._journal.known(route.name).values():
-                if self._stop.is_set() or self._routes is not routes:
-                    return
-                beat()
-                if not latest.is_open and not latest.gone:
-                    with suppress(CaseError, SourceVanished):
-                        self._note_late_changes(route, latest.key)
+        """Clear what crashes left in the spool, and look deep into the folders of closed cases."""
         self._clear_spool()
+        routes = self._routes
+        self._surveys.look_deep(routes, lambda: not self._stop.is_set() and self._routes is routes)
 
     def _clear_spool(self) -> None:
         # Listed before the cases are, so that a folder made meanwhile is never taken for old.
@@ -732,13 +594,6 @@ def is_stuck(case: Case) -> bool:
     if case.wait is None:
         return False
     return case.wait.reason.code in _STUCK or case.attempts >= _OFTEN_ENOUGH
-
-
-def _tell_of_network(route: Route) -> None:
-    """Say that an inbox lies where early news of other machines' writes can't be had."""
-    kind = files.network_file_system(route.inbox)
-    if kind:
-        log.emit("inbox.on_network_file_system", route=route.name, file_system=kind)
 
 
 def _tell_lost(future: Future[None]) -> None:

@@ -96,9 +96,9 @@ class Life:
                 budget=Budget(watch.journal.uploads_held),
             )
             daemon = Daemon(watch.settings, watch.journal, world, watch.pace, threading.Event())
-            daemon._record = self._mortal(daemon._record)
+            daemon._record = daemon._surveys._record = self._mortal(daemon._record)
             try:
-                daemon._survey()
+                daemon._surveys.look(daemon._routes)
                 while due := watch.journal.due(["lobes"], self.clock(), limit=1):
                     daemon._work(due[0])
                 daemon._upkeep()

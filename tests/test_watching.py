@@ -9,7 +9,7 @@ import pytest
 from builders import until
 
 from gcwatch import watching
-from gcwatch.daemon import _Surveys
+from gcwatch.surveys import Effort
 from gcwatch.watching import Bell, Schedule, Watcher
 
 
@@ -64,17 +64,17 @@ def test_rest_has_an_end(bell, schedule):
 
 def test_to_write_down_what_was_found_is_no_part_of_the_look():
     """However long the journal takes over a burst, the next look is not put off for it."""
-    surveys, begun = _Surveys(), time.thread_time()
-    with surveys.counting(), surveys.counting(-1):
+    effort, begun = Effort(), time.thread_time()
+    with effort.counting(), effort.counting(-1):
         hashlib.sha256(bytes(1 << 25))
     taken = time.thread_time() - begun
-    assert surveys.cpu < taken / 2
-    before = surveys.cpu
+    assert effort.cpu < taken / 2
+    before = effort.cpu
     begun = time.thread_time()
-    with surveys.counting():
+    with effort.counting():
         hashlib.sha256(bytes(1 << 25))
     taken = time.thread_time() - begun
-    assert surveys.cpu - before > taken / 2
+    assert effort.cpu - before > taken / 2
 
 
 def test_a_folder_made_anew_in_the_place_of_a_deleted_one_is_watched(tmp_path, bell):
