@@ -30,7 +30,7 @@ from gcwatch.errors import (
 )
 from gcwatch.grandchallenge import GrandChallenge, SignedRequest
 from gcwatch.http import CHUNK, busy
-from gcwatch.pulse import beat
+from gcwatch.pulse import beat, lent
 from gcwatch.reasons import Reason
 
 MIB: Final = 1 << 20
@@ -217,7 +217,7 @@ class Transfers:
         """
         if begun_before and state(self.platform, upload) == "Completed":
             return sha256(path, self.stop, upload.size)
-        digest = self.pool.submit(sha256, path, self.stop, upload.size)
+        digest = self.pool.submit(lent(sha256), path, self.stop, upload.size)
         try:
             etags = self._put_all(path, upload, moved, self._stored(upload, begun_before))
             if path.stat().st_size != upload.size:

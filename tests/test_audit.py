@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from builders import PATIENTS, Site, mha, series, until
+from builders import FAST, PATIENTS, Site, mha, series, until
 from contract import TARGETS
 from mirrored import IMAGE, Mirrored
 
@@ -369,7 +369,7 @@ def archiving(tmp_path, sandbox):
 
 def work_until(site, condition):
     """Let the daemon work until something is so; what it does not know is not done."""
-    with site.running() as watch:
+    with site.running(replace(FAST, slowest=900.0)) as watch:  # so that no patience runs out
         until(lambda: watch.cases() and condition(watch.cases()[0]))
 
 

@@ -21,7 +21,7 @@ def kept(tmp_path_factory):
         capture_output=True,
         text=True,
         check=False,
-        timeout=100,
+        timeout=250,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return folder, ended
@@ -43,7 +43,10 @@ def test_the_demo_speaks_json_lines_on_a_pipe(kept):
     lines = [json.loads(line) for line in ended.stderr.splitlines()]
     assert sum(line["event"] == "case.delivered" for line in lines) == 8
     assert sum(line["event"] == "mirror.item_fetched" for line in lines) == 2
-    assert (folder / "log.jsonl").read_text() == ended.stderr
+    # Two that speak at once may be written down in either order.
+    assert sorted((folder / "log.jsonl").read_text().splitlines()) == sorted(
+        ended.stderr.splitlines()
+    )
     assert "doe-" not in ended.stderr
     assert "chest-" not in ended.stderr
 

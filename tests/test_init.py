@@ -250,7 +250,7 @@ def on_a_machine(tmp_path, sandbox, script):
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "URL": sandbox.url},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=200,
         check=False,
     )
     if done.returncode == 99:
@@ -470,7 +470,7 @@ def dialogue(screen, answers):
         asked = ""
         while question not in asked:
             assert select.select([screen], [], [], 60)[0], f"{question} is not asked: {asked}"
-            asked += os.read(screen, 4096).decode()
+            asked += _read(screen)
         if question == "Token":  # what is typed before the echo is off is thrown away
             until(lambda: not termios.tcgetattr(screen)[3] & termios.ECHO)
         os.write(screen, f"{answer}\n".encode())
@@ -478,10 +478,15 @@ def dialogue(screen, answers):
     yield from rest(screen)
 
 
+def _read(screen):
+    """What has come; a letter may be cut in two at the end of it."""
+    return os.read(screen, 4096).decode(errors="replace")
+
+
 def rest(screen):
     while True:
         try:
-            yield os.read(screen, 4096).decode()
+            yield _read(screen)
         except OSError:  # the other side is closed
             os.close(screen)
             return

@@ -1,7 +1,10 @@
 """What reader studies and archives make of every answer (contract 5, 6, 10.3, 11)."""
 
+import json
+import re
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 from builders import FAST, Site, mha, sha256, until, voxels
@@ -9,12 +12,13 @@ from contract import CLINICAL, CT, IMAGE, LIMIT, TARGETS, THREE_SLICES, THRESHOL
 
 from gcwatch import budget, http
 from gcwatch.sandbox import Sandbox, Settings, passage
-from gcwatch.steps import Pace
 
 HOUR = 3600.0
 KINDS = ["reader_study", "archive"]
 BOTH = pytest.mark.parametrize("kind", KINDS)
 NEVER = {"import_seconds": 1e9}
+IN_DOUBT = replace(FAST, doubt=600.0)
+"""What is in doubt stays so until the clock is put forward."""
 
 
 class Shifted:
@@ -108,22 +112,57 @@ def test_a_title_that_somebody_else_has_fails_the_case_and_touches_nothing(tmp_p
         assert held(other) == {"threshold": 1.0}
 
 
+def answers(site, kind):
+    """How the calls that make an item were answered; the first only asks after the right."""
+    (method, path), _ = TARGETS[kind].writes
+    calls = [call for call in site.sandbox.calls() if call["method"] == method]
+    return [call["status"] for call in calls if re.search(path, call["path"])]
+
+
+def check_one_item(site, kind):
+    """The folder became one item, which holds its image."""
+    (item,) = made(site, kind)
+    assert held(item) == {"ct-image": CT}
+    assert site.delivered() == ["p1"]
+
+
 @BOTH
-def test_a_title_that_comes_true_after_its_reply_was_given_up_is_adopted(
-    tmp_path, kind, monkeypatch
-):
-    """The platform acts late on the first call: the second is told so, and the item is ours."""
-    monkeypatch.setattr(http, "READ_SECONDS", 0.3)
+def test_a_title_that_comes_true_after_it_was_looked_for_is_adopted(tmp_path, kind):
+    """The look does not find it yet: the second call is told so, and the item is ours."""
+    clock, nothing = Shifted(), {"count": 0, "next": None, "previous": None, "results": []}
     with site_of(kind, tmp_path) as site:
         (method, path), _ = TARGETS[kind].writes
-        site.sandbox.fault("delay", method=method, path=path, seconds=1.0)
+        site.sandbox.fault("cut_after", method=method, path=path, nth=2)
+        listing = {"method": "GET", "path": r"(display-sets|items)/\?", "times": 2}
+        site.sandbox.fault("status", **listing, status=200, body=json.dumps(nothing))
         site.drop()
+        with site.running(IN_DOUBT, clock) as watch:
+            waiting(watch, "in_doubt")
+            clock.seconds = 600.0
+            ended(watch)
+        assert answers(site, kind) == [400, 0, 400]
+        check_one_item(site, kind)
 
-        site.run_once(Pace(survey=0.3, backoff=0.02, doubt=0.1))
 
-        (item,) = made(site, kind)
-        assert held(item) == {"ct-image": CT}
-        assert site.delivered() == ["p1"]
+@BOTH
+def test_a_call_that_comes_true_long_after_its_reply_was_given_up_makes_no_second_item(
+    tmp_path, kind, monkeypatch
+):
+    """However late the platform acts on it: the title is there by then."""
+    monkeypatch.setattr(http, "READ_SECONDS", 1.0)
+    clock = Shifted()
+    with site_of(kind, tmp_path) as site:
+        (method, path), _ = TARGETS[kind].writes
+        site.sandbox.fault("delay", method=method, path=path, nth=2, seconds=100)
+        site.drop()
+        with site.running(IN_DOUBT, clock) as watch:
+            waiting(watch, "in_doubt")
+            clock.seconds = 600.0
+            ended(watch)
+        site.sandbox.clear_faults()
+        until(lambda: 0 not in answers(site, kind))
+        assert answers(site, kind) == [400, 400, 201]
+        check_one_item(site, kind)
 
 
 def test_title_and_order_follow_their_templates(tmp_path):
@@ -249,9 +288,7 @@ def test_a_file_that_never_appears_is_called_stalled_and_waited_for(tmp_path, ki
             clock.seconds = 1.1 * HOUR
             assert waiting(watch, "import_stalled").is_open
             site.sandbox.configure(import_seconds=0.0)
-            watch.retry(watch.cases()[0])
             ended(watch)
-
         assert len(site.said("import.stalled")) == 1
         assert held(made(site, kind)[0]) == {"clinical-info": sha256(CLINICAL)}
 

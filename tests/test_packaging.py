@@ -72,6 +72,7 @@ def test_the_wheels_papers_are_true(wheel):
     assert metadata["Home-page"] is None
 
 
+@pytest.mark.timeout(900)  # a clone, a build, an installation and a demo
 def test_the_wheel_works_in_an_environment_of_its_own(wheel, tmp_path):
     """Installed by pip, it is the installed one that runs, and the whole story ends well."""
     fresh = tmp_path / "venv"

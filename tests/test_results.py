@@ -86,7 +86,7 @@ def test_header_that_promises_nothing_is_no_fault(tmp_path, line):
     results.check(path, "socket")
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     st.sampled_from(["mha", "json", "png", "jpg", "tif", "zip", "pdf", "mp4"]),
     st.binary(max_size=300),

@@ -215,15 +215,16 @@ def test_without_deidentification_the_name_would_go_out(sandbox, tmp_path):
 
 def spool_modes(sandbox, folder):
     """The modes of the spool and of what is in it, under a umask that grants everything."""
-    sandbox.fault("status", method="PUT", status=400, times=None)
+    sandbox.fault("delay", method="PUT", seconds=100)
     site = Site(folder, sandbox, deidentify=False)
     site.drop(f"{PATIENT}-Wanda", series())
     before = os.umask(0)
     try:
         with site.running():
-            sandbox.wait_for(lambda each: any(c["method"] == "PUT" for c in each.calls()))
+            until(lambda: any(call["method"] == "PUT" for call in sandbox.calls()))
             spool = site.state / "spool"
             modes = {path: stat.S_IMODE(path.stat().st_mode) for path in spool.rglob("*")}
+            sandbox.clear_faults()
             return site.state.stat().st_mode, spool.stat().st_mode, modes
     finally:
         os.umask(before)

@@ -10,6 +10,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -29,6 +30,7 @@ from gcwatch.errors import (
 )
 from gcwatch.grandchallenge import GrandChallenge
 from gcwatch.http import CHUNK, Http
+from gcwatch.pulse import Pulses
 from gcwatch.transfer import MIB, Transfers, part_size, pieces
 
 PART = 5 * MIB
@@ -102,8 +104,10 @@ def cut_short(sender, file):
     """Begin an upload of which the first two parts arrive; its record."""
     upload = sender.begin(file)
     sender.sandbox.fault("status", method="PUT", path="partNumber=[345]", status=400, times=None)
-    with pytest.raises(TryAgain):
-        sender.send(file, upload)
+    with ThreadPoolExecutor(1) as one_by_one:
+        alone = replace(sender.transfers, pool=one_by_one)
+        with pytest.raises(TryAgain):
+            alone.send(file, upload, sender.count, begun_before=False)
     sender.sandbox.clear_faults()
     return upload
 
@@ -143,6 +147,16 @@ def test_file_arrives_whole(sender, file):
     assert sender.moved == SIZE
 
 
+def test_a_file_is_read_for_its_hash_with_signs_of_life(sender, file):
+    """By another thread than the one that waits, which would seem to hang over a large file."""
+    signs = []
+    pulses = Pulses(lambda: signs.append("a sign") or 0.0)
+    with pulses.of("case"):
+        begun = len(signs)
+        sender.send(file, sender.begin(file))
+        assert len(signs) > begun
+
+
 def test_three_calls_do_for_a_file_of_many_parts(sender, file):
     """Begin, one call for all addresses, complete: nothing is asked for each part."""
     sender.send(file, sender.begin(file))
@@ -156,10 +170,12 @@ def test_parts_go_out_in_parallel_over_few_connections(sender, file, monkeypatch
 
     def counted(request, address):
         opened.append(address)
+        if len(opened) == 2:
+            sender.sandbox.clear_faults()
         accept(request, address)
 
     monkeypatch.setattr(sender.sandbox._storage, "process_request", counted)
-    sender.sandbox.fault("delay", method="PUT", seconds=0.1, times=None)
+    sender.sandbox.fault("delay", method="PUT", seconds=100, times=None)
     for _ in range(2):
         sender.send(file, sender.begin(file))
     assert len(sender.puts()) == 10

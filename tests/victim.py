@@ -18,7 +18,7 @@ from pathlib import Path
 import broken_items
 import pydicom.dataset
 import requests
-from builders import FAST
+from builders import FAST, until
 from grand_challenge_dicom_de_identifier import deidentifier
 
 import gcwatch
@@ -50,21 +50,28 @@ class Victims:
         """Let a daemon work on a site until it is idle, or dies; return its exit status."""
         control = site.sandbox.control
         order = {"file": str(site.file), "control": control, "variant": variant, "death": death}
-        return self._order(order)
+        return self._order(order, site.sandbox)
 
-    def _order(self, order):
+    def _order(self, order, sandbox):
         self._server.stdin.write(json.dumps(order, default=str) + "\n")
         self._server.stdin.flush()
-        return int(self._server.stdout.readline())
+        status = int(self._server.stdout.readline())
+        until(lambda: is_at_rest(sandbox))
+        return status
 
     def send(self, sandbox, order, **death):
         """Let a one-off be sent until it is done, or its process dies; return its exit status."""
-        return self._order({"send": order, "control": sandbox.control, "death": death})
+        return self._order({"send": order, "control": sandbox.control, "death": death}, sandbox)
 
     def close(self):
         self._server.stdin.close()
         self._server.stdout.close()
         self._server.wait()
+
+
+def is_at_rest(sandbox):
+    """Whether nobody calls: what a dead process asked for last may come true a little later."""
+    return not (sandbox._site._open or sandbox._storage._open)
 
 
 # --- how it dies ---------------------------------------------------------------------------------

@@ -16,7 +16,8 @@ from gcwatch.demo.proof import Cases, problems
 from gcwatch.display import Meter
 from gcwatch.watch import Watch
 
-_SECONDS: Final = 60.0
+_SECONDS: Final = 200.0
+"""After which it is not waited for what does not come to its end."""
 
 
 def was_here(folder: Path) -> bool:

@@ -41,6 +41,7 @@ from gcwatch.mirror.papers import (
     compare,
 )
 from gcwatch.mirror.shelf import Places, Shelf
+from gcwatch.pulse import lent
 from gcwatch.reasons import Reason, explain
 from gcwatch.receipt import iso, readable
 from gcwatch.transfer import Transfers
@@ -262,7 +263,8 @@ class _Run:
                     running = _first_done(running)
                 if self._means.transfers.stop.is_set():
                     raise Stopped
-                running.add(self._means.transfers.pool.submit(self._fetch, each, held, archive))
+                work = lent(self._fetch)  # or it would be silent while it hashes what is held
+                running.add(self._means.transfers.pool.submit(work, each, held, archive))
             while running:
                 running = _first_done(running)
         finally:
