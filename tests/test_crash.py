@@ -12,6 +12,9 @@ from victim import SIGKILLED, Victims
 
 from gcwatch.sandbox import Sandbox
 
+pytestmark = pytest.mark.timeout(1200)
+"""A hundred lives take a busy machine many minutes."""
+
 
 @pytest.fixture(scope="module")
 def victims():

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
 from builders import (
     Site,
     check_history,
@@ -36,6 +37,9 @@ from gcwatch.errors import TokenRefused
 from gcwatch.sandbox import Sandbox
 from gcwatch.steps import Pace
 from gcwatch.transfer import Transfers
+
+pytestmark = pytest.mark.timeout(1200)
+"""Dozens of histories take a busy machine many minutes."""
 
 DAY = 86_400.0
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None

@@ -10,6 +10,9 @@ from victim import SIGKILLED, Victims
 
 from gcwatch.sandbox import Sandbox
 
+pytestmark = pytest.mark.timeout(1200)
+"""A hundred lives take a busy machine many minutes."""
+
 DEATHS = ("file_change", "platform_call")
 KINDS = ("fresh", "changed", "flat_fresh", "flat_changed")
 
@@ -117,7 +120,6 @@ def enumerate_deaths(victims, folder, kind, death, variant=""):
     raise AssertionError
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("death", DEATHS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_mirror_is_completed_wherever_it_is_killed(victims, tmp_path, kind, death):
@@ -127,7 +129,6 @@ def test_a_mirror_is_completed_wherever_it_is_killed(victims, tmp_path, kind, de
     assert dead >= {"platform_call": 6}.get(death, 30)
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("kind", "variant", "complaint"),
     [

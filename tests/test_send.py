@@ -377,6 +377,7 @@ def check_sent_once(desk, target, kind):
         assert [*desk.output.iterdir()] == [desk.output / "p1"]
 
 
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize(
     ("name", "death"),
     [

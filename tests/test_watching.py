@@ -77,6 +77,25 @@ def test_to_write_down_what_was_found_is_no_part_of_the_look():
     assert surveys.cpu - before > taken / 2
 
 
+def test_a_folder_made_anew_in_the_place_of_a_deleted_one_is_watched(tmp_path, bell):
+    """Though the new one may be given the old one's inode: the watch died with the old one."""
+    inbox = tmp_path / "in"
+    inbox.mkdir()
+    watcher = Watcher(bell)
+    watcher.start()
+    watcher.watch(inbox)
+    try:
+        inbox.rmdir()
+        until(lambda: watcher._watches[inbox].ring.lost and bell.is_time_to_look())
+        inbox.mkdir()
+        watcher.watch(inbox)
+        bell.looked()
+        (inbox / "p1").mkdir()
+        until(bell.is_time_to_look)
+    finally:
+        watcher.stop()
+
+
 def granted():
     """How many folders the system watches for this process."""
     count = 0

@@ -264,12 +264,12 @@ class Soak:
         return left
 
     def sample(self, cases):
-        """What the daemon holds while nothing is to do: the least of some looks."""
+        """What the daemon holds while nothing is to do: the least memory of some looks."""
         looks = []
         for _ in range(4):
             self.wait(1.0)
-            looks.append(self.daemon.sample(cases))
-        return min(looks, key=lambda each: each.pss)
+            looks.append(self.daemon.memory())
+        return self.daemon.sample(cases, min(looks))
 
     def calm(self):
         """No more faults; what failed is retried, what came too late is taken out again."""
@@ -333,14 +333,8 @@ class Soak:
             f"{self.expiries} expiries, {len(self.tokens)} tokens."
         )
         if self.samples:
-            points = [(each.cases, each.pss) for each in self.samples]
-            yield (
-                f"Memory over {self.samples[-1].cases} cases of one life: "
-                f"{', '.join(f'{each.pss / 1024:.1f}' for each in self.samples)} MiB, "
-                f"{verdict.slope(points):+.1f} KiB a case; "
-                f"open files {', '.join(str(each.files) for each in self.samples)}; "
-                f"threads {', '.join(str(each.threads) for each in self.samples)}."
-            )
+            yield f"Over {self.samples[-1].cases} cases of one life:"
+            yield from verdict.measured(self.samples)
 
 
 def _options():

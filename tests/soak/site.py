@@ -16,6 +16,7 @@ from pathlib import Path
 
 import requests
 
+from .daemon import HELD
 from .patients import LINES
 
 GENTLE_SECONDS = 120.0
@@ -146,11 +147,16 @@ def _toml(value):
 
 @dataclass(frozen=True)
 class Sample:
-    """What the daemon holds at one moment: memory in KiB, open files, threads."""
+    """What the daemon holds at one moment.
+
+    `memory` is its own, in KiB, without files that others map, too: what an operator sees grow.
+    `blocks` of Python's objects and `held` KiB of all others are what is really in use of it.
+    """
 
     cases: int
-    pss: int
-    rss: int
+    memory: int
+    blocks: int
+    held: int
     files: int
     threads: int
 
@@ -160,6 +166,7 @@ class Daemon:
 
     def __init__(self, folders):
         self._folders = folders
+        self._held = folders.root / "held.json"
         self._process = None
         self._said_before = 0
         self.lives = self.kills = self.stops = 0
@@ -183,7 +190,7 @@ class Daemon:
             self._process = subprocess.Popen(
                 [*command, "--config", str(self._folders.file)],
                 # Fewer heaps: each of them fills up by itself, which would look like a leak.
-                env={**os.environ, "MALLOC_ARENA_MAX": "2"},
+                env={**os.environ, "MALLOC_ARENA_MAX": "2", HELD: str(self._held)},
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=said,
@@ -238,12 +245,28 @@ class Daemon:
             self._process.wait(seconds)
         self.kill()
 
-    def sample(self, cases):
-        """What it holds now."""
-        proc = Path("/proc") / str(self.pid)
-        memory = _table(proc / "smaps_rollup")
-        files, threads = (len(list((proc / kind).iterdir())) for kind in ("fd", "task"))
-        return Sample(cases, memory["Pss"], memory["Rss"], files, threads)
+    def memory(self):
+        """How many KiB are its own now."""
+        return _table(self._proc / "smaps_rollup")["Pss_Anon"]
+
+    def sample(self, cases, memory):
+        """What it holds now, its memory having been measured already."""
+        files, threads = (len(list((self._proc / kind).iterdir())) for kind in ("fd", "task"))
+        return Sample(cases, memory, **self._ask(), files=files, threads=threads)
+
+    @property
+    def _proc(self):
+        return Path("/proc") / str(self.pid)
+
+    def _ask(self):
+        """What it says of itself."""
+        self._held.unlink(missing_ok=True)
+        self._process.send_signal(signal.SIGUSR2)
+        pause = threading.Event()
+        while not self._held.exists():
+            assert self.is_alive, "the daemon died while it was measured"
+            pause.wait(0.05)
+        return json.loads(self._held.read_text())
 
 
 def _table(path):

@@ -9,6 +9,7 @@ import json
 import re
 import statistics
 from collections import Counter
+from dataclasses import dataclass
 from itertools import combinations
 
 from .patients import (
@@ -21,12 +22,6 @@ from .patients import (
 )
 
 SIGNATURE = re.compile(rb"Signature=[0-9a-zA-Z%]|X-Amz-Credential")
-LEAK_KIB = 6.0
-"""KiB of memory that a case may leave behind; see `grown`."""
-
-NOISE_KIB = 4096.0
-"""KiB of growth over all cases that are no leak yet."""
-
 WARMING = 2
 """Periods at the beginning of a life that do not count."""
 
@@ -150,32 +145,68 @@ def _found(what, patterns, paths):
 # --- memory and open files -----------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Measure:
+    """What a case may leave behind of something, and how much growth over all is no leak yet."""
+
+    name: str
+    unit: str
+    leak: float
+    noise: float
+
+
+MEASURES = (
+    Measure("blocks", "blocks", leak=30.0, noise=3000.0),
+    Measure("held", "KiB", leak=4.0, noise=3072.0),
+    Measure("memory", "KiB", leak=6.0, noise=6144.0),
+)
+"""A settled folder that is watched costs about 10 blocks and 1.5 KiB: it stands there.
+
+The least that could be forgotten, a record or a reply of each case, is more than 30 blocks. `held`
+may fill SQLite's page cache (2 MiB) or double the table of interned names once (2 MiB more than
+before); `memory` has both, and what allocators keep for later (2 MiB).
+"""
+
+
 def slope(points):
     """The median of the slopes between all pairs of points: one odd sample does not bend it."""
     slopes = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in combinations(points, 2) if b[0] != a[0]]
     return statistics.median(slopes) if slopes else 0.0
 
 
+def _rise(samples, what):
+    return slope([(each.cases, getattr(each, what)) for each in samples])
+
+
 def grown(samples):
     """Memory and open files did not grow with the cases of one life.
 
     Samples are taken while nothing is left to do, after the same work again and again. What is
-    forgotten to be let go goes with the cases: a reply, a record or a connection kept for each is
-    more than `LEAK_KIB`. The median of all slopes is asked, not first and last, and over all cases
-    it has to come to more than `NOISE_KIB`: what the allocator keeps jumps up and down by a MiB or
-    two. The first two periods do not count, as caches fill in them. So a soak of 2000 cases, half a
-    thousand of them in what counts, sees a leak of 8 KiB a case; a short one only coarser ones.
+    forgotten to be let go goes with the cases. The median of all slopes is asked, not first and
+    last, and over all cases it has to come to more than noise. The first two periods do not count,
+    as caches fill in them.
     """
     early = samples[: len(samples) // 2]
     samples = samples[WARMING:]
     if len(samples) < 3:
         yield f"only {len(samples)} settled periods count"
         return
-    memory = slope([(each.cases, each.pss) for each in samples])
-    if memory > LEAK_KIB and memory * (samples[-1].cases - samples[0].cases) > NOISE_KIB:
-        yield f"memory grows by {memory:.1f} KiB a case: {[each.pss for each in samples]} KiB"
+    cases = samples[-1].cases - samples[0].cases
+    for each in MEASURES:
+        rise = _rise(samples, each.name)
+        if rise > each.leak and rise * cases > each.noise:
+            yield f"{each.name}: {rise:+.1f} {each.unit} a case is a leak"
     for what in ("files", "threads"):
         before, after = max(getattr(each, what) for each in early), getattr(samples[-1], what)
-        steady = slope([(each.cases, getattr(each, what)) for each in samples]) <= 0
-        if after > before + 4 and not steady:
+        if after > before + 4 and _rise(samples, what) > 0:
             yield f"{after} {what} at the end of a life, {before} at its beginning"
+
+
+def measured(samples):
+    """What was measured in each period, a line for each measure."""
+    for each in MEASURES:
+        values = ", ".join(str(getattr(sample, each.name)) for sample in samples)
+        rise = _rise(samples[WARMING:], each.name)
+        yield f"  {each.name} ({each.unit}): {values}; {rise:+.1f} a case"
+    for what in ("files", "threads"):
+        yield f"  {what}: {', '.join(str(getattr(sample, what)) for sample in samples)}"
