@@ -257,10 +257,7 @@ class _Walk:
         pending = [(path, prefix)]
         while pending:
             here, above = pending.pop()
-            status = os.stat(here)  # noqa: PTH116 - names of any bytes, fast
-            self.seen.add(_identity(status))
-            self.moved[above] = _moved(status)
-            for entry in self._list(here, above):
+            for entry in self._enter(here, above):
                 relative = above + entry.name
                 if is_ignored(relative, self.ignore):
                     continue
@@ -271,10 +268,14 @@ class _Walk:
                 else:
                     self.file(entry.path, relative)
 
-    def _list(self, path: str, prefix: str) -> list[os.DirEntry[str]]:
+    def _enter(self, path: str, prefix: str) -> list[os.DirEntry[str]]:
+        """Note where a folder is and when it came there; return what is in it."""
         try:
+            status = os.stat(path)  # noqa: PTH116 - names of any bytes, fast
+            self.seen.add(_identity(status))
+            self.moved[prefix] = _moved(status)
             return _entries(path)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             if not prefix:
                 raise
             return []  # a sub-folder taken away under way shows in the digest
@@ -287,7 +288,7 @@ class _Walk:
         """Add one file, if it is a regular one and still there."""
         try:
             status = os.stat(path)  # noqa: PTH116 - names of any bytes, fast
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return
         if stat.S_ISREG(status.st_mode):
             self.seen.add(_identity(status))

@@ -138,14 +138,14 @@ def test_html_where_json_belongs_is_no_answer(sandbox, http):
 
 def test_refused_connection_leaves_no_doubt(sandbox):
     """Where nobody listens nothing was sent."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    home = f"http://127.0.0.1:{port}/api/v1/"
-    with (
-        closing(Http(home, lambda: sandbox.token)) as http,
-        pytest.raises(Unreachable) as error,
-    ):
-        make_upload(http)
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))  # nobody else gets this port meanwhile
+        home = f"http://127.0.0.1:{mute.getsockname()[1]}/api/v1/"
+        with (
+            closing(Http(home, lambda: sandbox.token)) as http,
+            pytest.raises(Unreachable) as error,
+        ):
+            make_upload(http)
     assert not error.value.doubt
 
 

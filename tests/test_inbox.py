@@ -226,6 +226,25 @@ def test_a_folder_gone_from_an_inbox_with_others_has_vanished(tmp_path):
         inbox.look(tmp_path, "p", ())
 
 
+def test_a_folder_stays_while_its_sub_folders_come_and_go(tmp_path):
+    """One that is taken away between its listing and a look into it is not the whole of them."""
+    folder, over = fill(tmp_path / "p", "a"), threading.Event()
+
+    def come_and_go():
+        while not over.is_set():
+            (folder / "sub").mkdir()
+            (folder / "sub").rmdir()
+
+    comer = threading.Thread(target=come_and_go)
+    comer.start()
+    try:
+        for _ in range(2000):
+            assert names(folder) == ["a"]
+    finally:
+        over.set()
+        comer.join()
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_a_folder_gone_with_its_inbox_is_waited_for(tmp_path, there):
     """An empty or missing inbox is a share that is away, never a withdrawal."""

@@ -28,7 +28,9 @@ LARGE = mha().replace(b"DimSize = 4 1 1", b"DimSize = 2048 2048 17") + bytes(2 *
 SERVICES = ["gcwatch.service", "gcwatch@.service"]
 PROGRAM = [sys.executable, "-m", "gcwatch"]
 IMPATIENT = """
-import ctypes, signal, sys, threading, gcwatch
+import signal
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])  # in every thread
+import ctypes, sys, threading, gcwatch
 from dataclasses import replace
 from builders import FAST
 from gcwatch import log, watching
@@ -42,7 +44,6 @@ def end():  # asked to, the thread of this kind, where it is; it may survive in 
             ctypes.pythonapi.PyThreadState_SetAsyncExc(*dies)
             thread.join(0.1)
 
-signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
 threading.Thread(target=end, daemon=True).start()
 if sys.argv[3:] == ["APScheduler"]:
     watching._LATE = 1.0

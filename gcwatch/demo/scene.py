@@ -129,7 +129,7 @@ class Platform:
             self._control("add_item", archive=ARCHIVE, title=title, values=values)
 
     def _control(self, name: str, **arguments: Any) -> Any:
-        reply = requests.post(f"{self.control}{name}", json=arguments, timeout=10)
+        reply = requests.post(f"{self.control}{name}", json=arguments, timeout=60)
         reply.raise_for_status()
         return reply.json()
 
