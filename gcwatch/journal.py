@@ -172,8 +172,9 @@ class Journal:
         self._lock = threading.RLock()
         _refuse_network(state)
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._engine = _engine(self.path)
-        self.upgraded_from = self._upgrade()
+        with _alone(state):
+            self._engine = _engine(self.path)
+            self.upgraded_from = self._upgrade()
         self.version = len(_VERSIONS)
 
     def close(self) -> None:
@@ -401,7 +402,6 @@ class Journal:
             The version it had, if it was an older journal.
         """
         try:
-            # Whoever else opens it at this moment waits, and then finds this program's version.
             with self._transaction() as connection:
                 version = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
                 if version > len(_VERSIONS):
@@ -491,6 +491,17 @@ def _engine(path: Path) -> sa.Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
+
+
+@contextmanager
+def _alone(state: Path) -> Iterator[None]:
+    """Nobody else opens a journal here meanwhile: SQLite waits for no one who makes a file WAL."""
+    descriptor = os.open(state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _locked(descriptor: int) -> bool:
