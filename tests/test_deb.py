@@ -132,17 +132,23 @@ def serve(machine):
     install(machine)
     sandbox = ["gcwatch", "sandbox", "--dir", "/run/platform", "--port", "8765"]
     machine.run("systemd-run", "--unit=sandbox", *sandbox)
-    folders = ["/srv/gcwatch/lobes/in", "/srv/gcwatch/lobes/out"]
-    machine.run("install", "-d", "-o", "gcwatch", "-g", "gcwatch", "-m", "2770", *folders)
-    (machine.root / "etc/gcwatch/gcwatch.toml").write_text(CONFIG)
     until(lambda: '"url"' in machine.run("journalctl", "--unit=sandbox").stdout)
-    machine.run("install", "-m", "600", "/run/platform/token", "/etc/gcwatch/token")
+    configure(machine, CONFIG, "gcwatch.toml", "token")
     machine.run("systemctl", "enable", "--now", "gcwatch")
 
 
-def state(machine):
+def configure(machine, text, file, token):
+    """Give the service, or an instance of it, what it needs below /etc/gcwatch and /srv."""
+    [folder] = re.findall('inbox = "(.*)/in"', text)
+    folders = [f"{folder}/in", f"{folder}/out"]
+    machine.run("install", "-d", "-o", "gcwatch", "-g", "gcwatch", "-m", "2770", *folders)
+    (machine.root / "etc/gcwatch" / file).write_text(text)
+    machine.run("install", "-m", "600", "/run/platform/token", f"/etc/gcwatch/{token}")
+
+
+def state(machine, unit="gcwatch"):
     """Whether the service is active, and its process."""
-    asked = ["systemctl", "show", "--property=ActiveState,MainPID", "gcwatch"]
+    asked = ["systemctl", "show", "--property=ActiveState,MainPID", unit]
     shown = dict(line.split("=") for line in machine.run(*asked).stdout.split())
     return shown["ActiveState"], shown["MainPID"]
 
@@ -162,6 +168,7 @@ def deliver(machine, name):
 
 def submitted(machine):
     """How many jobs the service has ever asked for."""
+    machine.run("journalctl", "--sync")
     asked = ["journalctl", "--output=cat", "GCWATCH_EVENT=case.submitted"]
     return len(machine.run(*asked).stdout.splitlines())
 
@@ -184,18 +191,21 @@ def test_an_upgrade_forgets_nothing(tmp_path):
     """What runs is restarted, what does not is not; nothing written is touched or sent again."""
     with clean() as machine, machine.booted():
         serve(machine)
+        configure(machine, CONFIG.replace("lobes", "ward"), "ward.toml", "ward.token")
+        machine.run("systemctl", "start", "gcwatch@ward")
         deliver(machine, "p1")
-        before = state(machine)
+        before = {unit: state(machine, unit) for unit in ("gcwatch", "gcwatch@ward")}
         upgrade(machine, tmp_path, "98.0")
-        after = state(machine)
-        assert after[0] == "active"
-        assert after[1] != before[1]
+        for unit, (_, process) in before.items():
+            after = state(machine, unit)
+            assert after[0] == "active"
+            assert after[1] != process
         deliver(machine, "p2")
         assert submitted(machine) == 2
         assert (machine.root / "etc/gcwatch/gcwatch.toml").read_text() == CONFIG
-        machine.run("systemctl", "stop", "gcwatch")
+        machine.run("systemctl", "stop", *before)
         upgrade(machine, tmp_path, "99.0")
-        assert state(machine) == ("inactive", "0")
+        assert all(state(machine, unit) == ("inactive", "0") for unit in before)
 
 
 def test_what_is_removed_leaves_what_its_page_says():
