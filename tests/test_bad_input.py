@@ -24,7 +24,7 @@ CT = {"ct-image": "**"}
 TEXT = b"only text"
 
 CT_SERIES, OTHER_SERIES = PATIENTS / "98892001" / "CT5N", PATIENTS / "98892003" / "MR700"
-FILES = {path.name: path.read_bytes() for path in sorted(CT_SERIES.iterdir())}
+FILES = {f"{path.name}.dcm": path.read_bytes() for path in sorted(CT_SERIES.iterdir())}
 SLICE = sorted(FILES)[2]
 """The third of five slices."""
 
