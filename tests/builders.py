@@ -9,6 +9,7 @@ import threading
 import time
 import zlib
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pydicom.data
@@ -19,6 +20,9 @@ from gcwatch.steps import Pace
 from gcwatch.watch import Watch
 
 FAST = Pace(survey=0.3, backoff=0.02, slowest=0.5, doubt=0.3, refused=0.2)
+IN_DOUBT = replace(FAST, doubt=600.0)
+"""What is in doubt stays so until the clock is put forward."""
+
 PATIENTS = Path(pydicom.data.__file__).parent / "test_files" / "dicomdirtests"
 SERIES = PATIENTS / "98892003" / "MR700"
 
@@ -193,6 +197,16 @@ class Site:
         return [line for line in lines if event in {None, line["event"]}]
 
 
+class Clock:
+    """The time of day, which a test may put forward."""
+
+    def __init__(self):
+        self.ahead = 0.0
+
+    def __call__(self):
+        return time.time() + self.ahead
+
+
 def visible(path):
     return not path.name.startswith(".")
 
@@ -211,6 +225,13 @@ def until(condition, seconds=60.0):
         assert time.monotonic() < end, "it did not come to that"
         pause.wait(0.01)
     return found
+
+
+def waiting(watch, code):
+    """The first case, once it waits for this reason."""
+    return until(
+        lambda: next((c for c in watch.cases() if c.wait and c.wait.reason.code == code), None)
+    )
 
 
 # --- what must be true of a site at any time, and at the end --------------------------------------

@@ -1,11 +1,10 @@
 """What the target `algorithm` makes of every answer of the platform (contract 7, 10.4, 11)."""
 
 import json
-import time
 from dataclasses import replace
 
 import pytest
-from builders import FAST, Site, check_results, mha, sha256, until, voxels
+from builders import FAST, IN_DOUBT, Clock, Site, check_results, mha, sha256, until, voxels, waiting
 
 import gcwatch
 from gcwatch import http
@@ -32,8 +31,6 @@ RUNNING = (
 PATIENT = replace(FAST, slowest=900.0)
 """Tries whose number does not run out while a busy machine looks away."""
 
-IN_DOUBT = replace(FAST, doubt=600.0)
-"""What is in doubt stays so until the clock is put forward."""
 
 CLINICAL = b'{"age" :  61,\r\n "sex":"F"}'
 LIMIT = {"limit.json": b"2.5"}
@@ -45,31 +42,12 @@ FILE_ALONE = {"algorithm": "file-only", "inputs": {"clinical-info": "*.json"}}
 VALUE_ALONE = {"algorithm": "values-only", "inputs": {"threshold": {"json": "limit.json"}}}
 
 
-class Shifted:
-    """The time, so many seconds from now."""
-
-    def __init__(self):
-        self.seconds = 0.0
-
-    def __call__(self):
-        return time.time() + self.seconds
-
-
 def refuse(sandbox, body, *, path=JOBS, method="POST", status=400, **how):
     sandbox.fault("status", method=method, path=path, status=status, body=json.dumps(body), **how)
 
 
 def errors(message):
     return {"non_field_errors": [message]}
-
-
-def waiting(watch, code):
-    """The first case, once it waits for this reason."""
-    return until(
-        lambda: next(
-            (case for case in watch.cases() if case.wait and case.wait.reason.code == code), None
-        )
-    )
 
 
 def delivered(watch):
@@ -302,14 +280,14 @@ def test_a_retry_of_a_failed_job_is_a_second_job_with_its_own_uploads(sandbox, t
 def test_a_stuck_job_is_called_stalled_and_never_asked_for_again(tmp_path, hours, import_seconds):
     """After 6 h of validating, or 54 h of anything: watched, said so, and not resubmitted."""
     platform = Settings(import_seconds=import_seconds, job_seconds=1e9, average_duration=0.0)
-    clock = Shifted()
+    clock = Clock()
     with Sandbox(tmp_path / "sandbox", platform) as sandbox:
         site = Site(tmp_path, sandbox)
         site.listen()
         site.drop()
         with site.running(clock=clock) as watch:
             until(lambda: watch.cases() and watch.cases()[0].status)
-            clock.seconds = hours * HOUR
+            clock.ahead = hours * HOUR
             case = waiting(watch, "job_stalled")
             assert case.is_open
             assert gcwatch.stage(case) == "running"
@@ -372,7 +350,7 @@ def test_uploads_that_expire_before_their_session_are_sent_again(sandbox, tmp_pa
 def test_uploads_too_old_to_be_used_are_sent_again(sandbox, tmp_path):
     """A case that waited for a day does not use a session whose uploads are about to expire."""
     sandbox.configure(active_jobs=0)
-    clock = Shifted()
+    clock = Clock()
     site = Site(tmp_path, sandbox)
     site.listen()
     site.drop()
@@ -381,7 +359,7 @@ def test_uploads_too_old_to_be_used_are_sent_again(sandbox, tmp_path):
         waiting(watch, "too_many_jobs")
     # A day passes between two runs, never between a step's look at the clock and its call.
     sandbox.advance(25 * HOUR)
-    clock.seconds = 25 * HOUR
+    clock.ahead = 25 * HOUR
     sandbox.configure(active_jobs=16)
     with site.running(clock=clock) as watch:
         delivered(watch)
@@ -414,7 +392,7 @@ def test_a_call_that_comes_true_after_its_reply_was_given_up_makes_one_job(
     """The platform may act on a call long after we stopped to listen; the doubt is waited out."""
     monkeypatch.setattr(http, "READ_SECONDS", 1.0)
     sandbox.fault("delay", method="POST", path=JOBS, seconds=100)
-    clock = Shifted()
+    clock = Clock()
     site = Site(tmp_path, sandbox, **route)
     site.drop(files={"info.json": CLINICAL} if route else None)
 
@@ -422,7 +400,7 @@ def test_a_call_that_comes_true_after_its_reply_was_given_up_makes_one_job(
         waiting(watch, "in_doubt")
         sandbox.clear_faults()
         until(site.jobs)
-        clock.seconds = 600.0
+        clock.ahead = 600.0
         delivered(watch)
 
     assert site.delivered() == ["p1"]
@@ -453,13 +431,13 @@ def test_a_job_that_the_look_overlooked_is_adopted_when_the_platform_refuses_a_s
     sandbox.fault("cut_after", method="POST", path=JOBS)
     nothing = {"count": 0, "next": None, "previous": None, "results": []}
     refuse(sandbox, nothing, method="GET", path=r"jobs/\?.*limit=100", status=200, times=2)
-    clock = Shifted()
+    clock = Clock()
     site = Site(tmp_path, sandbox, **VALUE_ALONE)
     site.drop(files=LIMIT)
 
     with site.running(IN_DOUBT, clock) as watch:
         waiting(watch, "in_doubt")
-        clock.seconds = 600.0
+        clock.ahead = 600.0
         delivered(watch)
 
     assert site.delivered() == ["p1"]

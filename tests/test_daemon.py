@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import pytest
 from builders import (
     FAST,
+    Clock,
     Site,
     check_history,
     check_nothing_half_done,
@@ -36,16 +37,6 @@ SELDOM = Pace(survey=3600, upkeep=3600, backoff=0.02, slowest=0.5, doubt=0.3, re
 
 pytestmark = pytest.mark.filterwarnings("ignore:Callback with id:RuntimeWarning")
 """Watchdog says so when a folder and its sub-folder appear together; it means nothing."""
-
-
-class Clock:
-    """The time of day, which a test may put forward."""
-
-    def __init__(self):
-        self.ahead = 0.0
-
-    def __call__(self):
-        return time.time() + self.ahead
 
 
 @pytest.fixture

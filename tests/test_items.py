@@ -2,12 +2,10 @@
 
 import json
 import re
-import time
 from contextlib import contextmanager
-from dataclasses import replace
 
 import pytest
-from builders import FAST, Site, mha, sha256, until, voxels
+from builders import FAST, IN_DOUBT, Clock, Site, mha, sha256, until, voxels, waiting
 from contract import CLINICAL, CT, IMAGE, LIMIT, TARGETS, THREE_SLICES, THRESHOLD, held
 
 from gcwatch import budget, http
@@ -17,18 +15,6 @@ HOUR = 3600.0
 KINDS = ["reader_study", "archive"]
 BOTH = pytest.mark.parametrize("kind", KINDS)
 NEVER = {"import_seconds": 1e9}
-IN_DOUBT = replace(FAST, doubt=600.0)
-"""What is in doubt stays so until the clock is put forward."""
-
-
-class Shifted:
-    """The time, so many seconds from now."""
-
-    def __init__(self):
-        self.seconds = 0.0
-
-    def __call__(self):
-        return time.time() + self.seconds
 
 
 @contextmanager
@@ -59,13 +45,6 @@ def remove(site, pk):
 def importing(watch):
     """The first case, once it has been filled and asked after."""
     return until(lambda: next((case for case in watch.cases() if case.status), None))
-
-
-def waiting(watch, code):
-    """The first case, once it waits for this reason."""
-    return until(
-        lambda: next((c for c in watch.cases() if c.wait and c.wait.reason.code == code), None)
-    )
 
 
 def ended(watch, ending="delivered"):
@@ -129,7 +108,7 @@ def check_one_item(site, kind):
 @BOTH
 def test_a_title_that_comes_true_after_it_was_looked_for_is_adopted(tmp_path, kind):
     """The look does not find it yet: the second call is told so, and the item is ours."""
-    clock, nothing = Shifted(), {"count": 0, "next": None, "previous": None, "results": []}
+    clock, nothing = Clock(), {"count": 0, "next": None, "previous": None, "results": []}
     with site_of(kind, tmp_path) as site:
         (method, path), _ = TARGETS[kind].writes
         site.sandbox.fault("cut_after", method=method, path=path, nth=2)
@@ -138,7 +117,7 @@ def test_a_title_that_comes_true_after_it_was_looked_for_is_adopted(tmp_path, ki
         site.drop()
         with site.running(IN_DOUBT, clock) as watch:
             waiting(watch, "in_doubt")
-            clock.seconds = 600.0
+            clock.ahead = 600.0
             ended(watch)
         assert answers(site, kind) == [400, 0, 400]
         check_one_item(site, kind)
@@ -150,14 +129,14 @@ def test_a_call_that_comes_true_long_after_its_reply_was_given_up_makes_no_secon
 ):
     """However late the platform acts on it: the title is there by then."""
     monkeypatch.setattr(http, "READ_SECONDS", 1.0)
-    clock = Shifted()
+    clock = Clock()
     with site_of(kind, tmp_path) as site:
         (method, path), _ = TARGETS[kind].writes
         site.sandbox.fault("delay", method=method, path=path, nth=2, seconds=100)
         site.drop()
         with site.running(IN_DOUBT, clock) as watch:
             waiting(watch, "in_doubt")
-            clock.seconds = 600.0
+            clock.ahead = 600.0
             ended(watch)
         site.sandbox.clear_faults()
         until(lambda: 0 not in answers(site, kind))
@@ -278,14 +257,14 @@ def test_a_display_set_with_answers_is_not_changed_any_more(tmp_path):
 @BOTH
 def test_a_file_that_never_appears_is_called_stalled_and_waited_for(tmp_path, kind):
     """A file that its task drops is told by nobody: after an hour it is said, and still watched."""
-    clock = Shifted()
+    clock = Clock()
     inputs = {"inputs": {"clinical-info": "*.json"}}
     with site_of(kind, tmp_path, NEVER, **inputs) as site:
         site.listen()
         site.drop(files={"info.json": CLINICAL})
         with site.running(clock=clock) as watch:
             importing(watch)
-            clock.seconds = 1.1 * HOUR
+            clock.ahead = 1.1 * HOUR
             assert waiting(watch, "import_stalled").is_open
             site.sandbox.configure(import_seconds=0.0)
             ended(watch)
@@ -421,7 +400,7 @@ def test_the_receipt_and_the_case_lead_to_the_page_for_people(tmp_path, kind):
 @BOTH
 def test_uploads_that_grow_old_before_they_are_used_are_sent_again(tmp_path, kind):
     """A case that waited for a day uses no session whose uploads are about to expire."""
-    clock = Shifted()
+    clock = Clock()
     with site_of(kind, tmp_path) as site:
         (method, path), _ = TARGETS[kind].writes
         site.listen()
@@ -432,7 +411,7 @@ def test_uploads_that_grow_old_before_they_are_used_are_sent_again(tmp_path, kin
             waiting(watch, "server_error")
         # A day passes between two runs, never between a step's look at the clock and its call.
         site.sandbox.advance(25 * HOUR)
-        clock.seconds = 25 * HOUR
+        clock.ahead = 25 * HOUR
         site.sandbox.clear_faults()
         with site.running(FAST, clock) as watch:
             ended(watch)
@@ -499,7 +478,7 @@ def test_a_set_that_the_platform_rejected_blocks_no_other_for_longer_than_a_day(
 ):
     """Nobody is told of a rejected set: its case stays open, but its uploads count no more."""
     monkeypatch.setattr(budget, "LIMIT", 5)
-    clock = Shifted()
+    clock = Clock()
     with site_of("archive", tmp_path, NEVER, **SET) as site:
         site.drop("p1", THREE_SLICES)
         with site.running(clock=clock) as watch:
@@ -511,7 +490,7 @@ def test_a_set_that_the_platform_rejected_blocks_no_other_for_longer_than_a_day(
             site.drop("p2", THREE_SLICES)
             waiting(watch, "upload_budget")
             site.sandbox.advance(26 * HOUR)
-            clock.seconds = 26 * HOUR
+            clock.ahead = 26 * HOUR
             until(lambda: "p2" in site.delivered())
 
         assert site.case("p1").is_open

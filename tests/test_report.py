@@ -5,9 +5,8 @@ import sys
 import threading
 from dataclasses import replace
 
-import builders
 import pytest
-from builders import FAST, PATIENTS, Site
+from builders import FAST, PATIENTS, Site, until
 from house import House, route
 
 from gcwatch import check, config, dropin, report, reporter, unit
@@ -25,11 +24,6 @@ from gcwatch.cli import main
 reporter._LAST_WORDS = 60.0
 main()
 """
-
-
-def until(condition):
-    """Machines may be slow."""
-    return builders.until(condition, 60)
 
 
 def view(folder="p17", stage="uploading", **more):

@@ -11,9 +11,8 @@ import time
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 
-import builders
 import pytest
-from builders import Site, mha, series
+from builders import Site, mha, series, until
 from mirrored import Mirrored
 from test_steps import IMAGE, PATH, TARGET
 
@@ -31,11 +30,6 @@ PACE = Pace(settle=30, poll=Every(60), backoff=90, slowest=900)
 SEEN = cases.Snapshot("a", 212, 1_200_000_000, 1, latest=5)
 CHANGED = replace(SEEN, digest="b", changing=1)
 KEY = "lobes-k"
-
-
-def until(condition):
-    """Machines may be slow."""
-    return builders.until(condition, 60)
 
 
 def case_after(*events):

@@ -5,28 +5,24 @@ import json
 import math
 import os
 import shutil
-import time
-from functools import partial
 from pathlib import Path
 
-import builders
 import pytest
 from builders import (
     PATIENTS,
     SERIES,
+    Clock,
     Site,
     check_history,
     check_nothing_half_done,
     check_results,
     mha,
+    until,
 )
 
 from gcwatch import cases, config, log, outbox, plan, units
 from gcwatch.errors import ConfigError, NotYet, SourceVanished
 from gcwatch.units import Files, Series
-
-until = partial(builders.until, seconds=60)
-"""The disk of a busy machine may take its time."""
 
 pytestmark = pytest.mark.filterwarnings("ignore:Callback with id:RuntimeWarning")
 """Watchdog says so when a folder and its sub-folder appear together; it means nothing."""
@@ -52,16 +48,6 @@ def put(folder, files):
         fresh = path.with_name(f".{path.name}")
         fresh.write_bytes(content)
         fresh.rename(path)
-
-
-class Clock:
-    """The time of day, which a test may put forward."""
-
-    def __init__(self):
-        self.ahead = 0.0
-
-    def __call__(self):
-        return time.time() + self.ahead
 
 
 @pytest.fixture
