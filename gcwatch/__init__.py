@@ -10,14 +10,22 @@ Example::
     [sent] = gcwatch.send("patient-1", algorithm="lobes", output="results")
 """
 
-from gcwatch.cases import Case
-from gcwatch.errors import ConfigError, GcwatchError, Misused, StateError, TokenRefused, Unreachable
-from gcwatch.oneoff import Sent, send
-from gcwatch.reasons import explain
-from gcwatch.steps import Pace, stage
+from gcwatch.api import Outcome, Watch
+from gcwatch.api import open_watch as open  # noqa: A004 -- reads as gcwatch.open
+from gcwatch.commands.send.send import Sent, send
+from gcwatch.core.case import Case
+from gcwatch.core.checklist import stage
+from gcwatch.core.errors import (
+    ConfigError,
+    GcwatchError,
+    Misused,
+    StateError,
+    TokenRefused,
+    Unreachable,
+)
+from gcwatch.core.reasons import explain
+from gcwatch.core.timing import Pace
 from gcwatch.version import VERSION
-from gcwatch.watch import Outcome, Watch
-from gcwatch.watch import open_watch as open  # noqa: A004 -- reads as gcwatch.open
 
 __all__ = [
     "VERSION",

@@ -14,7 +14,7 @@ import pytest
 from builders import mha, until
 from debian_tree import NotHere, debian, why_not
 
-from gcwatch.cli.explain import Exit
+from gcwatch.cli.errors import Exit
 from gcwatch.sandbox import Sandbox
 
 ROOT = Path(__file__).parent.parent

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from uuid import uuid4
 
-from gcwatch import cases
+from gcwatch.core import events
 from gcwatch.targets import items
 from gcwatch.targets.items import Items
 
@@ -34,7 +34,7 @@ def fill_before_effect():
     fill = Items._fill
 
     def hasty(self, case, context):
-        case = yield cases.Filled()
+        case = yield events.ItemFilled()
         yield from fill(self, replace(case, submission=replace(case.submission)), context)
 
     Items._fill = hasty

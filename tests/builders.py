@@ -15,9 +15,10 @@ from pathlib import Path
 import pydicom.data
 
 import gcwatch
-from gcwatch import config, log, steps
-from gcwatch.steps import Pace
-from gcwatch.watch import Watch
+from gcwatch import config, log
+from gcwatch.api import Watch
+from gcwatch.core import checklist
+from gcwatch.core.timing import Pace
 
 FAST = Pace(survey=0.3, backoff=0.02, slowest=0.5, doubt=0.3, refused=0.2)
 IN_DOUBT = replace(FAST, doubt=600.0)
@@ -271,7 +272,7 @@ def check_history(watch):
     """Every case is the fold of its events."""
     for case in watch.journal.cases():
         history = [(each.at, each.event) for each in watch.history(case)]
-        assert steps.fold(case.key, history) == case, "the journal's case is not its history"
+        assert checklist.fold(case.key, history) == case, "the journal's case is not its history"
 
 
 def check_results(sandbox, folder):

@@ -36,7 +36,7 @@ def _alone(monkeypatch):
     """No test speaks to the outside, and none inherits another's log."""
     monkeypatch.setattr(socket.socket, "connect", _connect_to_loopback)
     yield
-    log.reset()
+    log.reset_logging()
     ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1)  # a command closes /proc/self to who is not root
 
 

@@ -12,7 +12,7 @@ import builders
 from builders import visible
 from test_service import Ear
 
-from gcwatch.journal import Journal
+from gcwatch.journal.journal import Journal
 
 HERE = Path(__file__).parent
 until = builders.until

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from builders import FAST, lines_of, sha256, visible
 
 from gcwatch import config, log
+from gcwatch.api import Watch
 from gcwatch.sandbox import seeds
-from gcwatch.watch import Watch
 
 ARCHIVE = "ct-archive"
 IMAGE = "generic-medical-image"
@@ -77,7 +77,7 @@ class Mirrored:
             yield watch
         finally:
             watch.close()
-            log.reset()
+            log.reset_logging()
 
     def run(self, **how):
         """Run the mirror by hand."""

@@ -7,8 +7,8 @@ import pytest
 from builders import FAST, IN_DOUBT, Clock, Site, check_results, mha, sha256, until, voxels, waiting
 
 import gcwatch
-from gcwatch import http
-from gcwatch.sandbox import Sandbox, Settings, passage
+from gcwatch.platform import http
+from gcwatch.sandbox import Sandbox, Settings, due_tasks
 
 JOBS = r"algorithms/jobs/$"
 ONE_JOB = r"algorithms/jobs/[0-9a-f-]+/$"
@@ -239,7 +239,7 @@ def test_a_cancelled_job_is_explained_by_its_upload_session(tmp_path):
             until(lambda: watch.cases() and watch.cases()[0].submission)
             with sandbox.world.lock:
                 for session in sandbox.world.sessions.values():
-                    passage._fail(session, "1 file could not be imported")
+                    due_tasks._fail(session, "1 file could not be imported")
             until(lambda: watch.cases()[0].ending == "failed")
 
         assert site.case().failure.code == "import_failed"

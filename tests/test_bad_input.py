@@ -13,10 +13,11 @@ import pytest
 from builders import FAST, PATIENTS, Site, mha
 from whole_files import WHOLE
 
-from gcwatch import config, plan
+from gcwatch import config
 from gcwatch.cli import main
-from gcwatch.describe import view
-from gcwatch.reasons import explain
+from gcwatch.commands import plan
+from gcwatch.core.reasons import explain
+from gcwatch.explain.case_view import case_view
 
 STUDY = {"algorithm": None, "reader_study": "lung-study"}
 ARCHIVE = {"algorithm": None, "archive": "ct-archive"}
@@ -236,7 +237,7 @@ def test_what_is_let_through_is_told_everywhere(site, bad):
     told = [explain(reason).detail for reason in foreseen.warnings]
     assert any(bad.detail in each for each in told)
     assert site.receipt("patient")["warnings"] == told
-    assert list(view(site.case("patient"), FAST, 0.0).warnings) == told
+    assert list(case_view(site.case("patient"), FAST, 0.0).warnings) == told
     said = site.said("case.warned")
     assert [each["reason"] for each in said] == [reason.code for reason in foreseen.warnings]
     assert not any(SLICE in json.dumps(each) for each in site.said())

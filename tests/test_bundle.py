@@ -16,8 +16,10 @@ import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 
-from gcwatch import bundle, dicom, images, inbox
-from gcwatch.errors import CannotSend, SourceChanged, TryAgain
+from gcwatch.core.errors import CannotSend, SourceChanged, TryAgain
+from gcwatch.files import safe_open
+from gcwatch.imaging import bundle, deidentify, dicom, images
+from gcwatch.inbox import tree
 
 PATIENTS = Path(get_testdata_file("DICOMDIR")).parent
 CT5 = PATIENTS / "98892001" / "CT5N"
@@ -38,7 +40,7 @@ def ct(folder):
 
 
 def listed(folder):
-    return inbox.source_files(folder.parent, folder.name, ())
+    return tree.source_files(folder.parent, folder.name, ())
 
 
 def make(folder, **options):
@@ -173,12 +175,12 @@ def test_every_transfer_syntax_is_copied_as_it_stands(folder, name):
     """What the platform's own package makes of a file, pixels included, without decoding them."""
     shutil.copy(get_testdata_file(name), folder / "x")
     (file,) = listed(folder)
-    with inbox.open_unchanged(file) as stream:
+    with safe_open.open_unchanged(file) as stream:
         header = dicom.read_header(stream)
     assert header.group is not None
     target = io.BytesIO()
-    with inbox.open_unchanged(file) as stream:
-        dicom.Deidentifier().prepare(stream, file)(target)
+    with safe_open.open_unchanged(file) as stream:
+        deidentify.Deidentifier().prepare(stream, file)(target)
     target.seek(0)
     copy, original = pydicom.dcmread(target), pydicom.dcmread(folder / "x")
     assert copy.PixelData == original.PixelData
@@ -282,8 +284,8 @@ def test_what_is_no_image_stays_in_the_building(ct):
     shutil.copy(get_testdata_file("reportsi.dcm"), ct / "report.dcm")
     with zipfile.ZipFile(ct / "all.zip", "w") as archive:
         archive.writestr("x", SECRET)
-    for deidentify in (True, False):
-        made = make(ct, deidentify=deidentify)
+    for wanted in (True, False):
+        made = make(ct, deidentify=wanted)
         assert (made.files, made.left_out) == (5, 6)
         assert SECRET.encode() not in made.path.read_bytes()
 

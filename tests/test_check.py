@@ -8,10 +8,13 @@ from contextlib import closing
 import pytest
 from builders import Site, until
 
-from gcwatch import check, config
-from gcwatch.errors import StateError
-from gcwatch.journal import FILE, Journal
-from gcwatch.watch import daemon_of, remembered
+from gcwatch import config
+from gcwatch.api import remembered
+from gcwatch.commands import check
+from gcwatch.core.errors import StateError
+from gcwatch.journal.journal import Journal
+from gcwatch.journal.presence import running_daemon
+from gcwatch.journal.schema import JOURNAL_FILE
 
 
 @pytest.fixture
@@ -87,7 +90,7 @@ def test_a_folder_that_may_not_be_written_is_a_cross(site):
 def test_a_running_daemon_is_told_and_is_no_trouble(site):
     """Check runs beside the daemon, and does not get in its way."""
     with site.running():
-        until(lambda: daemon_of(site.state))
+        until(lambda: running_daemon(site.state))
         found = findings(site)
     assert f"process {os.getpid()} works on it" in found[1].detail
     assert found[1].is_fine
@@ -147,11 +150,11 @@ def test_a_journal_that_would_stop_the_daemon_is_a_cross(site, spoil, said):
     """The daemon would not even start on it; the plan names the file itself, not its own copy."""
     Journal(site.state).close()
     assert not wrong(site)
-    spoil(site.state / FILE)
+    spoil(site.state / JOURNAL_FILE)
     found = only(wrong(site))
     assert (found.what, found.cause) == ("journal", "config")
     assert said in found.detail
-    assert str(site.state / FILE) in found.detail
+    assert str(site.state / JOURNAL_FILE) in found.detail
     with pytest.raises(StateError, match=str(site.state)):
         remembered(config.load(site.file))
 

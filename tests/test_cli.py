@@ -14,11 +14,12 @@ import pytest
 import requests
 from builders import PATIENTS, Site, series, until
 
-from gcwatch import describe, errors
-from gcwatch.cli import explain, main
+from gcwatch.cli import main
 from gcwatch.cli.options import heard_hangups, stoppable
-from gcwatch.reasons import Reason
-from gcwatch.watch import daemon_of
+from gcwatch.core import errors
+from gcwatch.core.reasons import Reason
+from gcwatch.core.text import printable_name
+from gcwatch.journal.presence import running_daemon
 
 COMMANDS = [
     "init",
@@ -371,7 +372,7 @@ def test_a_signal_may_come_at_any_moment(listening, number):
 def test_a_second_daemon_is_refused_with_78(run, site):
     """Two daemons on one state directory would send twice."""
     with site.running():
-        until(lambda: daemon_of(site.state))
+        until(lambda: running_daemon(site.state))
         code, _, err = run("run", "--config", site.file)
     assert code == 78
     assert f"process {os.getpid()}" in err
@@ -592,4 +593,4 @@ def test_sandbox_serves_either_schema(tmp_path, schema, key):
 )
 def test_whatever_a_disk_or_a_server_calls_something_can_be_shown(text, shown):
     """Bytes in no encoding, and halves of letters out of a server's JSON."""
-    assert describe.printable(text) == shown
+    assert printable_name(text) == shown

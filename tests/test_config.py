@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gcwatch import config
-from gcwatch.errors import ConfigError
+from gcwatch.core.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]
 ROUTE = """

@@ -11,10 +11,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from whole_files import WHOLE
 
-from gcwatch import content, inbox
-from gcwatch.errors import CannotSend
-from gcwatch.json_syntax import is_json
-from gcwatch.reasons import explain
+from gcwatch.core.errors import CannotSend
+from gcwatch.core.reasons import explain
+from gcwatch.imaging import socket_content
+from gcwatch.imaging.json_syntax import is_json
+from gcwatch.inbox import tree
 
 NO_JSON = "it can't be written as JSON (NaN, infinity, a date, or too many levels)"
 
@@ -23,7 +24,7 @@ def a_file(tmp_path, name, data):
     path = tmp_path / "p" / name
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(data)
-    return next(file for file in inbox.source_files(tmp_path, "p", ()) if file.name == name)
+    return next(file for file in tree.source_files(tmp_path, "p", ()) if file.name == name)
 
 
 def refusal(action):
@@ -39,7 +40,7 @@ def refusal(action):
 def test_json_is_read(tmp_path, text):
     """What Python's own decoder takes is the value."""
     file = a_file(tmp_path, "v.json", text.encode())
-    assert content.read_value(file) == json.loads(text.lstrip("\ufeff"))
+    assert socket_content.read_value(file) == json.loads(text.lstrip("\ufeff"))
 
 
 @pytest.mark.parametrize(
@@ -49,7 +50,7 @@ def test_json_is_read(tmp_path, text):
 def test_what_is_no_json_is_refused(tmp_path, data):
     """NaN and Infinity are no JSON, numbers that overflow neither; depth does not crash."""
     file = a_file(tmp_path, "v.json", data)
-    reason = refusal(lambda: content.read_value(file, "threshold"))
+    reason = refusal(lambda: socket_content.read_value(file, "threshold"))
     assert reason.code == "broken_json"
     assert reason.facts["socket"] == "threshold"
     assert reason.facts["problem"]
@@ -59,15 +60,18 @@ def test_what_is_no_json_is_refused(tmp_path, data):
 def test_an_empty_json_file_is_an_empty_file(tmp_path):
     """The nurse is told what it is."""
     file = a_file(tmp_path, "v.json", b"")
-    assert refusal(lambda: content.read_value(file)).code == "empty_file"
+    assert refusal(lambda: socket_content.read_value(file)).code == "empty_file"
 
 
 def test_a_value_that_the_platform_would_not_take_is_not_read(tmp_path):
     """More than 16 MiB does not pass the platform's proxy; it is refused unread."""
     file = a_file(tmp_path, "v.json", b"")
-    os.truncate(file.path, content.VALUE_BYTES + 1)
-    (file,) = inbox.source_files(tmp_path, "p", ())
-    assert refusal(lambda: content.read_value(file)).facts["problem"] == "it has more than 16 MiB"
+    os.truncate(file.path, socket_content.VALUE_BYTES + 1)
+    (file,) = tree.source_files(tmp_path, "p", ())
+    assert (
+        refusal(lambda: socket_content.read_value(file)).facts["problem"]
+        == "it has more than 16 MiB"
+    )
 
 
 @pytest.mark.parametrize(
@@ -75,7 +79,7 @@ def test_a_value_that_the_platform_would_not_take_is_not_read(tmp_path):
 )
 def test_a_value_of_its_sockets_kind_passes(kind, value):
     """Unknown kinds take anything that is JSON; the rest is in test_shapes.py."""
-    content.check_value(value, kind, "s")
+    socket_content.check_value(value, kind, "s")
 
 
 @pytest.mark.parametrize(
@@ -90,7 +94,7 @@ def test_a_value_of_its_sockets_kind_passes(kind, value):
 )
 def test_a_value_that_no_such_socket_takes_is_refused(kind, value, problem):
     """Socket, kind and what is wrong are named, and there is no file to name."""
-    reason = refusal(lambda: content.check_value(value, kind, "threshold"))
+    reason = refusal(lambda: socket_content.check_value(value, kind, "threshold"))
     assert reason.code == "wrong_value"
     assert reason.facts == {"problem": problem, "socket": "threshold", "kind": kind}
     assert reason.names == {}
@@ -101,7 +105,7 @@ def test_a_value_of_too_many_levels_is_refused():
     value = []
     for _ in range(5000):
         value = [value]
-    reason = refusal(lambda: content.check_value(value, "Anything", "s"))
+    reason = refusal(lambda: socket_content.check_value(value, "Anything", "s"))
     assert reason.facts["problem"] == NO_JSON
 
 
@@ -131,14 +135,14 @@ GOOD = [
 @pytest.mark.parametrize(("kind", "name", "data"), GOOD)
 def test_a_file_of_its_kind_passes(tmp_path, kind, name, data):
     """Suffix, first bytes and structure are those of the kind."""
-    content.check_file(a_file(tmp_path, name, data), kind, "s")
+    socket_content.check_file(a_file(tmp_path, name, data), kind, "s")
 
 
 @pytest.mark.parametrize(("kind", "name", "data"), GOOD[:-1])
 def test_a_file_under_another_name_or_with_other_bytes_is_refused(tmp_path, kind, name, data):
     """The platform would take a text file for a PDF; gcwatch does not."""
     for wrong in (a_file(tmp_path, "x.bin", data), a_file(tmp_path, name, b"\0" * 64)):
-        reason = refusal(lambda wrong=wrong: content.check_file(wrong, kind, "s"))
+        reason = refusal(lambda wrong=wrong: socket_content.check_file(wrong, kind, "s"))
         assert reason.code in {"wrong_content", "broken_json"}
         assert reason.names == {"file": wrong.name}
         assert wrong.name not in str(reason.facts)
@@ -233,7 +237,7 @@ BAD = [
 def test_bad_files_earn_plain_sentences(tmp_path, kind, name, data, sentences):
     """For whoever dropped the folder what it is, for whoever runs gcwatch where."""
     file = a_file(tmp_path, name, data)
-    words = explain(refusal(lambda: content.check_file(file, kind, "input")))
+    words = explain(refusal(lambda: socket_content.check_file(file, kind, "input")))
     assert f"{words.plain} {words.detail}" == sentences.format(f"{name} for socket input")
     assert words.hint
 
@@ -266,8 +270,8 @@ def test_json_that_does_not_parse_is_shown_where_it_breaks(tmp_path, data, probl
     """The same for values and for files, and not a word of what is in it."""
     file = a_file(tmp_path, "a.json", data)
     for check in (
-        lambda: content.read_value(file, "input"),
-        lambda: content.check_file(file, "Anything", "input"),
+        lambda: socket_content.read_value(file, "input"),
+        lambda: socket_content.check_file(file, "Anything", "input"),
     ):
         words = explain(refusal(check))
         assert words.plain == BROKEN
@@ -277,14 +281,14 @@ def test_json_that_does_not_parse_is_shown_where_it_breaks(tmp_path, data, probl
 def test_a_byte_order_mark_is_read_past_in_a_value_and_told_in_a_file(tmp_path):
     """A value is written anew; a file goes out as it is, and readers of JSON stumble over it."""
     file = a_file(tmp_path, "a.json", b"\xef\xbb\xbf[1]")
-    assert content.read_value(file) == [1]
-    reason = refusal(lambda: content.check_file(file, "Anything", "input"))
+    assert socket_content.read_value(file) == [1]
+    reason = refusal(lambda: socket_content.check_file(file, "Anything", "input"))
     assert reason.facts["problem"] == "line 1, column 1: a byte order mark is no JSON"
 
 
 def test_a_literal_of_the_wrong_type_earns_a_plain_sentence():
     """There is no file to name: it may stand in the route itself."""
-    words = explain(refusal(lambda: content.check_value("high", "Float", "threshold")))
+    words = explain(refusal(lambda: socket_content.check_value("high", "Float", "threshold")))
     assert words.plain == "A value for the analysis is not what the analysis takes."
     assert words.detail == (
         "The value for socket threshold (Float): it is a string instead of a number."
@@ -293,15 +297,15 @@ def test_a_literal_of_the_wrong_type_earns_a_plain_sentence():
 
 def test_large_json_is_held_to_the_grammar_only(tmp_path):
     """More than 16 MiB is not taken into memory, so its shape is the platform's to check."""
-    data = b'{"type": "Multiple points", "x": "' + b"x" * content.VALUE_BYTES + b'"}'
-    content.check_file(a_file(tmp_path, "p.json", data), "Multiple points", "s")
+    data = b'{"type": "Multiple points", "x": "' + b"x" * socket_content.VALUE_BYTES + b'"}'
+    socket_content.check_file(a_file(tmp_path, "p.json", data), "Multiple points", "s")
 
 
 @pytest.mark.parametrize("kind", ["PDF file", "Anything", "A kind of next year"])
 def test_an_empty_file_is_refused_for_every_kind(tmp_path, kind):
     """The platform can't import 0 bytes."""
     file = a_file(tmp_path, "r.pdf", b"")
-    words = explain(refusal(lambda: content.check_file(file, kind, "s")))
+    words = explain(refusal(lambda: socket_content.check_file(file, kind, "s")))
     assert words.plain == "A file of this folder is empty."
     assert words.detail == "r.pdf has 0 bytes; the platform can't import it."
 
@@ -325,7 +329,7 @@ TOKENS = st.lists(
 def strictly(text):
     """What Python's own decoder says, without its three constants."""
     try:
-        json.loads(text, parse_constant=content._refuse, parse_float=content._finite)
+        json.loads(text, parse_constant=socket_content._refuse, parse_float=socket_content._finite)
     except ValueError:
         return False
     return True
@@ -379,7 +383,7 @@ def test_a_large_json_file_is_checked_in_little_memory(tmp_path):
     file = a_file(tmp_path, "big.json", data)
     del data
     tracemalloc.start()
-    content.check_file(file, "Anything", "s")
+    socket_content.check_file(file, "Anything", "s")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 16 * mega

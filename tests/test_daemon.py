@@ -25,11 +25,12 @@ from builders import (
     voxels,
 )
 
-from gcwatch import cases, config, log
-from gcwatch.errors import StateError
-from gcwatch.reasons import Reason
-from gcwatch.steps import Pace
-from gcwatch.watch import daemon_of, pause_of
+from gcwatch import config, log
+from gcwatch.core import events
+from gcwatch.core.errors import StateError
+from gcwatch.core.reasons import Reason
+from gcwatch.core.timing import Pace
+from gcwatch.journal.presence import pause_reason, running_daemon
 
 SELDOM = Pace(survey=3600, upkeep=3600, backoff=0.02, slowest=0.5, doubt=0.3, refused=0.2)
 """Surveys an hour apart: what is noticed at once was noticed by watchdog."""
@@ -284,14 +285,14 @@ def test_a_file_that_arrives_while_settling_restarts_the_wait(site):
 
         (folder / last[0]).write_bytes(last[1])
         clock.ahead = 3601
-        until(lambda: len(happened(watch, cases.Changed)) == 2)
+        until(lambda: len(happened(watch, events.FolderChanged)) == 2)
         clock.ahead = 2 * 3601
 
         ends(watch)
         # The clock may jump within the first look, which then takes the folder for settled.
         last_change, settled = (
-            happened(watch, cases.Changed)[-1],
-            happened(watch, cases.Settled)[-1],
+            happened(watch, events.FolderChanged)[-1],
+            happened(watch, events.FolderSettled)[-1],
         )
     assert settled - last_change >= 3600
     check_one_job_each(site, "p1")
@@ -338,7 +339,7 @@ def test_a_file_that_comes_before_submission_sends_the_case_back_to_settling(sit
         site.sandbox.clear_faults()
 
         ends(watch)
-        assert len(happened(watch, cases.Settled)) == 2
+        assert len(happened(watch, events.FolderSettled)) == 2
     check_one_job_each(site, "p1")
     assert site.receipt()["inputs"][0]["files"] == len(series())
 
@@ -659,7 +660,7 @@ def test_a_delivered_folder_that_changes_is_told_once_and_not_sent(site, how):
 
         until(lambda: site.said("case.changed_late"))
         (folder / "again.mha").write_bytes(mha(8))
-        until(lambda: len(happened(watch, cases.Touched)) > 1)
+        until(lambda: len(happened(watch, events.FolderChangedLate)) > 1)
         site.drop("p2")
         ends(watch, "p2")
     assert len(site.said("case.changed_late")) == 1
@@ -814,7 +815,7 @@ def test_a_case_that_waits_long_goes_on_at_once_when_it_is_retried(site):
 def test_a_second_daemon_on_the_same_state_directory_is_refused(site):
     """It is told who works there; the first one goes on."""
     with site.running() as watch, site.watch() as second:
-        until(lambda: daemon_of(site.state) == os.getpid())
+        until(lambda: running_daemon(site.state) == os.getpid())
 
         with pytest.raises(StateError, match=f"process {os.getpid()}"):
             second.run(threading.Event())
@@ -830,9 +831,9 @@ def test_nothing_is_left_behind_when_the_daemon_stops(site):
     with site.running() as watch:
         site.drop()
         ends(watch)
-        assert daemon_of(site.state) == os.getpid()
+        assert running_daemon(site.state) == os.getpid()
 
-    assert daemon_of(site.state) is None
+    assert running_daemon(site.state) is None
     until(lambda: set(threading.enumerate()) <= before)
     assert site.said()[-1]["event"] == "daemon.stopped"
 
@@ -890,12 +891,12 @@ def test_a_refused_token_pauses_everything_and_loses_nothing(site):
         until(lambda: site.said("platform.token_refused"))
         asked = len(site.sandbox.calls())
         until(lambda: len(site.sandbox.calls()) > asked + 3)
-        assert pause_of(site.state) == Reason("token_refused")
+        assert pause_reason(site.state) == Reason("token_refused")
 
         site.use_token(site.sandbox.token)
 
         ends(watch, *names)
-        assert pause_of(site.state) is None
+        assert pause_reason(site.state) is None
     said = [datetime.fromisoformat(line["time"]) for line in site.said("platform.token_refused")]
     assert all((later - earlier).total_seconds() >= 0.19 for earlier, later in pairwise(said))
     assert len(site.said("platform.token_accepted")) == 1
@@ -980,7 +981,7 @@ def test_a_job_is_first_asked_after_when_most_of_its_usual_time_has_passed(site)
     site.drop()
     with site.running() as watch:
         ends(watch)
-        (submitted,), (done,) = happened(watch, cases.Submitted), happened(watch, cases.Succeeded)
+        (submitted,), (done,) = happened(watch, events.Submitted), happened(watch, events.Succeeded)
     assert done - submitted >= 1.5
     assert not site.said("job.status_changed")
     check_one_job_each(site, "p1")
@@ -997,7 +998,7 @@ def test_a_route_may_ask_at_the_times_of_a_cron_expression(site):
         clock.ahead = 60
 
         ends(watch)
-        (submitted,), (done,) = happened(watch, cases.Submitted), happened(watch, cases.Succeeded)
+        (submitted,), (done,) = happened(watch, events.Submitted), happened(watch, events.Succeeded)
     assert done // 60 > submitted // 60
     check_one_job_each(site, "p1")
 

@@ -22,11 +22,13 @@ import pytest
 from builders import Site, mha
 from typer.main import get_command
 
-from gcwatch import config, describe, inbox, log
+from gcwatch import config, log
 from gcwatch.cli.app import app, main
-from gcwatch.cli.explain import Exit
-from gcwatch.reasons import CATALOGUE
-from gcwatch.steps import CHECKLIST
+from gcwatch.cli.errors import Exit
+from gcwatch.core.checklist import CHECKLIST
+from gcwatch.core.reasons import CATALOGUE
+from gcwatch.explain import case_view
+from gcwatch.files import patterns
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -356,7 +358,7 @@ def test_every_exit_code_is_told():
 def test_every_reason_is_in_the_troubleshooting():
     """The table is that of the catalogue, to the letter (`make docs` writes it)."""
     page = (ROOT / "docs" / "troubleshooting.md").read_text()
-    assert page == describe.with_reasons(page)
+    assert page == case_view.page_with_reasons(page)
     assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == set(CATALOGUE)
 
 
@@ -431,7 +433,9 @@ def test_every_event_that_is_named_exists(page):
 def test_everything_that_is_ignored_is_told():
     """The page on folders names each pattern of the built-in list."""
     page = (ROOT / "docs" / "folders.md").read_text()
-    assert [glob for glob in inbox.IGNORED if glob != ".*" and f"`{glob}`" not in page] == []
+    assert [
+        glob for glob in patterns.IGNORED_NAMES if glob != ".*" and f"`{glob}`" not in page
+    ] == []
 
 
 def test_generated_pages_are_up_to_date():

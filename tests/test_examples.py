@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from builders import FAST, PATIENTS, mha, sha256, voxels
 
-from gcwatch import check, config
-from gcwatch.watch import Watch
+from gcwatch import config
+from gcwatch.api import Watch
+from gcwatch.commands import check
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "config" / "examples").glob("*.toml"))
 CT = mha(-500, -1000, -700, 40)

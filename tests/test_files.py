@@ -5,15 +5,15 @@ import stat
 
 import pytest
 
-from gcwatch import files
-from gcwatch.errors import TryAgain
+from gcwatch.core.errors import TryAgain
+from gcwatch.files import atomic, file_systems
 
 
 def test_a_written_file_is_private_and_leaves_nothing_beside_it(tmp_path):
     """The file has the bytes and the mode asked for, and no temporary file stays."""
     path = tmp_path / "a"
-    files.write_atomically(path, b"one")
-    files.write_atomically(path, b"two")
+    atomic.write_atomically(path, b"one")
+    atomic.write_atomically(path, b"two")
     assert path.read_bytes() == b"two"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [entry.name for entry in tmp_path.iterdir()] == ["a"]
@@ -23,13 +23,13 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path):
     """A folder in the way makes the rename fail; nothing is left behind."""
     (tmp_path / "a").mkdir()
     with pytest.raises(OSError, match="directory"):
-        files.write_atomically(tmp_path / "a", b"new")
+        atomic.write_atomically(tmp_path / "a", b"new")
     assert [entry.name for entry in tmp_path.iterdir()] == ["a"]
 
 
 def test_disk_trouble_names_no_path(tmp_path):
     """An OSError becomes TryAgain with the bare cause, as paths may name a patient."""
-    with pytest.raises(TryAgain) as caught, files.disk_trouble("writing"):
+    with pytest.raises(TryAgain) as caught, atomic.disk_trouble("writing"):
         (tmp_path / "DOE^JANE" / "x").write_bytes(b"")
     assert caught.value.reason.code == "disk"
     assert caught.value.reason.facts == {"what": "writing", "error": "No such file or directory"}
@@ -40,13 +40,13 @@ def test_a_tree_is_synced_with_links_and_odd_names(tmp_path):
     (tmp_path / "d" / "e").mkdir(parents=True)
     (tmp_path / "d" / "link").symlink_to("nowhere")
     (tmp_path / os.fsdecode(b"d/e/\xff\n")).write_bytes(b"x")
-    files.sync_tree(tmp_path)
+    atomic.sync_tree(tmp_path)
 
 
 def test_a_missing_tree_is_an_error(tmp_path):
     """A sync that could not look is no sync."""
     with pytest.raises(FileNotFoundError):
-        files.sync_tree(tmp_path / "gone")
+        atomic.sync_tree(tmp_path / "gone")
 
 
 @pytest.mark.parametrize(
@@ -54,23 +54,27 @@ def test_a_missing_tree_is_an_error(tmp_path):
 )
 def test_file_systems_that_others_write_to_are_known(kind):
     """Each of these takes writes of other machines, unseen by this one."""
-    assert files.is_network(kind)
+    assert file_systems.is_network_type(kind)
 
 
 @pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "tmpfs", "overlay", "zfs", "fuseblk", ""])
 def test_local_file_systems_are_not_taken_for_network_ones(kind):
     """A local disk must not be refused."""
-    assert not files.is_network(kind)
+    assert not file_systems.is_network_type(kind)
 
 
 def test_a_path_lies_where_its_nearest_existing_parent_does(tmp_path):
     """A folder still to be made has the file system of its parent."""
-    assert files.file_system(tmp_path / "not" / "yet") == files.file_system(tmp_path) != ""
+    assert (
+        file_systems.file_system(tmp_path / "not" / "yet")
+        == file_systems.file_system(tmp_path)
+        != ""
+    )
 
 
 def test_a_path_belongs_to_the_longest_mount(tmp_path):
     """/proc lies under / but is a mount of its own."""
     link = tmp_path / "link"
     link.symlink_to("/proc/self")
-    assert files.file_system(link) == "proc"
-    assert files.network_file_system(link) is None
+    assert file_systems.file_system(link) == "proc"
+    assert file_systems.network_file_system(link) is None

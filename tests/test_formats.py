@@ -7,23 +7,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from whole_files import IMAGES, WHOLE, hdf5, mp4, packed, png
 
-from gcwatch import formats
+from gcwatch.imaging import signatures
 
 BY_SUFFIX = {
-    "biom": formats.BIOM,
-    "csv": formats.CSV,
-    "gz": formats.GZIP,
-    "jpeg": formats.JPEG,
-    "jpg": formats.JPEG,
-    "mp4": formats.MP4,
-    "newick": formats.NEWICK,
-    "obj": formats.OBJ,
-    "pdf": formats.PDF,
-    "png": formats.PNG,
-    "sqreg": formats.SQLITE,
-    "tif": formats.TIFF,
-    "tiff": formats.TIFF,
-    "zip": formats.ZIP,
+    "biom": signatures.BIOM,
+    "csv": signatures.CSV,
+    "gz": signatures.GZIP,
+    "jpeg": signatures.JPEG,
+    "jpg": signatures.JPEG,
+    "mp4": signatures.MP4,
+    "newick": signatures.NEWICK,
+    "obj": signatures.OBJ,
+    "pdf": signatures.PDF,
+    "png": signatures.PNG,
+    "sqreg": signatures.SQLITE,
+    "tif": signatures.TIFF,
+    "tiff": signatures.TIFF,
+    "zip": signatures.ZIP,
 }
 FILES = WHOLE | IMAGES
 
@@ -39,7 +39,7 @@ def damage(name, data):
 @pytest.mark.parametrize("name", FILES)
 def test_a_whole_file_is_its_format_and_undamaged(name):
     """Nothing is held against a file that readers open."""
-    assert format_of(name).begins(FILES[name][: formats.START])
+    assert format_of(name).begins(FILES[name][: signatures.START])
     assert damage(name, FILES[name]) == ""
 
 
@@ -47,7 +47,7 @@ def test_a_whole_file_is_its_format_and_undamaged(name):
 def test_every_version_of_hdf5_tells_its_end(version):
     """BIOM tables are written by old and new libraries."""
     assert damage("t.biom", hdf5(version)) == ""
-    assert damage("t.biom", hdf5(version)[:-1]) == formats.CUT
+    assert damage("t.biom", hdf5(version)[:-1]) == signatures.CUT
 
 
 PROMISES = [name for name in FILES if not name.endswith((".gz", ".obj", ".jpg"))]
@@ -66,7 +66,7 @@ def test_every_cut_that_loses_more_than_the_last_line_is_noticed(name):
 )
 def test_a_single_missing_byte_is_noticed(name):
     """Formats that tell their own length, or have a last word."""
-    assert damage(name, FILES[name][:-1]) == formats.CUT
+    assert damage(name, FILES[name][:-1]) == signatures.CUT
 
 
 @pytest.mark.parametrize("name", ["c.csv", "model.obj", "tree.newick"])
@@ -119,7 +119,7 @@ def test_what_is_missing_is_said(name, data, words):
 )
 def test_what_a_file_is_instead_is_said_if_it_is_certain(data, words):
     """Text is nothing special, whatever it speaks of."""
-    assert formats.recognise(data) == words
+    assert signatures.recognise(data) == words
 
 
 @pytest.mark.parametrize(
@@ -127,8 +127,8 @@ def test_what_a_file_is_instead_is_said_if_it_is_certain(data, words):
 )
 def test_any_text_is_csv(data):
     """What spreadsheets write: Latin-1, UTF-8 with a BOM, UTF-16."""
-    assert formats.CSV.begins(data)
-    assert formats.CSV.damage(io.BytesIO(data)) == ""
+    assert signatures.CSV.begins(data)
+    assert signatures.CSV.damage(io.BytesIO(data)) == ""
 
 
 @given(st.sampled_from(sorted(FILES)), st.data())

@@ -8,9 +8,9 @@ from contextlib import closing
 import pytest
 from sandbox_user import SandboxUser
 
-from gcwatch.errors import NotYet, Refused, TokenRefused, TryAgain, Unreachable
-from gcwatch.grandchallenge import GrandChallenge
-from gcwatch.http import Http, _messages
+from gcwatch.core.errors import NotYet, Refused, TokenRefused, TryAgain, Unreachable
+from gcwatch.platform.client import GrandChallenge
+from gcwatch.platform.http import Http, _messages
 from gcwatch.sandbox import Sandbox
 
 

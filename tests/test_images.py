@@ -8,8 +8,9 @@ import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 
-from gcwatch import images, inbox
-from gcwatch.errors import SourceChanged
+from gcwatch.core.errors import SourceChanged
+from gcwatch.imaging import images
+from gcwatch.inbox import tree
 
 PATIENTS = Path(get_testdata_file("DICOMDIR")).parent
 
@@ -22,7 +23,7 @@ def folder(tmp_path):
 
 
 def listed(folder):
-    return inbox.source_files(folder.parent, folder.name, ())
+    return tree.source_files(folder.parent, folder.name, ())
 
 
 def grouped(folder):

@@ -9,8 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gcwatch import inbox
-from gcwatch.errors import CannotSend, NotYet, SourceChanged, SourceVanished, TryAgain
+from gcwatch.core.errors import CannotSend, NotYet, SourceChanged, SourceVanished, TryAgain
+from gcwatch.core.reasons import Reason
+from gcwatch.files import patterns, safe_open, snapshot
+from gcwatch.inbox import tree
+from gcwatch.inbox.listing import has_marker, holds_files, list_folders
+from gcwatch.inbox.tree import _blame
 
 
 def fill(folder, *names, data=b"x"):
@@ -22,7 +26,7 @@ def fill(folder, *names, data=b"x"):
 
 
 def names(folder, ignore=()):
-    return [file.name for file in inbox.source_files(folder.parent, folder.name, ignore)]
+    return [file.name for file in tree.source_files(folder.parent, folder.name, ignore)]
 
 
 def as_somebody(action):
@@ -61,7 +65,7 @@ def test_a_survey_finds_folders_and_counts_what_it_leaves_alone(tmp_path):
     """Sub-folders are cases; loose files and links are counted; ignored names are not there."""
     fill(tmp_path, "b/x", "a/x", "loose.txt", ".hidden/x", "@eaDir/x", "copying.part")
     (tmp_path / "link").symlink_to("a")
-    listing = inbox.survey(tmp_path, ())
+    listing = list_folders(tmp_path, ())
     assert [entry.name for entry in listing.cases] == ["a", "b"]
     assert listing.cases[0].stamp == (tmp_path / "a").lstat().st_ctime_ns
     assert (listing.loose, listing.links) == (1, 1)
@@ -70,7 +74,7 @@ def test_a_survey_finds_folders_and_counts_what_it_leaves_alone(tmp_path):
 def test_a_routes_globs_hide_folders(tmp_path):
     """A route's ignore list applies to the folders themselves."""
     fill(tmp_path, "p1/x", "Test-1/x")
-    assert [entry.name for entry in inbox.survey(tmp_path, ["test*"]).cases] == ["p1"]
+    assert [entry.name for entry in list_folders(tmp_path, ["test*"]).cases] == ["p1"]
 
 
 @pytest.mark.parametrize("kind", ["missing", "file"])
@@ -80,7 +84,7 @@ def test_an_inbox_that_is_no_folder_is_away(tmp_path, kind):
     if kind == "file":
         path.write_bytes(b"")
     with pytest.raises(NotYet) as caught:
-        inbox.survey(path, ())
+        list_folders(path, ())
     assert caught.value.reason.code == "inbox_away"
     assert str(tmp_path) not in str(caught.value.reason)
     assert caught.value.wait == 30
@@ -92,11 +96,11 @@ def test_an_inbox_that_is_no_folder_is_away(tmp_path, kind):
 def test_a_folder_without_files_is_no_case_yet(tmp_path):
     """Empty sub-folders and ignored files do not make a case; one file deep below does."""
     fill(tmp_path / "p", ".DS_Store", "sub/thumbs.DB", "__MACOSX/x", "deep/er/y.part")
-    assert not inbox.holds_files(tmp_path, "p", ())
+    assert not holds_files(tmp_path, "p", ())
     fill(tmp_path / "p", "deep/er/y")
-    assert inbox.holds_files(tmp_path, "p", ())
-    assert not inbox.holds_files(tmp_path, "p", ["deep/**"])
-    assert not inbox.holds_files(tmp_path, "gone", ())
+    assert holds_files(tmp_path, "p", ())
+    assert not holds_files(tmp_path, "p", ["deep/**"])
+    assert not holds_files(tmp_path, "gone", ())
 
 
 def test_what_cannot_be_read_counts_as_holding_files(tmp_path):
@@ -104,15 +108,15 @@ def test_what_cannot_be_read_counts_as_holding_files(tmp_path):
     open_to_all(tmp_path)
     (tmp_path / "p").mkdir(mode=0o700)
     (tmp_path / "p").chmod(0)
-    assert as_somebody(lambda: inbox.holds_files(tmp_path, "p", ()))
+    assert as_somebody(lambda: holds_files(tmp_path, "p", ()))
 
 
 def test_the_marker_is_a_file_in_the_folder(tmp_path):
     """Only a file of that very name ends the wait."""
     fill(tmp_path, "p/x", "READY.txt")
-    assert not inbox.is_marked(tmp_path, "p", "READY.txt")
+    assert not has_marker(tmp_path, "p", "READY.txt")
     fill(tmp_path, "p/READY.txt", data=b"")
-    assert inbox.is_marked(tmp_path, "p", "READY.txt")
+    assert has_marker(tmp_path, "p", "READY.txt")
 
 
 # --- files -------------------------------------------------------------------------------------
@@ -137,15 +141,15 @@ def test_a_routes_globs_match_a_component_or_the_whole_name(tmp_path):
 def test_any_name_that_a_file_can_have_is_listed_and_read(tmp_path, raw):
     """Names are bytes: line ends, control characters and broken encodings all work."""
     name = os.fsdecode(raw)
-    if name in {".", ".."} or inbox.is_ignored(name):
+    if name in {".", ".."} or patterns.is_ignored(name):
         return
     folder = tmp_path / os.fsdecode(raw + b"\n")
     folder.mkdir(exist_ok=True)
     (folder / name).write_bytes(raw)
-    (file,) = inbox.source_files(tmp_path, folder.name, ())
+    (file,) = tree.source_files(tmp_path, folder.name, ())
     assert os.fsencode(file.name) == raw
-    assert inbox.look(tmp_path, folder.name, ()).files == 1
-    with inbox.open_unchanged(file) as stream:
+    assert tree.look_at_folder(tmp_path, folder.name, ()).files == 1
+    with safe_open.open_unchanged(file) as stream:
         assert stream.read() == raw
     (folder / name).unlink()
 
@@ -176,7 +180,7 @@ def test_a_link_out_of_the_inbox_refuses_the_case(tmp_path, target):
     fill(tmp_path, "outside", "in-other/x")
     (folder / "link").symlink_to(target)
     with pytest.raises(CannotSend) as caught:
-        inbox.source_files(root, "p", ())
+        tree.source_files(root, "p", ())
     assert caught.value.reason.code == "link_outside"
     assert caught.value.reason.names == {"file": "link"}
     assert not caught.value.reason.facts
@@ -193,7 +197,7 @@ def test_a_link_to_nothing_is_tried_again(tmp_path, target):
 def blamed(path, name):
     """Return the names that the error about a folder holds."""
     with pytest.raises(TryAgain) as caught:
-        inbox.look(path, name, ())
+        tree.look_at_folder(path, name, ())
     return caught.value.reason.names
 
 
@@ -206,11 +210,13 @@ def test_an_unreadable_folder_or_file_is_tried_again(tmp_path):
     assert as_somebody(lambda: blamed(tmp_path, "p") == {"file": "sub"})
     closed.chmod(0o755)
     (closed / "x").chmod(0)
-    assert as_somebody(lambda: code_of(lambda: inbox.look(tmp_path, "p", ())) == "file_unreadable")
-    (file,) = inbox.source_files(tmp_path, "p", ())
+    assert as_somebody(
+        lambda: code_of(lambda: tree.look_at_folder(tmp_path, "p", ())) == "file_unreadable"
+    )
+    (file,) = tree.source_files(tmp_path, "p", ())
 
     def read():
-        with inbox.open_unchanged(file):
+        with safe_open.open_unchanged(file):
             pass
 
     assert as_somebody(lambda: code_of(read) == "file_unreadable")
@@ -220,10 +226,10 @@ def test_a_folder_gone_from_an_inbox_with_others_has_vanished(tmp_path):
     """Somebody took it away."""
     fill(tmp_path / "other", "x")
     with pytest.raises(SourceVanished):
-        inbox.look(tmp_path, "p", ())
+        tree.look_at_folder(tmp_path, "p", ())
     (tmp_path / "p").symlink_to("other")
     with pytest.raises(SourceVanished):
-        inbox.look(tmp_path, "p", ())
+        tree.look_at_folder(tmp_path, "p", ())
 
 
 def test_a_folder_stays_while_its_sub_folders_come_and_go(tmp_path):
@@ -251,7 +257,7 @@ def test_a_folder_gone_with_its_inbox_is_waited_for(tmp_path, there):
     root = tmp_path / "in"
     if there:
         root.mkdir()
-    assert code_of(lambda: inbox.look(root, "p", ())) == "inbox_away"
+    assert code_of(lambda: tree.look_at_folder(root, "p", ())) == "inbox_away"
 
 
 # --- snapshots ---------------------------------------------------------------------------------
@@ -260,23 +266,23 @@ def test_a_folder_gone_with_its_inbox_is_waited_for(tmp_path, there):
 def test_a_snapshot_changes_with_what_it_covers_only(tmp_path):
     """Name, size and time of change count; ignored files and mere looks do not."""
     folder = fill(tmp_path / "p", "a", "b/c")
-    first = inbox.look(tmp_path, "p", ())
+    first = tree.look_at_folder(tmp_path, "p", ())
     assert (first.files, first.bytes) == (2, 2)
     fill(folder, "copy.part", ".DS_Store")
-    assert inbox.look(tmp_path, "p", ()).digest == first.digest
+    assert tree.look_at_folder(tmp_path, "p", ()).digest == first.digest
     os.utime(folder / "a", ns=(0, 1))
-    touched = inbox.look(tmp_path, "p", ())
+    touched = tree.look_at_folder(tmp_path, "p", ())
     (folder / "a").rename(folder / "z")
-    renamed = inbox.look(tmp_path, "p", ())
+    renamed = tree.look_at_folder(tmp_path, "p", ())
     assert len({first.digest, touched.digest, renamed.digest}) == 3
 
 
 def test_a_snapshot_survives_renaming_the_folder(tmp_path):
     """The digest is of what is inside, so that a moved folder can be told to be the same."""
     folder = fill(tmp_path / "p", "a")
-    first = inbox.look(tmp_path, "p", ())
+    first = tree.look_at_folder(tmp_path, "p", ())
     folder.rename(tmp_path / "q")
-    assert inbox.look(tmp_path, "q", ()).digest == first.digest
+    assert tree.look_at_folder(tmp_path, "q", ()).digest == first.digest
 
 
 # --- reading -----------------------------------------------------------------------------------
@@ -286,10 +292,10 @@ def test_a_file_that_changed_since_it_was_listed_is_not_read(tmp_path):
     """Grown, replaced, gone, or no longer a file."""
     folder = fill(tmp_path / "p", "a")
     path = folder / "a"
-    (file,) = inbox.source_files(tmp_path, "p", ())
+    (file,) = tree.source_files(tmp_path, "p", ())
 
     def read():
-        with pytest.raises(SourceChanged), inbox.open_unchanged(file):
+        with pytest.raises(SourceChanged), safe_open.open_unchanged(file):
             raise AssertionError
 
     path.write_bytes(b"longer")
@@ -306,15 +312,15 @@ def test_a_file_that_changed_since_it_was_listed_is_not_read(tmp_path):
 def test_a_file_that_changes_while_read_voids_what_was_read(tmp_path):
     """The check after the body catches it, and a verdict on such bytes is none."""
     folder = fill(tmp_path / "p", "a")
-    (file,) = inbox.source_files(tmp_path, "p", ())
-    with pytest.raises(SourceChanged), inbox.open_unchanged(file):
+    (file,) = tree.source_files(tmp_path, "p", ())
+    with pytest.raises(SourceChanged), safe_open.open_unchanged(file):
         (folder / "a").write_bytes(b"longer")
-    (file,) = inbox.source_files(tmp_path, "p", ())
+    (file,) = tree.source_files(tmp_path, "p", ())
 
     def judge():
-        with inbox.open_unchanged(file):
+        with safe_open.open_unchanged(file):
             (folder / "a").write_bytes(b"x")
-            raise CannotSend(inbox.Reason("damaged_image"))
+            raise CannotSend(Reason("damaged_image"))
 
     with pytest.raises(SourceChanged):
         judge()
@@ -323,11 +329,11 @@ def test_a_file_that_changes_while_read_voids_what_was_read(tmp_path):
 def test_a_pipe_in_a_files_place_does_not_hang(tmp_path):
     """Nobody writes to the pipe, and still the reader returns."""
     os.mkfifo(tmp_path / "pipe")
-    file = inbox.SourceFile(str(tmp_path / "pipe"), "pipe", 0, 0, 0)
+    file = snapshot.SourceFile(str(tmp_path / "pipe"), "pipe", 0, 0, 0)
     ended = threading.Event()
 
     def read():
-        with pytest.raises(SourceChanged), inbox.open_unchanged(file):
+        with pytest.raises(SourceChanged), safe_open.open_unchanged(file):
             pass
         ended.set()
 
@@ -357,10 +363,10 @@ def test_a_pipe_in_a_files_place_does_not_hang(tmp_path):
 )
 def test_patterns_match_components(name, pattern, expected):
     """`*` stays in a component, `**` spans them, case and Unicode form do not count."""
-    assert inbox.matches(name, pattern) is expected
+    assert patterns.matches_pattern(name, pattern) is expected
 
 
 def test_a_dead_share_is_away_and_not_unreadable(tmp_path):
     """When the inbox itself can't be listed, the share is to blame, not the folder."""
-    trouble = inbox._blame(tmp_path / "in", "p", OSError(errno.ESTALE, ""))
+    trouble = _blame(tmp_path / "in", "p", OSError(errno.ESTALE, ""))
     assert isinstance(trouble, NotYet)

@@ -14,13 +14,15 @@ from types import SimpleNamespace
 import pytest
 from builders import Site, mha, until
 
-from gcwatch import check, config, setup
+from gcwatch import config
+from gcwatch.api import connect
 from gcwatch.cli import main
+from gcwatch.commands import check, first_config
+from gcwatch.commands.first_config import Choices
+from gcwatch.commands.systemd_unit import STATE
 from gcwatch.config import Constant, Glob, JsonFile
-from gcwatch.errors import ConfigError
-from gcwatch.setup import Choices
-from gcwatch.unit import STATE
-from gcwatch.watch import connect, daemon_of
+from gcwatch.core.errors import ConfigError
+from gcwatch.journal.presence import running_daemon
 
 PROGRAM = [sys.executable, "-m", "gcwatch"]
 ROOT = Path(__file__).parent.parent
@@ -354,7 +356,7 @@ def test_the_text_says_what_was_chosen_whatever_it_is(tmp_path):
         inputs=inputs,
         settle="1m",
     )
-    settings = setup.settings(choices)
+    settings = first_config.settings(choices)
     assert settings.platform == choices.platform
     [route] = settings.routes
     assert route.inputs == inputs
@@ -364,12 +366,12 @@ def test_the_text_says_what_was_chosen_whatever_it_is(tmp_path):
 @pytest.mark.parametrize("what", ["**/*.dcm", "@limit.json", "0.5", '{"a": [1, null]}', '"text"'])
 def test_what_a_socket_gets_is_shown_as_it_is_typed(what):
     """What is proposed in a dialogue can be typed."""
-    assert setup.shown(setup.source(what)) == what
+    assert first_config.shown(first_config.source(what)) == what
 
 
 def test_a_name_is_made_of_any_slug():
     """Slugs may hold what names of routes may not."""
-    names = [setup.name_of(slug) for slug in ("Lobe_Seg.v2", "-x-", "___", "a" * 50)]
+    names = [first_config.name_of(slug) for slug in ("Lobe_Seg.v2", "-x-", "___", "a" * 50)]
     assert names == ["lobe-seg-v2", "x", "route", "a" * 40]
 
 
@@ -386,7 +388,7 @@ def test_choices_that_clash_are_told_without_lines(tmp_path):
         outbox=tmp_path / "in" / "out",
     )
     with pytest.raises(ConfigError) as error:
-        setup.settings(choices)
+        first_config.settings(choices)
     assert [each.line for each in error.value.problems] == [None]
 
 
@@ -403,21 +405,21 @@ def platform(sandbox, tmp_path):
 
 def test_what_the_token_sees_is_told_apart_by_what_it_may_do(platform):
     """All that can be seen, nothing that can't, with the right to use it."""
-    algorithms = {each.slug: each.usable for each in setup.offers(platform, "algorithm")}
+    algorithms = {each.slug: each.usable for each in first_config.offers(platform, "algorithm")}
     assert algorithms["copy-image"]
     assert algorithms["forbidden"] is False
-    studies = {each.slug: each.usable for each in setup.offers(platform, "reader_study")}
+    studies = {each.slug: each.usable for each in first_config.offers(platform, "reader_study")}
     assert studies == {"lung-study": True, "second-study": True, "readers-only": False}
-    archives = {each.slug: each.usable for each in setup.offers(platform, "archive")}
+    archives = {each.slug: each.usable for each in first_config.offers(platform, "archive")}
     assert (archives["uploads-only"], archives["public-archive"]) == (True, False)
     assert "hidden-archive" not in archives
-    assert all(each.usable for each in setup.offers(platform, "mirror"))
+    assert all(each.usable for each in first_config.offers(platform, "mirror"))
 
 
 def test_asking_for_rights_makes_nothing(platform, sandbox):
     """No job, display set or item comes of a look."""
-    for kind in setup.KINDS:
-        setup.offers(platform, kind)
+    for kind in first_config.KINDS:
+        first_config.offers(platform, kind)
     state = sandbox.state()
     assert not state["jobs"]
     assert not any(call["applied"] for call in sandbox.calls() if call["method"] != "GET")
@@ -584,7 +586,7 @@ def test_a_process_leaves_no_core_and_has_no_token_in_its_arguments(sandbox, tmp
         stderr=subprocess.DEVNULL,
     ) as process:
         try:
-            until(lambda: daemon_of(site.state) == process.pid)
+            until(lambda: running_daemon(site.state) == process.pid)
             about = Path(f"/proc/{process.pid}")
             limits = (about / "limits").read_text().splitlines()
             [core] = [line.split() for line in limits if line.startswith("Max core")]

@@ -8,8 +8,9 @@ import pytest
 from builders import FAST, IN_DOUBT, Clock, Site, mha, sha256, until, voxels, waiting
 from contract import CLINICAL, CT, IMAGE, LIMIT, TARGETS, THREE_SLICES, THRESHOLD, held
 
-from gcwatch import budget, http
-from gcwatch.sandbox import Sandbox, Settings, passage
+from gcwatch.platform import http
+from gcwatch.sandbox import Sandbox, Settings, due_tasks
+from gcwatch.targets import upload_quota
 
 HOUR = 3600.0
 KINDS = ["reader_study", "archive"]
@@ -55,7 +56,7 @@ def fail_import(site, reason="1 file could not be imported"):
     world = site.sandbox.world
     with world.lock:
         for session in world.sessions.values():
-            passage._fail(session, reason)
+            due_tasks._fail(session, reason)
 
 
 def import_oddly(site, *, complaint="", images=1):
@@ -64,7 +65,7 @@ def import_oddly(site, *, complaint="", images=1):
     with world.lock:
         for session in world.sessions.values():
             if session.status == "Re-Queued":
-                passage._import(world, session)
+                due_tasks._import(world, session)
                 session.error_message = complaint
                 session.images *= images
     site.sandbox.configure(import_seconds=0.0)
@@ -445,7 +446,7 @@ def test_a_set_without_a_damaged_slice_holds_the_others(tmp_path, kind):
 
 def test_two_sets_that_do_not_fit_side_by_side_go_one_after_the_other(tmp_path, monkeypatch):
     """The second waits for the first one's uploads to be used, and neither blocks the other."""
-    monkeypatch.setattr(budget, "LIMIT", 5)
+    monkeypatch.setattr(upload_quota, "LIMIT", 5)
     with site_of("archive", tmp_path, NEVER, **SET) as site:
         site.drop("p1", THREE_SLICES)
         site.drop("p2", THREE_SLICES)
@@ -463,7 +464,7 @@ def test_two_sets_that_do_not_fit_side_by_side_go_one_after_the_other(tmp_path, 
 
 def test_a_set_that_never_fits_fails_at_once(tmp_path, monkeypatch):
     """No waiting helps: the note says how many files an account may hold."""
-    monkeypatch.setattr(budget, "LIMIT", 2)
+    monkeypatch.setattr(upload_quota, "LIMIT", 2)
     with site_of("archive", tmp_path, **SET) as site:
         site.drop(files=THREE_SLICES)
 
@@ -477,7 +478,7 @@ def test_a_set_that_the_platform_rejected_blocks_no_other_for_longer_than_a_day(
     tmp_path, monkeypatch
 ):
     """Nobody is told of a rejected set: its case stays open, but its uploads count no more."""
-    monkeypatch.setattr(budget, "LIMIT", 5)
+    monkeypatch.setattr(upload_quota, "LIMIT", 5)
     clock = Clock()
     with site_of("archive", tmp_path, NEVER, **SET) as site:
         site.drop("p1", THREE_SLICES)

@@ -15,26 +15,32 @@ import sqlalchemy.exc
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gcwatch import cases, journal, steps
-from gcwatch.errors import StateError
-from gcwatch.journal import FILE, Journal, only_daemon
-from gcwatch.reasons import Reason
+from gcwatch.core import checklist, events
+from gcwatch.core.case import Input, Snapshot, Target, Upload
+from gcwatch.core.errors import StateError
+from gcwatch.core.reasons import Reason
+from gcwatch.journal import schema
+from gcwatch.journal.journal import Journal
+from gcwatch.journal.presence import only_daemon
+from gcwatch.journal.schema import JOURNAL_FILE
 
-SNAPSHOT = cases.Snapshot("digest", 1, 10, 7)
+SNAPSHOT = Snapshot("digest", 1, 10, 7)
 EVENTS = (
-    cases.Changed(SNAPSHOT),
-    cases.Settled(),
-    cases.Planned(
-        (cases.Input("ct", "image", "**"), cases.Input("x", "value", value={"a": [1, None]})),
-        cases.Target("a", "https://x/a/", "lobes", 3.0),
+    events.FolderChanged(SNAPSHOT),
+    events.FolderSettled(),
+    events.Planned(
+        (Input("ct", "image", "**"), Input("x", "value", value={"a": [1, None]})),
+        Target("a", "https://x/a/", "lobes", 3.0),
     ),
-    cases.Begun(cases.Upload("ct", "u", "s3", "https://x/u/", "k.mha", 10, 16, 3.0)),
-    cases.Uploaded("u", "ff"),
-    cases.Prepared("ct", "https://x/s/"),
-    cases.Attempted(),
-    cases.Faltered(Reason("unreachable", {"call": "POST", "error": "x"}, {"file": "m\udce9"})),
-    cases.Submitted("j", "https://x/j/"),
-    cases.StillRunning("Executing"),
+    events.UploadStarted(Upload("ct", "u", "s3", "https://x/u/", "k.mha", 10, 16, 3.0)),
+    events.UploadCompleted("u", "ff"),
+    events.SessionCreated("ct", "https://x/s/"),
+    events.SubmissionAttempted(),
+    events.AttemptFailed(
+        Reason("unreachable", {"call": "POST", "error": "x"}, {"file": "m\udce9"})
+    ),
+    events.Submitted("j", "https://x/j/"),
+    events.StillRunning("Executing"),
 )
 
 
@@ -46,7 +52,7 @@ def book(tmp_path):
 
 
 def fold(book, key):
-    return steps.fold(key, ((each.at, each.event) for each in book.history(key)))
+    return checklist.fold(key, ((each.at, each.event) for each in book.history(key)))
 
 
 # --- cases and events agree ----------------------------------------------------------------------
@@ -83,7 +89,7 @@ def test_two_writers_never_lose_each_other_s_events(tmp_path):
     """The daemon and an operator's command may write at the same time."""
     with closing(Journal(tmp_path)) as one, closing(Journal(tmp_path)) as other:
         key = one.open_case("lobes", "p1").key
-        postponed = cases.Postponed(Reason("busy"), 1)
+        postponed = events.Postponed(Reason("busy"), 1)
 
         def write(book):
             for _ in range(50):
@@ -102,10 +108,10 @@ def test_two_writers_never_lose_each_other_s_events(tmp_path):
 def test_an_event_of_an_earlier_round_is_dropped(book):
     """A worker that comes late with news of a withdrawn round changes nothing."""
     key = book.open_case("lobes", "p1").key
-    book.record(key, cases.Withdrawn())
-    again = book.record(key, cases.Retried())
+    book.record(key, events.Withdrawn())
+    again = book.record(key, events.Retried())
 
-    after = book.record(key, cases.Submitted("j", ""), of_round=1)
+    after = book.record(key, events.Submitted("j", ""), of_round=1)
 
     assert after == again
     assert after.submission is None
@@ -126,8 +132,8 @@ def test_only_open_cases_of_the_asked_routes_are_due_the_longest_first(book):
     """A closed case, a foreign route and a case that waits take no turn."""
     first = book.open_case("lobes", "p1")
     second = book.open_case("lobes", "p2")
-    book.record(book.open_case("lobes", "p3").key, cases.Withdrawn())
-    book.record(book.open_case("lobes", "p4").key, cases.Postponed(Reason("busy"), 1000))
+    book.record(book.open_case("lobes", "p3").key, events.Withdrawn())
+    book.record(book.open_case("lobes", "p4").key, events.Postponed(Reason("busy"), 1000))
     book.open_case("other", "p5")
 
     due = book.due(["lobes"], second.touched, 10)
@@ -138,7 +144,7 @@ def test_only_open_cases_of_the_asked_routes_are_due_the_longest_first(book):
 
 def test_a_folder_is_known_by_its_latest_case(book):
     """What intake sees of a folder that was dropped again is its newest case."""
-    book.record(book.open_case("lobes", "p1").key, cases.Withdrawn())
+    book.record(book.open_case("lobes", "p1").key, events.Withdrawn())
     latest = book.open_case("lobes", "p1")
 
     known = book.known("lobes")
@@ -152,12 +158,12 @@ def test_what_needs_attention_is_open_failed_or_odd(book):
     waiting, failed, odd, fine, gone = (book.open_case("r", f"p{n}").key for n in range(5))
     other = book.open_case("s", "p").key
     for key in (failed, gone):
-        book.record(key, cases.Rejected(Reason("job_failed")))
-        book.record(key, cases.Reported())
-    book.record(gone, cases.Left())
-    book.record(odd, cases.Warned(Reason("left_out")))
+        book.record(key, events.Rejected(Reason("job_failed")))
+        book.record(key, events.FailureReported())
+    book.record(gone, events.FolderRemoved())
+    book.record(odd, events.WarningFound(Reason("left_out")))
     for key in (odd, fine):
-        book.record(key, cases.Delivered("x"))
+        book.record(key, events.Delivered("x"))
 
     assert [case.key for case in book.attention()] == [waiting, failed, odd, other]
     assert book.counts("r") == {"settling": 1, "failed": 2, "delivered": 2}
@@ -183,11 +189,11 @@ def test_a_job_is_known_once_it_is_on_record(book):
 DIE = """
 import os, signal, sys
 from pathlib import Path
-from gcwatch.cases import Settled, Withdrawn
-from gcwatch.journal import Journal
+from gcwatch.core.events import FolderSettled, Withdrawn
+from gcwatch.journal.journal import Journal
 book = Journal(Path(sys.argv[1]))
 key = book.open_case("lobes", "p1").key
-book.record(key, Settled())
+book.record(key, FolderSettled())
 print(key, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -219,7 +225,7 @@ def test_a_full_disk_loses_nothing_that_was_recorded(book):
     """An event that finds no room is not recorded at all; with room it is, later."""
     key = book.open_case("lobes", "p1").key
     before = book.case(key)
-    big = cases.Planned((cases.Input("x", "value", value="x" * 10**6),), EVENTS[2].target)
+    big = events.Planned((Input("x", "value", value="x" * 10**6),), EVENTS[2].target)
     with book._engine.connect() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
         connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
@@ -260,12 +266,12 @@ def test_a_network_file_system_is_refused(tmp_path, monkeypatch):
 
 def test_a_damaged_file_is_refused_and_left_alone(tmp_path):
     """What can't be read may still be mended by hand."""
-    (tmp_path / FILE).write_bytes(b"no journal" * 100)
+    (tmp_path / JOURNAL_FILE).write_bytes(b"no journal" * 100)
 
     with pytest.raises(StateError, match="can't be used"):
         Journal(tmp_path)
 
-    assert (tmp_path / FILE).read_bytes() == b"no journal" * 100
+    assert (tmp_path / JOURNAL_FILE).read_bytes() == b"no journal" * 100
 
 
 # --- versions ------------------------------------------------------------------------------------
@@ -278,10 +284,10 @@ def write_version_1(state):
         for event in EVENTS:
             now.record(key, event)
     columns = "key, route, folder, newest, open, stage, gone, stamp, due, record"
-    with closing(sqlite3.connect(state / FILE)) as old:
-        for statement in journal._VERSIONS[0]:
+    with closing(sqlite3.connect(state / JOURNAL_FILE)) as old:
+        for statement in schema.VERSIONS[0]:
             old.execute(statement)
-        old.execute("ATTACH ? AS now", [str(state / "now" / FILE)])
+        old.execute("ATTACH ? AS now", [str(state / "now" / JOURNAL_FILE)])
         old.execute(f"INSERT INTO cases ({columns}) SELECT {columns} FROM now.cases")
         old.execute("INSERT INTO events SELECT * FROM now.events")
         old.execute(
@@ -340,7 +346,7 @@ def test_an_upgraded_journal_is_laid_out_like_a_new_one(tmp_path):
 
     layouts = []
     for state in (tmp_path, tmp_path / "new"):
-        with closing(sqlite3.connect(state / FILE)) as connection:
+        with closing(sqlite3.connect(state / JOURNAL_FILE)) as connection:
             layouts.append(sorted(connection.execute("SELECT name, sql FROM sqlite_master")))
 
     assert layouts[0] == layouts[1]
@@ -349,7 +355,7 @@ def test_an_upgraded_journal_is_laid_out_like_a_new_one(tmp_path):
 def test_a_newer_journal_is_refused_and_left_alone(tmp_path):
     """An older program does not guess what a newer one meant."""
     Journal(tmp_path).close()
-    with closing(sqlite3.connect(tmp_path / FILE)) as connection:
+    with closing(sqlite3.connect(tmp_path / JOURNAL_FILE)) as connection:
         connection.execute("PRAGMA user_version = 99")
 
     with pytest.raises(StateError, match="newer gcwatch"):

@@ -20,7 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_log import open_files
 
-from gcwatch import journald, log
+from gcwatch import log
+from gcwatch.log import journald
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "logs.md"
@@ -35,9 +36,9 @@ class Wanted:
 
 @pytest.fixture(autouse=True)
 def _as_found():
-    log.reset()
+    log.reset_logging()
     yield
-    log.reset()
+    log.reset_logging()
 
 
 # --- a socket that stands for journald ------------------------------------------------------------
@@ -252,7 +253,7 @@ def test_library_message_is_an_entry(entries):
 
 def test_entry_holds_no_name_and_no_secret(entries):
     """Folder, error messages and secrets stay out of every field, the sentence among them."""
-    log.hide("s3cr3t")
+    log.hide_secret("s3cr3t")
     log.emit("case.found", case="a-1", folder="Jansen^Jan")
     log.emit("step.crashed", case="a-1", step="Poll", error=failed())
     log.emit("case.planned", case="a-1", why="s3cr3t", inputs=["s3cr3t"])

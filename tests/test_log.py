@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gcwatch import log
-from gcwatch.errors import ConfigError
+from gcwatch.core.errors import ConfigError
 
 URL = "https://bucket.s3.example/key/1?X-Amz-Signature=5ec2e7&X-Amz-Credential=AK1A"
 
@@ -28,9 +28,9 @@ class Wanted:
 
 @pytest.fixture(autouse=True)
 def _as_found():
-    log.reset()
+    log.reset_logging()
     yield
-    log.reset()
+    log.reset_logging()
 
 
 def configured(**wanted):
@@ -220,7 +220,7 @@ def test_full_disk_loses_lines_not_work(capfd):
     with contextlib.suppress(OSError), Path("/dev/full").open("w") as full:
         log.configure(Wanted(), stream=full)
         log.emit("case.found", case="a-1")
-        log.reset()
+        log.reset_logging()
     assert capfd.readouterr().err == ""
 
 
@@ -245,7 +245,7 @@ def test_folder_is_written_when_wanted():
 def test_hidden_secret_is_never_written():
     """A registered secret is replaced wherever it turns up, however deep."""
     stream = configured()
-    log.hide("s3cr3t")
+    log.hide_secret("s3cr3t")
     log.emit("case.planned", case="s3cr3t", inputs={"s3cr3t": ["a s3cr3t b"], "n": 1})
     [line] = lines(stream)
     assert "s3cr3t" not in stream.getvalue()
@@ -255,7 +255,7 @@ def test_hidden_secret_is_never_written():
 def test_hiding_nothing_hides_nothing():
     """An empty secret does not blank the log."""
     stream = configured()
-    log.hide("")
+    log.hide_secret("")
     log.emit("daemon.stopping", signal="SIGTERM")
     assert lines(stream)[0]["signal"] == "SIGTERM"
 
@@ -311,7 +311,7 @@ def test_error_without_frames_field_is_its_type():
 
 def test_frames_hold_no_values():
     """`frames` names module, function and line."""
-    module, function, line = log.frames(failed())[0].split(":")
+    module, function, line = log.error_frames(failed())[0].split(":")
     assert (module.endswith("test_log"), function) == (True, "failed")
     assert line.isdigit()
 
@@ -342,7 +342,7 @@ def test_any_text_is_one_line(text):
     stream = configured(folder_names=True)
     log.emit("case.found", folder=text)
     assert len(lines(stream)) == 1
-    log.reset()
+    log.reset_logging()
 
 
 # --- libraries ------------------------------------------------------------------------------------
@@ -396,7 +396,7 @@ def test_python_warning_says_kind_and_place():
         warnings.simplefilter("always")
         stream = configured()
         warnings.warn("Invalid value 'Jansen^Jan'", UserWarning, stacklevel=1)
-        log.reset()
+        log.reset_logging()
     [line] = lines(stream)
     assert (line["event"], line["logger"]) == ("library.message", "py.warnings")
     assert line["message"].startswith("UserWarning at test_log.py:")
@@ -408,8 +408,8 @@ def test_reset_undoes_everything(tmp_path):
     shown, handlers = warnings.showwarning, list(logging.getLogger().handlers)
     configured(file=tmp_path / "log.jsonl", folder_names=True)
     assert str(tmp_path / "log.jsonl") in open_files()
-    log.hide("s3cr3t")
-    log.reset()
+    log.hide_secret("s3cr3t")
+    log.reset_logging()
     assert (warnings.showwarning, logging.getLogger().handlers) == (shown, handlers)
     assert str(tmp_path / "log.jsonl") not in open_files()
     stream = configured()

@@ -30,13 +30,14 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from gcwatch import perform, steps
-from gcwatch.budget import Budget
-from gcwatch.daemon import Daemon
-from gcwatch.errors import TokenRefused
+from gcwatch.core import checklist
+from gcwatch.core.errors import TokenRefused
+from gcwatch.core.timing import Pace
+from gcwatch.daemon import step_context
+from gcwatch.daemon.daemon import Daemon
+from gcwatch.platform.transfer import Transfers
 from gcwatch.sandbox import Sandbox
-from gcwatch.steps import Pace
-from gcwatch.transfer import Transfers
+from gcwatch.targets.upload_quota import UploadQuota
 
 pytestmark = pytest.mark.timeout(1200)
 """Dozens of histories take a busy machine many minutes."""
@@ -87,13 +88,13 @@ class Life:
         with ExitStack() as stack:
             watch = stack.enter_context(self.site.watch(Pace(), self.clock))
             pool = stack.enter_context(ThreadPoolExecutor(2))
-            world = perform.World(
+            world = step_context.StepContext(
                 transfers=Transfers(watch.platform, pool),
                 spool=watch.settings.state / "spool",
                 clock=self.clock,
                 knows=watch.journal.knows,
                 active=lambda: watch.journal.count("running", ["lobes"]),
-                budget=Budget(watch.journal.uploads_held),
+                quota=UploadQuota(watch.journal.uploads_held),
             )
             daemon = Daemon(watch.settings, watch.journal, world, watch.pace, threading.Event())
             daemon._record = daemon._surveys._record = self._mortal(daemon._record)
@@ -353,7 +354,7 @@ class Machine(RuleBasedStateMachine):
                 assert ending in {"delivered", "failed"}, f"{folder} is {ending}"
                 if ending == "failed":
                     assert self.may_fail(folder, failure), f"{folder} failed: {failure}"
-            unfinished = [case for case in watch.cases() if steps.next_step(case) is not None]
+            unfinished = [case for case in watch.cases() if checklist.next_step(case) is not None]
             assert not unfinished, "a case has no end"
         self.no_case_became_two()
         self.nothing_half_done_is_visible()

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from mirrored import IMAGE, Mirrored, without_header
 from sandbox_user import SandboxUser, zipped
 
-from gcwatch.cases import Output
-from gcwatch.errors import CaseError, StateError, Stopped, TokenRefused, Unreachable
-from gcwatch.http import CHUNK
-from gcwatch.mirror.memory import only_mirror
-from gcwatch.mirror.papers import Held, Receipt, Target, Times, Wanted, compare, contents
-from gcwatch.mirror.shelf import Names, plain
+from gcwatch.core.case import Output
+from gcwatch.core.errors import CaseError, StateError, Stopped, TokenRefused, Unreachable
+from gcwatch.mirror.last_run import only_mirror
+from gcwatch.mirror.receipts import Held, Receipt, Target, Times, Wanted, compare, contents
+from gcwatch.mirror.storage import Names, plain
+from gcwatch.platform.http import CHUNK
 
 CLINICAL = b'{"age" :  61,\r\n "sex":"F"}'
 

@@ -11,7 +11,7 @@ from builders import mha
 from mirrored import Mirrored
 
 from gcwatch.cli import main
-from gcwatch.mirror.memory import only_mirror
+from gcwatch.mirror.last_run import only_mirror
 
 
 @pytest.fixture

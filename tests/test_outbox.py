@@ -10,9 +10,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gcwatch import inbox, outbox
-from gcwatch.errors import TryAgain
-from gcwatch.units import Folders
+from gcwatch.core.errors import TryAgain
+from gcwatch.core.receipt import RECEIPT_NAME
+from gcwatch.files import names
+from gcwatch.inbox import dispose, tree
+from gcwatch.inbox.layouts import FolderInbox
+from gcwatch.inbox.listing import list_folders
+from gcwatch.outbox import failure_note, publish
 
 
 def fill(folder, **files):
@@ -22,7 +26,7 @@ def fill(folder, **files):
     return folder
 
 
-def tree(folder):
+def contents(folder):
     return {
         str(path.relative_to(folder)): path.read_text()
         for path in sorted(folder.rglob("*"))
@@ -43,10 +47,10 @@ def tree(folder):
 @example("a" * 255 + ".", "")
 def test_no_server_name_can_leave_the_outbox(relative, fallback):
     """Whatever the server says: relative, plain, short enough, and not the receipt."""
-    path = outbox.safe_relative(relative, fallback)
+    path = names.safe_relative_path(relative, fallback)
     assert not path.is_absolute()
     assert path.parts
-    assert path.parts[0].lower() != outbox.RECEIPT
+    assert path.parts[0].lower() != RECEIPT_NAME
     for part in path.parts:
         assert part not in {"", ".", ".."}
         assert len(os.fsencode(part)) <= 255
@@ -82,30 +86,30 @@ def test_no_server_name_can_leave_the_outbox(relative, fallback):
 )
 def test_server_names_keep_what_is_harmless(relative, expected):
     """Good names pass unchanged, bad parts are neutralised where they stand."""
-    assert str(outbox.safe_relative(relative, "fallback")) == expected
+    assert str(names.safe_relative_path(relative, "fallback")) == expected
 
 
 # --- publishing --------------------------------------------------------------------------------
 
 
-def publish(root, key, folder="p1", **files):
-    fill(outbox.staging(root, key), **files)
-    return outbox.publish(root, key, folder, {"route": "lobes"})
+def publish_one(root, key, folder="p1", **files):
+    fill(publish.staging_folder(root, key), **files)
+    return publish.publish_results(root, key, folder, {"route": "lobes"})
 
 
 def test_nothing_is_visible_before_the_rename(tmp_path):
     """The staging folder is hidden, and nobody outside the group may look into it."""
-    place = outbox.staging(tmp_path, "k1")
+    place = publish.staging_folder(tmp_path, "k1")
     assert place.name.startswith(".")
-    assert inbox.survey(tmp_path, ()).cases == ()
+    assert list_folders(tmp_path, ()).cases == ()
     assert stat.S_IMODE(place.stat().st_mode) & 0o007 == 0
 
 
 def test_a_published_folder_is_whole_and_has_a_receipt(tmp_path):
     """All files and the receipt with the key appear, and nothing of the staging stays."""
-    assert publish(tmp_path, "k1", **{"a.json": "1"}) == "p1"
+    assert publish_one(tmp_path, "k1", **{"a.json": "1"}) == "p1"
     assert [path.name for path in tmp_path.iterdir()] == ["p1"]
-    found = tree(tmp_path / "p1")
+    found = contents(tmp_path / "p1")
     assert found.pop("a.json") == "1"
     assert json.loads(found.pop("gcwatch.json")) == {"route": "lobes", "key": "k1"}
     assert not found
@@ -113,21 +117,21 @@ def test_a_published_folder_is_whole_and_has_a_receipt(tmp_path):
 
 def test_publishing_twice_is_publishing_once(tmp_path):
     """After a crash between rename and journal the folder is found by its key."""
-    publish(tmp_path, "k1", a="1")
-    assert outbox.publish(tmp_path, "k1", "p1", {"route": "other"}) == "p1"
+    publish_one(tmp_path, "k1", a="1")
+    assert publish.publish_results(tmp_path, "k1", "p1", {"route": "other"}) == "p1"
     assert [path.name for path in tmp_path.iterdir()] == ["p1"]
     assert json.loads((tmp_path / "p1" / "gcwatch.json").read_text())["route"] == "lobes"
 
 
 def test_earlier_results_are_never_replaced(tmp_path):
     """The second and third results of one folder get numbers, gaps or not."""
-    assert [publish(tmp_path, f"k{n}", a=str(n)) for n in (1, 2, 3)] == ["p1", "p1.2", "p1.3"]
+    assert [publish_one(tmp_path, f"k{n}", a=str(n)) for n in (1, 2, 3)] == ["p1", "p1.2", "p1.3"]
     assert [(tmp_path / name / "a").read_text() for name in ("p1", "p1.2", "p1.3")] == list("123")
     for path in (tmp_path / "p1.2").iterdir():
         path.unlink()
     (tmp_path / "p1.2").rmdir()
-    assert outbox.published(tmp_path, "k3", "p1") == "p1.3"
-    assert outbox.publish(tmp_path, "k3", "p1", {}) == "p1.3"
+    assert publish.published_name(tmp_path, "k3", "p1") == "p1.3"
+    assert publish.publish_results(tmp_path, "k3", "p1", {}) == "p1.3"
 
 
 def test_what_others_put_in_the_way_stays(tmp_path):
@@ -136,7 +140,7 @@ def test_what_others_put_in_the_way_stays(tmp_path):
     (tmp_path / "p1.2").symlink_to("nowhere")
     (tmp_path / "p1.3").mkdir()
     fill(tmp_path / "p1.4", **{"gcwatch.json": "[no json"})
-    assert publish(tmp_path, "k1") == "p1.5"
+    assert publish_one(tmp_path, "k1") == "p1.5"
     assert (tmp_path / "p1").read_text() == "theirs"
 
 
@@ -144,31 +148,31 @@ def test_a_rename_onto_a_published_folder_fails(tmp_path):
     """What stands between two daemons that both found the name free."""
     fill(tmp_path / "a", x="1")
     fill(tmp_path / "b", x="2")
-    assert not outbox._renamed(tmp_path / "a", tmp_path / "b")
-    assert tree(tmp_path / "b") == {"x": "2"}
+    assert not names._renamed(tmp_path / "a", tmp_path / "b")
+    assert contents(tmp_path / "b") == {"x": "2"}
     (tmp_path / "c").write_text("")
-    assert not outbox._renamed(tmp_path / "a", tmp_path / "c")
+    assert not names._renamed(tmp_path / "a", tmp_path / "c")
 
 
 @pytest.mark.parametrize("name", [os.fsdecode(b"\xff\n\x01"), "é" * 127 + "x", "x" * 255])
 def test_any_folder_name_can_be_published_numbered_and_reported(tmp_path, name):
     """The longest names that a file system takes leave room for what is appended."""
-    first, second = publish(tmp_path, "k1", name), publish(tmp_path, "k2", name)
+    first, second = publish_one(tmp_path, "k1", name), publish_one(tmp_path, "k2", name)
     assert first == name != second
-    assert outbox.published(tmp_path, "k2", name) == second
-    outbox.report_failure(tmp_path, name, f"{name} did not work")
+    assert publish.published_name(tmp_path, "k2", name) == second
+    failure_note.write_failure_note(tmp_path, name, f"{name} did not work")
     assert len(list(tmp_path.glob("*.failed.txt"))) == 1
-    outbox.clear_failure(tmp_path, name)
-    outbox.clear_failure(tmp_path, name)
+    failure_note.remove_failure_note(tmp_path, name)
+    failure_note.remove_failure_note(tmp_path, name)
     assert not list(tmp_path.glob("*.failed.txt"))
 
 
 def test_discarding_removes_the_staging_only(tmp_path):
     """Twice is once, and what is published stays."""
-    publish(tmp_path, "k1")
-    outbox.staging(tmp_path, "k2")
-    outbox.discard(tmp_path, "k2")
-    outbox.discard(tmp_path, "k2")
+    publish_one(tmp_path, "k1")
+    publish.staging_folder(tmp_path, "k2")
+    publish.discard_staging(tmp_path, "k2")
+    publish.discard_staging(tmp_path, "k2")
     assert [path.name for path in tmp_path.iterdir()] == ["p1"]
 
 
@@ -177,7 +181,7 @@ def test_modes_that_are_right_are_left_alone(tmp_path):
     (tmp_path / "whole").mkdir()
     (tmp_path / "whole").chmod(0o2750)
     changed = (tmp_path / "whole").stat().st_ctime_ns  # by any chmod, even to the same
-    outbox.let_group_read(tmp_path / "whole")
+    publish.let_group_read(tmp_path / "whole")
     assert (tmp_path / "whole").stat().st_ctime_ns == changed
 
 
@@ -185,10 +189,10 @@ def test_an_outbox_that_is_away_is_tried_again(tmp_path):
     """Each call says so without naming a path."""
     away = tmp_path / "DOE^JANE"
     for call in (
-        lambda: outbox.staging(away, "k"),
-        lambda: outbox.publish(away, "k", "p1", {}),
-        lambda: outbox.published(away, "k", "p1"),
-        lambda: outbox.report_failure(away, "p1", "x"),
+        lambda: publish.staging_folder(away, "k"),
+        lambda: publish.publish_results(away, "k", "p1", {}),
+        lambda: publish.published_name(away, "k", "p1"),
+        lambda: failure_note.write_failure_note(away, "p1", "x"),
     ):
         with pytest.raises(TryAgain) as caught:
             call()
@@ -217,14 +221,14 @@ def elsewhere(tmp_path):
                 continue
             target = place / f"gcwatch-test-{os.getpid()}-{tmp_path.name}"
             yield target
-            outbox.remove_tree(target)
+            names.remove_tree(target)
             return
     pytest.skip("no second file system to write to")
 
 
-def dispose(box, after, done=None, expected=None, ignore=()):
-    expected = expected or inbox.look(box, "p1", ignore)
-    return outbox.dispose(Folders(box, ignore), "p1", after, done, expected)
+def dispose_of(box, after, done=None, expected=None, ignore=()):
+    expected = expected or tree.look_at_folder(box, "p1", ignore)
+    return dispose.dispose_of_source(FolderInbox(box, ignore), "p1", after, done, expected)
 
 
 WHOLE = {"a": "1", "b": "2", "sub/c": "3"}
@@ -232,48 +236,48 @@ WHOLE = {"a": "1", "b": "2", "sub/c": "3"}
 
 def test_keep_leaves_the_folder(box):
     """The default changes nothing in an inbox."""
-    assert dispose(box, "keep")
-    assert tree(box / "p1") == WHOLE
+    assert dispose_of(box, "keep")
+    assert contents(box / "p1") == WHOLE
 
 
 def test_delete_removes_the_folder_and_nothing_else(box):
     """The folder is gone with its junk; links go, what they lead to stays."""
     (box / "p1" / "link").symlink_to("../other")
     (box / "p1" / ".DS_Store").write_text("")
-    expected = inbox.look(box, "p1", ())
-    assert dispose(box, "delete", expected=expected)
+    expected = tree.look_at_folder(box, "p1", ())
+    assert dispose_of(box, "delete", expected=expected)
     assert [path.name for path in box.iterdir()] == ["other"]
-    assert tree(box / "other") == {"x": "y"}
-    assert dispose(box, "delete", expected=expected)
+    assert contents(box / "other") == {"x": "y"}
+    assert dispose_of(box, "delete", expected=expected)
 
 
 @pytest.mark.parametrize("after", ["move", "delete"])
 @pytest.mark.parametrize("late", ["late", "sub/late.part"])
 def test_late_files_are_never_deleted(box, tmp_path, after, late):
     """A folder that changed, or into which somebody still writes, stays as it is."""
-    expected = inbox.look(box, "p1", ())
+    expected = tree.look_at_folder(box, "p1", ())
     (box / "p1" / late).write_text("late")
-    assert not dispose(box, after, tmp_path / "done", expected)
-    assert tree(box / "p1") == {**WHOLE, late: "late"}
+    assert not dispose_of(box, after, tmp_path / "done", expected)
+    assert contents(box / "p1") == {**WHOLE, late: "late"}
     assert sorted(path.name for path in box.iterdir()) == ["other", "p1"]
 
 
 def test_a_file_that_comes_while_deleting_gives_the_folder_back(box):
     """Held and judged again before anything is removed."""
-    source = outbox._Source(box, "p1", inbox.look(box, "p1", ()), ())
+    source = dispose._Source(box, "p1", tree.look_at_folder(box, "p1", ()), ())
     (box / "p1" / "late").write_text("late")
     assert not source.delete()
-    assert tree(box / "p1") == {**WHOLE, "late": "late"}
+    assert contents(box / "p1") == {**WHOLE, "late": "late"}
 
 
 def test_a_crash_while_deleting_is_finished(box):
     """What was held comes back to be judged; what was doomed goes."""
-    expected = inbox.look(box, "p1", ())
-    source = outbox._Source(box, "p1", expected, ())
+    expected = tree.look_at_folder(box, "p1", ())
+    source = dispose._Source(box, "p1", expected, ())
     (box / "p1").rename(box / source._held)
-    assert dispose(box, "delete", expected=expected)
+    assert dispose_of(box, "delete", expected=expected)
     fill(source._doomed, half="gone")
-    assert dispose(box, "delete", expected=expected)
+    assert dispose_of(box, "delete", expected=expected)
     assert [path.name for path in box.iterdir()] == ["other"]
 
 
@@ -281,36 +285,38 @@ def test_move_keeps_everything_under_a_free_name(box, tmp_path):
     """Nothing that was moved before is replaced."""
     done = tmp_path / "done"
     fill(done / "p1", old="1")
-    expected = inbox.look(box, "p1", ())
-    assert dispose(box, "move", done, expected)
-    assert dispose(box, "move", done, expected)
-    assert tree(done) == {"p1/old": "1"} | {f"p1.2/{name}": text for name, text in WHOLE.items()}
+    expected = tree.look_at_folder(box, "p1", ())
+    assert dispose_of(box, "move", done, expected)
+    assert dispose_of(box, "move", done, expected)
+    assert contents(done) == {"p1/old": "1"} | {
+        f"p1.2/{name}": text for name, text in WHOLE.items()
+    }
     assert not (box / "p1").exists()
 
 
 def test_move_across_file_systems_copies_first(box, elsewhere):
     """The copy is whole, with times, before the source goes."""
-    expected = inbox.look(box, "p1", ())
-    assert dispose(box, "move", elsewhere, expected)
-    assert tree(elsewhere / "p1") == WHOLE
-    assert inbox.look(elsewhere, "p1", ()).digest == expected.digest
+    expected = tree.look_at_folder(box, "p1", ())
+    assert dispose_of(box, "move", elsewhere, expected)
+    assert contents(elsewhere / "p1") == WHOLE
+    assert tree.look_at_folder(elsewhere, "p1", ()).digest == expected.digest
     assert not (box / "p1").exists()
     assert [path.name for path in elsewhere.iterdir()] == ["p1"]
 
 
 def test_a_crash_after_copying_does_not_copy_twice(box, elsewhere):
     """The copy is known by its digest; only the source's removal is left."""
-    expected = inbox.look(box, "p1", ())
+    expected = tree.look_at_folder(box, "p1", ())
     elsewhere.mkdir()
-    assert outbox._Source(box, "p1", expected, ())._copy(elsewhere, "p1")
-    assert dispose(box, "move", elsewhere, expected)
+    assert dispose._Source(box, "p1", expected, ())._copy(elsewhere, "p1")
+    assert dispose_of(box, "move", elsewhere, expected)
     assert [path.name for path in elsewhere.iterdir()] == ["p1"]
     assert not (box / "p1").exists()
 
 
 def test_an_inbox_that_is_away_is_not_a_folder_disposed_of(box, tmp_path):
     """The share may be back, with the folder in it."""
-    expected = inbox.look(box, "p1", ())
+    expected = tree.look_at_folder(box, "p1", ())
     box.rename(tmp_path / "unmounted")
     with pytest.raises(TryAgain):
-        dispose(box, "delete", expected=expected)
+        dispose_of(box, "delete", expected=expected)

@@ -3,7 +3,10 @@
 import pytest
 from builders import PATIENTS, Site, mha, series
 
-from gcwatch import config, display, plan
+from gcwatch import config
+from gcwatch.commands import plan
+from gcwatch.views.plan_table import route_plan_table
+from gcwatch.views.terminal import console
 
 
 @pytest.fixture
@@ -168,9 +171,9 @@ def test_a_plan_beside_the_daemon_disturbs_nothing(site):
 def sentence(site):
     """What the plan says of the one route, as on a terminal."""
     [route] = plan.plan(config.load(site.file))
-    screen = display.console()
+    screen = console()
     with screen.capture() as caught:
-        screen.print(display.route_plan(route))
+        screen.print(route_plan_table(route))
     return caught.get()
 
 

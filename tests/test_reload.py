@@ -12,7 +12,7 @@ import pytest
 from builders import check_nothing_half_done, mha, voxels
 from house import REFUSED, RELOADED, House, mirror, route
 
-from gcwatch import steps
+from gcwatch.core import checklist
 
 MIB = 1 << 20
 PARTS = 10
@@ -74,7 +74,7 @@ def check_one_job_each(house, *folders):
 def check_histories(house):
     """Every case is the fold of its events, whatever its route is called."""
     for case in house.cases().values():
-        assert steps.fold(case.key, house.history(case.key)) == case
+        assert checklist.fold(case.key, house.history(case.key)) == case
 
 
 # --- SIGTERM -------------------------------------------------------------------------------------

@@ -9,12 +9,15 @@ import pytest
 from builders import FAST, PATIENTS, Site, until
 from house import House, route
 
-from gcwatch import check, config, dropin, report, reporter, unit
+from gcwatch import config
 from gcwatch.cli import main
-from gcwatch.describe import View
-from gcwatch.errors import ConfigError
-from gcwatch.reasons import Reason
-from gcwatch.report import Facts
+from gcwatch.commands import check, systemd_dropin, systemd_unit
+from gcwatch.core.errors import ConfigError
+from gcwatch.core.reasons import Reason
+from gcwatch.daemon import status_files
+from gcwatch.explain import status_file
+from gcwatch.explain.case_view import CaseView
+from gcwatch.explain.status_file import StatusFileFacts
 
 NOON = 1_800_000_000.0
 TALKATIVE = """
@@ -28,11 +31,11 @@ main()
 
 def view(folder="p17", stage="uploading", **more):
     told = {"why": "It is being sent.", "since": "2027-01-15T07:58:00+00:00", **more}
-    return View(case=f"lobes-{folder}", route="lobes", folder=folder, stage=stage, **told)
+    return CaseView(case=f"lobes-{folder}", route="lobes", folder=folder, stage=stage, **told)
 
 
 def said(facts):
-    return report.page(facts, report.body(facts), NOON).decode("utf-8-sig")
+    return status_file.file_bytes(facts, status_file.file_body(facts), NOON).decode("utf-8-sig")
 
 
 # --- what it says --------------------------------------------------------------------------------
@@ -45,7 +48,7 @@ def test_it_says_what_waits_what_failed_and_what_to_do():
     )
     odd = view("p4", "delivered", result="p4.2", warnings=("Slices are uneven.",))
     counts = {"uploading": 1, "failed": 1, "delivered": 10_000}
-    text = said(Facts("lobes", [view(), failed, odd], counts))
+    text = said(StatusFileFacts("lobes", [view(), failed, odd], counts))
     assert text.startswith("gcwatch, route lobes\r\nAs of ")
     assert "If this is older than 10 minutes, gcwatch is not running" in text
     assert "1 waiting or under way, 10000 delivered, 1 failed." in text
@@ -59,14 +62,14 @@ def test_it_says_what_waits_what_failed_and_what_to_do():
 
 def test_it_says_why_nothing_moves_at_all():
     """A refused token and an inbox that is away stand at the top."""
-    text = said(Facts("lobes", pause=Reason("token_refused"), is_away=True))
+    text = said(StatusFileFacts("lobes", pause=Reason("token_refused"), is_away=True))
     assert text.index("All work is paused") < text.index("0 waiting or under way.")
     assert "The inbox can't be reached" in text
 
 
 def test_it_says_that_gcwatch_was_stopped():
     """The last words of a daemon are not taken for its life."""
-    text = said(Facts("lobes", is_over=True))
+    text = said(StatusFileFacts("lobes", is_over=True))
     assert "gcwatch stopped at " in text
     assert "If this is older" not in text
 
@@ -74,7 +77,11 @@ def test_it_says_that_gcwatch_was_stopped():
 def test_it_can_be_read_by_every_windows_editor():
     """Byte order mark, CRLF throughout, no line that runs off the screen, no control characters."""
     views = [view("Zoë " + "x" * 200), view("evil\\x1b"), view("im\\xff", why="word " * 60)]
-    page = report.page(Facts("lobes", views), report.body(Facts("lobes", views)), NOON)
+    page = status_file.file_bytes(
+        StatusFileFacts("lobes", views),
+        status_file.file_body(StatusFileFacts("lobes", views)),
+        NOON,
+    )
     assert page.startswith(b"\xef\xbb\xbf")
     assert page.count(b"\n") == page.count(b"\r\n")
     text = page.decode("utf-8-sig")
@@ -85,10 +92,10 @@ def test_it_can_be_read_by_every_windows_editor():
 
 def test_it_stays_short_however_many_cases_there_are():
     """Beyond some hundreds they are counted."""
-    views = [view(f"p{n}") for n in range(report.MOST + 7)]
-    text = said(Facts("lobes", views))
+    views = [view(f"p{n}") for n in range(status_file.MOST + 7)]
+    text = said(StatusFileFacts("lobes", views))
     assert "and 7 more" in text
-    assert f"p{report.MOST + 1} " not in text
+    assert f"p{status_file.MOST + 1} " not in text
 
 
 # --- kept by a daemon ----------------------------------------------------------------------------
@@ -100,7 +107,7 @@ LEISURELY = replace(FAST, survey=30.0)
 
 @pytest.fixture
 def site(tmp_path, sandbox, monkeypatch):
-    monkeypatch.setattr(reporter, "_LAST_WORDS", 60.0)
+    monkeypatch.setattr(status_files, "_LAST_WORDS", 60.0)
     return Site(tmp_path, sandbox, report="status.txt")
 
 
@@ -198,7 +205,7 @@ def test_a_share_that_hangs_holds_up_nobody(site, monkeypatch):
         return usual(path, *how, **more)
 
     monkeypatch.setattr(os, "open", hanging)
-    monkeypatch.setattr(reporter, "_LAST_WORDS", 0.05)
+    monkeypatch.setattr(status_files, "_LAST_WORDS", 0.05)
     site.listen()
     with site.running():
         until(lambda: site.said("report.failed"))
@@ -334,7 +341,7 @@ def test_check_tells_whether_it_can_be_written(site):
 def test_the_service_may_write_it(site):
     """The drop-in opens its folder."""
     site.configure(report="/mnt/share/status.txt")
-    text = dropin.dropin(config.load(site.file), unit.instance(""))
+    text = systemd_dropin.dropin(config.load(site.file), systemd_unit.instance(""))
     assert 'ReadWritePaths="/mnt/share"' in text
 
 

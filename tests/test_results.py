@@ -9,11 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sandbox_user import mha
 
-from gcwatch import results
-from gcwatch.errors import TryAgain
-from gcwatch.fetching import image_name
-from gcwatch.grandchallenge import Image, ImageFile
-from gcwatch.outbox import safe_relative
+from gcwatch.core.errors import TryAgain
+from gcwatch.files.names import safe_relative_path
+from gcwatch.outbox import verify
+from gcwatch.outbox.outputs import image_name
+from gcwatch.platform.models import Image, ImageFile
 from gcwatch.sandbox import Algorithm, Catalogue, Interface, Sandbox, Socket
 
 
@@ -60,7 +60,7 @@ def test_whole_file_is_accepted(tmp_path, name):
     """What is in order is left as it is."""
     path = tmp_path / name
     path.write_bytes(UNTOUCHED[name])
-    results.check(path, "socket")
+    verify.check(path, "socket")
     assert path.read_bytes() == UNTOUCHED[name]
 
 
@@ -70,7 +70,7 @@ def test_cut_file_is_removed_and_fetched_again(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(CUT[name])
     with pytest.raises(TryAgain) as error:
-        results.check(path, "segmentation")
+        verify.check(path, "segmentation")
     assert not path.exists()
     assert error.value.reason.code == "download_incomplete"
     assert error.value.reason.facts["socket"] == "segmentation"
@@ -83,7 +83,7 @@ def test_header_that_promises_nothing_is_no_fault(tmp_path, line):
     path.write_bytes(
         f"DimSize = 3 1 1\nElementType = MET_UCHAR\n{line}\nElementDataFile = LOCAL\nabc".encode()
     )
-    results.check(path, "socket")
+    verify.check(path, "socket")
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -96,7 +96,7 @@ def test_no_bytes_break_the_check(tmp_path, suffix, content):
     path = tmp_path / f"x.{suffix}"
     path.write_bytes(content)
     try:
-        results.check(path, "socket")
+        verify.check(path, "socket")
     except TryAgain:
         assert not path.exists()
 
@@ -124,7 +124,7 @@ def test_image_names_never_leave_the_folder(pk, tail):
 @given(HOSTILE)
 def test_socket_paths_never_leave_the_outbox(path):
     """The same for the relative path of a socket."""
-    place = safe_relative(path, fallback="socket")
+    place = safe_relative_path(path, fallback="socket")
     assert not place.is_absolute()
     assert place.parts
     assert ".." not in place.parts

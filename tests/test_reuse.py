@@ -7,7 +7,8 @@ import pytest
 from builders import Site, mha, sha256, voxels
 from sandbox_user import patient, zipped
 
-from gcwatch import config, plan
+from gcwatch import config
+from gcwatch.commands import plan
 
 ARCHIVE = "ct-archive"
 BY_GLOB = {"ct-image": "images/ct-image/*"}

@@ -6,7 +6,7 @@ import pytest
 from sandbox_user import SandboxUser, mha
 
 from gcwatch.sandbox import STANDARD, Algorithm, Catalogue, Interface, Sandbox
-from gcwatch.sandbox.kinds import KINDS
+from gcwatch.sandbox.content.socket_kinds import KINDS
 
 VERSION = {"version": {"major": 1, "minor": 0}}
 A, B, C, D = [0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0.5]

@@ -124,7 +124,7 @@ def run(sandbox, tmp_path, monkeypatch, capfd):
         sent = list(received(sandbox))
         sandbox.configure(import_seconds=0)
         outcome = working.result()
-    log.reset()
+    log.reset_logging()
     assert (outcome.delivered, outcome.failed, outcome.waiting) == (2, 1, 0)
     assert stumble.stumbled
     shown = capfd.readouterr()
@@ -297,7 +297,7 @@ def during(site, *happens):
     calls = site.sandbox.calls()
     assert sum(call["method"] == "PUT" and call["applied"] for call in calls) == 1
     assert len(site.jobs()) == 1
-    log.reset()
+    log.reset_logging()
     written = (site.folder / "log.jsonl").read_text()
     assert FRESH not in written
     assert site.sandbox.token not in written

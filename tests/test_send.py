@@ -26,8 +26,8 @@ from victim import SIGKILLED, Victims
 
 import gcwatch
 from gcwatch.cli import main
-from gcwatch.errors import ConfigError, Misused, StateError, TokenRefused, Unreachable
-from gcwatch.oneoff import Sending
+from gcwatch.commands.send.send import SendSession
+from gcwatch.core.errors import ConfigError, Misused, StateError, TokenRefused, Unreachable
 from gcwatch.sandbox import Sandbox
 
 PROGRAM = [sys.executable, "-m", "gcwatch", "send"]
@@ -317,10 +317,10 @@ def test_the_same_at_the_same_time_is_refused(desk):
     path = desk.patient()
     order = desk.order(path)
     paths = order.pop("paths")
-    first = Sending(paths, **order)
+    first = SendSession(paths, **order)
     try:
         with pytest.raises(StateError, match=f"process {os.getpid()}"):
-            Sending(paths, **order)
+            SendSession(paths, **order)
         assert desk.send(desk.patient("p2"))[0].ending == "delivered"
         assert first.run()[0].ending == "delivered"
     finally:

@@ -16,11 +16,12 @@ import pytest
 from builders import Site, mha, series, until
 from mirrored import Mirrored
 
-from gcwatch import config, dropin, unit
-from gcwatch.cli.explain import Exit
-from gcwatch.errors import Misused
-from gcwatch.notify import manager
-from gcwatch.pulse import Pulses, beat
+from gcwatch import config
+from gcwatch.cli.errors import Exit
+from gcwatch.commands import systemd_dropin, systemd_unit
+from gcwatch.core.errors import Misused
+from gcwatch.daemon.notify import manager
+from gcwatch.threads.heartbeats import Heartbeats, heartbeat
 
 UNITS = Path(__file__).parent.parent / "systemd"
 LARGE = mha().replace(b"DimSize = 4 1 1", b"DimSize = 2048 2048 17") + bytes(2 * 2**22 * 17 - 8)
@@ -232,7 +233,7 @@ def test_an_instance_has_a_state_and_a_drop_in_of_its_own(tmp_path):
 def test_a_name_that_no_instance_can_have_is_refused(name):
     """It would lead to another folder, or mean something else to systemd."""
     with pytest.raises(Misused, match="called"):
-        unit.instance(name)
+        systemd_unit.instance(name)
 
 
 def test_a_config_that_the_service_does_not_run_with_is_told(tmp_path):
@@ -257,7 +258,7 @@ def test_a_path_that_no_unit_file_can_hold_is_refused(tmp_path):
     file = tmp_path / "gcwatch.toml"
     file.write_text(WHOLE.replace("/data/m", r"/data/m\nExecStart=x"))
     with pytest.raises(Misused, match="ExecStart"):
-        dropin.dropin(config.load(file), unit.instance(""))
+        systemd_dropin.dropin(config.load(file), systemd_unit.instance(""))
 
 
 @needs_analyze
@@ -495,16 +496,16 @@ def test_the_watchdog_is_asked_for_by_the_environment(more, seconds):
 def test_silence_is_noticed_and_a_beat_ends_it():
     """On a clock of its own: who is at work, makes no progress, then some, then is done."""
     now = [0.0]
-    pulses = Pulses(lambda: now[0])
-    with pulses.of("case"):
+    heartbeats = Heartbeats(lambda: now[0])
+    with heartbeats.of("case"):
         now[0] = 10.0
-        assert pulses.silent(5.0) == {"case"}
-        beat()
-        assert not pulses.silent(5.0)
+        assert heartbeats.silent(5.0) == {"case"}
+        heartbeat()
+        assert not heartbeats.silent(5.0)
         now[0] = 20.0
-        pulses.tell("case")
-        pulses.tell("nobody")
-        assert not pulses.silent(5.0)
+        heartbeats.tell("case")
+        heartbeats.tell("nobody")
+        assert not heartbeats.silent(5.0)
         now[0] = 30.0
-    assert not pulses.silent(5.0)
-    beat()
+    assert not heartbeats.silent(5.0)
+    heartbeat()

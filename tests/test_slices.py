@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
-from gcwatch import dicom, images, inbox, slices
-from gcwatch.errors import CannotSend
+from gcwatch.core.errors import CannotSend
+from gcwatch.imaging import dicom, images, slice_geometry
+from gcwatch.inbox import tree
 
 AXIAL = [1, 0, 0, 0, 1, 0]
 SAGITTAL = [0, 1, 0, 0, 0, -1]
@@ -50,7 +51,7 @@ def series(folder, heights, **more):
 
 
 def findings(folder):
-    files = inbox.source_files(folder.parent, folder.name, ())
+    files = tree.source_files(folder.parent, folder.name, ())
     found, _ = images.recognise(files, integrity="warn")
     (image,) = found
     assert len(image.files) == len(files)
@@ -258,7 +259,7 @@ def headers(count, spacing, angles, digits):
     row, column = rotated((1, 0, 0), angles), rotated((0, 1, 0), angles)
     for number in range(count):
         position = (round(v, digits) for v in rotated((-99.5, -7, number * spacing - 300), angles))
-        place = dicom.Place(tuple(position), row, column)
+        place = dicom.SlicePosition(tuple(position), row, column)
         group = dicom.Group("1", "2", CTImageStorage)
         yield dicom.Header(group, instance=str(number), number=number, place=place)
 
@@ -280,8 +281,8 @@ def test_any_whole_series_passes_and_any_hole_in_it_is_counted(
     chance = random.Random(seed)
     whole = [(header, None) for header in headers(count, spacing, angles, digits)]
     chance.shuffle(whole)
-    assert slices.findings(whole) == []
+    assert slice_geometry.findings(whole) == []
     lost = chance.sample(range(1, count - 1), (count - 2) // 3) if count > 2 else []
-    (*found,) = slices.findings([each for each in whole if each[0].number not in lost])
+    (*found,) = slice_geometry.findings([each for each in whole if each[0].number not in lost])
     assert [reason.code for reason in found] == ["slices_missing"] * bool(lost)
     assert sum(reason.facts["count"] for reason in found) == len(lost)

@@ -12,7 +12,8 @@ from soak.changes import Changes
 from soak.patients import GUEST, HEADER, LINES, SURNAME, Patient, Ward
 from soak.site import Daemon, Folders, Sample
 
-from gcwatch import config, errors
+from gcwatch import config
+from gcwatch.core import errors
 
 BY_NAME = {line.name: line for line in LINES}
 

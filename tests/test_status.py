@@ -16,25 +16,34 @@ from builders import Site, mha, series, until
 from mirrored import Mirrored
 from test_steps import IMAGE, PATH, TARGET
 
-from gcwatch import cases, describe, steps, waiting
+from gcwatch.commands.status import StatusFollower
 from gcwatch.config import Cron, Route, Settings
-from gcwatch.overview import Onlooker
-from gcwatch.progress import FILE, FRESH, Board, Progress, Work, read_progress
-from gcwatch.reasons import CATALOGUE, Reason
-from gcwatch.steps import Every, Pace
-from gcwatch.waiting import Around
-from gcwatch.watch import daemon_of
+from gcwatch.core import checklist, events, text, timing
+from gcwatch.core.case import Snapshot
+from gcwatch.core.reasons import CATALOGUE, Reason
+from gcwatch.core.timing import Every, Pace
+from gcwatch.explain import case_view, why_waiting
+from gcwatch.explain.why_waiting import DaemonSnapshot
+from gcwatch.journal.presence import running_daemon
+from gcwatch.journal.progress import (
+    FILE,
+    FRESH,
+    CurrentWork,
+    DaemonProgress,
+    ProgressFile,
+    read_progress,
+)
 
 PROGRAM = [sys.executable, "-m", "gcwatch"]
 PACE = Pace(settle=30, poll=Every(60), backoff=90, slowest=900)
-SEEN = cases.Snapshot("a", 212, 1_200_000_000, 1, latest=5)
+SEEN = Snapshot("a", 212, 1_200_000_000, 1, latest=5)
 CHANGED = replace(SEEN, digest="b", changing=1)
 KEY = "lobes-k"
 
 
 def case_after(*events):
     """A case to which these happened, one a second from second 0."""
-    return steps.fold(KEY, enumerate(events))
+    return checklist.fold(KEY, enumerate(events))
 
 
 def path_to(stage):
@@ -44,28 +53,28 @@ def path_to(stage):
 
 
 def said(case, now, around=None):
-    return waiting.why(case, PACE, now, around or Around())
+    return why_waiting.why_waiting(case, PACE, now, around or DaemonSnapshot())
 
 
 def busy(*keys, transfers=None, **around):
     """A daemon that works on so many cases."""
-    at = Progress(working=frozenset(keys), transfers=transfers or {})
-    return Around(progress=at, at_once=4, **around)
+    at = DaemonProgress(working=frozenset(keys), transfers=transfers or {})
+    return DaemonSnapshot(progress=at, at_once=4, **around)
 
 
 # --- a sentence for each state -------------------------------------------------------------------
 
-FOUND = cases.Found("lobes", "p1")
-TO_UPLOAD = (FOUND, cases.Changed(SEEN), cases.Settled())
-PLANNED = (*TO_UPLOAD, cases.Planned((IMAGE,), TARGET))
+FOUND = events.FolderFound("lobes", "p1")
+TO_UPLOAD = (FOUND, events.FolderChanged(SEEN), events.FolderSettled())
+PLANNED = (*TO_UPLOAD, events.Planned((IMAGE,), TARGET))
 TO_RUN = path_to("running")
 STUDY = replace(TARGET, kind="reader_study")
 
 
 def on_the_platform(status, target=TARGET):
     """A case that was submitted at second 8 and asked after at second 9."""
-    events = [replace(e, target=target) if isinstance(e, cases.Planned) else e for e in TO_RUN]
-    return case_after(*events, cases.StillRunning(status))
+    history = [replace(e, target=target) if isinstance(e, events.Planned) else e for e in TO_RUN]
+    return case_after(*history, events.StillRunning(status))
 
 
 @pytest.mark.parametrize(
@@ -73,20 +82,20 @@ def on_the_platform(status, target=TARGET):
     [
         (case_after(FOUND), 0, None, "Its files are about to be looked at for the first time."),
         (
-            case_after(FOUND, cases.Changed(SEEN)),
+            case_after(FOUND, events.FolderChanged(SEEN)),
             6,
             None,
             "Until nothing in it has changed for 30 s: 25 s to go (212 files, 1.2 GB).",
         ),
         (
-            case_after(FOUND, cases.Changed(SEEN), cases.Changed(CHANGED)),
+            case_after(FOUND, events.FolderChanged(SEEN), events.FolderChanged(CHANGED)),
             12,
             None,
             ("Files still changing: 1 of 212, 10 s ago. It is complete when nothing has changed "
             "for 30 s: 20 s to go."),
         ),
         (
-            case_after(FOUND, cases.Changed(SEEN)),
+            case_after(FOUND, events.FolderChanged(SEEN)),
             31,
             busy(KEY),
             ("Until nothing in it has changed for 30 s: it is looked at once more "
@@ -125,7 +134,7 @@ def on_the_platform(status, target=TARGET):
         (
             on_the_platform("Executing Algorithm"),
             8 + 720,
-            Around(is_running=False),
+            DaemonSnapshot(is_running=False),
             ("The job is running on the platform (Executing Algorithm), 12 min; it takes 17 min on "
             "average. It is asked after once gcwatch runs."),
         ),
@@ -144,8 +153,8 @@ def on_the_platform(status, target=TARGET):
         (
             case_after(
                 *path_to("submitting"),
-                cases.Attempted(),
-                cases.Postponed(Reason("importing", {"status": "Started"}), 30),
+                events.SubmissionAttempted(),
+                events.Postponed(Reason("importing", {"status": "Started"}), 30),
             ),
             6 + 60,
             None,
@@ -170,27 +179,27 @@ def on_the_platform(status, target=TARGET):
             "The results are being put into the outbox.",
         ),
         (
-            case_after(FOUND, cases.Rejected(Reason("job_failed"))),
+            case_after(FOUND, events.Rejected(Reason("job_failed"))),
             2,
             None,
             ("It failed; that is being written down in the outbox: "
             "The analysis did not work for this patient."),
         ),
         (
-            case_after(FOUND, cases.Rejected(Reason("job_failed")), cases.Reported()),
+            case_after(FOUND, events.Rejected(Reason("job_failed")), events.FailureReported()),
             2,
             None,
             "The analysis did not work for this patient.",
         ),
         (case_after(*path_to("delivered")), 20, None, "The results stand in the outbox as p1."),
         (
-            case_after(FOUND, cases.Vanished()),
+            case_after(FOUND, events.FolderVanished()),
             20,
             None,
             "The folder was taken away before everything was sent.",
         ),
         (
-            case_after(FOUND, cases.Withdrawn()),
+            case_after(FOUND, events.Withdrawn()),
             20,
             None,
             "It was taken back; nothing more is done.",
@@ -206,7 +215,7 @@ def test_every_state_has_a_sentence_with_its_numbers(case, now, around, sentence
     ("event", "now", "sentence"),
     [
         (
-            cases.Postponed(Reason("too_many_jobs", {"limit": 16}), 30),
+            events.Postponed(Reason("too_many_jobs", {"limit": 16}), 30),
             11,
             (
                 "Held: 16 jobs are running on the platform, as many as it allows. "
@@ -214,17 +223,17 @@ def test_every_state_has_a_sentence_with_its_numbers(case, now, around, sentence
             ),
         ),
         (
-            cases.Postponed(Reason("in_doubt", {"seconds": 180}), 180),
+            events.Postponed(Reason("in_doubt", {"seconds": 180}), 180),
             61,
             "It is being made sure that nothing is sent twice. Looked at again in 2 min.",
         ),
         (
-            cases.Postponed(Reason("waiting_for_marker", {"marker": "READY.txt"}), 60),
+            events.Postponed(Reason("waiting_for_marker", {"marker": "READY.txt"}), 60),
             1,
             "The folder is not marked as complete yet. Looked at again in 60 s.",
         ),
         (
-            cases.Postponed(Reason("inbox_away", {"error": "x"}), 30),
+            events.Postponed(Reason("inbox_away", {"error": "x"}), 30),
             1,
             (
                 "The inbox can't be reached at the moment; the folder is waiting. "
@@ -232,7 +241,7 @@ def test_every_state_has_a_sentence_with_its_numbers(case, now, around, sentence
             ),
         ),
         (
-            cases.Faltered(Reason("server_error", {"call": "GET", "status": 502})),
+            events.AttemptFailed(Reason("server_error", {"call": "GET", "status": 502})),
             1,
             "Tried again in 2 min (2nd attempt): The platform has a problem at the moment.",
         ),
@@ -245,7 +254,7 @@ def test_what_hinders_is_told_with_the_next_try(event, now, sentence):
 
 def test_tries_are_counted_as_people_count():
     """The attempt that comes next is named, whatever its number."""
-    broken = cases.Faltered(Reason("unreachable", {"call": "GET", "error": "x"}))
+    broken = events.AttemptFailed(Reason("unreachable", {"call": "GET", "error": "x"}))
     told = [said(case_after(FOUND, *[broken] * tries), 0) for tries in (1, 2, 3, 10, 20, 21)]
     found = [re.search(r"\((\w+) attempt\)", each)[1] for each in told]
     assert found == ["2nd", "3rd", "4th", "11th", "21st", "22nd"]
@@ -253,22 +262,24 @@ def test_tries_are_counted_as_people_count():
 
 def test_a_try_under_way_says_so():
     """What is being tried again is not said to wait."""
-    case = case_after(FOUND, cases.Faltered(Reason("unreachable", {"call": "", "error": ""})))
+    case = case_after(FOUND, events.AttemptFailed(Reason("unreachable", {"call": "", "error": ""})))
     assert said(case, 200, busy(KEY)).startswith("Tried again at this moment (2nd attempt)")
     assert said(case, 200).startswith("Tried again as soon as a worker is free (2nd attempt)")
-    assert said(case, 200, Around(is_running=False)).startswith("Tried again once gcwatch runs")
+    assert said(case, 200, DaemonSnapshot(is_running=False)).startswith(
+        "Tried again once gcwatch runs"
+    )
 
 
 def test_a_refused_token_is_why_everything_waits():
     """One cause for all cases, wherever they are."""
-    around = Around(pause=Reason("token_refused"))
-    for events in (TO_UPLOAD, TO_RUN):
-        assert said(case_after(*events), 3, around).startswith("All work is paused: the platform")
+    around = DaemonSnapshot(pause=Reason("token_refused"))
+    for history in (TO_UPLOAD, TO_RUN):
+        assert said(case_after(*history), 3, around).startswith("All work is paused: the platform")
 
 
 def test_a_case_of_a_route_that_is_gone_says_so():
     """Nobody would ever work on it."""
-    around = Around(routes=frozenset({"other"}))
+    around = DaemonSnapshot(routes=frozenset({"other"}))
     assert "not in the config any more" in said(case_after(*TO_UPLOAD), 3, around)
 
 
@@ -277,8 +288,8 @@ def test_without_a_daemon_no_case_pretends_to_move(stage):
     """Each open case says what comes next, once gcwatch runs."""
     case = case_after(*path_to(stage))
     if case.is_open:
-        now = (steps.due(case, PACE) or 0) + 1
-        assert said(case, now, Around(is_running=False)).endswith("once gcwatch runs.")
+        now = (timing.due_time(case, PACE) or 0) + 1
+        assert said(case, now, DaemonSnapshot(is_running=False)).endswith("once gcwatch runs.")
 
 
 def settings(tmp_path, at_once):
@@ -290,30 +301,30 @@ def settings(tmp_path, at_once):
 def test_a_case_without_a_worker_knows_how_many_go_first(tmp_path):
     """The longest due goes first; who gets a worker at once does not wait."""
     queue = [replace(case_after(*TO_UPLOAD), key=f"lobes-{n}", touched=float(n)) for n in range(3)]
-    at_work = Around(progress=Progress(working=frozenset({"lobes-x", "lobes-y"})))
+    at_work = DaemonSnapshot(progress=DaemonProgress(working=frozenset({"lobes-x", "lobes-y"})))
 
     two = at_work.among(settings(tmp_path, 2), queue, lambda _: PACE, now=100)
-    assert [waiting.why(case, PACE, 100, two) for case in queue] == [
+    assert [why_waiting.why_waiting(case, PACE, 100, two) for case in queue] == [
         "Waiting for its turn: 2 cases being worked on, it is the next one.",
         "Waiting for its turn: 2 cases being worked on, 1 more case before it.",
         "Waiting for its turn: 2 cases being worked on, 2 more cases before it.",
     ]
     three = at_work.among(settings(tmp_path, 3), queue, lambda _: PACE, now=100)
-    assert "turn" not in waiting.why(queue[0], PACE, 100, three)
-    assert "it is the next" not in waiting.why(queue[1], PACE, 100, three)
+    assert "turn" not in why_waiting.why_waiting(queue[0], PACE, 100, three)
+    assert "it is the next" not in why_waiting.why_waiting(queue[1], PACE, 100, three)
 
 
 def test_a_cron_expression_is_told_as_it_stands():
     """Who wrote it knows when that is."""
     pace = replace(PACE, poll=Cron("0 7 * * mon-fri"))
-    told = waiting.why(on_the_platform("Queued"), pace, 100, Around())
+    told = why_waiting.why_waiting(on_the_platform("Queued"), pace, 100, DaemonSnapshot())
     assert told.endswith("It is asked after at 0 7 * * mon-fri.")
 
 
 @pytest.mark.parametrize("code", CATALOGUE)
 def test_whatever_hinders_a_case_makes_one_line(code):
     """No sentence is empty, breaks the line or names a fact that is not there but by its name."""
-    for event in (cases.Postponed(Reason(code), 60), cases.Faltered(Reason(code))):
+    for event in (events.Postponed(Reason(code), 60), events.AttemptFailed(Reason(code))):
         told = said(case_after(FOUND, event), 1)
         assert told.endswith(".")
         assert "\n" not in told
@@ -326,7 +337,7 @@ def test_whatever_hinders_a_case_makes_one_line(code):
 )  # fmt: skip
 def test_spans_are_told_as_people_say_them(seconds, words):
     """Rounded: nobody waits for 43.7 minutes."""
-    assert waiting.span(seconds) == words
+    assert text.time_span(seconds) == words
 
 
 @pytest.mark.parametrize(
@@ -336,13 +347,13 @@ def test_spans_are_told_as_people_say_them(seconds, words):
 )  # fmt: skip
 def test_sizes_are_told_as_people_say_them(count, words):
     """In thousands, as disks are sold."""
-    assert waiting.size(count) == words
+    assert text.data_size(count) == words
 
 
 def test_a_view_carries_the_bytes_under_way():
     """Programs need not read them out of the sentence."""
     case = case_after(*PLANNED)
-    view = describe.view(case, PACE, 9, busy(KEY, transfers={KEY: (3, 12)}))
+    view = case_view.case_view(case, PACE, 9, busy(KEY, transfers={KEY: (3, 12)}))
     assert (view.moved, view.total, view.stage) == (3, 12, "uploading")
 
 
@@ -367,7 +378,7 @@ def test_files_that_still_change_are_counted(site):
         (folder / "new").write_bytes(b"x")
         now[0] += 3600
         until(lambda: watch.journal.case(key).seen.files == len(files) + 1)
-        view = describe.view(watch.journal.case(key), watch.pace("lobes"), now[0])
+        view = case_view.case_view(watch.journal.case(key), watch.pace("lobes"), now[0])
     assert view.why.startswith(f"Files still changing: 2 of {len(files) + 1}, 0 s ago.")
 
 
@@ -376,8 +387,8 @@ def test_files_that_still_change_are_counted(site):
 
 def test_progress_is_told_while_something_moves_and_forgotten_at_the_end(tmp_path):
     """Another process reads what the board knows, until the daemon ends."""
-    work = Work(cases=frozenset({"a-1"}), mirrors=frozenset({"m"}), away=frozenset({"r"}))
-    with Board(tmp_path, 7, lambda: work) as board:
+    work = CurrentWork(cases=frozenset({"a-1"}), mirrors=frozenset({"m"}), away=frozenset({"r"}))
+    with ProgressFile(tmp_path, 7, lambda: work) as board:
         board.mirrored("m", 1, 2, 99)
         board.moved("a-1", 3, 12)
         told = until(lambda: (now := read_progress(tmp_path, 7, time.time())).transfers and now)
@@ -390,20 +401,20 @@ def test_progress_is_told_while_something_moves_and_forgotten_at_the_end(tmp_pat
 
 def test_progress_is_believed_only_of_the_daemon_that_is_there_and_while_it_is_fresh(tmp_path):
     """What a killed daemon left behind, or a hanging one, is no news; an inbox stays away."""
-    told = Progress(daemon=7, at=1000, transfers={"a-1": (3, 12)}, away=frozenset({"r"}))
+    told = DaemonProgress(daemon=7, at=1000, transfers={"a-1": (3, 12)}, away=frozenset({"r"}))
     (tmp_path / FILE).write_text(told.model_dump_json())
     assert read_progress(tmp_path, 7, 1001) == told
-    assert read_progress(tmp_path, 8, 1001) == Progress()
-    assert read_progress(tmp_path, None, 1001) == Progress()
+    assert read_progress(tmp_path, 8, 1001) == DaemonProgress()
+    assert read_progress(tmp_path, None, 1001) == DaemonProgress()
     late = read_progress(tmp_path, 7, 1000 + FRESH + 1)
     assert (late.transfers, late.away) == ({}, {"r"})
     (tmp_path / FILE).write_bytes(b"{")
-    assert read_progress(tmp_path, 7, 1001) == Progress()
+    assert read_progress(tmp_path, 7, 1001) == DaemonProgress()
 
 
 def test_a_full_disk_costs_only_the_bars(tmp_path):
     """Where the file can't be written, the daemon works on."""
-    with Board(tmp_path / "missing", 7, lambda: Work(away=frozenset({"r"}))) as board:
+    with ProgressFile(tmp_path / "missing", 7, lambda: CurrentWork(away=frozenset({"r"}))) as board:
         assert board.progress().away == {"r"}
         board._write(board.progress())
     assert not (tmp_path / "missing").exists()
@@ -466,7 +477,7 @@ def daemon(site):
     command = [*PROGRAM, "run", "--config", str(site.file)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         try:
-            until(lambda: daemon_of(site.state) == process.pid)
+            until(lambda: running_daemon(site.state) == process.pid)
             yield process
         finally:
             process.kill()
@@ -544,7 +555,7 @@ def test_follow_as_json_is_a_line_for_each_change_not_for_each_second(site):
     site.configure(ready="READY.txt")
     site.drop("p1")
     site.run_once()
-    with site.running(), closing(Onlooker(site.file)) as onlooker:
+    with site.running(), closing(StatusFollower(site.file)) as onlooker:
         first = until(lambda: (now := onlooker.look()).daemon and now)
         until(lambda: onlooker.look().views[0].why != first.views[0].why)
         assert onlooker.look().gist() == first.gist()
@@ -560,7 +571,7 @@ def test_a_mirror_under_way_has_a_bar(tmp_path, sandbox):
     sandbox.fault("delay", host="storage", seconds=140, nth=2, times=None)
     with daemon(made), Terminal("status", "--follow", "--config", made.file) as terminal:
         terminal.shows(r"cts .*━+ +\d of 3 items")
-        with closing(Onlooker(made.file)) as onlooker:
+        with closing(StatusFollower(made.file)) as onlooker:
             [mirror] = onlooker.look().record()["mirrors"]
         assert mirror["run"]["items"] == 3
 
@@ -568,7 +579,7 @@ def test_a_mirror_under_way_has_a_bar(tmp_path, sandbox):
 def test_an_inbox_that_is_away_is_told_though_no_case_waits(site):
     """Nothing new is seen: whoever looks has to know."""
     site.inbox.rmdir()
-    with site.running(), closing(Onlooker(site.file)) as onlooker:
+    with site.running(), closing(StatusFollower(site.file)) as onlooker:
         until(lambda: onlooker.look().away == ("lobes",))
         assert onlooker.look().record()["away"] == ["lobes"]
 

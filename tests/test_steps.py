@@ -6,41 +6,42 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gcwatch import cases, steps
-from gcwatch.cases import Case
-from gcwatch.reasons import CATALOGUE, Reason
-from gcwatch.steps import Every, Pace, Step
+from gcwatch.core import checklist, events, timing
+from gcwatch.core.case import Attempt, Case, Fetched, Input, Output, Snapshot, Target, Upload
+from gcwatch.core.checklist import Step
+from gcwatch.core.reasons import CATALOGUE, Reason
+from gcwatch.core.timing import Every, Pace
 
 PACE = Pace(settle=30, poll=Every(60), backoff=5, slowest=900)
-SNAPSHOT = cases.Snapshot("digest", 1, 10, 7)
-IMAGE = cases.Input("ct", "image", "**")
-TARGET = cases.Target("a", "https://x/a/", "lobes", expected=1000.0)
-UPLOAD = cases.Upload("ct", "u", "s3", "https://x/u/", "k.mha", 10, 16, 3.0)
-OUTPUT = cases.Output(1, "seg", "image", "images/seg", "https://x/i/")
-FETCHED = cases.Fetched(1, "images/seg/1.mha", 5, "ab")
+SNAPSHOT = Snapshot("digest", 1, 10, 7)
+IMAGE = Input("ct", "image", "**")
+TARGET = Target("a", "https://x/a/", "lobes", expected=1000.0)
+UPLOAD = Upload("ct", "u", "s3", "https://x/u/", "k.mha", 10, 16, 3.0)
+OUTPUT = Output(1, "seg", "image", "images/seg", "https://x/i/")
+FETCHED = Fetched(1, "images/seg/1.mha", 5, "ab")
 UNREACHABLE = Reason("unreachable", {"call": "GET", "error": "x"})
 
 PATH = (
-    ("settling", Step.SURVEY, cases.Found("lobes", "p1")),
-    ("settling", Step.SURVEY, cases.Changed(SNAPSHOT)),
-    ("uploading", Step.UPLOAD, cases.Settled()),
-    ("uploading", Step.UPLOAD, cases.Planned((IMAGE,), TARGET)),
-    ("uploading", Step.UPLOAD, cases.Begun(UPLOAD)),
-    ("submitting", Step.SUBMIT, cases.Uploaded("u", "ff")),
-    ("submitting", Step.SUBMIT, cases.Prepared("ct", "https://x/s/")),
-    ("submitting", Step.SUBMIT, cases.Attempted()),
-    ("running", Step.POLL, cases.Submitted("j", "https://x/j/")),
-    ("running", Step.POLL, cases.StillRunning("Executing")),
-    ("fetching", Step.FETCH, cases.Succeeded((OUTPUT,))),
-    ("delivering", Step.DELIVER, cases.OutputFetched((FETCHED,))),
-    ("delivered", None, cases.Delivered("p1")),
+    ("settling", Step.SURVEY, events.FolderFound("lobes", "p1")),
+    ("settling", Step.SURVEY, events.FolderChanged(SNAPSHOT)),
+    ("uploading", Step.UPLOAD, events.FolderSettled()),
+    ("uploading", Step.UPLOAD, events.Planned((IMAGE,), TARGET)),
+    ("uploading", Step.UPLOAD, events.UploadStarted(UPLOAD)),
+    ("submitting", Step.SUBMIT, events.UploadCompleted("u", "ff")),
+    ("submitting", Step.SUBMIT, events.SessionCreated("ct", "https://x/s/")),
+    ("submitting", Step.SUBMIT, events.SubmissionAttempted()),
+    ("running", Step.POLL, events.Submitted("j", "https://x/j/")),
+    ("running", Step.POLL, events.StillRunning("Executing")),
+    ("fetching", Step.FETCH, events.Succeeded((OUTPUT,))),
+    ("delivering", Step.DELIVER, events.OutputFetched((FETCHED,))),
+    ("delivered", None, events.Delivered("p1")),
 )
 """The way of a case: where each event brings it, and what it needs then."""
 
 
 def a_case(events=None):
     """The case after so many events, one a second; after all of them if not told."""
-    return steps.fold("lobes-k", enumerate(event for _, _, event in PATH[:events]))
+    return checklist.fold("lobes-k", enumerate(event for _, _, event in PATH[:events]))
 
 
 def reached(stage):
@@ -59,33 +60,33 @@ def test_each_event_brings_the_case_to_its_first_missing_fact(number):
 
     case = a_case(number)
 
-    assert stage == steps.stage(case)
-    assert step == steps.next_step(case)
+    assert stage == checklist.stage(case)
+    assert step == checklist.next_step(case)
 
 
 def test_a_rejected_case_is_reported_and_then_closed():
     """A failure at any stage is first written down where people look, then the case is closed."""
-    rejected = steps.apply(reached("running"), cases.Rejected(Reason("job_failed")), 50)
-    closed = steps.apply(rejected, cases.Reported(), 51)
+    rejected = checklist.apply(reached("running"), events.Rejected(Reason("job_failed")), 50)
+    closed = checklist.apply(rejected, events.FailureReported(), 51)
 
-    assert steps.next_step(rejected) == Step.REPORT
-    assert steps.stage(closed) == "failed"
-    assert steps.next_step(closed) is None
+    assert checklist.next_step(rejected) == Step.REPORT
+    assert checklist.stage(closed) == "failed"
+    assert checklist.next_step(closed) is None
 
 
 def test_a_folder_that_changes_under_way_settles_again_and_sends_everything_again():
     """Whatever was sent of an earlier state of the folder is forgotten."""
-    case = steps.apply(reached("submitting"), cases.Changed(SNAPSHOT), 40)
+    case = checklist.apply(reached("submitting"), events.FolderChanged(SNAPSHOT), 40)
 
-    assert steps.stage(case) == "settling"
+    assert checklist.stage(case) == "settling"
     assert (case.inputs, case.uploads, case.sessions, case.attempt) == (None, (), {}, None)
 
 
 def test_expired_uploads_are_sent_again_as_planned():
     """The plan stands; only the uploads and what was made of them are forgotten."""
-    case = steps.apply(a_case(7), cases.UploadsExpired(), 40)
+    case = checklist.apply(a_case(7), events.UploadsExpired(), 40)
 
-    assert steps.stage(case) == "uploading"
+    assert checklist.stage(case) == "uploading"
     assert case.inputs == (IMAGE,)
     assert case.sessions == {}
 
@@ -94,29 +95,29 @@ def test_a_new_upload_takes_the_place_of_the_socket_s_earlier_one():
     """A socket never has two uploads on record."""
     other = replace(UPLOAD, pk="v")
 
-    case = steps.apply(a_case(5), cases.Begun(other), 40)
+    case = checklist.apply(a_case(5), events.UploadStarted(other), 40)
 
     assert (other,) == case.uploads
 
 
 def test_a_retried_failure_begins_a_new_round_under_its_key():
     """Nothing of the first round is left but the key, the folder and the count."""
-    failed = steps.apply(
-        steps.apply(reached("running"), cases.Rejected(Reason("job_failed")), 50),
-        cases.Reported(),
+    failed = checklist.apply(
+        checklist.apply(reached("running"), events.Rejected(Reason("job_failed")), 50),
+        events.FailureReported(),
         51,
     )
 
-    again = steps.apply(failed, cases.Retried(), 60)
+    again = checklist.apply(failed, events.Retried(), 60)
 
     assert Case("lobes-k", "lobes", "p1", found=0, touched=60, round=2) == again
 
 
 def test_an_open_case_that_is_retried_is_due_at_once_and_loses_nothing():
     """The operator's retry only ends the wait."""
-    waiting = steps.apply(reached("running"), cases.Postponed(UNREACHABLE, 3600), 50)
+    waiting = checklist.apply(reached("running"), events.Postponed(UNREACHABLE, 3600), 50)
 
-    again = steps.apply(waiting, cases.Retried(), 60)
+    again = checklist.apply(waiting, events.Retried(), 60)
 
     assert again.wait is None
     assert again.submission == waiting.submission
@@ -127,26 +128,26 @@ def test_an_open_case_that_is_retried_is_due_at_once_and_loses_nothing():
 
 @pytest.mark.parametrize(
     "event",
-    [cases.Faltered(UNREACHABLE), cases.Postponed(UNREACHABLE, 5), cases.Retried()],
+    [events.AttemptFailed(UNREACHABLE), events.Postponed(UNREACHABLE, 5), events.Retried()],
 )
 def test_an_attempt_in_doubt_stays_on_record(event):
     """Trouble, waiting and a retry do not make the platform forget that it may have acted."""
-    case = steps.apply(a_case(8), event, 40)
+    case = checklist.apply(a_case(8), event, 40)
 
-    assert cases.Attempt(7) == case.attempt
+    assert Attempt(7) == case.attempt
 
 
 @pytest.mark.parametrize(
     "event",
     [
-        cases.Faltered(UNREACHABLE, undone=True),
-        cases.Postponed(UNREACHABLE, 5, undone=True),
-        cases.UploadsExpired(),
+        events.AttemptFailed(UNREACHABLE, undone=True),
+        events.Postponed(UNREACHABLE, 5, undone=True),
+        events.UploadsExpired(),
     ],
 )
 def test_a_proof_that_nothing_happened_clears_the_attempt(event):
     """Only the platform's own answer takes an attempt off the record."""
-    case = steps.apply(a_case(8), event, 40)
+    case = checklist.apply(a_case(8), event, 40)
 
     assert case.attempt is None
 
@@ -156,36 +157,36 @@ def test_a_proof_that_nothing_happened_clears_the_attempt(event):
 
 def test_the_settle_time_counts_from_the_last_change():
     """A folder is looked at again when it has been quiet for the settle time."""
-    assert steps.due(a_case(2), PACE) == 1 + 30
+    assert timing.due_time(a_case(2), PACE) == 1 + 30
 
 
 def test_the_first_poll_comes_after_three_quarters_of_the_average():
     """Asking earlier would only cost calls."""
-    assert steps.due(a_case(9), PACE) == 8 + 750
+    assert timing.due_time(a_case(9), PACE) == 8 + 750
 
 
 def test_later_polls_come_at_the_route_s_pace():
     """Once the first poll was due, the route decides."""
-    case = steps.apply(a_case(9), cases.StillRunning("Executing"), 800)
+    case = checklist.apply(a_case(9), events.StillRunning("Executing"), 800)
 
-    assert steps.due(case, PACE) == 800 + 60
+    assert timing.due_time(case, PACE) == 800 + 60
 
 
 def test_an_old_job_is_polled_more_seldom():
     """A twentieth of its age, up to a quarter of an hour."""
     day = 86_400.0
-    case = steps.apply(a_case(9), cases.StillRunning("Executing"), 8 + 4000)
-    older = steps.apply(case, cases.StillRunning("Executing"), 8 + day)
+    case = checklist.apply(a_case(9), events.StillRunning("Executing"), 8 + 4000)
+    older = checklist.apply(case, events.StillRunning("Executing"), 8 + day)
 
-    assert steps.due(case, PACE) == 8 + 4000 + 200
-    assert 8 + day + 900 == steps.due(older, PACE)
+    assert timing.due_time(case, PACE) == 8 + 4000 + 200
+    assert 8 + day + 900 == timing.due_time(older, PACE)
 
 
 def test_a_postponed_case_is_due_when_its_wait_is_over():
     """Waiting costs no attempt."""
-    case = steps.apply(a_case(6), cases.Postponed(Reason("no_credits"), 3600), 50)
+    case = checklist.apply(a_case(6), events.Postponed(Reason("no_credits"), 3600), 50)
 
-    assert steps.due(case, PACE) == 50 + 3600
+    assert timing.due_time(case, PACE) == 50 + 3600
     assert case.attempts == 0
 
 
@@ -195,8 +196,8 @@ def test_backing_off_grows_and_is_bounded(tries):
     case = a_case(5)
     waits = []
     for number in range(tries):
-        case = steps.apply(case, cases.Faltered(UNREACHABLE), number)
-        waits.append(steps.due(case, PACE) - number)
+        case = checklist.apply(case, events.AttemptFailed(UNREACHABLE), number)
+        waits.append(timing.due_time(case, PACE) - number)
 
     assert 5 <= waits[0] <= 6
     assert waits == sorted(waits)
@@ -205,7 +206,7 @@ def test_backing_off_grows_and_is_bounded(tries):
 
 def test_a_closed_case_is_never_due():
     """Nothing is left to do."""
-    assert steps.due(a_case(), PACE) is None
+    assert timing.due_time(a_case(), PACE) is None
 
 
 # --- giving up -----------------------------------------------------------------------------------
@@ -219,7 +220,7 @@ def test_patience_ends_in_a_failure_with_the_same_reason(code):
     case, reason = a_case(6), Reason(code)
     for number in range(CATALOGUE[code].patience):
         assert case.failure is None
-        case = steps.apply(case, cases.Faltered(reason), 50 + number)
+        case = checklist.apply(case, events.AttemptFailed(reason), 50 + number)
 
     assert reason == case.failure
 
@@ -228,50 +229,52 @@ def test_who_gave_up_says_so_at_once():
     """The note for whoever dropped the folder does not wait for another pause."""
     case, reason = a_case(6), Reason("server_error")
     for number in range(CATALOGUE[reason.code].patience):
-        case = steps.apply(case, cases.Faltered(reason), 50 + number)
+        case = checklist.apply(case, events.AttemptFailed(reason), 50 + number)
 
-    assert steps.next_step(case) == Step.REPORT
-    assert steps.due(case, PACE) == case.touched
+    assert checklist.next_step(case) == Step.REPORT
+    assert timing.due_time(case, PACE) == case.touched
 
 
 def test_trouble_with_the_note_does_not_replace_what_it_is_about():
     """However often writing it down goes wrong, the failure stays the one that was."""
-    case = steps.apply(a_case(6), cases.Rejected(Reason("no_files")), 50)
+    case = checklist.apply(a_case(6), events.Rejected(Reason("no_files")), 50)
     for number in range(20):
-        case = steps.apply(case, cases.Faltered(Reason("crashed")), 51 + number)
+        case = checklist.apply(case, events.AttemptFailed(Reason("crashed")), 51 + number)
 
     assert case.failure == Reason("no_files")
-    assert steps.due(case, PACE) > case.touched
+    assert timing.due_time(case, PACE) > case.touched
 
 
 def test_the_network_is_never_a_reason_to_give_up():
     """However long the platform is out of reach."""
     case = a_case(6)
     for number in range(1000):
-        case = steps.apply(case, cases.Faltered(UNREACHABLE), 50 + number)
+        case = checklist.apply(case, events.AttemptFailed(UNREACHABLE), 50 + number)
 
     assert case.failure is None
 
 
 def test_success_forgives_earlier_tries():
     """Only tries in a row count."""
-    case = steps.apply(a_case(5), cases.Faltered(Reason("checksum")), 50)
+    case = checklist.apply(a_case(5), events.AttemptFailed(Reason("checksum")), 50)
 
-    case = steps.apply(case, cases.Uploaded("u", "ff"), 51)
+    case = checklist.apply(case, events.UploadCompleted("u", "ff"), 51)
 
     assert case.attempts == 0
 
 
 @pytest.mark.parametrize(
-    ("number", "again"), [(5, cases.Resumed("u")), (8, cases.Attempted())], ids=["upload", "submit"]
+    ("number", "again"),
+    [(5, events.UploadResumed("u")), (8, events.SubmissionAttempted())],
+    ids=["upload", "submit"],
 )
 def test_to_begin_once_more_is_no_success(number, again):
     """Tries whose beginning is on record each time count as tries in a row, and in the end fail."""
     case = a_case(number)
     for at in range(CATALOGUE["server_error"].patience):
         assert case.failure is None
-        case = steps.apply(case, again, 50 + at)
-        case = steps.apply(case, cases.Faltered(Reason("server_error")), 50 + at)
+        case = checklist.apply(case, again, 50 + at)
+        case = checklist.apply(case, events.AttemptFailed(Reason("server_error")), 50 + at)
 
     assert Reason("server_error") == case.failure
 
@@ -281,45 +284,45 @@ def test_to_begin_once_more_is_no_success(number, again):
 REASONS = st.sampled_from([Reason(code) for code in CATALOGUE])
 EVENTS = st.one_of(
     st.sampled_from([event for _, _, event in PATH]),
-    st.builds(cases.Faltered, REASONS, st.booleans()),
-    st.builds(cases.Postponed, REASONS, st.floats(0, 1e6), st.booleans()),
-    st.builds(cases.Rejected, REASONS),
-    st.builds(cases.StillRunning, st.sampled_from(["Queued", "Dreaming"]), st.booleans()),
+    st.builds(events.AttemptFailed, REASONS, st.booleans()),
+    st.builds(events.Postponed, REASONS, st.floats(0, 1e6), st.booleans()),
+    st.builds(events.Rejected, REASONS),
+    st.builds(events.StillRunning, st.sampled_from(["Queued", "Dreaming"]), st.booleans()),
     st.sampled_from(
         [
-            cases.Vanished(),
-            cases.UploadsExpired(),
-            cases.Resumed("u"),
-            cases.Reported(),
-            cases.Retried(),
-            cases.Withdrawn(),
-            cases.Touched(SNAPSHOT),
-            cases.Left(),
-            cases.Returned(),
-            cases.Renamed("nodules"),
+            events.FolderVanished(),
+            events.UploadsExpired(),
+            events.UploadResumed("u"),
+            events.FailureReported(),
+            events.Retried(),
+            events.Withdrawn(),
+            events.FolderChangedLate(SNAPSHOT),
+            events.FolderRemoved(),
+            events.FolderReturned(),
+            events.RouteRenamed("nodules"),
         ]
     ),
 )
 
 
 @given(st.lists(EVENTS, max_size=30))
-def test_any_events_make_a_case_with_one_stage_and_a_step_or_an_end(events):
+def test_any_events_make_a_case_with_one_stage_and_a_step_or_an_end(history):
     """No order of events is too odd: a case always knows what it needs, or how it ended."""
-    case = steps.fold("k", enumerate([cases.Found("lobes", "p1"), *events]))
+    case = checklist.fold("k", enumerate([events.FolderFound("lobes", "p1"), *history]))
 
-    assert (steps.next_step(case) is None) == (case.ending is not None)
-    assert (steps.due(case, PACE) is None) == (case.ending is not None)
+    assert (checklist.next_step(case) is None) == (case.ending is not None)
+    assert (timing.due_time(case, PACE) is None) == (case.ending is not None)
 
 
 @given(st.lists(EVENTS, max_size=20), EVENTS)
-def test_a_closed_case_hears_only_of_its_folder_and_of_a_retry(events, event):
+def test_a_closed_case_hears_only_of_its_folder_and_of_a_retry(history, event):
     """Late news of a step can't reopen what an operator or a delivery has closed."""
-    case = steps.fold("k", enumerate([cases.Found("lobes", "p1"), *events]))
-    closed = steps.apply(case, cases.Withdrawn(), 90)
+    case = checklist.fold("k", enumerate([events.FolderFound("lobes", "p1"), *history]))
+    closed = checklist.apply(case, events.Withdrawn(), 90)
 
-    after = steps.apply(closed, event, 91)
+    after = checklist.apply(closed, event, 91)
 
-    if isinstance(event, cases.Retried):
+    if isinstance(event, events.Retried):
         assert after.is_open
     else:
         kept = {f.name for f in fields(Case)} - {"seen", "gone", "route"}

@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sandbox_user import SandboxUser, mha
 
-from gcwatch import cases
-from gcwatch.errors import (
+from gcwatch.core.case import Upload
+from gcwatch.core.errors import (
     NotYet,
     SourceChanged,
     Stopped,
@@ -28,10 +28,10 @@ from gcwatch.errors import (
     Unreachable,
     UploadsGone,
 )
-from gcwatch.grandchallenge import GrandChallenge
-from gcwatch.http import CHUNK, Http
-from gcwatch.pulse import Pulses
-from gcwatch.transfer import MIB, Transfers, part_size, pieces
+from gcwatch.platform.client import GrandChallenge
+from gcwatch.platform.http import CHUNK, Http
+from gcwatch.platform.transfer import MIB, Transfers, part_size, pieces
+from gcwatch.threads.heartbeats import Heartbeats
 
 PART = 5 * MIB
 SIZE = 4 * PART + 12345
@@ -50,7 +50,7 @@ class Sender:
 
     def begin(self, path, size=None):
         made = self.platform.create_upload("x.mha")
-        return cases.Upload(
+        return Upload(
             socket="ct-image",
             pk=made.pk,
             s3_upload_id=made.s3_upload_id,
@@ -150,8 +150,8 @@ def test_file_arrives_whole(sender, file):
 def test_a_file_is_read_for_its_hash_with_signs_of_life(sender, file):
     """By another thread than the one that waits, which would seem to hang over a large file."""
     signs = []
-    pulses = Pulses(lambda: signs.append("a sign") or 0.0)
-    with pulses.of("case"):
+    heartbeats = Heartbeats(lambda: signs.append("a sign") or 0.0)
+    with heartbeats.of("case"):
         begun = len(signs)
         sender.send(file, sender.begin(file))
         assert len(signs) > begun

@@ -14,7 +14,7 @@ from test_sandbox_sockets import GOOD, SEVERAL
 from whole_files import WHOLE
 
 from gcwatch.sandbox import STANDARD
-from gcwatch.sandbox.kinds import DICOM_SET, DISPLACEMENT
+from gcwatch.sandbox.content.socket_kinds import DICOM_SET, DISPLACEMENT
 
 FIRST, SECOND = "ct-archive", "second-archive"
 SERIES = {path.name: path.read_bytes() for path in (PATIENTS / "98892001" / "CT5N").iterdir()}

@@ -20,9 +20,13 @@ from builders import (
     until,
 )
 
-from gcwatch import cases, config, log, outbox, plan, units
-from gcwatch.errors import ConfigError, NotYet, SourceVanished
-from gcwatch.units import Files, Series
+from gcwatch import config, log
+from gcwatch.commands import plan
+from gcwatch.core import events
+from gcwatch.core.errors import ConfigError, NotYet, SourceVanished
+from gcwatch.inbox import dispose, layouts
+from gcwatch.inbox.layouts import FileInbox, SeriesInbox
+from gcwatch.outbox import failure_note, publish
 
 pytestmark = pytest.mark.filterwarnings("ignore:Callback with id:RuntimeWarning")
 """Watchdog says so when a folder and its sub-folder appear together; it means nothing."""
@@ -92,7 +96,7 @@ def published(site, patient="p1"):
 
 def series_in(folder):
     """The names of the series below the folder of one patient."""
-    found = names_in(Series(folder.parent))
+    found = names_in(SeriesInbox(folder.parent))
     return [name for name in found if name.startswith(f"{folder.name}/")]
 
 
@@ -168,10 +172,10 @@ def test_a_delivered_file_is_moved_or_deleted_alone(filed, after):
 def test_a_file_that_changed_since_it_was_sent_is_not_deleted(tmp_path):
     """Judged by its size and time before and after it is set aside."""
     (tmp_path / "a").write_bytes(b"sent")
-    box = Files(tmp_path)
+    box = FileInbox(tmp_path)
     sent = box.look("a")
     (tmp_path / "a").write_bytes(b"changed since")
-    assert not outbox.dispose(box, "a", "delete", None, sent)
+    assert not dispose.dispose_of_source(box, "a", "delete", None, sent)
     assert tree(tmp_path) == ["a"]
 
 
@@ -315,10 +319,10 @@ def test_a_slice_still_arriving_holds_the_patients_series_back(site):
         until(lambda: len([case for case in watch.cases() if case.seen]) == 2)
         put(folder, {name: content[:100]})
         clock.ahead += 31 * MINUTE
-        until(lambda: len(happened(watch, cases.Changed)) == 4)
+        until(lambda: len(happened(watch, events.FolderChanged)) == 4)
         put(folder, {name: content})
         clock.ahead += 31 * MINUTE
-        until(lambda: len(happened(watch, cases.Changed)) == 6)
+        until(lambda: len(happened(watch, events.FolderChanged)) == 6)
         assert not site.jobs()
         clock.ahead += 31 * MINUTE
         until(lambda: len(published(site)) == 2)
@@ -390,7 +394,7 @@ def test_a_survey_reads_as_much_as_it_has_time_for(tmp_path):
     """What it did not come to is neither listed nor gone, and it says so."""
     put(tmp_path / "p1", files_of(MR))
     put(tmp_path / "p2", files_of(CT))
-    box = Series(tmp_path)
+    box = SeriesInbox(tmp_path)
     hasty = box.survey(patience=-1)
     assert (hasty.cases, hasty.unread) == ((), True)
     assert hasty.may_hold("p1/1.2.3")
@@ -491,7 +495,7 @@ def box(tmp_path):
     """An inbox with a patient of two series; what the first of them looks like."""
     root = tmp_path / "in"
     put(root / "p1", {**files_of(MR, "mr/"), **files_of(CT_2, "ct2/")})
-    return Series(root)
+    return SeriesInbox(root)
 
 
 def name_of(box):
@@ -511,7 +515,7 @@ def test_a_series_is_left_alone_if_something_came_late(box, tmp_path, after, lat
     sent = box.look(name)
     put(box.root / "p1", {f"mr/{files[0][0]}": files[0][1] if late == "slice" else b"\0" * 9})
     before = tree(box.root)
-    assert not outbox.dispose(box, name, after, tmp_path / "done", sent)
+    assert not dispose.dispose_of_source(box, name, after, tmp_path / "done", sent)
     assert tree(box.root) == before
     assert [path.name for path in box.root.iterdir()] == ["p1"]
 
@@ -521,7 +525,7 @@ def test_a_slice_that_comes_while_the_series_is_gathered_gives_it_back(box):
     name = name_of(box)
     sent, own = box.look(name), list(box.own_files(name))
     before = tree(box.root)
-    part = outbox._Part(box, name, sent)
+    part = dispose._Part(box, name, sent)
     assert not part._take(own[1:], None)
     assert tree(box.root) == before
 
@@ -531,12 +535,12 @@ def test_a_crash_while_a_series_is_gathered_is_finished(box, tmp_path, gathered)
     """What was gathered comes back to be judged, and then goes as a whole."""
     name = name_of(box)
     sent, own = box.look(name), box.own_files(name)
-    part = outbox._Part(box, name, sent)
+    part = dispose._Part(box, name, sent)
     for file in own[:gathered]:
         part._gather(file)
     done = tmp_path / "done"
-    assert outbox.dispose(box, name, "move", done, sent)
-    assert outbox.dispose(box, name, "move", done, sent)
+    assert dispose.dispose_of_source(box, name, "move", done, sent)
+    assert dispose.dispose_of_source(box, name, "move", done, sent)
     assert tree(done) == sorted(f"{name}/{file.name}" for file in own)
     assert [each for each in tree(box.root) if each.startswith("p1/mr/")] == []
     assert len(names_in(box)) == len(series_in(box.root / "p1"))
@@ -546,10 +550,10 @@ def test_what_took_a_gathered_files_place_is_not_replaced(box):
     """After a crash a name may be taken by a newer file: both are kept."""
     name = name_of(box)
     sent, own = box.look(name), box.own_files(name)
-    outbox._Part(box, name, sent)._gather(own[0])
+    dispose._Part(box, name, sent)._gather(own[0])
     path = Path(own[0].path)
     path.write_bytes(b"newer")
-    assert not outbox.dispose(box, name, "delete", None, sent)
+    assert not dispose.dispose_of_source(box, name, "delete", None, sent)
     assert path.read_bytes() == b"newer"
     assert path.with_name(path.name + ".2").stat().st_size == own[0].size
 
@@ -558,12 +562,12 @@ def test_a_crash_while_a_series_is_deleted_is_finished(box):
     """What was judged and doomed goes; nothing comes back."""
     name = name_of(box)
     sent, own = box.look(name), box.own_files(name)
-    part = outbox._Part(box, name, sent)
+    part = dispose._Part(box, name, sent)
     for file in own:
         part._gather(file)
     source = part._source(own)
     part._gathered.rename(source._doomed)
-    assert outbox.dispose(box, name, "delete", None, sent)
+    assert dispose.dispose_of_source(box, name, "delete", None, sent)
     assert [path.name for path in box.root.iterdir()] == ["p1"]
     with pytest.raises(SourceVanished):
         box.look(name)
@@ -576,23 +580,23 @@ def test_results_of_series_are_published_and_numbered_in_their_patients_folder(t
     """Twice is once, nothing is replaced, and who may read the outbox may read what is in it."""
     tmp_path.chmod(0o2770)
     for key in ("k1", "k1", "k2"):
-        (outbox.staging(tmp_path, key) / "result").write_text(key)
-        outbox.publish(tmp_path, key, "p1/1.2.3", {})
-    outbox.discard(tmp_path, "k1")
+        (publish.staging_folder(tmp_path, key) / "result").write_text(key)
+        publish.publish_results(tmp_path, key, "p1/1.2.3", {})
+    publish.discard_staging(tmp_path, "k1")
     assert tree(tmp_path) == sorted(
         f"p1/1.2.3{number}/{name}" for number in ("", ".2") for name in ("gcwatch.json", "result")
     )
-    assert outbox.published(tmp_path, "k2", "p1/1.2.3") == "p1/1.2.3.2"
-    assert outbox.published(tmp_path, "k2", "p2/1.2.3") is None
+    assert publish.published_name(tmp_path, "k2", "p1/1.2.3") == "p1/1.2.3.2"
+    assert publish.published_name(tmp_path, "k2", "p2/1.2.3") is None
     assert (tmp_path / "p1").stat().st_mode & 0o7777 == 0o2750
 
 
 def test_the_failure_of_a_series_is_told_beside_its_place(tmp_path):
     """In the patient's folder, which is made for it; the last note goes, the folder stays."""
-    outbox.report_failure(tmp_path, "p1/1.2.3", "did not work")
+    failure_note.write_failure_note(tmp_path, "p1/1.2.3", "did not work")
     assert tree(tmp_path) == ["p1/1.2.3.failed.txt"]
-    outbox.clear_failure(tmp_path, "p1/1.2.3")
-    outbox.clear_failure(tmp_path, "p2/1.2.3")
+    failure_note.remove_failure_note(tmp_path, "p1/1.2.3")
+    failure_note.remove_failure_note(tmp_path, "p2/1.2.3")
     assert tree(tmp_path) == []
 
 
@@ -604,10 +608,10 @@ def test_a_file_that_is_written_while_it_is_read_is_waited_for(box, monkeypatch)
     name = name_of(box)
 
     def always_changing(_files):
-        raise units.SourceChanged
+        raise layouts.SourceChanged
 
     box._known.clear()
-    monkeypatch.setattr(units.images, "group_series", always_changing)
+    monkeypatch.setattr(layouts.images, "group_series", always_changing)
     with pytest.raises(NotYet) as caught:
         box.look(name)
     assert caught.value.reason.code == "being_written"
@@ -619,7 +623,7 @@ def test_a_file_that_is_written_while_it_is_read_is_waited_for(box, monkeypatch)
 def test_headers_are_read_once(box, monkeypatch):
     """A second look at files that did not change reads none of them."""
     before = names_in(box)
-    monkeypatch.setattr(units.images, "group_series", lambda _: pytest.fail("read again"))
+    monkeypatch.setattr(layouts.images, "group_series", lambda _: pytest.fail("read again"))
     assert names_in(box) == before
     assert len(box.source_files(name_of(box))) == 7
 

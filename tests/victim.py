@@ -22,11 +22,15 @@ from builders import FAST, until
 from grand_challenge_dicom_de_identifier import deidentifier
 
 import gcwatch
-from gcwatch import cases, config, log, outbox
-from gcwatch.errors import UploadsGone
-from gcwatch.journal import Journal
-from gcwatch.mirror.flat import Flat
-from gcwatch.mirror.shelf import Places
+from gcwatch import config, log
+from gcwatch.core import events
+from gcwatch.core.errors import UploadsGone
+from gcwatch.core.receipt import RECEIPT_NAME
+from gcwatch.journal.journal import Journal
+from gcwatch.mirror import folders
+from gcwatch.mirror.flat import FlatLayout
+from gcwatch.mirror.storage import HiddenFolder
+from gcwatch.outbox import publish
 from gcwatch.targets import algorithm
 
 IMPORTED_LATE_OTHERWISE = (pydicom.dataset, deidentifier)
@@ -169,7 +173,7 @@ def commit_before_effect():
 
     def hasty(case, context):
         promised = "00000000-0000-0000-0000-000000000000"
-        case = yield cases.Submitted(promised, "")
+        case = yield events.Submitted(promised, "")
         yield from post(replace(case, submission=None), context)
 
     algorithm._post = hasty
@@ -177,31 +181,31 @@ def commit_before_effect():
 
 def receipt_after_rename():
     """A mirror's item is seen before its receipt is in it."""
-    receipts, take = {}, outbox.take_free_name
+    receipts, take = {}, folders.take_free_name
 
     def take_and_write(source, parent, folder):
         name = take(source, parent, folder)
-        outbox.write_receipt(parent / name / outbox.RECEIPT, receipts[source])
+        publish.write_receipt(parent / name / RECEIPT_NAME, receipts[source])
         return name
 
-    outbox.seal = receipts.__setitem__
-    outbox.take_free_name = take_and_write
+    publish.seal_folder = receipts.__setitem__
+    folders.take_free_name = take_and_write
 
 
 def leave_old_aside():
     """What a mirror set aside for an exchange is never looked at again."""
-    Places.tidy = lambda _self: None
+    HiddenFolder.tidy = lambda _self: None
 
 
 def names_after_images():
     """A flat mirror writes down an image's name only once the image has it."""
 
-    def publish(self, receipt, arrivals, _held):
+    def publish_late(self, receipt, arrivals, _held):
         for arrival in arrivals:
             self._places.exchange(arrival.staged, arrival.name)
-        outbox.write_receipt(self._paper(receipt.target.item), receipt.text())
+        publish.write_receipt(self._paper(receipt.target.item), receipt.text())
 
-    Flat._publish = publish
+    FlatLayout._publish = publish_late
 
 
 VARIANTS = broken_items.VARIANTS | {

@@ -9,20 +9,10 @@ from typing import Annotated
 
 import typer
 
-from gcwatch.cli import (
-    auditing,
-    init,
-    look,
-    mirroring,
-    rehearse,
-    send,
-    service,
-    verbs,
-    work,
-)
-from gcwatch.cli.explain import Exit, explain
+from gcwatch.cli import audit, init, look, mirror, rehearse, send, systemd, verbs, work
+from gcwatch.cli.errors import Exit, explain
 from gcwatch.cli.options import Config
-from gcwatch.errors import GcwatchError
+from gcwatch.core.errors import GcwatchError
 from gcwatch.version import VERSION
 
 app = typer.Typer(
@@ -36,10 +26,10 @@ app = typer.Typer(
 
 for _command in (
     init.init,
-    *(work.run, work.once, mirroring.mirror),
-    *(look.check, look.plan, look.status, look.show, auditing.audit),
+    *(work.run, work.once, mirror.mirror),
+    *(look.check, look.plan, look.status, look.show, audit.audit),
     *(verbs.retry, verbs.withdraw, send.send),
-    *(look.schema, service.systemd, rehearse.sandbox, rehearse.demo),
+    *(look.schema, systemd.systemd, rehearse.sandbox, rehearse.demo),
 ):
     app.command()(_command)
 

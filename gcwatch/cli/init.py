@@ -9,17 +9,20 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from gcwatch import display, setup, unit
-from gcwatch.cli.explain import Misused
+from gcwatch.api import connect
+from gcwatch.cli.errors import Misused
 from gcwatch.cli.look import code_of
 from gcwatch.cli.options import Config, TokenFile, Url, by_socket, chosen, flag, sockets
+from gcwatch.commands import first_config, systemd_unit
+from gcwatch.commands.first_config import Choices, Kind
+from gcwatch.commands.systemd_unit import Unit
 from gcwatch.config import Platform, Settings, Source
-from gcwatch.describe import printable
-from gcwatch.errors import TokenRefused
-from gcwatch.grandchallenge import GrandChallenge, Remembering, Socket
-from gcwatch.setup import Choices, Kind
-from gcwatch.unit import Unit
-from gcwatch.watch import connect
+from gcwatch.core.errors import TokenRefused
+from gcwatch.core.text import printable_name
+from gcwatch.platform.client import CachingGrandChallenge, GrandChallenge
+from gcwatch.platform.models import Socket
+from gcwatch.views.check_table import findings_table
+from gcwatch.views.terminal import console
 
 _TOKENS = "https://grand-challenge.org/settings/api-tokens/"
 T = TypeVar("T")
@@ -81,10 +84,10 @@ def init(
     platform could not be reached, 77 the token is refused, 78 the choices don't fit.
     """
     file = _file(chosen(context, config))
-    setup.require_free(file, force=force)
+    first_config.require_free(file, force=force)
     home = _Home(file, state)
     if home.unit:
-        unit.ids()
+        systemd_unit.ids()
     asking = sys.stdin.isatty() and not yes
     targets: dict[Kind, str | None] = {
         "algorithm": algorithm,
@@ -96,12 +99,12 @@ def init(
     if given and given[0] == "mirror" and (inbox or inputs):
         raise Misused("A mirror has no inbox and no inputs.", "Leave --inbox and --input away.")
     if url is None and asking:
-        url = _ask("The platform's API", lambda text: setup.platform_of(url=text).url, _URL)
+        url = _ask("The platform's API", lambda text: first_config.platform_of(url=text).url, _URL)
     options = {"url": url, "ca_bundle": ca_bundle, "proxy": proxy}
     platform = home.platform(options, token_file, asking=asking)
     with _connected(home.settings(platform)) as there:
         kind, slug = given or _target(there)
-        name = name or _proposed("Name", setup.name_of(slug), asking=asking)
+        name = name or _proposed("Name", first_config.name_of(slug), asking=asking)
         is_mirror = kind == "mirror"
         choices = Choices(
             file=file,
@@ -122,20 +125,20 @@ def init(
 
 def _write(choices: Choices, platform: Platform, *, asking: bool) -> None:
     """Write what was chosen, if it is fine; print what comes next."""
-    if wrong := setup.findings(choices, platform):
-        display.console(stderr=True).print(display.findings(wrong))
+    if wrong := first_config.findings(choices, platform):
+        console(stderr=True).print(findings_table(wrong))
         raise typer.Exit(code_of(wrong))
     if asking:
-        _say(f"\n{setup.text(choices)}")
+        _say(f"\n{first_config.text(choices)}")
         with redirect_stdout(sys.stderr):
             typer.confirm(f"Write {choices.file}?", default=True, abort=True, err=True)
-    for folder in setup.put(choices):
-        _say(f"made {printable(str(folder))}")
-    _say(f"wrote {printable(str(choices.file))}")
+    for folder in first_config.put(choices):
+        _say(f"made {printable_name(str(folder))}")
+    _say(f"wrote {printable_name(str(choices.file))}")
     if choices.unit and not choices.unit.reaches(choices.folders):
         _say(f"The service needs a drop-in for these folders: {_SERVICE_PAGE}, Folders.")
     _say("Next:")
-    for command in setup.next_commands(choices):
+    for command in first_config.next_commands(choices):
         typer.echo(command)
 
 
@@ -158,7 +161,7 @@ class _Home:
 
     @property
     def unit(self) -> Unit | None:
-        return unit.of(self.file)
+        return systemd_unit.of(self.file)
 
     @property
     def token(self) -> Path:
@@ -171,7 +174,7 @@ class _Home:
 
     def folder(self, what: str, given: Path | None, usual: str, *, asking: bool) -> Path:
         """Return a folder for cases: as given, as somebody answers, as proposed."""
-        base = unit.CASES if self.unit else self.file.parent
+        base = systemd_unit.CASES if self.unit else self.file.parent
         path = given or Path(_proposed(what, str(base / usual), asking=asking))
         return path.expanduser().absolute()
 
@@ -183,11 +186,11 @@ class _Home:
     ) -> Platform:
         """Return the platform with the file of a token; ask for a token if there is none."""
         file = (token_file or self.token).expanduser().absolute()
-        bare = setup.platform_of(**keys)
+        bare = first_config.platform_of(**keys)
         if asking and not file.exists():
             _ask_for_token(self.settings(bare), file)
         named = file if token_file or file.exists() else None
-        return setup.platform_of(**keys, token_file=named)
+        return first_config.platform_of(**keys, token_file=named)
 
     def written(self, platform: Platform) -> Platform:
         """Return what the config says of the platform: a service's token is its credential."""
@@ -202,18 +205,18 @@ def _ask_for_token(settings: Settings, file: Path) -> None:
     while True:
         entered = _prompt("Token (not shown)", hide_input=True)
         try:
-            _say(f"It is the token of {printable(setup.owner(settings, entered))}.")
+            _say(f"It is the token of {printable_name(first_config.owner(settings, entered))}.")
         except (TokenRefused, Misused):
             _say("The platform does not take this token.")
         else:
-            setup.keep_token(file, entered)
-            _say(f"It is in {printable(str(file))}, for you alone.")
+            first_config.keep_token(file, entered)
+            _say(f"It is in {printable_name(str(file))}, for you alone.")
             return
 
 
 @contextmanager
 def _connected(settings: Settings) -> Iterator[GrandChallenge]:
-    platform = Remembering(connect(settings))
+    platform = CachingGrandChallenge(connect(settings))
     with closing(platform.http):
         yield platform
 
@@ -231,22 +234,22 @@ def _given(targets: Mapping[Kind, str | None], *, asking: bool) -> tuple[Kind, s
 
 
 def _target(platform: GrandChallenge) -> tuple[Kind, str]:
-    kinds = list(setup.KINDS)
-    kind = kinds[_pick("What for", list(setup.KINDS.values()))]
-    offers = setup.offers(platform, kind)
+    kinds = list(first_config.KINDS)
+    kind = kinds[_pick("What for", list(first_config.KINDS.values()))]
+    offers = first_config.offers(platform, kind)
     if not offers:
         raise Misused("The token can see none.", "Ask the platform's editors for the right to it.")
     lines = [f"{each.slug}{_remarks(each)}" for each in offers]
     return kind, offers[_pick("Which", lines, [each.slug for each in offers])].slug
 
 
-def _remarks(offer: setup.Offer) -> str:
-    title = f" ({printable(offer.title)})" if offer.title else ""
+def _remarks(offer: first_config.Offer) -> str:
+    title = f" ({printable_name(offer.title)})" if offer.title else ""
     return title + " - this token may not use it" * (offer.usable is False)
 
 
 def _sources(given: Sequence[str]) -> dict[str, Source]:
-    return {socket: setup.source(what) for socket, what in by_socket(given)}
+    return {socket: first_config.source(what) for socket, what in by_socket(given)}
 
 
 def _inputs(platform: GrandChallenge, kind: Kind, slug: str, *, asking: bool) -> dict[str, Source]:
@@ -262,12 +265,12 @@ def _inputs(platform: GrandChallenge, kind: Kind, slug: str, *, asking: bool) ->
 
 
 def _inputs_of(platform: GrandChallenge, slug: str, *, asking: bool) -> dict[str, Source]:
-    known = setup.interfaces(platform, slug)
+    known = first_config.interfaces(platform, slug)
     if not known:
         return {}
     names = [" + ".join(socket.slug for socket in each.inputs) for each in known]
     chosen = known[_pick("Which inputs", names) if asking and known[1:] else 0]
-    proposed = setup.proposed(chosen)
+    proposed = first_config.proposed(chosen)
     if not asking:
         return proposed
     _say(_SOURCES)
@@ -286,7 +289,7 @@ def _sockets(platform: GrandChallenge) -> dict[str, Source]:
         if socket is None:
             _say("There is no such socket.")
         else:
-            found[slug] = _ask_for_source(socket, setup.proposal(socket))
+            found[slug] = _ask_for_source(socket, first_config.proposal(socket))
 
 
 _SOURCES = """\
@@ -296,8 +299,8 @@ the value in a JSON file (@limit.json), or always the same value (0.5)."""
 
 def _ask_for_source(socket: Socket, proposed: Source) -> Source:
     """Ask what a socket gets: a glob, @FILE or a value."""
-    question = f"{socket.slug} ({printable(socket.kind)}) gets"
-    return _ask(question, setup.source, setup.shown(proposed))
+    question = f"{socket.slug} ({printable_name(socket.kind)}) gets"
+    return _ask(question, first_config.source, first_config.shown(proposed))
 
 
 def _pick(question: str, lines: Sequence[str], names: Sequence[str] = ()) -> int:

@@ -13,18 +13,25 @@ from rich.console import Console
 from rich.live import Live
 
 import gcwatch
-from gcwatch import check as checking
 from gcwatch import config as configuration
-from gcwatch import describe, display, outbox
-from gcwatch import plan as planning
-from gcwatch.cases import Case
-from gcwatch.check import Cause, Finding
-from gcwatch.cli.explain import Exit
-from gcwatch.cli.named import find
+from gcwatch.cli.case_names import find
+from gcwatch.cli.errors import Exit
 from gcwatch.cli.options import Config, Json, Offline, chosen, flag, stoppable
-from gcwatch.errors import ConfigError
-from gcwatch.overview import Onlooker, Overview, overview, view_of
-from gcwatch.reasons import Reason
+from gcwatch.commands import check as checking
+from gcwatch.commands import plan as planning
+from gcwatch.commands.check import Cause, Finding
+from gcwatch.commands.status import Overview, StatusFollower, read_overview, view_of_case
+from gcwatch.core.case import Case
+from gcwatch.core.errors import ConfigError
+from gcwatch.core.reasons import Reason
+from gcwatch.core.receipt import RECEIPT_NAME
+from gcwatch.core.text import printable_name
+from gcwatch.explain import case_view
+from gcwatch.views.case_history import case_history
+from gcwatch.views.check_table import findings_table
+from gcwatch.views.plan_table import route_plan_table
+from gcwatch.views.status_table import live_status, status_lines, status_tables
+from gcwatch.views.terminal import console
 
 _CODES: tuple[tuple[Cause, Exit], ...] = (
     ("token", Exit.TOKEN),
@@ -57,7 +64,7 @@ def check(
         rows = [{**asdict(each), "ok": each.is_fine} for each in found]
         _print_json({"ok": all(each.is_fine for each in found), "findings": rows})
     else:
-        display.console().print(display.findings(found))
+        console().print(findings_table(found))
     raise typer.Exit(code_of(found))
 
 
@@ -86,12 +93,12 @@ def plan(context: typer.Context, config: Config = None, *, as_json: Json = False
     a temporary folder and thrown away.
     """
     settings = configuration.load(configuration.find(chosen(context, config)))
-    screen = display.console()
+    screen = console()
     planned = []
     for route in planning.plan(settings):
         planned.append(route)
         if not as_json:
-            screen.print(display.route_plan(route))
+            screen.print(route_plan_table(route))
     if as_json:
         _print_json({"routes": [_route(route) for route in planned]})
 
@@ -101,8 +108,8 @@ def _route(route: planning.RoutePlan) -> dict[str, Any]:
     return {**asdict(route), "away": away, "folders": [_folder(each) for each in route.folders]}
 
 
-def _folder(folder: planning.Folder) -> dict[str, Any]:
-    name = describe.printable(folder.name)
+def _folder(folder: planning.FolderPlan) -> dict[str, Any]:
+    name = printable_name(folder.name)
     warnings = [_reason(reason) for reason in folder.warnings]
     return {
         **asdict(folder),
@@ -132,21 +139,21 @@ def status(
         _follow(file, as_json=as_json)
         return
     with gcwatch.open(file, begun=True) as watch:
-        seen = overview(watch)
+        seen = read_overview(watch)
     if as_json:
         _print_json(seen.record())
     else:
-        display.console().print(display.status(seen))
+        console().print(status_tables(seen))
 
 
 def _follow(file: Path | None, *, as_json: bool) -> None:
     """Show the status again and again: on a terminal in place, else whatever has changed."""
-    screen = display.console()
-    with closing(Onlooker(file)) as onlooker, stoppable() as stop:
+    screen = console()
+    with closing(StatusFollower(file)) as onlooker, stoppable() as stop:
         if screen.is_terminal and not screen.is_dumb_terminal and not as_json:
             with Live(console=screen, auto_refresh=False) as drawn:
                 while True:
-                    drawn.update(display.status_live(onlooker.look(), screen.height), refresh=True)
+                    drawn.update(live_status(onlooker.look(), screen.height), refresh=True)
                     if stop.wait(_SECOND):
                         return
         before: Overview | None = None
@@ -159,14 +166,19 @@ def _follow(file: Path | None, *, as_json: bool) -> None:
 
 
 def _tell_change(
-    before: Overview | None, now: Overview, onlooker: Onlooker, screen: Console, *, as_json: bool
+    before: Overview | None,
+    now: Overview,
+    onlooker: StatusFollower,
+    screen: Console,
+    *,
+    as_json: bool,
 ) -> None:
     if as_json:
         typer.echo(json.dumps(now.record()))
         return
     listed = {view.case for view in now.views}
     gone = [view.case for view in before.views if view.case not in listed] if before else []
-    for line in display.status_lines(before, now, onlooker.views(gone)):
+    for line in status_lines(before, now, onlooker.views(gone)):
         screen.print(line, soft_wrap=True)
 
 
@@ -183,20 +195,20 @@ def show(
     """Show one case's whole history: what happened when, why it waits or failed, where to look."""
     with gcwatch.open(chosen(context, config), begun=True) as watch:
         found = find(watch, case)
-        view = view_of(watch, found)
-        told = list(describe.history(found.key, watch.history(found)))
+        view = view_of_case(watch, found)
+        told = list(case_view.history_lines(found.key, watch.history(found)))
         files = _papers(watch, found)
     if as_json:
-        papers = [describe.printable(str(file)) for file in files]
+        papers = [printable_name(str(file)) for file in files]
         _print_json({**asdict(view), "see": papers, "history": [asdict(each) for each in told]})
     else:
-        display.console().print(display.case(view, told, files))
+        console().print(case_history(view, told, files))
 
 
 def _papers(watch: gcwatch.Watch, case: Case) -> Sequence[Path]:
     """Return the files that tell of a case: its receipt, or its failure's explanation."""
     routes = [route for route in watch.settings.routes if route.name == case.route]
-    receipts = [route.outbox / case.result / outbox.RECEIPT for route in routes if case.result]
+    receipts = [route.outbox / case.result / RECEIPT_NAME for route in routes if case.result]
     notes = [route.outbox / f"{case.folder}.failed.txt" for route in routes]
     return receipts if case.ending != "failed" else [each for each in notes if lexists(each)]
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from gcwatch import log
-from gcwatch.errors import Misused
+from gcwatch.core.errors import Misused
 
 Config = Annotated[
     Path | None,

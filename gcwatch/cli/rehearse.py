@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from gcwatch.cli.explain import Exit, Misused
+from gcwatch.cli.errors import Exit, Misused
 from gcwatch.cli.options import flag
 
 

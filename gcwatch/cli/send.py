@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from gcwatch import display, log
-from gcwatch.cli.explain import Exit, Misused
+from gcwatch import log
+from gcwatch.cli.errors import Exit, Misused
 from gcwatch.cli.options import (
     Config,
     Json,
@@ -24,9 +24,11 @@ from gcwatch.cli.options import (
     sockets,
     stoppable,
 )
-from gcwatch.describe import printable
-from gcwatch.display import Meter
-from gcwatch.oneoff import Order, Sending, Sent
+from gcwatch.commands.send.send import SendArguments, SendSession, Sent
+from gcwatch.core.text import printable_name
+from gcwatch.views.progress import TransferMeter, send_progress
+from gcwatch.views.sent_lines import sent_lines, sent_note
+from gcwatch.views.terminal import console
 
 _PLATFORM_AWAY = {"unreachable", "server_error"}
 
@@ -89,8 +91,8 @@ def send(
     platform could not be reached, 75 cases wait for something else, 77 the token is refused, 78
     mend the config, the slug, the rights or the inputs, 130 it was stopped.
     """
-    meter = Meter()
-    order: Order = {
+    meter = TransferMeter()
+    order: SendArguments = {
         **({"algorithm": algorithm} if algorithm else {}),
         **({"reader_study": reader_study} if reader_study else {}),
         **({"archive": archive} if archive else {}),
@@ -109,8 +111,8 @@ def send(
         "again": again,
         "progress": meter,
     }
-    with stoppable() as stop, closing(Sending(paths, **order)) as sending:
-        with _quiet(sending), display.cases_live(meter, sending.views):
+    with stoppable() as stop, closing(SendSession(paths, **order)) as sending:
+        with _quiet(sending), send_progress(meter, sending.views):
             sent = sending.run(stop)
         stopped = stop.is_set()
     _print(sent, as_json=as_json)
@@ -118,14 +120,14 @@ def send(
 
 
 @contextmanager
-def _quiet(sending: Sending) -> Iterator[None]:
+def _quiet(sending: SendSession) -> Iterator[None]:
     """Keep log lines and libraries' warnings off the screen; a config's log file has them."""
     with Path(os.devnull).open("w") as nowhere:
         log.configure(sending.settings.log, stream=nowhere)
         try:
             yield
         finally:
-            log.reset()
+            log.reset_logging()
 
 
 # --- what the sockets get ------------------------------------------------------------------------
@@ -161,20 +163,20 @@ def _print(sent: Sequence[Sent], *, as_json: bool) -> None:
         typer.echo(json.dumps({"sent": [_record(each) for each in sent]}, indent=2))
         return
     if sys.stdout.isatty():
-        display.console().print(display.sent(sent))
+        console().print(sent_lines(sent))
         return
     for each in sent:
         if each.ending == "delivered":
-            typer.echo(printable(str(each.result)) if each.outputs else each.link)
-        note = display.sent_note(each)
+            typer.echo(printable_name(str(each.result)) if each.outputs else each.link)
+        note = sent_note(each)
         if note:
             typer.echo(note, err=True)
 
 
 def _record(sent: Sent) -> dict[str, Any]:
-    result = printable(str(sent.result)) if sent.result else None
-    outputs = [printable(str(file)) for file in sent.outputs]
-    names = {"folder": printable(sent.folder), "result": result, "outputs": outputs}
+    result = printable_name(str(sent.result)) if sent.result else None
+    outputs = [printable_name(str(file)) for file in sent.outputs]
+    names = {"folder": printable_name(sent.folder), "result": result, "outputs": outputs}
     return {**asdict(sent), **names}
 
 

@@ -5,11 +5,11 @@ from typing import Annotated
 import typer
 
 import gcwatch
-from gcwatch.cases import Case
-from gcwatch.cli.explain import Misused
-from gcwatch.cli.named import find_latest
+from gcwatch.cli.case_names import find_latest
+from gcwatch.cli.errors import Misused
 from gcwatch.cli.options import Config, chosen, flag
-from gcwatch.watch import daemon_of
+from gcwatch.core.case import Case
+from gcwatch.journal.presence import running_daemon
 
 Cases = Annotated[
     list[str] | None,
@@ -66,5 +66,5 @@ def withdraw(context: typer.Context, cases: Cases = None, config: Config = None)
 def _remind(watch: gcwatch.Watch, anything: bool) -> None:
     if not anything:
         typer.echo("No case has failed.")
-    elif daemon_of(watch.settings.state) is None:
+    elif running_daemon(watch.settings.state) is None:
         typer.echo("No gcwatch is running here; gcwatch run or gcwatch once goes on.")

@@ -9,11 +9,11 @@ import typer
 
 import gcwatch
 from gcwatch import log
-from gcwatch.cli.explain import Exit
+from gcwatch.cli.errors import Exit
 from gcwatch.cli.options import Config, Json, chosen, heard_hangups, stoppable
-from gcwatch.display import Meter, live
-from gcwatch.mirror import Report
-from gcwatch.reasons import Reason
+from gcwatch.core.reasons import Reason
+from gcwatch.mirror import MirrorSummary
+from gcwatch.views.progress import TransferMeter, transfer_progress
 
 _PLATFORM_AWAY = {"unreachable", "server_error"}
 
@@ -36,13 +36,13 @@ def once(context: typer.Context, config: Config = None, *, as_json: Json = False
     Exit codes: 0 everything is delivered, 3 a case failed, 69 the platform could not be reached,
     75 cases wait for something else, 77 the token is refused, 78 mend the config.
     """
-    meter = Meter()
+    meter = TransferMeter()
     with (
         heard_hangups(),  # and passed over: there is an end soon
         gcwatch.open(chosen(context, config), progress=meter) as watch,
         stoppable() as stop,
     ):
-        with live(meter, watch.counts) as stream:
+        with transfer_progress(meter, watch.counts) as stream:
             _log(watch, stream=stream)
             outcome = watch.run_once(stop)
         waiting = {
@@ -60,14 +60,14 @@ def once(context: typer.Context, config: Config = None, *, as_json: Json = False
     raise typer.Exit(_code(outcome, set(waiting.values())))
 
 
-def _mirrored(came: Report | Reason) -> dict[str, Any]:
+def _mirrored(came: MirrorSummary | Reason) -> dict[str, Any]:
     return {"reason": came.code} if isinstance(came, Reason) else asdict(came)
 
 
 def _code(outcome: gcwatch.Outcome, waits: set[str]) -> Exit:
     mirrored = outcome.mirrored.values()
     waits |= {each.code for each in mirrored if isinstance(each, Reason)}
-    if outcome.failed or any(isinstance(each, Report) and each.failed for each in mirrored):
+    if outcome.failed or any(isinstance(each, MirrorSummary) and each.failed for each in mirrored):
         return Exit.SOME_FAILED
     if waits & _PLATFORM_AWAY:
         return Exit.UNREACHABLE

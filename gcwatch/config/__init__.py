@@ -1,12 +1,12 @@
 """The config file: a TOML file becomes `Settings`, or every problem at once."""
 
-from gcwatch.config.changes import Changes, changes, require_same_home
-from gcwatch.config.manual import reference, schema
-from gcwatch.config.reading import find, load, parse
-from gcwatch.config.tables import Limits, Log, Mirror, Platform, Route, Settings
+from gcwatch.config.diff import Changes, changes, require_same_home
+from gcwatch.config.load import find, load, parse
+from gcwatch.config.model import Limits, Log, Mirror, Platform, Route, Settings
+from gcwatch.config.reference import reference, schema
 from gcwatch.config.token import read_token
-from gcwatch.config.values import Constant, Cron, Glob, JsonFile, Named, Source
-from gcwatch.steps import Every
+from gcwatch.config.types import Constant, Cron, Glob, JsonFile, Named, Source
+from gcwatch.core.timing import Every
 
 __all__ = [
     "Changes",

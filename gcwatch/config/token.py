@@ -5,9 +5,9 @@ import re
 import stat
 from pathlib import Path
 
-from gcwatch.config.tables import Settings
-from gcwatch.config.values import within
-from gcwatch.errors import ConfigError, Problem
+from gcwatch.config.model import Settings
+from gcwatch.config.types import within
+from gcwatch.core.errors import ConfigError, Problem
 
 _CREDENTIAL = "gc-token"
 _VARIABLE = "GRAND_CHALLENGE_AUTHORIZATION"

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gcwatch.cases import Case
+from gcwatch.core.case import Case
+from gcwatch.core.checklist import stage
+from gcwatch.core.reasons import explain
+from gcwatch.core.receipt import RECEIPT_NAME
 from gcwatch.demo.scene import CHESTS, JOBS, PHANTOM, READ, REFUSALS, chest, lungs, raw
-from gcwatch.outbox import RECEIPT
-from gcwatch.reasons import explain
-from gcwatch.steps import stage
 
 Cases = Mapping[tuple[str, str], Case]
 """Each folder's latest case, by route and folder."""
@@ -44,7 +44,7 @@ def _mirrored(folder: Path, name: str, state: State) -> Iterator[str]:
     """An item of the archive must be here with the file and the voxels that it has there."""
     item = _item(name, state)
     here = folder / "archive" / name
-    if item is None or not (here / RECEIPT).exists():
+    if item is None or not (here / RECEIPT_NAME).exists():
         yield "is not mirrored"
         return
     if _receipt(here)["target"]["item"] != item["pk"]:
@@ -110,7 +110,7 @@ def _images(values: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def _receipt(folder: Path) -> Any:
-    return json.loads((folder / RECEIPT).read_bytes())
+    return json.loads((folder / RECEIPT_NAME).read_bytes())
 
 
 def _differences(result: Path, outputs: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -10,11 +10,12 @@ from typing import Final
 
 from rich.text import Text
 
-from gcwatch import config, display, log
+from gcwatch import config, log
+from gcwatch.api import Watch
 from gcwatch.demo import scene, story
 from gcwatch.demo.proof import Cases, problems
-from gcwatch.display import Meter
-from gcwatch.watch import Watch
+from gcwatch.views.progress import TransferMeter, transfer_progress
+from gcwatch.views.terminal import console
 
 _SECONDS: Final = 200.0
 """After which it is not waited for what does not come to its end."""
@@ -27,7 +28,7 @@ def was_here(folder: Path) -> bool:
 
 def demo(keep: Path | None = None) -> list[str]:
     """Run the demo, in *keep* or in a temporary folder; return what went wrong, if anything."""
-    screen = display.console()
+    screen = console()
     story.begin(screen)
     with _place(keep) as folder, scene.sandbox(folder / "sandbox") as platform:
         file = scene.write_config(folder, platform)
@@ -60,10 +61,10 @@ def _place(keep: Path | None) -> Iterator[Path]:
 
 def _work(file: Path) -> Cases:
     """Be the daemon until every folder has come to its end; return the cases by their folders."""
-    settings, meter, stop = config.load(file), Meter(), threading.Event()
+    settings, meter, stop = config.load(file), TransferMeter(), threading.Event()
     with (
         closing(Watch(settings, progress=meter)) as watch,
-        display.live(meter, watch.counts) as stream,
+        transfer_progress(meter, watch.counts) as stream,
     ):
         log.configure(settings.log, stream=stream)
         judge = threading.Thread(target=_wait_for_the_end, args=(watch, stop))
@@ -73,7 +74,7 @@ def _work(file: Path) -> Cases:
         finally:
             stop.set()
             judge.join()
-            log.reset()
+            log.reset_logging()
     return outcome(file)
 
 

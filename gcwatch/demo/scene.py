@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import pydicom
 import requests
 
-from gcwatch.errors import StateError
+from gcwatch.core.errors import StateError
 
 _PATIENTS: Final = Path(pydicom.__file__).parent / "data" / "test_files" / "dicomdirtests"
 _COPIED: Final[Mapping[str, str]] = {

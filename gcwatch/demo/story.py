@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.json import JSON
 from rich.text import Text
 
-from gcwatch import display
+from gcwatch.core.receipt import RECEIPT_NAME
 from gcwatch.demo.proof import OUTBOXES, Cases
 from gcwatch.demo.scene import CHESTS, JOBS, REFUSALS
-from gcwatch.outbox import RECEIPT
+from gcwatch.views.folder_tree import folder_tree
 
 _STEPS: Mapping[str, str] = {
     "archive": "the archive, mirrored",
@@ -35,7 +35,7 @@ def tell(screen: Console, folder: Path, cases: Cases) -> None:
     """Show the folders, one receipt, the refusals in words, and where everything is."""
     screen.print()
     for place, words in _STEPS.items():
-        screen.print(display.tree(folder / place, f"{place}: {words}"))
+        screen.print(folder_tree(folder / place, f"{place}: {words}"))
     _show_receipt(screen, folder, cases)
     for name in REFUSALS:
         note = folder / "copy" / "out" / f"{name}.failed.txt"
@@ -50,7 +50,7 @@ def tell(screen: Console, folder: Path, cases: Cases) -> None:
 def _show_receipt(screen: Console, folder: Path, cases: Cases) -> None:
     case = cases.get(("lungs", next(iter(CHESTS))))
     if case and case.result:
-        receipt = Path(OUTBOXES["lungs"], case.result, RECEIPT)
+        receipt = Path(OUTBOXES["lungs"], case.result, RECEIPT_NAME)
         screen.print(Text(f"\nThe receipt, {receipt}:", "bold"))
         screen.print(JSON((folder / receipt).read_text()))
 
@@ -76,6 +76,6 @@ def _places(folder: Path, cases: Cases) -> Iterator[tuple[str, str]]:
 
 def _place(folder: Path, place: str) -> tuple[str, str]:
     """Return a folder, and where on the platform what it tells of is."""
-    file = folder / place / RECEIPT
+    file = folder / place / RECEIPT_NAME
     target = json.loads(file.read_bytes())["target"] if file.exists() else {}
     return f"{place}/", next((target[key] for key in _LINKS if key in target), "")

@@ -1,16 +1,24 @@
 """The way down: an archive kept complete in a local folder."""
 
-from gcwatch.mirror.memory import Memory, recall
-from gcwatch.mirror.run import Means, Progress, Report, mirror, no_progress, reason_of, words
+from gcwatch.mirror.last_run import LastRun, read_last_run
+from gcwatch.mirror.run import (
+    MirrorContext,
+    MirrorProgress,
+    MirrorSummary,
+    failure_reason,
+    log_fields,
+    no_progress,
+    run_mirror,
+)
 
 __all__ = [
-    "Means",
-    "Memory",
-    "Progress",
-    "Report",
-    "mirror",
+    "MirrorContext",
+    "LastRun",
+    "MirrorProgress",
+    "MirrorSummary",
+    "run_mirror",
     "no_progress",
-    "reason_of",
-    "recall",
-    "words",
+    "failure_reason",
+    "read_last_run",
+    "log_fields",
 ]

@@ -10,17 +10,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from gcwatch import outbox
-from gcwatch.cases import Fetched, Output
-from gcwatch.fetching import Staging
-from gcwatch.files import sync_tree
-from gcwatch.grandchallenge import Image
-from gcwatch.mirror.papers import Content, File, Held, Receipt, Wanted, read
-from gcwatch.mirror.shelf import (
+from gcwatch.core.case import Fetched, Output
+from gcwatch.files.atomic import sync_tree
+from gcwatch.mirror.receipts import Content, File, Held, Receipt, Wanted, read
+from gcwatch.mirror.storage import (
     HIDDEN,
+    HiddenFolder,
     MakeStaging,
     Names,
-    Places,
     Seal,
     candidates,
     carry,
@@ -28,6 +25,9 @@ from gcwatch.mirror.shelf import (
     plain,
     remove,
 )
+from gcwatch.outbox import publish
+from gcwatch.outbox.outputs import Staging
+from gcwatch.platform.models import Image
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class _Arrival:
     content: Content
 
 
-class Flat:
+class FlatLayout:
     """A shelf of images."""
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: HiddenFolder) -> None:
         self._places = places
         self._names = Names(())
         self._lock = threading.Lock()
@@ -78,7 +78,7 @@ class Flat:
                 arrivals.append(self._bring(output, held, staging))
                 content = arrivals[-1].content
             contents.append(content)
-        outbox.let_group_read(staged)
+        publish.let_group_read(staged)
         sync_tree(staged)
         self._publish(seal("", tuple(contents)), arrivals, held)
         remove(staged)
@@ -118,13 +118,13 @@ class Flat:
     def _publish(self, receipt: Receipt, arrivals: Iterable[_Arrival], held: Held | None) -> None:
         left = self._superseded(receipt, held)
         paper = self._paper(receipt.target.item)
-        outbox.write_receipt(paper, receipt.model_copy(update={"superseded": left or None}).text())
+        publish.write_receipt(paper, receipt.model_copy(update={"superseded": left or None}).text())
         for arrival in arrivals:
             self._places.exchange(arrival.staged, arrival.name)
         for name in left:
             remove(self._places.folder / name)
         if left:
-            outbox.write_receipt(paper, receipt.text())
+            publish.write_receipt(paper, receipt.text())
 
     def _superseded(self, receipt: Receipt, held: Held | None) -> tuple[str, ...]:
         """Return which images of the old receipt have no place in the new one."""
@@ -138,7 +138,7 @@ class Flat:
 
     def note(self, held: Held, receipt: Receipt) -> None:
         """Replace an item's receipt."""
-        outbox.write_receipt(self._paper(held.item), receipt.text())
+        publish.write_receipt(self._paper(held.item), receipt.text())
 
     def move(self, held: Held, target: Path) -> None:
         """Move an item's images out, and its receipt after them."""

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from gcwatch import fetching, outbox
-from gcwatch.cases import Fetched, Output
-from gcwatch.mirror.papers import Held, Receipt, Wanted, contents, read
-from gcwatch.mirror.shelf import (
+from gcwatch.core.case import Fetched, Output
+from gcwatch.core.receipt import RECEIPT_NAME
+from gcwatch.files.names import take_free_name
+from gcwatch.mirror.receipts import Held, Receipt, Wanted, contents, read
+from gcwatch.mirror.storage import (
+    HiddenFolder,
     MakeStaging,
     Names,
-    Places,
     Seal,
     candidates,
     carry,
@@ -23,12 +24,13 @@ from gcwatch.mirror.shelf import (
     reuse,
     take_over,
 )
+from gcwatch.outbox import outputs, publish
 
 
-class Folders:
+class ItemFolderLayout:
     """A shelf of folders, named by the items' titles or by their pks."""
 
-    def __init__(self, places: Places, named_by: Literal["title", "pk"]) -> None:
+    def __init__(self, places: HiddenFolder, named_by: Literal["title", "pk"]) -> None:
         self._places = places
         self._named_by = named_by
         self._names: dict[str, str] = {}
@@ -60,7 +62,7 @@ class Folders:
         staged = self._places.staged(wanted)
         staged.mkdir(mode=0o750, exist_ok=True)
         staging = make(staged)
-        places = fetching.places(wanted.outputs)
+        places = outputs.output_places(wanted.outputs)
         fetched = [
             file
             for output in wanted.outputs
@@ -71,14 +73,14 @@ class Folders:
         receipt = seal(name, contents(wanted.outputs, fetched))
         if held is not None:
             self._keep_what_people_added(held, staged)
-        outbox.seal(staged, receipt.text())
+        publish.seal_folder(staged, receipt.text())
         if held is None:
-            outbox.take_free_name(staged, self._places.folder, name)
+            take_free_name(staged, self._places.folder, name)
         else:
             self._places.exchange(staged, name)
 
     def _taken_over(
-        self, output: Output, place: PurePosixPath, held: Held | None, staging: fetching.Staging
+        self, output: Output, place: PurePosixPath, held: Held | None, staging: outputs.Staging
     ) -> tuple[Fetched, ...]:
         """Return the files of a value that had not changed; none if they are not as they were."""
         content = held.content(output.pk) if held else None
@@ -89,7 +91,7 @@ class Folders:
     def _keep_what_people_added(self, held: Held, staged: Path) -> None:
         """Files of the old folder that are none of ours are taken along."""
         old = self._places.folder / held.name
-        ours = {file.path for file in held.receipt.files()} | {outbox.RECEIPT}
+        ours = {file.path for file in held.receipt.files()} | {RECEIPT_NAME}
         for path in old.rglob("*"):
             relative = path.relative_to(old)
             target = staged / relative
@@ -98,7 +100,7 @@ class Folders:
 
     def note(self, held: Held, receipt: Receipt) -> None:
         """Replace an item's receipt."""
-        outbox.write_receipt(self._places.folder / held.name / outbox.RECEIPT, receipt.text())
+        publish.write_receipt(self._places.folder / held.name / RECEIPT_NAME, receipt.text())
 
     def move(self, held: Held, target: Path) -> None:
         """Move an item's folder out."""
@@ -109,6 +111,6 @@ class Folders:
 
 def _receipt(folder: Path) -> Receipt | None:
     try:
-        return read((folder / outbox.RECEIPT).read_bytes())
+        return read((folder / RECEIPT_NAME).read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None

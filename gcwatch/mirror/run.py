@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from gcwatch import config, fetching, log
-from gcwatch.cases import Output
-from gcwatch.errors import (
+from gcwatch import config, log
+from gcwatch.core.case import Output
+from gcwatch.core.errors import (
     CaseError,
     GcwatchError,
     NotYet,
@@ -24,13 +24,13 @@ from gcwatch.errors import (
     TryAgain,
     Unreachable,
 )
-from gcwatch.fetching import Staging
-from gcwatch.files import disk_trouble
-from gcwatch.grandchallenge import Item, Place
-from gcwatch.mirror.flat import Flat
-from gcwatch.mirror.folders import Folders
-from gcwatch.mirror.memory import Memory, only_mirror, recall, remember
-from gcwatch.mirror.papers import (
+from gcwatch.core.reasons import Reason, explain
+from gcwatch.core.text import iso_time, readable_name
+from gcwatch.files.atomic import disk_trouble
+from gcwatch.mirror.flat import FlatLayout
+from gcwatch.mirror.folders import ItemFolderLayout
+from gcwatch.mirror.last_run import LastRun, only_mirror, read_last_run, remember
+from gcwatch.mirror.receipts import (
     Content,
     Difference,
     Held,
@@ -40,11 +40,11 @@ from gcwatch.mirror.papers import (
     Wanted,
     compare,
 )
-from gcwatch.mirror.shelf import Places, Shelf
-from gcwatch.pulse import lent
-from gcwatch.reasons import Reason, explain
-from gcwatch.receipt import iso, readable
-from gcwatch.transfer import Transfers
+from gcwatch.mirror.storage import HiddenFolder, MirrorStorage
+from gcwatch.outbox.outputs import Staging, output_of
+from gcwatch.platform.models import Collection, Item
+from gcwatch.platform.transfer import Transfers
+from gcwatch.threads.heartbeats import with_callers_heartbeat
 
 MOST_AT_ONCE: Final = 8
 """Items: more only get into each other's way on the processor."""
@@ -54,7 +54,7 @@ _A_WHILE: Final = 60.0
 _OFTEN_ENOUGH: Final = 3
 _HOUR: Final = 3600.0
 
-Progress = Callable[[int, int, int], None]
+MirrorProgress = Callable[[int, int, int], None]
 """Told how many items are done, of how many that have to be fetched, and how many bytes moved."""
 
 
@@ -63,7 +63,7 @@ def no_progress(_done: int, _items: int, _moved: int) -> None:
 
 
 @dataclass(frozen=True)
-class Report:
+class MirrorSummary:
     """What a run came to: `items` are in the archive, `gone` are here and no longer there."""
 
     mirror: str
@@ -78,7 +78,7 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Means:
+class MirrorContext:
     """What a run works with: the platform's transfers, the state directory, and its pace.
 
     `at_once` items are worked on at a time; `backoff` seconds is the first pause after a failure.
@@ -91,7 +91,9 @@ class Means:
     clock: Callable[[], float] = time.time
 
 
-def mirror(settings: config.Mirror, means: Means, progress: Progress = no_progress) -> Report:
+def run_mirror(
+    settings: config.Mirror, means: MirrorContext, progress: MirrorProgress = no_progress
+) -> MirrorSummary:
     """Given a mirror, bring its folder to what the archive is now, and report.
 
     Raises:
@@ -102,23 +104,25 @@ def mirror(settings: config.Mirror, means: Means, progress: Progress = no_progre
         Stopped: when the daemon is stopping.
     """
     with only_mirror(means.state, settings.name):
-        before = recall(means.state, settings.name)
+        before = read_last_run(means.state, settings.name)
         try:
             report = _Run(settings, means, progress, before).run()
         except (CaseError, Unreachable, Refused, TokenRefused) as error:
-            after = before.model_copy(update={"ended": iso(means.clock()), "reason": _code(error)})
+            after = before.model_copy(
+                update={"ended": iso_time(means.clock()), "reason": _code(error)}
+            )
             remember(means.state, settings.name, after)
             raise
         remember(means.state, settings.name, _memory(report, means.clock()))
         return report
 
 
-def _memory(report: Report, now: float) -> Memory:
+def _memory(report: MirrorSummary, now: float) -> LastRun:
     held = report.items - report.failed + report.gone
-    return Memory(ended=iso(now), items=held, gone=report.gone, failed=report.failed)
+    return LastRun(ended=iso_time(now), items=held, gone=report.gone, failed=report.failed)
 
 
-def reason_of(error: GcwatchError) -> Reason:
+def failure_reason(error: GcwatchError) -> Reason:
     """Given what ended a run, return it as a reason of the catalogue."""
     match error:
         case CaseError() | Unreachable():
@@ -134,10 +138,10 @@ def reason_of(error: GcwatchError) -> Reason:
 
 
 def _code(error: GcwatchError) -> str:
-    return reason_of(error).code
+    return failure_reason(error).code
 
 
-def words(reason: Reason) -> dict[str, str]:
+def log_fields(reason: Reason) -> dict[str, str]:
     """Given a reason, return its words for the log: without the names."""
     said = explain(Reason(reason.code, reason.facts))
     return {"reason": reason.code, "plain": said.plain, "detail": said.detail}
@@ -146,7 +150,7 @@ def words(reason: Reason) -> dict[str, str]:
 class _Tally:
     """Counts what threads do, and tells of it."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: MirrorProgress) -> None:
         self._lock = threading.Lock()
         self._progress = progress
         self.items = self.fetched = self.changed = self.failed = self.bytes = 0
@@ -179,19 +183,23 @@ class _Run:
     """One run, with all that it knows."""
 
     def __init__(
-        self, settings: config.Mirror, means: Means, progress: Progress, before: Memory
+        self,
+        settings: config.Mirror,
+        means: MirrorContext,
+        progress: MirrorProgress,
+        before: LastRun,
     ) -> None:
         self._settings = settings
         self._means = means
         self._platform = means.transfers.platform
         self._tally = _Tally(progress)
-        self._places = Places(settings.outbox)
+        self._places = HiddenFolder(settings.outbox)
         self._shelf = _shelf(settings, self._places)
         self._before = before
         self._begun = time.monotonic()
         self._cut_off = 0
 
-    def run(self) -> Report:
+    def run(self) -> MirrorSummary:
         """List, compare, fetch, and see to what is gone."""
         with disk_trouble("opening the mirror's folder"):
             self._places.make(was_full=self._before.items > 0)
@@ -209,7 +217,7 @@ class _Run:
         self._part_from(difference.gone)
         return self._report(difference, len(listed))
 
-    def _archive(self) -> Place:
+    def _archive(self) -> Collection:
         found = self._platform.archive(self._settings.archive)
         if found is None:
             facts = {"slug": self._settings.archive}
@@ -219,7 +227,7 @@ class _Run:
     def _wanted(self, item: Item) -> Wanted:
         """Return an item of the listing, with those values that the layout has a place for."""
         self._tally.alive()
-        outputs = (fetching.output(value) for value in item.values)
+        outputs = (output_of(value) for value in item.values)
         chosen = (each for each in outputs if self._settings.layout == "items" or _is_image(each))
         return Wanted(
             item.pk, item.title, tuple(sorted(chosen, key=lambda each: (each.socket, each.pk)))
@@ -233,9 +241,9 @@ class _Run:
         self._tally.items = new + changed
         self._tally.moved(0)
 
-    def _report(self, difference: Difference, items: int) -> Report:
+    def _report(self, difference: Difference, items: int) -> MirrorSummary:
         tally, away = self._tally, len(difference.gone)
-        report = Report(
+        report = MirrorSummary(
             mirror=self._settings.name,
             items=items,
             fetched=tally.fetched,
@@ -254,7 +262,7 @@ class _Run:
 
     # --- fetching --------------------------------------------------------------------------------
 
-    def _fetch_all(self, wanted: Iterable[tuple[Wanted, Held | None]], archive: Place) -> None:
+    def _fetch_all(self, wanted: Iterable[tuple[Wanted, Held | None]], archive: Collection) -> None:
         """Fetch some items at a time; what concerns them all ends the run."""
         running: set[Future[None]] = set()
         try:
@@ -263,7 +271,9 @@ class _Run:
                     running = _first_done(running)
                 if self._means.transfers.stop.is_set():
                     raise Stopped
-                work = lent(self._fetch)  # or it would be silent while it hashes what is held
+                work = with_callers_heartbeat(
+                    self._fetch
+                )  # or it would be silent while it hashes what is held
                 running.add(self._means.transfers.pool.submit(work, each, held, archive))
             while running:
                 running = _first_done(running)
@@ -272,7 +282,7 @@ class _Run:
                 future.cancel()
             wait(running)
 
-    def _fetch(self, wanted: Wanted, held: Held | None, archive: Place) -> None:
+    def _fetch(self, wanted: Wanted, held: Held | None, archive: Collection) -> None:
         """Bring one item; its own trouble is told, and does not stop the others."""
         begun, count = time.monotonic(), _Count(self._tally.moved)
         try:
@@ -280,7 +290,7 @@ class _Run:
         except (CaseError, Refused, Unreachable) as error:
             if self._concerns_all(error):
                 raise
-            self._tell("mirror.item_failed", item=wanted.item, **words(reason_of(error)))
+            self._tell("mirror.item_failed", item=wanted.item, **log_fields(failure_reason(error)))
             self._tally.failed_one()
             return
         event = "mirror.item_changed" if held else "mirror.item_fetched"
@@ -300,7 +310,9 @@ class _Run:
             return self._cut_off >= _OFTEN_ENOUGH
         return _is_disk(error) or isinstance(error, NotYet)
 
-    def _store(self, wanted: Wanted, held: Held | None, archive: Place, count: "_Count") -> int:
+    def _store(
+        self, wanted: Wanted, held: Held | None, archive: Collection, count: "_Count"
+    ) -> int:
         """Store an item, again after trouble that may pass; return how many files it has."""
         sealed: list[Receipt] = []
 
@@ -335,13 +347,13 @@ class _Run:
             self._tally.alive()  # to wait as asked is not to hang
 
     def _receipt(
-        self, wanted: Wanted, folder: str, contents: tuple[Content, ...], archive: Place
+        self, wanted: Wanted, folder: str, contents: tuple[Content, ...], archive: Collection
     ) -> Receipt:
         home = self._platform.http.home
         return Receipt(
             mirror=self._settings.name,
             folder=folder,
-            title=readable(wanted.title),
+            title=readable_name(wanted.title),
             target=Target(
                 platform=home,
                 archive=self._settings.archive,
@@ -350,7 +362,7 @@ class _Run:
                 item_url=f"{home}archives/items/{wanted.item}/",
             ),
             outputs=contents,
-            times=Times(fetched=iso(self._means.clock())),
+            times=Times(fetched=iso_time(self._means.clock())),
         )
 
     # --- what left the archive -------------------------------------------------------------------
@@ -401,8 +413,12 @@ class _Count:
         self._further(more)
 
 
-def _shelf(settings: config.Mirror, places: Places) -> Shelf:
-    return Flat(places) if settings.layout == "flat" else Folders(places, settings.folders)
+def _shelf(settings: config.Mirror, places: HiddenFolder) -> MirrorStorage:
+    return (
+        FlatLayout(places)
+        if settings.layout == "flat"
+        else ItemFolderLayout(places, settings.folders)
+    )
 
 
 def _is_image(output: Output) -> bool:

@@ -3,7 +3,7 @@
 It imports nothing from the rest of gcwatch: what it knows of the platform it knows by itself.
 """
 
-from gcwatch.sandbox.catalogue import (
+from gcwatch.sandbox.content.catalogue import (
     STANDARD,
     Algorithm,
     Archive,

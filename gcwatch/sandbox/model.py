@@ -13,7 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 from gcwatch.sandbox import metaimage
-from gcwatch.sandbox.catalogue import (
+from gcwatch.sandbox.content.catalogue import (
     Algorithm,
     Archive,
     Catalogue,
@@ -307,7 +307,7 @@ class ArchiveItem:
 Case = DisplaySet | ArchiveItem
 
 
-class World:
+class PlatformState:
     """All records of a sandbox; hold `lock` to read or change them.
 
     Attributes:

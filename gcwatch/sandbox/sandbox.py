@@ -13,19 +13,19 @@ from typing import Any, Self, TypeVar
 import trustme
 from werkzeug.wrappers import Request
 
-from gcwatch.sandbox import passage, seeds, truth
-from gcwatch.sandbox.answers import Answers
-from gcwatch.sandbox.api import ROOT, Api
-from gcwatch.sandbox.cases import new_display_set
-from gcwatch.sandbox.catalogue import STANDARD, Archive, Catalogue, ReaderStudy
-from gcwatch.sandbox.faults import Action, Fault, Kill
-from gcwatch.sandbox.model import ArchiveItem, DisplaySet, User, World
-from gcwatch.sandbox.presign import Signer
-from gcwatch.sandbox.reply import Reply, json_reply
-from gcwatch.sandbox.server import Server
+from gcwatch.sandbox import due_tasks, inventory, seeds
+from gcwatch.sandbox.api.item_rules import new_display_set
+from gcwatch.sandbox.api.routes import ROOT, Api
+from gcwatch.sandbox.api.serializers import Answers
+from gcwatch.sandbox.content.catalogue import STANDARD, Archive, Catalogue, ReaderStudy
+from gcwatch.sandbox.model import ArchiveItem, DisplaySet, PlatformState, User
+from gcwatch.sandbox.server.faults import Action, Fault, Kill
+from gcwatch.sandbox.server.reply import Reply, json_reply
+from gcwatch.sandbox.server.server import Server
+from gcwatch.sandbox.server.traffic import Traffic
 from gcwatch.sandbox.settings import Settings
-from gcwatch.sandbox.storage import Storage
-from gcwatch.sandbox.traffic import Traffic
+from gcwatch.sandbox.storage.objects import Storage
+from gcwatch.sandbox.storage.presign import Signer
 
 CONTROL = "/sandbox/"
 
@@ -63,7 +63,9 @@ class Sandbox:
     ) -> None:
         self.folder = folder.absolute()
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.world = World(_emptied(self.folder / "storage"), settings or Settings(), catalogue)
+        self.world = PlatformState(
+            _emptied(self.folder / "storage"), settings or Settings(), catalogue
+        )
         self.token = _kept_token(self.folder / "token")
         self.bob_token = _kept_token(self.folder / "token-bob")
         self.world.users = [User(2, "alice", self.token), User(3, "bob", self.bob_token)]
@@ -169,7 +171,7 @@ class Sandbox:
     def expire_uploads(self) -> None:
         """Delete all uploads, as the platform does after a day (contract 4)."""
         with self.world.lock:
-            passage.expire(self.world, self.world.now())
+            due_tasks.expire(self.world, self.world.now())
 
     def add_item(
         self, archive: str, title: str, values: Mapping[str, seeds.Content] | None = None
@@ -265,8 +267,8 @@ class Sandbox:
         bytes and of the image's voxels, which is the same for an image that was sent back.
         """
         with self.world.lock:
-            passage.settle(self.world)
-            kinds = truth.told(self.world)
+            due_tasks.settle(self.world)
+            kinds = inventory.told(self.world)
             settings = asdict(self.world.settings)
         return {
             "counts": {kind: len(rows) for kind, rows in kinds.items()},

@@ -8,23 +8,23 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZipFile, is_zipfile
 
-from gcwatch.sandbox.catalogue import Socket
-from gcwatch.sandbox.dicomset import import_set
-from gcwatch.sandbox.importer import Refused, import_session
-from gcwatch.sandbox.kinds import DICOM_SET
+from gcwatch.sandbox.algorithms import file_key
+from gcwatch.sandbox.content.catalogue import Socket
+from gcwatch.sandbox.content.names import safe_filename
+from gcwatch.sandbox.content.socket_kinds import DICOM_SET
+from gcwatch.sandbox.importer.importer import Refused, import_session
 from gcwatch.sandbox.model import (
     Case,
     DicomUpload,
     Image,
     Part,
+    PlatformState,
     Session,
     Upload,
     Value,
-    World,
     new_pk,
 )
-from gcwatch.sandbox.names import safe_filename
-from gcwatch.sandbox.programs import file_key
+from gcwatch.sandbox.storage.dicom_sets import import_set
 
 Content = Any
 """What a socket is to hold: a value; for files and images bytes, or a file name and bytes.
@@ -48,7 +48,7 @@ def content(given: dict[str, Any]) -> Content:
     return (given["name"], data) if "name" in given else data
 
 
-def fill(world: World, case: Case, contents: Mapping[str, Content]) -> None:
+def fill(world: PlatformState, case: Case, contents: Mapping[str, Content]) -> None:
     """Attach contents to a case, by socket slug.
 
     Raises:
@@ -62,7 +62,7 @@ def fill(world: World, case: Case, contents: Mapping[str, Content]) -> None:
         case.values[slug] = _value(world, socket, each)
 
 
-def _value(world: World, socket: Socket, given: Content) -> Value:
+def _value(world: PlatformState, socket: Socket, given: Content) -> Value:
     if socket.super_kind == "Value":
         return world.value_of(socket, value=given)
     name, data = given if isinstance(given, tuple) else ("", given)
@@ -86,7 +86,7 @@ def _write(data: bytes | Path, path: Path) -> None:
         path.write_bytes(data)
 
 
-def _image(world: World, name: str, data: bytes | Path) -> Image:
+def _image(world: PlatformState, name: str, data: bytes | Path) -> Image:
     """The image that the importer makes of one file."""
     session = Session(world.users[0], [_upload(world, name, data)], world.now())
     try:
@@ -101,7 +101,7 @@ def _image(world: World, name: str, data: bytes | Path) -> Image:
     return found.images[0]
 
 
-def _image_set(world: World, name: str, data: bytes) -> Image:
+def _image_set(world: PlatformState, name: str, data: bytes) -> Image:
     """The DICOM Image Set of a zip of DICOM files."""
     uploads: list[Upload] = []
     if is_zipfile(BytesIO(data)):
@@ -115,7 +115,7 @@ def _image_set(world: World, name: str, data: bytes) -> Image:
     return image
 
 
-def _upload(world: World, name: str, data: bytes | Path) -> Upload:
+def _upload(world: PlatformState, name: str, data: bytes | Path) -> Upload:
     """An upload that no API tells of, and whose ETag nobody asks for."""
     path = world.folder / "parts" / new_pk()
     _write(data, path)

@@ -3,18 +3,18 @@
 from collections.abc import Mapping
 from typing import Final, Protocol
 
-from gcwatch import cases
-from gcwatch.cases import Case, Kind, Planned
 from gcwatch.config import Route
-from gcwatch.grandchallenge import GrandChallenge
-from gcwatch.steps import Work
+from gcwatch.core.case import Case, Kind, Target
+from gcwatch.core.checklist import StepEvents
+from gcwatch.core.events import Planned
+from gcwatch.platform.client import GrandChallenge
 from gcwatch.targets.algorithm import TARGET as ALGORITHM
 from gcwatch.targets.archive import TARGET as ARCHIVE
-from gcwatch.targets.context import Context, Dropped, Inspection
+from gcwatch.targets.context import DroppedFolder, Inspection, TargetContext
 from gcwatch.targets.reader_study import TARGET as READER_STUDY
 
 
-class Target(Protocol):
+class TargetOperations(Protocol):
     """What can be done with a case of one kind."""
 
     def inspect(self, platform: GrandChallenge, route: Route) -> Inspection:
@@ -25,7 +25,7 @@ class Target(Protocol):
             NotYet: when the target can't be seen.
         """
 
-    def plan(self, context: Context, dropped: Dropped) -> Planned:
+    def plan(self, context: TargetContext, dropped: DroppedFolder) -> Planned:
         """Given a folder, match its files to the target's sockets and check them.
 
         Raises:
@@ -33,7 +33,7 @@ class Target(Protocol):
             NotYet: when the target can't be seen.
         """
 
-    def submit(self, case: Case, context: Context) -> Work:
+    def submit(self, case: Case, context: TargetContext) -> StepEvents:
         """Given a case whose uploads are complete, yield what leads to its one submission.
 
         Raises:
@@ -42,17 +42,17 @@ class Target(Protocol):
             CannotSend: when the platform does not accept the inputs.
         """
 
-    def poll(self, case: Case, context: Context) -> Work:
+    def poll(self, case: Case, context: TargetContext) -> StepEvents:
         """Given a case that is submitted, ask once what has become of it."""
 
 
-KINDS: Final[Mapping[Kind, Target]] = {
+KINDS: Final[Mapping[Kind, TargetOperations]] = {
     "algorithm": ALGORITHM,
     "reader_study": READER_STUDY,
     "archive": ARCHIVE,
 }
 
 
-def of(what: Route | cases.Target) -> Target:
+def target_for(what: Route | Target) -> TargetOperations:
     """Return what the cases of a route are sent to, or what a planned one is on its way to."""
     return KINDS[what.kind]

@@ -9,20 +9,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gcwatch import cases, fetching
-from gcwatch.cases import Case, Event, Target
 from gcwatch.config import Route
-from gcwatch.errors import CannotSend, NotYet, Refused, Unreachable, UploadsGone
-from gcwatch.grandchallenge import (
-    Algorithm,
-    GrandChallenge,
-    Interface,
-    Job,
-)
-from gcwatch.reasons import Reason
-from gcwatch.steps import Work
+from gcwatch.core import events
+from gcwatch.core.case import Case, Target
+from gcwatch.core.checklist import StepEvents
+from gcwatch.core.errors import CannotSend, NotYet, Refused, Unreachable, UploadsGone
+from gcwatch.core.events import Event
+from gcwatch.core.reasons import Reason
+from gcwatch.outbox import outputs
+from gcwatch.platform.client import GrandChallenge
+from gcwatch.platform.models import Algorithm, Interface, Job
 from gcwatch.targets import locating, sending, sockets
-from gcwatch.targets.context import HOUR, Context, Dropped, Inspection
+from gcwatch.targets.context import HOUR, DroppedFolder, Inspection, TargetContext
 from gcwatch.targets.sending import IMPORT_LIMIT
 
 MOST_JOBS: Final = 16
@@ -75,7 +73,7 @@ def _shown(given: Iterable[Interface]) -> str:
     return " or ".join("{" + ", ".join(sorted(_slugs(each))) + "}" for each in given)
 
 
-def choose(fitting: Sequence[Interface], route: Route, dropped: Dropped) -> Interface:
+def choose(fitting: Sequence[Interface], route: Route, dropped: DroppedFolder) -> Interface:
     """Given the interfaces that a route can make up, return the one for the files present.
 
     Raises:
@@ -110,7 +108,7 @@ class AlgorithmTarget:
         right = None if platform.may_run(algorithm.api_url) else _no_rights(target)
         return Inspection(algorithm.title, tuple(asked.values()), right)
 
-    def plan(self, context: Context, dropped: Dropped) -> cases.Planned:
+    def plan(self, context: TargetContext, dropped: DroppedFolder) -> events.Planned:
         """Match the folder's files to the sockets of one interface."""
         algorithm = look_up(context.platform, context.route.target)
         fitting = interfaces(algorithm, context.route)
@@ -120,13 +118,13 @@ class AlgorithmTarget:
             for socket in sorted(interface.inputs, key=lambda socket: socket.slug)
         )
         target = Target(algorithm.pk, algorithm.api_url, algorithm.slug, algorithm.average_duration)
-        return cases.Planned(inputs, target, _why(interface, fitting))
+        return events.Planned(inputs, target, _why(interface, fitting))
 
-    def submit(self, case: Case, context: Context) -> Work:
+    def submit(self, case: Case, context: TargetContext) -> StepEvents:
         """Make the one job, or find the one that was made."""
         yield from _submit(case, context)
 
-    def poll(self, case: Case, context: Context) -> Work:
+    def poll(self, case: Case, context: TargetContext) -> StepEvents:
         """Ask once what has become of the job."""
         yield from _poll(case, context)
 
@@ -137,7 +135,7 @@ TARGET: Final = AlgorithmTarget()
 # --- submitting: exactly one job -----------------------------------------------------------------
 
 
-def _submit(case: Case, context: Context) -> Work:
+def _submit(case: Case, context: TargetContext) -> StepEvents:
     if case.attempt is None and sending.are_old(case, context.clock()):
         raise UploadsGone
     if case.attempt is not None:
@@ -150,23 +148,23 @@ def _submit(case: Case, context: Context) -> Work:
     yield from _post(case, context)
 
 
-def _post(case: Case, context: Context) -> Work:
+def _post(case: Case, context: TargetContext) -> StepEvents:
     """Ask for the job, once, with the intention on record."""
     target = sending.target_of(case)
     in_doubt = case.attempt is not None
-    case = yield cases.Attempted(_jobs_before(case, context))
+    case = yield events.SubmissionAttempted(_jobs_before(case, context))
     inputs = [sending.body(case, item) for item in case.inputs or ()]
     try:
         job = context.platform.create_job(target.api_url, inputs)
     except Refused as error:
         yield _refusal(error, case, context, in_doubt=in_doubt)
     except Unreachable as error:
-        yield cases.Faltered(error.reason, undone=not error.doubt and not in_doubt)
+        yield events.AttemptFailed(error.reason, undone=not error.doubt and not in_doubt)
     else:
         yield locating.submitted(job.pk, target, context)
 
 
-def _jobs_before(case: Case, context: Context) -> int | None:
+def _jobs_before(case: Case, context: TargetContext) -> int | None:
     """Return how many jobs stood before the first attempt, where only a search can find ours.
 
     An attempt in doubt may have come true since it was last looked for, so it keeps its count.
@@ -178,34 +176,34 @@ def _jobs_before(case: Case, context: Context) -> int | None:
     return context.platform.count_jobs(sending.target_of(case).pk)
 
 
-def _refusal(error: Refused, case: Case, context: Context, *, in_doubt: bool) -> Event:
+def _refusal(error: Refused, case: Case, context: TargetContext, *, in_doubt: bool) -> Event:
     """Given why a job was refused, return what that means (contract 7 and 11)."""
     target = sending.target_of(case)
     slug: dict[str, Any] = {"algorithm": target.slug}
     if error.says("too many active jobs"):
         reason = Reason("too_many_jobs", {"limit": MOST_JOBS})
-        return cases.Postponed(reason, wait=60, undone=True)
+        return events.Postponed(reason, wait=60, undone=True)
     if error.says("run out of algorithm credits"):
-        return cases.Postponed(Reason("no_credits", slug), wait=6 * HOUR, undone=True)
+        return events.Postponed(Reason("no_credits", slug), wait=6 * HOUR, undone=True)
     if error.says("image is not ready"):
-        return cases.Postponed(Reason("not_ready", slug), wait=HOUR / 2, undone=True)
+        return events.Postponed(Reason("not_ready", slug), wait=HOUR / 2, undone=True)
     if error.says("A result for these inputs"):
         job = locating.unknown_job(case, context) if in_doubt else None
         if job is not None:
             return locating.submitted(job.pk, target, context)
-        return cases.Rejected(Reason("duplicate", slug))
+        return events.Rejected(Reason("duplicate", slug))
     if error.says("does not match any of the algorithm's interfaces"):
         facts = {**slug, "sockets": "that were sent", "takes": sending.text(error)}
-        return cases.Rejected(Reason("mismatched_inputs", facts))
+        return events.Rejected(Reason("mismatched_inputs", facts))
     if error.says("Object does not exist"):
         if _all_stand(case, context):  # so it is the algorithm that we may not use
-            return cases.Postponed(_no_rights(target), wait=HOUR, undone=not in_doubt)
+            return events.Postponed(_no_rights(target), wait=HOUR, undone=not in_doubt)
         # Either the earlier call used the inputs after all, which the next look finds, or they
         # have expired.
         if in_doubt:
-            return cases.Postponed(Reason("importing", {"status": "used"}), wait=15)
-        return cases.UploadsExpired()
-    return cases.Rejected(sending.refused(error))
+            return events.Postponed(Reason("importing", {"status": "used"}), wait=15)
+        return events.UploadsExpired()
+    return events.Rejected(sending.refused(error))
 
 
 def _no_rights(target: Target) -> Reason:
@@ -213,7 +211,7 @@ def _no_rights(target: Target) -> Reason:
     return Reason("no_rights", facts)
 
 
-def _all_stand(case: Case, context: Context) -> bool:
+def _all_stand(case: Case, context: TargetContext) -> bool:
     """Whether everything that a job would use is there, unused."""
     found = sending.sessions(case, context.platform).values()
     return all(session.status == "Queued" for session in found) and all(
@@ -224,7 +222,7 @@ def _all_stand(case: Case, context: Context) -> bool:
 # --- following -----------------------------------------------------------------------------------
 
 
-def _poll(case: Case, context: Context) -> Work:
+def _poll(case: Case, context: TargetContext) -> StepEvents:
     submission = sending.submission_of(case)
     try:
         job = context.platform.job(submission.pk)
@@ -235,24 +233,24 @@ def _poll(case: Case, context: Context) -> Work:
     if job.status == "Succeeded":
         yield from _succeeded(case, job, context)
     elif job.status == "Cancelled":
-        yield cases.Rejected(_why_cancelled(case, job, context))
+        yield events.Rejected(_why_cancelled(case, job, context))
     elif job.status == "Failed":
-        yield cases.Rejected(_job_failed(submission.url, job.status))
+        yield events.Rejected(_job_failed(submission.url, job.status))
     else:
         age = context.clock() - submission.submitted
         limit = IMPORT_LIMIT if job.status == "Validating inputs" else JOB_LIMIT
-        yield cases.StillRunning(job.status, stalled=age > limit)
+        yield events.StillRunning(job.status, stalled=age > limit)
 
 
-def _succeeded(case: Case, job: Job, context: Context) -> Work:
+def _succeeded(case: Case, job: Job, context: TargetContext) -> StepEvents:
     for event in sending.leftovers(sending.sessions(case, context.platform), context):
         case = yield event
     if case.failure is None:
         images = {value.socket.slug: value.image for value in job.inputs if value.image}
-        yield cases.Succeeded(tuple(map(fetching.output, job.outputs)), images)
+        yield events.Succeeded(tuple(map(outputs.output_of, job.outputs)), images)
 
 
-def _why_cancelled(case: Case, job: Job, context: Context) -> Reason:
+def _why_cancelled(case: Case, job: Job, context: TargetContext) -> Reason:
     """The reason stands in the upload session that failed, if any (contract 7)."""
     for session in sending.sessions(case, context.platform).values():
         if session.status == "Failed":

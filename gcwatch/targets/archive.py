@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from gcwatch.cases import Target
+from gcwatch.core.case import Target
 from gcwatch.targets.items import Items
 
 

@@ -5,15 +5,16 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gcwatch.config import Route
-from gcwatch.grandchallenge import GrandChallenge, Socket
-from gcwatch.inbox import SourceFile
-from gcwatch.reasons import Reason
+from gcwatch.core.reasons import Reason
+from gcwatch.files.snapshot import SourceFile
+from gcwatch.platform.client import GrandChallenge
+from gcwatch.platform.models import Socket
 
 HOUR: Final = 3600.0
 
 
 @dataclass(frozen=True)
-class Context:
+class TargetContext:
     """What a target works with.
 
     `knows` tells whether a job or item is some case's already, `active` how many jobs are running;
@@ -38,7 +39,7 @@ class Inspection:
 
 
 @dataclass(frozen=True)
-class Dropped:
+class DroppedFolder:
     """A folder that has settled: its case's key, its name, its files, and its receipt, if any.
 
     `again` once it was sent before and failed.

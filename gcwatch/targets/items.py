@@ -11,24 +11,17 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from gcwatch import cases
-from gcwatch.cases import Case, Event, Input, Kind, Target
 from gcwatch.config import Route
-from gcwatch.errors import CannotSend, NotYet, Refused, Unreachable, UploadsGone
-from gcwatch.grandchallenge import (
-    GrandChallenge,
-    Holder,
-    Item,
-    Place,
-    Socket,
-    SocketValue,
-    UploadSession,
-    pk_of,
-)
-from gcwatch.reasons import Reason
-from gcwatch.steps import Work
+from gcwatch.core import events
+from gcwatch.core.case import Attempt, Case, Input, Kind, Target
+from gcwatch.core.checklist import StepEvents
+from gcwatch.core.errors import CannotSend, NotYet, Refused, Unreachable, UploadsGone
+from gcwatch.core.events import Event
+from gcwatch.core.reasons import Reason
+from gcwatch.platform.client import GrandChallenge, Holder, pk_of
+from gcwatch.platform.models import Collection, Item, Socket, SocketValue, UploadSession
 from gcwatch.targets import sending, sockets, titles
-from gcwatch.targets.context import HOUR, Context, Dropped, Inspection
+from gcwatch.targets.context import HOUR, DroppedFolder, Inspection, TargetContext
 from gcwatch.targets.sending import IMPORT_LIMIT
 
 FILE_LIMIT: Final = HOUR
@@ -54,13 +47,13 @@ class Items:
     holder: Holder
     page: str
     role: str
-    look_up: Callable[[GrandChallenge, str], Place | None]
+    look_up: Callable[[GrandChallenge, str], Collection | None]
     place_key: str
     body: Callable[[Target], Mapping[str, Any]]
 
     # --- planning --------------------------------------------------------------------------------
 
-    def place(self, platform: GrandChallenge, slug: str) -> Place:
+    def place(self, platform: GrandChallenge, slug: str) -> Collection:
         """Given a slug, return the place; raise NotYet if this token can't see it."""
         found = self.look_up(platform, slug)
         if found is None:
@@ -73,12 +66,14 @@ class Items:
         asked = tuple(socket(platform, slug) for slug in sorted(route.inputs or {}))
         return Inspection(place.title, asked, self._missing_right(platform, place, route))
 
-    def _missing_right(self, platform: GrandChallenge, place: Place, route: Route) -> Reason | None:
+    def _missing_right(
+        self, platform: GrandChallenge, place: Collection, route: Route
+    ) -> Reason | None:
         target = Target(place.pk, place.api_url, route.target)
         named = {self.place_key: self.body(target)[self.place_key]}
         return None if platform.may_add(self.holder, named) else self.no_rights(route.target)
 
-    def plan(self, context: Context, dropped: Dropped) -> cases.Planned:
+    def plan(self, context: TargetContext, dropped: DroppedFolder) -> events.Planned:
         """Match the folder's files to the sockets that the route names."""
         route = context.route
         place = self.place(context.platform, route.target)
@@ -101,11 +96,11 @@ class Items:
             title=titles.title(route, dropped),
             order=titles.order(route, dropped),
         )
-        return cases.Planned(inputs, target)
+        return events.Planned(inputs, target)
 
     # --- submitting: exactly one item ------------------------------------------------------------
 
-    def submit(self, case: Case, context: Context) -> Work:
+    def submit(self, case: Case, context: TargetContext) -> StepEvents:
         """Make the one item, or find the one that was made, and fill it."""
         if sending.are_old(case, context.clock()) and not _is_used(case, context):
             raise UploadsGone
@@ -115,7 +110,7 @@ class Items:
         if case.submission is not None and case.failure is None:
             yield from self._fill(case, context)
 
-    def _make(self, case: Case, context: Context) -> Generator[Event, Case, Case]:
+    def _make(self, case: Case, context: TargetContext) -> Generator[Event, Case, Case]:
         """Ask for the item, with the intention on record, unless an earlier try made it."""
         in_doubt = case.attempt is not None
         if case.attempt is not None:
@@ -123,30 +118,32 @@ class Items:
             if found is not None:
                 return (yield self._adopted(found, case, context))
             sending.wait_out_doubt(case.attempt, context)
-        case = yield cases.Attempted()
+        case = yield events.SubmissionAttempted()
         try:
             item = context.platform.create_item(self.holder, self.body(sending.target_of(case)))
         except Refused as error:
             return (yield self._not_made(error, case, context, in_doubt=in_doubt))
         except Unreachable as error:
-            return (yield cases.Faltered(error.reason, undone=not error.doubt and not in_doubt))
+            return (
+                yield events.AttemptFailed(error.reason, undone=not error.doubt and not in_doubt)
+            )
         return (yield self._submitted(item.pk, case, context))
 
-    def _submitted(self, pk: str, case: Case, context: Context) -> cases.Submitted:
+    def _submitted(self, pk: str, case: Case, context: TargetContext) -> events.Submitted:
         path = self.page.format(slug=sending.target_of(case).slug, pk=pk)
-        return cases.Submitted(pk, sending.page(context.platform, path), filled=False)
+        return events.Submitted(pk, sending.page(context.platform, path), filled=False)
 
-    def _find(self, case: Case, context: Context) -> Item | None:
+    def _find(self, case: Case, context: TargetContext) -> Item | None:
         target = sending.target_of(case)
         items = context.platform.items(self.holder, target.pk)
         return next((item for item in items if item.title == target.title), None)
 
-    def _adopted(self, found: Item, case: Case, context: Context) -> Event:
+    def _adopted(self, found: Item, case: Case, context: TargetContext) -> Event:
         """An item with our title is ours if nobody else can have made it, or if it is empty."""
         target = sending.target_of(case)
         is_ours = titles.is_own(target.title, case.key) or not found.values
         if not is_ours or context.knows(found.pk):
-            return cases.Rejected(self._taken(target))
+            return events.Rejected(self._taken(target))
         return self._submitted(found.pk, case, context)
 
     def _taken(self, target: Target) -> Reason:
@@ -154,47 +151,49 @@ class Items:
             "title_taken", {"what": self.what.lower(), "slug": target.slug}, {"title": target.title}
         )
 
-    def _not_made(self, error: Refused, case: Case, context: Context, *, in_doubt: bool) -> Event:
+    def _not_made(
+        self, error: Refused, case: Case, context: TargetContext, *, in_doubt: bool
+    ) -> Event:
         """Given why an item was not made, return what that means (contract 5, 6 and 11)."""
         target = sending.target_of(case)
         if error.says("must make a unique set"):
             if not in_doubt and not titles.is_own(target.title, case.key):
-                return cases.Rejected(self._taken(target))
+                return events.Rejected(self._taken(target))
             found = self._find(case, context)
             if found is not None:
                 return self._adopted(found, case, context)
-            return cases.Faltered(
+            return events.AttemptFailed(
                 Reason("title_unclear", {"what": self.what.lower(), "slug": target.slug})
             )
         if error.says("does not exist") or error.status == 403:
-            return cases.Postponed(self.no_rights(target.slug), wait=HOUR, undone=not in_doubt)
-        return cases.Rejected(sending.refused(error))
+            return events.Postponed(self.no_rights(target.slug), wait=HOUR, undone=not in_doubt)
+        return events.Rejected(sending.refused(error))
 
     def no_rights(self, slug: str) -> Reason:
         """The reason where this token sees the place and may not put anything there."""
         facts = {"what": self.what.lower(), "slug": slug, "right": "add to it", "role": self.role}
         return Reason("no_rights", facts)
 
-    def _fill(self, case: Case, context: Context) -> Work:
+    def _fill(self, case: Case, context: TargetContext) -> StepEvents:
         """Set all sockets by one call, with the intention on record."""
         in_doubt = case.attempt is not None
         if case.attempt is not None:
             had_effect, case = yield from _look_for_effect(case, case.attempt, context)
             if had_effect:
-                yield cases.Filled()
+                yield events.ItemFilled()
                 return
-        case = yield cases.Attempted(images=self._images_before(case, context))
+        case = yield events.SubmissionAttempted(images=self._images_before(case, context))
         values = [sending.body(case, item) for item in case.inputs or ()]
         try:
             context.platform.fill_item(self.holder, sending.submission_of(case).pk, values)
         except Refused as error:
             yield self._not_filled(error, case, context, in_doubt=in_doubt)
         except Unreachable as error:
-            yield cases.Faltered(error.reason, undone=not error.doubt and not in_doubt)
+            yield events.AttemptFailed(error.reason, undone=not error.doubt and not in_doubt)
         else:
-            yield cases.Filled()
+            yield events.ItemFilled()
 
-    def _images_before(self, case: Case, context: Context) -> tuple[str, ...]:
+    def _images_before(self, case: Case, context: TargetContext) -> tuple[str, ...]:
         """Return the images that the item held first, where nothing else tells new ones from old.
 
         A call in doubt may have attached new ones since, so it keeps what was seen before it.
@@ -205,32 +204,34 @@ class Items:
             return case.attempt.images
         return tuple(value.image for value in self._held(case, context).values() if value.image)
 
-    def _not_filled(self, error: Refused, case: Case, context: Context, *, in_doubt: bool) -> Event:
+    def _not_filled(
+        self, error: Refused, case: Case, context: TargetContext, *, in_doubt: bool
+    ) -> Event:
         target = sending.target_of(case)
         facts = {"what": self.what.lower(), "slug": target.slug}
         if error.says("answers for it already exist"):
-            return cases.Rejected(Reason("not_editable", facts))
+            return events.Rejected(Reason("not_editable", facts))
         if error.says("is not allowed for this archive"):
-            return cases.Rejected(
+            return events.Rejected(
                 Reason("socket_not_allowed", {**facts, "message": sending.text(error)})
             )
         if error.status == 404:
             return self._lost(case, context)
         if error.status == 403:
-            return cases.Postponed(self.no_rights(target.slug), wait=HOUR, undone=not in_doubt)
+            return events.Postponed(self.no_rights(target.slug), wait=HOUR, undone=not in_doubt)
         if not error.says("Object does not exist"):
-            return cases.Rejected(sending.refused(error))
+            return events.Rejected(sending.refused(error))
         return _used_or_gone(case, context, in_doubt=in_doubt)
 
-    def _lost(self, case: Case, context: Context) -> Event:
+    def _lost(self, case: Case, context: TargetContext) -> Event:
         """Our item is not there for us; raise NotYet where that is so of the whole place."""
         slug = sending.target_of(case).slug
         self.place(context.platform, slug)
-        return cases.Rejected(Reason("item_lost", {"what": self.what.lower(), "slug": slug}))
+        return events.Rejected(Reason("item_lost", {"what": self.what.lower(), "slug": slug}))
 
     # --- following -------------------------------------------------------------------------------
 
-    def poll(self, case: Case, context: Context) -> Work:
+    def poll(self, case: Case, context: TargetContext) -> StepEvents:
         """Ask once whether everything is attached; an import's failure stands in its session."""
         found = sending.find_session(case, context.platform)
         if found is not None:
@@ -238,7 +239,7 @@ class Items:
         states = sending.sessions(case, context.platform)
         failed = next((each for each in states.values() if each.status == "Failed"), None)
         if failed is not None:
-            yield cases.Rejected(sending.import_failed(failed))
+            yield events.Rejected(sending.import_failed(failed))
             return
         try:
             held = self._held(case, context)
@@ -257,7 +258,7 @@ class Items:
         else:
             yield from _attached(case, held, states, context)
 
-    def _held(self, case: Case, context: Context) -> dict[str, SocketValue]:
+    def _held(self, case: Case, context: TargetContext) -> dict[str, SocketValue]:
         item = context.platform.item(self.holder, sending.submission_of(case).pk)
         return {value.socket.slug: value for value in item.values}
 
@@ -270,14 +271,14 @@ def socket(platform: GrandChallenge, slug: str) -> Socket:
     return found
 
 
-def _is_used(case: Case, context: Context) -> bool:
+def _is_used(case: Case, context: TargetContext) -> bool:
     """Whether the call that fills the item has had its effect."""
     found = sending.sessions(case, context.platform).values()
     return any(session.status != "Queued" for session in found)
 
 
 def _look_for_effect(
-    case: Case, attempt: cases.Attempt, context: Context
+    case: Case, attempt: Attempt, context: TargetContext
 ) -> Generator[Event, Case, tuple[bool, Case]]:
     """Find out whether the call that fills the item has had its effect, its reply being lost.
 
@@ -298,22 +299,22 @@ def _imported(case: Case) -> list[Input]:
     return [item for item in sending.uploaded(case) if item.carrier in {"image", "dicom"}]
 
 
-def _is_consumed(case: Case, context: Context) -> bool:
+def _is_consumed(case: Case, context: TargetContext) -> bool:
     """Whether an upload that is no part of a session of ours is gone, and not by its age."""
     mine = [item for item in sending.uploaded(case) if not case.sessions.get(item.socket)]
     return not all(sending.is_there(case, item, context.platform) for item in mine)
 
 
-def _used_or_gone(case: Case, context: Context, *, in_doubt: bool) -> Event:
+def _used_or_gone(case: Case, context: TargetContext, *, in_doubt: bool) -> Event:
     """What is to be used is no longer there: by an earlier call, or it has expired."""
     platform = context.platform
     if in_doubt and (_is_used(case, context) or _is_consumed(case, context)):
-        return cases.Filled()
+        return events.ItemFilled()
     if not all(sending.is_there(case, item, platform) for item in sending.uploaded(case)):
-        return cases.UploadsExpired()
+        return events.UploadsExpired()
     reused = ", ".join(item.socket for item in case.inputs or () if item.image)
     problem = "the platform does not show it (any more)"
-    return cases.Rejected(Reason("no_such_image", {"socket": reused, "problem": problem}))
+    return events.Rejected(Reason("no_such_image", {"socket": reused, "problem": problem}))
 
 
 def _is_attached(
@@ -321,7 +322,7 @@ def _is_attached(
     held: SocketValue | None,
     session: UploadSession | None,
     case: Case,
-    context: Context,
+    context: TargetContext,
 ) -> bool:
     """Whether a socket holds what we sent, not what an earlier round left there."""
     if held is None:
@@ -347,21 +348,21 @@ def _attached(
     case: Case,
     held: Mapping[str, SocketValue],
     states: Mapping[str, UploadSession],
-    context: Context,
-) -> Work:
+    context: TargetContext,
+) -> StepEvents:
     for event in sending.leftovers(states, context):
         case = yield event
     if case.failure is None:
         sent = [item.socket for item in case.inputs or ()]
         images = {slug: held[slug].image or "" for slug in sent if held[slug].image}
-        yield cases.Succeeded((), images)
+        yield events.Succeeded((), images)
 
 
 def _still_running(
-    case: Case, missing: list[Input], states: Mapping[str, UploadSession], context: Context
-) -> cases.StillRunning:
+    case: Case, missing: list[Input], states: Mapping[str, UploadSession], context: TargetContext
+) -> events.StillRunning:
     """An import is Re-Queued until it runs; a file or DICOM image set says nothing at all."""
     busy = any(session.status != "Succeeded" for session in states.values())
     age = context.clock() - sending.submission_of(case).submitted
     limit = FILE_LIMIT if all(item.carrier == "file" for item in missing) else IMPORT_LIMIT
-    return cases.StillRunning("Re-Queued" if busy else "Validating inputs", stalled=age > limit)
+    return events.StillRunning("Re-Queued" if busy else "Validating inputs", stalled=age > limit)

@@ -4,23 +4,25 @@ from collections.abc import Generator, Iterable
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
-from gcwatch import cases
-from gcwatch.cases import Case, Event, Input, Target
-from gcwatch.errors import CannotSend, NotYet, Refused, UploadsGone
-from gcwatch.grandchallenge import Job, SocketValue, UploadSession, pk_of
-from gcwatch.reasons import Reason
+from gcwatch.core import events
+from gcwatch.core.case import Attempt, Case, Input, Target
+from gcwatch.core.errors import CannotSend, NotYet, Refused, UploadsGone
+from gcwatch.core.events import Event
+from gcwatch.core.reasons import Reason
+from gcwatch.platform.client import pk_of
+from gcwatch.platform.models import Job, SocketValue, UploadSession
 from gcwatch.targets import sending
-from gcwatch.targets.context import Context
+from gcwatch.targets.context import TargetContext
 from gcwatch.targets.sending import IMPORT_LIMIT
 
 
-def submitted(pk: str, target: Target, context: Context) -> cases.Submitted:
+def submitted(pk: str, target: Target, context: TargetContext) -> events.Submitted:
     """Given a job, return the event of its submission, with its page for people."""
     path = f"algorithms/{target.slug}/jobs/{pk}/"
-    return cases.Submitted(pk, sending.page(context.platform, path))
+    return events.Submitted(pk, sending.page(context.platform, path))
 
 
-def look(case: Case, attempt: cases.Attempt, context: Context) -> Generator[Event, Case, bool]:
+def look(case: Case, attempt: Attempt, context: TargetContext) -> Generator[Event, Case, bool]:
     """Find out whether the attempt made a job; return True when that settled the matter.
 
     Raises:
@@ -37,13 +39,13 @@ def look(case: Case, attempt: cases.Attempt, context: Context) -> Generator[Even
 
 
 def _look_at_sessions(
-    case: Case, attempt: cases.Attempt, context: Context
+    case: Case, attempt: Attempt, context: TargetContext
 ) -> Generator[Event, Case, bool]:
     """A session that is no longer Queued proves that the job was made (contract 10.4 a)."""
     sessions = [*sending.sessions(case, context.platform).values()]
     failed = next((session for session in sessions if session.status == "Failed"), None)
     if failed:
-        yield cases.Rejected(sending.import_failed(failed))
+        yield events.Rejected(sending.import_failed(failed))
         return True
     if all(session.status == "Queued" for session in sessions):
         if not all(session.uploads for session in sessions):
@@ -59,13 +61,15 @@ def _look_at_sessions(
     return True
 
 
-def _job_of(sessions: Iterable[UploadSession], target: Target, context: Context) -> Job | None:
+def _job_of(
+    sessions: Iterable[UploadSession], target: Target, context: TargetContext
+) -> Job | None:
     """A freshly imported image belongs to exactly one job."""
     images = [image for session in sessions for image in session.image_set]
     return _job_with_image(images, target, context)
 
 
-def _job_with_image(images: Iterable[str], target: Target, context: Context) -> Job | None:
+def _job_with_image(images: Iterable[str], target: Target, context: TargetContext) -> Job | None:
     for image in images:
         try:
             found = list(context.platform.jobs(target.pk, pk_of(image)))
@@ -79,7 +83,7 @@ def _job_with_image(images: Iterable[str], target: Target, context: Context) -> 
 
 
 def _look_at_uploads(
-    case: Case, attempt: cases.Attempt, context: Context
+    case: Case, attempt: Attempt, context: TargetContext
 ) -> Generator[Event, Case, bool]:
     """Without sessions of our own (contract 10.5): one that holds our upload, or its use, tells."""
     session = sending.find_session(case, context.platform)
@@ -102,7 +106,7 @@ def _look_at_uploads(
 
 
 def _look_through_jobs(
-    case: Case, attempt: cases.Attempt, context: Context
+    case: Case, attempt: Attempt, context: TargetContext
 ) -> Generator[Event, Case, bool]:
     """No session, so no token (contract 10.4 b to d): search the jobs made since, or ask again."""
     recent = _recent_jobs(case, context)
@@ -120,25 +124,25 @@ def _look_through_jobs(
     return False
 
 
-def _recent_jobs(case: Case, context: Context) -> list[Job]:
+def _recent_jobs(case: Case, context: TargetContext) -> list[Job]:
     """Return the jobs made since the first attempt that are no other case's."""
     offset = (case.attempt.jobs if case.attempt else None) or 0
     jobs = context.platform.jobs(sending.target_of(case).pk, offset=offset)
     return [job for job in jobs if not context.knows(job.pk)]
 
 
-def unknown_job(case: Case, context: Context) -> Job | None:
+def unknown_job(case: Case, context: TargetContext) -> Job | None:
     """Return the job of an attempt that came true after all."""
     return next((job for job in _recent_jobs(case, context) if _holds(job, case, context)), None)
 
 
-def _holds(job: Job, case: Case, context: Context) -> bool:
+def _holds(job: Job, case: Case, context: TargetContext) -> bool:
     """Whether a job has exactly the case's inputs: our unique file names, our values."""
     held = {value.socket.slug: value for value in job.inputs}
     return all(_is_ours(i, held.get(i.socket), case, context) for i in case.inputs or ())
 
 
-def _is_ours(item: Input, held: SocketValue | None, case: Case, context: Context) -> bool:
+def _is_ours(item: Input, held: SocketValue | None, case: Case, context: TargetContext) -> bool:
     if held is None:
         return False
     if item.image:
@@ -152,12 +156,12 @@ def _is_ours(item: Input, held: SocketValue | None, case: Case, context: Context
     return name == sending.uploads(case, item.socket)[0].filename
 
 
-def _patience(attempt: cases.Attempt, context: Context) -> float:
+def _patience(attempt: Attempt, context: TargetContext) -> float:
     """Look again soon at first, and then more and more seldom."""
     return min(max((context.clock() - attempt.at) / 4, 0.05), 300)
 
 
-def _give_up_late(attempt: cases.Attempt, context: Context, problem: str) -> None:
+def _give_up_late(attempt: Attempt, context: TargetContext, problem: str) -> None:
     """After six hours a person has to look; a second job is never risked."""
     if context.clock() - attempt.at > IMPORT_LIMIT:
         raise CannotSend(Reason("job_lost", {"problem": problem}))

@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Final
 
-from gcwatch import fetching
-from gcwatch.cases import Carrier
-from gcwatch.errors import CannotSend, Refused
-from gcwatch.grandchallenge import GrandChallenge, Holder, Image, SocketValue
-from gcwatch.inbox import SourceFile, open_unchanged
-from gcwatch.reasons import Reason
-from gcwatch.targets.context import Dropped
+from gcwatch.core.case import Carrier
+from gcwatch.core.errors import CannotSend, Refused
+from gcwatch.core.reasons import Reason
+from gcwatch.files.safe_open import open_unchanged
+from gcwatch.files.snapshot import SourceFile
+from gcwatch.outbox import outputs
+from gcwatch.platform.client import GrandChallenge, Holder
+from gcwatch.platform.models import Image, SocketValue
+from gcwatch.targets.context import DroppedFolder
 
 _IMAGE: Final = re.compile(r"/cases/images/([0-9A-Za-z-]+)/?$")
 _HOLDERS: Final[Mapping[str, Holder]] = {
@@ -46,7 +48,7 @@ def image_named(receipt: Mapping[str, Any], socket: str) -> str:
     return told.image if told else ""
 
 
-def require(dropped: Dropped, socket: str, carrier: Carrier, platform: GrandChallenge) -> str:
+def require(dropped: DroppedFolder, socket: str, carrier: Carrier, platform: GrandChallenge) -> str:
     """Return the API URL of the image that a folder's receipt has for a socket.
 
     Raises:
@@ -71,7 +73,7 @@ def require(dropped: Dropped, socket: str, carrier: Carrier, platform: GrandChal
 
 
 def image_of(
-    dropped: Dropped, files: Sequence[SourceFile], carrier: Carrier, platform: GrandChallenge
+    dropped: DroppedFolder, files: Sequence[SourceFile], carrier: Carrier, platform: GrandChallenge
 ) -> str:
     """Return the API URL of the image that these files are, or "" if that is not certain.
 
@@ -158,8 +160,8 @@ def _last_parts(told: _Told) -> set[str]:
 def _names(image: Image, platform: GrandChallenge) -> set[str]:
     """Return the names that an image's files have when they are fetched: they tell whose it is."""
     if image.dicom_image_set is not None:
-        return {fetching.instance_name(each) for each in platform.instances(image.api_url)}
-    return {fetching.image_name(image, file) for file in fetching.image_files(image)}
+        return {outputs.instance_name(each) for each in platform.instances(image.api_url)}
+    return {outputs.image_name(image, file) for file in outputs.image_files(image)}
 
 
 def _travels_by(image: Image, carrier: Carrier) -> bool:

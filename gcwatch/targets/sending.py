@@ -4,12 +4,14 @@ from collections.abc import Generator, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from gcwatch import cases
-from gcwatch.cases import Case, Event, Input, Target, Upload
-from gcwatch.errors import NotYet, Refused, UploadsGone
-from gcwatch.grandchallenge import GrandChallenge, UploadSession
-from gcwatch.reasons import Reason
-from gcwatch.targets.context import HOUR, Context
+from gcwatch.core import events
+from gcwatch.core.case import Attempt, Case, Input, Submission, Target, Upload
+from gcwatch.core.errors import NotYet, Refused, UploadsGone
+from gcwatch.core.events import Event
+from gcwatch.core.reasons import Reason
+from gcwatch.platform.client import GrandChallenge
+from gcwatch.platform.models import UploadSession
+from gcwatch.targets.context import HOUR, TargetContext
 
 UPLOAD_LIFETIME: Final = 20 * HOUR
 IMPORT_LIMIT: Final = 6 * HOUR
@@ -22,7 +24,7 @@ def target_of(case: Case) -> Target:
     return case.target
 
 
-def submission_of(case: Case) -> cases.Submission:
+def submission_of(case: Case) -> Submission:
     """Return what a case became."""
     assert case.submission is not None, "a case is submitted before it is polled"
     return case.submission
@@ -57,7 +59,7 @@ def prepare(case: Case, platform: GrandChallenge) -> Generator[Event, Case, Case
     """Make the upload session of each image that has none yet, one record each."""
     for item in images(case):
         if item.socket not in case.sessions:
-            case = yield cases.Prepared(item.socket, _session(case, item, platform))
+            case = yield events.SessionCreated(item.socket, _session(case, item, platform))
     return case
 
 
@@ -133,7 +135,7 @@ def _stands(upload: Upload, platform: GrandChallenge) -> bool:
     return True
 
 
-def find_session(case: Case, platform: GrandChallenge) -> cases.Prepared | None:
+def find_session(case: Case, platform: GrandChallenge) -> events.SessionCreated | None:
     """Look for the session that the platform made itself of our uploads (contract 10.5).
 
     It can be told as long as they are not imported.
@@ -149,22 +151,22 @@ def find_session(case: Case, platform: GrandChallenge) -> cases.Prepared | None:
     for session in platform.sessions():
         for url in session.uploads:
             if url in wanted:
-                return cases.Prepared(wanted[url], session.api_url)
+                return events.SessionCreated(wanted[url], session.api_url)
     return None
 
 
-def leftovers(states: Mapping[str, UploadSession], context: Context) -> Iterator[Event]:
+def leftovers(states: Mapping[str, UploadSession], context: TargetContext) -> Iterator[Event]:
     """Tell of what the platform could not read although the import succeeded (contract 3)."""
     for socket, session in states.items():
         if session.status == "Succeeded" and session.error_message:
             facts = {"socket": socket, "message": session.error_message}
             reason = Reason("leftovers", facts)
-            yield cases.Warned(reason)
+            yield events.WarningFound(reason)
             if context.route.leftovers == "fail":
-                yield cases.Rejected(reason)
+                yield events.Rejected(reason)
 
 
-def wait_out_doubt(attempt: cases.Attempt, context: Context) -> None:
+def wait_out_doubt(attempt: Attempt, context: TargetContext) -> None:
     """Raise NotYet until the platform can no longer be acting on the attempt (contract 10.1)."""
     left = attempt.at + context.doubt - context.clock()
     if left > 0:

@@ -3,18 +3,18 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from gcwatch import bundle, cases, content
-from gcwatch.cases import Input
 from gcwatch.config import Constant, Glob, JsonFile, Named, Route, Source
-from gcwatch.errors import CannotSend
-from gcwatch.grandchallenge import Socket
-from gcwatch.inbox import SourceFile
-from gcwatch.reasons import Reason
+from gcwatch.core.case import Carrier, Input
+from gcwatch.core.errors import CannotSend
+from gcwatch.core.reasons import Reason
+from gcwatch.files.snapshot import SourceFile
+from gcwatch.imaging import bundle, socket_content
+from gcwatch.platform.models import Socket
 from gcwatch.targets import reuse
-from gcwatch.targets.context import Context, Dropped
+from gcwatch.targets.context import DroppedFolder, TargetContext
 
 DICOM_IMAGE_SET: Final = "DICOM Image Set"
-_CARRIERS: Final[Mapping[str, cases.Carrier]] = {"Image": "image", "File": "file", "Value": "value"}
+_CARRIERS: Final[Mapping[str, Carrier]] = {"Image": "image", "File": "file", "Value": "value"}
 
 
 def source_of(route: Route, socket: Socket) -> Source:
@@ -22,7 +22,7 @@ def source_of(route: Route, socket: Socket) -> Source:
     return route.inputs[socket.slug] if route.inputs else Glob(pattern="**/*")
 
 
-def is_there(source: Source, dropped: Dropped) -> bool:
+def is_there(source: Source, dropped: DroppedFolder) -> bool:
     """Whether the folder has something for a source."""
     match source:
         case Constant():
@@ -33,17 +33,17 @@ def is_there(source: Source, dropped: Dropped) -> bool:
             return bool(bundle.select(dropped.files, pattern))
 
 
-def is_absent(source: Source, dropped: Dropped) -> bool:
+def is_absent(source: Source, dropped: DroppedFolder) -> bool:
     """Whether the folder lacks what may be absent."""
     return not isinstance(source, Constant) and source.optional and not is_there(source, dropped)
 
 
-def carrier_of(socket: Socket) -> cases.Carrier:
+def carrier_of(socket: Socket) -> Carrier:
     """Return how a socket's content travels (contract 3)."""
     return "dicom" if socket.kind == DICOM_IMAGE_SET else _CARRIERS[socket.super_kind]
 
 
-def check_source(socket: Socket, source: Source) -> cases.Carrier:
+def check_source(socket: Socket, source: Source) -> Carrier:
     """Given a socket and its source, return how it travels; CannotSend if they don't fit."""
     carrier = carrier_of(socket)
     is_image = carrier in {"image", "dicom"}
@@ -58,11 +58,11 @@ def check_source(socket: Socket, source: Source) -> cases.Carrier:
         facts = {"socket": socket.slug, "kind": socket.kind, "problem": problem}
         raise CannotSend(Reason("unsupported_socket", facts))
     if isinstance(source, Constant):
-        content.check_value(source.value, socket.kind, socket.slug)
+        socket_content.check_value(source.value, socket.kind, socket.slug)
     return carrier
 
 
-def fill(socket: Socket, dropped: Dropped, context: Context) -> Input:
+def fill(socket: Socket, dropped: DroppedFolder, context: TargetContext) -> Input:
     """Given a socket and a folder, check what the socket gets and return it."""
     source = source_of(context.route, socket)
     carrier = check_source(socket, source)
@@ -81,11 +81,11 @@ def fill(socket: Socket, dropped: Dropped, context: Context) -> Input:
 
 def _image(  # noqa: PLR0913, PLR0917 -- what was found, where, and for what
     socket: Socket,
-    carrier: cases.Carrier,
+    carrier: Carrier,
     pattern: str,
     found: Sequence[SourceFile],
-    dropped: Dropped,
-    context: Context,
+    dropped: DroppedFolder,
+    context: TargetContext,
 ) -> Input:
     if context.route.reuse and not _is_repeated(dropped, context):
         image = reuse.image_of(dropped, found, carrier, context.platform)
@@ -95,20 +95,20 @@ def _image(  # noqa: PLR0913, PLR0917 -- what was found, where, and for what
     return Input(socket.slug, carrier, pattern, uploads=uploads)
 
 
-def _is_repeated(dropped: Dropped, context: Context) -> bool:
+def _is_repeated(dropped: DroppedFolder, context: TargetContext) -> bool:
     """Whether a job is wanted again: the platform refuses it for the same images (contract 7)."""
     return dropped.again and context.route.kind == "algorithm"
 
 
 def _file_or_value(
-    socket: Socket, carrier: cases.Carrier, pattern: str, found: Sequence[SourceFile]
+    socket: Socket, carrier: Carrier, pattern: str, found: Sequence[SourceFile]
 ) -> Input:
     file = _one(found, pattern, socket)
     if carrier == "file":
-        content.check_file(file, socket.kind, socket.slug)
+        socket_content.check_file(file, socket.kind, socket.slug)
         return Input(socket.slug, carrier, pattern)
-    value = content.read_value(file, socket.slug)
-    content.check_value(value, socket.kind, socket.slug)
+    value = socket_content.read_value(file, socket.slug)
+    socket_content.check_value(value, socket.kind, socket.slug)
     return Input(socket.slug, carrier, pattern, value)
 
 

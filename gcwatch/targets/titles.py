@@ -4,16 +4,16 @@ import re
 from collections.abc import Mapping
 
 from gcwatch.config import Route
-from gcwatch.errors import CannotSend
-from gcwatch.reasons import Reason
-from gcwatch.targets.context import Dropped
+from gcwatch.core.errors import CannotSend
+from gcwatch.core.reasons import Reason
+from gcwatch.targets.context import DroppedFolder
 
 _LONGEST = 200
 _LONGEST_FOLDER = 120
 _HIGHEST_ORDER = 2**31 - 1
 
 
-def title(route: Route, dropped: Dropped) -> str:
+def title(route: Route, dropped: DroppedFolder) -> str:
     """Return the title that a case's display set or archive item is to have (contract 5, 10.3).
 
     It holds only letters that the platform tells as they are. By itself it is the key, or for
@@ -29,7 +29,7 @@ def is_own(made: str, key: str) -> bool:
     return key.rpartition("-")[2] in made
 
 
-def order(route: Route, dropped: Dropped) -> int | None:
+def order(route: Route, dropped: DroppedFolder) -> int | None:
     """Return the place of a case's display set, or None where the platform chooses.
 
     Raises:
@@ -43,7 +43,7 @@ def order(route: Route, dropped: Dropped) -> int | None:
     return int(made)
 
 
-def _fields(dropped: Dropped, route: str) -> Mapping[str, str]:
+def _fields(dropped: DroppedFolder, route: str) -> Mapping[str, str]:
     numbers = re.findall("[0-9]+", dropped.name)
     return {
         "key": dropped.key,

@@ -10,7 +10,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from gcwatch.journal import Journal
+from gcwatch.journal.journal import Journal
 from tests.bench.figures import Figure, show
 from tests.bench.material import fill, make_cases
 from tests.bench.process import cpu_seconds, peak_mib

@@ -75,10 +75,12 @@ def upload_gcwatch(inbox: Path, facts: dict[str, Any], work: Path) -> float:
     """Send a bundle that is already spooled, by `Transfers.send`; the seconds that took."""
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - as above
 
-    from gcwatch import bundle, cases, transfer  # noqa: PLC0415 - as above
-    from gcwatch.grandchallenge import GrandChallenge  # noqa: PLC0415 - as above
-    from gcwatch.http import Http  # noqa: PLC0415 - as above
-    from gcwatch.inbox import source_files  # noqa: PLC0415 - as above
+    from gcwatch.core import case
+    from gcwatch.imaging import bundle  # noqa: PLC0415 - as above
+    from gcwatch.inbox.tree import source_files  # noqa: PLC0415 - as above
+    from gcwatch.platform import transfer
+    from gcwatch.platform.client import GrandChallenge  # noqa: PLC0415 - as above
+    from gcwatch.platform.http import Http  # noqa: PLC0415 - as above
 
     parcel = bundle.image_bundle(
         source_files(inbox, "patient"),
@@ -93,7 +95,7 @@ def upload_gcwatch(inbox: Path, facts: dict[str, Any], work: Path) -> float:
     with contextlib.closing(http), ThreadPoolExecutor(16) as pool:
         platform = GrandChallenge(http)
         made = platform.create_upload(parcel.filename)
-        upload = cases.Upload(
+        upload = case.Upload(
             socket=SOCKET,
             pk=made.pk,
             s3_upload_id=made.s3_upload_id,

@@ -15,9 +15,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from gcwatch import cases, config
-from gcwatch.journal import Journal
-from gcwatch.units import inbox_of
+from gcwatch import config
+from gcwatch.core import events
+from gcwatch.core.case import Fetched, Input, Output, Snapshot, Target, Upload
+from gcwatch.inbox.layouts import inbox_of
+from gcwatch.journal.journal import Journal
 from tests.bench.material import make_cases
 from tests.bench.process import cpu_seconds
 
@@ -92,26 +94,26 @@ def _deliver(route: config.Route, journal: Journal) -> None:
             journal.record(case.key, event)
 
 
-def _life(seen: cases.Snapshot, key: str) -> Iterator[cases.Event]:
+def _life(seen: Snapshot, key: str) -> Iterator[events.Event]:
     """All that becomes of a case that is found, until it is delivered."""
     root = "https://grand-challenge.org/api/v1/"
     pk = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
     slug, digest = "generic-medical-image", seen.digest
-    yield cases.Changed(seen)
-    yield cases.Settled()
-    target = cases.Target(pk, f"{root}algorithms/{pk}/", "copy-image")
-    yield cases.Planned((cases.Input(slug, "image", "000.mha"),), target)
-    upload = cases.Upload(slug, pk, pk, f"{root}uploads/{pk}/", f"{key}.mha", 130, 8 << 20, 0.0)
-    yield cases.Begun(upload)
-    yield cases.Uploaded(pk, digest)
-    yield cases.Prepared(slug, f"{root}cases/upload-sessions/{pk}/")
-    yield cases.Attempted(0)
-    yield cases.Submitted(key, f"https://grand-challenge.org/algorithms/copy-image/jobs/{pk}/")
+    yield events.FolderChanged(seen)
+    yield events.FolderSettled()
+    target = Target(pk, f"{root}algorithms/{pk}/", "copy-image")
+    yield events.Planned((Input(slug, "image", "000.mha"),), target)
+    upload = Upload(slug, pk, pk, f"{root}uploads/{pk}/", f"{key}.mha", 130, 8 << 20, 0.0)
+    yield events.UploadStarted(upload)
+    yield events.UploadCompleted(pk, digest)
+    yield events.SessionCreated(slug, f"{root}cases/upload-sessions/{pk}/")
+    yield events.SubmissionAttempted(0)
+    yield events.Submitted(key, f"https://grand-challenge.org/algorithms/copy-image/jobs/{pk}/")
     image = f"{root}cases/images/{pk}/"
-    output = cases.Output(1, slug, "image", "images/output", image)
-    yield cases.Succeeded((output,), {slug: image})
-    yield cases.OutputFetched((cases.Fetched(1, f"images/output/{pk}.mha", 130, digest),))
-    yield cases.Delivered(key)
+    output = Output(1, slug, "image", "images/output", image)
+    yield events.Succeeded((output,), {slug: image})
+    yield events.OutputFetched((Fetched(1, f"images/output/{pk}.mha", 130, digest),))
+    yield events.Delivered(key)
 
 
 class Daemon:

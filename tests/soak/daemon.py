@@ -16,7 +16,7 @@ from pathlib import Path
 
 import gcwatch
 from gcwatch.cli import main
-from gcwatch.steps import Pace
+from gcwatch.core.timing import Pace
 
 # The doubt is longer than a busy sandbox can take to answer a call whose caller is dead.
 PACE = Pace(survey=3.0, backoff=0.3, slowest=10.0, doubt=15.0, upkeep=20.0, refused=1.0)

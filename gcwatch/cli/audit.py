@@ -1,0 +1,67 @@
+"""`audit`: the command that compares everything with everything."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from gcwatch import config as configuration
+from gcwatch.cli.errors import Exit
+from gcwatch.cli.options import Config, Json, Offline, chosen, flag
+from gcwatch.commands import audit as auditing
+from gcwatch.commands.audit import Finding, Progress
+from gcwatch.core.text import printable_name
+from gcwatch.views.audit_table import audit_progress, audit_report, counts_by_kind
+from gcwatch.views.terminal import console
+
+
+def audit(
+    context: typer.Context,
+    config: Config = None,
+    *,
+    as_json: Json = False,
+    offline: Offline = False,
+    download: Annotated[
+        bool, flag("--download", "Fetch all results anew; compare their bytes.")
+    ] = False,
+) -> None:
+    """Compare inboxes, journal, outboxes, mirrors and the platform; nothing is written anywhere.
+
+    Every case is told of that is anywhere missing, doubled, half there or different in content.
+
+    Exit codes: 0 all agree (cases may be under way), 3 something does not, or could not be
+    compared, 69 the platform could not be reached, 75 its listings are not complete for now,
+    77 the token is refused, 78 mend the config.
+    """
+    settings = configuration.load(configuration.find(chosen(context, config)))
+    with _drawn() as progress:
+        found = list(
+            auditing.audit(settings, offline=offline, download=download, progress=progress)
+        )
+    agree = all(each.is_fine for each in found)
+    if as_json:
+        rows = [_row(each) for each in found]
+        told = {"agree": agree, "counts": counts_by_kind(found), "findings": rows}
+        typer.echo(json.dumps(told, indent=2))
+    else:
+        console().print(audit_report(found))
+    raise typer.Exit(Exit.DONE if agree else Exit.SOME_FAILED)
+
+
+def _row(finding: Finding) -> dict[str, Any]:
+    told = {key: printable_name(value) for key, value in asdict(finding).items()}
+    return {**told, "ok": finding.is_fine}
+
+
+@contextmanager
+def _drawn() -> Iterator[Progress]:
+    """Draw the progress while the context is open; on a pipe nothing is drawn."""
+    if not sys.stderr.isatty():
+        yield auditing.no_progress
+        return
+    with audit_progress() as progress:
+        yield progress

@@ -1,0 +1,35 @@
+"""Cases by the names that people give them."""
+
+import difflib
+
+from gcwatch.api import Watch
+from gcwatch.cli.errors import Misused
+from gcwatch.core.case import Case
+from gcwatch.core.text import printable_name
+
+
+def find(watch: Watch, reference: str) -> Case:
+    """Given a key, `route/key` or `route/folder`, return the case; raise Misused if none."""
+    try:
+        return watch.find(reference)
+    except KeyError:
+        raise Misused(f"There is no case {reference}.", _near(watch, reference)) from None
+
+
+def find_latest(watch: Watch, reference: str) -> Case:
+    """Find a case to act upon; raise Misused if its folder has become a newer one since."""
+    case = find(watch, reference)
+    latest = watch.find(f"{case.route}/{case.folder}")
+    if latest.key != case.key:
+        raise Misused(f"{case.key} is not the latest case of its folder.", f"That is {latest.key}.")
+    return case
+
+
+def _near(watch: Watch, reference: str) -> str:
+    names = [
+        name
+        for case in watch.cases()
+        for name in (case.key, f"{case.route}/{printable_name(case.folder)}")
+    ]
+    close = difflib.get_close_matches(reference, names, n=3, cutoff=0.5)
+    return f"Did you mean {' or '.join(close)}?" if close else "gcwatch status lists the cases."

@@ -1,0 +1,69 @@
+"""`mirror`: the command that runs a mirror now."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Annotated, TextIO
+
+import typer
+
+import gcwatch
+from gcwatch import log
+from gcwatch.cli.errors import Exit, Misused
+from gcwatch.cli.options import Config, Json, chosen, stoppable
+from gcwatch.core.errors import Stopped
+from gcwatch.mirror import MirrorProgress, MirrorSummary, no_progress
+from gcwatch.views.mirror_table import mirror_summary
+from gcwatch.views.progress import mirror_progress
+from gcwatch.views.terminal import console
+
+
+def mirror(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="The mirror's name in the config file.")],
+    config: Config = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Bring a mirror's folder to what its archive is now. Only what is new or changed is fetched.
+
+    Exit codes: 0 it is complete, 3 an item could not be had, 69 the platform could not be reached,
+    75 the archive can't be seen or the folder not written, 77 the token is refused, 78 mend the
+    config, or another gcwatch works on this mirror.
+    """
+    with gcwatch.open(chosen(context, config)) as watch, stoppable() as stop:
+        _refuse_unknown(watch, name)
+        with _drawn() as (stream, progress):
+            log.configure(watch.settings.log, stream=stream)
+            try:
+                report = watch.mirror(name, progress, stop)
+            except Stopped:
+                raise typer.Exit(Exit.INTERRUPTED) from None
+    if as_json:
+        typer.echo(json.dumps(asdict(report), indent=2))
+    elif sys.stdout.isatty():
+        console().print(mirror_summary(report))
+    raise typer.Exit(_code(report))
+
+
+def _refuse_unknown(watch: gcwatch.Watch, name: str) -> None:
+    known = [each.name for each in watch.settings.mirrors]
+    if name not in known:
+        hint = f"There is {', '.join(known)}." if known else "The config file has no [[mirror]]."
+        raise Misused(f"There is no mirror {name}.", hint)
+
+
+@contextmanager
+def _drawn() -> Iterator[tuple[TextIO, MirrorProgress]]:
+    """Draw the progress below the log lines, on a terminal."""
+    if not sys.stderr.isatty():
+        yield sys.stderr, no_progress
+        return
+    with mirror_progress() as drawn:
+        yield drawn
+
+
+def _code(report: MirrorSummary) -> Exit:
+    return Exit.SOME_FAILED if report.failed else Exit.DONE

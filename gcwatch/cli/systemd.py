@@ -1,0 +1,31 @@
+"""`systemd`: what this config needs of the service."""
+
+import os
+from typing import Annotated
+
+import typer
+
+from gcwatch import config as configuration
+from gcwatch.cli.options import Config, chosen
+from gcwatch.commands import systemd_unit
+from gcwatch.commands.systemd_dropin import dropin
+
+
+def systemd(
+    context: typer.Context,
+    config: Config = None,
+    instance: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="For gcwatch@NAME, with its config in /etc/gcwatch."),
+    ] = "",
+) -> None:
+    """Print the drop-in that opens this config's folders to the service.
+
+    Its first line says where it belongs; docs/service.md tells more.
+    """
+    named = chosen(context, config)
+    service = (named and not instance and systemd_unit.of(named)) or systemd_unit.instance(instance)
+    # Where the config leaves the state open, the service keeps it in its own folder.
+    os.environ.setdefault("STATE_DIRECTORY", str(service.state))
+    file = configuration.find(named or (service.config if instance else None))
+    typer.echo(dropin(configuration.load(file), service), nl=False)

@@ -1,0 +1,99 @@
+"""What an audit finds, and what it knows of each case beforehand."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from gcwatch.core import events
+from gcwatch.core.case import Case, Snapshot
+from gcwatch.journal.journal import Journal
+
+Kind = Literal["agrees", "under way", "missing", "doubled", "half there", "different", "unclear"]
+"""`unclear` is what could not be compared: a share that is away, a right that was lost."""
+
+FINE: Final = frozenset({"agrees", "under way"})
+
+Progress = Callable[[str, int], None]
+"""Told what is compared at this moment, and how many cases and items have been."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One case, item, folder or file; `case` is the key or the item's pk, `name` a patient's."""
+
+    where: str
+    name: str
+    kind: Kind
+    detail: str = ""
+    case: str = ""
+
+    @property
+    def is_fine(self) -> bool:
+        """Whether nobody has to look at it."""
+        return self.kind in FINE
+
+
+@dataclass(frozen=True)
+class KnownCase:
+    """What the journal knows of a case.
+
+    `sent` is how its folder looked when it was sent, `made` are the pks of all that it became in
+    any of its rounds. `was_taken` tells whether its folder was moved or deleted once delivered.
+    """
+
+    case: Case
+    is_newest: bool
+    sent: Snapshot | None
+    made: frozenset[str]
+    was_taken: bool
+
+    def finding(self, kind: Kind, detail: str = "") -> Finding:
+        """Return a finding about this case."""
+        return Finding(f"route {self.case.route}", self.case.folder, kind, detail, self.case.key)
+
+
+def known(journal: Journal) -> list[KnownCase]:
+    """Given a journal, return all that it knows, oldest first."""
+    newest = {case.key for case in journal.cases(newest=True)}
+    return [_known(case, case.key in newest, journal) for case in journal.cases()]
+
+
+def _known(case: Case, is_newest: bool, journal: Journal) -> KnownCase:
+    sent, made, taken = None, {case.submission.pk} if case.submission else set(), False
+    for each in journal.history(case.key):
+        match each.event:
+            case events.FolderChanged(snapshot):
+                sent = snapshot
+            case events.Submitted(pk):
+                made.add(pk)
+            case events.Delivered(_, source):
+                taken = source in {"moved", "deleted"}
+    return KnownCase(case, is_newest, sent, frozenset(made), taken)
+
+
+# --- files ---------------------------------------------------------------------------------------
+
+Expected = tuple[str, int, str]
+"""A file as it was written: its relative path, its size in bytes and its SHA-256."""
+
+
+def compare_files(folder: Path, files: Sequence[Expected]) -> Iterator[tuple[Kind, str]]:
+    """Given a folder and what was written into it, yield what is missing, cut or different."""
+    for path, size, sha256 in files:
+        try:
+            found = (folder / path).stat().st_size
+            if found < size:
+                yield "half there", f"{path} has {found} of {size} bytes"
+            elif found > size or _sha256(folder / path) != sha256:
+                yield "different", f"{path} does not have the content that was written"
+        except (FileNotFoundError, NotADirectoryError):
+            yield "missing", f"{path} is not there"
+        except OSError as error:
+            yield "unclear", f"{path} can't be read: {error.strerror}"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

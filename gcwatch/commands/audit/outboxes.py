@@ -1,0 +1,264 @@
+"""Outboxes against the journal: each result once, whole and as it was written, and nothing else."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from gcwatch.commands.audit.finding import Expected, Finding, KnownCase, Progress, compare_files
+from gcwatch.config import Route
+from gcwatch.core import checklist
+from gcwatch.core.receipt import RECEIPT_NAME
+from gcwatch.files.names import with_suffix
+from gcwatch.outbox import publish
+
+LITTER: Final = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", "@eaDir", "__MACOSX"})
+"""What file managers leave in every folder."""
+
+
+@dataclass
+class OutboxListing:
+    """What stands in an outbox: results by their keys, folders without a receipt, and the rest.
+
+    A receipt that can't be read counts as none. `partial` are the keys of what is under way.
+    """
+
+    results: dict[str, list[str]] = field(default_factory=dict)
+    bare: list[str] = field(default_factory=list)
+    partial: list[str] = field(default_factory=list)
+    notes: set[str] = field(default_factory=set)
+
+
+def read(folder: Path) -> OutboxListing:
+    """Given an outbox, return what stands there; raise OSError if it can't be read."""
+    shelf = OutboxListing()
+    _fill(shelf, folder, "")
+    return shelf
+
+
+def _fill(shelf: OutboxListing, folder: Path, parent: str) -> None:
+    for path in sorted(folder.iterdir()):
+        name = parent + path.name
+        if path.name.startswith("."):
+            if path.name.endswith(".partial"):
+                shelf.partial.append(path.name[1:].removesuffix(".partial"))
+        elif path.name.endswith(".failed.txt"):
+            shelf.notes.add(name)
+        elif path.is_dir() and path.name not in LITTER:
+            _add(shelf, path, name, is_inner=bool(parent))
+
+
+def _add(shelf: OutboxListing, path: Path, name: str, *, is_inner: bool) -> None:
+    paper = receipt(path)
+    if paper.get("key"):
+        shelf.results.setdefault(str(paper["key"]), []).append(name)
+    elif "mirror" in paper:
+        return
+    elif not is_inner and _holds_results(path):
+        _fill(shelf, path, f"{name}/")  # a patient's folder, with a result for each series
+    else:
+        shelf.bare.append(name)
+
+
+def _holds_results(folder: Path) -> bool:
+    if (folder / RECEIPT_NAME).exists():
+        return False
+    return any(
+        (each / RECEIPT_NAME).exists() or each.match("*.failed.txt") for each in folder.iterdir()
+    )
+
+
+def receipt(folder: Path) -> dict[str, Any]:
+    """Given a folder, return its receipt; nothing if it has none that can be read."""
+    try:
+        found = json.loads((folder / RECEIPT_NAME).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+# --- a case's result -----------------------------------------------------------------------------
+
+
+def results(
+    route: Route,
+    records: Sequence[KnownCase],
+    later: Sequence[tuple[Route, KnownCase]],
+    progress: Progress,
+) -> Iterator[Finding]:
+    """Given a route and all its cases, compare them with its outbox.
+
+    `later` are the cases of the routes whose inbox this outbox is: one whose folder was moved or
+    deleted once it was delivered there is not missing here.
+    """
+    try:
+        shelf = read(route.outbox)
+    except OSError as error:
+        detail = f"the outbox {route.outbox} can't be read: {error.strerror}"
+        yield Finding(f"route {route.name}", "", "unclear", detail)
+        return
+    for count, each in enumerate(records):
+        progress(f"route {route.name}", count)
+        if each.case.ending == "delivered":
+            yield from _delivered(each, route, shelf, later)
+        elif each.case.ending == "failed" and each.is_newest:
+            yield from _failed(each, shelf)
+
+
+def _delivered(
+    each: KnownCase, route: Route, shelf: OutboxListing, later: Sequence[tuple[Route, KnownCase]]
+) -> Iterator[Finding]:
+    if each.is_newest and _note(each) in shelf.notes:
+        yield each.finding("different", f"it was delivered, and {_note(each)} tells of a failure")
+    names = shelf.results.get(each.case.key, [])
+    if len(names) > 1:
+        shown = " and ".join(names)
+        yield each.finding("doubled", f"its result stands in the outbox more than once: {shown}")
+    if names:
+        name = each.case.result if each.case.result in names else names[0]
+        if name != each.case.result:
+            detail = f"its result stands in the outbox as {name}, not as {each.case.result}"
+            yield each.finding("different", detail)
+        yield from _compared(each, route.outbox / name)
+        return
+    taken = _taken_on(each, later)
+    if taken is not None:
+        yield from _moved_on(each, *taken)
+    elif each.case.result in shelf.bare:
+        detail = (
+            f"its result's receipt, {each.case.result}/{RECEIPT_NAME}, is missing or can't be read"
+        )
+        yield each.finding("half there", detail)
+        yield from _files(each, route.outbox / each.case.result)
+    else:
+        yield each.finding("missing", f"its result {each.case.result} is not in the outbox")
+
+
+def _taken_on(
+    each: KnownCase, later: Sequence[tuple[Route, KnownCase]]
+) -> tuple[Route, KnownCase] | None:
+    """Return the case that a result became in a next route, if that moved or deleted its folder.
+
+    Its journal says so: a result that went by other hands is missing.
+    """
+    for route, other in later:
+        is_same = other.case.folder.partition("/")[0] == each.case.result.partition("/")[0]
+        is_leaving = route.after != "keep" and checklist.stage(other.case) == "delivering"
+        if is_same and (other.was_taken or is_leaving):
+            return route, other
+    return None
+
+
+def _moved_on(each: KnownCase, route: Route, other: KnownCase) -> Iterator[Finding]:
+    """A moved result is compared where it lies now; from there people may take it elsewhere."""
+    if route.done is None or other.case.is_open or not route.done.is_dir():
+        return
+    name = publish.published_name(route.done, each.case.key, each.case.result)
+    if name is not None:
+        yield from _compared(each, route.done / name)
+
+
+def _compared(each: KnownCase, folder: Path) -> Iterator[Finding]:
+    paper = receipt(folder)
+    if _told(paper) != sorted(_written(each)) or _pk(paper) not in each.made:
+        yield each.finding("different", "its receipt tells of something else than the journal")
+    yield from _files(each, folder)
+
+
+def _files(each: KnownCase, folder: Path) -> Iterator[Finding]:
+    for kind, detail in compare_files(folder, _written(each)):
+        yield each.finding(kind, f"in its result {detail}")
+    known = {path for path, _, _ in _written(each)} | {RECEIPT_NAME}
+    for name in sorted(_all_files(folder) - known):
+        yield each.finding("different", f"its result holds {name}, which gcwatch did not write")
+
+
+def _written(each: KnownCase) -> list[Expected]:
+    return [(file.path, file.size, file.sha256) for file in each.case.fetched]
+
+
+def _told(paper: dict[str, Any]) -> list[Expected]:
+    try:
+        return sorted(
+            (file["path"], file["size"], file["sha256"])
+            for output in paper["outputs"]
+            for file in output["files"]
+        )
+    except (KeyError, TypeError):
+        return []
+
+
+def _pk(paper: dict[str, Any]) -> str:
+    target = paper.get("target")
+    told = target if isinstance(target, dict) else {}
+    return next(
+        (str(told[key]) for key in ("job", "display_set", "archive_item") if key in told), ""
+    )
+
+
+def _all_files(folder: Path) -> set[str]:
+    found = set()
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name not in LITTER]
+        found |= {str(Path(parent, name).relative_to(folder)) for name in {*names} - LITTER}
+    return found
+
+
+def _failed(each: KnownCase, shelf: OutboxListing) -> Iterator[Finding]:
+    """Whoever took the folder away may have taken its note, too."""
+    note = _note(each)
+    if note not in shelf.notes and not each.case.gone:
+        yield each.finding("missing", f"it failed, and its explanation {note} is not in the outbox")
+
+
+def _note(each: KnownCase) -> str:
+    folder, slash, name = each.case.folder.rpartition("/")
+    return folder + slash + with_suffix(name, ".failed.txt")
+
+
+# --- what belongs to no case ---------------------------------------------------------------------
+
+
+def strangers(
+    where: str, folder: Path, records: Sequence[KnownCase], ours: Sequence[Path], begun: float
+) -> Iterator[Finding]:
+    """Given an outbox and all cases, yield what stands there and is no case's.
+
+    `ours` are folders that may lie in there for other reasons: such as the config file names, and
+    cases of a next route. What came since the audit `begun` is not judged.
+    """
+    try:
+        shelf = read(folder)
+    except OSError:
+        return  # told with the results
+    keys = {each.case.key for each in records}
+    under_way = {each.case.key for each in records if each.case.is_open}
+    claimed = {each.case.result for each in records if each.case.ending == "delivered"}
+    for key in sorted(shelf.results.keys() - keys):
+        for name in _settled(folder, shelf.results[key], begun):
+            detail = f"it stands in the outbox as case {key}, and the journal has no such case"
+            yield Finding(where, name, "missing", detail, key)
+    for name in _settled(folder, shelf.bare, begun):
+        if name not in claimed and not _is_ours(folder / name, ours):
+            yield Finding(where, name, "half there", "it stands in the outbox without a receipt")
+    for name in _settled(folder, [f".{key}.partial" for key in shelf.partial], begun):
+        key = name[1:].removesuffix(".partial")
+        if key not in under_way:
+            detail = f"the outbox holds a part of a result, in {name}, of which no case is open"
+            yield Finding(where, name, "half there", detail, key)
+
+
+def _settled(folder: Path, names: Sequence[str], begun: float) -> Iterator[str]:
+    for name in names:
+        try:
+            if (folder / name).lstat().st_ctime <= begun:
+                yield name
+        except FileNotFoundError:
+            continue
+
+
+def _is_ours(path: Path, ours: Sequence[Path]) -> bool:
+    real = path.resolve()
+    return any(each == real or real in each.parents for each in ours)

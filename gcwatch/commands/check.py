@@ -1,0 +1,267 @@
+"""Whether everything that a config file names is there and fits: `gcwatch check`."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from gcwatch import config, targets
+from gcwatch.api import connect
+from gcwatch.config import Constant, Glob, JsonFile, Mirror, Named, Route, Settings, Source
+from gcwatch.core.case import Kind
+from gcwatch.core.errors import (
+    CannotSend,
+    CaseError,
+    ConfigError,
+    Refused,
+    TokenRefused,
+    Unreachable,
+)
+from gcwatch.core.reasons import Reason, explain
+from gcwatch.daemon.status_files import read_beginning
+from gcwatch.explain import status_file
+from gcwatch.files import file_systems
+from gcwatch.journal.presence import running_daemon
+from gcwatch.journal.schema import journal_problem
+from gcwatch.platform.client import CachingGrandChallenge, GrandChallenge
+from gcwatch.platform.models import Socket
+from gcwatch.targets import sockets
+
+_MAY: Final[Mapping[Kind, str]] = {
+    "algorithm": "run it",
+    "reader_study": "add to it",
+    "archive": "add to it",
+}
+
+Cause = Literal["config", "token", "platform"]
+"""What has to be mended where something is wrong."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: fine, or wrong by a `cause`; `hint` says how to mend it."""
+
+    where: str
+    what: str
+    detail: str
+    cause: Cause | None = None
+    hint: str = ""
+
+    @property
+    def is_fine(self) -> bool:
+        """Whether nothing has to be done about it."""
+        return self.cause is None
+
+
+def misread(error: ConfigError) -> list[Finding]:
+    """Given why a config file can't be used, return its problems as findings."""
+    return [
+        Finding(
+            f"{error.file}:{problem.line}" if problem.line else error.file,
+            problem.path or "file",
+            problem.message,
+            "config",
+            problem.hint,
+        )
+        for problem in error.problems
+    ]
+
+
+def check(settings: Settings, *, offline: bool = False) -> Iterator[Finding]:
+    """Given settings, look at all that they name; nothing is written anywhere.
+
+    With *offline* the platform is not asked.
+    """
+    yield Finding("config", "file", str(settings.file))
+    yield _state(settings.state)
+    for route in settings.routes:
+        yield from _folders(route)
+    for mirror in settings.mirrors:
+        yield from _mirror_folders(mirror)
+    yield from at_platform(settings, offline=offline)
+
+
+def at_platform(settings: Settings, *, offline: bool = False) -> Iterator[Finding]:
+    """Given settings, tell whose token it is, and what it may do with each target."""
+    try:
+        config.read_token(settings)
+    except ConfigError as error:
+        [problem] = error.problems
+        yield Finding("platform", "token", problem.message, "token", problem.hint)
+        return
+    if offline:
+        yield Finding("platform", "token", "is there; not shown to the platform (offline)")
+    else:
+        yield from _online(settings)
+
+
+# --- folders -------------------------------------------------------------------------------------
+
+
+def _state(state: Path) -> Finding:
+    kind = file_systems.network_file_system(state)
+    if kind:
+        hint = "Name a folder on a local disk: state = …"
+        return Finding("state", "folder", f"{state} lies on {kind}, a network", "config", hint)
+    if not _may_write(_existing(state)):
+        hint = "Give the user that runs gcwatch the right to write there."
+        return Finding("state", "folder", f"{state} can't be written", "config", hint)
+    problem = journal_problem(state)
+    if problem:
+        return Finding("state", "journal", str(problem), "config", problem.hint)
+    holder = running_daemon(state)
+    busy = f" (process {holder} works on it)" if holder is not None else ""
+    return Finding("state", "folder", f"{state}{busy}")
+
+
+def _folders(route: Route) -> Iterator[Finding]:
+    where = f"route {route.name}"
+    yield _inbox(where, route)
+    yield _writable(where, "outbox", route.outbox)
+    if route.done is not None:
+        yield _writable(where, "done", _existing(route.done))
+    if route.report is not None:
+        yield _report(where, route.report)
+
+
+def _report(where: str, path: Path) -> Finding:
+    folder = _writable(where, "report", path.parent)
+    if not folder.is_fine:
+        return folder
+    try:
+        is_ours = status_file.is_status_file(read_beginning(path))
+    except OSError as error:
+        return Finding(where, "report", f"{path}: {error.strerror}", "config", "Name another file.")
+    if not is_ours:
+        hint = "Take it away, or name another file."
+        return Finding(where, "report", f"{path} is no report of gcwatch", "config", hint)
+    return Finding(where, "report", str(path))
+
+
+def _mirror_folders(mirror: Mirror) -> Iterator[Finding]:
+    where = f"mirror {mirror.name}"
+    yield _writable(where, "outbox", mirror.outbox)
+    if mirror.gone_to is not None:
+        yield _writable(where, "gone_to", _existing(mirror.gone_to))
+
+
+def _inbox(where: str, route: Route) -> Finding:
+    inbox = route.inbox
+    if not inbox.is_dir():
+        hint = "Make it, or mount its share. Until then the route waits."
+        return Finding(where, "inbox", f"{inbox} is no folder", "config", hint)
+    if not _may(inbox, os.R_OK | os.X_OK):
+        hint = "Give the user that runs gcwatch the right to read it."
+        return Finding(where, "inbox", f"{inbox} can't be read", "config", hint)
+    if route.after != "keep" and not _may_write(inbox):
+        hint = f'after = "{route.after}" takes folders away: give the right to write there.'
+        return Finding(where, "inbox", f"{inbox} can't be written", "config", hint)
+    kind = file_systems.network_file_system(inbox)
+    remark = f" (on {kind}: looked at every minute, no news in between)" if kind else ""
+    return Finding(where, "inbox", f"{inbox}{remark}")
+
+
+def _writable(where: str, what: str, folder: Path) -> Finding:
+    if not folder.is_dir():
+        return Finding(where, what, f"{folder} is no folder", "config", f"mkdir -p {folder}")
+    if not _may_write(folder):
+        hint = "Give the user that runs gcwatch the right to write there."
+        return Finding(where, what, f"{folder} can't be written", "config", hint)
+    return Finding(where, what, str(folder))
+
+
+def _existing(folder: Path) -> Path:
+    """Return the folder, or the nearest one above it that is there."""
+    return next((each for each in (folder, *folder.parents) if each.exists()), folder)
+
+
+def _may_write(folder: Path) -> bool:
+    return _may(folder, os.R_OK | os.W_OK | os.X_OK)
+
+
+def _may(folder: Path, mode: int) -> bool:
+    return os.access(folder, mode, effective_ids=os.access in os.supports_effective_ids)
+
+
+# --- the platform --------------------------------------------------------------------------------
+
+
+def _online(settings: Settings) -> Iterator[Finding]:
+    """Whose token it is, and whether each route's target takes what the route gives."""
+    platform = CachingGrandChallenge(connect(settings))
+    try:
+        name = platform.me()
+        yield Finding("platform", "token", f"of {name}, at {settings.platform.url}")
+        for route in settings.routes:
+            yield from target(route, platform)
+        for mirror in settings.mirrors:
+            yield _archive(mirror, platform)
+    except TokenRefused as error:
+        detail = f"is refused by {settings.platform.url}"
+        yield Finding("platform", "token", detail, "token", error.hint)
+    except Unreachable as error:
+        detail = explain(error.reason).detail
+        yield Finding("platform", "url", detail, "platform", error.hint)
+    except Refused as error:
+        detail = f"{error.call} was answered {error.status}: {'; '.join(error.messages)}"
+        yield Finding("platform", "url", detail, "platform", "Is this the root of the API?")
+    finally:
+        platform.http.close()
+
+
+def _archive(mirror: Mirror, platform: GrandChallenge) -> Finding:
+    where = f"mirror {mirror.name}"
+    found = platform.archive(mirror.archive)
+    if found is None:
+        return _wrong(where, "archive", Reason("archive_not_found", {"slug": mirror.archive}))
+    title = f" ({found.title})" if found.title else ""
+    return Finding(where, "archive", f"{found.slug}{title}: the token may read it")
+
+
+def target(route: Route, platform: GrandChallenge) -> Iterator[Finding]:
+    """What a route is for: whether it is there, may be used, and takes what the route gives."""
+    where, what = f"route {route.name}", route.kind.replace("_", " ")
+    try:
+        seen = targets.target_for(route).inspect(platform, route)
+    except CaseError as error:
+        yield _wrong(where, what, error.reason)
+        return
+    if seen.no_right is not None:
+        yield _wrong(where, what, seen.no_right)
+    else:
+        title = f" ({seen.title})" if seen.title else ""
+        yield Finding(where, what, f"{route.target}{title}: the token may {_MAY[route.kind]}")
+    for socket in seen.sockets:
+        yield _socket(where, socket, route)
+
+
+def _socket(where: str, socket: Socket, route: Route) -> Finding:
+    what = f"input {socket.slug}"
+    source = sockets.source_of(route, socket)
+    try:
+        carrier = sockets.check_source(socket, source)
+    except CannotSend as error:
+        return _wrong(where, what, error.reason)
+    return Finding(where, what, f"{socket.kind}, sent as {carrier}: {_shown(source)}")
+
+
+def _shown(source: Source) -> str:
+    match source:
+        case Constant():
+            return f"always {json.dumps(source.value)}"
+        case JsonFile():
+            return f"the value in {source.file}"
+        case Named():
+            return f"the image of {source.socket} in the folder's gcwatch.json"
+        case Glob():
+            return source.pattern
+
+
+def _wrong(where: str, what: str, reason: Reason) -> Finding:
+    words = explain(reason)
+    takes = reason.facts.get("takes")
+    detail = f"{words.detail} It takes {takes}." if takes else words.detail
+    cause: Cause = "platform" if reason.code == "busy" else "config"
+    return Finding(where, what, detail, cause, words.hint)

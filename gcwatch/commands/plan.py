@@ -1,0 +1,217 @@
+"""A dry run: what would be sent where, and what would be refused and why.
+
+Every folder goes through the daemon's own planning, image recognition and de-identification; the
+bundles are made in a temporary folder that is emptied after each. Nothing is sent, nothing is
+written into inbox, outbox or state directory.
+"""
+
+import math
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from gcwatch import targets
+from gcwatch.api import connect, remembered
+from gcwatch.config import Route, Settings
+from gcwatch.config.model import Unit
+from gcwatch.core.case import Carrier, Case, Input, Kind
+from gcwatch.core.checklist import stage
+from gcwatch.core.errors import CannotSend, CaseError, NotYet, SourceChanged, SourceVanished
+from gcwatch.core.reasons import Reason
+from gcwatch.daemon.perform import bundles
+from gcwatch.files.snapshot import SourceFile
+from gcwatch.imaging import bundle
+from gcwatch.imaging.bundle import Bundle
+from gcwatch.inbox.layouts import Inbox, inbox_of
+from gcwatch.inbox.listing import InboxEntry
+from gcwatch.platform.client import CachingGrandChallenge, GrandChallenge
+from gcwatch.targets.context import DroppedFolder, TargetContext
+
+UNKNOWN = "????????"
+"""Stands for the random part of a key that is not made yet."""
+
+Verdict = Literal["send", "refuse", "wait", "under way", "done", "empty"]
+"""What would become of a folder; `under way` and `done` are those that were taken in before."""
+
+
+@dataclass(frozen=True)
+class PlannedUpload:
+    """What one socket would get: so many files and bytes, a value, or an image used again."""
+
+    socket: str
+    carrier: Carrier
+    files: int = 0
+    bytes: int = 0
+    left_out: int = 0
+    is_reused: bool = False
+
+
+@dataclass(frozen=True)
+class FolderPlan:
+    """What would become of one case of an inbox; `name` is a patient's, perhaps."""
+
+    name: str
+    verdict: Verdict
+    parcels: tuple[PlannedUpload, ...] = ()
+    left_out: int = 0
+    reason: Reason | None = None
+    case: str = ""
+    stage: str = ""
+    why: str = ""
+    warnings: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True)
+class RoutePlan:
+    """What would become of a route's inbox; `away` is why it can't be looked into.
+
+    `kind` is what the `target` is: an algorithm, a reader study or an archive. `cases` is what
+    one of the `folders` is: a folder, a file or a series; `loose` are the files, or where files
+    are the cases the folders, that are left alone.
+    """
+
+    route: str
+    kind: Kind
+    target: str
+    folders: tuple[FolderPlan, ...] = ()
+    loose: int = 0
+    links: int = 0
+    away: Reason | None = None
+    cases: Unit = "folders"
+
+    def count(self, verdict: Verdict) -> int:
+        """Return how many folders have this verdict."""
+        return sum(folder.verdict == verdict for folder in self.folders)
+
+
+def plan(settings: Settings) -> Iterator[RoutePlan]:
+    """Given settings, return what would become of each route's inbox, one after the other.
+
+    Raises:
+        TokenRefused: when the platform does not take the token.
+        Unreachable: when the platform can't be asked.
+        StateError: when the journal can't be read.
+    """
+    known = {(case.route, case.folder): case for case in remembered(settings)}
+    platform = CachingGrandChallenge(connect(settings))
+    try:
+        for route in settings.routes:
+            yield _as_allowed(_route(route, known, platform), route, platform)
+    finally:
+        platform.http.close()
+
+
+def _as_allowed(planned: RoutePlan, route: Route, platform: GrandChallenge) -> RoutePlan:
+    """What this token may not use is waited for."""
+    try:
+        no_right = targets.target_for(route).inspect(platform, route).no_right
+    except CaseError:
+        return planned  # each folder tells why
+    if no_right is None:
+        return planned
+    held = (
+        replace(folder, verdict="wait", reason=no_right) if folder.verdict == "send" else folder
+        for folder in planned.folders
+    )
+    return replace(planned, folders=tuple(held))
+
+
+def _route(
+    route: Route, known: Mapping[tuple[str, str], Case], platform: GrandChallenge
+) -> RoutePlan:
+    planned = RoutePlan(route.name, route.kind, route.target, cases=route.cases)
+    box = inbox_of(route)
+    try:
+        listing = box.survey(patience=math.inf)
+    except NotYet as error:
+        return replace(planned, away=error.reason)
+    before = [folder for name, folder in known if name == route.name]
+    folders = tuple(
+        _folder(entry, route, known.get((route.name, entry.name)), platform)
+        for entry in box.cases(listing, before)
+    )
+    return replace(planned, folders=folders, loose=listing.loose, links=listing.links)
+
+
+def _folder(
+    entry: InboxEntry, route: Route, case: Case | None, platform: GrandChallenge
+) -> FolderPlan:
+    """Given a folder and its latest case, return what the next look of the daemon leads to."""
+    box = inbox_of(route)
+    if case and _is_over(case, entry, box):
+        return FolderPlan(entry.name, "done", case=case.key, stage=stage(case), reason=case.failure)
+    if case and case.is_open and case.inputs is not None:
+        reason = case.wait.reason if case.wait else case.failure
+        return FolderPlan(entry.name, "under way", case=case.key, stage=stage(case), reason=reason)
+    if not box.holds_files(entry.name):
+        return FolderPlan(entry.name, "empty")
+    folder = FolderPlan(entry.name, "send", case=case.key if case and case.is_open else "")
+    try:
+        return _judged(folder, route, platform)
+    except CannotSend as error:
+        return replace(folder, verdict="refuse", reason=error.reason)
+    except CaseError as error:
+        return replace(folder, verdict="wait", reason=error.reason)
+    except (SourceChanged, SourceVanished):
+        return replace(folder, verdict="wait")
+
+
+def _is_over(case: Case, entry: InboxEntry, box: Inbox) -> bool:
+    """Whether the folder is that of a closed case: one taken away and dropped anew is not."""
+    stamp = case.seen.stamp if case.seen else 0
+    return not case.is_open and not (case.gone and box.has_changed(stamp, entry.stamp))
+
+
+def _judged(folder: FolderPlan, route: Route, platform: GrandChallenge) -> FolderPlan:
+    """Given a folder that is not planned yet, go through all that comes before the first byte."""
+    box = inbox_of(route)
+    if route.ready and not box.is_marked(folder.name):
+        raise NotYet(Reason("waiting_for_marker", {"marker": route.ready}), 0)
+    box.look(folder.name)
+    files = box.source_files(folder.name)
+    context = TargetContext(platform, route, time.time, lambda _: False, lambda: 0, doubt=0)
+    receipt = box.receipt(folder.name) if route.reuse else {}
+    dropped = DroppedFolder(f"{route.name}-{UNKNOWN}", box.title(folder.name), files, receipt)
+    planned = targets.target_for(route).plan(context, dropped)
+    made = {item.socket: _made(item, files, route) for item in planned.inputs}
+    parcels = tuple(_parcel(item, made[item.socket]) for item in planned.inputs)
+    return replace(
+        folder,
+        parcels=parcels,
+        left_out=_left_out(planned.inputs, parcels, files),
+        why=planned.why,
+        warnings=tuple(reason for each in made.values() for one in each for reason in one.warnings),
+    )
+
+
+def _made(item: Input, files: Sequence[SourceFile], route: Route) -> tuple[Bundle, ...]:
+    """Return what would go out for an input; its files are gone again."""
+    if not item.is_uploaded:
+        return ()
+    with tempfile.TemporaryDirectory(prefix="gcwatch-plan-") as spool:
+        chosen = bundle.select(files, item.pattern)
+        return bundles(item, chosen, route, spool=Path(spool), stem="plan")
+
+
+def _parcel(item: Input, made: Sequence[Bundle]) -> PlannedUpload:
+    return PlannedUpload(
+        item.socket,
+        item.carrier,
+        sum(each.files for each in made),
+        sum(each.size for each in made),
+        sum(each.left_out for each in made),
+        is_reused=bool(item.image),
+    )
+
+
+def _left_out(
+    inputs: Sequence[Input], parcels: Sequence[PlannedUpload], files: Sequence[SourceFile]
+) -> int:
+    """Return how many of a folder's files no input takes, by its pattern or by their content."""
+    taken = {
+        file.name for item in inputs if item.pattern for file in bundle.select(files, item.pattern)
+    }
+    return len(files) - len(taken) + sum(parcel.left_out for parcel in parcels)

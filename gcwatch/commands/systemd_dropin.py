@@ -1,0 +1,147 @@
+"""What a config file asks of the service: a systemd drop-in, for `gcwatch systemd`.
+
+The unit lets gcwatch write nowhere but its state, and hides homes and temporary folders; the
+drop-in opens exactly the folders that the config names (systemd.exec(5)).
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from gcwatch.commands.systemd_unit import Unit
+from gcwatch.config import Mirror, Route, Settings
+from gcwatch.config.types import within
+from gcwatch.core.errors import Misused
+
+_HOMES: Final = (Path("/home"), Path("/root"), Path("/run/user"))
+_TEMPORARY: Final = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 -- named to say no more than that
+
+
+def dropin(settings: Settings, unit: Unit) -> str:
+    """Given settings and the unit that is to run with them, return the drop-in's text.
+
+    Raises:
+        Misused: when a path can't be written in a unit file.
+    """
+    written, read = _written(settings, unit), _read(settings, unit)
+    hidden = [each for each in (*written, *read) if _is_hidden(each)]
+    lines = [
+        f"# Belongs into /etc/systemd/system/{unit.name}.service.d/paths.conf",
+        f"# For the config {_one_line(settings.file)}; made by: gcwatch systemd",
+        *_remarks(settings, unit, written, hidden),
+        "[Unit]",
+        *(f"RequiresMountsFor={_quoted(each)}" for each in _needed(settings, written, hidden)),
+        "",
+        "[Service]",
+        *(["LoadCredential="] if settings.platform.token_file else []),
+        *(["ProtectHome=tmpfs"] if any(_is_in(each, _HOMES) for each in hidden) else []),
+        *(f"ReadWritePaths={_quoted(each)}" for each in written if each not in hidden),
+        *(f"BindPaths={_bound(each)}" for each in written if each in hidden),
+        *(f"BindReadOnlyPaths={_bound(each)}" for each in read if each in hidden),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _remarks(
+    settings: Settings, unit: Unit, written: Iterable[Path], hidden: Iterable[Path]
+) -> Iterator[str]:
+    """What a person has to see to, as comments."""
+    if settings.file.absolute() != unit.config:
+        yield f"# But {unit.name}.service runs with {unit.config}"
+    token = [] if settings.platform.token_file else [unit.token]
+    for each in (*written, *hidden, *token):
+        if not each.exists():
+            yield f"# This must be there before the service starts: {_one_line(each)}"
+    for each in hidden:
+        yield f"# Hidden from services, so it is bound by name: {_one_line(each)}"
+
+
+# --- which folders -------------------------------------------------------------------------------
+
+
+def _written(settings: Settings, unit: Unit) -> list[Path]:
+    folders = [each for route in settings.routes for each in _of_route(route)]
+    folders += [each for mirror in settings.mirrors for each in _of_mirror(mirror)]
+    folders += [settings.log.file.parent] if settings.log.file else []
+    found = _outermost((settings.state, *folders))
+    return [each for each in found if not within(each, unit.state)]
+
+
+def _of_route(route: Route) -> Iterator[Path]:
+    """Its outbox; to take a folder away is to write to the inbox, too."""
+    yield route.outbox
+    if route.report is not None:
+        yield route.report.parent
+    if route.after != "keep":
+        yield route.inbox
+    if route.done is not None:
+        yield route.done
+
+
+def _of_mirror(mirror: Mirror) -> Iterator[Path]:
+    yield mirror.outbox
+    if mirror.gone_to is not None:
+        yield mirror.gone_to
+
+
+def _read(settings: Settings, unit: Unit) -> list[Path]:
+    """Return what is only read and no folder that is written holds."""
+    inboxes = [route.inbox for route in settings.routes]
+    written = _written(settings, unit)
+    found = _outermost([*inboxes, *_named(settings)])
+    return [each for each in found if not any(within(each, other) for other in written)]
+
+
+def _named(settings: Settings) -> list[Path]:
+    """Return the single files that are read."""
+    named = [settings.file, settings.platform.token_file, settings.platform.ca_bundle]
+    return [each for each in named if each is not None]
+
+
+def _needed(settings: Settings, written: Iterable[Path], hidden: Iterable[Path]) -> list[Path]:
+    """Return what has to be mounted before the service starts.
+
+    A share that only inboxes are on is not: it may come later, and other routes do not wait.
+    """
+    return _outermost((*written, *hidden, *_named(settings)))
+
+
+def _outermost(folders: Iterable[Path]) -> list[Path]:
+    """Return the folders without those that lie inside another, sorted."""
+    found: list[Path] = []
+    for each in sorted(set(folders)):
+        if not any(within(each, other) for other in found):
+            found.append(each)
+    return found
+
+
+def _is_in(path: Path, places: Iterable[Path]) -> bool:
+    return any(within(path, place) for place in places)
+
+
+def _is_hidden(path: Path) -> bool:
+    return _is_in(path, (*_HOMES, *_TEMPORARY))
+
+
+# --- how systemd reads them ----------------------------------------------------------------------
+
+
+def _quoted(path: Path) -> str:
+    """Return a path as a unit file wants it: in quotes, without specifiers."""
+    text = str(path)
+    if not text.isprintable():
+        raise Misused(
+            f"A unit file can't name {_one_line(path)}.",
+            "Rename the folder: only letters that can be printed.",
+        )
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"{escaped}"'
+
+
+def _bound(path: Path) -> str:
+    """Return a path as the source and target of a bind mount, which a colon would divide."""
+    return _quoted(path).replace(":", "\\:")
+
+
+def _one_line(path: Path) -> str:
+    return ascii(str(path))[1:-1]

@@ -1,0 +1,241 @@
+"""What does not fit together across keys, routes and mirrors."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import PydanticCustomError
+
+from gcwatch.config.messages import Mistake, label
+from gcwatch.config.model import state_folder
+from gcwatch.config.types import absolute, within
+
+
+@dataclass(frozen=True)
+class _FolderUses:
+    """Where the folders of a route or a mirror really are, as far as its table says.
+
+    `done` is where either of them moves folders to, `report` a route's file for people.
+    """
+
+    kind: str
+    index: int
+    table: Mapping[str, Any]
+    inbox: Path | None
+    outbox: Path | None
+    done: Path | None
+    report: Path | None
+
+    @property
+    def label(self) -> str:
+        return label(self.index, self.table, self.kind)
+
+    @property
+    def name(self) -> Any:
+        return self.table.get("name")
+
+    def wrong(self, key: str, message: str, hint: str) -> Mistake:
+        return Mistake((self.kind, self.index, key), message, hint)
+
+
+def clashes(data: Mapping[str, Any], folder: Path) -> list[Mistake]:
+    """Return what does not fit together; keys that are wrong by themselves are passed over."""
+    places, mirrors = _all_places("route", data, folder), _all_places("mirror", data, folder)
+    state = (
+        _real(data["state"], folder)
+        if "state" in data
+        else Path(os.path.realpath(state_folder(None)))
+    )
+    found = list(_emptiness(data))
+    for one in (*places, *mirrors):
+        found += _own_clashes(one)
+        found += _state_clashes(one, state)
+    for one, other in combinations((*places, *mirrors), 2):
+        found += _pair_clashes(one, other)
+        found += _outbox_clashes(one, other)
+        found += _outbox_clashes(other, one)
+    for route in places:
+        found += _target_clashes(route)
+        found += _report_clashes(route, (*places, *mirrors), state)
+    for mirror in mirrors:
+        found += [each for route in places for each in _chain_clashes(mirror, route)]
+        found += [each for other in (*places, *mirrors) for each in _keep_clashes(mirror, other)]
+    return found + _circles(places)
+
+
+_TARGETS = ("algorithm", "reader_study", "archive")
+
+
+def _target_clashes(route: _FolderUses) -> Iterator[Mistake]:
+    """A route has exactly one target."""
+    given = [key for key in _TARGETS if key in route.table]
+    hint = "name what the folders are for: algorithm, reader_study or archive"
+    if not given:
+        yield route.wrong("algorithm", "is missing", hint)
+    for key in given[1:]:
+        yield route.wrong(key, f"can't stand beside {given[0]}", f"{hint}, one of the three")
+
+
+def _emptiness(data: Mapping[str, Any]) -> Iterator[Mistake]:
+    if "route" not in data and "mirror" not in data:
+        yield Mistake(("route",), "is missing", "Add a [[route]] table for each inbox.")
+
+
+def _all_places(kind: str, data: Mapping[str, Any], folder: Path) -> list[_FolderUses]:
+    """Return where the folders of all routes, or of all mirrors, are."""
+    given = data.get(kind)
+    tables = given if isinstance(given, list) else []
+    return [_places(kind, i, t, folder) for i, t in enumerate(tables) if isinstance(t, dict)]
+
+
+def _places(kind: str, index: int, table: Mapping[str, Any], folder: Path) -> _FolderUses:
+    keys = ("inbox", "outbox", "done" if kind == "route" else "gone_to")
+    inbox, outbox, done = (_real(table.get(key), folder) for key in keys)
+    report = _absolute(table.get("report"), folder)
+    # A link in the report's place is replaced, not followed.
+    real = report and Path(os.path.realpath(report.parent), report.name)
+    return _FolderUses(kind, index, table, inbox, outbox, done, real)
+
+
+def _absolute(value: Any, folder: Path) -> Path | None:
+    try:
+        return absolute(value, folder)
+    except PydanticCustomError:
+        return None
+
+
+def _real(value: Any, folder: Path) -> Path | None:
+    path = _absolute(value, folder)
+    return path and Path(os.path.realpath(path))
+
+
+def _own_clashes(route: _FolderUses) -> Iterator[Mistake]:
+    apart = "put the two side by side: in and out"
+    if within(route.outbox, route.inbox):
+        yield route.wrong("outbox", "lies inside its own inbox: results would be sent", apart)
+    elif within(route.inbox, route.outbox):
+        yield route.wrong("inbox", "lies inside its own outbox", apart)
+    if within(route.done, route.inbox):
+        message = "lies inside its own inbox: what is done would be sent again"
+        yield route.wrong("done", message, "put it beside the inbox, on the same disk")
+
+
+def _state_clashes(route: _FolderUses, state: Path | None) -> Iterator[Mistake]:
+    for key, folder in (("inbox", route.inbox), ("outbox", route.outbox)):
+        if within(state, folder):
+            message = f"lies inside the {key} of {route.label}"
+            hint = "name a folder on a local disk that nothing else uses: state = …"
+            yield Mistake(("state",), message, hint)
+
+
+def _pair_clashes(one: _FolderUses, other: _FolderUses) -> Iterator[Mistake]:
+    if one.name == other.name and isinstance(one.name, str):
+        message = f"is the name of {one.kind} #{one.index + 1} too"
+        yield other.wrong("name", message, "name it otherwise")
+    if within(one.inbox, other.inbox) or within(other.inbox, one.inbox):
+        message = f"overlaps with the inbox of {one.label}: folders would be sent twice"
+        yield other.wrong("inbox", message, "give each route an inbox of its own")
+
+
+def _outbox_clashes(giver: _FolderUses, taker: _FolderUses) -> Iterator[Mistake]:
+    if within(giver.outbox, taker.inbox) and giver.outbox != taker.inbox:
+        message = f"lies inside the inbox of {taker.label}, which would take it for a case"
+        hint = "make it that inbox itself, so that the routes chain, or put it elsewhere"
+        yield giver.wrong("outbox", message, hint)
+
+
+def _chain_clashes(mirror: _FolderUses, route: _FolderUses) -> Iterator[Mistake]:
+    """What a route must not do with the folders of a mirror that it takes its cases from."""
+    if within(route.inbox, mirror.outbox) and route.inbox != mirror.outbox:
+        message = f"lies inside the folder of {mirror.label}"
+        yield route.wrong("inbox", message, "make it that folder itself, or put it elsewhere")
+    if route.inbox is None or route.inbox != mirror.outbox:
+        return
+    if route.table.get("after", "keep") != "keep":
+        message = f"takes folders away that {mirror.label} would fetch again, for ever"
+        yield route.wrong("after", message, 'write after = "keep", or take after away')
+    is_flat = mirror.table.get("layout", "items") != "items"
+    takes_files = route.table.get("cases") == "files"
+    if is_flat and not takes_files:
+        message = f"makes no folders, which are the cases of {route.label}"
+        yield mirror.wrong("layout", message, 'write layout = "items"')
+    if takes_files and not is_flat:
+        message = f"finds nothing in the folders of {mirror.label}"
+        yield route.wrong("cases", message, 'write cases = "folders", or layout = "flat" there')
+
+
+def _keep_clashes(mirror: _FolderUses, other: _FolderUses) -> Iterator[Mistake]:
+    """Nothing else is put into a mirror's folder, and it is in no other outbox."""
+    apart = "give the mirror a folder of its own"
+    is_pair = other.kind == "route" or other.index > mirror.index
+    if is_pair and (within(mirror.outbox, other.outbox) or within(other.outbox, mirror.outbox)):
+        yield mirror.wrong("outbox", f"overlaps with the outbox of {other.label}", apart)
+    elsewhere = "put it where no route and no mirror looks"
+    if within(mirror.done, other.inbox):
+        message = f"lies inside the inbox of {other.label}: what is gone would be sent"
+        yield mirror.wrong("gone_to", message, elsewhere)
+    elif within(mirror.done, other.outbox):
+        yield mirror.wrong("gone_to", f"lies inside the outbox of {other.label}", elsewhere)
+
+
+def _report_clashes(
+    route: _FolderUses, everyone: Sequence[_FolderUses], state: Path | None
+) -> Iterator[Mistake]:
+    """A report is nobody's case, result or state, and no other route's report."""
+    report = route.report
+    if report is None:
+        return
+    if report.name.startswith(".") or report.name.endswith(".failed.txt"):
+        yield route.wrong("report", "would not be seen as a report", "name it status.txt")
+    if within(report, state):
+        yield route.wrong("report", "lies in the folder for the state, which is private", _BESIDE)
+    for other in everyone:
+        yield from _misplaced(route, report, other)
+
+
+_BESIDE = "put it beside the route's inbox and outbox, or directly into either of them"
+
+
+def _misplaced(route: _FolderUses, report: Path, other: _FolderUses) -> Iterator[Mistake]:
+    """What is wrong with a report's place, as far as another route or mirror, or its own, goes."""
+    is_own = other is route
+    if report == other.report and other.index < route.index:
+        yield route.wrong("report", f"is that of {other.label} too", "give each its own")
+    if within(report, other.inbox) and not (is_own and _is_beside_cases(report, other)):
+        message = f"lies inside the inbox of {other.label}, which would take it for a case"
+        yield route.wrong("report", message, _BESIDE)
+    elif within(report, other.outbox) and not (is_own and report.parent == other.outbox):
+        message = f"lies inside the folder of {other.label} for results"
+        yield route.wrong("report", message, _BESIDE)
+    elif within(report, other.done):
+        message = f"lies inside the folder that {other.label} moves folders to"
+        yield route.wrong("report", message, _BESIDE)
+
+
+def _is_beside_cases(report: Path, route: _FolderUses) -> bool:
+    """Whether a file directly in an inbox is left alone, as its folders are the cases."""
+    return report.parent == route.inbox and route.table.get("cases") != "files"
+
+
+def _circles(places: list[_FolderUses]) -> list[Mistake]:
+    """Return the first route of each chain that ends where it began: it would send for ever."""
+    found = []
+    for first in places:
+        chain, here = [first], _next(first, places)
+        while here is not None and here not in chain:
+            chain.append(here)
+            here = _next(here, places)
+        if here is first and first.index == min(route.index for route in chain) and chain[1:]:
+            message = "leads back to its own inbox: " + ", ".join(each.label for each in chain)
+            hint = "let the last route's outbox be no route's inbox"
+            found.append(first.wrong("outbox", message, hint))
+    return found
+
+
+def _next(route: _FolderUses, places: list[_FolderUses]) -> _FolderUses | None:
+    """Return the route whose inbox is this route's outbox."""
+    takers = (each for each in places if each.inbox == route.outbox and each is not route)
+    return next(takers, None) if route.outbox else None

@@ -1,0 +1,64 @@
+"""What another reading of the config file changes, and what only a restart can change."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from gcwatch.config.model import Mirror, Route, Settings
+from gcwatch.core.errors import ConfigError, Problem
+
+_OTHERS: Final = ("platform", "limits", "log")
+
+
+@dataclass(frozen=True)
+class Changes:
+    """The names of routes and mirrors that are new, other than before, or gone, and of tables."""
+
+    added: tuple[str, ...]
+    changed: tuple[str, ...]
+    removed: tuple[str, ...]
+    tables: tuple[str, ...]
+
+
+def changes(old: Settings, new: Settings, renamed: Mapping[str, str]) -> Changes:
+    """Given settings before and after, and routes' new names by old, return what is different."""
+    before = {
+        (now := renamed.get(name, name)): each.model_copy(update={"name": now})
+        for name, each in _named(old).items()
+    }
+    after = _named(new)
+    return Changes(
+        added=_sorted(after.keys() - before),
+        changed=_sorted(name for name in after.keys() & before if after[name] != before[name]),
+        removed=_sorted(before.keys() - after),
+        tables=tuple(name for name in _OTHERS if getattr(old, name) != getattr(new, name)),
+    )
+
+
+def _named(settings: Settings) -> dict[str, Route | Mirror]:
+    mirrors = {each.name: each for each in settings.mirrors}
+    return {each.name: each for each in settings.routes} | mirrors
+
+
+def _sorted(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(names))
+
+
+def require_same_home(old: Settings, new: Settings) -> None:
+    """Given settings before and after, see to it that cases under way stay where they are.
+
+    Raises:
+        ConfigError: when the state directory or the platform is another.
+    """
+    moved = {
+        "state": old.state != new.state,
+        "platform.url": old.platform.url != new.platform.url,
+    }
+    hint = "Restart gcwatch for that, or put back what was there."
+    problems = [
+        Problem(key, "can't change while gcwatch runs: it needs a restart", hint)
+        for key, is_other in moved.items()
+        if is_other
+    ]
+    if problems:
+        raise ConfigError(str(new.file), problems)

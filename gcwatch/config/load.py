@@ -1,0 +1,103 @@
+"""A TOML file becomes `Settings`, or every problem at once."""
+
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from gcwatch.config.cross_checks import clashes
+from gcwatch.config.messages import Mistake, mistake, problems
+from gcwatch.config.model import Document, Settings, state_folder
+from gcwatch.config.toml_lines import line_numbers
+from gcwatch.core.errors import ConfigError, Problem
+
+
+def find(explicit: Path | None = None) -> Path:
+    """Return the config file to use: the explicit one, $GCWATCH_CONFIG, or one in a usual place.
+
+    Raises:
+        ConfigError: There is none; the problem names where it was looked for.
+    """
+    if explicit is not None:
+        return explicit
+    if chosen := os.environ.get("GCWATCH_CONFIG"):
+        return Path(chosen)
+    usual = (Path("gcwatch.toml"), Path("/etc/gcwatch/gcwatch.toml"))
+    for file in usual:
+        if file.is_file():
+            return file.absolute()
+    message = "no config file: $GCWATCH_CONFIG is not set, and there is none at " + " or ".join(
+        str(file.absolute()) for file in usual
+    )
+    hint = "gcwatch --config FILE; config/gcwatch.toml of the sources is an example."
+    raise ConfigError(usual[0].name, [Problem("", message, hint)])
+
+
+def load(file: Path) -> Settings:
+    """Given a config file, return what it says.
+
+    Raises:
+        ConfigError: With every problem of the file.
+    """
+    return parse(file, _read(file))
+
+
+def parse(file: Path, text: str) -> Settings:
+    """Given a config file's text, and where it is or will be, return what it says.
+
+    Raises:
+        ConfigError: With every problem of the text.
+    """
+    data = _parse(file, text)
+    folder = file.absolute().parent
+    document, mistakes = _validate(data, folder)
+    mistakes += clashes(data, folder)
+    if document is None or mistakes:
+        raise ConfigError(str(file), problems(mistakes, data, line_numbers(text)))
+    return Settings(
+        file=file.absolute(),
+        state=state_folder(document.state),
+        routes=document.route,
+        mirrors=document.mirror,
+        platform=document.platform,
+        limits=document.limits,
+        log=document.log,
+    )
+
+
+def _read(file: Path) -> str:
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        problem = Problem("", f"can't be read: {error.strerror}", "Name it with --config FILE.")
+        raise ConfigError(str(file), [problem]) from error
+    try:
+        # Some editors put a byte-order mark first.
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        problem = Problem("", "is not UTF-8", "Save it as UTF-8.", line)
+        raise ConfigError(str(file), [problem]) from error
+
+
+def _parse(file: Path, text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        message, _, place = str(error).rpartition(" (at ")
+        line = re.match("line ([0-9]+)", place)
+        hint = "Strings stand in quotes; each key once; see config/gcwatch.toml."
+        number = int(line[1]) if line else text.rstrip().count("\n") + 1
+        problem = Problem("", f"is no TOML: {message}", hint, number)
+        raise ConfigError(str(file), [problem]) from error
+
+
+def _validate(data: Any, folder: Path) -> tuple[Document | None, list[Mistake]]:
+    try:
+        return Document.model_validate(data, context={"folder": folder}), []
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)
+        return None, [mistake(each) for each in found]

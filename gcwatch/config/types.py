@@ -1,0 +1,357 @@
+"""What can stand behind a key: durations, schedules, paths, names, and a socket's source."""
+
+import ipaddress
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from string import Formatter
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from apscheduler.triggers.cron import CronTrigger
+from pydantic import AfterValidator, PlainValidator, ValidationInfo, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from gcwatch.core.timing import Every
+
+Loc = tuple[str | int, ...]
+
+
+def wrong(message: str, hint: str) -> PydanticCustomError:
+    """Given what is wrong and what would be right, return the error that a validator raises."""
+    # Braces would be read as a template; what users wrote may hold some.
+    return PydanticCustomError("wrong", "{message}", {"message": message, "hint": hint})
+
+
+# --- values: durations, schedules, paths, names ---------------------------------------------------
+
+_UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_DURATION = "^(?=[0-9])" + "".join(f"(?:([0-9]{{1,6}}){unit})?" for unit in _UNITS) + "$"
+_DURATION_HINT = 'write it with units, as a string: "30s", "5m", "1h30m", "250ms"'
+_POLL_HINT = 'write a duration ("60s") or a cron expression ("0 7 * * mon-fri")'
+
+
+def _seconds(value: Any, info: ValidationInfo) -> float:
+    """Given "1h30m", return 5400.0; a number is seconds in Python, but says no unit in a file."""
+    if isinstance(value, str) and (found := re.fullmatch(_DURATION, value)):
+        return sum(
+            int(n or 0) * unit for n, unit in zip(found.groups(), _UNITS.values(), strict=True)
+        )
+    if isinstance(value, int | float) and info.context is None:
+        return float(value)
+    raise wrong("must be a duration", _DURATION_HINT)
+
+
+@dataclass(frozen=True)
+class Cron:
+    """When a five-field cron expression says so, on the clock of this machine.
+
+    Raises:
+        ValueError: The expression is none, or names a time that never comes.
+    """
+
+    expression: str
+
+    def __post_init__(self) -> None:
+        self.after(datetime.now().astimezone().timestamp())
+
+    def after(self, now: float) -> float:
+        """Given a time (seconds since the epoch), return the next time after it."""
+        trigger = _trigger(self.expression)
+        # The trigger counts the present as the next time.
+        later = datetime.fromtimestamp(now, trigger.timezone) + timedelta(microseconds=1)
+        moment = trigger.get_next_fire_time(None, later)
+        if moment is None:
+            raise ValueError("this time never comes")
+        return float(moment.timestamp())
+
+
+@lru_cache
+def _trigger(expression: str) -> CronTrigger:
+    if re.search("[0-9]", expression.rpartition(" ")[2]):
+        raise ValueError("write days of the week as names (mon-fri): crons number them differently")
+    return CronTrigger.from_crontab(expression)
+
+
+def _schedule(value: Any, info: ValidationInfo) -> Every | Cron:
+    """Given a duration or a cron expression, return when to poll."""
+    if isinstance(value, Every | Cron):
+        return value
+    if not isinstance(value, str) or len(value.split()) != 5:
+        if not isinstance(value, str) or not re.fullmatch(_DURATION, value):
+            raise wrong("must be a duration or a cron expression", _POLL_HINT)
+        if not (seconds := _seconds(value, info)):
+            raise wrong("must be more than nothing", _POLL_HINT)
+        return Every(seconds)
+    try:
+        return Cron(value)
+    except ValueError as error:
+        msg = f"is no cron expression: {error}"
+        raise wrong(msg, "minute hour day month weekday, such as 0 7 * * mon-fri") from error
+
+
+def absolute(value: Any, folder: Path) -> Path:
+    """Given a path, return it absolute: "~" expanded, relative to a folder."""
+    if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
+        raise wrong("must be a path", 'write it as a string, such as "/srv/gcwatch/in"')
+    try:
+        path = Path(value).expanduser()
+    except RuntimeError as error:
+        raise wrong(
+            "starts with the home of a user that this machine does not know", "write the whole path"
+        ) from error
+    return folder.absolute() / path
+
+
+def _location(value: Any, info: ValidationInfo) -> Path:
+    """Given a path of the file, return it absolute; in Python, relative to where we are."""
+    return absolute(value, (info.context or {}).get("folder", Path()))
+
+
+def route_name(value: str) -> str:
+    """Given a name, return it if it may begin a key."""
+    if not re.fullmatch("[a-z0-9][a-z0-9-]{0,39}", value):
+        raise wrong(
+            "is no name for a route",
+            "use up to 40 lower-case letters, digits and hyphens, no hyphen first",
+        )
+    return value
+
+
+def slug(value: str) -> str:
+    """Given a slug, return it if it is one."""
+    if not re.fullmatch("[a-zA-Z0-9_-][a-zA-Z0-9._-]*", value):
+        raise wrong(
+            "is no slug", "it is the last part of the page's address: letters, digits, - _ and ."
+        )
+    return value
+
+
+def file_name(value: str) -> str:
+    """Given a plain file name, return it."""
+    if value in {"", ".", ".."} or re.search(r"[/\\\0]", value):
+        raise wrong("must be the plain name of a file", 'such as "READY.txt", without folders')
+    return value
+
+
+def inside(value: str) -> str:
+    """Say no to a pattern or path that leads out of the case's folder."""
+    path = PurePosixPath(value)
+    if value == "" or path.is_absolute() or ".." in path.parts or "\0" in value:
+        raise wrong(
+            "must be a path or pattern inside the case's folder",
+            'such as "**/*.dcm", not empty, no leading slash, no ".."',
+        )
+    return value
+
+
+def is_loopback(host: str) -> bool:
+    """Given a host's name or address, return whether it is this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def web_address(value: str) -> str:
+    """Say no to anything but http(s)://host…; the message never repeats it: it may be secret."""
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or not value.isprintable() or " " in value:
+        raise wrong("is no web address", "such as https://host:port/path")
+    return value
+
+
+def api_root(value: str) -> str:
+    """Given the API's URL, return it with a slash at its end."""
+    parts = urlsplit(web_address(value))
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        raise wrong(
+            "must start with https://", "the token goes there; plain http is for this machine only"
+        )
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise wrong(
+            "must not hold a user, a password, a query or a fragment",
+            "the token belongs into token_file",
+        )
+    return value if value.endswith("/") else value + "/"
+
+
+# --- titles ---------------------------------------------------------------------------------------
+
+_OPAQUE_FIELDS = frozenset({"key", "id", "route"})
+_TITLE_FIELDS = _OPAQUE_FIELDS | {"folder", "number"}
+_TITLE_HINT = (
+    'fields: {key}, {id} (its random part), {route}; with names = "keep" {folder} and {number} '
+    "(the last number in the folder's name), too"
+)
+
+
+def template(value: Any) -> str:
+    """Given a template of a title or an order, return it; a number is one without fields."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str) or not value.strip():
+        raise wrong("must be a text", _TITLE_HINT)
+    try:
+        fields = template_fields(value)
+    except ValueError as error:
+        raise wrong(f"is no template: {error}", _TITLE_HINT) from error
+    if not fields <= _TITLE_FIELDS:
+        unknown = ", ".join(sorted(fields - _TITLE_FIELDS))
+        raise wrong(f"names a field that there is not: {unknown}", _TITLE_HINT)
+    return value
+
+
+def template_fields(value: str) -> set[str]:
+    """Given a template, return its fields; raise ValueError if it is none."""
+    return {name for _, name, _, _ in Formatter().parse(value) if name is not None}
+
+
+def tells_case(value: str) -> bool:
+    """Whether a template is another text for each case."""
+    return not template_fields(value).isdisjoint({"key", "id"})
+
+
+def tells_folder(value: str) -> bool:
+    """Whether a template makes something of the folder's name."""
+    return not template_fields(value) <= _OPAQUE_FIELDS
+
+
+# --- what a socket gets ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Glob:
+    """The files of the case's folder that match `pattern`; where `optional`, there may be none."""
+
+    pattern: str
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class JsonFile:
+    """The content of the JSON file `file` of the case's folder, as a plain value."""
+
+    file: str
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Named:
+    """The image at `socket` in the folder's gcwatch.json, where it is on the platform already."""
+
+    socket: str
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The same JSON `value` for every case."""
+
+    value: Any
+
+
+_SOURCE_HINT = (
+    'write a glob ("**/*.dcm"), { json = "volume.json" }, { value = 0.5 } or '
+    '{ socket = "ct-image" }; and { files = "*.mha", optional = true } for one that may be absent'
+)
+
+
+def _source(value: Any) -> Glob | JsonFile | Constant | Named:
+    """Given what the file says a socket gets, return it as one of the four kinds."""
+    match value:
+        case Glob() | JsonFile() | Constant() | Named():
+            return value
+        case str():
+            return Glob(inside(value))
+        case {"value": constant, **others} if not others:
+            return Constant(_json(constant))
+        case {"optional": bool(optional), **rest} if len(rest) == 1:
+            return _from_folder(rest, optional=optional)
+        case {**given}:
+            return _from_folder(given, optional=False)
+        case _:
+            raise wrong("is no source of an input", _SOURCE_HINT)
+
+
+def _from_folder(value: Mapping[Any, Any], *, optional: bool) -> Glob | JsonFile | Named:
+    match value:
+        case {"files": str(pattern), **others} if not others:
+            return Glob(inside(pattern), optional)
+        case {"json": str(file), **others} if not others:
+            return JsonFile(inside(file), optional)
+        case {"socket": str(name), **others} if not others:
+            return Named(slug(name), optional)
+        case _:
+            raise wrong("is no source of an input", _SOURCE_HINT)
+
+
+def _json(value: Any) -> Any:
+    """Say no to what TOML can write and JSON can't."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise wrong(
+            "holds a date, a time, inf or nan, which JSON does not have", "write a date as a string"
+        ) from error
+    return value
+
+
+_SOURCE_SCHEMA = {
+    "oneOf": [
+        {"type": "string", "description": "A glob over the case's folder."},
+        *(
+            {
+                "type": "object",
+                "properties": {
+                    key: {"type": "string", "description": meaning},
+                    "optional": {"type": "boolean", "description": "Whether it may be absent."},
+                },
+                "required": [key],
+                "additionalProperties": False,
+            }
+            for key, meaning in (
+                ("files", "A glob over the case's folder."),
+                ("json", "A JSON file of the folder."),
+                ("socket", "A socket of the folder's gcwatch.json; its image is used again."),
+            )
+        ),
+        {
+            "type": "object",
+            "properties": {"value": {"description": "Any value; the same for every case."}},
+            "required": ["value"],
+            "additionalProperties": False,
+        },
+    ]
+}
+
+Location = Annotated[Path, PlainValidator(_location), WithJsonSchema({"type": "string"})]
+Seconds = Annotated[
+    float, PlainValidator(_seconds), WithJsonSchema({"type": "string", "pattern": _DURATION})
+]
+Schedule = Annotated[
+    Every | Cron,
+    PlainValidator(_schedule),
+    WithJsonSchema(
+        {"type": "string", "anyOf": [{"pattern": _DURATION}, {"pattern": r"^\S+( +\S+){4}$"}]}
+    ),
+]
+Slug = Annotated[str, AfterValidator(slug)]
+Template = Annotated[str, PlainValidator(template), WithJsonSchema({"type": ["string", "integer"]})]
+Source = Annotated[
+    Glob | JsonFile | Constant | Named, PlainValidator(_source), WithJsonSchema(_SOURCE_SCHEMA)
+]
+_Inside = Annotated[str, AfterValidator(inside)]
+
+
+def within(inner: Path | None, outer: Path | None) -> bool:
+    """Tell whether a folder is another or lies inside it."""
+    return inner is not None and outer is not None and inner.is_relative_to(outer)

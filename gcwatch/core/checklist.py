@@ -1,0 +1,313 @@
+"""The verbs: what a case needs next, what an event makes of it, and when it is due. Pure.
+
+A case's stage is the first line of `CHECKLIST` whose fact is missing. `apply` is the only place
+where facts are added; folding a case's events with it gives the case, at any time.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any, assert_never
+
+from gcwatch.core import events
+from gcwatch.core.case import Attempt, Case, Input, Output, Submission, Target, Upload, Wait
+from gcwatch.core.events import Event
+from gcwatch.core.reasons import CATALOGUE, Reason
+
+
+class Step(StrEnum):
+    """What can be done for a case."""
+
+    SURVEY = "survey"
+    UPLOAD = "upload"
+    SUBMIT = "submit"
+    POLL = "poll"
+    FETCH = "fetch"
+    DELIVER = "deliver"
+    REPORT = "report"
+
+
+@dataclass(frozen=True)
+class ChecklistLine:
+    """One line of the checklist: the stage in which a case lacks the fact, and the step for it."""
+
+    stage: str
+    step: Step
+    lacking: Callable[[Case], bool]
+
+
+def unsent_inputs(case: Case) -> tuple[Input, ...]:
+    """Given a planned case, return the inputs whose upload is not complete."""
+    complete = Counter(upload.socket for upload in case.uploads if upload.completed)
+    return tuple(
+        item
+        for item in case.inputs or ()
+        if item.is_uploaded and complete[item.socket] < item.uploads
+    )
+
+
+def unfetched_outputs(case: Case) -> tuple[Output, ...]:
+    """Given a case whose outputs are known, return those that are not on disk yet."""
+    present = {file.output for file in case.fetched}
+    return tuple(output for output in case.outputs or () if output.pk not in present)
+
+
+CHECKLIST = (
+    ChecklistLine("settling", Step.SURVEY, lambda case: case.settled is None),
+    ChecklistLine(
+        "uploading", Step.UPLOAD, lambda case: case.inputs is None or bool(unsent_inputs(case))
+    ),
+    ChecklistLine(
+        "submitting",
+        Step.SUBMIT,
+        lambda case: case.submission is None or not case.submission.filled,
+    ),
+    ChecklistLine("running", Step.POLL, lambda case: case.outputs is None),
+    ChecklistLine("fetching", Step.FETCH, lambda case: bool(unfetched_outputs(case))),
+    ChecklistLine("delivering", Step.DELIVER, lambda case: case.ending is None),
+)
+REPORTING = ChecklistLine("reporting", Step.REPORT, lambda case: case.failure is not None)
+
+
+def _checklist_line(case: Case) -> ChecklistLine | None:
+    """Given a case, return the line it is at, or None once it is closed."""
+    if case.ending is not None:
+        return None
+    if REPORTING.lacking(case):
+        return REPORTING
+    return next(line for line in CHECKLIST if line.lacking(case))
+
+
+def next_step(case: Case) -> Step | None:
+    """Given a case, return the step for its first missing fact, or None once it is closed."""
+    line = _checklist_line(case)
+    return line.step if line else None
+
+
+def stage(case: Case) -> str:
+    """Given a case, return where it is: a stage of the checklist, or how it ended."""
+    line = _checklist_line(case)
+    return line.stage if line else str(case.ending)
+
+
+# --- what events make of a case ------------------------------------------------------------------
+
+
+def new_case(key: str, event: events.FolderFound, now: float) -> Case:
+    """Given the event of a new folder, return its case."""
+    return Case(key=key, route=event.route, folder=event.folder, found=now, touched=now)
+
+
+def fold(key: str, history: Iterable[tuple[float, Event]]) -> Case:
+    """Given a case's events with their times, the first of which is Found, return the case."""
+    recorded = iter(history)
+    at, found = next(recorded)
+    if not isinstance(found, events.FolderFound):
+        raise TypeError(found)
+    case = new_case(key, found, at)
+    for at, event in recorded:
+        case = apply(case, event, at)
+    return case
+
+
+def _advance(case: Case, now: float, **facts: Any) -> Case:
+    """Add facts; whatever the case waited for is over."""
+    return replace(case, touched=now, attempts=0, wait=None, **facts)
+
+
+def _start_over(case: Case, now: float, **facts: Any) -> Case:
+    """Forget what was sent, keep what the folder looked like."""
+    return _advance(
+        case,
+        now,
+        settled=None,
+        inputs=None,
+        target=None,
+        uploads=(),
+        sessions={},
+        attempt=None,
+        warnings=(),
+        **facts,
+    )
+
+
+def _retry(case: Case, now: float) -> Case:
+    """A closed case starts a new round; an open one is simply due now."""
+    if case.is_open:
+        return _advance(case, now)
+    return Case(
+        key=case.key,
+        route=case.route,
+        folder=case.folder,
+        found=case.found,
+        touched=now,
+        round=case.round + 1,
+        submission=_empty_again(case),
+    )
+
+
+def _still_in_doubt(case: Case) -> Attempt | None:
+    """A job can't use uploads that are gone, nor an item be filled with them; to make it can do."""
+    makes_item = case.target and case.target.kind != "algorithm" and case.submission is None
+    return case.attempt if makes_item else None
+
+
+def _empty_again(case: Case) -> Submission | None:
+    """A display set or archive item is filled anew; after a job there will be another job."""
+    if case.submission is None or case.target is None or case.target.kind == "algorithm":
+        return None
+    return replace(case.submission, filled=False)
+
+
+def _planned(case: Case, event: events.Planned, now: float) -> Case:
+    """What the case became earlier counts only if it still belongs to the target."""
+    kept = case.submission if _belongs(case.submission, event.target) else None
+    return _advance(case, now, inputs=event.inputs, target=event.target, submission=kept)
+
+
+def _belongs(submission: Submission | None, target: Target) -> bool:
+    return submission is not None and submission.parent == target.api_url
+
+
+def _submitted(case: Case, event: events.Submitted, now: float) -> Case:
+    parent = case.target.api_url if case.target else ""
+    made = Submission(event.pk, event.url, now, parent, event.filled)
+    attempt = case.attempt if event.filled else None  # to fill it is another call
+    return _advance(case, now, submission=made, attempt=attempt)
+
+
+def _filled(case: Case, now: float) -> Case:
+    assert case.submission is not None, "only what exists is filled"
+    return _advance(case, now, submission=replace(case.submission, submitted=now, filled=True))
+
+
+def _falter(case: Case, event: events.AttemptFailed, now: float) -> Case:
+    """Count the attempt; when the reason's patience ends, the case fails with it."""
+    attempts = case.attempts + 1
+    attempt = None if event.undone else case.attempt
+    patience = CATALOGUE[event.reason.code].patience
+    if case.failure is None and patience is not None and attempts >= patience:
+        # Whoever dropped the folder is told at once, not after one more pause.
+        return _advance(case, now, failure=event.reason, attempt=attempt)
+    wait = Wait(event.reason, until=0.0)
+    return replace(case, touched=now, attempts=attempts, wait=wait, attempt=attempt)
+
+
+def _completed(case: Case, event: events.UploadCompleted) -> tuple[Upload, ...]:
+    return tuple(
+        replace(upload, completed=True, sha256=event.sha256) if upload.pk == event.pk else upload
+        for upload in case.uploads
+    )
+
+
+def _begun(case: Case, event: events.UploadStarted) -> tuple[Upload, ...]:
+    """A socket's new upload takes the place of an earlier one that the platform lost."""
+    others = tuple(upload for upload in case.uploads if upload.socket != event.upload.socket)
+    return (*others, event.upload)
+
+
+def _running(case: Case, event: events.StillRunning, now: float) -> Case:
+    """An unchanged status still counts as news of the job, so that the next poll is later."""
+    hours = round((now - case.submission.submitted) / 3600) if case.submission else 0
+    url = case.submission.url if case.submission else ""
+    is_job = case.target is None or case.target.kind == "algorithm"
+    code = "job_stalled" if is_job else "import_stalled"
+    stalled = Reason(code, {"status": event.status, "hours": hours, "url": url})
+    wait = Wait(stalled, until=0.0) if event.stalled else None
+    return replace(case, touched=now, attempts=0, status=event.status, wait=wait)
+
+
+def _closed(case: Case, event: Event, now: float) -> Case:
+    """A closed case only hears of its folder, and of an operator who wants it again."""
+    match event:
+        case events.Retried():
+            return _retry(case, now)
+        case events.FolderChangedLate(snapshot):
+            return replace(case, seen=snapshot, gone=False)
+        case events.FolderRemoved():
+            return replace(case, gone=True)
+        case events.FolderReturned():
+            return replace(case, gone=False)
+        case events.RouteRenamed(route):
+            return replace(case, route=route)
+        case _:
+            return case
+
+
+def apply(case: Case, event: Event, now: float) -> Case:  # noqa: C901, PLR0912 -- one match is the point
+    """Given a case, an event and its time, return the case with the facts that the event adds."""
+    if not case.is_open:
+        return _closed(case, event, now)
+    match event:
+        case events.FolderChanged(snapshot):
+            return _start_over(case, now, seen=snapshot, changed=now)
+        case events.FolderSettled():
+            return _advance(case, now, settled=now)
+        case events.FolderVanished():
+            # Whatever stands there later is new, even the same folder: nothing of it was sent.
+            return _advance(case, now, ending="withdrawn", gone=True, seen=None)
+        case events.Planned():
+            return _planned(case, event, now)
+        case events.UploadStarted():
+            return _advance(case, now, uploads=_begun(case, event))
+        case events.UploadResumed():
+            return replace(case, touched=now, wait=None)  # a try, no success: tries are counted on
+        case events.UploadCompleted():
+            return _advance(case, now, uploads=_completed(case, event))
+        case events.FilesUploaded(uploads):
+            return _advance(case, now, uploads=(*case.uploads, *uploads))
+        case events.UploadsExpired():
+            return _advance(case, now, uploads=(), sessions={}, attempt=_still_in_doubt(case))
+        case events.SessionCreated(socket, session):
+            return _advance(case, now, sessions={**case.sessions, socket: session})
+        case events.SubmissionAttempted(jobs, images):
+            return replace(case, touched=now, wait=None, attempt=Attempt(now, jobs, images))
+        case events.Submitted():
+            return _submitted(case, event, now)
+        case events.ItemFilled():
+            return _filled(case, now)
+        case events.StillRunning():
+            return _running(case, event, now)
+        case events.WarningFound(reason):
+            known = reason in case.warnings
+            return case if known else replace(case, warnings=(*case.warnings, reason))
+        case events.Succeeded(outputs, images):
+            return _advance(case, now, outputs=outputs, images=images)
+        case events.OutputFetched(files):
+            return _advance(case, now, fetched=(*case.fetched, *files))
+        case events.Delivered(folder, source):
+            gone = source in {"moved", "deleted"}
+            return _advance(case, now, ending="delivered", result=folder, gone=gone)
+        case events.Rejected(reason):
+            return _advance(case, now, failure=reason)
+        case events.FailureReported():
+            return _advance(case, now, ending="failed")
+        case events.AttemptFailed():
+            return _falter(case, event, now)
+        case events.Postponed(reason, wait, undone):
+            attempt = None if undone else case.attempt
+            until = now + wait
+            return replace(case, touched=now, wait=Wait(reason, until), attempt=attempt)
+        case events.Retried():
+            return _retry(case, now)
+        case events.Withdrawn():
+            return _advance(case, now, ending="withdrawn")
+        case events.RouteRenamed(route):
+            return replace(case, route=route)
+        case (
+            events.FolderFound()
+            | events.FolderChangedLate()
+            | events.FolderRemoved()
+            | events.FolderReturned()
+        ):
+            return case
+        case _:
+            assert_never(event)
+
+
+StepEvents = Generator[Event, Case, None]
+"""A step under way: events go out to be recorded, the case as recorded comes back."""
+
+
+# --- when a case is due --------------------------------------------------------------------------

@@ -1,0 +1,81 @@
+"""When a case is due: polls, pauses between tries, and the pace of a route. Pure."""
+
+import zlib
+from dataclasses import dataclass
+from typing import Protocol
+
+from gcwatch.core.case import Case, Submission
+from gcwatch.core.checklist import stage
+
+
+class Poll(Protocol):
+    """When to ask again: every so often, or at the times of a cron expression."""
+
+    def after(self, now: float) -> float:
+        """Given a time, return the next one."""
+
+
+@dataclass(frozen=True)
+class Every:
+    """Again and again, `seconds` apart."""
+
+    seconds: float
+
+    def after(self, now: float) -> float:
+        """Given a time (seconds since the epoch), return the next time after it."""
+        return now + self.seconds
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast things go, in seconds; tests choose other numbers than hospitals.
+
+    `doubt` is how long the platform may go on working on a call whose reply was lost
+    (contract 10.1); `slowest` bounds the pauses between two tries or two polls of an old job;
+    `hung` is for how long work may show no progress before it counts as hanging.
+    """
+
+    settle: float = 30.0
+    poll: Poll = Every(60.0)
+    survey: float = 60.0
+    backoff: float = 5.0
+    slowest: float = 900.0
+    doubt: float = 180.0
+    upkeep: float = 3600.0
+    refused: float = 60.0
+    hung: float = 900.0
+
+
+def _backoff(case: Case, pace: Pace) -> float:
+    """Doubling from `backoff` to `slowest`, spread by up to a fifth so that cases drift apart."""
+    spread = zlib.crc32(f"{case.key}/{case.attempts}".encode()) % 1000 / 5000
+    wait = float(pace.backoff * 2 ** min(case.attempts - 1, 16))
+    return min(wait * (1 + spread), pace.slowest)
+
+
+def _poll_due(case: Case, submission: Submission, pace: Pace) -> float:
+    """First after three quarters of the algorithm's average, then at the route's pace, then slower.
+
+    A twentieth of the submission's age is added once that exceeds the route's own pace.
+    """
+    expected = case.target.expected if case.target else None
+    first = submission.submitted + 0.75 * (expected or 0.0)
+    if case.touched < first:
+        return first
+    aged = case.touched + min((case.touched - submission.submitted) / 20, pace.slowest)
+    return max(pace.poll.after(case.touched), aged)
+
+
+def due_time(case: Case, pace: Pace) -> float | None:
+    """Given a case, return when its next step may start, or None once it is closed."""
+    if case.ending is not None:
+        return None
+    if case.wait and case.wait.until:
+        return case.wait.until
+    if case.attempts:
+        return case.touched + _backoff(case, pace)
+    if case.failure is None and case.settled is None and case.seen is not None:
+        return case.changed + pace.settle
+    if stage(case) == "running" and case.submission:
+        return _poll_due(case, case.submission, pace)
+    return case.touched

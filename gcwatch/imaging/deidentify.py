@@ -1,0 +1,108 @@
+"""DICOM files without what names a patient: the platform's own procedure, run here."""
+
+import io
+import struct
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+from gcwatch.core.errors import CannotSend
+from gcwatch.core.reasons import Reason
+from gcwatch.files.atomic import BUFFER
+from gcwatch.files.snapshot import SourceFile
+from gcwatch.imaging.dicom_file import (
+    DICOM_ERRORS,
+    UNDEFINED_LENGTH,
+    DamagedDicom,
+    PixelData,
+    damaged,
+    find_pixel_data,
+    raise_if_system_error,
+    read_dataset,
+    transfer_syntax,
+)
+
+
+class Deidentifier:
+    """The platform's own procedure, for the files of one image.
+
+    UIDs are replaced by random ones that stay the same within one instance: one instance must
+    serve a whole image, and a second one gives other bytes. It covers what DICOM elements say,
+    the file's preamble and its meta group; names that are burnt into pixels it does not see.
+    """
+
+    def __init__(self) -> None:
+        from grand_challenge_dicom_de_identifier import deidentifier  # noqa: PLC0415 - as above
+
+        self._procedure = deidentifier.DicomDeidentifier()
+        self._rejected = deidentifier.RejectedDICOMFileError
+
+    def prepare(self, stream: BinaryIO, file: SourceFile) -> Callable[[BinaryIO], None]:
+        """Given an image open for reading, return what writes its de-identified copy to a target.
+
+        Pixels are streamed, and nothing that stands behind them goes along. Raise CannotSend
+        (`not_deidentified`, `damaged_image`) before a byte is written if the procedure does not
+        know this kind of file, or if it is not whole.
+        """
+        try:
+            header, pixels = self._header(stream)
+        except DamagedDicom as damage:
+            raise damaged(file, str(damage)) from damage
+        except self._rejected as error:
+            raise _not_deidentified(file, error.justification) from error
+        except (*DICOM_ERRORS, OSError) as error:
+            raise_if_system_error(error)
+            raise _not_deidentified(file, type(error).__name__) from error
+
+        def write(target: BinaryIO) -> None:
+            target.write(header)
+            _copy_pixels(stream, pixels, target)
+
+        return write
+
+    def _header(self, stream: BinaryIO) -> tuple[bytes, PixelData]:
+        """Given a stream at its start, return the bytes before its pixels, and where they are."""
+        dataset = read_dataset(stream)
+        syntax = transfer_syntax(dataset)
+        if syntax.is_deflated or syntax.is_little_endian != dataset.original_encoding[1]:
+            raise NotImplementedError  # its pixels can't be taken over as they stand
+        pixels = find_pixel_data(stream, dataset)
+        # A stand-in, so that the procedure has its say on the pixels, too.
+        dataset.add_new(pixels.tag, "OW", b"")
+        self._procedure.deidentify_dataset(dataset)
+        del dataset[pixels.tag]
+        return _encode_header(dataset, syntax) + _pixel_header(pixels, syntax), pixels
+
+
+def _not_deidentified(file: SourceFile, problem: str) -> CannotSend:
+    return CannotSend(Reason("not_deidentified", {"problem": problem}, {"file": file.name}))
+
+
+def _encode_header(dataset: Any, syntax: Any) -> bytes:
+    """Given a dataset without pixels, return it with a new preamble and a new meta group.
+
+    The old ones may name the scanner, the hospital, or the original instance.
+    """
+    from pydicom.dataset import FileMetaDataset  # noqa: PLC0415 - as above
+
+    dataset.preamble = None
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = syntax
+    buffer = io.BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def _pixel_header(pixels: PixelData, syntax: Any) -> bytes:
+    order = "<" if syntax.is_little_endian else ">"
+    length = UNDEFINED_LENGTH if pixels.encapsulated else pixels.end - pixels.start
+    if syntax.is_implicit_VR:
+        return struct.pack(f"{order}HHL", *pixels.tag, length)
+    return struct.pack(f"{order}HH2sHL", *pixels.tag, pixels.vr, 0, length)
+
+
+def _copy_pixels(stream: BinaryIO, pixels: PixelData, target: BinaryIO) -> None:
+    stream.seek(pixels.start)
+    left = pixels.end - pixels.start
+    while left and (data := stream.read(min(left, BUFFER))):
+        target.write(data)
+        left -= len(data)

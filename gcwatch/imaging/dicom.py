@@ -1,0 +1,251 @@
+"""What DICOM files say: what image they belong to, whether they are whole, and who it is not."""
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from gcwatch.imaging.dicom_file import (
+    DICOM_ERRORS,
+    PIXEL_TAGS,
+    DamagedDicom,
+    find_pixel_data,
+    meta_value,
+    raise_if_system_error,
+    read_dataset,
+    tag_of,
+)
+
+_MAGIC = b"DICM"
+_PREAMBLE = 128
+
+SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
+"""The SOP class of whole slides: one file a level, each of many tiles."""
+
+SHARED = (
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "PatientID",
+    "StudyID",
+    "StudyDate",
+    "AccessionNumber",
+    "SeriesNumber",
+)
+"""What all files of one DICOM Image Set have in common (contract, section 3)."""
+
+_FACTS = (
+    *SHARED,
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "StackID",
+    "InstanceNumber",
+    "ImageType",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "Rows",
+    "Columns",
+    "SamplesPerPixel",
+    "BitsAllocated",
+    "NumberOfFrames",
+    "PhotometricInterpretation",
+)
+
+
+@dataclass(frozen=True)
+class Group:
+    """What makes files one image on the platform.
+
+    As its importer does (panimg 0.15.2, `image_builders/dicom.py`, `get_dicom_headers_by_study`):
+    the study, the stack or else the series, and the SOP class, which keeps dose reports apart.
+    """
+
+    study: str
+    stack: str
+    sop_class: str
+
+
+Vector = tuple[float, float, float]
+"""Three numbers in the patient's coordinates, in mm where they are a place."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlicePosition:
+    """Where a slice lies: its first pixel, and the directions of its rows and of its columns."""
+
+    position: Vector
+    row: Vector
+    column: Vector
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What one DICOM file says of itself.
+
+    `group` is None if it is no image (a report, a DICOMDIR), or if it can't be told which one it
+    is part of. `problem` says in what way the file is not whole, without any value of it; "" if
+    it is. `stacked` tells that a StackID makes the group. `number` is the InstanceNumber, by
+    which the platform sorts. `place` is None if the file does not say where it lies, and for
+    localizers, which lie anywhere. `shared` are the values of the `SHARED` elements as they
+    stand in the file.
+    """
+
+    group: Group | None
+    problem: str = ""
+    stacked: bool = False
+    instance: str = ""
+    number: int | None = None
+    place: SlicePosition | None = None
+    shared: tuple[bytes, ...] = ()
+
+
+# --- reading -----------------------------------------------------------------------------------
+
+
+def could_be_dicom(start: bytes) -> bool:
+    """Given a file's first bytes (132 or more), return whether they may be those of DICOM.
+
+    Without the preamble the first element must be of group 0002 or 0008.
+    """
+    if start[_PREAMBLE : _PREAMBLE + 4] == _MAGIC:
+        return True
+    return len(start) >= 8 and start[:2] in {b"\x02\0", b"\x08\0"} and start[3] == 0
+
+
+def read_header(stream: BinaryIO) -> Header | None:
+    """Given a file open for reading, return what it says of itself, or None if it is no DICOM."""
+    start = stream.read(_PREAMBLE + 4)
+    if not could_be_dicom(start):
+        return None
+    stream.seek(0)
+    try:
+        return _read_header(stream)
+    except DamagedDicom as damage:
+        return Header(None, str(damage))
+    except (*DICOM_ERRORS, OSError) as error:
+        raise_if_system_error(error)
+        return Header(None, "unreadable header") if start[_PREAMBLE:] == _MAGIC else None
+
+
+def _read_header(stream: BinaryIO) -> Header | None:
+    dataset = read_dataset(stream, _FACTS)
+    sop_class = str(dataset.get("SOPClassUID", "")) or meta_value(
+        dataset, "MediaStorageSOPClassUID"
+    )
+    if not sop_class:
+        return None if dataset.preamble is None else Header(None, "no SOPClassUID")
+    if not _is_image(dataset, sop_class):
+        return Header(None)
+    return Header(
+        _group(dataset),
+        _pixel_problem(stream, dataset),
+        dataset.get("StackID") is not None,
+        _required(dataset, "SOPInstanceUID"),
+        _number(dataset),
+        _place(dataset),
+        tuple(_raw(dataset, keyword).strip(b" \0") for keyword in SHARED),
+    )
+
+
+def _is_image(dataset: Any, sop_class: str) -> bool:
+    from pydicom.uid import UID  # noqa: PLC0415 - as above
+
+    return "Rows" in dataset or "Image Storage" in UID(sop_class).name
+
+
+def _group(dataset: Any) -> Group:
+    stack = dataset.get("StackID")
+    return _one_group(
+        _required(dataset, "StudyInstanceUID"),
+        str(stack) if stack is not None else _required(dataset, "SeriesInstanceUID"),
+        _required(dataset, "SOPClassUID"),
+    )
+
+
+_one_group = functools.lru_cache(256)(Group)
+"""The files of an image share one object, not three texts each."""
+
+
+def _required(dataset: Any, keyword: str) -> str:
+    value = dataset.get(keyword)
+    if not value:
+        raise DamagedDicom(f"no {keyword}")
+    return str(value)
+
+
+def _number(dataset: Any) -> int | None:
+    number = dataset.get("InstanceNumber")
+    return None if number is None else int(number)
+
+
+def _raw(dataset: Any, keyword: str) -> bytes:
+    """Return an element's value as it stands in the file: pydicom's own values take their time."""
+    element = dataset.get_item(tag_of(keyword))
+    value = b"" if element is None else element.value
+    return value if isinstance(value, bytes) else str(value or "").encode()
+
+
+def _place(dataset: Any) -> SlicePosition | None:
+    if b"LOCALIZER" in _raw(dataset, "ImageType"):
+        return None
+    position = _numbers(_raw(dataset, "ImagePositionPatient"))
+    directions = _numbers(_raw(dataset, "ImageOrientationPatient"))
+    if len(position) != 3 or len(directions) != 6:
+        return None
+    return SlicePosition(
+        *(_vector(numbers) for numbers in (position, directions[:3], directions[3:]))
+    )
+
+
+def _numbers(raw: bytes) -> list[float]:
+    """Given numbers as DICOM writes them, return them; none if one of them is no number."""
+    try:
+        numbers = [float(number) for number in raw.rstrip(b"\0").split(b"\\")]
+    except ValueError:
+        return []
+    return numbers if all(map(math.isfinite, numbers)) else []
+
+
+def _vector(numbers: list[float]) -> Vector:
+    x, y, z = numbers
+    return x, y, z
+
+
+# --- pixels ------------------------------------------------------------------------------------
+
+
+def _pixel_problem(stream: BinaryIO, dataset: Any) -> str:
+    """Given a stream that stands at its pixel data, return what is wrong with them, "" if nothing.
+
+    That the pixels are cut does not hide what image the file is part of.
+    """
+    try:
+        _check_pixels(stream, dataset)
+    except DamagedDicom as damage:
+        return str(damage)
+    except (*DICOM_ERRORS, OSError) as error:
+        raise_if_system_error(error)
+        return "unreadable pixel data"
+    return ""
+
+
+def _check_pixels(stream: BinaryIO, dataset: Any) -> None:
+    if _is_deflated(dataset):
+        return  # what inflates is whole: the stream has a checksum's worth of structure
+    pixels = find_pixel_data(stream, dataset)
+    if not pixels.encapsulated and pixels.end - pixels.start < _expected_bytes(dataset, pixels.tag):
+        raise DamagedDicom("pixel data is too short")
+
+
+def _is_deflated(dataset: Any) -> bool:
+    from pydicom.uid import DeflatedExplicitVRLittleEndian  # noqa: PLC0415 - as above
+
+    return meta_value(dataset, "TransferSyntaxUID") == str(DeflatedExplicitVRLittleEndian)
+
+
+def _expected_bytes(dataset: Any, tag: tuple[int, int]) -> int:
+    samples = int(dataset.get("SamplesPerPixel") or 1)
+    pixels = int(dataset.Rows) * int(dataset.Columns) * int(dataset.get("NumberOfFrames") or 1)
+    bits = pixels * samples * (PIXEL_TAGS[tag] or int(dataset.get("BitsAllocated") or 1))
+    if "422" in str(dataset.get("PhotometricInterpretation", "")):
+        bits = bits * 2 // 3  # two pixels share their colour
+    return -(-bits // 8)

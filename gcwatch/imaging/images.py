@@ -1,0 +1,444 @@
+"""Which images a folder's files make up."""
+
+import functools
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
+from typing import BinaryIO, Literal
+
+from gcwatch.core.errors import CannotSend
+from gcwatch.core.reasons import Reason
+from gcwatch.files.safe_open import open_unchanged
+from gcwatch.files.snapshot import SourceFile
+from gcwatch.imaging import dicom, slice_geometry, slides
+
+Integrity = Literal["refuse", "warn"]
+"""Whether an image that would be imported wrongly is refused, or sent with warnings."""
+
+Kind = Literal[
+    "DICOM series",
+    "DICOM slide",
+    "MetaImage",
+    "NIfTI",
+    "NRRD",
+    "TIFF",
+    "slide",
+    "OCT",
+    "PNG",
+    "JPEG",
+]
+"""What the platform's importer knows (panimg's builders, in its order)."""
+
+_SUFFIXES: Mapping[str, Kind] = {
+    ".mha": "MetaImage",
+    ".mhd": "MetaImage",
+    ".nii": "NIfTI",
+    ".nii.gz": "NIfTI",
+    ".nrrd": "NRRD",
+    ".nhdr": "NRRD",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".mrxs": "slide",
+    ".vms": "slide",
+    ".vmu": "slide",
+    ".svs": "slide",
+    ".ndpi": "slide",
+    ".scn": "slide",
+    ".bif": "slide",
+    ".fds": "OCT",
+    ".fda": "OCT",
+    ".e2e": "OCT",
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+}
+
+_DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})
+
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+_MAGIC: Mapping[str, tuple[bytes, ...]] = {
+    ".nii.gz": (b"\x1f\x8b",),
+    ".nrrd": (b"NRRD",),
+    ".tif": _TIFF,
+    ".tiff": _TIFF,
+    ".svs": _TIFF,
+    ".ndpi": _TIFF,
+    ".scn": _TIFF,
+    ".bif": _TIFF,
+    ".png": (b"\x89PNG\r\n\x1a\n",),
+    ".jpg": (b"\xff\xd8\xff",),
+    ".jpeg": (b"\xff\xd8\xff",),
+}
+
+_KNOWN = 16384
+"""Files of which is remembered what series they belong to: some 10 MiB."""
+
+_START = 512
+"""Bytes that are enough to tell one kind of file from another."""
+
+_META_HEADER = 64 * 1024
+"""Bytes within which the header of a MetaImage or an NRRD ends."""
+
+_DATA_ELSEWHERE = re.compile(rb"(?im)^data ?file:")
+"""The field of an NRRD header that names other files; the platform reads no such NRRD."""
+
+_SLIDE_INDEX = 16 * 1024 * 1024
+"""Bytes of a slide's index that are read."""
+
+META_BYTES: Mapping[str, int] = {
+    "MET_CHAR": 1,
+    "MET_UCHAR": 1,
+    "MET_SHORT": 2,
+    "MET_USHORT": 2,
+    "MET_INT": 4,
+    "MET_UINT": 4,
+    "MET_FLOAT": 4,
+    "MET_DOUBLE": 8,
+    "MET_LONG": 4,
+    "MET_ULONG": 4,
+    "MET_LONG_LONG": 8,
+    "MET_ULONG_LONG": 8,
+}
+"""Bytes of one voxel, by the ElementType of a MetaImage header."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image: its kind, the suffix its file goes by, its files.
+
+    A header comes before its data; so does the index of a slide, and what it is found by comes
+    before that. `warnings` tell why the platform would make a wrong or an incomplete image of
+    it. `mixed` names those elements of `dicom.SHARED` that are not the same in all files.
+    """
+
+    kind: Kind
+    suffix: str
+    files: tuple[SourceFile, ...]
+    warnings: tuple[Reason, ...] = ()
+    mixed: tuple[str, ...] = ()
+
+    @property
+    def is_dicom(self) -> bool:
+        """Whether its files are DICOM, and can be de-identified."""
+        return self.suffix == ".dcm"
+
+
+@dataclass
+class _Sorted:
+    """Files sorted into those of DICOM images, those of others, and the rest.
+
+    What is `broken` or `empty` should be part of an image, but can't be read; `problems` tell why.
+    """
+
+    series: dict[dicom.Group, list[slice_geometry.Slice]] = field(default_factory=dict)
+    others: list[tuple[str, SourceFile, tuple[Reason, ...]]] = field(default_factory=list)
+    rest: list[SourceFile] = field(default_factory=list)
+    suspects: list[SourceFile] = field(default_factory=list)
+    broken: list[SourceFile] = field(default_factory=list)
+    empty: list[SourceFile] = field(default_factory=list)
+    problems: list[Reason] = field(default_factory=list)
+
+
+def recognise(
+    files: Iterable[SourceFile], *, integrity: Integrity = "refuse"
+) -> tuple[tuple[Image, ...], int]:
+    """Given files, return the images that they make up, and how many files belong to none.
+
+    Files are told apart by content and suffix as the platform's importer does. What belongs to
+    none (reports, DICOMDIRs, text, archives) could hold a name and must not be sent. The
+    platform would unpack an archive; it is left out all the same, as nobody looked into it.
+
+    The importer makes a wrong or an incomplete image, without a word, of files that are
+    unreadable, cut off, empty, there twice or not all there (contract, section 3). With
+    `integrity` "refuse", raise CannotSend (`damaged_image`, `empty_file`, `slice_twice`,
+    `slices_missing`, `slices_overlap`, `slices_uneven`, `slices_unplaced`, `slices_disordered`)
+    for the first of these that is found in what is else one image. With "warn", the image has
+    them as its warnings, and its files are as the platform would get them: unreadable ones are
+    among those of a DICOM image. Empty ones are not, and count as belonging to none.
+
+    Raise CannotSend for the like if there is no image without them, and for an image that the
+    platform could not read at all (`detached_header`). Raise SourceChanged if a file is not as
+    listed.
+    """
+    heap = _Sorted()
+    for file in files:
+        _sort(file, heap, _read)
+    _suspect(heap)
+    others, companions = _others(heap)
+    images = (*(_series(members) for members in heap.series.values()), *others)
+    if heap.problems and (integrity == "refuse" or not images):
+        raise CannotSend(heap.problems[0])
+    if integrity == "refuse" and len(images) == 1 and images[0].warnings:
+        raise CannotSend(images[0].warnings[0])
+    left = [file for file in (*heap.rest, *heap.empty) if file not in companions]
+    if len(images) == 1 and images[0].is_dicom:
+        return (_with(images[0], heap.broken, heap.problems),), len(left)
+    return tuple(_with(image, (), heap.problems) for image in images), len(left) + len(heap.broken)
+
+
+def _with(image: Image, files: Sequence[SourceFile], problems: Sequence[Reason]) -> Image:
+    return replace(image, files=(*image.files, *files), warnings=(*image.warnings, *problems))
+
+
+def suffix_of(name: str) -> str:
+    """Given a name, return its suffix in lower case; digits are none (UIDs end in them)."""
+    last = name.rpartition("/")[2].lower()
+    if last.endswith(".nii.gz"):
+        return ".nii.gz"
+    suffix = PurePosixPath(last).suffix
+    return "" if suffix[1:].isdigit() else suffix
+
+
+_Found = tuple[bytes, dicom.Header | None]
+"""What a file says of itself if it is DICOM, or else its first bytes."""
+
+
+def _sort(file: SourceFile, heap: _Sorted, read: Callable[[SourceFile], _Found]) -> None:
+    suffix = suffix_of(file.name)
+    if file.size == 0:
+        _sort_empty(file, suffix, heap)
+        return
+    start, header = read(file)
+    if header is not None:
+        _sort_dicom(header, file, heap)
+    elif suffix in _SUFFIXES:
+        heap.others.append((suffix, file, _start_problems(file, suffix, start)))
+    elif suffix in _DICOM_SUFFIXES:
+        _set_aside(file, "no DICOM", heap)
+    else:
+        heap.rest.append(file)
+        if b"\0" in start:
+            heap.suspects.append(file)
+
+
+def _read(file: SourceFile) -> _Found:
+    with open_unchanged(file) as stream:
+        start = stream.read(_START)
+        stream.seek(0)
+        header = dicom.read_header(stream)
+    return (b"" if header else start), header
+
+
+@functools.lru_cache(_KNOWN)
+def _read_once(file: SourceFile) -> _Found:
+    """Given a file, return what is enough to tell its series; read again only if it changed."""
+    start, header = _read(file)
+    return start, header and dicom.Header(header.group, header.problem, header.stacked)
+
+
+def _sort_empty(file: SourceFile, suffix: str, heap: _Sorted) -> None:
+    if suffix and suffix not in _DICOM_SUFFIXES and suffix not in _SUFFIXES:
+        heap.rest.append(file)
+        return
+    heap.empty.append(file)
+    heap.problems.append(Reason("empty_file", names={"file": file.name}))
+
+
+def _sort_dicom(header: dicom.Header, file: SourceFile, heap: _Sorted) -> None:
+    if header.group is not None:
+        heap.series.setdefault(header.group, []).append((header, file))
+    elif header.problem:
+        _set_aside(file, header.problem, heap)
+    else:
+        heap.rest.append(file)
+
+
+def _set_aside(file: SourceFile, problem: str, heap: _Sorted) -> None:
+    heap.broken.append(file)
+    heap.problems.append(_damage(file, problem))
+
+
+def _damage(file: SourceFile, problem: str) -> Reason:
+    return Reason("damaged_image", {"problem": problem}, {"file": file.name})
+
+
+def _start_problems(file: SourceFile, suffix: str, start: bytes) -> tuple[Reason, ...]:
+    magic = _MAGIC.get(suffix)
+    return (_damage(file, f"no {suffix}"),) if magic and not start.startswith(magic) else ()
+
+
+# --- DICOM -------------------------------------------------------------------------------------
+
+
+def _suspect(heap: _Sorted) -> None:
+    """Set aside a binary file that is named as the slices are: most likely a slice cut short."""
+    suffixes = {suffix_of(file.name) for group in heap.series.values() for _, file in group}
+    for file in heap.suspects:
+        if suffix_of(file.name) in suffixes:
+            heap.rest.remove(file)
+            _set_aside(file, "no DICOM", heap)
+
+
+def _series(members: Sequence[slice_geometry.Slice]) -> Image:
+    group = members[0][0].group
+    kind: Kind = "DICOM slide" if group and group.sop_class == dicom.SLIDE else "DICOM series"
+    return Image(
+        kind,
+        ".dcm",
+        tuple(file for _, file in members),
+        tuple(slice_geometry.findings(members)),
+        _mixed([header for header, _ in members]),
+    )
+
+
+def _mixed(headers: Sequence[dicom.Header]) -> tuple[str, ...]:
+    values = zip(*(header.shared for header in headers), strict=True)
+    return tuple(
+        keyword for keyword, found in zip(dicom.SHARED, values, strict=True) if len(set(found)) > 1
+    )
+
+
+@dataclass(frozen=True)
+class Series:
+    """One DICOM image among others: a name that it keeps, and its files."""
+
+    name: str
+    files: tuple[SourceFile, ...]
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """DICOM series by name; how many files belong to none; and files that nobody can read.
+
+    One of the `unreadable` may be a slice of any of the series.
+    """
+
+    series: tuple[Series, ...]
+    rest: int
+    unreadable: tuple[SourceFile, ...]
+
+
+def group_series(files: Iterable[SourceFile]) -> Grouping:
+    """Given a patient's files, return the DICOM series that they make up.
+
+    Files are grouped as the platform's importer does (`dicom.Group`). A name depends on its
+    group and on nothing else in the folder: the SeriesInstanceUID, or the StudyInstanceUID if
+    a StackID makes the group (its slices may be of several series), then a dot and 8 hex digits
+    of the group's SHA-256, which tell apart the SOP classes of one series. It holds letters,
+    digits, dots and dashes only, 73 at most.
+
+    A slice that is cut off is part of its series if its header tells which. Other formats, text
+    and DICOM files that are no images belong to none. Headers are read once for each file, as
+    long as it does not change (its size and times). Raise SourceChanged if a file is not as
+    listed.
+    """
+    heap = _Sorted()
+    for file in files:
+        _sort(file, heap, _read_once)
+    _suspect(heap)
+    series = [
+        Series(_series_name(members[0][0]), tuple(file for _, file in members))
+        for members in heap.series.values()
+    ]
+    series.sort(key=lambda each: each.name)
+    return Grouping(tuple(series), len(heap.rest) + len(heap.others), (*heap.broken, *heap.empty))
+
+
+def count_dicom(files: Iterable[SourceFile]) -> int:
+    """Given files, return how many of them are DICOM images; headers are read as above."""
+    return sum(len(series.files) for series in group_series(files).series)
+
+
+def _series_name(header: dicom.Header) -> str:
+    assert header.group
+    group = (header.group.study, header.group.stack, header.group.sop_class)
+    digest = hashlib.sha256("\0".join(group).encode()).hexdigest()[:8]
+    readable = header.group.study if header.stacked else header.group.stack
+    return f"{re.sub(r'[^A-Za-z0-9.-]', '-', readable)[:64].lstrip('.')}.{digest}"
+
+
+# --- the others --------------------------------------------------------------------------------
+
+
+def _others(heap: _Sorted) -> tuple[list[Image], set[SourceFile]]:
+    """Given sorted files, return the images other than DICOM, and the data files they take."""
+    by_name = {file.name: file for file in heap.rest}
+    of_slides = slides.by_name((*heap.rest, *heap.empty, *(file for _, file, _ in heap.others)))
+    images: list[Image] = []
+    for suffix, file, problems in heap.others:
+        image = Image(_SUFFIXES[suffix], suffix, (file,), problems)
+        if suffix in {".mha", ".mhd"}:
+            image = _meta_image(image, by_name)
+        elif suffix in {".mrxs", ".vms", ".vmu"}:
+            image = _slide(image, of_slides)
+        elif suffix in {".nrrd", ".nhdr"}:
+            _require_attached(file)
+        images.append(image)
+    companions = {file for image in images for file in image.files[1:]}
+    return [image for image in images if image.files[0] not in companions], companions
+
+
+def _require_attached(file: SourceFile) -> None:
+    with open_unchanged(file) as stream:
+        header, _, _ = stream.read(_META_HEADER).replace(b"\r", b"").partition(b"\n\n")
+    if _DATA_ELSEWHERE.search(header):
+        raise CannotSend(Reason("detached_header", names={"file": file.name}))
+
+
+def _slide(image: Image, others: Mapping[str, SourceFile]) -> Image:
+    [file] = image.files
+    index = others.get(slides.index_name(file.name))
+    if index is None:
+        raise CannotSend(_damage(file, "its folder with Slidedat.ini is missing"))
+    with open_unchanged(index) as stream:
+        named = slides.named(stream.read(_SLIDE_INDEX), index, others)
+    data = [other for other in named.values() if other]
+    if not data:
+        raise CannotSend(_damage(file, "its data files are missing"))
+    lost = len(named) - sum(other.size > 0 for other in data)
+    problems = (_damage(file, f"{lost} of its {len(named)} data files are missing"),)
+    files = tuple(dict.fromkeys((file, index, *data)))
+    return replace(image, files=files, warnings=problems if lost else ())
+
+
+def meta_header(stream: BinaryIO) -> bytes:
+    """Given a MetaImage at its start, return its header up to the end of its last line.
+
+    That line is `ElementDataFile`; b"" if there is none.
+    """
+    start = stream.read(_META_HEADER)
+    found = re.search(rb"(?m)^ElementDataFile[ \t]*=[^\n]*\n?", start)
+    return start[: found.end()] if found else b""
+
+
+def meta_fields(header: bytes) -> dict[str, str]:
+    """Given a MetaImage header, return its fields."""
+    lines = (line.partition(b"=") for line in header.splitlines())
+    return {os.fsdecode(key).strip(): os.fsdecode(value).strip() for key, _, value in lines}
+
+
+def _meta_image(image: Image, others: Mapping[str, SourceFile]) -> Image:
+    [file] = image.files
+    with open_unchanged(file) as stream:
+        header = meta_header(stream)
+    fields = meta_fields(header)
+    data = fields.get("ElementDataFile", "")
+    if not data:
+        raise CannotSend(_damage(file, "no ElementDataFile"))
+    if data.upper() == "LOCAL":
+        return replace(image, warnings=_size_problems(file, fields, file.size - len(header)))
+    companion = others.get(os.path.normpath(PurePosixPath(file.name).parent / data))
+    if companion is None:
+        names = {"file": f"{file.name} (data in {data})"}
+        raise CannotSend(Reason("damaged_image", {"problem": "its data file is missing"}, names))
+    if companion.size == 0:
+        raise CannotSend(Reason("empty_file", names={"file": companion.name}))
+    problems = _size_problems(companion, fields, companion.size)
+    return replace(image, files=(file, companion), warnings=problems)
+
+
+def _size_problems(file: SourceFile, fields: Mapping[str, str], size: int) -> tuple[Reason, ...]:
+    """Tell of data that are shorter than their header says, where the header is plain enough."""
+    if fields.get("CompressedData", "False").lower() == "true":
+        return ()
+    numbers = [*fields.get("DimSize", "").split(), fields.get("ElementNumberOfChannels", "1")]
+    if not all(number.isdigit() for number in numbers):
+        return ()
+    expected = META_BYTES.get(fields.get("ElementType", ""), 0)
+    for number in numbers:
+        expected *= int(number)
+    return (_damage(file, "pixel data is cut off"),) if size < expected else ()

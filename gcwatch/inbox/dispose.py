@@ -1,0 +1,314 @@
+"""What becomes of a delivered folder in its inbox: kept, moved or deleted."""
+
+import contextlib
+import errno
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from gcwatch.core.case import Snapshot
+from gcwatch.core.errors import CaseError, NotYet, SourceVanished
+from gcwatch.files.atomic import FOLDER_MODE, disk_trouble, sync_folder, sync_tree
+from gcwatch.files.names import namesakes, remove_tree, take_free_file_name, take_free_name
+from gcwatch.files.snapshot import SourceFile, listing_digest
+from gcwatch.inbox.layouts import Inbox
+from gcwatch.inbox.tree import look_at_folder
+
+_IN_FLIGHT = re.compile(r"(?i).*\.(part|partial|tmp)|~\$.*", re.DOTALL)
+"""Names of files that somebody is still writing."""
+
+
+def dispose_of_source(
+    inbox: Inbox,
+    name: str,
+    after: Literal["keep", "move", "delete"],
+    done: Path | None,
+    expected: Snapshot,
+) -> bool:
+    """Given a delivered case, do with its files as the route says; return whether that is done.
+
+    A case that is not as it was sent (`expected`), or a folder into which somebody still writes,
+    is left alone: late files are never deleted. `done` is where "move" moves to. Twice is once.
+
+    Raise TryAgain (`disk`) if it can't be done, or if the inbox is away.
+    """
+    if after == "keep":
+        return True
+    target = done if after == "move" else None
+    with disk_trouble("clearing the inbox"):
+        if inbox.is_part(name):
+            return _Part(inbox, name, expected).dispose(target)
+        return _Source(inbox.root, name, expected, inbox.ignore).dispose(target)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A delivered folder in its inbox, and what it looked like when it was sent."""
+
+    inbox: Path
+    folder: str
+    expected: Snapshot
+    ignore: tuple[str, ...]
+
+    def dispose(self, done: Path | None) -> bool:
+        """Move the folder into `done`, or delete it; return whether that is done."""
+        self.finish_earlier()
+        if not self.is_there():
+            return True
+        if not self.is_as_sent(self.folder):
+            return False
+        return self.delete() if done is None else self.move(done, self.folder)
+
+    def _hidden(self, suffix: str) -> str:
+        return _hidden(self.folder, suffix)
+
+    @property
+    def _held(self) -> str:
+        return self._hidden("held")
+
+    @property
+    def _doomed(self) -> Path:
+        return self.inbox / self._hidden("doomed")
+
+    def finish_earlier(self) -> None:
+        """Finish what an earlier run began: what was doomed goes, what was held comes back."""
+        remove_tree(self._doomed)
+        if os.path.lexists(self.inbox / self._held):
+            take_free_name(self.inbox / self._held, self.inbox, self.folder)
+
+    def is_there(self) -> bool:
+        """Return whether the folder stands in the inbox; raise OSError if that is away."""
+        with os.scandir(self.inbox):
+            return os.path.lexists(self.inbox / self.folder)
+
+    def is_as_sent(self, name: str) -> bool:
+        """Return whether the folder, now under this name, is as it was sent, and nobody writes."""
+        try:
+            now = look_at_folder(self.inbox, name, self.ignore)
+        except (CaseError, SourceVanished):
+            return False
+        return now.digest == self.expected.digest and not _is_written_to(self.inbox / name)
+
+    def delete(self) -> bool:
+        """Delete the folder unless something came late; return whether it is gone."""
+        # Set aside first, so that whoever writes by path fails instead of losing a file; judged
+        # there; and only then given the name under which a later run deletes without looking.
+        held = self.inbox / self._held
+        (self.inbox / self.folder).rename(held)
+        if not self.is_as_sent(self._held):
+            take_free_name(held, self.inbox, self.folder)
+            return False
+        held.rename(self._doomed)
+        remove_tree(self._doomed)
+        sync_folder(self.inbox)
+        return True
+
+    def move(self, done: Path, name: str) -> bool:
+        """Move the folder into `done` under a name, if it is free; return whether it is there."""
+        done.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        try:
+            take_free_name(self.inbox / self.folder, done, name)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            return self._copy(done, name) and self.delete()
+        sync_folder(self.inbox)
+        return True
+
+    def _copy(self, done: Path, name: str) -> bool:
+        """Copy the folder to another file system; return False if it changed meanwhile."""
+        if any(self._is_copy(done, each) for each in namesakes(done, name)):
+            return True
+        partial = done / self._hidden("partial")
+        remove_tree(partial)
+        shutil.copytree(self.inbox / self.folder, partial, symlinks=True)
+        sync_tree(partial)
+        if not self.is_as_sent(self.folder):
+            remove_tree(partial)
+            return False
+        take_free_name(partial, done, name)
+        return True
+
+    def _is_copy(self, done: Path, name: str) -> bool:
+        return replace(self, inbox=done).is_as_sent(name)
+
+
+def _hidden(name: str, suffix: str) -> str:
+    return f".gcwatch-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}.{suffix}"
+
+
+_LITTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
+"""Files that file managers leave in every folder."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A delivered series or file, which stands among what belongs to others.
+
+    Its own files are gathered in a hidden folder of the inbox; that folder is then the source.
+    Nothing else is touched.
+    """
+
+    inbox: Inbox
+    name: str
+    expected: Snapshot
+
+    @property
+    def _gathered(self) -> Path:
+        return self.inbox.root / _hidden(self.name, "gathered")
+
+    @property
+    def _home(self) -> Path:
+        """The file, or the patient's folder that holds the series."""
+        return self.inbox.root / self.name.partition("/")[0]
+
+    @property
+    def _base(self) -> Path:
+        """What the names of the files are relative to."""
+        return self._home if "/" in self.name else self.inbox.root
+
+    def _source(self, own: Sequence[SourceFile]) -> _Source:
+        expected = replace(self.expected, digest=listing_digest(own))
+        return _Source(self.inbox.root, self._gathered.name, expected, self.inbox.ignore)
+
+    def dispose(self, done: Path | None) -> bool:
+        """Move the files into `done`, or delete them; return whether that is done."""
+        self._finish_earlier()
+        try:
+            own = self._own() if self._is_as_sent() else []
+        except SourceVanished:
+            return True
+        except NotYet:
+            if self._is_gone():
+                return True
+            raise
+        except CaseError:
+            return False
+        return bool(own) and self._take(own, done)
+
+    def _is_as_sent(self) -> bool:
+        return self.inbox.look(self.name).digest == self.expected.digest
+
+    def _own(self) -> list[SourceFile]:
+        """Return the case's files, but for those that a link leads to: they are somebody else's."""
+        files = self.inbox.own_files(self.name)
+        return [file for file in files if file.path == str(self._base / file.name)]
+
+    def _is_gone(self) -> bool:
+        """Whether it is gone from an inbox that is there, though bare; OSError if that is away."""
+        with os.scandir(self.inbox.root):
+            return not os.path.lexists(self._home)
+
+    def _finish_earlier(self) -> None:
+        """Finish what an earlier run began: what was gathered and not doomed comes back."""
+        self._source(()).finish_earlier()
+        self._give_back()
+
+    def _take(self, own: Sequence[SourceFile], done: Path | None) -> bool:
+        source = self._source(own)
+        for file in own:
+            self._gather(file)
+        if source.is_as_sent(source.folder) and not self._has_more():
+            self._tidy(own)  # first: what a crash leaves after the files are gone, stays
+            if self._carry(source, done):
+                return True
+        self._give_back()
+        return False
+
+    def _gather(self, file: SourceFile) -> None:
+        place = self._gathered / file.name
+        place.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # taken away meanwhile: the digest shows it
+            Path(file.path).rename(place)
+
+    def _has_more(self) -> bool:
+        """Whether a slice came while the others were gathered; raise NotYet if that is unclear."""
+        try:
+            return bool(self.inbox.own_files(self.name))
+        except SourceVanished:
+            return False
+        except NotYet:
+            if self._is_gone():
+                return False
+            raise
+        except CaseError:
+            return True
+
+    def _give_back(self) -> None:
+        for parent, _, names in os.walk(self._gathered):
+            for name in names:
+                file = Path(parent, name)
+                place = self._base / file.relative_to(self._gathered)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                take_free_file_name(file, place.parent, name)
+        remove_tree(self._gathered)
+
+    def _carry(self, source: _Source, done: Path | None) -> bool:
+        if done is None:
+            return source.delete()
+        parent, _, series = self.name.partition("/")
+        return source.move(done / parent, series) if series else self._move_file(source, done)
+
+    def _move_file(self, source: _Source, done: Path) -> bool:
+        """Move the one file into `done` under a free name; return whether it is there."""
+        file = self._gathered / self.name
+        done.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        try:
+            take_free_file_name(file, done, self.name)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            return self._copy_file(source, done) and source.delete()
+        sync_folder(done)
+        remove_tree(self._gathered)
+        return True
+
+    def _copy_file(self, source: _Source, done: Path) -> bool:
+        """Copy the file to another file system; return False if it changed meanwhile."""
+        file = self._gathered / self.name
+        if any(_is_copy(done / each, file) for each in namesakes(done, self.name)):
+            return True
+        aside = done / _hidden(self.name, "partial")
+        remove_tree(aside)
+        aside.mkdir(mode=FOLDER_MODE)
+        shutil.copy2(file, aside / self.name)
+        sync_tree(aside)
+        if not source.is_as_sent(source.folder):
+            remove_tree(aside)
+            return False
+        take_free_file_name(aside / self.name, done, self.name)
+        sync_folder(done)
+        remove_tree(aside)
+        return True
+
+    def _tidy(self, own: Sequence[SourceFile]) -> None:
+        """Remove a patient's folders in which nothing is left but a marker or litter."""
+        if "/" not in self.name:
+            return
+        inside = {folder for file in own for folder in Path(file.name).parents}
+        for folder in sorted(inside, key=lambda each: len(each.parts), reverse=True):
+            self._remove_bare(self._home / folder)
+
+    def _remove_bare(self, folder: Path) -> None:
+        with contextlib.suppress(FileNotFoundError):  # another of its series was the last one
+            left = list(folder.iterdir())
+            if all(path.name in {*_LITTER, self.inbox.ready} for path in left):
+                for path in left:
+                    path.unlink()
+                with contextlib.suppress(OSError):  # something came in the meantime
+                    folder.rmdir()
+
+
+def _is_copy(path: Path, file: Path) -> bool:
+    one, other = path.lstat(), file.lstat()
+    return (one.st_size, one.st_mtime_ns) == (other.st_size, other.st_mtime_ns)
+
+
+def _is_written_to(path: Path) -> bool:
+    """Given a folder, return whether it holds a file that goes by a name of unfinished ones."""
+    return any(_IN_FLIGHT.fullmatch(name) for _, _, names in os.walk(path) for name in names)

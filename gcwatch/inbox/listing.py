@@ -1,0 +1,172 @@
+"""What an inbox folder holds: folders and files, and whether they changed."""
+
+import errno
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gcwatch.core.errors import NotYet, SourceVanished
+from gcwatch.core.reasons import Reason
+from gcwatch.core.receipt import RECEIPT_NAME
+from gcwatch.files.atomic import error_text
+from gcwatch.files.patterns import is_ignored
+from gcwatch.threads.heartbeats import heartbeat
+
+_AWAY_WAIT = 30.0
+"""Seconds until an inbox that is away is looked at again."""
+
+
+@dataclass(frozen=True)
+class InboxEntry:
+    """One case of an inbox; `stamp` is its own change time in nanoseconds."""
+
+    name: str
+    stamp: int
+
+
+@dataclass(frozen=True)
+class InboxListing:
+    """An inbox: its cases, and how many `loose` files (or folders) and links are left alone.
+
+    Of the `unsure` folders it can't be told at this moment which cases they hold; some of them may
+    only be `unread`, for which the next survey will have the time.
+    """
+
+    cases: tuple[InboxEntry, ...]
+    loose: int = 0
+    links: int = 0
+    unsure: frozenset[str] = frozenset()
+    unread: bool = False
+
+    def may_hold(self, name: str) -> bool:
+        """Given the name of a case that is not listed, return whether it may stand there still."""
+        return name.partition("/")[0] in self.unsure
+
+
+# --- patterns ----------------------------------------------------------------------------------
+
+
+# --- the inbox ---------------------------------------------------------------------------------
+
+
+def list_folders(inbox: Path, ignore: Sequence[str] = ()) -> InboxListing:
+    """Given an inbox and a route's ignore globs, return its folders, sorted by name.
+
+    Raise NotYet (reason `inbox_away`) if it is missing, unreadable or no folder.
+    """
+    folders, files, links = _folders_and_files(inbox, ignore)
+    return InboxListing(_cases(folders), len(files), links)
+
+
+def list_files(inbox: Path, ignore: Sequence[str] = ()) -> InboxListing:
+    """Given an inbox and a route's ignore globs, return the files directly in it, sorted by name.
+
+    Its folders are the loose ones. Raise as `survey` does.
+    """
+    folders, files, links = _folders_and_files(inbox, ignore)
+    return InboxListing(_cases(files), len(folders), links)
+
+
+_Found = list[os.DirEntry[str]]
+
+
+def _folders_and_files(inbox: Path, ignore: Sequence[str]) -> tuple[_Found, _Found, int]:
+    """Return the folders and the files of an inbox, and how many links there are."""
+    folders: _Found = []
+    files: _Found = []
+    links = 0
+    try:
+        for entry in sorted_entries(inbox):
+            if is_ignored(entry.name, ignore):
+                continue
+            if entry.is_symlink():
+                links += 1
+            else:
+                (folders if entry.is_dir(follow_symlinks=False) else files).append(entry)
+    except OSError as error:
+        raise _away(error_text(error)) from error
+    return folders, files, links
+
+
+def _cases(entries: _Found) -> tuple[InboxEntry, ...]:
+    return tuple(each for entry in entries for each in _entry(entry))
+
+
+def _entry(entry: os.DirEntry[str]) -> Iterator[InboxEntry]:
+    try:
+        yield InboxEntry(entry.name, entry.stat(follow_symlinks=False).st_ctime_ns)
+    except FileNotFoundError:  # taken away between listing and asking
+        return
+    except OSError as error:
+        raise _away(error_text(error)) from error
+
+
+def _away(error: str) -> NotYet:
+    return NotYet(Reason("inbox_away", {"error": error}), _AWAY_WAIT)
+
+
+def missing_folder_error(inbox: Path) -> NotYet | SourceVanished:
+    """Given the inbox of a folder that is not there, return what that means.
+
+    An empty inbox may be the mount point of a share that is away: never proof of withdrawal.
+    """
+    try:
+        with os.scandir(inbox) as entries:
+            empty = next(entries, None) is None
+    except OSError as error:
+        return _away(error_text(error))
+    return _away(os.strerror(errno.ENOENT)) if empty else SourceVanished()
+
+
+def holds_files(inbox: Path, name: str, ignore: Sequence[str] = ()) -> bool:
+    """Given a folder of an inbox, return whether it holds anything that could be case content.
+
+    A folder without files is not a case yet. What can't be read counts, so that it is reported.
+    """
+    pending = [(inbox / name, "")]
+    while pending:
+        folder, prefix = pending.pop()
+        try:
+            entries = sorted_entries(folder)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return True
+        for entry in entries:
+            relative = prefix + entry.name
+            if is_ignored(relative, ignore):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                pending.append((Path(entry.path), relative + "/"))
+            elif entry.is_file(follow_symlinks=False) or entry.is_symlink():
+                return True
+    return False
+
+
+def has_marker(inbox: Path, name: str, marker: str) -> bool:
+    """Given a folder and a marker file's relative name, return whether the marker stands there."""
+    return (inbox / name / marker).is_file()
+
+
+# --- a folder's files --------------------------------------------------------------------------
+
+
+def sorted_entries(path: str | Path) -> list[os.DirEntry[str]]:
+    heartbeat()
+    with os.scandir(path) as entries:
+        return sorted(entries, key=lambda entry: entry.name)
+
+
+def read_receipt(inbox: Path, name: str) -> Mapping[str, Any]:
+    """Given a folder, return what its gcwatch.json says; nothing if it has none.
+
+    It is written by whoever made the folder, so nothing in it is believed unseen.
+    """
+    try:
+        found = json.loads((inbox / name / RECEIPT_NAME).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,92 @@
+"""A case of its own: one folder, or a few files, that somebody names instead of dropping them."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from gcwatch.config import Route
+from gcwatch.core.case import Name, Snapshot
+from gcwatch.core.errors import SourceVanished
+from gcwatch.files.patterns import is_ignored
+from gcwatch.files.snapshot import SourceFile, take_snapshot
+from gcwatch.inbox.layouts import Inbox, inbox_of
+from gcwatch.inbox.listing import InboxEntry, InboxListing, read_receipt
+from gcwatch.inbox.tree import look_at_folder, source_files
+
+
+class SingleCaseRoute(Route, defer_build=True):
+    """A route for one case, which is not in any config file.
+
+    The case is called `folder`. It is the folder `given` of the inbox (then it is `whole`), or it
+    is the files `given`, which need not lie side by side.
+    """
+
+    folder: Name
+    given: tuple[Name, ...]
+    whole: bool
+
+
+@dataclass(frozen=True)
+class SingleCaseInbox(Inbox):
+    """The one case of a `OneOff`; what else lies in its inbox is nobody's business."""
+
+    is_watched: ClassVar[bool] = False
+
+    folder: str = ""
+    given: tuple[str, ...] = ()
+    whole: bool = True
+
+    def survey(self, patience: float = math.inf) -> InboxListing:
+        """See `Inbox`."""
+        del patience
+        try:
+            stamp = max((self.root / each).stat().st_ctime_ns for each in self.given)
+        except OSError:
+            return InboxListing(())
+        return InboxListing((InboxEntry(self.folder, stamp),))
+
+    def source_files(self, name: str) -> tuple[SourceFile, ...]:
+        """See `Inbox`."""
+        del name
+        if self.whole:
+            return source_files(self.root, self.given[0], self.ignore)
+        files = (_source_file(self.root / each, each) for each in sorted(self.given))
+        return tuple(file for file in files if not is_ignored(file.name, self.ignore))
+
+    def look(self, name: str, before: Snapshot | None = None) -> Snapshot:
+        """See `Inbox`."""
+        if self.whole:
+            return look_at_folder(self.root, self.given[0], self.ignore, before)
+        files = self.source_files(name)
+        return take_snapshot(files, max((file.ctime_ns for file in files), default=0), before)
+
+    def holds_files(self, name: str) -> bool:
+        """See `Inbox`."""
+        return bool(self.source_files(name))
+
+    def receipt(self, name: str) -> Mapping[str, Any]:
+        """See `Inbox`."""
+        del name
+        return read_receipt(self.root, self.given[0]) if self.whole else {}
+
+
+def _source_file(path: Path, name: str) -> SourceFile:
+    """Given a file that somebody named, return what it is now; a link is what it leads to."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise SourceVanished from error
+    return SourceFile(str(path), name, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+@inbox_of.register
+def _(route: SingleCaseRoute) -> Inbox:
+    return SingleCaseInbox(
+        route.inbox,
+        tuple(route.ignore),
+        folder=route.folder,
+        given=route.given,
+        whole=route.whole,
+    )

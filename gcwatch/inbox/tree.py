@@ -1,0 +1,185 @@
+"""The files below one folder of an inbox."""
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gcwatch.core.case import Snapshot
+from gcwatch.core.errors import CannotSend, CaseError, NotYet
+from gcwatch.core.reasons import Reason
+from gcwatch.files.patterns import is_ignored
+from gcwatch.files.snapshot import SourceFile, take_snapshot, unreadable_error
+from gcwatch.inbox.listing import missing_folder_error, sorted_entries
+
+
+@dataclass(frozen=True)
+class FolderTree:
+    """A folder's regular files, sorted by name, and when its folders took their places.
+
+    `moved` has the folder itself as "", those below it by their relative names with a slash at
+    the end; in nanoseconds, 0 where something came into the folder since.
+    """
+
+    files: tuple[SourceFile, ...]
+    moved: Mapping[str, int]
+
+
+@dataclass
+class _Walk:
+    """A walk through one folder: real files first, then what only links lead to."""
+
+    inbox: Path
+    ignore: Sequence[str]
+    root: str
+    found: list[SourceFile] = field(default_factory=list)
+    links: list[tuple[str, str]] = field(default_factory=list)
+    seen: set[tuple[int, int]] = field(default_factory=set)
+    moved: dict[str, int] = field(default_factory=dict)
+
+    def folder(self, path: str, prefix: str) -> None:
+        """Add every file below a folder; keep links for later."""
+        pending = [(path, prefix)]
+        while pending:
+            here, above = pending.pop()
+            for entry in self._enter(here, above):
+                relative = above + entry.name
+                if is_ignored(relative, self.ignore):
+                    continue
+                if entry.is_symlink():
+                    self.links.append((entry.path, relative))
+                elif entry.is_dir(follow_symlinks=False):
+                    pending.append((entry.path, relative + "/"))
+                else:
+                    self.file(entry.path, relative)
+
+    def _enter(self, path: str, prefix: str) -> list[os.DirEntry[str]]:
+        """Note where a folder is and when it came there; return what is in it."""
+        try:
+            status = os.stat(path)  # noqa: PTH116 - names of any bytes, fast
+            self.seen.add(_identity(status))
+            self.moved[prefix] = _moved(status)
+            return sorted_entries(path)
+        except (FileNotFoundError, NotADirectoryError):
+            if not prefix:
+                raise
+            return []  # a sub-folder taken away under way shows in the digest
+        except PermissionError as error:
+            if not prefix:
+                raise
+            raise unreadable_error(prefix.rstrip("/"), error) from error
+
+    def file(self, path: str, relative: str) -> None:
+        """Add one file, if it is a regular one and still there."""
+        try:
+            status = os.stat(path)  # noqa: PTH116 - names of any bytes, fast
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        if stat.S_ISREG(status.st_mode):
+            self.seen.add(_identity(status))
+            self.found.append(_source_file(path, relative, status))
+
+    def link(self, path: str, relative: str) -> None:
+        """Add what a link leads to, unless the walk has been there (so cycles end)."""
+        with _readable(relative):
+            target = os.path.realpath(path, strict=True)
+        if not target.startswith(self.root + "/"):
+            raise CannotSend(Reason("link_outside", names={"file": relative}))
+        with _readable(relative):
+            status = os.stat(target)  # noqa: PTH116 - names of any bytes, fast
+            if _identity(status) in self.seen:
+                return
+            if stat.S_ISDIR(status.st_mode):
+                self.folder(target, relative + "/")
+            else:
+                self.file(path, relative)
+
+
+def _moved(status: os.stat_result) -> int:
+    """When a folder took its place: a rename changes its change time, but not what is in it."""
+    return status.st_ctime_ns if status.st_ctime_ns > status.st_mtime_ns else 0
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def _source_file(path: str, relative: str, status: os.stat_result) -> SourceFile:
+    return SourceFile(path, relative, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+@contextlib.contextmanager
+def _readable(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise unreadable_error(name, error) from error
+
+
+def _blame(inbox: Path, name: str, error: OSError) -> CaseError:
+    """Given an error below a folder, return whether the folder or its share is to blame."""
+    trouble = missing_folder_error(inbox)
+    return trouble if isinstance(trouble, NotYet) else unreadable_error(name, error)
+
+
+def source_files(inbox: Path, name: str, ignore: Sequence[str] = ()) -> tuple[SourceFile, ...]:
+    """Given a folder of an inbox, return its regular files, sorted by name.
+
+    Links within the inbox are followed, and add what the folder does not hold already.
+
+    Raise CannotSend (`link_outside`) if a link leads out of the inbox, TryAgain
+    (`file_unreadable`) if a folder or a link can't be read, SourceVanished if the folder is gone
+    from an inbox that holds others, NotYet (`inbox_away`) if the inbox is missing or empty.
+    """
+    return folder_tree(inbox, name, ignore).files
+
+
+def folder_tree(inbox: Path, name: str, ignore: Sequence[str] = ()) -> FolderTree:
+    """Given a folder of an inbox, return its files as `source_files` does, and its folders."""
+    walk = _Walk(inbox, ignore, os.path.realpath(inbox))
+    try:
+        if (inbox / name).is_symlink():
+            raise missing_folder_error(inbox)  # a link took the folder's place; links are no cases
+        walk.folder(str(inbox / name), "")
+        while walk.links:
+            walk.link(*walk.links.pop(0))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise missing_folder_error(inbox) from error
+    except OSError as error:
+        raise _blame(inbox, name, error) from error
+    return FolderTree(tuple(sorted(walk.found, key=lambda file: file.name)), walk.moved)
+
+
+def source_file(inbox: Path, name: str) -> SourceFile:
+    """Given a file directly in an inbox, return it; raise as `source_files` does."""
+    path = inbox / name
+    try:
+        status = path.lstat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise missing_folder_error(inbox) from error
+    except OSError as error:
+        raise _blame(inbox, name, error) from error
+    if not stat.S_ISREG(status.st_mode):
+        raise missing_folder_error(inbox)
+    return _source_file(str(path), name, status)
+
+
+def look_at_folder(
+    inbox: Path, name: str, ignore: Sequence[str] = (), before: Snapshot | None = None
+) -> Snapshot:
+    """Given a folder of an inbox, and how it looked *before*, return what it looks like now.
+
+    The digest covers every file's name, size and time of change. Raise as `source_files` does,
+    and TryAgain (`file_unreadable`) if a file may not be read.
+    """
+    files = source_files(inbox, name, ignore)
+    return take_snapshot(files, _stamp(inbox, name), before)
+
+
+def _stamp(inbox: Path, name: str) -> int:
+    try:
+        return (inbox / name).lstat().st_ctime_ns
+    except OSError as error:
+        raise missing_folder_error(inbox) from error

@@ -1,0 +1,358 @@
+"""What is known, on disk: cases and the events that made them, committed together.
+
+SQLite in WAL mode with `synchronous=FULL`: a commit that returned survives a power cut. A case is
+read, changed and written inside one immediate transaction, so any thread, and an operator's
+command beside the daemon, may record; the row in `cases` is the fold of the rows in `events`.
+"""
+
+import json
+import os
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic import TypeAdapter
+
+from gcwatch.core import checklist
+from gcwatch.core.case import Case
+from gcwatch.core.events import Event, FolderFound, RouteRenamed
+from gcwatch.core.timing import Pace, due_time
+from gcwatch.journal import route_identity
+from gcwatch.journal.route_identity import RouteIdentities, RouteIdentity
+from gcwatch.journal.schema import (
+    CASES,
+    EVENTS,
+    JOURNAL_FILE,
+    ROUTES,
+    VERSIONS,
+    exclusively,
+    migrate,
+    open_engine,
+    refuse_network_folder,
+    too_new_error,
+    unusable_error,
+)
+
+UPLOADS_LAST = 25 * 3600.0
+"""Seconds: a day, and the hour until the platform's clearing comes round."""
+_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
+_CASE: TypeAdapter[Case] = TypeAdapter(Case)
+_EVENTS: dict[str, TypeAdapter[Event]] = {
+    event.kind: TypeAdapter(event) for event in Event.__args__
+}
+
+
+def _encode(adapter: TypeAdapter[Any], record: object) -> str:
+    """As JSON in ASCII: undecodable file names survive as escaped surrogates."""
+    return json.dumps(adapter.dump_python(record, mode="json"))
+
+
+def _decode(adapter: TypeAdapter[Any], text: str) -> Any:
+    return adapter.validate_python(json.loads(text))
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One event of a case's history and its time."""
+
+    at: float
+    event: Event
+
+
+@dataclass(frozen=True)
+class Known:
+    """What intake needs of a folder's latest case; `stamp` is the folder's last change time."""
+
+    key: str
+    is_open: bool
+    stage: str
+    gone: bool
+    stamp: int
+
+
+def _is_notable(case: Case) -> bool:
+    """Whether a closed case is more than done: it failed, or something about it is odd."""
+    return case.ending == "failed" or (case.ending == "delivered" and bool(case.warnings))
+
+
+class Journal:
+    """The journal of one state directory.
+
+    Raises:
+        StateError: when it lies on a network file system, is newer than this program, or is
+            damaged.
+    """
+
+    def __init__(
+        self,
+        state: Path,
+        pace: Callable[[str], Pace] = lambda _: Pace(),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.path = state / JOURNAL_FILE
+        self._pace = pace
+        self._clock = clock
+        self._lock = threading.RLock()
+        refuse_network_folder(state)
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with exclusively(state):
+            self._engine = open_engine(self.path)
+            self.upgraded_from = self._upgrade()
+        self.version = len(VERSIONS)
+
+    def close(self) -> None:
+        """Release the file."""
+        self._engine.dispose()
+
+    # --- writing ---------------------------------------------------------------------------------
+
+    def open_case(self, route: str, folder: str) -> Case:
+        """Given a new folder, make a case of it with a new random key, and return it."""
+        suffix = "".join(secrets.choice(_ALPHABET) for _ in range(8))
+        event, now = FolderFound(route, folder), self._clock()
+        case = checklist.new_case(f"{route}-{suffix}", event, now)
+        with self._transaction() as connection:
+            older = (CASES.c.route == route) & (CASES.c.folder == os.fsencode(folder))
+            connection.execute(CASES.update().where(older).values(newest=False))
+            connection.execute(CASES.insert().values(**self._row(case), newest=True))
+            self._append(connection, case.key, event, now)
+        return case
+
+    def record(self, key: str, event: Event, of_round: int | None = None) -> Case:
+        """Given a case's key and an event, write both what happened and what came of it.
+
+        An event that belongs to an earlier round than the case's is dropped.
+
+        Returns:
+            The case as it is now; unchanged if it was closed meanwhile.
+        """
+        now = self._clock()
+        with self._transaction() as connection:
+            before = self._read(connection, key)
+            if of_round not in {None, before.round}:
+                return before
+            after = checklist.apply(before, event, now)
+            if after != before:
+                row = self._row(after)
+                connection.execute(CASES.update().where(CASES.c.key == key).values(**row))
+                self._append(connection, key, event, now)
+        return after
+
+    def _row(self, case: Case) -> dict[str, Any]:
+        return {
+            "key": case.key,
+            "route": case.route,
+            "folder": os.fsencode(case.folder),
+            "open": case.is_open,
+            "stage": checklist.stage(case),
+            "gone": case.gone,
+            "stamp": case.seen.stamp if case.seen else 0,
+            "submission": case.submission.pk if case.submission else None,
+            "due": due_time(case, self._pace(case.route)),
+            "record": _encode(_CASE, case),
+            "notable": _is_notable(case),
+        }
+
+    def _append(self, connection: sa.Connection, key: str, event: Event, now: float) -> None:
+        kind = event.kind
+        record = _encode(_EVENTS[kind], event)
+        connection.execute(EVENTS.insert().values(key=key, at=now, kind=kind, record=record))
+
+    # --- reading ---------------------------------------------------------------------------------
+
+    def case(self, key: str) -> Case:
+        """Given a key, return its case; raise KeyError if there is none."""
+        with self._transaction() as connection:
+            return self._read(connection, key)
+
+    def cases(self, *, newest: bool = False) -> list[Case]:
+        """Return all cases, oldest first; with *newest*, only the latest of each folder."""
+        where = CASES.c.newest if newest else sa.true()
+        return self._select(where)
+
+    def open_cases(self) -> list[Case]:
+        """Return the cases that are not closed, oldest first."""
+        return self._select(CASES.c.open)
+
+    def attention(self) -> list[Case]:
+        """Return what somebody may have to look at, oldest first.
+
+        That is what is open, what has failed, and what was delivered with a warning: closed cases
+        only as long as their folder stands in the inbox and is no later case's.
+        """
+        return self._select(CASES.c.open | (CASES.c.notable & CASES.c.newest & ~CASES.c.gone))
+
+    def called(self, name: str) -> list[Case]:
+        """Return the cases that have this key, or whose folder has this name, oldest first."""
+        return self._select((CASES.c.key == name) | (CASES.c.folder == os.fsencode(name)))
+
+    def due(self, routes: Collection[str], now: float, limit: int) -> list[Case]:
+        """Return at most *limit* open cases of *routes* that are due, the longest due first."""
+        where = CASES.c.open & (CASES.c.due <= now) & CASES.c.route.in_(routes)
+        return self._select(where, order=CASES.c.due, limit=limit)
+
+    def next_due(self, routes: Collection[str]) -> float | None:
+        """Return when the next open case of *routes* is due, or None if none is open."""
+        where = CASES.c.open & CASES.c.route.in_(routes)
+        with self._transaction() as connection:
+            return connection.execute(sa.select(sa.func.min(CASES.c.due)).where(where)).scalar()
+
+    def known(self, route: str) -> dict[str, Known]:
+        """Given a route, return what is known of each folder, from its latest case, by folder."""
+        facts = (CASES.c.key, CASES.c.open, CASES.c.stage, CASES.c.gone, CASES.c.stamp)
+        query = sa.select(CASES.c.folder, *facts).where(CASES.c.route == route, CASES.c.newest)
+        with self._transaction() as connection:
+            rows = connection.execute(query).all()
+        return {os.fsdecode(folder): Known(*known) for folder, *known in rows}
+
+    def count(self, stage: str, routes: Collection[str] | None = None) -> int:
+        """Return how many cases are at a stage; with *routes*, how many of theirs."""
+        where = CASES.c.stage == stage
+        if routes is not None:
+            where &= CASES.c.route.in_(routes)
+        query = sa.select(sa.func.count()).select_from(CASES).where(where)
+        with self._transaction() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def counts(self, route: str | None = None) -> dict[str, int]:
+        """Return how many cases are at each stage or ended so; with *route*, only its cases."""
+        where = sa.true() if route is None else CASES.c.route == route
+        query = sa.select(CASES.c.stage, sa.func.count()).where(where).group_by(CASES.c.stage)
+        with self._transaction() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
+
+    def latest(self) -> int:
+        """Return the number of the latest event; another number says that something happened."""
+        with self._transaction() as connection:
+            return int(connection.execute(sa.select(sa.func.max(EVENTS.c.id))).scalar() or 0)
+
+    def uploads_held(self) -> dict[str, int]:
+        """Return how many uploads each planned case holds that may still be using them, by key.
+
+        The platform drops uploads after a day, whatever waits for them (contract 4).
+        """
+        oldest = self._clock() - UPLOADS_LAST
+        return {
+            case.key: sum(upload.created > oldest for upload in case.uploads)
+            for case in self.open_cases()
+            if case.inputs is not None and case.outputs is None
+        }
+
+    def knows(self, pk: str) -> bool:
+        """Return whether some case became this job, display set or archive item."""
+        query = sa.select(sa.exists().where(CASES.c.submission == pk))
+        with self._transaction() as connection:
+            return bool(connection.execute(query).scalar_one())
+
+    def history(self, key: str) -> list[Recorded]:
+        """Given a key, return all its events, oldest first."""
+        query = sa.select(EVENTS).where(EVENTS.c.key == key).order_by(EVENTS.c.id)
+        with self._transaction() as connection:
+            rows = connection.execute(query).all()
+        return [Recorded(row.at, _decode(_EVENTS[row.kind], row.record)) for row in rows]
+
+    def rename(self, wanted: RouteIdentities) -> dict[str, str]:
+        """Given the config's routes, let each find its cases; return new names by old.
+
+        All of it happens at once, and where each route is now is remembered for the next time.
+        """
+        with self._transaction() as connection:
+            rows = connection.execute(sa.select(ROUTES)).all()
+            known = {
+                row.name: RouteIdentity(Path(os.fsdecode(row.inbox)), row.target) for row in rows
+            }
+            renamed = route_identity.renamed_routes(known, wanted)
+            self._rename(connection, renamed)
+            after = {renamed.get(name, name): place for name, place in known.items()} | dict(wanted)
+            if after != known:
+                connection.execute(ROUTES.delete())
+                connection.execute(ROUTES.insert(), [_row_of(*each) for each in after.items()])
+        return renamed
+
+    def _rename(self, connection: sa.Connection, renamed: Mapping[str, str]) -> None:
+        """Give all cases of some routes their new names: by one statement, for names may swap."""
+        if not renamed:
+            return
+        name = sa.case(renamed, value=CASES.c.route)
+        concerned = CASES.c.route.in_(renamed)
+        record = sa.func.json_set(CASES.c.record, "$.route", name)
+        now, kind = sa.literal(self._clock()), sa.literal(RouteRenamed.kind)
+        told = sa.func.json_object("route", name)
+        events = sa.select(CASES.c.key, now, kind, told).where(concerned)
+        connection.execute(EVENTS.insert().from_select(["key", "at", "kind", "record"], events))
+        connection.execute(CASES.update().where(concerned).values(route=name, record=record))
+
+    def reschedule(self) -> None:
+        """Compute every open case's due time anew, for when a route's pace was changed."""
+        with self._transaction() as connection:
+            for (record,) in connection.execute(
+                sa.select(CASES.c.record).where(CASES.c.open)
+            ).all():
+                case = _decode(_CASE, record)
+                row = self._row(case)
+                connection.execute(CASES.update().where(CASES.c.key == case.key).values(**row))
+
+    def _select(self, where: Any, order: Any = None, limit: int | None = None) -> list[Case]:
+        query = sa.select(CASES.c.record).where(where).limit(limit)
+        query = query.order_by(order if order is not None else sa.text("rowid"))
+        with self._transaction() as connection:
+            rows = connection.execute(query).all()
+        return [_decode(_CASE, row.record) for row in rows]
+
+    def _read(self, connection: sa.Connection, key: str) -> Case:
+        query = sa.select(CASES.c.record).where(CASES.c.key == key)
+        record = connection.execute(query).scalar()
+        if record is None:
+            raise KeyError(key)
+        case: Case = _decode(_CASE, record)
+        return case
+
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """Nothing is recorded in this process meanwhile: all that is read is of one moment."""
+        with self._lock:
+            yield
+
+    # --- the file --------------------------------------------------------------------------------
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sa.Connection]:
+        with self._lock, self._engine.begin() as connection:
+            yield connection
+
+    def _upgrade(self) -> int | None:
+        """Bring the file to this program's version; a copy of an older one is kept beside it.
+
+        Returns:
+            The version it had, if it was an older journal.
+        """
+        try:
+            with self._transaction() as connection:
+                version = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+                if version > len(VERSIONS):
+                    raise too_new_error(self.path, version)
+                if 0 < version < len(VERSIONS):
+                    self._copy(version)
+                migrate(connection, version)
+        except sa.exc.DatabaseError as error:
+            raise unusable_error(self.path, error.orig) from error
+        return version if 0 < version < len(VERSIONS) else None
+
+    def _copy(self, version: int) -> None:
+        copy = self.path.with_suffix(f".v{version}")
+        copy.touch(mode=0o600)
+        with sqlite3.connect(self.path) as source, sqlite3.connect(copy) as target:
+            source.backup(target)
+        source.close()
+        target.close()
+
+
+def _row_of(name: str, place: RouteIdentity) -> dict[str, Any]:
+    return {"name": name, "inbox": os.fsencode(place.inbox), "target": place.target}

@@ -1,0 +1,214 @@
+"""The journal's tables, how an older file is upgraded, and how the file is opened."""
+
+import fcntl
+import itertools
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.pool import StaticPool
+
+from gcwatch.core.errors import StateError
+from gcwatch.files import file_systems
+
+JOURNAL_FILE = "journal.sqlite"
+
+
+_metadata = sa.MetaData()
+
+
+CASES = sa.Table(
+    "cases",
+    _metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("route", sa.Text, nullable=False),
+    sa.Column("folder", sa.LargeBinary, nullable=False),
+    sa.Column("newest", sa.Boolean, nullable=False),
+    sa.Column("open", sa.Boolean, nullable=False),
+    sa.Column("stage", sa.Text, nullable=False),
+    sa.Column("gone", sa.Boolean, nullable=False),
+    sa.Column("stamp", sa.Integer, nullable=False),
+    sa.Column("submission", sa.Text),
+    sa.Column("due", sa.Float),
+    sa.Column("record", sa.Text, nullable=False),
+    sa.Column("notable", sa.Boolean, nullable=False),
+)
+
+
+EVENTS = sa.Table(
+    "events",
+    _metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("key", sa.Text, sa.ForeignKey("cases.key"), nullable=False),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("record", sa.Text, nullable=False),
+)
+
+
+ROUTES = sa.Table(
+    "routes",
+    _metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("inbox", sa.LargeBinary, nullable=False),
+    sa.Column("target", sa.Text, nullable=False),
+)
+
+
+VERSIONS = (
+    (
+        """CREATE TABLE cases (
+            key TEXT PRIMARY KEY, route TEXT NOT NULL, folder BLOB NOT NULL,
+            newest BOOLEAN NOT NULL, open BOOLEAN NOT NULL, stage TEXT NOT NULL,
+            gone BOOLEAN NOT NULL, stamp INTEGER NOT NULL, due FLOAT, record TEXT NOT NULL)""",
+        """CREATE TABLE events (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL REFERENCES cases (key),
+            at FLOAT NOT NULL, kind TEXT NOT NULL, record TEXT NOT NULL)""",
+        "CREATE INDEX events_key ON events (key)",
+        "CREATE INDEX cases_due ON cases (open, due)",
+        "CREATE INDEX cases_folder ON cases (route, newest, folder)",
+    ),
+    (
+        "ALTER TABLE cases ADD COLUMN job TEXT",
+        "UPDATE cases SET job = record ->> '$.job.pk'",
+        "CREATE INDEX cases_job ON cases (job)",
+        "CREATE INDEX cases_stage ON cases (stage)",
+    ),
+    (
+        "ALTER TABLE cases RENAME COLUMN job TO submission",
+        """UPDATE cases SET record = json_remove(
+            json_set(record, '$.submission', json_patch(record -> '$.job',
+            json_object('parent', coalesce(record ->> '$.target.api_url', '')))), '$.job')
+            WHERE record -> '$.job' IS NOT NULL""",
+        """UPDATE events SET record = json_remove(
+            json_set(record, '$.pk', record ->> '$.job'), '$.job')
+            WHERE kind = 'Submitted'""",
+    ),
+    (
+        "ALTER TABLE cases ADD COLUMN notable BOOLEAN NOT NULL DEFAULT 0",
+        """UPDATE cases SET notable = 1 WHERE stage = 'failed'
+            OR (stage = 'delivered' AND json_array_length(record, '$.warnings') > 0)""",
+        "CREATE INDEX cases_notable ON cases (notable, newest, gone)",
+        "CREATE INDEX cases_route_stage ON cases (route, stage)",
+    ),
+    (
+        "CREATE TABLE routes (name TEXT PRIMARY KEY, inbox BLOB NOT NULL, target TEXT NOT NULL)",
+        "INSERT INTO routes SELECT DISTINCT route, CAST('' AS BLOB), '' FROM cases",
+    ),
+    (
+        # Until version 5 an event was called as its class was.
+        """UPDATE events SET kind = CASE kind
+            WHEN 'Found' THEN 'folder_found'
+            WHEN 'Changed' THEN 'folder_changed'
+            WHEN 'Settled' THEN 'folder_settled'
+            WHEN 'Vanished' THEN 'folder_vanished'
+            WHEN 'Planned' THEN 'planned'
+            WHEN 'Begun' THEN 'upload_started'
+            WHEN 'Resumed' THEN 'upload_resumed'
+            WHEN 'Uploaded' THEN 'upload_completed'
+            WHEN 'FilesUploaded' THEN 'files_uploaded'
+            WHEN 'UploadsExpired' THEN 'uploads_expired'
+            WHEN 'Prepared' THEN 'session_created'
+            WHEN 'Attempted' THEN 'submission_attempted'
+            WHEN 'Submitted' THEN 'submitted'
+            WHEN 'Warned' THEN 'warning_found'
+            WHEN 'Filled' THEN 'item_filled'
+            WHEN 'StillRunning' THEN 'still_running'
+            WHEN 'Succeeded' THEN 'succeeded'
+            WHEN 'OutputFetched' THEN 'output_fetched'
+            WHEN 'Delivered' THEN 'delivered'
+            WHEN 'Rejected' THEN 'rejected'
+            WHEN 'Reported' THEN 'failure_reported'
+            WHEN 'Faltered' THEN 'attempt_failed'
+            WHEN 'Postponed' THEN 'postponed'
+            WHEN 'Retried' THEN 'retried'
+            WHEN 'Withdrawn' THEN 'withdrawn'
+            WHEN 'Touched' THEN 'folder_changed_late'
+            WHEN 'Left' THEN 'folder_removed'
+            WHEN 'Returned' THEN 'folder_returned'
+            WHEN 'Renamed' THEN 'route_renamed'
+            ELSE kind END""",
+    ),
+)
+"""What brings a journal of version n to n + 1. New versions are only ever added at the end."""
+
+
+def migrate(connection: sa.Connection, version: int) -> None:
+    """Given a journal of a version, make it one of this program's."""
+    for statement in itertools.chain(*VERSIONS[version:]):
+        connection.exec_driver_sql(statement)
+    if version < len(VERSIONS):
+        connection.exec_driver_sql(f"PRAGMA user_version = {len(VERSIONS)}")
+
+
+def journal_problem(state: Path) -> StateError | None:
+    """Given a state directory, return why its journal can't be used, if so; leaves no trace."""
+    path = state / JOURNAL_FILE
+    if not path.exists():
+        return None
+    try:
+        # Immutable: neither a lock nor side files, which might belong to another user.
+        with closing(sqlite3.connect(f"{path.as_uri()}?immutable=1", uri=True)) as connection:
+            [version] = connection.execute("PRAGMA user_version").fetchone()
+    except sqlite3.Error as error:
+        return unusable_error(path, error)
+    return too_new_error(path, version) if version > len(VERSIONS) else None
+
+
+def too_new_error(path: Path, version: int) -> StateError:
+    return StateError(
+        f"{path} was written by a newer gcwatch (version {version}).",
+        "Install that gcwatch again, or use another state directory.",
+    )
+
+
+def unusable_error(path: Path, error: BaseException | None) -> StateError:
+    return StateError(
+        f"{path} can't be used: {error}.", "Put back a copy of it, or use another state directory."
+    )
+
+
+def refuse_network_folder(state: Path) -> None:
+    kind = file_systems.network_file_system(state)
+    if kind:
+        raise StateError(
+            f"The state directory {state} lies on a network file system ({kind}).",
+            "SQLite can't promise anything there; use a folder on a local disk.",
+        )
+
+
+def open_engine(path: Path) -> sa.Engine:
+    """One connection for all threads (the journal's lock serialises them), tight file mode."""
+    path.touch(mode=0o600)
+    engine = sa.create_engine(
+        sa.URL.create("sqlite", database=str(path)),
+        poolclass=StaticPool,
+        connect_args={"check_same_thread": False, "timeout": 30, "isolation_level": None},
+    )
+
+    @sa.event.listens_for(engine, "connect")
+    def _configure(connection: sqlite3.Connection, _: object) -> None:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        # A deferred transaction that reads and then writes fails when another process wrote.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+@contextmanager
+def exclusively(state: Path) -> Iterator[None]:
+    """Nobody else opens a journal here meanwhile: SQLite waits for no one who makes a file WAL."""
+    descriptor = os.open(state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,76 @@
+"""What a log line may not hold: secrets, and anything but plain JSON values."""
+
+import re
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
+
+_HIDDEN = "[hidden]"
+
+
+# What may be a secret: the platform's tokens are 64 hex digits, presigned URLs sign their queries.
+_SECRET_PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"(?i)(authorization['\"]?\s*[:=]\s*['\"]?)(?:\w+\s+)?[^\s'\",}]+"), r"\1[hidden]"),
+    (re.compile(r"(?i)\b(bearer\s+)[^\s'\",}]+"), r"\1[hidden]"),
+    (re.compile(r"(?i)\b(x-amz-[a-z-]+|signature|awsaccesskeyid)=[^&\s'\"]+"), r"\1=[hidden]"),
+    (re.compile(r"(\bhttps?://[^\s?'\"]+|(?<!\S)/[^\s?'\"]*)\?[^\s'\"]+"), r"\1?[hidden]"),
+    (re.compile(r"(://)[^/\s@]+@"), r"\1[hidden]@"),
+    (re.compile(r"\b[0-9a-fA-F]{64}\b"), _HIDDEN),
+)
+
+
+_known_secrets: list[str] = []
+"""Secrets that were met, the longest first."""
+
+
+def hide_secret(secret: str) -> None:
+    """Given a secret, never write it from now on."""
+    if secret.strip():
+        known = {*_known_secrets, secret}
+        _known_secrets[:] = sorted(known, key=len, reverse=True)
+
+
+def plain_json(value: Any) -> Any:
+    match value:
+        case None | bool() | int() | float():
+            return value
+        case str() | PurePath():
+            return _printable(str(value))
+        case Mapping():
+            return {_printable(str(key)): plain_json(item) for key, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [plain_json(item) for item in value]
+        case _:
+            return type(value).__name__
+
+
+def _printable(text: str) -> str:
+    """Escape what terminals obey and what UTF-8 can't hold."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def redacted(value: Any) -> Any:
+    match value:
+        case str():
+            return _hidden_text(value)
+        case dict():
+            return {_hidden_text(key): redacted(item) for key, item in value.items()}
+        case list():
+            return [redacted(item) for item in value]
+        case _:
+            return value
+
+
+def _hidden_text(text: str) -> str:
+    for secret in _known_secrets:
+        text = text.replace(secret, _HIDDEN)
+    for pattern, replacement in _SECRET_PATTERNS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def forget_secrets() -> None:
+    """Forget what `hide_secret` was told."""
+    _known_secrets.clear()

@@ -1,0 +1,340 @@
+"""The event catalogue, and how lines are written.
+
+One line an event: `emit("case.found", route="lobes", case="lobes-7f3k2q9d")`. The catalogue below
+is all that gcwatch ever says; `make docs` writes it to docs/events.md. Nothing is
+written that could name a patient or open a door: `_library_record`, `_error_as_type`, `_without_folder_name`, `_without_secrets`.
+"""
+
+import json
+import logging
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from logging.handlers import WatchedFileHandler
+from pathlib import Path, PurePath
+from types import TracebackType
+from typing import Any, Protocol, TextIO
+
+import structlog
+from structlog.stdlib import ProcessorFormatter
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from gcwatch.core.errors import ConfigError, Problem
+from gcwatch.log import journald
+from gcwatch.log.events import CATALOGUE, COMMON_FIELDS
+from gcwatch.log.redact import forget_secrets, plain_json, redacted
+
+_NAME = "gcwatch"
+
+
+# Libraries whose messages are constant templates. Others build theirs with f-strings (pydicom puts
+# what it reads in a header into them), so of those only the place is told.
+_TEMPLATED = ("apscheduler", "urllib3", "watchdog")
+
+
+class Settings(Protocol):
+    """What `configure` wants to know; `config.Log` has it."""
+
+    @property
+    def folder_names(self) -> bool:
+        """Whether the `folder` of a case may be written."""
+
+    @property
+    def level(self) -> str:
+        """The lowest level that is written: debug, info or warning."""
+
+    @property
+    def file(self) -> Path | None:
+        """Where JSON lines go besides the stream."""
+
+
+@dataclass
+class _State:
+    """What `configure` sets, for `reset_logging` to undo."""
+
+    folder_names: bool = False
+    handlers: tuple[logging.Handler, ...] = ()
+    show_warning: Any = None
+
+
+_state = _State()
+
+# Wrapped by hand: a program that only imports gcwatch keeps its own structlog configuration.
+_logger: structlog.stdlib.BoundLogger = structlog.wrap_logger(
+    logging.getLogger(_NAME),
+    processors=[ProcessorFormatter.wrap_for_formatter],
+    wrapper_class=structlog.stdlib.BoundLogger,
+)
+logging.getLogger(_NAME).addHandler(logging.NullHandler())
+
+
+def emit(event: str, /, **facts: Any) -> None:
+    """Given an event of the catalogue and its facts, write one line.
+
+    An exception as the fact `error` becomes its type's name, and `frames` where the event has them.
+
+    Raises:
+        KeyError: The catalogue has no such event.
+        TypeError: The event has no such field.
+    """
+    spec = CATALOGUE[event]
+    allowed = {*COMMON_FIELDS, *spec.fields, *(("folder",) if event.startswith("case.") else ())}
+    if unknown := facts.keys() - allowed:
+        raise TypeError(f"{event} has no field {', '.join(sorted(unknown))}")
+    _logger.log(logging.getLevelNamesMapping()[spec.level.upper()], event, **facts)
+
+
+def error_frames(error: BaseException) -> list[str]:
+    """Return where an error came by, innermost last, as `module:function:line`: no values."""
+    return list(_frames(error.__traceback__))
+
+
+def configure(
+    settings: Settings,
+    *,
+    stream: TextIO | None = None,
+    tty: bool | None = None,
+    journal: Path = journald.SOCKET,
+) -> None:
+    """Given settings, write all events, and what libraries log, as lines.
+
+    A stream that leads into systemd's journal gets entries with fields in its place.
+
+    Args:
+        settings: The level, the file besides the stream, and whether folder names are written.
+        stream: Where lines go; standard error unless given.
+        tty: Whether people read the stream (coloured lines) or programs (JSON lines); asked of
+            the stream unless given.
+        journal: Where the journal listens.
+
+    Raises:
+        ConfigError: The log file can't be opened.
+    """
+    _detach()
+    stream = sys.stderr if stream is None else stream
+    shown = _shown(stream, tty=tty, journal=journal)
+    _state.handlers = (shown, *_file_handlers(settings.file))
+    _state.folder_names = settings.folder_names
+    for handler in _state.handlers:
+        _attach(handler)
+    logging.getLogger(_NAME).setLevel(settings.level.upper())
+    hook: Any = _show_warning
+    _state.show_warning, warnings.showwarning = warnings.showwarning, hook
+
+
+def reconfigure(settings: Settings) -> None:
+    """Given other settings, write as they say, to the same stream; nothing if nothing is written.
+
+    Raises:
+        ConfigError: The log file can't be opened; everything is written as before.
+    """
+    if not _state.handlers:
+        return
+    shown, *former = _state.handlers
+    files = tuple(_file_handlers(settings.file))
+    for handler in files:
+        _attach(handler)
+    _state.handlers = (shown, *files)
+    _state.folder_names = settings.folder_names
+    logging.getLogger(_NAME).setLevel(settings.level.upper())
+    for handler in former:
+        _drop(handler)
+
+
+def reset_logging() -> None:
+    """Undo `configure` and `hide_secret`: nothing is written, nothing is kept open."""
+    _detach()
+    logging.getLogger(_NAME).setLevel(logging.NOTSET)
+    forget_secrets()
+    _state.folder_names = False
+
+
+# --- handlers ------------------------------------------------------------------------------------
+
+
+class _Quiet(logging.Handler):
+    """Loses a line rather than the work when a disk is full or a pipe is closed."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 -- logging's name
+        """Say nothing: the standard library would print the record, secrets and all."""
+        if not isinstance(sys.exception(), OSError | ValueError):
+            super().handleError(logging.makeLogRecord({"name": record.name, "msg": "a fault"}))
+
+
+class _Stream(_Quiet, logging.StreamHandler[TextIO]):
+    """Lines to a stream."""
+
+
+class _Entries(_Stream):
+    """Entries to systemd's journal; lines to the stream where no journal listens."""
+
+    def __init__(self, stream: TextIO, journal: Path) -> None:
+        super().__init__(stream)
+        self._journal = journal
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Lose the entry if the journal is full: a line to its stream would wait for it, too."""
+        try:
+            line = json.loads(self.format(record))
+            fields = journald.entry(line, CATALOGUE[line["event"]].meaning)
+            journald.send(fields, self._journal)
+        except TimeoutError:
+            self.handleError(record)
+        except OSError:
+            super().emit(record)
+        except Exception:  # noqa: BLE001 -- logging's own contract: a handler never raises
+            self.handleError(record)
+
+
+class _File(_Quiet, WatchedFileHandler):
+    """Lines appended to a file that only its owner may read; opened anew once it was rotated."""
+
+    def _open(self) -> Any:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        return os.fdopen(os.open(self.baseFilename, flags, 0o600), "a", encoding="utf-8")
+
+
+def _shown(stream: TextIO, *, tty: bool | None, journal: Path) -> logging.Handler:
+    entries = journald.is_output(stream)
+    handler = _Entries(stream, journal) if entries else _Stream(stream)
+    people = not entries and (stream.isatty() if tty is None else tty)
+    handler.setFormatter(_formatter(people=people))
+    return handler
+
+
+def _file_handlers(file: Path | None) -> Iterator[logging.Handler]:
+    if file is None:
+        return
+    try:
+        handler = _File(file)
+    except OSError as error:
+        hint = "Make its folder, and give the user that runs gcwatch the right to write there."
+        problem = Problem("log.file", f"can't be opened: {error.strerror}", hint)
+        raise ConfigError(str(file), [problem]) from error
+    handler.setFormatter(_formatter(people=False))
+    yield handler
+
+
+def _attach(handler: logging.Handler) -> None:
+    handler.addFilter(_is_wanted)
+    logging.getLogger().addHandler(handler)
+
+
+def _drop(handler: logging.Handler) -> None:
+    logging.getLogger().removeHandler(handler)
+    handler.close()
+
+
+def _detach() -> None:
+    for handler in _state.handlers:
+        _drop(handler)
+    if _state.show_warning is not None:
+        warnings.showwarning = _state.show_warning
+    _state.handlers, _state.show_warning = (), None
+
+
+def _is_wanted(record: logging.LogRecord) -> bool:
+    """Say yes to gcwatch's own events, and to what libraries find worth a warning."""
+    return record.name == _NAME or record.levelno >= logging.WARNING
+
+
+def _show_warning(
+    _message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any
+) -> None:
+    """Tell a Python warning's kind and place; its text may quote what was read."""
+    place = f"{category.__name__} at {PurePath(filename).name}:{lineno}"
+    emit("library.message", logger="py.warnings", message=place)
+
+
+# --- processors: from what was said to what is written -------------------------------------------
+
+
+def _formatter(*, people: bool) -> ProcessorFormatter:
+    return ProcessorFormatter(
+        foreign_pre_chain=[_library_record],
+        use_get_message=False,
+        processors=[
+            _common_fields_first,
+            ProcessorFormatter.remove_processors_meta,
+            _error_as_type,
+            _without_folder_name,
+            _as_plain_json,
+            _without_secrets,
+            *(_for_people() if people else [structlog.processors.JSONRenderer()]),
+        ],
+    )
+
+
+def _for_people() -> list[Processor]:
+    renderer = structlog.dev.ConsoleRenderer(
+        colors="NO_COLOR" not in os.environ,
+        timestamp_key="time",
+        sort_keys=False,
+        pad_level=False,
+        pad_event_to=20,
+    )
+    return [_local_time, renderer]
+
+
+def _local_time(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Show the time of the wall clock."""
+    moment = datetime.fromisoformat(event["time"]).astimezone()
+    return {**event, "time": f"{moment:%H:%M:%S}"}
+
+
+def _library_record(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Make an event of a library's record; its arguments name folders and URLs, so they go."""
+    record: logging.LogRecord = event["_record"]
+    place = f"{record.module}:{record.lineno}"
+    templated = record.name.partition(".")[0] in _TEMPLATED
+    said = {"logger": record.name, "message": event["event"] if templated else place}
+    if record.exc_info:
+        said["error"] = record.exc_info[1]
+    kept = {key: event[key] for key in ("_record", "_from_structlog")}
+    return {"event": "library.message", **said, **kept}
+
+
+def _common_fields_first(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Put time, level, event, route and case first."""
+    record: logging.LogRecord = event["_record"]
+    moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+    first = {"time": moment.replace("+00:00", "Z"), "level": record.levelname.lower()}
+    order = ("event", *COMMON_FIELDS)
+    return {**first, **{key: event[key] for key in order if key in event}, **event}
+
+
+def _error_as_type(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Reduce an exception to its type and its frames: messages carry paths, locals carry all."""
+    error = event.get("error")
+    if isinstance(error, BaseException):
+        event["error"] = type(error).__name__
+        if "frames" in CATALOGUE[event["event"]].fields:
+            event.setdefault("frames", error_frames(error))
+    return event
+
+
+def _frames(trace: TracebackType | None) -> Iterator[str]:
+    for frame, line in traceback.walk_tb(trace):
+        module = frame.f_globals.get("__name__", "?")
+        yield f"{module}:{frame.f_code.co_qualname}:{line}"
+
+
+def _without_folder_name(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Drop the folder's name unless the config wants it."""
+    if not _state.folder_names:
+        event.pop("folder", None)
+    return event
+
+
+def _as_plain_json(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Leave nothing but JSON values of printable text."""
+    return {key: plain_json(value) for key, value in event.items()}
+
+
+def _without_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Hide whatever is, or looks like, a secret."""
+    return {key: redacted(value) for key, value in event.items()}

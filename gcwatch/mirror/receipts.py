@@ -1,0 +1,198 @@
+"""What a mirror holds: the receipts of its items. Pure.
+
+A mirror keeps no journal. The receipts on disk are all that it knows, so whoever deletes a folder
+has it fetched again, and whoever kills gcwatch loses nothing.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+
+from gcwatch.core.case import Carrier, Fetched, Output
+from gcwatch.core.text import iso_time
+from gcwatch.version import VERSION
+
+
+class _Paper(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+def _inside(path: str) -> str:
+    """Say no to a path that leads out: whoever can write a receipt must not aim our deletes."""
+    parts = PurePosixPath(path).parts
+    if not parts or parts[0] == "/" or ".." in parts or parts[0].startswith("."):
+        raise ValueError("leads out of the mirror")
+    return path
+
+
+Inside = Annotated[str, AfterValidator(_inside)]
+
+
+class File(_Paper):
+    """One file of an item; `path` is relative to the receipt's folder (flat: to the outbox)."""
+
+    path: Inside
+    size: int
+    sha256: str
+    odd: str | None = None
+
+
+class Content(_Paper):
+    """What one socket of an item held; the platform's `pk` of it never holds anything else."""
+
+    socket: str
+    carrier: Carrier
+    pk: int
+    url: str = ""
+    files: tuple[File, ...] = ()
+
+
+class Target(_Paper):
+    """Where an item is on the platform."""
+
+    platform: str
+    archive: str
+    archive_url: str = ""
+    item: str
+    item_url: str = ""
+
+
+class Times(_Paper):
+    """When an item was fetched, and since when it is known to have left the archive."""
+
+    fetched: str
+    gone: str | None = None
+
+
+class Receipt(_Paper):
+    """An item on disk. `superseded` are files of its former values, about to be removed."""
+
+    format: Literal[1] = 1
+    gcwatch: str = VERSION
+    mirror: str
+    folder: str
+    title: str
+    target: Target
+    outputs: tuple[Content, ...]
+    superseded: tuple[Inside, ...] | None = None
+    times: Times
+
+    def text(self) -> str:
+        """Return it as it is written."""
+        return self.model_dump_json(indent=2, exclude_none=True)
+
+    def files(self) -> Iterable[File]:
+        """Return all its files."""
+        return (file for output in self.outputs for file in output.files)
+
+    def since(self, at: float | None) -> "Receipt":
+        """Return it noted as gone since a time (seconds since the epoch), or as there (None)."""
+        gone = None if at is None else iso_time(at)
+        return self.model_copy(update={"times": self.times.model_copy(update={"gone": gone})})
+
+
+def read(text: bytes) -> Receipt | None:
+    """Given a file's content, return the receipt that it is; None if it is something else."""
+    try:
+        return Receipt.model_validate_json(text)
+    except ValidationError:
+        return None
+
+
+@dataclass(frozen=True)
+class Held:
+    """An item on disk, under the name that it has there; `whole` if all its files are there."""
+
+    name: str
+    receipt: Receipt
+    whole: bool
+
+    @property
+    def item(self) -> str:
+        """Return the item's pk."""
+        return self.receipt.target.item
+
+    @property
+    def is_gone(self) -> bool:
+        """Return whether it is noted as gone from the archive."""
+        return self.receipt.times.gone is not None
+
+    def content(self, pk: int) -> Content | None:
+        """Given a value's pk, return what is held of it."""
+        return next((each for each in self.receipt.outputs if each.pk == pk), None)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """An item as the archive lists it."""
+
+    item: str
+    title: str
+    outputs: tuple[Output, ...]
+
+    @property
+    def identity(self) -> frozenset[tuple[str, int]]:
+        """Return what makes it this content: which value stands in which socket."""
+        return frozenset((output.socket, output.pk) for output in self.outputs)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What stands between an archive and its mirror; `short` if the listing can't be believed."""
+
+    new: tuple[Wanted, ...] = ()
+    changed: tuple[tuple[Wanted, Held], ...] = ()
+    returned: tuple[Held, ...] = ()
+    gone: tuple[Held, ...] = ()
+    unchanged: int = 0
+    short: bool = False
+
+    @property
+    def to_fetch(self) -> Sequence[tuple[Wanted, Held | None]]:
+        """Return all items that something has to be fetched of."""
+        return [*((wanted, None) for wanted in self.new), *self.changed]
+
+
+def compare(listed: Iterable[Wanted], held: Mapping[str, Held]) -> Difference:
+    """Given a complete listing and what is held by item pk, return how they differ.
+
+    An empty listing proves nothing: lost rights look the same (contract 8).
+    """
+    wanted = {each.item: each for each in sorted(listed, key=lambda each: each.item)}
+    if not wanted:
+        return Difference(unchanged=len(held), short=bool(held))
+    both = [(each, held[each.item]) for each in wanted.values() if each.item in held]
+    same = [ours for each, ours in both if _is_same(each, ours)]
+    return Difference(
+        new=tuple(each for each in wanted.values() if each.item not in held),
+        changed=tuple((each, ours) for each, ours in both if not _is_same(each, ours)),
+        returned=tuple(ours for ours in same if ours.is_gone),
+        gone=tuple(ours for item, ours in held.items() if item not in wanted),
+        unchanged=len(same),
+    )
+
+
+def _is_same(wanted: Wanted, held: Held) -> bool:
+    here = {(each.socket, each.pk) for each in held.receipt.outputs}
+    return held.whole and here == wanted.identity
+
+
+def contents(outputs: Iterable[Output], fetched: Iterable[Fetched]) -> tuple[Content, ...]:
+    """Given what an item's sockets hold and the files that it became, return both together."""
+    files: dict[int, list[File]] = {}
+    for each in fetched:
+        file = File(path=each.path, size=each.size, sha256=each.sha256, odd=each.odd or None)
+        files.setdefault(each.output, []).append(file)
+    return tuple(
+        Content(
+            socket=output.socket,
+            carrier=output.carrier,
+            pk=output.pk,
+            url=output.url,
+            files=tuple(files.get(output.pk, ())),
+        )
+        for output in outputs
+    )

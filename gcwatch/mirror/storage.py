@@ -1,0 +1,255 @@
+"""What both layouts of a mirror have in common: its hidden folder, names, and ways out."""
+
+import errno
+import filecmp
+import hashlib
+import os
+import shutil
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import count
+from pathlib import Path, PurePosixPath
+from typing import Final, Protocol
+
+from gcwatch.core.case import Fetched
+from gcwatch.core.errors import TryAgain
+from gcwatch.core.reasons import Reason
+from gcwatch.files.atomic import sync_folder, sync_tree
+from gcwatch.files.names import remove_tree, safe_relative_path, with_suffix
+from gcwatch.mirror.receipts import Content, File, Held, Receipt, Wanted
+from gcwatch.outbox.outputs import Staging
+from gcwatch.platform import transfer
+
+HIDDEN: Final = ".gcwatch"
+"""The folder of a mirror's outbox that people do not see; it marks the outbox as being there."""
+
+MakeStaging = Callable[[Path], Staging]
+"""Given a folder, return what brings content into it."""
+
+Seal = Callable[[str, tuple[Content, ...]], Receipt]
+"""Given the name that an item bears and its contents, return its receipt."""
+
+
+class MirrorStorage(Protocol):
+    """Items on disk, in one of the layouts. Methods may raise OSError."""
+
+    def held(self, archive: str) -> dict[str, Held]:
+        """Given an archive's slug, return the items of it that are here, by pk."""
+
+    def prepare(self, wanted: Sequence[tuple[Wanted, Held | None]]) -> None:
+        """Given all that is to be stored, choose names, and clear what is staged in vain."""
+
+    def store(self, wanted: Wanted, held: Held | None, make: MakeStaging, seal: Seal) -> None:
+        """Fetch what is new of an item and publish it; what had not changed is taken over."""
+
+    def note(self, held: Held, receipt: Receipt) -> None:
+        """Replace an item's receipt."""
+
+    def move(self, held: Held, target: Path) -> None:
+        """Move an item out into another folder."""
+
+
+class HiddenFolder:
+    """The hidden folder of a mirror, and what it is for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.hidden = folder / HIDDEN
+        self.partial = self.hidden / "partial"
+        self.old = self.hidden / "old"
+        self.papers = self.hidden / "items"
+
+    def make(self, *, was_full: bool) -> None:
+        """Make the hidden folder.
+
+        Raises:
+            TryAgain: if the outbox is not there; or if it is bare though it was not (`was_full`):
+                then a share may be unmounted, and all would be fetched onto the wrong disk.
+        """
+        if was_full and self.folder.is_dir() and not self.hidden.is_dir():
+            names = {"folder": str(self.hidden)}
+            raise TryAgain(Reason("mirror_away", {}, names))
+        for each in (self.hidden, self.partial, self.old, self.papers):
+            each.mkdir(mode=0o750, exist_ok=True)
+
+    def tidy(self) -> None:
+        """Undo or finish an exchange that a crash cut.
+
+        What was set aside comes back if its place is empty, and goes if it is not.
+        """
+        for old in sorted(self.old.iterdir()):
+            place = self.folder / old.name
+            if os.path.lexists(place):
+                remove(old)
+            else:
+                old.rename(place)
+                sync_folder(self.folder)
+
+    def exchange(self, staged: Path, name: str) -> None:
+        """Put a staged file or folder into its place; what stands there is set aside, and goes."""
+        place, old = self.folder / name, self.old / name
+        if os.path.lexists(place):
+            place.rename(old)
+            sync_folder(self.old)
+        staged.rename(place)
+        sync_folder(self.folder)
+        remove(old)
+
+    def staged(self, wanted: Wanted) -> Path:
+        """Return where an item's content gathers; other content of the item gathers elsewhere."""
+        content = hashlib.sha256(repr(sorted(wanted.identity)).encode()).hexdigest()[:16]
+        return self.partial / f"{plain(wanted.item)}-{content}"
+
+    def clear(self, wanted: Iterable[Wanted]) -> None:
+        """Remove what is staged of anything else than this."""
+        needed = {self.staged(each).name for each in wanted}
+        for path in self.partial.iterdir():
+            if path.name not in needed:
+                remove(path)
+
+    def visible(self) -> list[str]:
+        """Return the names that people see."""
+        with os.scandir(self.folder) as entries:
+            return sorted(entry.name for entry in entries if not entry.name.startswith("."))
+
+
+def plain(name: str) -> str:
+    """Given anything that a server chose, return a harmless file name."""
+    flat = name.replace("/", "_")
+    return str(safe_relative_path(flat, fallback="_")) if flat.strip() else "_"
+
+
+class Names:
+    """Names that are taken in a folder, as a file system that knows no case would see them."""
+
+    def __init__(self, taken: Iterable[str]) -> None:
+        self._taken = {_folded(name) for name in taken}
+
+    def take(self, stem: str, pk: str, suffix: str = "") -> str:
+        """Return a name that is free, as `candidates` has them; from now on it is taken."""
+        names = candidates(stem, pk, suffix)
+        found = next(name for name in names if _folded(name) not in self._taken)
+        self._taken.add(_folded(found))
+        return found
+
+
+def candidates(stem: str, pk: str, suffix: str) -> Iterator[str]:
+    """Given a stem, a suffix and a pk, return names: without the pk, with it, and with numbers."""
+    yield with_suffix(stem, suffix)
+    yield with_suffix(stem, f"-{plain(pk)}{suffix}")
+    for number in count(2):
+        yield with_suffix(stem, f"-{plain(pk)}.{number}{suffix}")
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def has(folder: Path, files: Iterable[File]) -> bool:
+    """Return whether all these files are in a folder, as long as they were."""
+    return all(_size(folder / file.path) == file.size for file in files)
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
+def take_over(source: Path, target: Path) -> None:
+    """Given a file, put the same under another name: by a link, or as a copy."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        return
+    except OSError:  # not all file systems know links
+        partial = target.with_name(target.name + ".part")
+        shutil.copyfile(source, partial)
+        partial.replace(target)
+
+
+def reuse(
+    folder: Path, content: Content, place: PurePosixPath, staging: Staging
+) -> tuple[Fetched, ...]:
+    """Given what is held of a value below a folder, put it into its new place, without fetching.
+
+    Nothing comes of it if the files are not what they were when they were fetched.
+    """
+    if not all(_is_as_fetched(folder, file, staging) for file in content.files):
+        return ()
+    fetched = []
+    for file in content.files:
+        path = place / PurePosixPath(file.path).name if content.carrier == "image" else place
+        take_over(folder / file.path, staging.folder / path)
+        fetched.append(Fetched(content.pk, str(path), file.size, file.sha256, file.odd or ""))
+    return tuple(fetched)
+
+
+def _is_as_fetched(folder: Path, file: File, staging: Staging) -> bool:
+    path = folder / file.path
+    same_size = _size(path) == file.size
+    return same_size and transfer.sha256(path, staging.transfers.stop) == file.sha256
+
+
+def carry(source: Path, target: Path, names: Iterator[str], aside: Path) -> None:
+    """Move a file or folder into another folder under the first of `names` that is free there.
+
+    To another file system it is copied; then the source leaves by way of `aside`, which is beside
+    it and which nobody sees. Twice is once.
+    """
+    target.mkdir(mode=0o750, parents=True, exist_ok=True)
+    taken: list[Path] = []
+    free = next(path for path in map(target.joinpath, names) if not _is_taken(path, taken))
+    try:
+        source.rename(free)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        if not any(_is_copy(source, path) for path in taken):
+            _copy(source, free)
+        source.rename(aside)
+        remove(aside)
+    sync_folder(target)
+    sync_folder(source.parent)
+
+
+def _is_taken(path: Path, taken: list[Path]) -> bool:
+    if os.path.lexists(path):
+        taken.append(path)
+        return True
+    return False
+
+
+def _copy(source: Path, target: Path) -> None:
+    partial = target.with_name(f".gcwatch-{hashlib.sha256(os.fsencode(target)).hexdigest()[:16]}")
+    remove(partial)
+    if source.is_dir():
+        shutil.copytree(source, partial)
+        sync_tree(partial)
+    else:
+        shutil.copyfile(source, partial)
+        with partial.open("rb+") as file:
+            os.fsync(file.fileno())
+    partial.rename(target)
+
+
+def _is_copy(source: Path, other: Path) -> bool:
+    """Return whether two files, or all files of two folders, have the same bytes."""
+    if source.is_dir() and other.is_dir():
+        files = _files(source)
+        return files == _files(other) and all(_is_copy(source / f, other / f) for f in files)
+    return source.is_file() and other.is_file() and filecmp.cmp(source, other, shallow=False)
+
+
+def _files(folder: Path) -> set[Path]:
+    return {path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir()}
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        remove_tree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,145 @@
+"""What the platform's values hold, brought into a folder as the official client lays it out."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final
+from urllib.parse import urlsplit
+
+from gcwatch.core.case import Carrier, Fetched, Output
+from gcwatch.core.errors import TryAgain
+from gcwatch.core.reasons import Reason
+from gcwatch.files.names import safe_relative_path
+from gcwatch.outbox import verify
+from gcwatch.platform import transfer
+from gcwatch.platform.models import Image, ImageFile, Instance, SocketValue
+from gcwatch.platform.transfer import Moved, Transfers
+
+_DERIVED: Final = "DZI"
+
+
+def output_of(value: SocketValue) -> Output:
+    """Given what a socket holds, return it with the path that results have (contract 8)."""
+    carrier: Carrier = "image" if value.image else "file" if value.file else "value"
+    return Output(
+        pk=value.pk,
+        socket=value.socket.slug,
+        carrier=carrier,
+        path=value.socket.relative_path or value.socket.slug,
+        url=value.image or value.file or "",
+        value=value.value,
+    )
+
+
+def output_places(outputs: Sequence[Output]) -> dict[int, PurePosixPath]:
+    """Given outputs, return where each one's content goes; no two share a file (contract 8)."""
+    found: dict[int, PurePosixPath] = {}
+    taken: set[str] = set()
+    for each in outputs:
+        place = safe_relative_path(each.path, fallback=each.socket)
+        if str(place).lower() in taken:
+            place = place.with_name(f"{each.pk}-{place.name}")
+        taken.add(str(place).lower())
+        found[each.pk] = place
+    return found
+
+
+def image_name(image: Image, file: ImageFile) -> str:
+    """`<image pk>.<ext>`: only the suffix is the server's, and only if it is a plain one."""
+    suffix = PurePosixPath(urlsplit(file.file).path).suffix
+    return str(safe_relative_path(f"{image.pk}{suffix}", fallback="image"))
+
+
+def instance_name(instance: Instance) -> str:
+    """`<SOP instance UID>.dcm`, made harmless."""
+    name = f"{instance.sop_instance_uid.replace('/', '_')}.dcm"
+    return str(safe_relative_path(name, fallback="instance.dcm"))
+
+
+def image_files(image: Image) -> Iterable[ImageFile]:
+    """Given an image, return its files without those that the platform derives (contract 8)."""
+    return (file for file in image.files if file.image_type != _DERIVED)
+
+
+@dataclass(frozen=True)
+class Staging:
+    """A result folder in the making, hidden from people; what is there is not fetched again.
+
+    `lenient` once an odd file came again and again: then it is what the algorithm wrote.
+    """
+
+    folder: Path
+    transfers: Transfers
+    moved: Moved
+    lenient: bool = False
+
+    def bring(self, output: Output, place: PurePosixPath) -> tuple[Fetched, ...]:
+        """Given an output and its place, put its files there as the official client would."""
+        if output.carrier == "value":
+            return (self._write(output, place),)
+        if output.carrier == "file":
+            return (self._download(output, output.url, place),)
+        return self.bring_image(output, self.transfers.platform.image(output.url), place)
+
+    def bring_image(
+        self, output: Output, image: Image, place: PurePosixPath
+    ) -> tuple[Fetched, ...]:
+        """Given an output's image and a folder for it, put its files there."""
+        files = tuple(image_files(image))
+        if not files and image.dicom_image_set is not None:
+            return self._bring_instances(output, place)
+        return tuple(
+            self._download(output, file.file, place / image_name(image, file)) for file in files
+        )
+
+    def _bring_instances(self, output: Output, place: PurePosixPath) -> tuple[Fetched, ...]:
+        """Bring each DICOM instance of an image set.
+
+        The signatures of a list fade within minutes; once one is refused, a new list is asked for.
+        """
+        found: dict[PurePosixPath, Fetched] = {}
+        while True:
+            before = len(found)
+            for instance in self.transfers.platform.instances(output.url):
+                where = place / instance_name(instance)
+                fetched = found.get(where) or self._bring_instance(output, instance, where)
+                if fetched is None:
+                    break
+                found[where] = fetched
+            else:
+                return tuple(found.values())
+            if len(found) == before:
+                facts = {"problem": "the storage refuses a signature that is new"}
+                raise TryAgain(Reason("download_incomplete", facts))
+
+    def _bring_instance(
+        self, output: Output, instance: Instance, place: PurePosixPath
+    ) -> Fetched | None:
+        """Bring one instance; None if its signature has faded."""
+        path = self.folder / place
+        if path.exists():
+            return self._fetched(output, place)
+        digest = self.transfers.fetch_signed(instance.get_instance, path, self.moved)
+        return self._fetched(output, place, digest) if digest else None
+
+    def _write(self, output: Output, place: PurePosixPath) -> Fetched:
+        path = self.folder / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(output.value, indent=2))
+        return self._fetched(output, place)
+
+    def _download(self, output: Output, url: str, place: PurePosixPath) -> Fetched:
+        path = self.folder / place
+        digest = "" if path.exists() else self.transfers.fetch(url, path, self.moved)
+        if output.carrier == "file" and self.lenient:
+            return self._fetched(output, place, digest, verify.oddity(path))
+        verify.check(path, output.socket)
+        return self._fetched(output, place, digest)
+
+    def _fetched(
+        self, output: Output, place: PurePosixPath, digest: str = "", odd: str = ""
+    ) -> Fetched:
+        path = self.folder / place
+        digest = digest or transfer.sha256(path, self.transfers.stop)
+        return Fetched(output.pk, str(place), path.stat().st_size, digest, odd)

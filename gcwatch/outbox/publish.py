@@ -1,0 +1,161 @@
+"""Finished folders, published by one rename, and what becomes of their sources."""
+
+import contextlib
+import json
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gcwatch.core.receipt import RECEIPT_NAME
+from gcwatch.files.atomic import (
+    FILE_MODE,
+    FOLDER_MODE,
+    disk_trouble,
+    sync_folder,
+    sync_tree,
+    write_atomically,
+)
+from gcwatch.files.names import namesakes, remove_tree, take_free_name
+
+# --- names -------------------------------------------------------------------------------------
+
+
+# --- publishing --------------------------------------------------------------------------------
+
+
+def _staging(outbox: Path, key: str) -> Path:
+    return outbox / f".{key}.partial"
+
+
+def staging_folder(outbox: Path, key: str) -> Path:
+    """Given an outbox and a case's key, return the hidden folder where its results gather.
+
+    Raise TryAgain (`disk`) if it can't be made.
+    """
+    path = _staging(outbox, key)
+    with disk_trouble("writing to the outbox"):
+        path.mkdir(mode=FOLDER_MODE, exist_ok=True)
+    return path
+
+
+def publish_results(outbox: Path, key: str, folder: str, receipt: Mapping[str, Any]) -> str:
+    """Given a case whose results are staged, publish them; return the name of their folder.
+
+    It is `folder`, or `folder.2`, `.3` … where that is taken: nothing is ever replaced. For a
+    series it is `<patient>/<series>`; the patient's folder is made before. Twice is once: what
+    was published under this key is found by its receipt.
+
+    Raise TryAgain (`disk`) if the outbox can't be written.
+    """
+    with disk_trouble("publishing"):
+        place = result_path(outbox, folder)
+        if name := _published(outbox, key, folder):
+            sync_folder(place.parent)
+            return name
+        source = staging_folder(outbox, key)
+        seal_folder(source, json.dumps({**receipt, "key": key}, indent=2))
+        make_parent_folder(outbox, place)
+        return _beside(folder, take_free_name(source, place.parent, place.name))
+
+
+def result_path(outbox: Path, folder: str) -> Path:
+    return outbox / folder
+
+
+def _beside(folder: str, name: str) -> str:
+    """Given a case's name, return the other name at its place."""
+    parent, slash, _ = folder.rpartition("/")
+    return parent + slash + name
+
+
+def make_parent_folder(outbox: Path, place: Path) -> None:
+    """See to it that a patient's folder is there, with the mode of all that is published."""
+    if place.parent == outbox:
+        return
+    with contextlib.suppress(FileExistsError):
+        place.parent.mkdir()
+        _let_enter(place.parent)
+        sync_folder(outbox)
+
+
+def seal_folder(source: Path, receipt: str) -> None:
+    """Given a folder whose files are all there, add its receipt; then it may be published.
+
+    The group may read all of it, and all of it is on the disk. Raise OSError if that can't be.
+    """
+    write_receipt(source / RECEIPT_NAME, receipt)
+    let_group_read(source)
+    sync_tree(source)
+
+
+def write_receipt(path: Path, receipt: str) -> None:
+    """Given a path and a receipt, put it there whole; raise OSError if that can't be."""
+    write_atomically(path, receipt.encode(), FILE_MODE)
+
+
+def let_group_read(source: Path) -> None:
+    """Set the modes of everything below a folder; a umask may have made them tighter."""
+    for parent, _, names in os.walk(source):
+        folder = Path(parent)
+        _let_enter(folder)
+        for name in names:
+            (folder / name).chmod(FILE_MODE)
+
+
+def _let_enter(folder: Path) -> None:
+    """Let the group enter a folder, which stays setgid if it is.
+
+    A service may not set that bit, even where it is set (systemd's RestrictSUIDSGID=): where its
+    umask has left nothing to be done, nothing is.
+    """
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    wanted = FOLDER_MODE | (mode & stat.S_ISGID)
+    if mode != wanted:
+        folder.chmod(wanted)
+
+
+def published_name(outbox: Path, key: str, folder: str) -> str | None:
+    """Given a case, return the name of its published folder, or None.
+
+    Raise TryAgain (`disk`) if the outbox can't be read.
+    """
+    with disk_trouble("reading the outbox"):
+        return _published(outbox, key, folder)
+
+
+def _published(outbox: Path, key: str, folder: str) -> str | None:
+    place = result_path(outbox, folder)
+    if place.parent != outbox and not place.parent.is_dir():
+        return None
+    for name in namesakes(place.parent, place.name):
+        if _key(place.with_name(name) / RECEIPT_NAME) == key:
+            return _beside(folder, name)
+    return None
+
+
+def _key(receipt: Path) -> str | None:
+    try:
+        found = json.loads(receipt.read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    return found.get("key") if isinstance(found, dict) else None
+
+
+def discard_staging(outbox: Path, key: str) -> None:
+    """Given a case, remove its staging folder, if it is there.
+
+    Raise TryAgain (`disk`) if it can't be removed.
+    """
+    with disk_trouble("clearing the outbox"):
+        remove_tree(_staging(outbox, key))
+
+
+# --- failures ----------------------------------------------------------------------------------
+
+
+# --- the source, once delivered ----------------------------------------------------------------
+
+
+# --- a source among others -----------------------------------------------------------------------

@@ -1,0 +1,88 @@
+"""Whether a fetched file is whole, as far as its own structure tells."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from gcwatch.core.errors import TryAgain
+from gcwatch.core.reasons import Reason
+from gcwatch.imaging import signatures
+from gcwatch.imaging.images import META_BYTES, meta_fields, meta_header
+from gcwatch.imaging.json_syntax import is_json
+
+_FORMATS: Final[Mapping[str, signatures.Format]] = {
+    ".biom": signatures.HDF5,
+    ".gz": signatures.GZIP,
+    ".jpeg": signatures.JPEG,
+    ".jpg": signatures.JPEG,
+    ".mp4": signatures.MP4,
+    ".newick": signatures.NEWICK,
+    ".obj": signatures.OBJ,
+    ".pdf": signatures.PDF,
+    ".png": signatures.PNG,
+    ".sqreg": signatures.SQLITE,
+    ".tif": signatures.TIFF,
+    ".tiff": signatures.TIFF,
+    ".zip": signatures.ZIP,
+}
+"""CSV is not among them: any text is whole as CSV."""
+
+
+def check(path: Path, socket: str) -> None:
+    """Given a fetched file, raise TryAgain (and remove it) if its own structure says it is cut."""
+    problem = oddity(path)
+    if problem:
+        path.unlink()
+        raise TryAgain(Reason("download_incomplete", {"socket": socket, "problem": problem}))
+
+
+def oddity(path: Path) -> str:
+    """Given a fetched file, return what its structure lacks, or "" if nothing is found."""
+    suffix = path.suffix.lower()
+    if suffix == ".mha":
+        return _mha_problem(path)
+    if suffix == ".json":
+        return _json_problem(path)
+    if suffix in _FORMATS:
+        return _format_problem(path, _FORMATS[suffix])
+    return ""
+
+
+def _format_problem(path: Path, wanted: signatures.Format) -> str:
+    with path.open("rb") as file:
+        if not wanted.begins(file.read(signatures.START)):
+            return f"it does not begin like a {path.suffix.lower()} file"
+        return wanted.damage(file)
+
+
+def _json_problem(path: Path) -> str:
+    with path.open("rb") as file:
+        return "" if is_json(file) else "its JSON can't be read"
+
+
+def _mha_problem(path: Path) -> str:
+    """An uncompressed MetaImage is as long as its header says; a compressed one says so, too."""
+    with path.open("rb") as file:
+        header = meta_header(file)
+    fields = meta_fields(header)
+    if not header.endswith(b"\n") or fields.get("ElementDataFile") != "LOCAL":
+        return "its header has no end"
+    begin = len(header)
+    expected = _mha_bytes(fields)
+    if expected is not None and path.stat().st_size - begin != expected:
+        return f"{path.stat().st_size - begin} of {expected} bytes of voxels arrived"
+    return ""
+
+
+def _mha_bytes(fields: Mapping[str, str]) -> int | None:
+    """Given a header, return how many bytes of voxels follow, or None if it does not say."""
+    if fields.get("CompressedData", "False") == "True":
+        size = fields.get("CompressedDataSize", "")
+        return int(size) if size.isdecimal() else None
+    element = META_BYTES.get(fields.get("ElementType", ""))
+    sizes = fields.get("DimSize", "").split()
+    numbers = [*sizes, fields.get("ElementNumberOfChannels", "1")]
+    if element is None or not sizes or not all(number.isdecimal() for number in numbers):
+        return None
+    return math.prod(int(number) for number in numbers) * element

@@ -1,0 +1,324 @@
+"""The platform's REST API as typed calls (contract sections 1 to 9).
+
+Answers are read leniently: unknown keys are ignored, and `socket` (2026) or `interface` (2025)
+names a value's socket.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any, Literal, TypeVar
+from urllib.parse import urlencode
+
+from gcwatch.core.errors import NotYet, Refused, TokenRefused
+from gcwatch.core.reasons import Reason
+from gcwatch.platform.http import Http
+from gcwatch.platform.models import (
+    A,
+    Algorithm,
+    Collection,
+    Image,
+    Instance,
+    Item,
+    Job,
+    NewJob,
+    Part,
+    Socket,
+    UploadSession,
+    UserUpload,
+    read_answer,
+    read_answers,
+    with_slug,
+)
+
+PAGE = 100
+LARGEST_PAGE = 1000
+_PASSES = 20
+
+Holder = Literal["reader-studies/display-sets", "archives/items"]
+"""Where items of a kind are found: the display sets of reader studies, or the items of archives."""
+
+
+S = TypeVar("S", "Algorithm", "Collection")
+
+
+ANONYMOUS = "AnonymousUser"
+
+
+class GrandChallenge:
+    """The platform behind *http*; every method may raise what `Http.call` raises."""
+
+    def __init__(self, http: Http) -> None:
+        self.http = http
+
+    def me(self) -> str:
+        """Return whose token this is; raise TokenRefused if the header does not arrive."""
+        answer = self.http.call("GET", self._url("profiles/users/self/"))
+        name = str(answer.get("user", {}).get("username", ANONYMOUS))
+        if name == ANONYMOUS:
+            raise TokenRefused(ANONYMOUS)
+        return name
+
+    # --- looking up ------------------------------------------------------------------------------
+
+    def algorithm(self, slug: str) -> Algorithm | None:
+        """Return the algorithm, or None if it does not exist or this token can't see it."""
+        found = self._by_slug(Algorithm, "algorithms/", slug)
+        if found is None:
+            self.me()  # a lost header makes lists look empty
+        return found
+
+    def algorithms(self) -> list[Algorithm]:
+        """Return all algorithms that this token can see, by slug."""
+        return self._seen(Algorithm, "algorithms/")
+
+    def job(self, pk: str) -> Job:
+        """Return a job; Refused (404) if it is not ours."""
+        return read_answer(Job, self._get(f"algorithms/jobs/{pk}/"))
+
+    def jobs(self, algorithm: str, image: str = "", offset: int = 0) -> Iterator[Job]:
+        """Return an algorithm's jobs of ours, oldest first, from *offset*; of one input image."""
+        query = {"algorithm_image__algorithm": algorithm}
+        if image:
+            query["input_image"] = image
+        return self._pages(Job, "algorithms/jobs/", query, offset)
+
+    def count_jobs(self, algorithm: str) -> int:
+        """Return how many jobs of ours an algorithm has."""
+        query = urlencode({"algorithm_image__algorithm": algorithm, "limit": 1})
+        return int(self._get(f"algorithms/jobs/?{query}")["count"])
+
+    def image(self, url: str) -> Image:
+        """Given an image's API URL, return it."""
+        return read_answer(Image, self._call("GET", self._here(url)))
+
+    def images(self, name: str) -> list[Image]:
+        """Return our images of exactly this name."""
+        return list(self._pages(Image, "cases/images/", {"name": name}))
+
+    # --- uploads (contract 4) --------------------------------------------------------------------
+
+    def create_upload(self, filename: str) -> UserUpload:
+        """Make an upload record. Not repeatable: a lost reply leaves an orphan behind."""
+        return read_answer(UserUpload, self._post("uploads/", {"filename": filename}))
+
+    def upload(self, pk: str) -> UserUpload:
+        """Return an upload record; Refused (404) once it is consumed or has expired."""
+        return read_answer(UserUpload, self._get(f"uploads/{pk}/"))
+
+    def presign(self, pk: str, s3_upload_id: str, numbers: Sequence[int]) -> dict[int, str]:
+        """Return URLs, valid for an hour, to put these parts to."""
+        body = {"part_numbers": list(numbers)}
+        url = self._url(f"uploads/{pk}/{s3_upload_id}/generate-presigned-urls/")
+        answer = self._call("PATCH", url, body)
+        return {int(number): str(url) for number, url in answer["presigned_urls"].items()}
+
+    def parts(self, pk: str, s3_upload_id: str) -> dict[int, Part]:
+        """Return the parts that the storage holds, by number."""
+        answer = self._get(f"uploads/{pk}/{s3_upload_id}/list-parts/")
+        parts = read_answers(Part, answer["parts"])
+        return {part.number: part for part in parts}
+
+    def complete(self, pk: str, s3_upload_id: str, etags: Mapping[int, str]) -> None:
+        """Make one object of the parts; ascending, and nothing but ETag and number is sent."""
+        parts = [{"ETag": etags[number], "PartNumber": number} for number in sorted(etags)]
+        url = self._url(f"uploads/{pk}/{s3_upload_id}/complete-multipart-upload/")
+        self._call("PATCH", url, {"parts": parts})
+
+    # --- upload sessions (contract 9) ------------------------------------------------------------
+
+    def create_session(self, uploads: Sequence[str]) -> UploadSession:
+        """Make an inert session of complete uploads."""
+        return read_answer(
+            UploadSession, self._post("cases/upload-sessions/", {"uploads": [*uploads]})
+        )
+
+    def session(self, url: str) -> UploadSession:
+        """Given a session's API URL, return it."""
+        return read_answer(UploadSession, self._call("GET", self._here(url)))
+
+    def sessions(self) -> Iterator[UploadSession]:
+        """Return all sessions of ours, in no order."""
+        return self._pages(UploadSession, "cases/upload-sessions/", {})
+
+    # --- jobs (contract 7) -----------------------------------------------------------------------
+
+    def create_job(self, algorithm: str, inputs: Sequence[Mapping[str, Any]]) -> NewJob:
+        """Ask for a job. Not repeatable: see contract 10.4."""
+        body = {"algorithm": algorithm, "inputs": list(inputs)}
+        return read_answer(NewJob, self._post("algorithms/jobs/", body))
+
+    # --- reader studies and archives (contract 5, 6) ----------------------------------------------
+
+    def reader_study(self, slug: str) -> Collection | None:
+        """Return the reader study, or None if it does not exist or this token can't see it."""
+        return self._place("reader-studies/", slug)
+
+    def archive(self, slug: str) -> Collection | None:
+        """Return the archive, or None if it does not exist or this token can't see it."""
+        return self._place("archives/", slug)
+
+    def reader_studies(self) -> list[Collection]:
+        """Return all reader studies that this token can see, by slug."""
+        return self._seen(Collection, "reader-studies/")
+
+    def archives(self) -> list[Collection]:
+        """Return all archives that this token can see, by slug."""
+        return self._seen(Collection, "archives/")
+
+    def create_item(self, holder: Holder, body: Mapping[str, Any]) -> Item:
+        """Make an empty display set or archive item. Its title is the guard: see contract 10.3."""
+        return read_answer(Item, self._post(f"{holder}/", body))
+
+    def item(self, holder: Holder, pk: str) -> Item:
+        """Return a display set or archive item; Refused (404) if it is not there for us."""
+        return read_answer(Item, self._get(f"{holder}/{pk}/"))
+
+    def fill_item(self, holder: Holder, pk: str, values: Sequence[Mapping[str, Any]]) -> None:
+        """Set sockets of an item, all or none; what has to be imported appears later."""
+        self._call("PATCH", self._url(f"{holder}/{pk}/"), {"values": list(values)})
+
+    def may_add(self, holder: Holder, place: Mapping[str, Any]) -> bool:
+        """Whether this token may make items in a place, named as for `create_item`.
+
+        A title of null is refused for itself, so nothing is ever made; without the right the place
+        is refused, too (contract 1, 5).
+        """
+        return not set(place) & self._faults(f"{holder}/", {**place, "title": None})
+
+    def may_run(self, algorithm: str) -> bool:
+        """Whether this token may make jobs of an algorithm; asked by a call without inputs."""
+        return "algorithm" not in self._faults("algorithms/jobs/", {"algorithm": algorithm})
+
+    def _faults(self, path: str, body: Mapping[str, Any]) -> frozenset[str]:
+        """Return the fields for which a call that can't succeed is refused."""
+        try:
+            self._post(path, body)
+        except Refused as error:
+            if error.status == 400:
+                return error.fields
+            raise
+        return frozenset()
+
+    def items(self, holder: Holder, place: str) -> list[Item]:
+        """Given the pk of a reader study or archive, return all its items.
+
+        Lists of archive items have no order, so pages may repeat and skip rows (contract 1): they
+        are read until as many are known as there are.
+
+        Raises:
+            NotYet: when they can't be had completely for now.
+        """
+        query = {"reader_study" if holder.startswith("reader") else "archive": place}
+        found: dict[str, Item] = {}
+        for _ in range(_PASSES):
+            count = 0
+            for page in self._windows(f"{holder}/", query, size=LARGEST_PAGE):
+                found |= {item.pk: item for item in read_answers(Item, page["results"])}
+                count = max(count, page["count"])  # rights lost on the way look like fewer items
+            if len(found) >= count:
+                return list(found.values())
+        facts = {"seconds": 60, "message": f"{len(found)} of {count} items were listed"}
+        raise NotYet(Reason("busy", facts), 60)
+
+    def socket(self, slug: str) -> Socket | None:
+        """Return the socket, or None if there is none."""
+        return self._by_slug(Socket, "components/interfaces/", slug)
+
+    def instances(self, image: str) -> list[Instance]:
+        """Given a DICOM image set's API URL, return its instances, signed for a few minutes."""
+        answer = self._call("GET", self._here(image) + "dicom/instances/")
+        return read_answers(Instance, answer["instances"])
+
+    # --- the wire --------------------------------------------------------------------------------
+
+    def _url(self, path: str) -> str:
+        return self.http.home + path
+
+    def _here(self, url: str) -> str:
+        """Only an API URL's path counts: the token never follows a host that a server chose."""
+        marker = "/api/v1/"
+        return self._url(url.partition(marker)[2]) if marker in url else self._url(url)
+
+    def _call(self, method: str, url: str, body: Any = None) -> Any:
+        """Call; a no is believed only from a platform that knows us.
+
+        Without its header a request counts as anonymous, and everything of ours seems not to exist
+        (contract 1): then the token is the trouble, not the case.
+        """
+        try:
+            return self.http.call(method, url, body)
+        except Refused as error:
+            if error.status in {403, 404}:
+                self.me()
+            raise
+
+    def _get(self, path: str) -> Any:
+        return self._call("GET", self._url(path))
+
+    def _post(self, path: str, body: Mapping[str, Any]) -> Any:
+        return self._call("POST", self._url(path), body)
+
+    def _place(self, path: str, slug: str) -> Collection | None:
+        results = self._get(f"{path}?{urlencode({'slug': slug})}")["results"]
+        for place in read_answers(Collection, map(with_slug, results)):
+            if slug == place.slug:
+                return place
+        self.me()  # a lost header makes lists look empty
+        return None
+
+    def _by_slug(self, kind: type[A], path: str, slug: str) -> A | None:
+        results = self._get(f"{path}?{urlencode({'slug': slug})}")["results"]
+        found = [item for item in results if item.get("slug") == slug]
+        return read_answer(kind, found[0]) if found else None
+
+    def _seen(self, kind: type[S], path: str) -> list[S]:
+        """Return all that a list holds; one without a slug has it in its page's address."""
+        found: dict[str, S] = {}
+        for page in self._windows(path, {}):
+            # Pages of a list without an order may repeat rows (contract 1).
+            found |= {each.pk: each for each in read_answers(kind, map(with_slug, page["results"]))}
+        if not found:
+            self.me()  # a lost header makes lists look empty
+        return sorted(found.values(), key=lambda each: each.slug)
+
+    def _pages(
+        self, kind: type[A], path: str, query: Mapping[str, str], offset: int = 0
+    ) -> Iterator[A]:
+        """Follow limit and offset to the end; the host that `next` names is not asked."""
+        for page in self._windows(path, query, offset):
+            yield from read_answers(kind, page["results"])
+
+    def _windows(
+        self, path: str, query: Mapping[str, str], offset: int = 0, size: int = PAGE
+    ) -> Iterator[Any]:
+        while True:
+            window = urlencode({**query, "limit": size, "offset": offset})
+            page = self._get(f"{path}?{window}")
+            yield page
+            offset += len(page["results"])
+            if not page["results"] or offset >= page["count"]:
+                return
+
+
+def pk_of(url: str) -> str:
+    """Given an object's API URL, return its pk: hosts and paths may be told in other ways."""
+    return url.rstrip("/").rpartition("/")[2]
+
+
+class CachingGrandChallenge(GrandChallenge):
+    """Looks each slug up once: for looking at many folders that are meant for the same."""
+
+    def __init__(self, platform: GrandChallenge) -> None:
+        super().__init__(platform.http)
+        self.algorithm = cache(super().algorithm)  # type: ignore[method-assign]
+        self.reader_study = cache(super().reader_study)  # type: ignore[method-assign]
+        self.archive = cache(super().archive)  # type: ignore[method-assign]
+        self.socket = cache(super().socket)  # type: ignore[method-assign]
+        self._rights: dict[str, bool] = {}
+
+    def may_add(self, holder: Holder, place: Mapping[str, Any]) -> bool:
+        """Whether this token might make items in a place, when it was first asked."""
+        key = f"{holder} {sorted(place.items())}"
+        if key not in self._rights:
+            self._rights[key] = super().may_add(holder, place)
+        return self._rights[key]

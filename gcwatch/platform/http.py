@@ -1,0 +1,248 @@
+"""How gcwatch speaks HTTP: two kinds of sessions, bounded retries, and every failure translated.
+
+The token travels in the API session only, and only to the API's own origin; presigned URLs are
+used by bare sessions. Both ignore the environment (netrc, proxy variables): what a hospital needs
+stands in the config. Only calls that may be repeated are repeated here; what became of the others
+is for their callers to find out (contract 10.1).
+"""
+
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util.retry import Retry
+
+from gcwatch.config.types import is_loopback
+from gcwatch.core.errors import NotYet, Refused, TokenRefused, TryAgain, Unreachable
+from gcwatch.core.reasons import Reason
+
+CONNECT_SECONDS, READ_SECONDS = 10.0, 150.0
+CHUNK = 1 << 18
+_REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT"})
+_PASSING = frozenset({500, 502, 503, 504})
+_BUSY_SECONDS = 60.0
+_QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]+")
+
+
+def origin(url: str) -> tuple[str, str]:
+    """Given a URL, return its scheme, host and port: what a token is bound to."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc
+
+
+class _Bearer(requests.auth.AuthBase):
+    """Adds the token to requests for one origin and to no other."""
+
+    def __init__(self, home: str, token: Callable[[], str]) -> None:
+        self._home = origin(home)
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if origin(request.url or "") == self._home:
+            request.headers["Authorization"] = f"Bearer {self._token()}"
+        return request
+
+
+class _Adapter(HTTPAdapter):
+    """Gives every request the time-outs and retries of this module."""
+
+    def __init__(self) -> None:
+        retry = Retry(
+            total=3,
+            backoff_factor=0.2,
+            allowed_methods=_REPEATABLE,
+            status_forcelist=_PASSING,
+            respect_retry_after_header=False,  # a long wait is the journal's affair, not a thread's
+            raise_on_status=False,
+        )
+        super().__init__(max_retries=retry, pool_maxsize=1)
+
+    def send(self, *args: Any, **kwargs: Any) -> requests.Response:
+        kwargs["timeout"] = (CONNECT_SECONDS, READ_SECONDS)
+        return super().send(*args, **kwargs)
+
+
+class Http:
+    """HTTP for one platform. Safe to share: every thread gets sessions of its own."""
+
+    def __init__(
+        self,
+        home: str,
+        token: Callable[[], str],
+        *,
+        ca_bundle: str | None = None,
+        proxy: str | None = None,
+    ) -> None:
+        self.home = home
+        self._auth = _Bearer(home, token)
+        self._verify = ca_bundle or True
+        self._proxies = {"http": proxy, "https": proxy} if proxy else {}
+        self._local = threading.local()
+        self._opened: list[requests.Session] = []
+
+    def close(self) -> None:
+        """Close every thread's connections."""
+        for session in self._opened:
+            session.close()
+
+    def call(self, method: str, url: str, body: Any = None) -> Any:
+        """Given an API call, return its answer's JSON.
+
+        Raises:
+            TokenRefused: on a 401.
+            Refused: when the platform said no.
+            NotYet: when it asked for patience (429).
+            Unreachable: when no sensible answer came.
+        """
+        name = f"{method} {urlsplit(url).path}"
+        with _translated(name, method):
+            response = self._session("api").request(method, url, json=body, allow_redirects=False)
+        return _answer(name, method, response)
+
+    def put(self, url: str, body: Any) -> requests.Response:
+        """Given a presigned URL and a body with a length, store the body; return the reply.
+
+        Raises:
+            TryAgain: when the URL is not https: patients' images never travel in the clear.
+        """
+        _require_https(url)
+        with _translated("PUT storage", "PUT"):
+            return self._session("bare").put(url, data=body, allow_redirects=False)
+
+    @contextmanager
+    def stream(self, url: str, offset: int) -> Iterator[requests.Response]:
+        """Given a media URL, open what it redirects to at *offset* bytes.
+
+        The token goes to the API's origin only; the storage's own URL carries its own signature.
+        """
+        _require_https(url)
+        call = f"GET {urlsplit(url).path}"
+        headers = {"Accept-Encoding": "identity"}
+        with _translated(call, "GET"):
+            reply = self._session("api").get(
+                url, headers=headers, allow_redirects=False, stream=True
+            )
+            target = reply.headers.get("Location")
+            if target:
+                reply.close()
+                _require_https(target)
+                if offset:
+                    headers["Range"] = f"bytes={offset}-"
+                reply = self._session("bare").get(
+                    target, headers=headers, allow_redirects=False, stream=True
+                )
+            with reply:
+                yield reply
+
+    @contextmanager
+    def signed(
+        self, method: str, url: str, headers: Mapping[str, str], data: str | None
+    ) -> Iterator[requests.Response]:
+        """Given a request that carries its own signature, open it as it is, without the token."""
+        _require_https(url)
+        with (
+            _translated(f"{method} {urlsplit(url).path}", "GET"),
+            self._session("bare").request(
+                method, url, headers={**headers}, data=data, allow_redirects=False, stream=True
+            ) as reply,
+        ):
+            yield reply
+
+    def _session(self, kind: str) -> requests.Session:
+        session: requests.Session | None = getattr(self._local, kind, None)
+        if session is None:
+            session = requests.Session()
+            session.trust_env = False
+            session.verify = self._verify
+            session.proxies.update(self._proxies)
+            session.headers["Accept"] = "application/json" if kind == "api" else "*/*"
+            session.auth = self._auth if kind == "api" else None
+            session.mount("https://", _Adapter())
+            session.mount("http://", _Adapter())
+            setattr(self._local, kind, session)
+            self._opened.append(session)
+        return session
+
+
+def _require_https(url: str) -> None:
+    """Given a URL that the platform chose, refuse one that others could read along."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+        raise TryAgain(Reason("insecure", {"host": parts.hostname or "without a host"}))
+
+
+@contextmanager
+def _translated(call: str, method: str) -> Iterator[None]:
+    """Turn what requests raises into Unreachable; in doubt unless nothing was ever sent."""
+    try:
+        yield
+    except requests.RequestException as error:
+        never_sent = isinstance(error, requests.ConnectTimeout) or _refused_connection(error)
+        doubt = method not in {"GET", "OPTIONS"} and not never_sent
+        reason = Reason("unreachable", {"call": call, "error": type(error).__name__})
+        raise Unreachable(reason, doubt=doubt) from error
+
+
+def _refused_connection(error: requests.RequestException) -> bool:
+    return "NewConnectionError" in repr(error) or "NameResolutionError" in repr(error)
+
+
+def _answer(call: str, method: str, response: requests.Response) -> Any:
+    """Given a reply of the API, return its JSON or raise what it means."""
+    status = response.status_code
+    if status == HTTPStatus.UNAUTHORIZED:
+        raise TokenRefused("; ".join(_said(response, _json(response))))
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        raise busy(response)
+    body = _json(response)
+    if status >= 500 or (body is None and status < 400) or 300 <= status < 400:
+        reason = Reason("server_error", {"call": call, "status": status})
+        raise Unreachable(reason, doubt=method not in {"GET", "OPTIONS"})
+    if status >= 400:
+        fields = body if isinstance(body, dict) else ()
+        raise Refused(call, status, _said(response, body), fields)
+    return body
+
+
+def _said(response: requests.Response, body: Any) -> list[str]:
+    """Given an error's body, return its sentences without the token or a signed URL's query.
+
+    A proxy may echo the request, and what it said ends in the journal.
+    """
+    token = response.request.headers.get("Authorization", "").rpartition(" ")[2]
+    found = [each.replace(token, "[hidden]") if token else each for each in _messages(body)]
+    return [_QUERY.sub(r"\1?[hidden]", message) for message in found]
+
+
+def busy(response: requests.Response) -> NotYet:
+    """Given a 429, return how long it asks to wait."""
+    asked = response.headers.get("Retry-After", "")
+    wait = float(asked) if asked.isdigit() else _BUSY_SECONDS
+    return NotYet(Reason("busy", {"seconds": wait, "message": "429"}), wait)
+
+
+def _json(response: requests.Response) -> Any:
+    """Return a reply's JSON, or None where the platform answers in HTML."""
+    try:
+        return response.json()
+    except requests.JSONDecodeError:
+        return None
+
+
+def _messages(body: Any) -> Sequence[str]:
+    """Given any error body of the contract's section 1, return its sentences, outermost first."""
+    match body:
+        case str():
+            return [body]
+        case dict():
+            return [message for value in body.values() for message in _messages(value)]
+        case list():
+            return [message for value in body for message in _messages(value)]
+        case _:
+            return []

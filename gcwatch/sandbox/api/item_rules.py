@@ -1,0 +1,242 @@
+"""When display sets and archive items may be made and changed: the checks, in the platform's words.
+
+The two differ little (contract 5, 6); `DISPLAY_SETS` and `ITEMS` hold the differences.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from gcwatch.sandbox.api import permissions
+from gcwatch.sandbox.api.requests import linked
+from gcwatch.sandbox.api.socket_sources import DEAD_LINK, Errors, read_sources, start
+from gcwatch.sandbox.content.catalogue import Archive, ReaderStudy
+from gcwatch.sandbox.model import ArchiveItem, Case, DisplaySet, PlatformState, Source, User
+from gcwatch.sandbox.server.reply import html_refusal, refuse
+
+C = TypeVar("C", DisplaySet, ArchiveItem)
+
+_TITLE_LENGTH = 255
+_GREATEST_ORDER = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Kind(Generic[C]):
+    """One of the two kinds of cases.
+
+    Attributes:
+        model: What the platform's messages call it.
+        owner: Field of a request that names what the case belongs to.
+        path: API path of the list.
+        records: All cases of the kind, by pk.
+        find: What a request names with the owner's field; its ValueError is the platform's.
+        make: A new case of an owner, from its title, its time, and the order asked for.
+    """
+
+    model: str
+    owner: str
+    path: str
+    records: Callable[[PlatformState], dict[str, C]]
+    find: Callable[[PlatformState, User, Any], ReaderStudy | Archive]
+    make: Callable[[PlatformState, Any, str, int], C]
+
+
+@dataclass
+class _Fields:
+    """What a request asks a case to be; None is not asked."""
+
+    owner: Any
+    title: str | None
+    order: int | None
+    sources: list[Source]
+
+
+def create(world: PlatformState, user: User, kind: Kind[C], data: dict[str, Any]) -> C:
+    """Make an empty case.
+
+    Raises:
+        Refusal: 400 with the platform's body; 500 for the loser of a race (contract 5).
+    """
+    fields = _read(world, user, kind, data, whole=True)
+    title = fields.title or ""
+    _check_unique(world, kind, title, fields.owner)
+    if data.get("values"):
+        raise refuse(400, ["Values can only be added via update"])
+    case = kind.make(world, fields.owner, title, fields.order or 0)
+    kind.records(world)[case.pk] = case
+    return case
+
+
+def update(
+    world: PlatformState, user: User, case: Case, data: dict[str, Any], *, whole: bool
+) -> None:
+    """Change a case: everything that is asked, or nothing.
+
+    Args:
+        world: All records.
+        user: Who asks; has the right to.
+        case: To be changed.
+        data: The request's body.
+        whole: Whether values of other sockets go (PUT).
+
+    Raises:
+        Refusal: 400 with the platform's body.
+    """
+    kind: Kind[Any] = DISPLAY_SETS if isinstance(case, DisplaySet) else ITEMS
+    fields = _read(world, user, kind, data, whole=whole)
+    title = case.title if fields.title is None else fields.title
+    _check_unique(world, kind, title, fields.owner or case.parent, case)
+    _check_changeable(case, fields.sources)
+    case.title = title
+    case.parent = fields.owner or case.parent
+    if fields.order is not None and isinstance(case, DisplaySet):
+        case.order = fields.order or _last_order(world, case.parent)
+    kept = {each.socket.slug for each in fields.sources}
+    if whole:
+        case.values = {slug: value for slug, value in case.values.items() if slug in kept}
+    for source in fields.sources:
+        _start(world, case, source)
+
+
+def _start(world: PlatformState, case: Case, source: Source) -> None:
+    start(world, case, source)
+    if source.value is not None:
+        case.values[source.socket.slug] = source.value
+    if source.upload or source.dicom:
+        world.copying.append(source)
+
+
+def _check_unique(
+    world: PlatformState, kind: Kind[C], title: str, owner: Any, case: C | None = None
+) -> None:
+    twins = (
+        each
+        for each in kind.records(world).values()
+        if each is not case and each.parent is owner and each.title == title
+    )
+    if title and any(twins):
+        if world.settings.race and case is None:
+            raise html_refusal(500)
+        problem = f"The fields title, {kind.owner} must make a unique set."
+        raise refuse(400, {"non_field_errors": [problem]})
+
+
+def _check_changeable(case: Case, sources: list[Source]) -> None:
+    if isinstance(case, DisplaySet):
+        if case.answers:
+            problem = "This display set cannot be changed, as answers for it already exist."
+            raise refuse(400, [problem])
+        return
+    allowed = case.parent.allowed_sockets
+    for source in sources:
+        if allowed is not None and source.socket.slug not in allowed:
+            raise refuse(400, [f"Socket '{source.socket.slug}' is not allowed for this archive."])
+
+
+def _read(
+    world: PlatformState, user: User, kind: Kind[C], data: dict[str, Any], *, whole: bool
+) -> _Fields:
+    """All fields of a body; what is wrong with them is told together."""
+    errors: Errors = {}
+    fields = _Fields(
+        owner=_checked(errors, kind.owner, data, lambda given: kind.find(world, user, given)),
+        title=_checked(errors, "title", data, _title),
+        order=_checked(errors, "order", data, _order) if kind is DISPLAY_SETS else None,
+        sources=[],
+    )
+    if whole and kind.owner not in data:
+        errors[kind.owner] = ["This field is required."]
+    if data.get("values", ()) is None:
+        errors["values"] = ["This field may not be null."]
+    elif "values" in data:
+        fields.sources = read_sources(world, user, "values", data["values"], errors)
+    if errors:
+        raise refuse(400, errors)
+    return fields
+
+
+def _checked(errors: Errors, key: str, data: dict[str, Any], read: Callable[[Any], Any]) -> Any:
+    """A field's content; None if it is absent or wrong."""
+    if key not in data:
+        return None
+    if data[key] is None:
+        errors[key] = ["This field may not be null."]
+        return None
+    try:
+        return read(data[key])
+    except ValueError as error:
+        errors[key] = [str(error)]
+        return None
+
+
+def _title(given: Any) -> str:
+    if isinstance(given, bool) or not isinstance(given, str | int | float):
+        message = "Not a valid string."
+        raise ValueError(message)  # noqa: TRY004 - one error for all bad fields
+    title = str(given).strip()
+    if "\0" in title:
+        message = "Null characters are not allowed."
+        raise ValueError(message)
+    if len(title) > _TITLE_LENGTH:
+        message = f"Ensure this field has no more than {_TITLE_LENGTH} characters."
+        raise ValueError(message)
+    return title
+
+
+def _order(given: Any) -> int:
+    if isinstance(given, bool) or not isinstance(given, int):
+        message = "A valid integer is required."
+        raise ValueError(message)  # noqa: TRY004 - one error for all bad fields
+    if not 0 <= given <= _GREATEST_ORDER:
+        relation, limit = ("greater", 0) if given < 0 else ("less", _GREATEST_ORDER)
+        message = f"Ensure this value is {relation} than or equal to {limit}."
+        raise ValueError(message)
+    return given
+
+
+def _find_study(world: PlatformState, user: User, slug: Any) -> ReaderStudy:
+    for study in world.catalogue.reader_studies:
+        if study.slug == slug and permissions.changes(world, user, study):
+            return study
+    message = f"Object with slug={slug} does not exist."
+    raise ValueError(message)
+
+
+def _find_archive(world: PlatformState, user: User, link: Any) -> Archive:
+    pk = linked(link, "archives/")
+    for archive in world.catalogue.archives:
+        if archive.pk == pk and permissions.changes(world, user, archive):
+            return archive
+    raise ValueError(DEAD_LINK)
+
+
+def new_display_set(world: PlatformState, study: ReaderStudy, title: str, order: int) -> DisplaySet:
+    """A display set that is in no list yet; without an order (0) it comes last (contract 5)."""
+    return DisplaySet(study, title, world.now(), order or _last_order(world, study))
+
+
+def _last_order(world: PlatformState, study: ReaderStudy) -> int:
+    orders = [each.order for each in world.display_sets.values() if each.parent is study]
+    return max(orders, default=0) + 10
+
+
+def _new_item(world: PlatformState, archive: Archive, title: str, _order: int) -> ArchiveItem:
+    return ArchiveItem(archive, title, world.now())
+
+
+DISPLAY_SETS = Kind(
+    model="DisplaySet",
+    owner="reader_study",
+    path="reader-studies/display-sets/",
+    records=lambda world: world.display_sets,
+    find=_find_study,
+    make=new_display_set,
+)
+ITEMS = Kind(
+    model="ArchiveItem",
+    owner="archive",
+    path="archives/items/",
+    records=lambda world: world.items,
+    find=_find_archive,
+    make=_new_item,
+)

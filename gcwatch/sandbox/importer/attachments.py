@@ -1,0 +1,80 @@
+"""What the task that attaches a file finds in it (contract 3).
+
+JSON is parsed and held against its kind's schema, Newick trees and BIOM tables are parsed.
+Nothing looks into a file of any other kind: a text is as good as a PDF.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from gcwatch.sandbox.content import json_schemas
+from gcwatch.sandbox.content.catalogue import Socket
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_NEWICK = re.compile(r"\[(?:\\.|[^\]])*\]|'(?:\\.|[^'])*'|[^\s()\[\]';,]+|[(),;]")
+
+
+class Unfit(Exception):
+    """The content does not fit its socket; the message is the platform's."""
+
+
+class Unparsable(Exception):
+    """The content is no JSON: the platform's task dies while it stores that error."""
+
+
+def check(socket: Socket, path: Path) -> None:
+    """Look into a file as far as the platform does.
+
+    Raises:
+        Unfit: The content does not fit, which is told.
+        Unparsable: Nobody will ever be told anything.
+    """
+    if socket.holds_json:
+        _check_json(socket, path)
+    elif socket.kind in _CHECKS:
+        _CHECKS[socket.kind](path)
+
+
+def _check_json(socket: Socket, path: Path) -> None:
+    try:
+        value = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise Unparsable(str(error)) from error
+    if problem := json_schemas.problem(socket.kind, value, socket.schema):
+        raise Unfit(problem)
+
+
+def _check_newick(path: Path) -> None:
+    """At least one tree, brackets in balance; the platform's parser asks for little more."""
+    try:
+        text = path.read_text()
+    except UnicodeDecodeError as error:
+        raise Unfit("Does not appear to be a Newick tree-format file") from error
+    pieces = [match[0] for match in _NEWICK.finditer(text)]
+    if not pieces:
+        raise Unfit("No Newick tree found")
+    depth = 0
+    for piece in pieces:
+        depth += {"(": 1, ")": -1}.get(piece, 0)
+        if depth < 0 or (piece == ";" and depth):
+            break
+    if depth:
+        message = "Number of open/close parentheses do not match."
+        raise Unfit(f"Invalid Newick tree format: {message}")
+
+
+def _check_biom(path: Path) -> None:
+    """An HDF5 file that names the two axes of a table; BIOM's older JSON form is refused."""
+    data = path.read_bytes()
+    if not data.startswith(_HDF5):
+        raise Unfit("Only BIOM in valid HDF5 binary file format are supported")
+    if not (b"observation" in data and b"sample" in data):
+        raise Unfit("Does not appear to be a BIOM-format file")
+
+
+_CHECKS: dict[str, Callable[[Path], None]] = {
+    "Newick tree-format file": _check_newick,
+    "BIOM format": _check_biom,
+}

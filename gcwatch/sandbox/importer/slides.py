@@ -1,0 +1,103 @@
+"""Whole-slide images: single files that are TIFF underneath, and files with companions.
+
+Pixels are not converted. A TIFF is taken over as it is; of a slide of many files the size is
+known, and its image is a TIFF of that size that is black.
+"""
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from configparser import ConfigParser
+from configparser import Error as ConfigError
+from pathlib import Path
+
+from gcwatch.sandbox.importer import formats
+from gcwatch.sandbox.metaimage import Unreadable, Volume
+from gcwatch.sandbox.model import new_pk
+
+_VMS = "Virtual Microscope Specimen"
+_VMU = "Uncompressed Virtual Microscope Specimen"
+
+Size = tuple[int, int]
+
+
+def read_slides(files: list[Path], work: Path) -> Iterator[tuple[Volume, set[Path]]]:
+    """Build one image of each slide whose companions are all there (contract 3).
+
+    Args:
+        files: Everything in one folder that no earlier builder took.
+        work: Folder for the images.
+
+    Yields:
+        Each image, and the files it was made of; those of a .mrxs are in a folder beside it.
+    """
+    for path in files:
+        reader = _READERS.get(path.suffix.lower())
+        try:
+            made = reader(path, work / f"{new_pk()}.tif") if reader else None
+        except (Unreadable, ConfigError, OSError, KeyError, ValueError):
+            continue
+        if made:
+            yield made
+
+
+def _tiff_based(path: Path, image: Path) -> tuple[Volume, set[Path]]:
+    tags = formats.tiff_tags(path)
+    shutil.copyfile(path, image)
+    return _volume(image, (tags[256], tags[257])), {path}
+
+
+def _volume(image: Path, size: Size) -> Volume:
+    return Volume(image.name, size, (1.0, 1.0), "MET_UCHAR", image, verbatim=True)
+
+
+def _mirax(path: Path, image: Path) -> tuple[Volume, set[Path]]:
+    """A .mrxs belongs to the folder of its name with a Slidedat.ini, an index and data files."""
+    folder = path.parent / path.stem
+    names = {each.name.lower(): each for each in folder.iterdir()}
+    slidedat = names["slidedat.ini"]
+    parser = _sections(slidedat)
+    data = parser["DATAFILE"]
+    wanted = [data[f"FILE_{number}"] for number in range(data.getint("FILE_COUNT", 0))]
+    companions = _present(folder, [parser["HIERARCHICAL"]["INDEXFILE"], *wanted])
+    general = parser["GENERAL"]
+    size = int(general["IMAGENUMBER_X"]), int(general["IMAGENUMBER_Y"])
+    formats.write_black(image, size)
+    return _volume(image, size), {path, slidedat, *companions}
+
+
+def _hamamatsu(path: Path, image: Path) -> tuple[Volume, set[Path]]:
+    """A .vms or .vmu lists its images, one for each part of the slide, and a map of them."""
+    parser = _sections(path)
+    listed = parser[_VMS if _VMS in parser else _VMU]
+    parts = [listed[key] for key in listed if re.fullmatch(r"imagefile(\(.*\))?", key)]
+    extras = [listed[key] for key in ("macroimage", "optimisationfile") if listed.get(key)]
+    companions = _present(path.parent, [*parts, listed["mapfile"]])
+    columns, rows = listed.getint("NoJpegColumns", 1), listed.getint("NoJpegRows", 1)
+    if len(parts) < columns * rows:
+        raise Unreadable("parts of the slide are missing")
+    size = formats.picture_size(companions[0]) if _VMS in parser else (1, 1)
+    formats.write_black(image, (size[0] * columns, size[1] * rows))
+    beside = {path.parent / name for name in extras if (path.parent / name).is_file()}
+    return _volume(image, (size[0] * columns, size[1] * rows)), {path, *companions, *beside}
+
+
+def _sections(path: Path) -> ConfigParser:
+    parser = ConfigParser(interpolation=None, strict=False)
+    parser.read_string(path.read_text("utf-8-sig"), source="slide")
+    return parser
+
+
+def _present(folder: Path, names: list[str]) -> list[Path]:
+    paths = [folder / Path(name).name for name in names]
+    if not all(path.is_file() and path.stat().st_size for path in paths):
+        raise Unreadable("a companion is missing")
+    return paths
+
+
+_READERS: dict[str, Callable[[Path, Path], tuple[Volume, set[Path]]]] = {
+    ".mrxs": _mirax,
+    ".vms": _hamamatsu,
+    ".vmu": _hamamatsu,
+    **dict.fromkeys((".svs", ".ndpi", ".scn", ".bif"), _tiff_based),
+}

@@ -1,0 +1,63 @@
+"""Whether an imported image fits its socket, as the platform finds out (contract 3)."""
+
+from gcwatch.sandbox import metaimage
+from gcwatch.sandbox.content.catalogue import Socket
+from gcwatch.sandbox.content.socket_kinds import DISPLACEMENT
+from gcwatch.sandbox.metaimage import Volume
+from gcwatch.sandbox.model import Image
+
+_MOST_SEGMENTS = 64
+_UNKNOWN = (
+    "Image segments could not be determined, ensure the voxel values are integers and that it "
+    f"contains no more than {_MOST_SEGMENTS} segments. Ensure the image has the minimum and "
+    "maximum voxel values set as tags if the image is a TIFF file"
+)
+
+
+def misfit(socket: Socket, image: Image) -> str | None:
+    """Why an image does not fit, in the platform's words without the full stop; None if it does."""
+    if socket.kind == DISPLACEMENT:
+        return _field(image)
+    return _segmentation(socket, image) if socket.segments else None
+
+
+def _field(image: Image) -> str | None:
+    if len(image.size) + (image.channels > 1) != 4:
+        return "Deformation and displacement must be 4D images"
+    if image.channels > 1:
+        return "Deformation and displacement fields cannot have a color component"
+    if image.size[3] != 3:
+        return "Deformation and displacement field's 4th dimension must be a 3-component vector"
+    return None
+
+
+def _segmentation(socket: Socket, image: Image) -> str | None:
+    if image.segments is None:
+        return _UNKNOWN
+    # Background needs no declaration.
+    allowed = {0} | {value for value, _ in socket.segments}
+    others = set(image.segments) - allowed
+    if not others:
+        return None
+    return (
+        f"The valid voxel values for this segmentation are: {allowed}. This segmentation is "
+        f"invalid as it contains the voxel values: {others}"
+    )
+
+
+def segments(volume: Volume) -> tuple[int, ...] | None:
+    """What a volume's voxels are, if it may be a segmentation.
+
+    That is one of 8 bits and one channel, with few enough values. One with a fourth axis has a
+    segment for each volume, in which there is nothing but zeros and ones.
+    """
+    if volume.code not in "bB" or volume.channels > 1 or volume.verbatim:
+        return None
+    found: set[int] = set()
+    for numbers in metaimage.voxels(volume):
+        found.update(numbers)
+        if len(found) > _MOST_SEGMENTS:
+            return None
+    if len(volume.size) == 4:
+        return tuple(range(1, volume.size[3] + 1)) if found <= {0, 1} else None
+    return tuple(sorted(found))

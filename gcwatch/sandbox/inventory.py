@@ -1,0 +1,85 @@
+"""What the sandbox holds, in short: what a test compares with what a client says it did."""
+
+from typing import Any
+
+from gcwatch.sandbox.api import permissions
+from gcwatch.sandbox.model import ArchiveItem, Case, DisplaySet, Job, PlatformState, Value
+
+Rows = list[dict[str, Any]]
+
+
+def told(world: PlatformState) -> dict[str, Rows]:
+    """All records, by kind. The caller holds the lock."""
+    return {
+        "jobs": [_job(each) for each in world.jobs.values()],
+        "uploads": _uploads(world),
+        "sessions": _sessions(world),
+        "images": _images(world),
+        "display_sets": [_display_set(each) for each in world.display_sets.values()],
+        "items": [_item(each) for each in world.items.values()],
+    }
+
+
+def _uploads(world: PlatformState) -> Rows:
+    return [
+        {"pk": each.pk, "filename": each.filename, "status": each.status}
+        | {"size": each.size, "owner": each.owner.username}
+        for each in world.uploads.values()
+    ]
+
+
+def _sessions(world: PlatformState) -> Rows:
+    return [
+        {"pk": each.pk, "status": each.status, "error_message": each.error_message}
+        | {"images": [image.pk for image in each.images]}
+        for each in world.sessions.values()
+    ]
+
+
+def _images(world: PlatformState) -> Rows:
+    held = {each.image.pk for each in permissions.all_values(world) if each.image}
+    return [
+        {"pk": each.pk, "name": each.name, "size": list(each.size)}
+        | {"visible": each.pk in held, "sha256": each.sha256}
+        for each in world.images.values()
+    ]
+
+
+def _job(job: Job) -> dict[str, Any]:
+    return {
+        "pk": job.pk,
+        "algorithm": job.algorithm.slug,
+        "status": job.status,
+        "creator": job.creator.username,
+        "inputs": [_value(each) for each in job.inputs],
+        "outputs": [_value(each) for each in job.outputs],
+    }
+
+
+def _display_set(case: DisplaySet) -> dict[str, Any]:
+    place = {"order": case.order, "answers": case.answers}
+    return {"reader_study": case.parent.slug, **_case(case), **place}
+
+
+def _item(case: ArchiveItem) -> dict[str, Any]:
+    return {"archive": case.parent.slug, **_case(case)}
+
+
+def _case(case: Case) -> dict[str, Any]:
+    values = sorted(case.values.values(), key=lambda each: each.socket.slug)
+    return {"pk": case.pk, "title": case.title, "values": [_value(each) for each in values]}
+
+
+def _value(value: Value) -> dict[str, Any]:
+    """A value; files, images and DICOM instances by SHA-256, images by that of voxels, too."""
+    content, image = value.file or value.image, value.image
+    return {
+        "socket": value.socket.slug,
+        "kind": value.socket.super_kind,
+        "pk": value.pk,
+        "value": value.value,
+        "image": image.pk if image else None,
+        "sha256": content.sha256 if content else None,
+        "voxels": image.voxels if image else None,
+        "instances": [each.file.sha256 for each in image.instances] if image else [],
+    }

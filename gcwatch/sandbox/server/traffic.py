@@ -1,0 +1,111 @@
+"""Every call to both origins passes here: latency, faults, and the record of calls."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from threading import Condition, Event
+from typing import Any
+
+from werkzeug.exceptions import ClientDisconnected
+from werkzeug.wrappers import Request
+
+from gcwatch.sandbox.model import PlatformState
+from gcwatch.sandbox.server.faults import Fault, Faults, Host
+from gcwatch.sandbox.server.reply import Reply
+
+Handler = Callable[[Request], Reply]
+
+
+@dataclass
+class Call:
+    """One call that came in.
+
+    Attributes:
+        status: Of the answer; 0 if none was sent.
+        applied: Whether it changed any state.
+        authorization: Whether it carried a token.
+        at: When it came in, in real seconds since the epoch.
+    """
+
+    method: str
+    path: str
+    host: Host
+    authorization: bool
+    status: int = 0
+    applied: bool = False
+    at: float = field(default_factory=time.time)
+
+
+class Traffic:
+    """Passes calls to their handlers, with all that may go wrong on the way."""
+
+    def __init__(self, world: PlatformState) -> None:
+        self.world = world
+        self.faults = Faults()
+        self.changed = Condition()
+        self.closing = Event()
+        self._calls: list[Call] = []
+
+    def calls(self) -> list[dict[str, Any]]:
+        """The calls since the last `forget`, in order of arrival."""
+        with self.changed:
+            return [asdict(call) for call in self._calls]
+
+    def forget(self) -> None:
+        """Forget the calls so far."""
+        with self.changed:
+            self._calls = []
+
+    def announce(self) -> None:
+        """Wake whoever waits for a change."""
+        with self.changed:
+            self.changed.notify_all()
+
+    def serve(self, host: Host, request: Request, handler: Handler) -> Reply | None:
+        """Answer a call.
+
+        Returns:
+            The reply to send; None when the connection is to be cut instead.
+        """
+        call = Call(request.method, request.path, host, "Authorization" in request.headers)
+        with self.changed:
+            self._calls.append(call)
+        self.closing.wait(self.world.settings.latency)
+        full_path = request.full_path.rstrip("?")
+        faults, over = self.faults.striking(host, call.method, full_path)
+        for fault in faults:
+            if fault.action == "delay":
+                over.wait(fault.seconds)
+        reply = self._suffered(faults, over, call, request, handler)
+        self.announce()
+        return reply
+
+    def _suffered(
+        self, faults: list[Fault], over: Event, call: Call, request: Request, handler: Handler
+    ) -> Reply | None:
+        actions = {fault.action: fault for fault in faults}
+        if "cut_before" in actions:
+            return None
+        if "status" in actions:
+            reply = actions["status"].answer()
+        else:
+            try:
+                reply = handler(request)
+            except (ClientDisconnected, OSError):
+                return None
+        call.applied = reply.applied
+        lost = self.faults.loses(call.method, reply.template)
+        if self.faults.kills(applied=reply.applied) or lost or "cut_after" in actions:
+            return None
+        call.status = reply.status
+        if "truncate" in actions:
+            reply.keep = _kept(actions["truncate"], reply)
+        if "trickle" in actions:
+            slow = actions["trickle"]
+            reply.step, reply.pause = slow.keep or reply.size, slow.seconds
+            reply.over = over
+        return reply
+
+
+def _kept(fault: Fault, reply: Reply) -> int:
+    return reply.size // 2 if fault.keep is None else min(fault.keep, reply.size)

@@ -1,0 +1,54 @@
+"""One case's whole history, for gcwatch show."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Group
+from rich.filesize import decimal
+from rich.table import Table
+from rich.text import Text
+
+from gcwatch.core.text import printable_name
+from gcwatch.explain.case_view import CaseView, HistoryLine
+from gcwatch.views.terminal import plain_table
+
+
+def case_history(view: CaseView, told: Iterable[HistoryLine], files: Sequence[Path]) -> Group:
+    """Given a case in words, its history and the files that tell of it, return all of it."""
+    facts = Table.grid(padding=(0, 2, 0, 0))
+    rows = {
+        "case": view.case,
+        "folder": f"{view.folder} (route {view.route})",
+        "stage": f"{view.stage} since {view.since}",
+        "why": view.why,
+        "detail": printable_name(view.detail),
+        "what to do": view.hint,
+        "next try": view.next,
+        "link": view.link,
+        "warning": printable_name("\n".join(view.warnings)) if view.warnings else "",
+        "see": "\n".join(printable_name(str(file)) for file in files),
+    }
+    for name, value in rows.items():
+        if value:
+            facts.add_row(Text(name, "dim"), Text(value, overflow="fold"))
+    happened = plain_table("time (UTC)", "event", "what happened")
+    for each in told:
+        words = Text(printable_name(each.sentence))
+        words.append(f" {_facts(each.facts)}", "dim")
+        moment = Text(each.time[:19].replace("T", " "))
+        happened.add_row(moment, Text(each.event, "cyan"), words)
+    return Group(facts, Text(), happened)
+
+
+def _facts(facts: Mapping[str, object]) -> str:
+    return ", ".join(f"{key} {_fact(key, value)}" for key, value in facts.items() if value)
+
+
+def _fact(key: str, value: object) -> str:
+    match value:
+        case int() if key == "bytes":
+            return decimal(value)
+        case list():
+            return " and ".join(str(each) for each in value)
+        case _:
+            return printable_name(str(value))

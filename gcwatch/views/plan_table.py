@@ -1,0 +1,108 @@
+"""What gcwatch plan says of each folder, as a table."""
+
+from collections import Counter
+
+from rich.console import Group
+from rich.filesize import decimal
+from rich.text import Text
+
+from gcwatch.commands.plan import FolderPlan, PlannedUpload, RoutePlan, Verdict
+from gcwatch.core.reasons import explain
+from gcwatch.core.text import printable_name
+from gcwatch.views.terminal import plain_table
+
+_VERDICTS = {
+    "send": ("→", "green"),
+    "refuse": ("✗", "bold red"),
+    "wait": ("…", "yellow"),
+    "under way": ("▸", "cyan"),
+    "done": ("·", "dim"),
+    "empty": ("·", "dim"),
+}
+
+
+def route_plan_table(planned: RoutePlan) -> Group:
+    """Given what would become of a route's inbox, return it as a table and a sentence."""
+    table = plain_table("", "folder", "what", "")
+    for folder in planned.folders:
+        if folder.verdict == "done":
+            continue
+        mark, style = _VERDICTS[folder.verdict]
+        name = Text(printable_name(folder.name))
+        table.add_row(Text(mark, style), name, Text(_stage(folder)), Text(_fate(folder)))
+    heading = Text(f"route {planned.route}", "bold")
+    rows = [table] if table.row_count else []
+    return Group(heading, *rows, Text(_sum(planned)), Text())
+
+
+def _stage(folder: FolderPlan) -> str:
+    return folder.stage or folder.verdict
+
+
+def _fate(folder: FolderPlan) -> str:
+    if folder.reason is not None:
+        words = explain(folder.reason)
+        return f"{printable_name(words.detail)} {words.hint}".strip()
+    if folder.verdict == "empty":
+        return "no files in it: not a case yet"
+    if folder.verdict in {"under way", "done"}:
+        return f"case {folder.case}"
+    if folder.verdict == "wait":
+        return "it is changing at this moment"
+    parts = [f"{parcel.socket}: {_content(parcel)}" for parcel in folder.parcels]
+    if folder.left_out:
+        parts.append(f"{_several(folder.left_out, 'file')} left out")
+    if folder.why:
+        parts.append(folder.why)
+    parts += [f"warning: {printable_name(explain(reason).detail)}" for reason in folder.warnings]
+    return "; ".join(parts)
+
+
+def _content(parcel: PlannedUpload) -> str:
+    if parcel.is_reused:
+        return "an image that is on the platform already"
+    if parcel.carrier == "value":
+        return "a value"
+    each = ", one upload each" if parcel.carrier == "dicom" else ""
+    return f"{_several(parcel.files, 'file')}, {decimal(parcel.bytes)}{each}"
+
+
+def _several(count: int, what: str) -> str:
+    return f"1 {what}" if count == 1 else f"{count} {what}s"
+
+
+def _because(planned: RoutePlan, verdict: Verdict) -> str:
+    """Return why folders have a verdict, each reason once, the commonest first."""
+    plain = Counter(
+        explain(folder.reason).plain.rstrip(".") if folder.reason else "it is changing"
+        for folder in planned.folders
+        if folder.verdict == verdict
+    )
+    if len(plain) == 1:
+        return f'"{next(iter(plain))}"'
+    return " and ".join(f'"{words}" ({count})' for words, count in plain.most_common())
+
+
+def _sum(planned: RoutePlan) -> str:
+    if planned.away is not None:
+        return explain(planned.away).detail
+    counts = (
+        (
+            planned.count("send"),
+            f"would be sent to {planned.kind.replace('_', ' ')} {planned.target}",
+        ),
+        (planned.count("refuse"), f"refused because {_because(planned, 'refuse')}"),
+        (planned.count("wait"), f"would wait because {_because(planned, 'wait')}"),
+        (planned.count("under way"), "under way"),
+        (planned.count("done"), "done before"),
+        (planned.count("empty"), "empty"),
+    )
+    parts = [f"{count} {what}" for count, what in counts if count]
+    found = ", ".join([f"Found {_several(len(planned.folders), 'case')}", *parts])
+    loose = "folder" if planned.cases == "files" else "file"
+    beside = [
+        f"{_several(count, what)} beside them ignored"
+        for count, what in ((planned.loose, loose), (planned.links, "link"))
+        if count
+    ]
+    return "; ".join([found, *beside]) + "."

@@ -1,0 +1,146 @@
+"""What gcwatch status shows, once or live."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import cast
+
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from gcwatch.commands.status import Overview, brief_view
+from gcwatch.core.reasons import explain
+from gcwatch.core.text import iso_time, printable_name
+from gcwatch.explain.case_view import CaseView
+from gcwatch.views.mirror_table import mirrors_table
+from gcwatch.views.plan_table import _several
+from gcwatch.views.terminal import STAGE_STYLES, plain_table
+
+_MARGIN = 4
+"""Lines of a terminal that a live table leaves free, so that its end is seen."""
+
+
+def status_tables(seen: Overview) -> Group:
+    """Given what is going on, return it as tables: all of it, with hints and links."""
+    parts = [*_heading(seen)]
+    for title, style, views in _sections(seen):
+        if views:
+            parts += [Text(title, style), _views(views)]
+    if seen.mirrors:
+        parts += [Text(), mirrors_table(seen.mirrors, seen.runs)]
+    return Group(*parts)
+
+
+def live_status(seen: Overview, height: int) -> Group:
+    """Given what is going on and a terminal's height in lines, return as much as fits on it.
+
+    What moves comes first; each case has one sentence.
+    """
+    parts: list[RenderableType] = [*_heading(seen), Text()]
+    mirrors: list[RenderableType] = [Text()] * bool(seen.mirrors)
+    mirrors += [mirrors_table(seen.mirrors, seen.runs)] if seen.mirrors else []
+    taken = len(parts) + len(seen.mirrors) + len(mirrors) + _MARGIN
+    order = [view for _, _, views in _sections(seen) for view in views]
+    order.sort(key=lambda view: (view.stage == "failed", not view.moved))
+    shown = order[: max(height - taken, 1)]
+    parts += [_views(shown, brief=True)] if shown else []
+    if len(order) > len(shown):
+        parts.append(Text(f"and {_several(len(order) - len(shown), 'more case')}", "dim"))
+    return Group(*parts, *mirrors)
+
+
+def _sections(seen: Overview) -> tuple[tuple[str, str, list[CaseView]], ...]:
+    """Return the cases that are open, those that failed, and those to be looked at all the same."""
+    now = [view for view in seen.views if view.stage not in {"failed", "delivered"}]
+    failed = [view for view in seen.views if view.stage == "failed"]
+    odd = [view for view in seen.views if view.stage == "delivered"]
+    return (
+        ("", "", now),
+        ("\nFailed", "bold red", failed),
+        ("\nDelivered, with a warning", "yellow", odd),
+    )
+
+
+def _heading(seen: Overview) -> Iterator[RenderableType]:
+    yield Text(_daemon(seen.daemon), "" if seen.daemon is not None else "yellow")
+    if seen.trouble:
+        yield Text(seen.trouble, "yellow")
+    if seen.pause is not None:
+        words = explain(seen.pause)
+        yield Text(f"{words.plain} {words.hint}", "bold red")
+    for route in seen.away:
+        yield Text(f"The inbox of route {route} can't be reached: nothing new is seen.", "yellow")
+    yield Text(_counted(seen.counts))
+
+
+def status_lines(
+    before: Overview | None, seen: Overview, ended: Sequence[CaseView]
+) -> Iterator[Text]:
+    """Given what was going on before and now, return what has changed, a line each.
+
+    `ended` are the cases that are not listed any more.
+    """
+    moment = Text(f"{iso_time(seen.at)[:19].replace('T', ' ')} UTC  ", "dim")
+    old = before.gist() if before else None
+    if old is None or (old.daemon, old.pause, old.away) != (seen.daemon, seen.pause, seen.away):
+        yield from (Text.assemble(moment, cast(Text, line)) for line in _heading(seen))
+    known = {view.case: view for view in old.views} if old else {}
+    for view in (*ended, *seen.views):
+        if known.get(view.case) != brief_view(view):
+            words = (
+                f"{view.case}  {view.folder}  ",
+                (view.stage, stage_style(view)),
+                f"  {view.why}",
+            )
+            yield Text.assemble(moment, *words)
+
+
+def stage_style(view: CaseView) -> str:
+    return STAGE_STYLES.get(view.stage, "cyan")
+
+
+def _daemon(daemon: int | None) -> str:
+    if daemon is None:
+        return "No gcwatch is running here, so nothing moves: start gcwatch run."
+    return f"gcwatch is running (process {daemon})."
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    parts = ", ".join(f"{count} {stage}" for stage, count in counts.items())
+    return parts or "No folder has been seen yet."
+
+
+def _views(views: Sequence[CaseView], *, brief: bool = False) -> Table:
+    """Return cases as a table; a *brief* one has a line for each, and bars."""
+    table = plain_table("case", "folder", "stage", "since (UTC)", "why")
+    for view in views:
+        since = Text(view.since[:16].replace("T", " "))
+        why = _bar(view) if brief else _why(view)
+        table.add_row(
+            Text(view.case), Text(view.folder), Text(view.stage, stage_style(view)), since, why
+        )
+    return table
+
+
+def _bar(view: CaseView) -> RenderableType:
+    """Return a case's sentence, behind a bar if a transfer is under way."""
+    if not view.moved and not view.total:
+        return Text(view.why)
+    bar = Table.grid(padding=(0, 2, 0, 0))
+    drawn = ProgressBar(view.total or None, view.moved, width=12, pulse=not view.total)
+    bar.add_row(drawn, Text(view.why))
+    return bar
+
+
+def _why(view: CaseView) -> Text:
+    """Return a case's sentence, with all that helps whoever has to see to it."""
+    why = Text(view.why)
+    if view.detail:
+        why.append(f"\n{printable_name(view.detail)}", "dim")
+    if view.stage == "failed" and view.hint:
+        why.append(f"\n{view.hint}", "dim")
+    for warning in view.warnings:
+        why.append(f"\n{warning}", "yellow")
+    if view.link:
+        why.append(f"\n{view.link}", "dim")
+    return why
