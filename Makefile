@@ -37,7 +37,7 @@ soak: .venv/installed ## 2000 cases under faults, reloads and kills; MINUTES=2 f
 docs: .venv/installed ## events.md, configuration.md and the reasons in docs/, from the code
 	$(BIN)/python -c 'from gcwatch import log; print(log.reference(), end="")' > docs/events.md
 	$(BIN)/python -c 'from gcwatch import config; print(config.reference(), end="")' > docs/configuration.md
-	$(BIN)/python -c 'from pathlib import Path; from gcwatch import describe; page = Path("docs/troubleshooting.md"); page.write_text(describe.with_reasons(page.read_text()))'
+	$(BIN)/python -c 'from pathlib import Path; from gcwatch.explain import case_view; page = Path("docs/troubleshooting.md"); page.write_text(case_view.page_with_reasons(page.read_text()))'
 
 build/source: .venv/installed
 	rm -rf $@ && mkdir -p $@ dist

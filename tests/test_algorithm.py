@@ -1,4 +1,4 @@
-"""What the target `algorithm` makes of every answer of the platform (contract 7, 10.4, 11)."""
+"""What the target `algorithm` makes of every answer of the platform (platform 7, 10.4, 11)."""
 
 import json
 from dataclasses import replace
@@ -27,7 +27,7 @@ RUNNING = (
     "Executing Algorithm",
     "External Execution In Progress",
 )
-"""Every status of the contract's section 7 that is no end."""
+"""Every status of platform 7.4 that is no end."""
 PATIENT = replace(FAST, slowest=900.0)
 """Tries whose number does not run out while a busy machine looks away."""
 

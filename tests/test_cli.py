@@ -15,6 +15,7 @@ import requests
 from builders import PATIENTS, Site, series, until
 
 from gcwatch.cli import main
+from gcwatch.cli.errors import explain
 from gcwatch.cli.options import heard_hangups, stoppable
 from gcwatch.core import errors
 from gcwatch.core.reasons import Reason

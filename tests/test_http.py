@@ -1,4 +1,4 @@
-"""What gcwatch.http promises: the token stays home, nothing is repeated that must not be."""
+"""What gcwatch.platform.http promises: the token stays home, nothing is repeated that must not be."""
 
 import json
 import socket
@@ -220,7 +220,7 @@ def test_throttle_is_waited_out_as_asked(sandbox, http, asked, wait):
     ],
 )
 def test_every_error_body_becomes_sentences(sandbox, http, body, messages):
-    """All the shapes of the contract's section 1 end as what the platform said."""
+    """All the shapes of platform 1.9 end as what the platform said."""
     sandbox.fault("status", status=400, body=json.dumps(body))
     with pytest.raises(Refused) as error:
         make_upload(http)

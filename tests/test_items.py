@@ -1,4 +1,4 @@
-"""What reader studies and archives make of every answer (contract 5, 6, 10.3, 11)."""
+"""What reader studies and archives make of every answer (platform 5, 6, 10.3, 11)."""
 
 import json
 import re

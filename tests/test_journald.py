@@ -4,6 +4,7 @@ import array
 import fcntl
 import io
 import json
+import logging
 import os
 import re
 import shutil
@@ -242,7 +243,7 @@ def test_file_gets_json_beside_the_journal(listener, output, tmp_path):
 
 def test_library_message_is_an_entry(entries):
     """What a library finds worth a warning has the fields of `library.message`."""
-    log.logging.getLogger("urllib3.connectionpool").warning("Retrying %r", "Jansen")
+    logging.getLogger("urllib3.connectionpool").warning("Retrying %r", "Jansen")
     entry = entries.entry()
     assert entry["GCWATCH_LOGGER"] == "urllib3.connectionpool"
     assert "Jansen" not in "".join(entry.values())
@@ -358,7 +359,8 @@ SCENE = """
 import sys
 from pathlib import Path
 from types import SimpleNamespace as Settings
-from gcwatch import journald, log
+from gcwatch import log
+from gcwatch.log import journald
 
 journald.PATIENCE = 60.0  # a journald that gets no processor has not begun to lose entries
 log.configure(Settings(folder_names=False, level="info", file=Path(sys.argv[1])))

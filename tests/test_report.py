@@ -21,10 +21,10 @@ from gcwatch.explain.status_file import StatusFileFacts
 
 NOON = 1_800_000_000.0
 TALKATIVE = """
-from gcwatch import reporter
+from gcwatch.daemon import status_files
 from gcwatch.cli import main
 
-reporter._LAST_WORDS = 60.0
+status_files._LAST_WORDS = 60.0
 main()
 """
 

@@ -250,7 +250,7 @@ FRESH = "f" * 64
 
 # A fault that nobody foresaw, in a command, while the token is a local variable.
 CRASHING = """
-from gcwatch import http
+from gcwatch.platform import http
 from gcwatch.cli import main
 def broken(bearer, request):
     token = bearer._token()

@@ -34,7 +34,8 @@ signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])  # in every thread
 import ctypes, sys, threading, gcwatch
 from dataclasses import replace
 from builders import FAST
-from gcwatch import log, watching
+from gcwatch import log
+from gcwatch.daemon import schedule
 from gcwatch.cli.options import stoppable
 
 def end():  # asked to, the thread of this kind, where it is; it may survive in a handler
@@ -47,7 +48,7 @@ def end():  # asked to, the thread of this kind, where it is; it may survive in 
 
 threading.Thread(target=end, daemon=True).start()
 if sys.argv[3:] == ["APScheduler"]:
-    watching._LATE = 1.0
+    schedule._LATE = 1.0
 pace = replace(FAST, hung=float(sys.argv[2]))
 with gcwatch.open(sys.argv[1], pace=pace) as watch, stoppable() as stop:
     log.configure(watch.settings.log)

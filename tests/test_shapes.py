@@ -53,7 +53,7 @@ def without(value, key):
     return {name: part for name, part in value.items() if name != key}
 
 
-def test_every_json_kind_of_the_contract_is_known():
+def test_every_json_kind_of_the_platform_is_known():
     """An example stands here for each of them."""
     assert set(RIGHT) == json_shapes.KINDS
 

@@ -1,4 +1,4 @@
-"""What gcwatch.transfer promises: every byte once, or an error that says what to do."""
+"""What gcwatch.platform.transfer promises: every byte once, or an error that says what to do."""
 
 import hashlib
 import os
@@ -349,15 +349,15 @@ _SEND = """
 import json, sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from gcwatch import cases
-from gcwatch.grandchallenge import GrandChallenge
-from gcwatch.http import Http
-from gcwatch.transfer import Transfers, part_size
+from gcwatch.core.case import Upload
+from gcwatch.platform.client import GrandChallenge
+from gcwatch.platform.http import Http
+from gcwatch.platform.transfer import Transfers, part_size
 url, token, name = sys.argv[1:]
 path = Path(name)
 platform = GrandChallenge(Http(url, lambda: token))
 made, size = platform.create_upload("x.mha"), path.stat().st_size
-upload = cases.Upload(socket="s", pk=made.pk, s3_upload_id=made.s3_upload_id, filename="x",
+upload = Upload(socket="s", pk=made.pk, s3_upload_id=made.s3_upload_id, filename="x",
     api_url=made.api_url, size=size, part_size=part_size(size), created=0, files=1)
 def peak():
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -382,7 +382,7 @@ def test_memory_does_not_depend_on_the_files_size(sandbox, tmp_path):
 
 
 def test_an_upload_whose_parts_the_storage_lost_is_given_up(sender, file):
-    """The platform answers 500 for ever: only a new upload helps (contract 10.1)."""
+    """The platform answers 500 for ever: only a new upload helps (platform 10.1)."""
     upload = cut_short(sender, file)
     sender.sandbox.fault("status", path="list-parts", status=500, times=None)
 

@@ -57,7 +57,7 @@ STATUSES = frozenset(
         "Cancelled",
     }
 )
-"""Every status of a job (contract 7); any other counts as running."""
+"""Every status of a job (platform 7.4); any other counts as running."""
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ class Pace:
     """How fast things go, in seconds; tests choose other numbers than hospitals.
 
     `doubt` is how long the platform may go on working on a call whose reply was lost
-    (contract 10.1); `slowest` bounds the pauses between two tries or two polls of an old job;
+    (platform 10.2); `slowest` bounds the pauses between two tries or two polls of an old job;
     `hung` is for how long work may show no progress before it counts as hanging.
     """
 

@@ -327,7 +327,7 @@ def _require_unchanged(parcel: Bundle) -> None:
 
 
 def _begin(item: Input, parcel: Bundle, context: StepContext) -> Upload:
-    """Make the upload record; an orphan of an earlier crash fades by itself (contract 10.1)."""
+    """Make the upload record; an orphan of an earlier crash fades by itself (platform 10.1)."""
     try:
         record = context.transfers.platform.create_upload(parcel.filename)
     except Refused as error:

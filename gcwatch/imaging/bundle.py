@@ -147,7 +147,7 @@ def dicom_set(  # noqa: PLR0913 - flags by keyword, one for each line of the con
     `left_out` and `warnings` are those of the whole set and stand with its first file.
 
     Raise as `image_bundle` does, and CannotSend if the image is no DICOM (`wrong_content`) or if
-    its files are not of one patient, study and series (`mixed_dicom_set`; contract, section 3).
+    its files are not of one patient, study and series (`mixed_dicom_set`; platform 3.9).
     """
     listing = _listing(files, deidentify=deidentify, integrity=integrity, each=True)
     with disk.disk_trouble("spooling"):

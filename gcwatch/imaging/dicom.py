@@ -31,7 +31,7 @@ SHARED = (
     "AccessionNumber",
     "SeriesNumber",
 )
-"""What all files of one DICOM Image Set have in common (contract, section 3)."""
+"""What all files of one DICOM Image Set have in common (platform 3.9)."""
 
 _FACTS = (
     *SHARED,

@@ -153,7 +153,7 @@ def recognise(
     platform would unpack an archive; it is left out all the same, as nobody looked into it.
 
     The importer makes a wrong or an incomplete image, without a word, of files that are
-    unreadable, cut off, empty, there twice or not all there (contract, section 3). With
+    unreadable, cut off, empty, there twice or not all there (platform 13.9). With
     `integrity` "refuse", raise CannotSend (`damaged_image`, `empty_file`, `slice_twice`,
     `slices_missing`, `slices_overlap`, `slices_uneven`, `slices_unplaced`, `slices_disordered`)
     for the first of these that is found in what is else one image. With "warn", the image has

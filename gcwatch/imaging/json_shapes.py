@@ -1,7 +1,7 @@
 """What the JSON of each kind of socket must look like.
 
 The platform holds a value to the schema of its socket's kind; that schema can't be asked for, so
-its rules stand here as far as they are public (contract, section 3). Where the two could differ
+its rules stand here as far as they are public (platform 3.5). Where the two could differ
 this is the more lenient: unknown keys pass, a chart is only known by what it draws, and a socket
 may have a schema of its own that nobody but the platform knows.
 """
@@ -115,7 +115,7 @@ _PLAIN: Mapping[str, CoreSchema] = {
 }
 
 KINDS = frozenset({*_PLAIN, *_ANNOTATIONS, *_COLLECTIONS})
-"""Kinds of sockets whose content is JSON, inline or in a file (contract, section 3)."""
+"""Kinds of sockets whose content is JSON, inline or in a file (platform 3.3)."""
 
 
 @cache

@@ -15,7 +15,7 @@ from gcwatch.imaging.json_syntax import find_fault
 from gcwatch.imaging.signatures import Format
 
 VALUE_BYTES = 16 * 1024 * 1024
-"""The largest body that the platform's proxy lets through (contract, section 1)."""
+"""The largest body that the platform's proxy lets through (platform 1.13)."""
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -95,7 +95,7 @@ def _value_problem(value: Any, kind: str) -> str:
 def check_file(file: SourceFile, kind: str, socket: str) -> None:
     """Given a file for a File socket of this kind, raise CannotSend if it can't be right.
 
-    Name and content are checked, as contract section 3 asks: the platform checks neither, and a
+    Name and content are checked (platform 3.6, 3.7): the platform checks neither, and a
     job whose JSON file does not parse never ends. Kinds that are not known here pass. The reason
     is `empty_file`, `wrong_content` (another kind of file), `broken_json` or `damaged_file`.
     Raise SourceChanged if it is not as listed.

@@ -236,7 +236,7 @@ class Journal:
     def uploads_held(self) -> dict[str, int]:
         """Return how many uploads each planned case holds that may still be using them, by key.
 
-        The platform drops uploads after a day, whatever waits for them (contract 4).
+        The platform drops uploads after a day, whatever waits for them (platform 4.14).
         """
         oldest = self._clock() - UPLOADS_LAST
         return {

@@ -12,13 +12,13 @@ from gcwatch.mirror.run import (
 )
 
 __all__ = [
-    "MirrorContext",
     "LastRun",
+    "MirrorContext",
     "MirrorProgress",
     "MirrorSummary",
-    "run_mirror",
-    "no_progress",
     "failure_reason",
-    "read_last_run",
     "log_fields",
+    "no_progress",
+    "read_last_run",
+    "run_mirror",
 ]

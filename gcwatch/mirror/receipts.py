@@ -159,7 +159,7 @@ class Difference:
 def compare(listed: Iterable[Wanted], held: Mapping[str, Held]) -> Difference:
     """Given a complete listing and what is held by item pk, return how they differ.
 
-    An empty listing proves nothing: lost rights look the same (contract 8).
+    An empty listing proves nothing: lost rights look the same (platform 8.9).
     """
     wanted = {each.item: each for each in sorted(listed, key=lambda each: each.item)}
     if not wanted:

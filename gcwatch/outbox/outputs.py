@@ -20,7 +20,7 @@ _DERIVED: Final = "DZI"
 
 
 def output_of(value: SocketValue) -> Output:
-    """Given what a socket holds, return it with the path that results have (contract 8)."""
+    """Given what a socket holds, return it with the path that results have (platform 8.7)."""
     carrier: Carrier = "image" if value.image else "file" if value.file else "value"
     return Output(
         pk=value.pk,
@@ -33,7 +33,7 @@ def output_of(value: SocketValue) -> Output:
 
 
 def output_places(outputs: Sequence[Output]) -> dict[int, PurePosixPath]:
-    """Given outputs, return where each one's content goes; no two share a file (contract 8)."""
+    """Given outputs, return where each one's content goes; no two share a file (platform 8.7)."""
     found: dict[int, PurePosixPath] = {}
     taken: set[str] = set()
     for each in outputs:
@@ -58,7 +58,7 @@ def instance_name(instance: Instance) -> str:
 
 
 def image_files(image: Image) -> Iterable[ImageFile]:
-    """Given an image, return its files without those that the platform derives (contract 8)."""
+    """Given an image, return its files without those that the platform derives (platform 8.2)."""
     return (file for file in image.files if file.image_type != _DERIVED)
 
 

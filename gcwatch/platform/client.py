@@ -1,4 +1,4 @@
-"""The platform's REST API as typed calls (contract sections 1 to 9).
+"""The platform's REST API as typed calls (platform 1 to 9).
 
 Answers are read leniently: unknown keys are ignored, and `socket` (2026) or `interface` (2025)
 names a value's socket.
@@ -95,7 +95,7 @@ class GrandChallenge:
         """Return our images of exactly this name."""
         return list(self._pages(Image, "cases/images/", {"name": name}))
 
-    # --- uploads (contract 4) --------------------------------------------------------------------
+    # --- uploads (platform 4) --------------------------------------------------------------------
 
     def create_upload(self, filename: str) -> UserUpload:
         """Make an upload record. Not repeatable: a lost reply leaves an orphan behind."""
@@ -124,7 +124,7 @@ class GrandChallenge:
         url = self._url(f"uploads/{pk}/{s3_upload_id}/complete-multipart-upload/")
         self._call("PATCH", url, {"parts": parts})
 
-    # --- upload sessions (contract 9) ------------------------------------------------------------
+    # --- upload sessions (platform 9) ------------------------------------------------------------
 
     def create_session(self, uploads: Sequence[str]) -> UploadSession:
         """Make an inert session of complete uploads."""
@@ -140,14 +140,14 @@ class GrandChallenge:
         """Return all sessions of ours, in no order."""
         return self._pages(UploadSession, "cases/upload-sessions/", {})
 
-    # --- jobs (contract 7) -----------------------------------------------------------------------
+    # --- jobs (platform 7) -----------------------------------------------------------------------
 
     def create_job(self, algorithm: str, inputs: Sequence[Mapping[str, Any]]) -> NewJob:
-        """Ask for a job. Not repeatable: see contract 10.4."""
+        """Ask for a job. Not repeatable: see platform 10.4."""
         body = {"algorithm": algorithm, "inputs": list(inputs)}
         return read_answer(NewJob, self._post("algorithms/jobs/", body))
 
-    # --- reader studies and archives (contract 5, 6) ----------------------------------------------
+    # --- reader studies and archives (platform 5, 6) ----------------------------------------------
 
     def reader_study(self, slug: str) -> Collection | None:
         """Return the reader study, or None if it does not exist or this token can't see it."""
@@ -166,7 +166,7 @@ class GrandChallenge:
         return self._seen(Collection, "archives/")
 
     def create_item(self, holder: Holder, body: Mapping[str, Any]) -> Item:
-        """Make an empty display set or archive item. Its title is the guard: see contract 10.3."""
+        """Make an empty display set or archive item. Its title is the guard: see platform 10.3."""
         return read_answer(Item, self._post(f"{holder}/", body))
 
     def item(self, holder: Holder, pk: str) -> Item:
@@ -181,7 +181,7 @@ class GrandChallenge:
         """Whether this token may make items in a place, named as for `create_item`.
 
         A title of null is refused for itself, so nothing is ever made; without the right the place
-        is refused, too (contract 1, 5).
+        is refused, too (platform 1.8, 5.3).
         """
         return not set(place) & self._faults(f"{holder}/", {**place, "title": None})
 
@@ -202,7 +202,7 @@ class GrandChallenge:
     def items(self, holder: Holder, place: str) -> list[Item]:
         """Given the pk of a reader study or archive, return all its items.
 
-        Lists of archive items have no order, so pages may repeat and skip rows (contract 1): they
+        Lists of archive items have no order, so pages repeat and skip rows (platform 1.16): they
         are read until as many are known as there are.
 
         Raises:
@@ -243,7 +243,7 @@ class GrandChallenge:
         """Call; a no is believed only from a platform that knows us.
 
         Without its header a request counts as anonymous, and everything of ours seems not to exist
-        (contract 1): then the token is the trouble, not the case.
+        (platform 1.3): then the token is the trouble, not the case.
         """
         try:
             return self.http.call(method, url, body)
@@ -275,7 +275,7 @@ class GrandChallenge:
         """Return all that a list holds; one without a slug has it in its page's address."""
         found: dict[str, S] = {}
         for page in self._windows(path, {}):
-            # Pages of a list without an order may repeat rows (contract 1).
+            # Pages of a list without an order may repeat rows (platform 1.16).
             found |= {each.pk: each for each in read_answers(kind, map(with_slug, page["results"]))}
         if not found:
             self.me()  # a lost header makes lists look empty

@@ -3,7 +3,7 @@
 The token travels in the API session only, and only to the API's own origin; presigned URLs are
 used by bare sessions. Both ignore the environment (netrc, proxy variables): what a hospital needs
 stands in the config. Only calls that may be repeated are repeated here; what became of the others
-is for their callers to find out (contract 10.1).
+is for their callers to find out (platform 10.1).
 """
 
 import re
@@ -236,7 +236,7 @@ def _json(response: requests.Response) -> Any:
 
 
 def _messages(body: Any) -> Sequence[str]:
-    """Given any error body of the contract's section 1, return its sentences, outermost first."""
+    """Given any error body of platform 1.9, return its sentences, outermost first."""
     match body:
         case str():
             return [body]

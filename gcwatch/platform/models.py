@@ -24,7 +24,7 @@ A = TypeVar("A", bound=_Answer)
 
 
 class Socket(_Answer):
-    """A named slot of an algorithm; `super_kind` says how its content travels (contract 3)."""
+    """A named slot of an algorithm; `super_kind` says how its content travels (platform 3.2)."""
 
     slug: str
     kind: str
@@ -51,7 +51,7 @@ class Algorithm(_Answer):
 
 
 class UserUpload(_Answer):
-    """An upload record: Initialized, Completed or Aborted (contract 4)."""
+    """An upload record: Initialized, Completed or Aborted (platform 4.1)."""
 
     pk: str
     api_url: str
@@ -69,7 +69,7 @@ class Part(_Answer):
 
 
 class UploadSession(_Answer):
-    """An upload session; `uploads` empties when they are imported or expire (contract 9)."""
+    """An upload session; `uploads` empties when they are imported or expire (platform 9.6)."""
 
     pk: str
     api_url: str
@@ -117,7 +117,7 @@ class Collection(_Answer):
 
 
 class Item(_Answer):
-    """A display set or an archive item: a title and what its sockets hold (contract 5, 6)."""
+    """A display set or an archive item: a title and what its sockets hold (platform 5, 6)."""
 
     pk: str
     title: str = Field(default="", validation_alias=AliasChoices("title", "title_safe"))
@@ -140,14 +140,14 @@ class SignedRequest(_Answer):
 
 
 class Instance(_Answer):
-    """One DICOM instance of an image set, and the signed request that fetches it (contract 8)."""
+    """One DICOM instance of an image set, and the signed request that fetches it (platform 8.6)."""
 
     sop_instance_uid: str
     get_instance: SignedRequest
 
 
 class ImageFile(_Answer):
-    """One file of an image; DZI entries are derived and never fetched (contract 8)."""
+    """One file of an image; DZI entries are derived and never fetched (platform 8.2)."""
 
     pk: str
     file: str
@@ -175,7 +175,7 @@ def read_answer(kind: type[A], answer: Any) -> A:
 
 
 def with_slug(place: Mapping[str, Any]) -> Mapping[str, Any]:
-    """An archive's JSON has no slug (contract 2): its page's address ends in it."""
+    """An archive's JSON has no slug (platform 2.2): its page's address ends in it."""
     last = str(place.get("url") or "").rstrip("/").rpartition("/")[2]
     return {**place, "slug": place.get("slug") or last}
 

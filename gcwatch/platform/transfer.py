@@ -1,8 +1,8 @@
 """Bytes on their way: uploads in parallel parts, downloads resumed where they were cut.
 
 An upload goes out as parts of one file, each put by a thread of the shared pool straight from disk
-through a small buffer; the MD5 of what was sent must equal the part's ETag (contract 4). What the
-storage already holds is never sent again. A download grows a `.part` file (contract 8).
+through a small buffer; the MD5 of what was sent must equal the part's ETag (platform 4.4). What the
+storage already holds is never sent again. A download grows a `.part` file (platform 8.4).
 """
 
 import hashlib
@@ -264,7 +264,7 @@ class Transfers:
             raise UploadsGone from error
         except Unreachable as error:
             if error.reason.facts.get("status") == 500:
-                raise UploadsGone from error  # the storage lost it (contract 10.1, complete)
+                raise UploadsGone from error  # the storage lost it (platform 10.1)
             raise
         return {number: part.etag for number, part in parts.items()}
 
@@ -383,7 +383,7 @@ class Transfers:
         return digest.hexdigest()
 
     def _no_download(self, reply: requests.Response) -> CaseError:
-        """Media URLs answer a refused token by 403 or 404, never by 401 (contract 8)."""
+        """Media URLs answer a refused token by 403 or 404, never by 401 (platform 8.5)."""
         if reply.status_code == 429:
             return busy(reply)
         if reply.status_code in {401, 403, 404}:

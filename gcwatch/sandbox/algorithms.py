@@ -78,7 +78,7 @@ class _Run:
 
 
 def file_key(pk: int, name: str) -> str:
-    """Where a value's file lies below /media/ (contract 7)."""
+    """Where a value's file lies below /media/ (platform 7.11)."""
     digits = f"{pk:04x}"
     return f"components/componentinterfacevalue/{digits[:2]}/{digits[2:4]}/{pk}/{name}"
 

@@ -25,7 +25,7 @@ from gcwatch.sandbox.model import (
 )
 from gcwatch.sandbox.storage import dicom_sets
 
-# What share of job_seconds must have passed for each status (contract 7).
+# What share of job_seconds must have passed for each status (platform 7.4).
 _STAGES = ((1.0, "Succeeded"), (0.8, "Executed"), (0.4, "Executing"), (0.2, "Provisioned"))
 
 
@@ -44,7 +44,7 @@ def settle(world: PlatformState) -> None:
 
 
 def expire(world: PlatformState, before: float) -> None:
-    """Delete the uploads made before a time, whatever their status (contract 4)."""
+    """Delete the uploads made before a time, whatever their status (platform 4.14)."""
     for upload in [each for each in world.uploads.values() if each.created <= before]:
         world.delete_upload(upload)
 
@@ -109,7 +109,7 @@ def _attach(session: Session, world: PlatformState, at: float) -> None:
 
 
 def _fill(session: Session, world: PlatformState) -> None:
-    """Make an untitled item of an archive of every image (contract 9)."""
+    """Make an untitled item of an archive of every image (platform 9.9)."""
     session.settled = True
     source = session.source
     if source and isinstance(source.target, Archive):
@@ -157,7 +157,7 @@ def _take(world: PlatformState, source: Source, now: float) -> None:
 
 
 def _take_dicom(world: PlatformState, source: Source, wanted: DicomUpload, due: float) -> None:
-    """Import a DICOM Image Set; nobody is told that it failed (contract 3, 7)."""
+    """Import a DICOM Image Set; nobody is told that it failed (platform 3.10, 7.8)."""
     image = dicom_sets.import_set(world, wanted)
     if image is None or _is_answered(source):
         source.stuck = True
@@ -166,7 +166,7 @@ def _take_dicom(world: PlatformState, source: Source, wanted: DicomUpload, due: 
 
 
 def _take_file(world: PlatformState, source: Source, upload: Upload, due: float) -> None:
-    """Copy and check the content of a File socket (contract 3)."""
+    """Copy and check the content of a File socket (platform 3.6)."""
     if upload.pk not in world.uploads or upload.status != "Completed" or _is_answered(source):
         source.stuck = True
         return

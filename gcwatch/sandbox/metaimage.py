@@ -38,7 +38,7 @@ class Volume:
     """Voxels on disk and what they mean.
 
     Attributes:
-        name: Name of the image on the platform (contract 3).
+        name: Name of the image on the platform (platform 13.10).
         size: Voxels along x, y, z.
         spacing: Millimetres along the same axes.
         element: MetaImage element type.
@@ -92,7 +92,7 @@ def read_header(path: Path) -> tuple[dict[str, str], int]:
 
 
 def read(path: Path, work: Path) -> tuple[Volume, set[Path]]:
-    """Read a MetaImage file; its data must be complete (contract 3).
+    """Read a MetaImage file; its data must be complete (platform 13.9).
 
     Args:
         path: The .mha or .mhd.
@@ -135,7 +135,7 @@ def _described(header: dict[str, str], name: str, raw: Path) -> Volume:
 
 
 def _data_file(header: dict[str, str], path: Path, start: int, length: int) -> tuple[Path, int]:
-    """Where the data is: in the file itself, or in a sibling (contract 3)."""
+    """Where the data is: in the file itself, or in a sibling (platform 13.3)."""
     name = header["ElementDataFile"]
     if name.upper() == "LOCAL":
         return path, start
@@ -210,7 +210,7 @@ def digest(path: Path, work: Path) -> str:
 
 
 def write(volume: Volume, path: Path) -> None:
-    """Write a volume as the platform rewrites it: one compressed .mha (contract 3)."""
+    """Write a volume as the platform rewrites it: one compressed .mha (platform 13.11)."""
     packed = path.with_name(f"{path.name}.packed")
     with packed.open("wb") as out:
         _deflate(read_pieces(volume.raw), out)

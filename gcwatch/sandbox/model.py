@@ -33,7 +33,7 @@ def new_pk() -> str:
 
 @dataclass(eq=False)
 class User:
-    """An account and its token (contract 1)."""
+    """An account and its token (platform 1.1)."""
 
     pk: int
     username: str
@@ -59,7 +59,7 @@ class Part:
 
 @dataclass(eq=False)
 class Upload:
-    """A user's upload (contract 4).
+    """A user's upload (platform 4.1).
 
     Attributes:
         status: "Initialized", "Completed" or "Aborted".
@@ -87,7 +87,7 @@ class Upload:
 
 @dataclass(eq=False)
 class Stored:
-    """A file behind a media URL (contract 8).
+    """A file behind a media URL (platform 8.3).
 
     Attributes:
         key: Its path below /media/.
@@ -106,7 +106,7 @@ class Stored:
 
 @dataclass(eq=False)
 class Instance:
-    """One instance of a DICOM Image Set (contract 8).
+    """One instance of a DICOM Image Set (platform 8.6).
 
     Attributes:
         study: Study instance UID.
@@ -123,14 +123,14 @@ class Instance:
 
 @dataclass(eq=False)
 class Image:
-    """An imported or computed image (contract 8); seen by whoever sees what holds it.
+    """An imported or computed image (platform 8.1); seen by whoever sees what holds it.
 
     Attributes:
         owner: Who imported or computed it.
         size: Voxels along x, y and, if there are such axes, z and t; unknown of a DICOM Image Set.
         spacing: Millimetres along the same axes.
         kind: "MHD", "TIFF" or "DICOM".
-        segments: The values of its voxels, if it may be a segmentation (contract 3).
+        segments: The values of its voxels, if it may be a segmentation (platform 13.12).
         stored: Its one file; None if it is a DICOM Image Set.
         origin: The session that imported it, None for outputs.
         instances: What a DICOM Image Set consists of.
@@ -151,7 +151,7 @@ class Image:
 
     @property
     def image_set_id(self) -> str:
-        """What the DICOM store calls it (contract 8)."""
+        """What the DICOM store calls it (platform 8.6)."""
         return self.pk.replace("-", "")
 
     @property
@@ -172,7 +172,7 @@ class Image:
 
 @dataclass(eq=False)
 class Value:
-    """One immutable value of a socket; what the platform's pk of a value means (contract 5)."""
+    """One immutable value of a socket; what the platform's pk of a value means (platform 5.10)."""
 
     pk: int
     socket: Socket
@@ -183,7 +183,7 @@ class Value:
 
 @dataclass(eq=False)
 class Session:
-    """An upload session: one import, and a one-time token (contract 9).
+    """An upload session: one import, and a one-time token (platform 9.3).
 
     Attributes:
         status: "Queued", "Re-Queued", "Succeeded" or "Failed".
@@ -206,7 +206,7 @@ class Session:
 
 @dataclass(eq=False)
 class DicomUpload:
-    """A DICOM Image Set on its way; no endpoint tells of it (contract 5).
+    """A DICOM Image Set on its way; no endpoint tells of it (platform 5.11).
 
     Attributes:
         name: Name of the image to be.
@@ -229,7 +229,7 @@ class Source:
         session: An image socket's import.
         dicom: A DICOM Image Set socket's import.
         value: Set when the input is there.
-        stuck: The task that should attach it has died (contract 7).
+        stuck: The task that should attach it has died (platform 7.8).
         attached: When the value was there.
     """
 
@@ -246,7 +246,7 @@ class Source:
 
 @dataclass(eq=False)
 class Job:
-    """One run of an algorithm (contract 7)."""
+    """One run of an algorithm (platform 7)."""
 
     algorithm: Algorithm
     interface: Interface
@@ -265,7 +265,7 @@ class Job:
 
 @dataclass(eq=False)
 class DisplaySet:
-    """A case of a reader study (contract 5).
+    """A case of a reader study (platform 5).
 
     Attributes:
         parent: The study.
@@ -290,7 +290,7 @@ class DisplaySet:
 
 @dataclass(eq=False)
 class ArchiveItem:
-    """A case of an archive (contract 6).
+    """A case of an archive (platform 6).
 
     Attributes:
         parent: The archive.
@@ -344,7 +344,7 @@ class PlatformState:
         return (upload for upload in self.uploads.values() if upload.owner is user)
 
     def delete_upload(self, upload: Upload) -> None:
-        """Forget an upload, its bytes, and its place in sessions (contract 4)."""
+        """Forget an upload, its bytes, and its place in sessions (platform 9.6)."""
         self.uploads.pop(upload.pk, None)
         for part in upload.parts.values():
             part.path.unlink(missing_ok=True)
@@ -353,7 +353,7 @@ class PlatformState:
                 session.uploads.remove(upload)
 
     def value_of(self, socket: Socket, *, value: Any = None, image: Image | None = None) -> Value:
-        """The value record with this content; equal content has one pk (contract 7)."""
+        """The value record with this content; equal content has one pk (platform 7.6)."""
         wanted = json.dumps(value, sort_keys=True)
         for known in self.values:
             same_kind = known.socket is socket and known.file is None

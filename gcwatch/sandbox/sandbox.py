@@ -169,7 +169,7 @@ class Sandbox:
         self._traffic.announce()
 
     def expire_uploads(self) -> None:
-        """Delete all uploads, as the platform does after a day (contract 4)."""
+        """Delete all uploads, as the platform does after a day (platform 4.14)."""
         with self.world.lock:
             due_tasks.expire(self.world, self.world.now())
 

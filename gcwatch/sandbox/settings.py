@@ -11,25 +11,25 @@ class Settings:
     All times are seconds on the sandbox's own clock.
 
     Attributes:
-        schema: Answers as the platform of July 2026, or of November 2025 (contract 12).
+        schema: Answers as the platform of July 2026, or of November 2025 (platform 12).
         job_seconds: From all inputs validated until a job ends; 0 is at once.
         import_seconds: From a session's use until its images exist; 0 is at once.
         latency: Added to every reply, in real seconds.
-        active_jobs: Jobs a user may have unfinished (contract 7).
-        credits: Algorithm credits per user and 30 days; each job costs 20 (contract 7).
-        max_uploads: Upload records a user may have (contract 4).
-        byte_quota: Bytes of uploads a user may hold when asking for URLs (contract 4).
-        upload_lifetime: Age at which an upload is deleted (contract 4).
-        presign_lifetime: How long a presigned URL is good for (contract 4).
-        dicom_lifetime: How long a signed request for a DICOM instance is good for (contract 8).
-        sessions: Whether upload sessions may be created by POST (contract 9, 10.5).
+        active_jobs: Jobs a user may have unfinished (platform 7.3).
+        credits: Algorithm credits per user and 30 days; each job costs 20 (platform 7.5).
+        max_uploads: Upload records a user may have (platform 4.12).
+        byte_quota: Bytes of uploads a user may hold when asking for URLs (platform 4.13).
+        upload_lifetime: Age at which an upload is deleted (platform 4.14).
+        presign_lifetime: How long a presigned URL is good for (platform 4.3).
+        dicom_lifetime: How long a signed request for a DICOM instance is good for (platform 8.6).
+        sessions: Whether upload sessions may be created by POST (platform 9.2, 10.5).
         race: Whether a title that is taken was taken by a request at the same time: the second
-            create is a 500, not a 400 (contract 5).
-        images_ready: Whether algorithm images can run; otherwise jobs are refused (contract 7).
-        token_valid: False makes the main user's token expired (contract 1).
+            create is a 500, not a 400 (platform 5.2).
+        images_ready: Whether algorithm images can run; otherwise jobs are refused (platform 7.2).
+        token_valid: False makes the main user's token expired (platform 1.2).
         average_duration: What algorithms state, in seconds; None derives it from job_seconds.
-        latest_version: Of gcapi, as the version endpoint tells (contract 1).
-        lowest_version: The lowest gcapi that is supported (contract 1).
+        latest_version: Of gcapi, as the version endpoint tells (platform 1.5).
+        lowest_version: The lowest gcapi that is supported (platform 1.5).
     """
 
     schema: Literal["2026-07", "2025-11"] = "2026-07"

@@ -1,4 +1,4 @@
-"""The target `algorithm`: a case becomes exactly one job (contract sections 7, 9 and 10.4).
+"""The target `algorithm`: a case becomes exactly one job (platform 7, 9 and 10.4).
 
 Where an input is an image, the upload session made before the job is a one-time token: the
 platform accepts it once, and its status tells whether a lost reply had an effect. Without one
@@ -177,7 +177,7 @@ def _jobs_before(case: Case, context: TargetContext) -> int | None:
 
 
 def _refusal(error: Refused, case: Case, context: TargetContext, *, in_doubt: bool) -> Event:
-    """Given why a job was refused, return what that means (contract 7 and 11)."""
+    """Given why a job was refused, return what that means (platform 7.2 and 11.1)."""
     target = sending.target_of(case)
     slug: dict[str, Any] = {"algorithm": target.slug}
     if error.says("too many active jobs"):
@@ -251,7 +251,7 @@ def _succeeded(case: Case, job: Job, context: TargetContext) -> StepEvents:
 
 
 def _why_cancelled(case: Case, job: Job, context: TargetContext) -> Reason:
-    """The reason stands in the upload session that failed, if any (contract 7)."""
+    """The reason stands in the upload session that failed, if any (platform 7.7)."""
     for session in sending.sessions(case, context.platform).values():
         if session.status == "Failed":
             return sending.import_failed(session)

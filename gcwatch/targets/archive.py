@@ -1,4 +1,4 @@
-"""The target `archive`: a case becomes exactly one archive item (contract section 6)."""
+"""The target `archive`: a case becomes exactly one archive item (platform 6)."""
 
 from collections.abc import Mapping
 from typing import Any, Final

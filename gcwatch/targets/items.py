@@ -1,4 +1,4 @@
-"""Display sets and archive items: a case becomes exactly one (contract sections 5, 6 and 10.3).
+"""Display sets and archive items: a case becomes exactly one (platform 5, 6 and 10.3).
 
 The platform lets no two items of a place have the same title, so the title is the guard: whoever
 is told that it is taken looks who has it. The item is made empty and then filled by one call, all
@@ -154,7 +154,7 @@ class Items:
     def _not_made(
         self, error: Refused, case: Case, context: TargetContext, *, in_doubt: bool
     ) -> Event:
-        """Given why an item was not made, return what that means (contract 5, 6 and 11)."""
+        """Given why an item was not made, return what that means (platform 5, 6 and 11.2)."""
         target = sending.target_of(case)
         if error.says("must make a unique set"):
             if not in_doubt and not titles.is_own(target.title, case.key):
@@ -283,7 +283,7 @@ def _look_for_effect(
     """Find out whether the call that fills the item has had its effect, its reply being lost.
 
     Where that is not certain the call may be made once more: whatever is sent twice takes its own
-    place (contract 10.1). Raise NotYet if it could then be imported twice at the same time.
+    place (platform 10.1). Raise NotYet if it could then be imported twice at the same time.
     """
     hidden = sending.find_session(case, context.platform)
     if hidden is not None:

@@ -1,4 +1,4 @@
-"""Which job is ours: what became of an attempt whose reply was lost (contract 10.4)."""
+"""Which job is ours: what became of an attempt whose reply was lost (platform 10.4)."""
 
 from collections.abc import Generator, Iterable
 from pathlib import PurePosixPath
@@ -41,7 +41,7 @@ def look(case: Case, attempt: Attempt, context: TargetContext) -> Generator[Even
 def _look_at_sessions(
     case: Case, attempt: Attempt, context: TargetContext
 ) -> Generator[Event, Case, bool]:
-    """A session that is no longer Queued proves that the job was made (contract 10.4 a)."""
+    """A session that is no longer Queued proves that the job was made (platform 10.4)."""
     sessions = [*sending.sessions(case, context.platform).values()]
     failed = next((session for session in sessions if session.status == "Failed"), None)
     if failed:
@@ -85,7 +85,7 @@ def _job_with_image(images: Iterable[str], target: Target, context: TargetContex
 def _look_at_uploads(
     case: Case, attempt: Attempt, context: TargetContext
 ) -> Generator[Event, Case, bool]:
-    """Without sessions of our own (contract 10.5): one that holds our upload, or its use, tells."""
+    """Without sessions of our own (platform 10.5): one that holds our upload, or its use, tells."""
     session = sending.find_session(case, context.platform)
     if session is not None:
         yield session
@@ -108,7 +108,7 @@ def _look_at_uploads(
 def _look_through_jobs(
     case: Case, attempt: Attempt, context: TargetContext
 ) -> Generator[Event, Case, bool]:
-    """No session, so no token (contract 10.4 b to d): search the jobs made since, or ask again."""
+    """No session, so no token (platform 10.6): search the jobs made since, or ask again."""
     recent = _recent_jobs(case, context)
     ours = next((job for job in recent if _holds(job, case, context)), None)
     if ours:

@@ -1,4 +1,4 @@
-"""The target `reader_study`: a case becomes exactly one display set (contract section 5)."""
+"""The target `reader_study`: a case becomes exactly one display set (platform 5)."""
 
 from collections.abc import Mapping
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""What submissions have in common: sessions, bodies, what became of uploads (contract 9, 10)."""
+"""What submissions have in common: sessions, bodies, what became of uploads (platform 9, 10)."""
 
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any, Final
@@ -51,7 +51,7 @@ def image_name(case: Case, item: Input) -> str:
 
 
 def are_old(case: Case, now: float) -> bool:
-    """Whether the platform may soon drop a case's uploads (contract 4, lifetime)."""
+    """Whether the platform may soon drop a case's uploads (platform 4.14)."""
     return any(now - upload.created > UPLOAD_LIFETIME for upload in case.uploads)
 
 
@@ -79,7 +79,7 @@ def _session(case: Case, item: Input, platform: GrandChallenge) -> str:
 
 
 def body(case: Case, item: Input) -> dict[str, Any]:
-    """Given an input, return its entry in a body: exactly one source (contract 5)."""
+    """Given an input, return its entry in a body: exactly one source (platform 3.8)."""
     entry: dict[str, Any] = {"interface": item.socket}
     if item.image:
         return {**entry, "image": item.image}
@@ -121,7 +121,7 @@ def import_failed(session: UploadSession) -> Reason:
 
 
 def is_there(case: Case, item: Input, platform: GrandChallenge) -> bool:
-    """Whether all of an input's uploads still stand; a consumed one is gone (contract 4)."""
+    """Whether all of an input's uploads still stand; a consumed one is gone (platform 4.15)."""
     return all(_stands(upload, platform) for upload in uploads(case, item.socket))
 
 
@@ -136,7 +136,7 @@ def _stands(upload: Upload, platform: GrandChallenge) -> bool:
 
 
 def find_session(case: Case, platform: GrandChallenge) -> events.SessionCreated | None:
-    """Look for the session that the platform made itself of our uploads (contract 10.5).
+    """Look for the session that the platform made itself of our uploads (platform 9.7, 10.5).
 
     It can be told as long as they are not imported.
     """
@@ -156,7 +156,7 @@ def find_session(case: Case, platform: GrandChallenge) -> events.SessionCreated 
 
 
 def leftovers(states: Mapping[str, UploadSession], context: TargetContext) -> Iterator[Event]:
-    """Tell of what the platform could not read although the import succeeded (contract 3)."""
+    """Tell of what the platform could not read although the import succeeded (platform 13.8)."""
     for socket, session in states.items():
         if session.status == "Succeeded" and session.error_message:
             facts = {"socket": socket, "message": session.error_message}
@@ -167,7 +167,7 @@ def leftovers(states: Mapping[str, UploadSession], context: TargetContext) -> It
 
 
 def wait_out_doubt(attempt: Attempt, context: TargetContext) -> None:
-    """Raise NotYet until the platform can no longer be acting on the attempt (contract 10.1)."""
+    """Raise NotYet until the platform can no longer be acting on the attempt (platform 10.2)."""
     left = attempt.at + context.doubt - context.clock()
     if left > 0:
         raise NotYet(Reason("in_doubt", {"seconds": round(context.doubt)}), left)

@@ -39,7 +39,7 @@ def is_absent(source: Source, dropped: DroppedFolder) -> bool:
 
 
 def carrier_of(socket: Socket) -> Carrier:
-    """Return how a socket's content travels (contract 3)."""
+    """Return how a socket's content travels (platform 3.2)."""
     return "dicom" if socket.kind == DICOM_IMAGE_SET else _CARRIERS[socket.super_kind]
 
 
@@ -96,7 +96,7 @@ def _image(  # noqa: PLR0913, PLR0917 -- what was found, where, and for what
 
 
 def _is_repeated(dropped: DroppedFolder, context: TargetContext) -> bool:
-    """Whether a job is wanted again: the platform refuses it for the same images (contract 7)."""
+    """Whether a job is wanted again: the platform refuses it for the same images (platform 7.6)."""
     return dropped.again and context.route.kind == "algorithm"
 
 

@@ -14,7 +14,7 @@ _HIGHEST_ORDER = 2**31 - 1
 
 
 def title(route: Route, dropped: DroppedFolder) -> str:
-    """Return the title that a case's display set or archive item is to have (contract 5, 10.3).
+    """Return the title that a case's display set or archive item is to have (platform 5.3, 10.3).
 
     It holds only letters that the platform tells as they are. By itself it is the key, or for
     `names = "keep"` the folder's name made unique by the key's random part.

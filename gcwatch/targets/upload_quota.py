@@ -1,4 +1,4 @@
-"""How many of the uploads that an account may hold are taken (contract 4).
+"""How many of the uploads that an account may hold are taken (platform 4.12).
 
 A DICOM image set needs one upload for each file, and they stand until they are imported; two large
 sets begun side by side could fill the account so that neither can ever be finished.

@@ -45,7 +45,7 @@ Endpoint = Callable[..., Reply]
 
 
 def version(asked: Asked) -> Reply:
-    """Versions of gcapi (contract 1)."""
+    """Versions of gcapi (platform 1.5)."""
     settings = asked.world.settings
     return json_reply(
         200,
@@ -57,7 +57,7 @@ def version(asked: Asked) -> Reply:
 
 
 def profile(asked: Asked) -> Reply:
-    """Whose token this is (contract 1)."""
+    """Whose token this is (platform 1.4)."""
     return json_reply(200, asked.answers.profile(asked.user))
 
 
@@ -86,7 +86,7 @@ def one(model: str, pk: str, rows: list[T], key: Callable[[T], str]) -> T:
     raise _not_found(model, pk)
 
 
-# Places: algorithms, reader studies and archives (contract 2); sockets (contract 3)
+# Places: algorithms, reader studies and archives (platform 2); sockets (platform 3)
 
 P = TypeVar("P", Algorithm, ReaderStudy, Archive)
 
@@ -141,7 +141,7 @@ def _sockets(asked: Asked) -> list[Socket]:
 
 
 def list_sockets(asked: Asked) -> Reply:
-    """All sockets; anonymous users may not (contract 1)."""
+    """All sockets; anonymous users may not (platform 1.3)."""
     slug = asked.request.args.get("slug")
     rows = [each for each in _sockets(asked) if slug in {None, "", each.slug}]
     return json_reply(200, page(asked.request, rows, asked.answers.socket))
@@ -155,7 +155,7 @@ def show_socket(asked: Asked, pk: str) -> Reply:
     raise refuse(404, {"detail": "No ComponentInterface matches the given query."})
 
 
-# Uploads (contract 4)
+# Uploads (platform 4)
 
 
 def uploads_of(asked: Asked) -> list[Upload]:
@@ -270,7 +270,7 @@ def list_parts(asked: Asked, pk: str, s3_id: str) -> Reply:
 
 
 def complete(asked: Asked, pk: str, s3_id: str) -> Reply:
-    """Make one object of the parts; whatever S3 dislikes is a 500 (contract 4)."""
+    """Make one object of the parts; whatever S3 dislikes is a 500 (platform 4.6)."""
     upload = _upload(asked, pk, s3_id)
     parts = _required_list(data_of(asked.request), "parts")
     if upload.status != "Initialized" or not _is_acceptable(upload, parts):
@@ -307,7 +307,7 @@ def abort(asked: Asked, pk: str, s3_id: str) -> Reply:
     return json_reply(200, asked.answers.upload(upload))
 
 
-# Jobs (contract 7)
+# Jobs (platform 7)
 
 
 def _jobs(asked: Asked) -> list[Job]:
@@ -359,7 +359,7 @@ def post_job(asked: Asked) -> Reply:
     return json_reply(201, asked.answers.created_job(job))
 
 
-# Images (contract 8)
+# Images (platform 8)
 
 
 class _HasPk(Protocol):

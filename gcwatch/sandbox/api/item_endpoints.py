@@ -1,4 +1,4 @@
-"""Endpoints of display sets and archive items (contract 5, 6)."""
+"""Endpoints of display sets and archive items (platform 5, 6)."""
 
 from random import Random
 from typing import Any, TypeVar
@@ -27,7 +27,7 @@ def list_items(asked: Asked) -> Reply:
     """The items of the archives that the user sees, in an order that changes now and then.
 
     On the platform rows move when they are rewritten, so that pages repeat and skip some; here
-    they do at every second request, alike in every run (contract 1).
+    they do at every second request, alike in every run (platform 1.16).
     """
     rows = _cases(asked, ITEMS)
     archive = chosen(asked, "archive", asked.world.catalogue.archives)

@@ -1,6 +1,6 @@
 """When display sets and archive items may be made and changed: the checks, in the platform's words.
 
-The two differ little (contract 5, 6); `DISPLAY_SETS` and `ITEMS` hold the differences.
+The two differ little (platform 5, 6); `DISPLAY_SETS` and `ITEMS` hold the differences.
 """
 
 from collections.abc import Callable
@@ -55,7 +55,7 @@ def create(world: PlatformState, user: User, kind: Kind[C], data: dict[str, Any]
     """Make an empty case.
 
     Raises:
-        Refusal: 400 with the platform's body; 500 for the loser of a race (contract 5).
+        Refusal: 400 with the platform's body; 500 for the loser of a race (platform 5.2).
     """
     fields = _read(world, user, kind, data, whole=True)
     title = fields.title or ""
@@ -211,7 +211,7 @@ def _find_archive(world: PlatformState, user: User, link: Any) -> Archive:
 
 
 def new_display_set(world: PlatformState, study: ReaderStudy, title: str, order: int) -> DisplaySet:
-    """A display set that is in no list yet; without an order (0) it comes last (contract 5)."""
+    """A display set that is in no list yet; without an order (0) it comes last (platform 5.4)."""
     return DisplaySet(study, title, world.now(), order or _last_order(world, study))
 
 

@@ -1,4 +1,4 @@
-"""When a job may be created: the platform's checks, in its order and words (contract 3, 7)."""
+"""When a job may be created: the platform's checks, in its order and words (platform 3.8, 7.2)."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ _MONTH = 30 * 86_400.0
 
 
 def create_job(world: PlatformState, user: User, data: dict[str, Any]) -> Job:
-    """Check a job's POST and create the job; a session named in it is used up (contract 7, 9).
+    """Check a job's POST and create the job; a session named in it is used up (platform 7.2, 9.3).
 
     Raises:
         Refusal: 400, with the platform's body.
@@ -101,7 +101,7 @@ def _enumerated(interface: Interface) -> str:
 
 
 def _check_duplicates(world: PlatformState, algorithm: Algorithm, sources: list[Source]) -> None:
-    """Refuse equal existing images and values, even after a failed job (contract 7)."""
+    """Refuse equal existing images and values, even after a failed job (platform 7.6)."""
     if any(source.value is None for source in sources):
         return
     wanted = {id(source.value) for source in sources}

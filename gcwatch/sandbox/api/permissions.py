@@ -1,4 +1,4 @@
-"""Who sees what, and who may change it (contract 2)."""
+"""Who sees what, and who may change it (platform 2.5)."""
 
 from collections.abc import Iterator
 
@@ -44,7 +44,7 @@ def all_values(world: PlatformState) -> Iterator[Value]:
 
 
 def seen_values(world: PlatformState, user: User | None) -> Iterator[Value]:
-    """The values that are held by what a user sees; a job is its creator's alone (contract 2)."""
+    """The values that are held by what a user sees; a job is its creator's alone (platform 2.5)."""
     for job in world.jobs.values():
         if job.creator is user:
             yield from job.inputs

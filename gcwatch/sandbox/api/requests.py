@@ -1,4 +1,4 @@
-"""What a request asks: who by, with which data, and which page of a list (contract 1)."""
+"""What a request asks: who by, with which data, and which page of a list (platform 1)."""
 
 import json
 import re
@@ -19,7 +19,7 @@ _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
 def user_of(world: PlatformState, request: Request) -> User | None:
-    """The user whose token is sent; None without a token (contract 1).
+    """The user whose token is sent; None without a token (platform 1.3).
 
     Raises:
         Refusal: 401, the token is malformed or unknown.
@@ -86,7 +86,7 @@ def data_of(request: Request) -> dict[str, Any]:
 
 
 def page(request: Request, rows: Iterable[T], render: Callable[[T], Any]) -> dict[str, Any]:
-    """One page of a list: limit 100, at most 1000 (contract 1)."""
+    """One page of a list: limit 100, at most 1000 (platform 1.14)."""
     everything = list(rows)
     limit = min(_natural(request.args.get("limit"), least=1) or 100, 1000)
     offset = _natural(request.args.get("offset")) or 0
@@ -112,7 +112,7 @@ def _link(request: Request, limit: int, offset: int) -> str:
 
 
 def linked(value: Any, prefix: str) -> str:
-    """The pk in a hyperlink; only its path counts (contract 1).
+    """The pk in a hyperlink; only its path counts (platform 1.17).
 
     Args:
         value: What the request gave.

@@ -1,4 +1,4 @@
-"""The platform's origin: routes of the API, and media files (contract 1, 8)."""
+"""The platform's origin: routes of the API, and media files (platform 1, 8)."""
 
 import logging
 from collections.abc import Mapping
@@ -152,7 +152,7 @@ class Api:
         return reply
 
     def _media(self, request: Request) -> Reply:
-        """Redirect to storage, whoever may see the file (contract 8)."""
+        """Redirect to storage, whoever may see the file (platform 8.3)."""
         try:
             user = user_of(self.world, request)
         except Refusal:
@@ -175,7 +175,7 @@ class Api:
 
 
 def _refused_method(path: str, method: str) -> Refusal:
-    """Rights are checked before the method is (contract 1); sessions by POST may be gone (10.5)."""
+    """Rights are checked before the method; POST of sessions may be gone (platform 1.7, 10.5)."""
     gone = path == "cases/upload-sessions/" and method == "POST"
     if gone or (path == f"{DISPLAY_SETS.path}<pk>/" and method == "DELETE"):
         return refuse(405, {"detail": f'Method "{method}" not allowed.'})
@@ -188,7 +188,7 @@ def _allowed(methods: Methods) -> str:
 
 
 def _metadata(path: str, methods: Methods, *, may_post: bool) -> dict[str, Any]:
-    """What OPTIONS tells: `actions.POST` only where a POST would be taken (contract 9).
+    """What OPTIONS tells: `actions.POST` only where a POST would be taken (platform 9.10).
 
     The fields of a POST are told of upload sessions only.
     """

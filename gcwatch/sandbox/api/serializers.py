@@ -1,4 +1,4 @@
-"""Records as the API tells them, in the schema that is set (contract 2, 4, 7, 8, 9, 12)."""
+"""Records as the API tells them, in the schema that is set (platform 2, 4, 7, 8, 9, 12)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -188,7 +188,7 @@ class Answers:
         return {"pk": job.pk, "inputs": self._posted(job.inputs), "status": job.status}
 
     def reader_study(self, study: ReaderStudy) -> Json:
-        """A reader study; since 2026 without the texts that are not cleaned (contract 12)."""
+        """A reader study; since 2026 without the texts that are not cleaned (platform 12.4)."""
         plain = {} if self._recent else {"title": study.title, "help_text": ""}
         return {
             **plain,
@@ -213,7 +213,7 @@ class Answers:
         }
 
     def archive(self, archive: Archive) -> Json:
-        """An archive; its slug is only in its address (contract 2)."""
+        """An archive; its slug is only in its address (platform 2.2)."""
         return {
             "pk": archive.pk,
             "title": archive.title,
@@ -228,7 +228,7 @@ class Answers:
         return self.display_set(case) if isinstance(case, DisplaySet) else self.item(case)
 
     def display_set(self, case: DisplaySet) -> Json:
-        """A display set; since 2026 reads have no title but the cleaned one (contract 5, 12)."""
+        """A display set; since 2026 reads have only the cleaned title (platform 5.7, 12.2)."""
         study = self.url(f"reader-studies/{case.parent.pk}/")
         values = self._values(case.values.values())
         told = self._display_set(case, reader_study=study, values=values)
@@ -268,7 +268,7 @@ class Answers:
         }
 
     def changed_case(self, case: Case) -> Json:
-        """The answer to a case's POST, PUT and PATCH: what is attached now (contract 5)."""
+        """The answer to a case's POST, PUT and PATCH: what is attached now (platform 5.7)."""
         values = self._posted(case.values.values())
         if isinstance(case, DisplaySet):
             return self._display_set(case, reader_study=case.parent.slug, values=values)
@@ -285,7 +285,7 @@ class Answers:
         return [self.value(each) for each in sorted(values, key=lambda each: each.socket.order)]
 
     def value(self, value: Value) -> Json:
-        """A socket's value; since 2026 the socket is named twice (contract 12)."""
+        """A socket's value; since 2026 the socket is named twice (platform 12.1)."""
         socket = self.socket(value.socket)
         named = {"socket": socket, "interface": socket} if self._recent else {"interface": socket}
         return {**named, **self._content(value)}

@@ -1,4 +1,4 @@
-"""What a request may give for a socket: the platform's checks, in its words (contract 3, 5)."""
+"""What a request may give for a socket: the platform's checks, in its words (platform 3.8, 5.6)."""
 
 from typing import Any
 
@@ -176,7 +176,7 @@ def _image_source(
     if socket.kind == DICOM_SET:
         return _dicom_source(world, user, socket, there, links)
     if "image_name" in there:
-        # Routed into the DICOM import, which fails without telling the job (contract 3, 7).
+        # Routed into the DICOM import, which fails without telling the job (platform 3.10, 7.8).
         return Source(socket, stuck=True)
     if "image" in there:
         return _existing(world, socket, links["image"])
@@ -197,7 +197,7 @@ def _existing(world: PlatformState, socket: Socket, image: Image) -> Source:
 def _dicom_source(
     world: PlatformState, user: User, socket: Socket, there: dict[str, Any], links: dict[str, Any]
 ) -> Source:
-    """An existing image, or uploads together with the name of the image to be (contract 3)."""
+    """An existing image, or uploads together with the name of the image to be (platform 3.9)."""
     if "image" in there:
         return _existing(world, socket, links["image"])
     name, uploads = there.get("image_name"), links.get("user_uploads")
@@ -211,7 +211,7 @@ def _kind_error(what: str, socket: Socket) -> _Wrong:
 
 
 def start(world: PlatformState, target: Job | Case, source: Source) -> None:
-    """Let a checked source be on its way to its socket; a session is used up (contract 9)."""
+    """Let a checked source be on its way to its socket; a session is used up (platform 9.3)."""
     source.target, source.started = target, world.now()
     if source.value is not None:
         source.attached = source.started

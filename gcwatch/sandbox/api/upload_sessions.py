@@ -1,4 +1,4 @@
-"""Endpoints of upload sessions (contract 9)."""
+"""Endpoints of upload sessions (platform 9)."""
 
 from typing import Any
 

@@ -10,7 +10,7 @@ from gcwatch.sandbox.content.socket_kinds import DICOM_SET, DISPLACEMENT, KINDS,
 
 @dataclass(frozen=True)
 class Socket:
-    """A typed place for one input or output (contract 3).
+    """A typed place for one input or output (platform 3).
 
     Attributes:
         pk: The platform's number of it.
@@ -34,24 +34,24 @@ class Socket:
 
     @property
     def code(self) -> str:
-        """The kind as error messages abbreviate it (contract 3)."""
+        """The kind as error messages abbreviate it (platform 3.3)."""
         return KINDS[self.kind].code
 
     @property
     def holds_json(self) -> bool:
-        """Whether its content is JSON, inline or in a file (contract 3)."""
+        """Whether its content is JSON, inline or in a file (platform 3.3)."""
         return KINDS[self.kind].holds_json
 
     @property
     def order(self) -> tuple[int, str]:
-        """Sort key of values in an answer: JSON first, images last (contract 7)."""
+        """Sort key of values in an answer: JSON first, images last (platform 7.11)."""
         group = 0 if self.holds_json else 2 if self.super_kind == "Image" else 1
         return group, self.slug
 
 
 @dataclass(frozen=True)
 class Interface:
-    """One combination of sockets that an algorithm takes and gives (contract 2)."""
+    """One combination of sockets that an algorithm takes and gives (platform 2.4)."""
 
     inputs: tuple[Socket, ...]
     outputs: tuple[Socket, ...]
@@ -59,7 +59,7 @@ class Interface:
 
 @dataclass(frozen=True)
 class Algorithm:
-    """An algorithm and who may do what with it (contract 2, 7).
+    """An algorithm and who may do what with it (platform 2, 7).
 
     Attributes:
         slug: Named in look-ups.
@@ -97,7 +97,7 @@ class Algorithm:
 
 @dataclass(frozen=True)
 class ReaderStudy:
-    """A reader study and who may do what with it (contract 2, 5).
+    """A reader study and who may do what with it (platform 2, 5).
 
     Attributes:
         slug: Named in look-ups and requests.
@@ -132,7 +132,7 @@ class ReaderStudy:
 
 @dataclass(frozen=True)
 class Archive:
-    """An archive and who may do what with it (contract 2, 6).
+    """An archive and who may do what with it (platform 2, 6).
 
     Attributes:
         slug: Named in look-ups.

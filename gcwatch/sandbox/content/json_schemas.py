@@ -1,4 +1,4 @@
-"""What JSON of each kind of socket must look like: the platform's schemas (contract 3).
+"""What JSON of each kind of socket must look like: the platform's schemas (platform 3.5).
 
 The schemas are JSON Schema, of which `problem` knows the keywords that they use.
 """

@@ -4,12 +4,12 @@ import re
 
 
 def safe_filename(name: str) -> str:
-    """A component file's name (contract 8): "my file (1).json" becomes "my_file_1.json"."""
+    """A component file's name (platform 8.8): "my file (1).json" becomes "my_file_1.json"."""
     return re.sub(r"(?u)[^-\w.]", "", name.strip().replace(" ", "_")) or "file"
 
 
 def cleaned(text: str) -> str:
-    """A text made safe for HTML: tags are dropped, what is special is escaped (contract 5)."""
+    """A text made safe for HTML: tags are dropped, what is special is escaped (platform 5.3)."""
     bare = re.sub(r"</?[A-Za-z][^<>]*>", "", text)
     escaped = re.sub(r"&(?!#?\w+;)", "&amp;", bare)
     return escaped.replace("<", "&lt;").replace(">", "&gt;")

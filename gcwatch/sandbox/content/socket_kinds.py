@@ -11,7 +11,7 @@ DISPLACEMENT = "Displacement field"
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of socket (contract 3).
+    """A kind of socket (platform 3.3).
 
     Attributes:
         name: Display string.

@@ -1,4 +1,4 @@
-"""What the task that attaches a file finds in it (contract 3).
+"""What the task that attaches a file finds in it (platform 3.6).
 
 JSON is parsed and held against its kind's schema, Newick trees and BIOM tables are parsed.
 Nothing looks into a file of any other kind: a text is as good as a PDF.

@@ -15,7 +15,7 @@ from gcwatch.sandbox.metaimage import Unreadable, Volume
 
 @dataclass
 class _Group:
-    """The slices of one image: same study, stack or series, and SOP class (contract 3)."""
+    """The slices of one image: same study, stack or series, and SOP class (platform 13.4)."""
 
     study: str
     index: int

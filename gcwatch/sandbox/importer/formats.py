@@ -39,7 +39,7 @@ _NRRD = {
 
 
 def read_nifti(path: Path, work: Path) -> Volume:
-    """Read a .nii or .nii.gz file, recognised by its suffix (contract 3)."""
+    """Read a .nii or .nii.gz file, recognised by its suffix (platform 13.3)."""
     if not path.name.endswith((".nii", ".nii.gz")):
         message = "not a NIfTI file"
         raise Unreadable(message)
@@ -60,7 +60,7 @@ def read_nifti(path: Path, work: Path) -> Volume:
 
 
 def read_nrrd(path: Path, work: Path) -> Volume:
-    """Read an NRRD file with its data in it; detached headers are not read (contract 3)."""
+    """Read an NRRD file with its data in it; detached headers are not read (platform 13.3)."""
     data = path.read_bytes()
     head, _, body = data.partition(b"\n\n")
     fields = dict(
@@ -89,7 +89,7 @@ def _stored(volume: Volume, data: bytes) -> Volume:
 
 
 def read_tiff(path: Path, work: Path) -> Volume:  # noqa: ARG001 - readers have one signature
-    """Recognise a TIFF with resolution tags (contract 3)."""
+    """Recognise a TIFF with resolution tags (platform 13.5)."""
     tags = tiff_tags(path)
     if not {282, 283} <= set(tags):
         message = "a TIFF without resolution"
@@ -158,7 +158,7 @@ def picture_size(path: Path) -> tuple[int, int]:
 
 
 def read_picture(path: Path, work: Path) -> Volume:
-    """Recognise a PNG or JPEG by its header (contract 3)."""
+    """Recognise a PNG or JPEG by its header (platform 13.7)."""
     size, channels = _picture(path)
     raw = work / f"{path.name}.raw"
     volume = Volume(path.name, size, (1.0, 1.0), "MET_UCHAR", raw, channels)

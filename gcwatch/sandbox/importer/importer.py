@@ -1,4 +1,4 @@
-"""What the platform's importer makes of the files of an upload session (contract 3)."""
+"""What the platform's importer makes of the files of an upload session (platform 13)."""
 
 import logging
 import os
@@ -171,7 +171,7 @@ class _by:  # noqa: N801 - reads as a word where it is used
 
 
 def add_image(world: PlatformState, owner: User, volume: Volume) -> Image:
-    """Store a volume as an image of the platform, not yet visible (contract 8)."""
+    """Store a volume as an image of the platform, not yet visible (platform 8.2)."""
     pk, file_pk = new_pk(), new_pk()
     suffix = "tif" if volume.verbatim else "mha"
     key = f"images/{pk[:2]}/{pk[2:4]}/{pk}/{file_pk}/{pk}.{suffix}"

@@ -22,7 +22,7 @@ Size = tuple[int, int]
 
 
 def read_slides(files: list[Path], work: Path) -> Iterator[tuple[Volume, set[Path]]]:
-    """Build one image of each slide whose companions are all there (contract 3).
+    """Build one image of each slide whose companions are all there (platform 13.5).
 
     Args:
         files: Everything in one folder that no earlier builder took.

@@ -1,4 +1,4 @@
-"""Whether an imported image fits its socket, as the platform finds out (contract 3)."""
+"""Whether an imported image fits its socket, as the platform finds out (platform 13.12)."""
 
 from gcwatch.sandbox import metaimage
 from gcwatch.sandbox.content.catalogue import Socket

@@ -1,4 +1,4 @@
-"""Volumes of optical coherence tomography of the eye: Topcon's and Heidelberg's files (contract 3).
+"""Volumes of optical coherence tomography: Topcon's and Heidelberg's files (platform 13.6).
 
 Voxels that are stored plainly are taken over; packed ones are not decoded and become zeros.
 """

@@ -68,7 +68,7 @@ _TITLES = {403: "Forbidden", 404: "Not Found", 500: "Server Error", 502: "502 Ba
 
 
 def html_reply(status: int) -> Reply:
-    """An error page; what the platform sends for unknown routes and its own errors (contract 1)."""
+    """An error page; what the platform sends for unknown routes and own errors (platform 1.10)."""
     title = _TITLES.get(status, f"Error {status}")
     page = f"<!DOCTYPE html><html><head><title>{title}</title></head><body>{title}</body></html>"
     return Reply(status, page.encode(), {"Content-Type": "text/html; charset=utf-8"})

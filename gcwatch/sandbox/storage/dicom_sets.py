@@ -1,4 +1,4 @@
-"""DICOM Image Sets: imported as they are, and fetched instance by instance (contract 3, 8).
+"""DICOM Image Sets: imported as they are, and fetched instance by instance (platform 3.9, 8.6).
 
 The platform gives every instance new UIDs while it de-identifies it. Here a file that may pass is
 kept byte for byte, so that what comes down can be compared with what went up.
@@ -44,7 +44,7 @@ class _Rejected(Exception):
 
 
 def import_set(world: PlatformState, wanted: DicomUpload) -> Image | None:
-    """Import an image set, or reject it; either way its uploads are used up (contract 4).
+    """Import an image set, or reject it; either way its uploads are used up (platform 3.9).
 
     Args:
         world: Locked by the caller.
@@ -110,7 +110,7 @@ def _instance(world: PlatformState, image: Image, upload: Upload, checker: Any) 
 
 
 def requests(image: Image, signer: Signer, now: float) -> dict[str, Any]:
-    """The signed requests that fetch an image's instances from the DICOM store (contract 8)."""
+    """The signed requests that fetch an image's instances from the DICOM store (platform 8.6)."""
     return {
         "image_set_id": image.image_set_id,
         "instances": [_request(image, each, signer, now) for each in image.instances],

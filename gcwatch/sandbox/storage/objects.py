@@ -1,4 +1,4 @@
-"""The storage origin: S3 as presigned URLs see it (contract 4, 8)."""
+"""The storage origin: S3 as presigned URLs see it (platform 4, 8)."""
 
 import hashlib
 import re

@@ -1,4 +1,4 @@
-"""Presigned storage URLs: made, and checked (contract 4, 8)."""
+"""Presigned storage URLs: made, and checked (platform 4.3, 8.3)."""
 
 import hmac
 import re
@@ -49,7 +49,7 @@ class Signer:
         return hmac.new(self._secret, text.encode(), "sha256").hexdigest()
 
     def sign_request(self, path: str, query: dict[str, str], now: float) -> dict[str, str]:
-        """The headers that make a GET good, as the DICOM store wants them (contract 8)."""
+        """The headers that make a GET good, as the DICOM store wants them (platform 8.6)."""
         date = datetime.fromtimestamp(now, UTC).strftime(_FORM)
         signature = self._signature("GET", path, {**query, "X-Amz-Date": date})
         credential = "sandbox/20260101/eu-central-1/medical-imaging/aws4_request"
