@@ -279,10 +279,14 @@ def test_ten_thousand_delivered_cases_are_not_read(site):
         ("in/status.txt", {"cases": "files"}, "which would take it for a case"),
         ("out/p1/status.txt", {}, "for results"),
         ("out/.partial/status.txt", {}, "for results"),
-        ("out/.status.txt", {}, "would not be seen"),
-        ("out/p1.failed.txt", {}, "would not be seen"),
-        ("state/status.txt", {}, "is private"),
-        ("done/status.txt", {"after": "move", "done": "done"}, "moves folders to"),
+        ("out/.status.txt", {}, "would not be seen as a status file"),
+        ("out/p1.failed.txt", {}, "would not be seen as a status file"),
+        ("state/status.txt", {}, "state directory, which is private"),
+        (
+            "done/status.txt",
+            {"after": "move", "done": "done"},
+            "to which route 'lobes' moves folders",
+        ),
     ],
 )
 def test_a_report_in_a_wrong_place_is_refused(site, where, more, says):
@@ -311,7 +315,7 @@ def test_two_routes_can_t_share_a_report_nor_use_each_other_s_folders(site):
     )
     text = site.file.read_text()
     for where, says in (
-        ("status.txt", "is that of route 'lobes' too"),
+        ("status.txt", "is also that of route 'lobes'"),
         ("in/other.txt", "inside the inbox of route 'lobes'"),
         ("out/other.txt", "inside the folder of route 'lobes' for results"),
     ):

@@ -27,7 +27,7 @@ from gcwatch.explain.why_waiting import DaemonSnapshot
 from gcwatch.journal.presence import running_daemon
 from gcwatch.journal.progress import (
     FILE,
-    FRESH,
+    FRESH_SECONDS,
     CurrentWork,
     DaemonProgress,
     ProgressFile,
@@ -435,7 +435,7 @@ def test_progress_is_believed_only_of_the_daemon_that_is_there_and_while_it_is_f
     assert read_progress(tmp_path, 7, 1001) == told
     assert read_progress(tmp_path, 8, 1001) == DaemonProgress()
     assert read_progress(tmp_path, None, 1001) == DaemonProgress()
-    late = read_progress(tmp_path, 7, 1000 + FRESH + 1)
+    late = read_progress(tmp_path, 7, 1000 + FRESH_SECONDS + 1)
     assert (late.transfers, late.away) == ({}, {"r"})
     (tmp_path / FILE).write_bytes(b"{")
     assert read_progress(tmp_path, 7, 1001) == DaemonProgress()

@@ -1,4 +1,7 @@
-"""The config file: a TOML file becomes `Settings`, or every problem at once."""
+"""The config file: reads and checks it, and returns `Settings` or all mistakes at once.
+
+Nothing that uses the settings may come in here: no platform, no journal, no work on cases.
+"""
 
 from gcwatch.config.diff import Changes, changes, require_same_home
 from gcwatch.config.load import find, load, parse

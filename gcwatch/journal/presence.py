@@ -1,4 +1,4 @@
-"""The lock file of a state directory: which process works on it, and why that pauses."""
+"""The lock file of a state directory: which daemon uses it, and why that daemon is paused."""
 
 import fcntl
 import os
@@ -10,12 +10,12 @@ from pathlib import Path
 from gcwatch.core.errors import StateError
 from gcwatch.core.reasons import CATALOGUE, Reason
 
-_WORDS = 128
-"""Bytes of the lock file."""
+_LOCK_FILE_BYTES = 128
+"""Size of the lock file."""
 
 
 def _locked(descriptor: int) -> bool:
-    """Lock a file; somebody who only asks whether a daemon is there holds it for a moment."""
+    """Lock a file; try for 2 s, as `running_daemon` in another process holds it for a moment."""
     for _ in range(100):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -27,17 +27,17 @@ def _locked(descriptor: int) -> bool:
 
 
 class LockFile:
-    """A daemon's words in its lock file: its process id, and the reason for which it pauses."""
+    """The content of a lock file: the daemon's process id, and why it is paused."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self.tell()
 
     def tell(self, pause: str = "") -> None:
-        """Write down why all work pauses (a code of the catalogue), or that it does not."""
-        # In one write, so that whoever reads meanwhile finds the old words or the new ones.
+        """Write the reason code for which all work is paused, or "" if it is not."""
+        # One write, so that a reader finds either the old content or the new one.
         words = f"{os.getpid()}\n{pause}\n".encode()
-        os.pwrite(self._descriptor, words.ljust(_WORDS, b"\n"), 0)
+        os.pwrite(self._descriptor, words.ljust(_LOCK_FILE_BYTES, b"\n"), 0)
 
 
 @contextmanager
@@ -67,8 +67,8 @@ def running_daemon(state: Path) -> int | None:
     try:
         holder = os.pread(descriptor, 32, 0).partition(b"\n")[0]
         if not holder.isdigit():
-            return None  # it has not come as far as to tell; leave the lock to it
-        # A shared lock, for no longer than the asking, is refused by a daemon's exclusive one.
+            return None  # the daemon is just starting; do not touch its lock
+        # A daemon holds an exclusive lock, so this shared one is refused.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return int(holder)
@@ -79,7 +79,7 @@ def running_daemon(state: Path) -> int | None:
 
 
 def pause_reason(state: Path) -> Reason | None:
-    """Given a state directory, return why the gcwatch there pauses all work, if it does."""
+    """Given a state directory, return why its daemon has paused all work, or None."""
     if running_daemon(state) is None:
         return None
     code = (state / "lock").read_text().splitlines()[1:2]
