@@ -43,7 +43,7 @@ KEY = "lobes-k"
 
 def case_after(*events):
     """A case to which these happened, one a second from second 0."""
-    return checklist.fold(KEY, enumerate(events))
+    return checklist.fold_events(KEY, enumerate(events))
 
 
 def path_to(stage):

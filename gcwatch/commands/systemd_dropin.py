@@ -10,7 +10,7 @@ from typing import Final
 
 from gcwatch.commands.systemd_unit import Unit
 from gcwatch.config import Mirror, Route, Settings
-from gcwatch.config.types import within
+from gcwatch.config.types import is_within
 from gcwatch.core.errors import Misused
 
 _HOMES: Final = (Path("/home"), Path("/root"), Path("/run/user"))
@@ -64,7 +64,7 @@ def _written(settings: Settings, unit: Unit) -> list[Path]:
     folders += [each for mirror in settings.mirrors for each in _of_mirror(mirror)]
     folders += [settings.log.file.parent] if settings.log.file else []
     found = _outermost((settings.state, *folders))
-    return [each for each in found if not within(each, unit.state)]
+    return [each for each in found if not is_within(each, unit.state)]
 
 
 def _of_route(route: Route) -> Iterator[Path]:
@@ -89,7 +89,7 @@ def _read(settings: Settings, unit: Unit) -> list[Path]:
     inboxes = [route.inbox for route in settings.routes]
     written = _written(settings, unit)
     found = _outermost([*inboxes, *_named(settings)])
-    return [each for each in found if not any(within(each, other) for other in written)]
+    return [each for each in found if not any(is_within(each, other) for other in written)]
 
 
 def _named(settings: Settings) -> list[Path]:
@@ -110,13 +110,13 @@ def _outermost(folders: Iterable[Path]) -> list[Path]:
     """Return the folders without those that lie inside another, sorted."""
     found: list[Path] = []
     for each in sorted(set(folders)):
-        if not any(within(each, other) for other in found):
+        if not any(is_within(each, other) for other in found):
             found.append(each)
     return found
 
 
 def _is_in(path: Path, places: Iterable[Path]) -> bool:
-    return any(within(path, place) for place in places)
+    return any(is_within(path, place) for place in places)
 
 
 def _is_hidden(path: Path) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from gcwatch.config.types import within
+from gcwatch.config.types import is_within
 from gcwatch.core.errors import Misused
 
 USER: Final = "gcwatch"
@@ -34,7 +34,7 @@ class Unit:
 
     def reaches(self, folders: Iterable[Path]) -> bool:
         """Return whether the service may write to all of these without a drop-in."""
-        return all(within(each, CASES) or within(each, self.state) for each in folders)
+        return all(is_within(each, CASES) or is_within(each, self.state) for each in folders)
 
     def commands(self, program: str) -> list[str]:
         """Given the program's path, return what an administrator types: a check, the start.

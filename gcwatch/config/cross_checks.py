@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic_core import PydanticCustomError
 
-from gcwatch.config.messages import Mistake, label
+from gcwatch.config.messages import Mistake, table_label
 from gcwatch.config.model import state_folder
-from gcwatch.config.types import absolute, within
+from gcwatch.config.types import absolute_path, is_within
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class _FolderUses:
 
     @property
     def label(self) -> str:
-        return label(self.index, self.table, self.kind)
+        return table_label(self.index, self.table, self.kind)
 
     @property
     def name(self) -> Any:
@@ -41,7 +41,7 @@ class _FolderUses:
         return Mistake((self.kind, self.index, key), message, hint)
 
 
-def clashes(data: Mapping[str, Any], folder: Path) -> list[Mistake]:
+def find_clashes(data: Mapping[str, Any], folder: Path) -> list[Mistake]:
     """Return all clashes between keys; ignore keys that are wrong by themselves."""
     places, mirrors = _all_places("route", data, folder), _all_places("mirror", data, folder)
     state = (
@@ -102,7 +102,7 @@ def _places(kind: str, index: int, table: Mapping[str, Any], folder: Path) -> _F
 
 def _absolute(value: Any, folder: Path) -> Path | None:
     try:
-        return absolute(value, folder)
+        return absolute_path(value, folder)
     except PydanticCustomError:
         return None
 
@@ -114,18 +114,18 @@ def _real(value: Any, folder: Path) -> Path | None:
 
 def _own_clashes(route: _FolderUses) -> Iterator[Mistake]:
     apart = "put the two side by side, such as in and out"
-    if within(route.outbox, route.inbox):
+    if is_within(route.outbox, route.inbox):
         yield route.wrong("outbox", "lies inside its own inbox: results would be sent", apart)
-    elif within(route.inbox, route.outbox):
+    elif is_within(route.inbox, route.outbox):
         yield route.wrong("inbox", "lies inside its own outbox", apart)
-    if within(route.done, route.inbox):
+    if is_within(route.done, route.inbox):
         message = "lies inside its own inbox: delivered folders would be sent again"
         yield route.wrong("done", message, "put it beside the inbox, on the same disk")
 
 
 def _state_clashes(route: _FolderUses, state: Path | None) -> Iterator[Mistake]:
     for key, folder in (("inbox", route.inbox), ("outbox", route.outbox)):
-        if within(state, folder):
+        if is_within(state, folder):
             message = f"lies inside the {key} of {route.label}"
             hint = "use a folder on a local disk that nothing else uses: state = …"
             yield Mistake(("state",), message, hint)
@@ -135,13 +135,13 @@ def _pair_clashes(one: _FolderUses, other: _FolderUses) -> Iterator[Mistake]:
     if one.name == other.name and isinstance(one.name, str):
         message = f"is also the name of {one.kind} #{one.index + 1}"
         yield other.wrong("name", message, "use another name")
-    if within(one.inbox, other.inbox) or within(other.inbox, one.inbox):
+    if is_within(one.inbox, other.inbox) or is_within(other.inbox, one.inbox):
         message = f"overlaps with the inbox of {one.label}: folders would be sent twice"
         yield other.wrong("inbox", message, "give each route an inbox of its own")
 
 
 def _outbox_clashes(giver: _FolderUses, taker: _FolderUses) -> Iterator[Mistake]:
-    if within(giver.outbox, taker.inbox) and giver.outbox != taker.inbox:
+    if is_within(giver.outbox, taker.inbox) and giver.outbox != taker.inbox:
         message = f"lies inside the inbox of {taker.label}, which would take it for a case"
         hint = "use that inbox itself, so that the routes form a chain, or another place"
         yield giver.wrong("outbox", message, hint)
@@ -149,7 +149,7 @@ def _outbox_clashes(giver: _FolderUses, taker: _FolderUses) -> Iterator[Mistake]
 
 def _chain_clashes(mirror: _FolderUses, route: _FolderUses) -> Iterator[Mistake]:
     """Refuse a route that spoils the mirror's folder from which it takes its cases."""
-    if within(route.inbox, mirror.outbox) and route.inbox != mirror.outbox:
+    if is_within(route.inbox, mirror.outbox) and route.inbox != mirror.outbox:
         message = f"lies inside the folder of {mirror.label}"
         yield route.wrong("inbox", message, "use that folder itself, or another place")
     if route.inbox is None or route.inbox != mirror.outbox:
@@ -173,13 +173,15 @@ def _keep_clashes(mirror: _FolderUses, other: _FolderUses) -> Iterator[Mistake]:
     """Refuse a mirror's folder that overlaps with another outbox or with an inbox."""
     apart = "give the mirror a folder of its own"
     is_pair = other.kind == "route" or other.index > mirror.index
-    if is_pair and (within(mirror.outbox, other.outbox) or within(other.outbox, mirror.outbox)):
+    if is_pair and (
+        is_within(mirror.outbox, other.outbox) or is_within(other.outbox, mirror.outbox)
+    ):
         yield mirror.wrong("outbox", f"overlaps with the outbox of {other.label}", apart)
     elsewhere = "use a folder that no route and no mirror uses"
-    if within(mirror.done, other.inbox):
+    if is_within(mirror.done, other.inbox):
         message = f"lies inside the inbox of {other.label}: items that are gone would be sent"
         yield mirror.wrong("gone_to", message, elsewhere)
-    elif within(mirror.done, other.outbox):
+    elif is_within(mirror.done, other.outbox):
         yield mirror.wrong("gone_to", f"lies inside the outbox of {other.label}", elsewhere)
 
 
@@ -192,7 +194,7 @@ def _report_clashes(
         return
     if report.name.startswith(".") or report.name.endswith(".failed.txt"):
         yield route.wrong("report", "would not be seen as a status file", "name it status.txt")
-    if within(report, state):
+    if is_within(report, state):
         yield route.wrong("report", "lies in the state directory, which is private", _BESIDE)
     for other in everyone:
         yield from _misplaced(route, report, other)
@@ -206,13 +208,13 @@ def _misplaced(route: _FolderUses, report: Path, other: _FolderUses) -> Iterator
     is_own = other is route
     if report == other.report and other.index < route.index:
         yield route.wrong("report", f"is also that of {other.label}", "give each route its own")
-    if within(report, other.inbox) and not (is_own and _is_beside_cases(report, other)):
+    if is_within(report, other.inbox) and not (is_own and _is_beside_cases(report, other)):
         message = f"lies inside the inbox of {other.label}, which would take it for a case"
         yield route.wrong("report", message, _BESIDE)
-    elif within(report, other.outbox) and not (is_own and report.parent == other.outbox):
+    elif is_within(report, other.outbox) and not (is_own and report.parent == other.outbox):
         message = f"lies inside the folder of {other.label} for results"
         yield route.wrong("report", message, _BESIDE)
-    elif within(report, other.done):
+    elif is_within(report, other.done):
         message = f"lies inside the folder to which {other.label} moves folders"
         yield route.wrong("report", message, _BESIDE)
 

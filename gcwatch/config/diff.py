@@ -20,7 +20,7 @@ class Changes:
     tables: tuple[str, ...]
 
 
-def changes(old: Settings, new: Settings, renamed: Mapping[str, str]) -> Changes:
+def find_changes(old: Settings, new: Settings, renamed: Mapping[str, str]) -> Changes:
     """Given settings before and after, and the routes' new names by old ones, compare both."""
     before = {
         (now := renamed.get(name, name)): each.model_copy(update={"name": now})

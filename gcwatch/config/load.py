@@ -8,10 +8,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from gcwatch.config.cross_checks import clashes
-from gcwatch.config.messages import Mistake, mistake, problems
+from gcwatch.config.cross_checks import find_clashes
+from gcwatch.config.messages import Mistake, describe_error, locate_problems
 from gcwatch.config.model import Document, Settings, state_folder
-from gcwatch.config.toml_lines import line_numbers
+from gcwatch.config.toml_lines import number_lines
 from gcwatch.core.errors import ConfigError, Problem
 
 
@@ -54,9 +54,9 @@ def parse(file: Path, text: str) -> Settings:
     data = _parse(file, text)
     folder = file.absolute().parent
     document, mistakes = _validate(data, folder)
-    mistakes += clashes(data, folder)
+    mistakes += find_clashes(data, folder)
     if document is None or mistakes:
-        raise ConfigError(str(file), problems(mistakes, data, line_numbers(text)))
+        raise ConfigError(str(file), locate_problems(mistakes, data, number_lines(text)))
     return Settings(
         file=file.absolute(),
         state=state_folder(document.state),
@@ -100,4 +100,4 @@ def _validate(data: Any, folder: Path) -> tuple[Document | None, list[Mistake]]:
         return Document.model_validate(data, context={"folder": folder}), []
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
-        return None, [mistake(each) for each in found]
+        return None, [describe_error(each) for each in found]

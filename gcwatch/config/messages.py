@@ -9,7 +9,7 @@ from typing import Any
 from pydantic_core import ErrorDetails
 
 from gcwatch.config.model import ARRAYS, TABLES, Document, Table
-from gcwatch.config.toml_lines import line_of
+from gcwatch.config.toml_lines import find_line
 from gcwatch.config.types import Loc
 from gcwatch.core.errors import Problem
 
@@ -30,7 +30,7 @@ _KINDS = {
 }
 
 
-def mistake(error: ErrorDetails) -> Mistake:
+def describe_error(error: ErrorDetails) -> Mistake:
     """Given an error of pydantic, return it in plain words."""
     loc = tuple(part for part in error["loc"] if part != "[key]")
     match error["type"]:
@@ -69,12 +69,12 @@ def _guess(loc: Loc) -> str:
     return f"known keys here: {', '.join(known)}"
 
 
-def problems(
+def locate_problems(
     mistakes: list[Mistake], data: Mapping[str, Any], lines: Mapping[Loc, int]
 ) -> list[Problem]:
     """Return mistakes as problems with paths and lines, in the order of the file."""
     found = [
-        Problem(_path(each.loc, data), each.message, each.hint, line_of(each.loc, lines))
+        Problem(_path(each.loc, data), each.message, each.hint, find_line(each.loc, lines))
         for each in mistakes
     ]
     return sorted(found, key=lambda problem: problem.line or 0)
@@ -85,12 +85,12 @@ def _path(loc: Loc, data: Mapping[str, Any]) -> str:
     match loc:
         case (str(kind), int(index), *inner) if kind in ARRAYS:
             table = data[kind][index]
-            return ": ".join(filter(None, [label(index, table, kind), _dotted(inner)]))
+            return ": ".join(filter(None, [table_label(index, table, kind), _dotted(inner)]))
         case _:
             return _dotted(loc)
 
 
-def label(index: int, table: Any, kind: str = "route") -> str:
+def table_label(index: int, table: Any, kind: str = "route") -> str:
     """Given the table of a route or mirror, return what people call it: `route 'lobes'`."""
     name = table.get("name") if isinstance(table, dict) else None
     return f"{kind} {name!r}" if isinstance(name, str) else f"{kind} #{index + 1}"

@@ -26,13 +26,13 @@ from gcwatch.config.types import (
     Source,
     Template,
     _Inside,
-    api_root,
-    file_name,
-    route_name,
-    tells_case,
-    tells_folder,
-    web_address,
-    wrong,
+    check_api_root,
+    check_file_name,
+    check_route_name,
+    check_web_address,
+    names_each_case,
+    shows_folder_name,
+    value_error,
 )
 from gcwatch.core.case import Kind
 
@@ -52,7 +52,7 @@ class Table(BaseModel):
 class Platform(Table):
     """Where the platform is and how to reach it."""
 
-    url: Annotated[str, AfterValidator(api_root)] = "https://grand-challenge.org/api/v1/"
+    url: Annotated[str, AfterValidator(check_api_root)] = "https://grand-challenge.org/api/v1/"
     """Root of the platform's API. Must be https, except for this machine (sandbox)."""
 
     token_file: Location | None = None
@@ -64,7 +64,9 @@ class Platform(Table):
     ca_bundle: Location | None = None
     """File of certificates to trust instead of the usual ones, for networks that inspect TLS."""
 
-    proxy: Annotated[str, AfterValidator(web_address)] | None = Field(default=None, repr=False)
+    proxy: Annotated[str, AfterValidator(check_web_address)] | None = Field(
+        default=None, repr=False
+    )
     """Address of the proxy to the platform. HTTP_PROXY and HTTPS_PROXY are ignored."""
 
 
@@ -101,7 +103,7 @@ class Route(Table):
     Write one `[[route]]` for each, with exactly one of algorithm, reader_study and archive.
     """
 
-    name: Annotated[str, AfterValidator(route_name)]
+    name: Annotated[str, AfterValidator(check_route_name)]
     """Short name; the key of every case starts with it. Lower-case letters, digits and hyphens."""
 
     inbox: Location
@@ -127,7 +129,7 @@ class Route(Table):
     settle: Seconds = Field(default="30s", validate_default=True)
     """A folder is complete when nothing in it has changed for this time."""
 
-    ready: Annotated[str, AfterValidator(file_name)] | None = None
+    ready: Annotated[str, AfterValidator(check_file_name)] | None = None
     """Name of a marker file such as READY.txt. With this key a folder is complete when the
     marker file is in it, and not before."""
 
@@ -213,19 +215,19 @@ class Route(Table):
     @classmethod
     def _done_goes_with_move(cls, done: Path | None, info: ValidationInfo) -> Path | None:
         if info.data.get("after") == "move" and done is None:
-            raise wrong(
+            raise value_error(
                 'is needed for after = "move"',
                 "name the folder to which delivered folders are moved",
             )
         if info.data.get("after", "move") != "move" and done is not None:
-            raise wrong('is for after = "move" only', 'write after = "move", or remove done')
+            raise value_error('is for after = "move" only', 'write after = "move", or remove done')
         return done
 
     @field_validator("ready")
     @classmethod
     def _ready_needs_a_folder(cls, ready: str | None, info: ValidationInfo) -> str | None:
         if ready is not None and info.data.get("cases") == "files":
-            raise wrong("is for folders only", 'remove it, or write cases = "folders"')
+            raise value_error("is for folders only", 'remove it, or write cases = "folders"')
         return ready
 
     @field_validator("title", "order", "inputs")
@@ -242,25 +244,27 @@ def _check_fit(value: Any, key: str, others: Mapping[str, Any]) -> None:
     elif value is None:
         return
     elif others.get("algorithm") is not None or (key == "order" and others.get("archive")):
-        raise wrong("is for a reader study or archive; order for a reader study only", "remove it")
-    elif key == "title" and others.get("cases") == "series" and not tells_case(value):
+        raise value_error(
+            "is for a reader study or archive; order for a reader study only", "remove it"
+        )
+    elif key == "title" and others.get("cases") == "series" and not names_each_case(value):
         hint = "put {id} into it: a title can be used only once in a reader study or archive"
-        raise wrong("would be the title of all series of a patient", hint)
-    elif tells_folder(value) and others.get("names") == "opaque":
+        raise value_error("would be the title of all series of a patient", hint)
+    elif shows_folder_name(value) and others.get("names") == "opaque":
         hint = 'use {key} or {id}; or, if the platform may see the name, write names = "keep"'
-        raise wrong("would tell the platform the folder's name", hint)
+        raise value_error("would tell the platform the folder's name", hint)
 
 
 def _check_inputs(inputs: Mapping[str, Source] | None, others: Mapping[str, Any]) -> None:
     if inputs is None and (others.get("reader_study") or others.get("archive")):
-        raise wrong(
+        raise value_error(
             "is needed for a reader study or archive",
             'write [route.inputs] with the sockets to fill: "ct-image" = "**/*.dcm"',
         )
     if any(isinstance(source, Named) for source in (inputs or {}).values()) and not others.get(
         "reuse"
     ):
-        raise wrong("uses images again", "write reuse = true")
+        raise value_error("uses images again", "write reuse = true")
 
 
 class Mirror(Table):
@@ -269,7 +273,7 @@ class Mirror(Table):
     Write one `[[mirror]]` for each.
     """
 
-    name: Annotated[str, AfterValidator(route_name)]
+    name: Annotated[str, AfterValidator(check_route_name)]
     """Short name that no route has. Lower-case letters, digits and hyphens."""
 
     archive: Slug
@@ -301,17 +305,17 @@ class Mirror(Table):
     @classmethod
     def _gone_to_goes_with_move(cls, gone_to: Path | None, info: ValidationInfo) -> Path | None:
         if info.data.get("gone") == "move" and gone_to is None:
-            raise wrong(
+            raise value_error(
                 'is needed for gone = "move"', "name the folder for items that left the archive"
             )
         if info.data.get("gone", "move") != "move" and gone_to is not None:
-            raise wrong('is for gone = "move" only', 'write gone = "move", or remove gone_to')
+            raise value_error('is for gone = "move" only', 'write gone = "move", or remove gone_to')
         return gone_to
 
 
 def _array(value: Any, info: ValidationInfo) -> Any:
     if not isinstance(value, list) or not value:
-        raise wrong(
+        raise value_error(
             f"must be at least one [[{info.field_name}]] table",
             f"write [[{info.field_name}]] with double brackets, once for each {info.field_name}",
         )

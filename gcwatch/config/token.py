@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 
 from gcwatch.config.model import Settings
-from gcwatch.config.types import within
+from gcwatch.config.types import is_within
 from gcwatch.core.errors import ConfigError, Problem
 
 _CREDENTIAL = "gc-token"
@@ -59,7 +59,7 @@ def _secret(file: Path, settings: Settings) -> str:
     except OSError as error:
         raise _token_error(settings, f"{file} can't be read: {error.strerror}") from error
     # systemd protects its credentials by the mode of the folder, not of the file.
-    guarded = within(Path(os.path.realpath(file)), Path(os.path.realpath(_credentials())))
+    guarded = is_within(Path(os.path.realpath(file)), Path(os.path.realpath(_credentials())))
     if stat.S_IMODE(mode) & (stat.S_IRWXG | stat.S_IRWXO) and not guarded:
         raise _token_error(settings, f"{file} can be read by others", f"chmod 600 {file}")
     return text

@@ -7,13 +7,13 @@ from typing import Any
 from gcwatch.config.types import Loc
 
 
-def line_of(loc: Loc, lines: Mapping[Loc, int]) -> int | None:
+def find_line(loc: Loc, lines: Mapping[Loc, int]) -> int | None:
     """Return the line of a key, or of the innermost table around it."""
     around = (loc[:size] for size in range(len(loc), 0, -1))
     return next((lines[each] for each in around if each in lines), None)
 
 
-def line_numbers(text: str) -> dict[Loc, int]:
+def number_lines(text: str) -> dict[Loc, int]:
     """Given valid TOML, return the line where each table and each key begins.
 
     `tomllib` gives no line numbers, but it shows whether a text is complete: a statement starts

@@ -21,7 +21,7 @@ from gcwatch.core.timing import Every
 Loc = tuple[str | int, ...]
 
 
-def wrong(message: str, hint: str) -> PydanticCustomError:
+def value_error(message: str, hint: str) -> PydanticCustomError:
     """Given what is wrong and what is right, return the error that a validator raises."""
     # pydantic takes braces for a template, and the user's text may hold some.
     return PydanticCustomError("wrong", "{message}", {"message": message, "hint": hint})
@@ -43,7 +43,7 @@ def _seconds(value: Any, info: ValidationInfo) -> float:
         )
     if isinstance(value, int | float) and info.context is None:
         return float(value)
-    raise wrong("must be a duration", _DURATION_HINT)
+    raise value_error("must be a duration", _DURATION_HINT)
 
 
 @dataclass(frozen=True)
@@ -85,25 +85,27 @@ def _schedule(value: Any, info: ValidationInfo) -> Every | Cron:
         return value
     if not isinstance(value, str) or len(value.split()) != 5:
         if not isinstance(value, str) or not re.fullmatch(_DURATION, value):
-            raise wrong("must be a duration or a cron expression", _POLL_HINT)
+            raise value_error("must be a duration or a cron expression", _POLL_HINT)
         if not (seconds := _seconds(value, info)):
-            raise wrong("must be more than 0", _POLL_HINT)
+            raise value_error("must be more than 0", _POLL_HINT)
         return Every(seconds)
     try:
         return Cron(value)
     except ValueError as error:
         msg = f"is not a cron expression: {error}"
-        raise wrong(msg, "write minute hour day month weekday, such as 0 7 * * mon-fri") from error
+        raise value_error(
+            msg, "write minute hour day month weekday, such as 0 7 * * mon-fri"
+        ) from error
 
 
-def absolute(value: Any, folder: Path) -> Path:
+def absolute_path(value: Any, folder: Path) -> Path:
     """Given a path, return it absolute: with "~" expanded, a relative path below *folder*."""
     if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
-        raise wrong("must be a path", 'write it as a string, such as "/srv/gcwatch/in"')
+        raise value_error("must be a path", 'write it as a string, such as "/srv/gcwatch/in"')
     try:
         path = Path(value).expanduser()
     except RuntimeError as error:
-        raise wrong(
+        raise value_error(
             "starts with the home of a user that this machine does not know", "write the full path"
         ) from error
     return folder.absolute() / path
@@ -111,41 +113,41 @@ def absolute(value: Any, folder: Path) -> Path:
 
 def _location(value: Any, info: ValidationInfo) -> Path:
     """Given a path, return it absolute; without a config file, below the working directory."""
-    return absolute(value, (info.context or {}).get("folder", Path()))
+    return absolute_path(value, (info.context or {}).get("folder", Path()))
 
 
-def route_name(value: str) -> str:
+def check_route_name(value: str) -> str:
     """Given a name of a route or mirror, return it; a case's key starts with it."""
     if not re.fullmatch("[a-z0-9][a-z0-9-]{0,39}", value):
-        raise wrong(
+        raise value_error(
             "is not a valid name",
             "use up to 40 lower-case letters, digits and hyphens; do not start with a hyphen",
         )
     return value
 
 
-def slug(value: str) -> str:
+def check_slug(value: str) -> str:
     """Given a slug, return it if it is valid."""
     if not re.fullmatch("[a-zA-Z0-9_-][a-zA-Z0-9._-]*", value):
-        raise wrong(
+        raise value_error(
             "is not a slug",
             "a slug is the last part of the page's address: letters, digits, - _ and .",
         )
     return value
 
 
-def file_name(value: str) -> str:
+def check_file_name(value: str) -> str:
     """Given a file name, return it if it names no folder."""
     if value in {"", ".", ".."} or re.search(r"[/\\\0]", value):
-        raise wrong("must be a plain name of a file", 'such as "READY.txt", without folders')
+        raise value_error("must be a plain name of a file", 'such as "READY.txt", without folders')
     return value
 
 
-def inside(value: str) -> str:
+def check_inside(value: str) -> str:
     """Refuse a pattern or path that leads out of the case's folder."""
     path = PurePosixPath(value)
     if value == "" or path.is_absolute() or ".." in path.parts or "\0" in value:
-        raise wrong(
+        raise value_error(
             "must be a path or pattern inside the case's folder",
             'such as "**/*.dcm", not empty, no leading slash, no ".."',
         )
@@ -160,7 +162,7 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def web_address(value: str) -> str:
+def check_web_address(value: str) -> str:
     """Refuse anything but http(s)://host…; the message does not repeat it, as it may be secret."""
     try:
         parts = urlsplit(value)
@@ -168,19 +170,19 @@ def web_address(value: str) -> str:
     except ValueError:
         usable = False
     if not usable or not value.isprintable() or " " in value:
-        raise wrong("is not a web address", "write it as https://host:port/path")
+        raise value_error("is not a web address", "write it as https://host:port/path")
     return value
 
 
-def api_root(value: str) -> str:
+def check_api_root(value: str) -> str:
     """Given the API's URL, return it with a slash at its end."""
-    parts = urlsplit(web_address(value))
+    parts = urlsplit(check_web_address(value))
     if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-        raise wrong(
+        raise value_error(
             "must start with https://", "it protects the token; http is for this machine only"
         )
     if "@" in parts.netloc or parts.query or parts.fragment:
-        raise wrong(
+        raise value_error(
             "must not hold a user, a password, a query or a fragment",
             "write the token into the file that token_file names",
         )
@@ -197,19 +199,19 @@ _TITLE_HINT = (
 )
 
 
-def template(value: Any) -> str:
+def check_template(value: Any) -> str:
     """Given the template of a title or an order, return it; a number is a template, too."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str) or not value.strip():
-        raise wrong("must be a text", _TITLE_HINT)
+        raise value_error("must be a text", _TITLE_HINT)
     try:
         fields = template_fields(value)
     except ValueError as error:
-        raise wrong(f"is not a template: {error}", _TITLE_HINT) from error
+        raise value_error(f"is not a template: {error}", _TITLE_HINT) from error
     if not fields <= _TITLE_FIELDS:
         unknown = ", ".join(sorted(fields - _TITLE_FIELDS))
-        raise wrong(f"has an unknown field: {unknown}", _TITLE_HINT)
+        raise value_error(f"has an unknown field: {unknown}", _TITLE_HINT)
     return value
 
 
@@ -218,12 +220,12 @@ def template_fields(value: str) -> set[str]:
     return {name for _, name, _, _ in Formatter().parse(value) if name is not None}
 
 
-def tells_case(value: str) -> bool:
+def names_each_case(value: str) -> bool:
     """Whether a template gives another text for each case."""
     return not template_fields(value).isdisjoint({"key", "id"})
 
 
-def tells_folder(value: str) -> bool:
+def shows_folder_name(value: str) -> bool:
     """Whether a template uses the folder's name."""
     return not template_fields(value) <= _OPAQUE_FIELDS
 
@@ -274,7 +276,7 @@ def _source(value: Any) -> Glob | JsonFile | Constant | Named:
         case Glob() | JsonFile() | Constant() | Named():
             return value
         case str():
-            return Glob(inside(value))
+            return Glob(check_inside(value))
         case {"value": constant, **others} if not others:
             return Constant(_json(constant))
         case {"optional": bool(optional), **rest} if len(rest) == 1:
@@ -282,19 +284,19 @@ def _source(value: Any) -> Glob | JsonFile | Constant | Named:
         case {**given}:
             return _from_folder(given, optional=False)
         case _:
-            raise wrong("is not a source of an input", _SOURCE_HINT)
+            raise value_error("is not a source of an input", _SOURCE_HINT)
 
 
 def _from_folder(value: Mapping[Any, Any], *, optional: bool) -> Glob | JsonFile | Named:
     match value:
         case {"files": str(pattern), **others} if not others:
-            return Glob(inside(pattern), optional)
+            return Glob(check_inside(pattern), optional)
         case {"json": str(file), **others} if not others:
-            return JsonFile(inside(file), optional)
+            return JsonFile(check_inside(file), optional)
         case {"socket": str(name), **others} if not others:
-            return Named(slug(name), optional)
+            return Named(check_slug(name), optional)
         case _:
-            raise wrong("is not a source of an input", _SOURCE_HINT)
+            raise value_error("is not a source of an input", _SOURCE_HINT)
 
 
 def _json(value: Any) -> Any:
@@ -302,7 +304,7 @@ def _json(value: Any) -> Any:
     try:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise wrong(
+        raise value_error(
             "holds a date, a time, inf or nan, which JSON does not have", "write a date as a string"
         ) from error
     return value
@@ -347,14 +349,16 @@ Schedule = Annotated[
         {"type": "string", "anyOf": [{"pattern": _DURATION}, {"pattern": r"^\S+( +\S+){4}$"}]}
     ),
 ]
-Slug = Annotated[str, AfterValidator(slug)]
-Template = Annotated[str, PlainValidator(template), WithJsonSchema({"type": ["string", "integer"]})]
+Slug = Annotated[str, AfterValidator(check_slug)]
+Template = Annotated[
+    str, PlainValidator(check_template), WithJsonSchema({"type": ["string", "integer"]})
+]
 Source = Annotated[
     Glob | JsonFile | Constant | Named, PlainValidator(_source), WithJsonSchema(_SOURCE_SCHEMA)
 ]
-_Inside = Annotated[str, AfterValidator(inside)]
+_Inside = Annotated[str, AfterValidator(check_inside)]
 
 
-def within(inner: Path | None, outer: Path | None) -> bool:
+def is_within(inner: Path | None, outer: Path | None) -> bool:
     """Whether a folder is *outer* or lies inside it."""
     return inner is not None and outer is not None and inner.is_relative_to(outer)

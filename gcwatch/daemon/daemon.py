@@ -340,7 +340,7 @@ class Daemon:
         self._change_context(context)
         self._keeper.follow(settings.mirrors)
         self._look_elsewhere(former)
-        told = config.changes(former, settings, renamed)
+        told = config.find_changes(former, settings, renamed)
         log.emit("config.reloaded", file=settings.file, **asdict(told))
         with suppress(sqlalchemy.exc.OperationalError):  # the loop meets it, too, and tells of it
             self._tell_of_orphans(told.removed)

@@ -30,7 +30,7 @@ from gcwatch.core.errors import (
 )
 from gcwatch.core.events import Event
 from gcwatch.core.reasons import Reason
-from gcwatch.core.receipt import receipt
+from gcwatch.core.receipt import make_receipt
 from gcwatch.core.timing import Pace
 from gcwatch.daemon.step_context import StepContext
 from gcwatch.explain.failure_note import failure_note_text
@@ -398,7 +398,7 @@ def _deliver(case: Case, route: Route, context: StepContext) -> StepEvents:
     """Publish by one rename; then, and only then, the source may be moved or deleted."""
     _bring_again(case, route, context)
     platform = context.transfers.platform.http.home
-    paper = receipt(case, platform, VERSION, context.clock())
+    paper = make_receipt(case, platform, VERSION, context.clock())
     name = publish.publish_results(route.outbox, case.key, case.folder, paper)
     remove_failure_note(route.outbox, case.folder)
     source = _dispose(case, route)

@@ -136,7 +136,7 @@ def history_lines(key: str, recorded: Sequence[Recorded]) -> Iterator[HistoryLin
             assert isinstance(each.event, events.FolderFound), "a history starts with FolderFound"
             before = after = checklist.new_case(key, each.event, each.at)
         else:
-            after = checklist.apply(before, each.event, each.at)
+            after = checklist.apply_event(before, each.event, each.at)
         told = log_entry(before, each.event, after)
         if told:
             yield _history_line(iso_time(each.at), each.event, *told)

@@ -138,7 +138,7 @@ class Journal:
             before = self._read(connection, key)
             if of_round not in {None, before.round}:
                 return before
-            after = checklist.apply(before, event, now)
+            after = checklist.apply_event(before, event, now)
             if after != before:
                 row = self._row(after)
                 connection.execute(CASES.update().where(CASES.c.key == key).values(**row))

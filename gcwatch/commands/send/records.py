@@ -24,7 +24,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from gcwatch.config import Source
-from gcwatch.config.messages import mistake
+from gcwatch.config.messages import describe_error
 from gcwatch.core.errors import CaseError, Misused, SourceVanished, StateError
 from gcwatch.core.reasons import explain
 from gcwatch.core.text import readable_name
@@ -105,7 +105,7 @@ def _route(keys: Mapping[str, Any]) -> SingleCaseRoute:
 def misused(error: ValidationError, *table: str | int) -> Misused:
     """Given what is wrong with keys of a table of the config, return it as wrong usage."""
     [first, *_] = error.errors(include_url=False, include_input=False)
-    found = mistake({**first, "loc": (*table, *first["loc"])})
+    found = describe_error({**first, "loc": (*table, *first["loc"])})
     key = ".".join(map(str, found.loc[len(table) :]))
     return Misused(f"{key} {found.message}", found.hint)
 
