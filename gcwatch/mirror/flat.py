@@ -1,8 +1,9 @@
-"""The layout "flat": all images in one folder under their names, the receipts out of sight.
+"""The layout "flat": all images in one folder under their names, receipts in the hidden folder.
 
-An image of several files (DICOM instances, a header with its voxels) is a folder: its files name
-each other. The receipt is written first, so that names once given stay; then each image appears by
-one rename. An item whose receipt tells of files that are not there is not whole, and is fetched.
+An image of several files (DICOM instances, a header with its voxels) is a folder, since its files
+refer to each other by name. The receipt is written first, so that an image keeps its name; then
+each image is published by one rename. If a file of a receipt does not exist, its item is fetched
+again.
 """
 
 import threading
@@ -32,7 +33,7 @@ from gcwatch.platform.models import Image
 
 @dataclass(frozen=True)
 class _Arrival:
-    """An image that is staged, the name that it is to bear, and what its receipt says."""
+    """A fetched image in its staging folder, its future name, and its entry in the receipt."""
 
     staged: Path
     name: str
@@ -40,7 +41,7 @@ class _Arrival:
 
 
 class FlatLayout:
-    """A shelf of images."""
+    """The layout "flat"; see `MirrorStorage`."""
 
     def __init__(self, hidden: HiddenFolder) -> None:
         self._hidden = hidden
@@ -48,7 +49,7 @@ class FlatLayout:
         self._lock = threading.Lock()
 
     def list_held(self, archive: str) -> dict[str, Held]:
-        """Return the items that are here."""
+        """Return the items on disk by pk."""
         receipts = (
             parse_receipt(path.read_bytes())
             for path in sorted(self._hidden.receipts.glob("*.json"))
@@ -63,14 +64,14 @@ class FlatLayout:
         return not receipt.superseded and has_files(self._hidden.folder, receipt.files())
 
     def choose_names(self, wanted: Sequence[tuple[Wanted, Held | None]]) -> None:
-        """Learn which names are taken, on disk or in receipts."""
+        """Collect the names that are taken, on disk or in receipts."""
         self._hidden.clear_staging(each for each, _ in wanted)
         held = [ours.receipt for _, ours in wanted if ours is not None]
         promised = (name for receipt in held for name in _entry_names(receipt.outputs))
         self._names = Names([*self._hidden.visible_names(), *promised])
 
     def store_item(self, wanted: Wanted, held: Held | None, make: MakeStaging, seal: Seal) -> None:
-        """Fetch the images of an item that are not here, and let each appear by a rename."""
+        """Fetch the images of an item that are not on disk, and publish each by a rename."""
         staged = self._hidden.staging_path(wanted)
         staged.mkdir(mode=0o750, exist_ok=True)
         staging = make(staged)
@@ -87,7 +88,7 @@ class FlatLayout:
         remove_path(staged)
 
     def _find_content(self, output: Output, held: Held | None) -> Content | None:
-        """Return what is held of an image, if all its files are there."""
+        """Return an image's entry in the receipt, if all its files are on disk."""
         content = held.find_content(output.pk) if held else None
         if (
             content is None
@@ -115,7 +116,7 @@ class FlatLayout:
         return _Arrival(staging.folder / (single or place), name, content)
 
     def _choose_name(self, image: Image, output: Output, held: Held | None, suffix: str) -> str:
-        """Return the name that an image has, or one that nobody else has."""
+        """Return the name of an image: the one it has already, or an unused one."""
         before = held.find_content(output.pk) if held else None
         if before is not None and before.files:
             return _entry_name(before.files[0])
@@ -140,7 +141,7 @@ class FlatLayout:
             publish.write_receipt(receipt_path, receipt.to_json())
 
     def _superseded_names(self, receipt: Receipt, held: Held | None) -> tuple[str, ...]:
-        """Return which images of the old receipt have no place in the new one."""
+        """Return the names of images in the old receipt that are not in the new one."""
         if held is None:
             return ()
         before = {*_entry_names(held.receipt.outputs), *(held.receipt.superseded or ())}
@@ -154,7 +155,7 @@ class FlatLayout:
         publish.write_receipt(self._receipt_path(held.item), receipt.to_json())
 
     def move_item(self, held: Held, target: Path) -> None:
-        """Move an item's images out, and its receipt after them."""
+        """Move an item's images to another folder, and then its receipt."""
         for content in held.receipt.outputs:
             for name in dict.fromkeys(_entry_names([content])):
                 source = self._hidden.folder / name
@@ -181,7 +182,7 @@ def _receipt_file(fetched: Fetched, place: PurePosixPath, name: str, *, alone: b
 
 
 def _entry_names(outputs: Iterable[Content]) -> Iterator[str]:
-    """Return the names of images as they stand in the outbox."""
+    """Return the names of images in the outbox."""
     return (_entry_name(file) for output in outputs for file in output.files)
 
 

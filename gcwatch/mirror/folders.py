@@ -1,6 +1,6 @@
-"""The layout "items": one folder an item, laid out as results are, with its receipt in it.
+"""The layout "items": one folder for each item, with the layout of results and its receipt.
 
-An item appears by one rename; one that changed is exchanged for its new folder.
+A new item is published by one rename; the folder of a changed item is replaced by a new one.
 """
 
 import os
@@ -28,7 +28,7 @@ from gcwatch.outbox import outputs, publish
 
 
 class ItemFolderLayout:
-    """A shelf of folders, named by the items' titles or by their pks."""
+    """The layout "items", with folders named by the items' titles or pks; see `MirrorStorage`."""
 
     def __init__(self, hidden: HiddenFolder, named_by: Literal["title", "pk"]) -> None:
         self._hidden = hidden
@@ -36,7 +36,7 @@ class ItemFolderLayout:
         self._names: dict[str, str] = {}
 
     def list_held(self, archive: str) -> dict[str, Held]:
-        """Return the items that are here; of two folders with one item the first one counts."""
+        """Return the items on disk by pk; of two folders of one item, the first one counts."""
         found: dict[str, Held] = {}
         for name in self._hidden.visible_names():
             receipt = _read_receipt(self._hidden.folder / name)
@@ -46,7 +46,7 @@ class ItemFolderLayout:
         return found
 
     def choose_names(self, wanted: Sequence[tuple[Wanted, Held | None]]) -> None:
-        """Give every new item a name, in the order of their pks; the first one of two wins."""
+        """Choose a name for each new item, in the order of their pks."""
         self._hidden.clear_staging(each for each, _ in wanted)
         names = Names(self._hidden.visible_names())
         for each, held in wanted:
@@ -58,7 +58,7 @@ class ItemFolderLayout:
         return plain_name(title or wanted.item)
 
     def store_item(self, wanted: Wanted, held: Held | None, make: MakeStaging, seal: Seal) -> None:
-        """Fetch what is new of an item into its staging folder, and publish that."""
+        """Fetch the new values of an item into its staging folder, and publish the folder."""
         staged = self._hidden.staging_path(wanted)
         staged.mkdir(mode=0o750, exist_ok=True)
         staging = make(staged)
@@ -82,14 +82,14 @@ class ItemFolderLayout:
     def _reuse_files(
         self, output: Output, place: PurePosixPath, held: Held | None, staging: outputs.Staging
     ) -> tuple[Fetched, ...]:
-        """Return the files of a value that had not changed; none if they are not as they were."""
+        """Reuse the files of a value that is on disk; return none if they must be fetched."""
         content = held.find_content(output.pk) if held else None
         if held is None or content is None or output.carrier == "value":
             return ()
         return reuse_files(self._hidden.folder / held.name, content, place, staging)
 
     def _keep_added_files(self, held: Held, staged: Path) -> None:
-        """Files of the old folder that are none of ours are taken along."""
+        """Copy files that people added to the old folder to the new one."""
         old = self._hidden.folder / held.name
         ours = {file.path for file in held.receipt.files()} | {RECEIPT_NAME}
         for path in old.rglob("*"):
@@ -103,7 +103,7 @@ class ItemFolderLayout:
         publish.write_receipt(self._hidden.folder / held.name / RECEIPT_NAME, receipt.to_json())
 
     def move_item(self, held: Held, target: Path) -> None:
-        """Move an item's folder out."""
+        """Move an item's folder to another folder."""
         aside = self._hidden.partial / held.name
         names = name_candidates(held.name, held.item, "")
         move_to_free_name(self._hidden.folder / held.name, target, names, aside)

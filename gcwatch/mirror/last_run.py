@@ -1,6 +1,6 @@
-"""What the state directory knows of mirrors: who works on one, and how its last run ended.
+"""Two files for each mirror in the state directory: its lock, and how its last run ended.
 
-All of it may be deleted: what a mirror holds is told by its receipts.
+Both may be deleted: the receipts in a mirror tell what it contains.
 """
 
 import fcntl
@@ -16,9 +16,10 @@ from gcwatch.files.atomic import write_atomically
 
 
 class LastRun(BaseModel):
-    """A mirror's last run: when it ended (ISO 8601), what was held then, and what went wrong.
+    """A mirror's last run: when it ended (ISO 8601), its counts, and what went wrong.
 
-    `reason` is a code of the catalogue of reasons, or "" if the run came to its end.
+    `items` are on disk, `gone` of them are no longer in the archive, `failed` could not be
+    fetched. `reason` is a code of the catalogue of reasons, "" if the run was complete.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -31,7 +32,7 @@ class LastRun(BaseModel):
 
 
 def read_last_run(state: Path, name: str) -> LastRun:
-    """Given a state directory and a mirror's name, return its last run; an empty one if none."""
+    """Given a state directory and a mirror's name, return its last run, empty without one."""
     try:
         return LastRun.model_validate_json(_file(state, name, "json").read_bytes())
     except (OSError, ValidationError):
@@ -39,7 +40,7 @@ def read_last_run(state: Path, name: str) -> LastRun:
 
 
 def write_last_run(state: Path, name: str, memory: LastRun) -> None:
-    """Write down how a run ended; raise OSError if that can't be."""
+    """Write how a run ended; raise OSError if that fails."""
     write_atomically(_file(state, name, "json"), memory.model_dump_json().encode())
 
 

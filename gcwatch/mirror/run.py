@@ -1,7 +1,7 @@
-"""One run of a mirror: list the archive, compare, fetch what is new, summary what left.
+"""One run of a mirror: list the archive, compare, fetch what is new, mark what is gone.
 
-Nothing here of an archive is ever taken for gone unless the platform says so three times: in a
-complete listing, when asked for the item itself, and by still showing the archive afterwards.
+An item counts as gone only after three checks: it is not in a complete listing, a request for the
+item itself gives 404, and the archive can still be seen afterwards.
 """
 
 import threading
@@ -47,24 +47,27 @@ from gcwatch.platform.transfer import Transfers
 from gcwatch.threads.heartbeats import with_callers_heartbeat
 
 MAX_ITEMS_AT_ONCE: Final = 8
-"""Items: more only get into each other's way on the processor."""
+"""Items that are fetched at the same time; more are not faster, the processor is the limit."""
 
 _STORE_TRIES: Final = 4
+"""Tries to store one item in a run."""
 _WAIT_SLICE_SECONDS: Final = 60.0
+"""Longer waits report progress this often."""
 _MAX_CUT_OFF_ITEMS: Final = 3
+"""Interrupted downloads in a row that end the run."""
 _HOUR_SECONDS: Final = 3600.0
 
 MirrorProgress = Callable[[int, int, int], None]
-"""Told how many items are done, of how many that have to be fetched, and how many bytes moved."""
+"""Called with the number of items done, the number to fetch, and the bytes moved so far."""
 
 
 def no_progress(_done: int, _items: int, _moved: int) -> None:
-    """Tell nobody."""
+    """Do nothing: the default for callers that show no progress."""
 
 
 @dataclass(frozen=True)
 class MirrorSummary:
-    """What a run came to: `items` are in the archive, `gone` are here and no longer there."""
+    """The result of a run: `items` are in the archive, `gone` are only on disk."""
 
     mirror: str
     items: int
@@ -79,9 +82,10 @@ class MirrorSummary:
 
 @dataclass(frozen=True)
 class MirrorContext:
-    """What a run works with: the platform's transfers, the state directory, and its pace.
+    """What a run needs: the platform's transfers, the state directory, and its pace.
 
-    `at_once` items are worked on at a time; `backoff` seconds is the first pause after a failure.
+    At most `at_once` items are fetched at the same time. `backoff` is the first pause after a
+    failure in seconds. `clock` returns seconds since the epoch.
     """
 
     transfers: Transfers
@@ -94,13 +98,13 @@ class MirrorContext:
 def run_mirror(
     settings: config.Mirror, context: MirrorContext, progress: MirrorProgress = no_progress
 ) -> MirrorSummary:
-    """Given a mirror, bring its folder to what the archive is now, and summary.
+    """Given a mirror, make its folder a copy of the archive as it is now; return a summary.
 
     Raises:
-        StateError: when another process works on it.
+        StateError: when another process works on the mirror.
         TokenRefused: when the platform does not take the token.
         Unreachable: when the platform can't be reached.
-        CaseError: when the archive can't be seen, or the outbox not written.
+        CaseError: when the archive can't be seen, or the outbox can't be written.
         Stopped: when the daemon is stopping.
     """
     with only_mirror(context.state, settings.name):
@@ -123,7 +127,7 @@ def _last_run_of(summary: MirrorSummary, now: float) -> LastRun:
 
 
 def failure_reason(error: GcwatchError) -> Reason:
-    """Given what ended a run, return it as a reason of the catalogue."""
+    """Given the error that ended a run, return it as a reason of the catalogue."""
     match error:
         case CaseError() | Unreachable():
             return error.reason
@@ -142,13 +146,13 @@ def _reason_code(error: GcwatchError) -> str:
 
 
 def log_fields(reason: Reason) -> dict[str, str]:
-    """Given a reason, return its words for the log: without the names."""
+    """Given a reason, return its log fields: code and sentences, without names of files."""
     said = explain(Reason(reason.code, reason.facts))
     return {"reason": reason.code, "plain": said.plain, "detail": said.detail}
 
 
 class _Tally:
-    """Counts what threads do, and tells of it."""
+    """Counts the work of all threads, and reports the progress."""
 
     def __init__(self, progress: MirrorProgress) -> None:
         self._lock = threading.Lock()
@@ -156,19 +160,19 @@ class _Tally:
         self.items = self.fetched = self.changed = self.failed = self.bytes = 0
 
     def add_bytes(self, count: int) -> None:
-        """So many more bytes have arrived."""
+        """Count bytes that have arrived."""
         self._add(bytes=count)
 
     def report_progress(self) -> None:
-        """It goes on, though nothing more is here."""
+        """Report that the run continues, though the counts are the same."""
         self._add()
 
     def count_stored(self, *, changed: bool) -> None:
-        """An item stands on the shelf."""
+        """Count an item that is stored."""
         self._add(changed=1) if changed else self._add(fetched=1)
 
     def count_failed(self) -> None:
-        """An item can't be had for now."""
+        """Count an item that can't be fetched for now."""
         self._add(failed=1)
 
     def _add(self, **counts: int) -> None:
@@ -180,7 +184,7 @@ class _Tally:
 
 
 class _MirrorRun:
-    """One run, with all that it knows."""
+    """One run of one mirror."""
 
     def __init__(
         self,
@@ -200,7 +204,7 @@ class _MirrorRun:
         self._cut_off = 0
 
     def run(self) -> MirrorSummary:
-        """List, compare, fetch, and see to what is gone."""
+        """List, compare, fetch, and mark what is gone; return a summary."""
         with disk_trouble("opening the mirror's folder"):
             self._hidden.create(was_full=self._before.items > 0)
             self._hidden.finish_exchanges()
@@ -227,7 +231,7 @@ class _MirrorRun:
         return found
 
     def _wanted_item(self, item: Item) -> Wanted:
-        """Return an item of the listing, with those values that the layout has a place for."""
+        """Return an item of the listing, with the values that the layout stores."""
         self._tally.report_progress()
         outputs = (output_of(value) for value in item.values)
         chosen = (each for each in outputs if self._settings.layout == "items" or _is_image(each))
@@ -265,7 +269,7 @@ class _MirrorRun:
     # --- fetching --------------------------------------------------------------------------------
 
     def _fetch_all(self, wanted: Iterable[tuple[Wanted, Held | None]], archive: Collection) -> None:
-        """Fetch some items at a time; what concerns them all ends the run."""
+        """Fetch several items at the same time; an error that concerns all ends the run."""
         running: set[Future[None]] = set()
         try:
             for each, held in wanted:
@@ -273,9 +277,8 @@ class _MirrorRun:
                     running = _first_done(running)
                 if self._context.transfers.stop.is_set():
                     raise Stopped
-                work = with_callers_heartbeat(
-                    self._fetch_item
-                )  # or it would be silent while it hashes what is held
+                # The thread needs the heartbeat while it hashes the files that are on disk.
+                work = with_callers_heartbeat(self._fetch_item)
                 running.add(self._context.transfers.pool.submit(work, each, held, archive))
             while running:
                 running = _first_done(running)
@@ -285,7 +288,7 @@ class _MirrorRun:
             wait(running)
 
     def _fetch_item(self, wanted: Wanted, held: Held | None, archive: Collection) -> None:
-        """Bring one item; its own trouble is told, and does not stop the others."""
+        """Fetch one item; its own error is logged, and the other items go on."""
         begun, count = time.monotonic(), _ByteCount(self._tally.add_bytes)
         try:
             files = self._store_item(wanted, held, archive, count)
@@ -302,9 +305,9 @@ class _MirrorRun:
         self._cut_off = 0
 
     def _concerns_all(self, error: GcwatchError) -> bool:
-        """Whether other items would meet the same trouble, as with a full disk.
+        """Whether an error would stop the other items too, as a full disk does.
 
-        One download may be cut again and again; if several are, in a row, then all would be.
+        An interrupted download concerns one item; several in a row concern all.
         """
         if isinstance(error, Unreachable):
             self._platform.me()
@@ -315,7 +318,7 @@ class _MirrorRun:
     def _store_item(
         self, wanted: Wanted, held: Held | None, archive: Collection, count: "_ByteCount"
     ) -> int:
-        """Store an item, again after trouble that may pass; return how many files it has."""
+        """Store an item, in several tries if necessary; return its number of files."""
         sealed: list[Receipt] = []
 
         def seal(folder: str, contents: tuple[Content, ...]) -> Receipt:
@@ -339,14 +342,14 @@ class _MirrorRun:
         return sum(1 for _ in sealed[-1].files())
 
     def _wait_before_retry(self, attempt: int, error: GcwatchError) -> None:
-        """Wait before the next try: as long as was asked for, or longer each time."""
+        """Wait before the next try: longer each time, and at least as long as the platform asks."""
         asked = error.wait if isinstance(error, NotYet) else 0.0
         left = max(asked, self._context.backoff * 2 ** (attempt - 1))
         while left > 0:
             if self._context.transfers.stop.wait(min(left, _WAIT_SLICE_SECONDS)):
                 raise Stopped
             left -= _WAIT_SLICE_SECONDS
-            self._tally.report_progress()  # to wait as asked is not to hang
+            self._tally.report_progress()  # so the daemon does not take the wait for a hang
 
     def _make_receipt(
         self, wanted: Wanted, folder: str, contents: tuple[Content, ...], archive: Collection
@@ -370,17 +373,17 @@ class _MirrorRun:
     # --- what left the archive -------------------------------------------------------------------
 
     def _handle_absent(self, absent: Sequence[Held]) -> None:
-        """See to items that the listing does not have; noted once, and only if really gone."""
+        """Mark items that are not in the listing as gone, after a check, and move them if asked."""
         fresh = [each for each in absent if not each.is_gone or self._settings.gone_to]
         away = [each for each in fresh if self._is_gone(each)]
         if away:
-            self._find_archive()  # rights that were lost meanwhile look like items that are gone
+            self._find_archive()  # without rights all items seem to be gone
         for each in away:
             with disk_trouble("noting what left the archive"):
                 self._note_gone(each)
 
     def _is_gone(self, held: Held) -> bool:
-        """Ask for an item by itself; a no is believed only from a platform that knows us."""
+        """Ask the platform for one item; return True if it answers 404 to a valid token."""
         try:
             self._platform.item("archives/items", held.item)
         except Refused as error:
@@ -397,14 +400,14 @@ class _MirrorRun:
             self._layout.move_item(held, self._settings.gone_to)
 
     def _note_returned(self, held: Held) -> None:
-        """An item that had left is back, as it was."""
+        """Record that an item which was gone is in the archive again, unchanged."""
         with disk_trouble("noting what came back"):
             self._layout.replace_receipt(held, held.receipt.with_gone_since(None))
         self._log("mirror.item_returned", item=held.item)
 
 
 class _ByteCount:
-    """Counts an item's bytes on their way to the tally."""
+    """Counts the bytes of one item, and passes them on to the tally."""
 
     def __init__(self, further: Callable[[int], None]) -> None:
         self._further = further
@@ -432,7 +435,7 @@ def _is_disk(error: GcwatchError) -> bool:
 
 
 def _first_done(running: set[Future[None]]) -> set[Future[None]]:
-    """Wait for at least one item; raise what concerns all, return what goes on."""
+    """Wait for at least one item; raise its error if any, return the others."""
     done, left = wait(running, return_when=FIRST_COMPLETED)
     for future in done:
         future.result()

@@ -1,4 +1,4 @@
-"""What both layouts of a mirror have in common: its hidden folder, names, and ways out."""
+"""What both layouts of a mirror share: the hidden folder, names, and moving items away."""
 
 import errno
 import filecmp
@@ -21,36 +21,36 @@ from gcwatch.outbox.outputs import Staging
 from gcwatch.platform import transfer
 
 HIDDEN: Final = ".gcwatch"
-"""The folder of a mirror's outbox that people do not see; it marks the outbox as being there."""
+"""The hidden folder in a mirror's outbox; if it is missing, the outbox may not be mounted."""
 
 MakeStaging = Callable[[Path], Staging]
-"""Given a folder, return what brings content into it."""
+"""Given a folder, return the object that fetches files into it."""
 
 Seal = Callable[[str, tuple[Content, ...]], Receipt]
-"""Given the name that an item bears and its contents, return its receipt."""
+"""Given an item's name and its contents, return its receipt."""
 
 
 class MirrorStorage(Protocol):
     """Items on disk, in one of the layouts. Methods may raise OSError."""
 
     def list_held(self, archive: str) -> dict[str, Held]:
-        """Given an archive's slug, return the items of it that are here, by pk."""
+        """Given an archive's slug, return its items on disk, by pk."""
 
     def choose_names(self, wanted: Sequence[tuple[Wanted, Held | None]]) -> None:
-        """Given all that is to be stored, choose names, and clear what is staged in vain."""
+        """Given all items to fetch, prepare their names, and remove other staging folders."""
 
     def store_item(self, wanted: Wanted, held: Held | None, make: MakeStaging, seal: Seal) -> None:
-        """Fetch what is new of an item and publish it; what had not changed is taken over."""
+        """Fetch the new content of an item and publish it; unchanged files are used again."""
 
     def replace_receipt(self, held: Held, receipt: Receipt) -> None:
         """Replace an item's receipt."""
 
     def move_item(self, held: Held, target: Path) -> None:
-        """Move an item out into another folder."""
+        """Move an item to another folder."""
 
 
 class HiddenFolder:
-    """The hidden folder of a mirror, and what it is for."""
+    """The hidden folder of a mirror: staging folders, replaced entries, receipts of "flat"."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -60,12 +60,12 @@ class HiddenFolder:
         self.receipts = self.hidden / "items"
 
     def create(self, *, was_full: bool) -> None:
-        """Make the hidden folder.
+        """Create the hidden folder.
 
         Raises:
-            TryAgain: if the outbox is not there; or if it is bare though it was not (`was_full`):
-                then a share may be unmounted, and all would be fetched onto the wrong disk.
+            TryAgain: (`mirror_away`) if the outbox had items (`was_full`) but has no hidden folder.
         """
+        # Then a share is probably not mounted, and all items would be fetched to the wrong disk.
         if was_full and self.folder.is_dir() and not self.hidden.is_dir():
             names = {"folder": str(self.hidden)}
             raise TryAgain(Reason("mirror_away", {}, names))
@@ -73,9 +73,9 @@ class HiddenFolder:
             each.mkdir(mode=0o750, exist_ok=True)
 
     def finish_exchanges(self) -> None:
-        """Undo or finish an exchange that a crash cut.
+        """Finish exchanges that a crash interrupted.
 
-        What was set aside comes back if its place is empty, and goes if it is not.
+        The old entry is put back if the new one is not there yet, and removed if it is.
         """
         for old in sorted(self.old.iterdir()):
             place = self.folder / old.name
@@ -86,7 +86,7 @@ class HiddenFolder:
                 sync_folder(self.folder)
 
     def exchange_entry(self, staged: Path, name: str) -> None:
-        """Put a staged file or folder into its place; what stands there is set aside, and goes."""
+        """Publish a staged file or folder under a name; an existing entry is replaced."""
         place, old = self.folder / name, self.old / name
         if os.path.lexists(place):
             place.rename(old)
@@ -96,37 +96,37 @@ class HiddenFolder:
         remove_path(old)
 
     def staging_path(self, wanted: Wanted) -> Path:
-        """Return where an item's content gathers; other content of the item gathers elsewhere."""
+        """Return the staging folder for an item's content; other content has another folder."""
         content = hashlib.sha256(repr(sorted(wanted.identity)).encode()).hexdigest()[:16]
         return self.partial / f"{plain_name(wanted.item)}-{content}"
 
     def clear_staging(self, wanted: Iterable[Wanted]) -> None:
-        """Remove what is staged of anything else than this."""
+        """Remove the staging folders of all other items and contents."""
         needed = {self.staging_path(each).name for each in wanted}
         for path in self.partial.iterdir():
             if path.name not in needed:
                 remove_path(path)
 
     def visible_names(self) -> list[str]:
-        """Return the names that people see."""
+        """Return the names in the outbox that are not hidden."""
         with os.scandir(self.folder) as entries:
             return sorted(entry.name for entry in entries if not entry.name.startswith("."))
 
 
 def plain_name(name: str) -> str:
-    """Given anything that a server chose, return a harmless file name."""
+    """Given a name from the server, return a safe file name."""
     flat = name.replace("/", "_")
     return str(safe_relative_path(flat, fallback="_")) if flat.strip() else "_"
 
 
 class Names:
-    """Names that are taken in a folder, as a file system that knows no case would see them."""
+    """The names that are taken in a folder; upper and lower case count as the same."""
 
     def __init__(self, taken: Iterable[str]) -> None:
         self._taken = {_fold_name(name) for name in taken}
 
     def take_free(self, stem: str, pk: str, suffix: str = "") -> str:
-        """Return a name that is free, as `candidates` has them; from now on it is taken."""
+        """Return the first unused name of `name_candidates`, and mark it as taken."""
         names = name_candidates(stem, pk, suffix)
         found = next(name for name in names if _fold_name(name) not in self._taken)
         self._taken.add(_fold_name(found))
@@ -134,7 +134,7 @@ class Names:
 
 
 def name_candidates(stem: str, pk: str, suffix: str) -> Iterator[str]:
-    """Given a stem, a suffix and a pk, return names: without the pk, with it, and with numbers."""
+    """Given a stem, a pk and a suffix, yield names: without the pk, with it, with numbers."""
     yield with_suffix(stem, suffix)
     yield with_suffix(stem, f"-{plain_name(pk)}{suffix}")
     for number in count(2):
@@ -146,7 +146,7 @@ def _fold_name(name: str) -> str:
 
 
 def has_files(folder: Path, files: Iterable[File]) -> bool:
-    """Return whether all these files are in a folder, as long as they were."""
+    """Return whether a folder has all these files, with the right sizes."""
     return all(_file_bytes(folder / file.path) == file.size for file in files)
 
 
@@ -158,13 +158,13 @@ def _file_bytes(path: Path) -> int | None:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Given a file, put the same under another name: by a link, or as a copy."""
+    """Given a file, make it available under another name, by a hard link or as a copy."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source, target)
     except FileExistsError:
         return
-    except OSError:  # not all file systems know links
+    except OSError:  # not all file systems have hard links
         partial = target.with_name(target.name + ".part")
         shutil.copyfile(source, partial)
         partial.replace(target)
@@ -173,9 +173,9 @@ def link_or_copy(source: Path, target: Path) -> None:
 def reuse_files(
     folder: Path, content: Content, place: PurePosixPath, staging: Staging
 ) -> tuple[Fetched, ...]:
-    """Given what is held of a value below a folder, put it into its new place, without fetching.
+    """Given a value's files in a folder, put them at their new path without fetching them.
 
-    Nothing comes of it if the files are not what they were when they were fetched.
+    Return the files; none if one of them has changed since it was fetched.
     """
     if not all(_is_as_fetched(folder, file, staging) for file in content.files):
         return ()
@@ -194,10 +194,10 @@ def _is_as_fetched(folder: Path, file: File, staging: Staging) -> bool:
 
 
 def move_to_free_name(source: Path, target: Path, names: Iterator[str], aside: Path) -> None:
-    """Move a file or folder into another folder under the first of `names` that is free there.
+    """Move a file or folder into another folder under the first of `names` that is unused there.
 
-    To another file system it is copied; then the source leaves by way of `aside`, which is beside
-    it and which nobody sees. Twice is once.
+    To another file system it is copied; then the source is renamed to `aside`, a hidden path on its
+    own file system, and removed. After a crash, a second call finishes the move.
     """
     target.mkdir(mode=0o750, parents=True, exist_ok=True)
     taken: list[Path] = []

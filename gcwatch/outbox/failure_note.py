@@ -13,7 +13,7 @@ def _note_path(outbox: Path, folder: str) -> Path:
 
 
 def write_failure_note(outbox: Path, folder: str, text: str) -> None:
-    """Given a failed case's folder name and what happened, write `<folder>.failed.txt`.
+    """Given a failed case's folder name and the note's text, write `<folder>.failed.txt`.
 
     Raise TryAgain (`disk`) if it can't be written.
     """
@@ -25,9 +25,9 @@ def write_failure_note(outbox: Path, folder: str, text: str) -> None:
 
 
 def remove_failure_note(outbox: Path, folder: str) -> None:
-    """Given a case's folder name, remove its `<folder>.failed.txt`, if there is one.
+    """Given a case's folder name, remove its `<folder>.failed.txt` if it exists.
 
-    With a series goes the note on its patient's folder as a whole, in which no series was found.
+    For a series, also remove the note on its patient's folder, which said that no series was found.
     Raise TryAgain (`disk`) if it can't be removed.
     """
     with disk_trouble("clearing the outbox"):

@@ -1,4 +1,4 @@
-"""What the platform's values hold, brought into a folder as the official client lays it out."""
+"""Fetches the content of sockets into a folder, with the official client's file layout."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ _DERIVED_TYPE: Final = "DZI"
 
 
 def output_of(value: SocketValue) -> Output:
-    """Given what a socket holds, return it with the path that results have (platform 8.7)."""
+    """Given the content of a socket, return it as an output with its path (platform 8.7)."""
     carrier: Carrier = "image" if value.image else "file" if value.file else "value"
     return Output(
         pk=value.pk,
@@ -33,7 +33,7 @@ def output_of(value: SocketValue) -> Output:
 
 
 def output_paths(outputs: Sequence[Output]) -> dict[int, PurePosixPath]:
-    """Given outputs, return where each one's content goes; no two share a file (platform 8.7)."""
+    """Given outputs, return the path of each by pk; no two are the same (platform 8.7)."""
     found: dict[int, PurePosixPath] = {}
     taken: set[str] = set()
     for each in outputs:
@@ -46,27 +46,28 @@ def output_paths(outputs: Sequence[Output]) -> dict[int, PurePosixPath]:
 
 
 def image_name(image: Image, file: ImageFile) -> str:
-    """`<image pk>.<ext>`: only the suffix is the server's, and only if it is a plain one."""
+    """Return `<image pk><suffix>`; the suffix is the server's, made safe."""
     suffix = PurePosixPath(urlsplit(file.file).path).suffix
     return str(safe_relative_path(f"{image.pk}{suffix}", fallback="image"))
 
 
 def instance_name(instance: Instance) -> str:
-    """`<SOP instance UID>.dcm`, made harmless."""
+    """Return `<SOP instance UID>.dcm`, made safe."""
     name = f"{instance.sop_instance_uid.replace('/', '_')}.dcm"
     return str(safe_relative_path(name, fallback="instance.dcm"))
 
 
 def image_files(image: Image) -> Iterable[ImageFile]:
-    """Given an image, return its files without those that the platform derives (platform 8.2)."""
+    """Given an image, return its files without those made by the platform (platform 8.2)."""
     return (file for file in image.files if file.image_type != _DERIVED_TYPE)
 
 
 @dataclass(frozen=True)
 class Staging:
-    """A result folder in the making, hidden from people; what is there is not fetched again.
+    """The hidden folder that collects results; files that are there are not fetched again.
 
-    `lenient` once an odd file came again and again: then it is what the algorithm wrote.
+    If `lenient`, damaged files of results are kept: after several downloads with the same damage,
+    the algorithm wrote them so.
     """
 
     folder: Path
@@ -75,7 +76,7 @@ class Staging:
     lenient: bool = False
 
     def fetch_output(self, output: Output, place: PurePosixPath) -> tuple[Fetched, ...]:
-        """Given an output and its place, put its files there as the official client would."""
+        """Given an output and its path, fetch its files; return what was fetched."""
         if output.carrier == "value":
             return (self._write_value(output, place),)
         if output.carrier == "file":
@@ -85,7 +86,7 @@ class Staging:
     def fetch_image(
         self, output: Output, image: Image, place: PurePosixPath
     ) -> tuple[Fetched, ...]:
-        """Given an output's image and a folder for it, put its files there."""
+        """Given an output's image and a folder for it, fetch its files; return what was fetched."""
         files = tuple(image_files(image))
         if not files and image.dicom_image_set is not None:
             return self._fetch_instances(output, place)
@@ -95,10 +96,12 @@ class Staging:
         )
 
     def _fetch_instances(self, output: Output, place: PurePosixPath) -> tuple[Fetched, ...]:
-        """Bring each DICOM instance of an image set.
+        """Fetch each DICOM instance of an image set.
 
-        The signatures of a list fade within minutes; once one is refused, a new list is asked for.
+        Raise TryAgain (`download_incomplete`) if the storage refuses new signatures.
         """
+        # The signatures in a list expire within minutes. If one is refused, get a new list and
+        # continue with the instances that are still missing.
         found: dict[PurePosixPath, Fetched] = {}
         while True:
             before = len(found)
@@ -117,7 +120,7 @@ class Staging:
     def _fetch_instance(
         self, output: Output, instance: Instance, place: PurePosixPath
     ) -> Fetched | None:
-        """Bring one instance; None if its signature has faded."""
+        """Fetch one instance; return None if its signature has expired."""
         path = self.folder / place
         if path.exists():
             return self._describe_file(output, place)

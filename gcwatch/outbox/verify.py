@@ -1,4 +1,4 @@
-"""Whether a fetched file is whole, as far as its own structure tells."""
+"""Checks by a fetched file's own structure whether it is complete."""
 
 import math
 from collections.abc import Mapping
@@ -26,11 +26,11 @@ _FORMATS: Final[Mapping[str, signatures.Format]] = {
     ".tiff": signatures.TIFF,
     ".zip": signatures.ZIP,
 }
-"""CSV is not among them: any text is whole as CSV."""
+"""Formats that are checked, by suffix; CSV is not, since any text is valid CSV."""
 
 
 def require_whole(path: Path, socket: str) -> None:
-    """Given a fetched file, raise TryAgain (and remove it) if its own structure says it is cut."""
+    """Given a fetched file, remove it and raise TryAgain if its structure is damaged."""
     problem = find_damage(path)
     if problem:
         path.unlink()
@@ -38,7 +38,7 @@ def require_whole(path: Path, socket: str) -> None:
 
 
 def find_damage(path: Path) -> str:
-    """Given a fetched file, return what its structure lacks, or "" if nothing is found."""
+    """Given a fetched file, return what is wrong with its structure, "" if nothing is found."""
     suffix = path.suffix.lower()
     if suffix == ".mha":
         return _mha_problem(path)
@@ -62,7 +62,7 @@ def _json_problem(path: Path) -> str:
 
 
 def _mha_problem(path: Path) -> str:
-    """An uncompressed MetaImage is as long as its header says; a compressed one says so, too."""
+    """Return what is wrong with the length of a MetaImage, "" if nothing or if it is unknown."""
     with path.open("rb") as file:
         header = meta_header(file)
     fields = meta_fields(header)
@@ -76,7 +76,7 @@ def _mha_problem(path: Path) -> str:
 
 
 def _mha_bytes(fields: Mapping[str, str]) -> int | None:
-    """Given a header, return how many bytes of voxels follow, or None if it does not say."""
+    """Given a header's fields, return the bytes of voxels that follow, None if unknown."""
     if fields.get("CompressedData", "False") == "True":
         size = fields.get("CompressedDataSize", "")
         return int(size) if size.isdecimal() else None

@@ -1,7 +1,7 @@
 """The platform's REST API as typed calls (platform 1 to 9).
 
-Answers are read leniently: unknown keys are ignored, and `socket` (2026) or `interface` (2025)
-names a value's socket.
+Unknown keys in answers are ignored. A value's socket may be called `socket` (2026) or `interface`
+(2025).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,26 +32,33 @@ from gcwatch.platform.models import (
 
 PAGE_ITEMS = 100
 LARGEST_PAGE_ITEMS = 1000
+""X""
 _LIST_TRIES = 20
+"""Tries to read a complete list of items."""
 
 Holder = Literal["reader-studies/display-sets", "archives/items"]
-"""Where items of a kind are found: the display sets of reader studies, or the items of archives."""
+"""The API path of items: display sets of reader studies, or items of archives."""
 
 
 Slugged = TypeVar("Slugged", "Algorithm", "Collection")
 
 
 ANONYMOUS_NAME = "AnonymousUser"
+"""The user name that the platform gives to requests without a token."""
 
 
 class GrandChallenge:
-    """The platform behind *http*; every method may raise what `Http.call` raises."""
+    """The platform's API; every method may raise what `Http.call` raises.
+
+    Methods named after a resource return it: `job(pk)` one, `jobs(...)` a list. Below, "our" means
+    what the account of this token can see.
+    """
 
     def __init__(self, http: Http) -> None:
         self.http = http
 
     def me(self) -> str:
-        """Return whose token this is; raise TokenRefused if the header does not arrive."""
+        """Return the user name of this token; raise TokenRefused if the platform sees no token."""
         answer = self.http.call("GET", self._api_url("profiles/users/self/"))
         name = str(answer.get("user", {}).get("username", ANONYMOUS_NAME))
         if name == ANONYMOUS_NAME:
@@ -64,7 +71,7 @@ class GrandChallenge:
         """Return the algorithm, or None if it does not exist or this token can't see it."""
         found = self._find_by_slug(Algorithm, "algorithms/", slug)
         if found is None:
-            self.me()  # a lost header makes lists look empty
+            self.me()  # if a proxy drops the token's header, lists are empty
         return found
 
     def algorithms(self) -> list[Algorithm]:
@@ -72,18 +79,21 @@ class GrandChallenge:
         return self._list_all(Algorithm, "algorithms/")
 
     def job(self, pk: str) -> Job:
-        """Return a job; Refused (404) if it is not ours."""
+        """Return a job; raise Refused (404) if it is not ours."""
         return read_answer(Job, self._get_json(f"algorithms/jobs/{pk}/"))
 
     def jobs(self, algorithm: str, image: str = "", offset: int = 0) -> Iterator[Job]:
-        """Return an algorithm's jobs of ours, oldest first, from *offset*; of one input image."""
+        """Return our jobs of an algorithm, oldest first, from number *offset* on.
+
+        With *image* (a pk), only the jobs that have this input image.
+        """
         query = {"algorithm_image__algorithm": algorithm}
         if image:
             query["input_image"] = image
         return self._iterate_answers(Job, "algorithms/jobs/", query, offset)
 
     def count_jobs(self, algorithm: str) -> int:
-        """Return how many jobs of ours an algorithm has."""
+        """Return the number of our jobs of an algorithm."""
         query = urlencode({"algorithm_image__algorithm": algorithm, "limit": 1})
         return int(self._get_json(f"algorithms/jobs/?{query}")["count"])
 
@@ -92,34 +102,34 @@ class GrandChallenge:
         return read_answer(Image, self._call_as_known("GET", self._own_url(url)))
 
     def images(self, name: str) -> list[Image]:
-        """Return our images of exactly this name."""
+        """Return our images with exactly this name."""
         return list(self._iterate_answers(Image, "cases/images/", {"name": name}))
 
     # --- uploads (platform 4) --------------------------------------------------------------------
 
     def create_upload(self, filename: str) -> UserUpload:
-        """Make an upload record. Not repeatable: a lost reply leaves an orphan behind."""
+        """Create an upload record. Not repeatable: a lost reply leaves an unused record."""
         return read_answer(UserUpload, self._post_json("uploads/", {"filename": filename}))
 
     def upload(self, pk: str) -> UserUpload:
-        """Return an upload record; Refused (404) once it is consumed or has expired."""
+        """Return an upload record; raise Refused (404) if it is used up or has expired."""
         return read_answer(UserUpload, self._get_json(f"uploads/{pk}/"))
 
     def presign(self, pk: str, s3_upload_id: str, numbers: Sequence[int]) -> dict[int, str]:
-        """Return URLs, valid for an hour, to put these parts to."""
+        """Return URLs for these part numbers; each part is PUT to its URL within an hour."""
         body = {"part_numbers": list(numbers)}
         url = self._api_url(f"uploads/{pk}/{s3_upload_id}/generate-presigned-urls/")
         answer = self._call_as_known("PATCH", url, body)
         return {int(number): str(url) for number, url in answer["presigned_urls"].items()}
 
     def parts(self, pk: str, s3_upload_id: str) -> dict[int, Part]:
-        """Return the parts that the storage holds, by number."""
+        """Return the parts that the storage has, by number."""
         answer = self._get_json(f"uploads/{pk}/{s3_upload_id}/list-parts/")
         parts = read_answers(Part, answer["parts"])
         return {part.number: part for part in parts}
 
     def complete(self, pk: str, s3_upload_id: str, etags: Mapping[int, str]) -> None:
-        """Make one object of the parts; ascending, and nothing but ETag and number is sent."""
+        """Join the parts of an upload into one object, in the order of their numbers."""
         parts = [{"ETag": etags[number], "PartNumber": number} for number in sorted(etags)]
         url = self._api_url(f"uploads/{pk}/{s3_upload_id}/complete-multipart-upload/")
         self._call_as_known("PATCH", url, {"parts": parts})
@@ -127,7 +137,7 @@ class GrandChallenge:
     # --- upload sessions (platform 9) ------------------------------------------------------------
 
     def create_session(self, uploads: Sequence[str]) -> UploadSession:
-        """Make an inert session of complete uploads."""
+        """Create an upload session of complete uploads; it is inert until a job or item uses it."""
         return read_answer(
             UploadSession, self._post_json("cases/upload-sessions/", {"uploads": [*uploads]})
         )
@@ -137,13 +147,13 @@ class GrandChallenge:
         return read_answer(UploadSession, self._call_as_known("GET", self._own_url(url)))
 
     def sessions(self) -> Iterator[UploadSession]:
-        """Return all sessions of ours, in no order."""
+        """Return all our upload sessions, in no particular order."""
         return self._iterate_answers(UploadSession, "cases/upload-sessions/", {})
 
     # --- jobs (platform 7) -----------------------------------------------------------------------
 
     def create_job(self, algorithm: str, inputs: Sequence[Mapping[str, Any]]) -> NewJob:
-        """Ask for a job. Not repeatable: see platform 10.4."""
+        """Create a job. Not repeatable: see platform 10.4."""
         body = {"algorithm": algorithm, "inputs": list(inputs)}
         return read_answer(NewJob, self._post_json("algorithms/jobs/", body))
 
@@ -166,31 +176,34 @@ class GrandChallenge:
         return self._list_all(Collection, "archives/")
 
     def create_item(self, holder: Holder, body: Mapping[str, Any]) -> Item:
-        """Make an empty display set or archive item. Its title is the guard: see platform 10.3."""
+        """Create an empty display set or archive item.
+
+        Its title is unique, so a repeated call fails: see platform 10.3.
+        """
         return read_answer(Item, self._post_json(f"{holder}/", body))
 
     def item(self, holder: Holder, pk: str) -> Item:
-        """Return a display set or archive item; Refused (404) if it is not there for us."""
+        """Return a display set or archive item; raise Refused (404) if we can't see it."""
         return read_answer(Item, self._get_json(f"{holder}/{pk}/"))
 
     def fill_item(self, holder: Holder, pk: str, values: Sequence[Mapping[str, Any]]) -> None:
-        """Set sockets of an item, all or none; what has to be imported appears later."""
+        """Set sockets of an item, all or none; images appear after their import."""
         self._call_as_known("PATCH", self._api_url(f"{holder}/{pk}/"), {"values": list(values)})
 
     def may_add(self, holder: Holder, place: Mapping[str, Any]) -> bool:
-        """Whether this token may make items in a place, named as for `create_item`.
+        """Whether this token may create items in a place, given as for `create_item`.
 
-        A title of null is refused for itself, so nothing is ever made; without the right the place
-        is refused, too (platform 1.8, 5.3).
+        The call has the title null, which is always refused, so nothing is created. Without the
+        right, the place is refused too (platform 1.8, 5.3).
         """
         return not set(place) & self._refused_fields(f"{holder}/", {**place, "title": None})
 
     def may_run(self, algorithm: str) -> bool:
-        """Whether this token may make jobs of an algorithm; asked by a call without inputs."""
+        """Whether this token may create jobs of an algorithm; tested by a call without inputs."""
         return "algorithm" not in self._refused_fields("algorithms/jobs/", {"algorithm": algorithm})
 
     def _refused_fields(self, path: str, body: Mapping[str, Any]) -> frozenset[str]:
-        """Return the fields for which a call that can't succeed is refused."""
+        """Make a call that can't succeed; return the names of the fields that are refused."""
         try:
             self._post_json(path, body)
         except Refused as error:
@@ -202,19 +215,20 @@ class GrandChallenge:
     def items(self, holder: Holder, place: str) -> list[Item]:
         """Given the pk of a reader study or archive, return all its items.
 
-        Lists of archive items have no order, so pages repeat and skip rows (platform 1.16): they
-        are read until as many are known as there are.
-
         Raises:
-            NotYet: when they can't be had completely for now.
+            NotYet: when the list stays incomplete after several tries.
         """
+        # Lists of archive items have no order, so pages may repeat or skip items (platform 1.16).
+        # They are read again until as many items are found as the platform counts.
         query = {"reader_study" if holder.startswith("reader") else "archive": place}
         found: dict[str, Item] = {}
         for _ in range(_LIST_TRIES):
             count = 0
             for page in self._iterate_pages(f"{holder}/", query, size=LARGEST_PAGE_ITEMS):
                 found |= {item.pk: item for item in read_answers(Item, page["results"])}
-                count = max(count, page["count"])  # rights lost on the way look like fewer items
+                count = max(
+                    count, page["count"]
+                )  # it may fall during the reading if we lose rights
             if len(found) >= count:
                 return list(found.values())
         facts = {"seconds": 60, "message": f"{len(found)} of {count} items were listed"}
@@ -235,15 +249,16 @@ class GrandChallenge:
         return self.http.home + path
 
     def _own_url(self, url: str) -> str:
-        """Only an API URL's path counts: the token never follows a host that a server chose."""
+        """Given an API URL, return it with our own host."""
+        # A host in an answer is never used: the token must not go to another server.
         marker = "/api/v1/"
         return self._api_url(url.partition(marker)[2]) if marker in url else self._api_url(url)
 
     def _call_as_known(self, method: str, url: str, body: Any = None) -> Any:
-        """Call; a no is believed only from a platform that knows us.
+        """Make an API call; raise TokenRefused instead of Refused if the platform sees no token.
 
-        Without its header a request counts as anonymous, and everything of ours seems not to exist
-        (platform 1.3): then the token is the trouble, not the case.
+        Without the token's header a request is anonymous, and all our objects seem not to exist
+        (platform 1.3). That is a problem of the token, not of the case.
         """
         try:
             return self.http.call(method, url, body)
@@ -263,7 +278,7 @@ class GrandChallenge:
         for place in read_answers(Collection, map(with_slug, results)):
             if slug == place.slug:
                 return place
-        self.me()  # a lost header makes lists look empty
+        self.me()  # if a proxy drops the token's header, lists are empty
         return None
 
     def _find_by_slug(self, kind: type[Answer], path: str, slug: str) -> Answer | None:
@@ -272,19 +287,19 @@ class GrandChallenge:
         return read_answer(kind, found[0]) if found else None
 
     def _list_all(self, kind: type[Slugged], path: str) -> list[Slugged]:
-        """Return all that a list holds; one without a slug has it in its page's address."""
+        """Return all objects of a list, sorted by slug."""
         found: dict[str, Slugged] = {}
         for page in self._iterate_pages(path, {}):
-            # Pages of a list without an order may repeat rows (platform 1.16).
+            # Pages of a list without an order may repeat objects (platform 1.16).
             found |= {each.pk: each for each in read_answers(kind, map(with_slug, page["results"]))}
         if not found:
-            self.me()  # a lost header makes lists look empty
+            self.me()  # if a proxy drops the token's header, lists are empty
         return sorted(found.values(), key=lambda each: each.slug)
 
     def _iterate_answers(
         self, kind: type[Answer], path: str, query: Mapping[str, str], offset: int = 0
     ) -> Iterator[Answer]:
-        """Follow limit and offset to the end; the host that `next` names is not asked."""
+        """Return all objects of a list, page by page; the URL in `next` is not used."""
         for page in self._iterate_pages(path, query, offset):
             yield from read_answers(kind, page["results"])
 
@@ -301,12 +316,12 @@ class GrandChallenge:
 
 
 def pk_of(url: str) -> str:
-    """Given an object's API URL, return its pk: hosts and paths may be told in other ways."""
+    """Given an object's API URL, return its pk; host and path may be written in several ways."""
     return url.rstrip("/").rpartition("/")[2]
 
 
 class CachingGrandChallenge(GrandChallenge):
-    """Looks each slug up once: for looking at many folders that are meant for the same."""
+    """Looks up each slug only once; for a plan of many folders with the same target."""
 
     def __init__(self, platform: GrandChallenge) -> None:
         super().__init__(platform.http)
@@ -317,7 +332,7 @@ class CachingGrandChallenge(GrandChallenge):
         self._rights: dict[str, bool] = {}
 
     def may_add(self, holder: Holder, place: Mapping[str, Any]) -> bool:
-        """Whether this token might make items in a place, when it was first asked."""
+        """Whether this token may create items in a place; each place is tested once."""
         key = f"{holder} {sorted(place.items())}"
         if key not in self._rights:
             self._rights[key] = super().may_add(holder, place)

@@ -1,9 +1,9 @@
-"""How gcwatch speaks HTTP: two kinds of sessions, bounded retries, and every failure translated.
+"""HTTP for the platform: two kinds of sessions, limited retries, and gcwatch's own errors.
 
-The token travels in the API session only, and only to the API's own origin; presigned URLs are
-used by bare sessions. Both ignore the environment (netrc, proxy variables): what a hospital needs
-stands in the config. Only calls that may be repeated are repeated here; what became of the others
-is for their callers to find out (platform 10.1).
+Only the API session sends the token, and only to the API's own origin; presigned URLs use sessions
+without a token. HTTP_PROXY, HTTPS_PROXY and netrc are ignored; the proxy is set in the config.
+Only repeatable calls are repeated here. After a lost reply to another call, its caller finds out
+what happened (platform 10.1).
 """
 
 import re
@@ -31,13 +31,13 @@ _QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]+")
 
 
 def origin_of(url: str) -> tuple[str, str]:
-    """Given a URL, return its scheme, host and port: what a token is bound to."""
+    """Given a URL, return its scheme, host and port; a token is only sent to one origin."""
     parts = urlsplit(url)
     return parts.scheme, parts.netloc
 
 
 class _Bearer(requests.auth.AuthBase):
-    """Adds the token to requests for one origin and to no other."""
+    """Adds the token to requests to one origin, and to no others."""
 
     def __init__(self, home: str, token: Callable[[], str]) -> None:
         self._home = origin_of(home)
@@ -50,7 +50,7 @@ class _Bearer(requests.auth.AuthBase):
 
 
 class _Adapter(HTTPAdapter):
-    """Gives every request the time-outs and retries of this module."""
+    """Sets the time-outs and retries of all requests."""
 
     def __init__(self) -> None:
         retry = Retry(
@@ -58,7 +58,7 @@ class _Adapter(HTTPAdapter):
             backoff_factor=0.2,
             allowed_methods=_REPEATABLE_METHODS,
             status_forcelist=_TRANSIENT_STATUSES,
-            respect_retry_after_header=False,  # a long wait is the journal's affair, not a thread's
+            respect_retry_after_header=False,  # a long wait is in the journal, not in a thread
             raise_on_status=False,
         )
         super().__init__(max_retries=retry, pool_maxsize=1)
@@ -69,7 +69,14 @@ class _Adapter(HTTPAdapter):
 
 
 class Http:
-    """HTTP for one platform. Safe to share: every thread gets sessions of its own."""
+    """HTTP for one platform. Threads may share it: each gets its own sessions.
+
+    Args:
+        home: The API's URL, with a slash at the end.
+        token: Returns the current token.
+        ca_bundle: A file with certificates, if the platform's is not publicly signed.
+        proxy: The URL of a proxy, if one is needed.
+    """
 
     def __init__(
         self,
@@ -95,10 +102,10 @@ class Http:
         """Given an API call, return its answer's JSON.
 
         Raises:
-            TokenRefused: on a 401.
-            Refused: when the platform said no.
-            NotYet: when it asked for patience (429).
-            Unreachable: when no sensible answer came.
+            TokenRefused: when the status is 401.
+            Refused: when the status is another 4xx.
+            NotYet: when the platform asks to wait (429).
+            Unreachable: when no valid answer came.
         """
         name = f"{method} {urlsplit(url).path}"
         with _translate_errors(name, method):
@@ -109,7 +116,8 @@ class Http:
         """Given a presigned URL and a body with a length, store the body; return the reply.
 
         Raises:
-            TryAgain: when the URL is not https: patients' images never travel in the clear.
+            TryAgain: when the URL is not https; patients' images are never sent unencrypted.
+            Unreachable: when no reply came.
         """
         _require_https(url)
         with _translate_errors("PUT storage", "PUT"):
@@ -117,9 +125,9 @@ class Http:
 
     @contextmanager
     def stream(self, url: str, offset: int) -> Iterator[requests.Response]:
-        """Given a media URL, open what it redirects to at *offset* bytes.
+        """Given a media URL, open the file that it redirects to, from byte *offset* on.
 
-        The token goes to the API's origin only; the storage's own URL carries its own signature.
+        The token is sent to the API's origin only; the storage's URL contains its own signature.
         """
         _require_https(url)
         call = f"GET {urlsplit(url).path}"
@@ -144,7 +152,7 @@ class Http:
     def signed(
         self, method: str, url: str, headers: Mapping[str, str], data: str | None
     ) -> Iterator[requests.Response]:
-        """Given a request that carries its own signature, open it as it is, without the token."""
+        """Given a request with its own signature, send it unchanged, without the token."""
         _require_https(url)
         with (
             _translate_errors(f"{method} {urlsplit(url).path}", "GET"),
@@ -171,7 +179,7 @@ class Http:
 
 
 def _require_https(url: str) -> None:
-    """Given a URL that the platform chose, refuse one that others could read along."""
+    """Given a URL from the platform, raise TryAgain (`insecure`) if it is not encrypted."""
     parts = urlsplit(url)
     if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
         raise TryAgain(Reason("insecure", {"host": parts.hostname or "without a host"}))
@@ -179,7 +187,7 @@ def _require_https(url: str) -> None:
 
 @contextmanager
 def _translate_errors(call: str, method: str) -> Iterator[None]:
-    """Turn what requests raises into Unreachable; in doubt unless nothing was ever sent."""
+    """Turn errors of requests into Unreachable; its `doubt` is False if nothing was sent."""
     try:
         yield
     except requests.RequestException as error:
@@ -194,7 +202,7 @@ def _refused_connection(error: requests.RequestException) -> bool:
 
 
 def _read_reply(call: str, method: str, response: requests.Response) -> Any:
-    """Given a reply of the API, return its JSON or raise what it means."""
+    """Given a reply of the API, return its JSON, or raise its status as an error."""
     status = response.status_code
     if status == HTTPStatus.UNAUTHORIZED:
         raise TokenRefused("; ".join(_error_sentences(response, _json_or_none(response))))
@@ -211,24 +219,22 @@ def _read_reply(call: str, method: str, response: requests.Response) -> Any:
 
 
 def _error_sentences(response: requests.Response, body: Any) -> list[str]:
-    """Given an error's body, return its sentences without the token or a signed URL's query.
-
-    A proxy may echo the request, and what it said ends in the journal.
-    """
+    """Given an error's body, return its sentences without the token or a signed URL's query."""
+    # A proxy may repeat the request in its error, and the sentences are kept in the journal.
     token = response.request.headers.get("Authorization", "").rpartition(" ")[2]
     found = [each.replace(token, "[hidden]") if token else each for each in _collect_messages(body)]
     return [_QUERY.sub(r"\1?[hidden]", message) for message in found]
 
 
 def busy(response: requests.Response) -> NotYet:
-    """Given a 429, return how long it asks to wait."""
+    """Given a reply with status 429, return the error with the seconds to wait."""
     asked = response.headers.get("Retry-After", "")
     wait = float(asked) if asked.isdigit() else _BUSY_SECONDS
     return NotYet(Reason("busy", {"seconds": wait, "message": "429"}), wait)
 
 
 def _json_or_none(response: requests.Response) -> Any:
-    """Return a reply's JSON, or None where the platform answers in HTML."""
+    """Return a reply's JSON, or None if it is something else, such as an HTML error page."""
     try:
         return response.json()
     except requests.JSONDecodeError:
@@ -236,7 +242,7 @@ def _json_or_none(response: requests.Response) -> Any:
 
 
 def _collect_messages(body: Any) -> Sequence[str]:
-    """Given any error body of platform 1.9, return its sentences, outermost first."""
+    """Given an error body (platform 1.9), return its sentences, the outermost first."""
     match body:
         case str():
             return [body]

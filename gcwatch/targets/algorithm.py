@@ -1,8 +1,8 @@
 """The target `algorithm`: a case becomes exactly one job (platform 7, 9 and 10.4).
 
-Where an input is an image, the upload session made before the job is a one-time token: the
-platform accepts it once, and its status tells whether a lost reply had an effect. Without one
-there is no token; then the jobs of the algorithm are searched for ours before asking again.
+If an input is an image, gcwatch creates an upload session before the job. The platform accepts a
+session only once, and its status tells whether a call with a lost reply created the job. Without
+a session, gcwatch searches the algorithm's jobs for its own before it calls again.
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,15 +24,18 @@ from gcwatch.targets.context import HOUR_SECONDS, DroppedFolder, Inspection, Tar
 from gcwatch.targets.sending import IMPORT_LIMIT_SECONDS
 
 MAX_JOBS: Final = 16
+"""Jobs at a time that the platform allows an account."""
 HELD_SECONDS: Final = 30.0
+"""Time until the next try while that many jobs are running."""
 JOB_LIMIT_SECONDS: Final = 54 * HOUR_SECONDS
+"""A job that runs longer is reported as stalled."""
 
 
 # --- planning: sockets to files ------------------------------------------------------------------
 
 
 def find_algorithm(platform: GrandChallenge, slug: str) -> Algorithm:
-    """Given a slug, return the algorithm; raise NotYet if this token can't see it."""
+    """Given a slug, return the algorithm; raise NotYet (`not_found`) if we can't see it."""
     algorithm = platform.algorithm(slug)
     if algorithm is None:
         raise NotYet(Reason("not_found", {"what": "Algorithm", "slug": slug}), HOUR_SECONDS)
@@ -40,12 +43,12 @@ def find_algorithm(platform: GrandChallenge, slug: str) -> Algorithm:
 
 
 def fitting_interfaces(algorithm: Algorithm, route: Route) -> list[Interface]:
-    """Given an algorithm, return the interfaces that the route's sockets can make up.
+    """Given an algorithm and a route, return the interfaces that the route's sockets can fill.
 
-    Without `inputs` the route means the interface that takes one image and nothing else.
+    For a route without `inputs` this is the interface with one image and nothing else.
 
     Raises:
-        CannotSend: when there is none, or when no interface has use for one of the sockets.
+        CannotSend: when there is none, or when a socket of the route is in none of them.
     """
     if route.inputs is None:
         fitting = [each for each in algorithm.interfaces if _is_one_image(each)][:1]
@@ -78,10 +81,10 @@ def _format_interfaces(given: Iterable[Interface]) -> str:
 def choose_interface(
     fitting: Sequence[Interface], route: Route, dropped: DroppedFolder
 ) -> Interface:
-    """Given the interfaces that a route can make up, return the one for the files present.
+    """Given the interfaces that a route can fill, return the one for the files in the folder.
 
     Raises:
-        CannotSend: when the folder holds something for other sockets than any of them takes.
+        CannotSend: when no interface has exactly the sockets for which the folder has files.
     """
     if len(fitting) == 1:
         return fitting[0]
@@ -105,10 +108,10 @@ def _explain_choice(chosen: Interface, fitting: Sequence[Interface]) -> str:
 
 @dataclass(frozen=True)
 class AlgorithmTarget:
-    """The three steps of a case that becomes a job; see `targets.Target`."""
+    """The operations for cases that become jobs; see `TargetOperations`."""
 
     def inspect(self, platform: GrandChallenge, route: Route) -> Inspection:
-        """Return what a route's algorithm is, what it asks for, and a missing right."""
+        """Return the title of a route's algorithm, its sockets, and a missing right."""
         algorithm = find_algorithm(platform, route.target)
         asked = {s.slug: s for each in fitting_interfaces(algorithm, route) for s in each.inputs}
         target = Target(algorithm.pk, algorithm.api_url, algorithm.slug)
@@ -128,11 +131,11 @@ class AlgorithmTarget:
         return events.Planned(inputs, target, _explain_choice(interface, fitting))
 
     def submit(self, case: Case, context: TargetContext) -> StepEvents:
-        """Make the one job, or find the one that was made."""
+        """Create the job, or find the one that an earlier attempt created."""
         yield from _submit_job(case, context)
 
     def poll(self, case: Case, context: TargetContext) -> StepEvents:
-        """Ask once what has become of the job."""
+        """Ask once for the status of the job."""
         yield from _poll_job(case, context)
 
 
@@ -156,7 +159,7 @@ def _submit_job(case: Case, context: TargetContext) -> StepEvents:
 
 
 def _post_job(case: Case, context: TargetContext) -> StepEvents:
-    """Ask for the job, once, with the intention on record."""
+    """Create the job by one call; the attempt is in the journal before."""
     target = sending.target_of(case)
     in_doubt = case.attempt is not None
     case = yield events.SubmissionAttempted(_jobs_before(case, context))
@@ -172,13 +175,11 @@ def _post_job(case: Case, context: TargetContext) -> StepEvents:
 
 
 def _jobs_before(case: Case, context: TargetContext) -> int | None:
-    """Return how many jobs stood before the first attempt, where only a search can find ours.
-
-    An attempt in doubt may have come true since it was last looked for, so it keeps its count.
-    """
+    """Return how many jobs we had before the first attempt; None if sessions identify the job."""
     if any(case.sessions.values()):
         return None
     if case.attempt is not None and case.attempt.jobs is not None:
+        # The earlier attempt may have created a job since the last search: keep its count.
         return case.attempt.jobs
     return context.platform.count_jobs(sending.target_of(case).pk)
 
@@ -186,7 +187,7 @@ def _jobs_before(case: Case, context: TargetContext) -> int | None:
 def _interpret_refusal(
     error: Refused, case: Case, context: TargetContext, *, in_doubt: bool
 ) -> Event:
-    """Given why a job was refused, return what that means (platform 7.2 and 11.1)."""
+    """Given the refusal of a job, return the event that follows (platform 7.2 and 11.1)."""
     target = sending.target_of(case)
     slug: dict[str, Any] = {"algorithm": target.slug}
     if error.says("too many active jobs"):
@@ -205,12 +206,11 @@ def _interpret_refusal(
         facts = {**slug, "sockets": "that were sent", "takes": sending.refusal_text(error)}
         return events.Rejected(Reason("mismatched_inputs", facts))
     if error.says("Object does not exist"):
-        if _all_uploads_exist(case, context):  # so it is the algorithm that we may not use
+        if _all_uploads_exist(case, context):  # so the algorithm is what we may not use
             return events.Postponed(
                 _no_rights_reason(target), wait=HOUR_SECONDS, undone=not in_doubt
             )
-        # Either the earlier call used the inputs after all, which the next look finds, or they
-        # have expired.
+        # Either the earlier call used the inputs, which the next try finds out, or they expired.
         if in_doubt:
             return events.Postponed(Reason("importing", {"status": "used"}), wait=15)
         return events.UploadsExpired()
@@ -223,7 +223,7 @@ def _no_rights_reason(target: Target) -> Reason:
 
 
 def _all_uploads_exist(case: Case, context: TargetContext) -> bool:
-    """Whether everything that a job would use is there, unused."""
+    """Whether all uploads and sessions of a job exist and are unused."""
     found = sending.fetch_sessions(case, context.platform).values()
     return all(session.status == "Queued" for session in found) and all(
         sending.uploads_exist(case, item, context.platform)
@@ -231,7 +231,7 @@ def _all_uploads_exist(case: Case, context: TargetContext) -> bool:
     )
 
 
-# --- following -----------------------------------------------------------------------------------
+# --- polling -------------------------------------------------------------------------------------
 
 
 def _poll_job(case: Case, context: TargetContext) -> StepEvents:
@@ -263,7 +263,7 @@ def _finish_job(case: Case, job: Job, context: TargetContext) -> StepEvents:
 
 
 def _cancelled_reason(case: Case, job: Job, context: TargetContext) -> Reason:
-    """The reason stands in the upload session that failed, if any (platform 7.7)."""
+    """Return why a job was cancelled: the error of its failed session, if any (platform 7.7)."""
     for session in sending.fetch_sessions(case, context.platform).values():
         if session.status == "Failed":
             return sending.import_failed_reason(session)

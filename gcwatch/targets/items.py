@@ -1,8 +1,9 @@
 """Display sets and archive items: a case becomes exactly one (platform 5, 6 and 10.3).
 
-The platform lets no two items of a place have the same title, so the title is the guard: whoever
-is told that it is taken looks who has it. The item is made empty and then filled by one call, all
-sockets or none; an upload session that is no longer Queued proves that this call had its effect.
+No two items of a place (a reader study or an archive) can have the same title. So a second call
+with the same title is refused, and gcwatch then checks whose item has it. The item is created
+empty and then filled by one call, all sockets or none. If an upload session is no longer Queued,
+this call had its effect.
 """
 
 from collections.abc import Callable, Generator, Mapping
@@ -25,21 +26,22 @@ from gcwatch.targets.context import HOUR_SECONDS, DroppedFolder, Inspection, Tar
 from gcwatch.targets.sending import IMPORT_LIMIT_SECONDS
 
 FILE_LIMIT_SECONDS: Final = HOUR_SECONDS
+"""Files that are attached later are reported as stalled."""
 
 
 @dataclass(frozen=True)
 class ItemTarget:
-    """Items of one kind of place; as a target, see `targets.Target`.
+    """The operations for cases that become items of one kind of place; see `TargetOperations`.
 
     Attributes:
         kind: The kind of target.
-        what: What the place is called.
-        holder: Where the platform keeps the items.
-        page: Template of an item's page for people.
-        role: Who may make items.
+        what: The name of the kind of place in messages.
+        holder: The API path of the items.
+        page: Template of the path of an item's page for people.
+        role: The role that may create items.
         look_up: Finds the place by its slug.
-        place_key: Under which key the call that makes an item names the place.
-        body: What that call says.
+        place_key: The key of the place in the body of the call that creates an item.
+        body: Returns that body.
     """
 
     kind: Kind
@@ -54,14 +56,14 @@ class ItemTarget:
     # --- planning --------------------------------------------------------------------------------
 
     def find_place(self, platform: GrandChallenge, slug: str) -> Collection:
-        """Given a slug, return the place; raise NotYet if this token can't see it."""
+        """Given a slug, return the place; raise NotYet (`not_found`) if we can't see it."""
         found = self.look_up(platform, slug)
         if found is None:
             raise NotYet(Reason("not_found", {"what": self.what, "slug": slug}), HOUR_SECONDS)
         return found
 
     def inspect(self, platform: GrandChallenge, route: Route) -> Inspection:
-        """Return what a route's place is, the sockets that the route fills, and a missing right."""
+        """Return the title of a route's place, the route's sockets, and a missing right."""
         place = self.find_place(platform, route.target)
         asked = tuple(find_socket(platform, slug) for slug in sorted(route.inputs or {}))
         return Inspection(place.title, asked, self._missing_right(platform, place, route))
@@ -101,7 +103,7 @@ class ItemTarget:
     # --- submitting: exactly one item ------------------------------------------------------------
 
     def submit(self, case: Case, context: TargetContext) -> StepEvents:
-        """Make the one item, or find the one that was made, and fill it."""
+        """Create the item, or find the one that an earlier attempt created, and fill it."""
         if sending.uploads_are_old(case, context.clock()) and not _is_used(case, context):
             raise UploadsGone
         case = yield from sending.create_sessions(case, context.platform)
@@ -111,7 +113,7 @@ class ItemTarget:
             yield from self._fill_item(case, context)
 
     def _make_item(self, case: Case, context: TargetContext) -> Generator[Event, Case, Case]:
-        """Ask for the item, with the intention on record, unless an earlier try made it."""
+        """Create the item, unless an earlier attempt did; the attempt is in the journal before."""
         in_doubt = case.attempt is not None
         if case.attempt is not None:
             found = self._find_item(case, context)
@@ -139,7 +141,10 @@ class ItemTarget:
         return next((item for item in items if item.title == target.title), None)
 
     def _adopt_item(self, found: Item, case: Case, context: TargetContext) -> Event:
-        """An item with our title is ours if nobody else can have made it, or if it is empty."""
+        """Given an item with our title, return Submitted if it is ours, else Rejected.
+
+        It is ours if its title contains our key, or if it is empty.
+        """
         target = sending.target_of(case)
         is_ours = titles.is_own_title(target.title, case.key) or not found.values
         if not is_ours or context.knows(found.pk):
@@ -154,7 +159,7 @@ class ItemTarget:
     def _not_made(
         self, error: Refused, case: Case, context: TargetContext, *, in_doubt: bool
     ) -> Event:
-        """Given why an item was not made, return what that means (platform 5, 6 and 11.2)."""
+        """Given the refusal of an item, return the event that follows (platform 5, 6, 11.2)."""
         target = sending.target_of(case)
         if error.says("must make a unique set"):
             if not in_doubt and not titles.is_own_title(target.title, case.key):
@@ -172,12 +177,12 @@ class ItemTarget:
         return events.Rejected(sending.refused_reason(error))
 
     def no_rights_reason(self, slug: str) -> Reason:
-        """The reason where this token sees the place and may not put anything there."""
+        """Return the reason if this token can see the place but may not add to it."""
         facts = {"what": self.what.lower(), "slug": slug, "right": "add to it", "role": self.role}
         return Reason("no_rights", facts)
 
     def _fill_item(self, case: Case, context: TargetContext) -> StepEvents:
-        """Set all sockets by one call, with the intention on record."""
+        """Fill all sockets by one call; the attempt is in the journal before."""
         in_doubt = case.attempt is not None
         if case.attempt is not None:
             had_effect, case = yield from _look_for_effect(case, case.attempt, context)
@@ -196,13 +201,11 @@ class ItemTarget:
             yield events.ItemFilled()
 
     def _images_before(self, case: Case, context: TargetContext) -> tuple[str, ...]:
-        """Return the images that the item held first, where nothing else tells new ones from old.
-
-        A call in doubt may have attached new ones since, so it keeps what was seen before it.
-        """
+        """Return the images in the item before the first call; none if sessions identify ours."""
         if all(case.sessions.get(item.socket) for item in sending.session_inputs(case)):
             return ()
         if case.attempt is not None:
+            # The earlier call may have attached new images since: keep what was seen before it.
             return case.attempt.images
         return tuple(
             value.image for value in self._held_values(case, context).values() if value.image
@@ -230,15 +233,15 @@ class ItemTarget:
         return _used_or_expired(case, context, in_doubt=in_doubt)
 
     def _item_lost(self, case: Case, context: TargetContext) -> Event:
-        """Our item is not there for us; raise NotYet where that is so of the whole place."""
+        """Return that our item is lost; raise NotYet if we can't see the whole place."""
         slug = sending.target_of(case).slug
         self.find_place(context.platform, slug)
         return events.Rejected(Reason("item_lost", {"what": self.what.lower(), "slug": slug}))
 
-    # --- following -------------------------------------------------------------------------------
+    # --- polling ---------------------------------------------------------------------------------
 
     def poll(self, case: Case, context: TargetContext) -> StepEvents:
-        """Ask once whether everything is attached; an import's failure stands in its session."""
+        """Ask once whether all sockets are filled; a failed import shows in its session."""
         found = sending.find_session(case, context.platform)
         if found is not None:
             case = yield found
@@ -270,7 +273,7 @@ class ItemTarget:
 
 
 def find_socket(platform: GrandChallenge, slug: str) -> Socket:
-    """Given a slug, return the socket; CannotSend if there is none."""
+    """Given a slug, return the socket; raise CannotSend (`unknown_socket`) if there is none."""
     found = platform.socket(slug)
     if found is None:
         raise CannotSend(Reason("unknown_socket", {"socket": slug}))
@@ -278,7 +281,7 @@ def find_socket(platform: GrandChallenge, slug: str) -> Socket:
 
 
 def _is_used(case: Case, context: TargetContext) -> bool:
-    """Whether the call that fills the item has had its effect."""
+    """Whether a session was used, so that the call that fills the item had its effect."""
     found = sending.fetch_sessions(case, context.platform).values()
     return any(session.status != "Queued" for session in found)
 
@@ -286,10 +289,10 @@ def _is_used(case: Case, context: TargetContext) -> bool:
 def _look_for_effect(
     case: Case, attempt: Attempt, context: TargetContext
 ) -> Generator[Event, Case, tuple[bool, Case]]:
-    """Find out whether the call that fills the item has had its effect, its reply being lost.
+    """Find out whether the call that fills the item had its effect after its reply was lost.
 
-    Where that is not certain the call may be made once more: whatever is sent twice takes its own
-    place (platform 10.1). Raise NotYet if it could then be imported twice at the same time.
+    If that is not certain, the call may be repeated: a socket's content then replaces itself
+    (platform 10.1). Raise NotYet while two imports of it could run at the same time.
     """
     hidden = sending.find_session(case, context.platform)
     if hidden is not None:
@@ -306,13 +309,13 @@ def _imported_inputs(case: Case) -> list[Input]:
 
 
 def _is_consumed(case: Case, context: TargetContext) -> bool:
-    """Whether an upload that is no part of a session of ours is gone, and not by its age."""
+    """Whether an upload outside our sessions was used; it is too young to have expired."""
     mine = [item for item in sending.uploaded_inputs(case) if not case.sessions.get(item.socket)]
     return not all(sending.uploads_exist(case, item, context.platform) for item in mine)
 
 
 def _used_or_expired(case: Case, context: TargetContext, *, in_doubt: bool) -> Event:
-    """What is to be used is no longer there: by an earlier call, or it has expired."""
+    """Return the event if the call's inputs no longer exist: an earlier call used them, or not."""
     platform = context.platform
     if in_doubt and (_is_used(case, context) or _is_consumed(case, context)):
         return events.ItemFilled()
@@ -332,7 +335,7 @@ def _is_attached(
     case: Case,
     context: TargetContext,
 ) -> bool:
-    """Whether a socket holds what we sent, not what an earlier round left there."""
+    """Whether a socket has the content that we sent, not that of an earlier round."""
     if held is None:
         return False
     if item.image:
@@ -346,7 +349,7 @@ def _is_attached(
         return False
     if item.carrier == "dicom":
         return context.platform.image(held.image).name == sending.image_name(case, item)
-    if session is None:  # the platform makes none for us; what is imported is no upload any more
+    if session is None:  # the platform created none; after the import the upload no longer exists
         before = case.attempt.images if case.attempt else ()
         return held.image not in before and not sending.uploads_exist(case, item, context.platform)
     return session.status == "Succeeded" and pk_of(held.image) in map(pk_of, session.image_set)
@@ -369,7 +372,7 @@ def _finish_item(
 def _still_running(
     case: Case, missing: list[Input], states: Mapping[str, UploadSession], context: TargetContext
 ) -> events.StillRunning:
-    """An import is Re-Queued until it runs; a file or DICOM image set says nothing at all."""
+    """Return the status to record: files and DICOM image sets have no status of their own."""
     busy = any(session.status != "Succeeded" for session in states.values())
     age = context.clock() - sending.submission_of(case).submitted
     limit = (

@@ -1,4 +1,4 @@
-"""Which job is ours: what became of an attempt whose reply was lost (platform 10.4)."""
+"""Finds the job of an attempt whose reply was lost (platform 10.4)."""
 
 from collections.abc import Generator, Iterable
 from pathlib import PurePosixPath
@@ -17,7 +17,7 @@ from gcwatch.targets.sending import IMPORT_LIMIT_SECONDS
 
 
 def submitted_event(pk: str, target: Target, context: TargetContext) -> events.Submitted:
-    """Given a job, return the event of its submission, with its page for people."""
+    """Given a job's pk, return the event of its submission, with its page for people."""
     path = f"algorithms/{target.slug}/jobs/{pk}/"
     return events.Submitted(pk, sending.public_page(context.platform, path))
 
@@ -25,11 +25,13 @@ def submitted_event(pk: str, target: Target, context: TargetContext) -> events.S
 def settle_attempt(
     case: Case, attempt: Attempt, context: TargetContext
 ) -> Generator[Event, Case, bool]:
-    """Find out whether the attempt made a job; return True when that settled the matter.
+    """Find out whether the attempt created a job; return True if the case's outcome is known.
+
+    On False, no job was created and another attempt is safe.
 
     Raises:
         NotYet: while it is not certain.
-        UploadsGone: when it is certain that nothing was made, or ever will be.
+        UploadsGone: when it is certain that no job was created, and the uploads have expired.
     """
     if any(case.sessions.values()):
         settled = yield from _settle_by_sessions(case, attempt, context)
@@ -43,7 +45,7 @@ def settle_attempt(
 def _settle_by_sessions(
     case: Case, attempt: Attempt, context: TargetContext
 ) -> Generator[Event, Case, bool]:
-    """A session that is no longer Queued proves that the job was made (platform 10.4)."""
+    """Settle by our upload sessions: if one is no longer Queued, a job exists (platform 10.4)."""
     sessions = [*sending.fetch_sessions(case, context.platform).values()]
     failed = next((session for session in sessions if session.status == "Failed"), None)
     if failed:
@@ -66,7 +68,7 @@ def _settle_by_sessions(
 def _find_job_of_sessions(
     sessions: Iterable[UploadSession], target: Target, context: TargetContext
 ) -> Job | None:
-    """A freshly imported image belongs to exactly one job."""
+    """Return the job of the sessions' images: a new image belongs to exactly one job."""
     images = [image for session in sessions for image in session.image_set]
     return _find_job_with_image(images, target, context)
 
@@ -80,7 +82,7 @@ def _find_job_with_image(
         except Refused as error:
             if error.status != 400:
                 raise
-            continue  # the image is not there for the filter yet
+            continue  # the filter does not accept the image yet
         if found:
             return found[0]
     return None
@@ -89,7 +91,10 @@ def _find_job_with_image(
 def _settle_by_uploads(
     case: Case, attempt: Attempt, context: TargetContext
 ) -> Generator[Event, Case, bool]:
-    """Without sessions of our own (platform 10.5): one that holds our upload, or its use, tells."""
+    """Settle without our own sessions (platform 10.5).
+
+    A session made by the platform with our upload, or an upload that was used, proves the job.
+    """
     session = sending.find_session(case, context.platform)
     if session is not None:
         yield session
@@ -116,7 +121,7 @@ def _settle_by_uploads(
 def _settle_by_jobs(
     case: Case, attempt: Attempt, context: TargetContext
 ) -> Generator[Event, Case, bool]:
-    """No session, so no token (platform 10.6): search the jobs made since, or ask again."""
+    """Settle without images (platform 10.6): search the jobs created since the first attempt."""
     recent = _recent_jobs(case, context)
     ours = next((job for job in recent if _has_our_inputs(job, case, context)), None)
     if ours:
@@ -133,21 +138,21 @@ def _settle_by_jobs(
 
 
 def _recent_jobs(case: Case, context: TargetContext) -> list[Job]:
-    """Return the jobs made since the first attempt that are no other case's."""
+    """Return the jobs created since the first attempt that belong to no other case."""
     offset = (case.attempt.jobs if case.attempt else None) or 0
     jobs = context.platform.jobs(sending.target_of(case).pk, offset=offset)
     return [job for job in jobs if not context.knows(job.pk)]
 
 
 def find_unknown_job(case: Case, context: TargetContext) -> Job | None:
-    """Return the job of an attempt that came true after all."""
+    """Return the job that an attempt with a lost reply created, None if there is none."""
     return next(
         (job for job in _recent_jobs(case, context) if _has_our_inputs(job, case, context)), None
     )
 
 
 def _has_our_inputs(job: Job, case: Case, context: TargetContext) -> bool:
-    """Whether a job has exactly the case's inputs: our unique file names, our values."""
+    """Whether a job has the case's inputs: our unique file names and our values."""
     held = {value.socket.slug: value for value in job.inputs}
     return all(_is_ours(i, held.get(i.socket), case, context) for i in case.inputs or ())
 
@@ -167,11 +172,14 @@ def _is_ours(item: Input, held: SocketValue | None, case: Case, context: TargetC
 
 
 def _wait_seconds(attempt: Attempt, context: TargetContext) -> float:
-    """Look again soon at first, and then more and more seldom."""
+    """Return the seconds until the next try: a quarter of the attempt's age, at most 300."""
     return min(max((context.clock() - attempt.at) / 4, 0.05), 300)
 
 
 def _give_up_late(attempt: Attempt, context: TargetContext, problem: str) -> None:
-    """After six hours a person has to look; a second job is never risked."""
+    """Raise CannotSend (`job_lost`) after six hours: a person must check.
+
+    Without certainty a second job is never created.
+    """
     if context.clock() - attempt.at > IMPORT_LIMIT_SECONDS:
         raise CannotSend(Reason("job_lost", {"problem": problem}))

@@ -1,8 +1,8 @@
-"""Images that are on the platform already, as a folder's gcwatch.json tells, used again.
+"""Uses images again that are on the platform already, according to a folder's gcwatch.json.
 
-Anybody could have written that file, so it is only a hint where to look. An image that a pattern
-means must have come from this platform with exactly the bytes that are here; one that is named by
-its socket must be held there by the job or item that the receipt tells of.
+Anybody can write that file, so it is only a hint. For files chosen by a pattern, the platform's
+image must have exactly the files that are here, with the same bytes when they were fetched. For a
+socket's name, the job or item in the receipt must have that image in that socket.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ _HOLDERS: Final[Mapping[str, Holder]] = {
 
 @dataclass(frozen=True)
 class _ReceiptEntry:
-    """What a receipt tells of a socket: the pk of its image, or "", and its files' SHA-256s."""
+    """A socket in a receipt: the pk of its image, or "", and the SHA-256 of its files by path."""
 
     socket: str
     image: str
@@ -42,7 +42,7 @@ class _ReceiptEntry:
 def receipt_image(receipt: Mapping[str, Any], socket: str) -> str:
     """Return the pk of the image that a receipt has for a socket, or "" if it has none.
 
-    What was sent counts before what came back: results can be found by their files.
+    An input of that name comes before an output: outputs can also be chosen by their files.
     """
     told = _find_entry(receipt, socket)
     return told.image if told else ""
@@ -54,9 +54,9 @@ def require_image(
     """Return the API URL of the image that a folder's receipt has for a socket.
 
     Raises:
-        CannotSend: when there is none, when it is not the one that is here by now, when the
-            platform does not hold it, or when it does not travel by this carrier.
-        SourceChanged: when a file is not as it was listed.
+        CannotSend: when there is none, when its files here have changed, when the platform does
+            not have it, or when it can't be sent by this carrier.
+        SourceChanged: when a file changed since it was listed.
     """
     told, image = _find_entry(dropped.receipt, socket), None
     if told is None:
@@ -77,12 +77,12 @@ def require_image(
 def find_image(
     dropped: DroppedFolder, files: Sequence[SourceFile], carrier: Carrier, platform: GrandChallenge
 ) -> str:
-    """Return the API URL of the image that these files are, or "" if that is not certain.
+    """Return the API URL of the image of these files, or "" if that is not certain.
 
-    Values and other files of the same receipt may be among them: they are no images.
+    Other files of the same receipt may be among them, if they are no images.
 
     Raises:
-        SourceChanged: when a file is not as it was listed.
+        SourceChanged: when a file changed since it was listed.
     """
     told = _find_origin(dropped.receipt, files) if _is_from(dropped.receipt, platform) else None
     image = _image_or_none(told.image, platform) if told else None
@@ -112,7 +112,7 @@ def _only_objects(value: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _image_pk(entry: Mapping[str, Any]) -> str:
-    """Given what a receipt says of a socket, return the pk of its image, if it is one."""
+    """Given a receipt's entry of a socket, return the pk of its image, or "" without one."""
     if entry.get("carrier") not in {"image", "dicom"}:
         return ""
     found = _IMAGE.search(str(entry.get("image") or entry.get("url")))
@@ -132,7 +132,7 @@ def _is_from(receipt: Mapping[str, Any], platform: GrandChallenge) -> bool:
 
 
 def _find_origin(receipt: Mapping[str, Any], files: Sequence[SourceFile]) -> _ReceiptEntry | None:
-    """Return the one image whose files are all among these, and unchanged; None without one."""
+    """Return the entry whose files are all among these, unchanged; None if not exactly one."""
     told = {path: each for each in _receipt_entries(receipt, "outputs") for path in each.files}
     here = {file.name for file in files}
     found = {each.image: each for path, each in told.items() if path in here and each.image}
@@ -144,7 +144,7 @@ def _find_origin(receipt: Mapping[str, Any], files: Sequence[SourceFile]) -> _Re
 
 
 def _has_changed(told: _ReceiptEntry, files: Sequence[SourceFile]) -> bool:
-    """Whether files that a receipt tells of have other bytes by now; absent ones have not."""
+    """Whether files of a receipt's entry have other bytes now; missing files do not count."""
     mine = (file for file in files if file.name in told.files)
     return any(_hash_file(file) != told.files[file.name] for file in mine)
 
@@ -162,7 +162,7 @@ def _last_parts(told: _ReceiptEntry) -> set[str]:
 
 
 def _file_names(image: Image, platform: GrandChallenge) -> set[str]:
-    """Return the names that an image's files have when they are fetched: they tell whose it is."""
+    """Return the names that an image's files get when they are fetched; they contain its ids."""
     if image.dicom_image_set is not None:
         return {outputs.instance_name(each) for each in platform.instances(image.api_url)}
     return {outputs.image_name(image, file) for file in outputs.image_files(image)}
@@ -175,7 +175,7 @@ def _travels_by(image: Image, carrier: Carrier) -> bool:
 def _find_held_image(
     told: _ReceiptEntry, receipt: Mapping[str, Any], platform: GrandChallenge
 ) -> Image | None:
-    """Return a named image, if the job or item that the receipt tells of holds it there."""
+    """Return a receipt's image, if the job or item in the receipt has it in that socket."""
     for value in _held_values(_receipt_target(receipt), platform):
         if value.socket.slug == told.socket and (value.image or "").rstrip("/").endswith(
             f"/{told.image}"
@@ -185,7 +185,7 @@ def _find_held_image(
 
 
 def _held_values(target: Mapping[str, Any], platform: GrandChallenge) -> Sequence[SocketValue]:
-    """Return what the job or item of a receipt holds; nothing if it is not there for us."""
+    """Return the values of a receipt's job or item; none if we can't see it."""
     try:
         if pk := _checked_pk(target.get("job")):
             job = platform.job(pk)
@@ -200,7 +200,8 @@ def _held_values(target: Mapping[str, Any], platform: GrandChallenge) -> Sequenc
 
 
 def _checked_pk(pk: object) -> str:
-    """Given what should be a pk, return it if it is no more than that."""
+    """Given a pk from a receipt, return it if it is a valid one, else ""."""
+    # It becomes part of a URL, so nothing else may be in it.
     return pk if isinstance(pk, str) and re.fullmatch("[0-9A-Za-z-]+", pk) else ""
 
 

@@ -1,4 +1,4 @@
-"""What submissions have in common: sessions, bodies, what became of uploads (platform 9, 10)."""
+"""What all submissions share: upload sessions, request bodies, refusals (platform 9, 10)."""
 
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any, Final
@@ -14,18 +14,21 @@ from gcwatch.platform.models import UploadSession
 from gcwatch.targets.context import HOUR_SECONDS, TargetContext
 
 UPLOAD_LIFETIME_SECONDS: Final = 20 * HOUR_SECONDS
+"""Older uploads are made again before they are used."""
 IMPORT_LIMIT_SECONDS: Final = 6 * HOUR_SECONDS
+"""An import that takes longer is reported as stalled."""
 _NO_SESSION_STATUSES: Final = frozenset({403, 404, 405})
+"""Statuses of a platform that offers no upload sessions to this account."""
 
 
 def target_of(case: Case) -> Target:
-    """Return where a case goes."""
+    """Return the target of a planned case."""
     assert case.target is not None, "a case is planned before it is submitted"
     return case.target
 
 
 def submission_of(case: Case) -> Submission:
-    """Return what a case became."""
+    """Return the job or item of a submitted case."""
     assert case.submission is not None, "a case is submitted before it is polled"
     return case.submission
 
@@ -41,22 +44,22 @@ def uploaded_inputs(case: Case) -> list[Input]:
 
 
 def uploads_of(case: Case, socket: str) -> list[Upload]:
-    """Return a socket's uploads; one, but for DICOM image sets."""
+    """Return the uploads of a socket: several for a DICOM image set, else one."""
     return [upload for upload in case.uploads if upload.socket == socket]
 
 
 def image_name(case: Case, item: Input) -> str:
-    """Return the name that a DICOM image set gets: what its files' names have in common."""
+    """Return the name of a DICOM image set: its files' names without their numbers."""
     return uploads_of(case, item.socket)[0].filename.rpartition("-")[0]
 
 
 def uploads_are_old(case: Case, now: float) -> bool:
-    """Whether the platform may soon drop a case's uploads (platform 4.14)."""
+    """Whether the platform may soon delete a case's uploads (platform 4.14); `now` in seconds."""
     return any(now - upload.created > UPLOAD_LIFETIME_SECONDS for upload in case.uploads)
 
 
 def create_sessions(case: Case, platform: GrandChallenge) -> Generator[Event, Case, Case]:
-    """Make the upload session of each image that has none yet, one record each."""
+    """Create the upload session of each image that has none; one event for each."""
     for item in session_inputs(case):
         if item.socket not in case.sessions:
             case = yield events.SessionCreated(item.socket, _create_session(case, item, platform))
@@ -64,7 +67,7 @@ def create_sessions(case: Case, platform: GrandChallenge) -> Generator[Event, Ca
 
 
 def _create_session(case: Case, item: Input, platform: GrandChallenge) -> str:
-    """Make the socket's upload session; return its URL, or "" where the platform makes none."""
+    """Create a socket's upload session; return its URL, "" if the platform offers no sessions."""
     try:
         [upload] = uploads_of(case, item.socket)
         return platform.create_session([upload.api_url]).api_url
@@ -81,7 +84,7 @@ def _create_session(case: Case, item: Input, platform: GrandChallenge) -> str:
 
 
 def input_body(case: Case, item: Input) -> dict[str, Any]:
-    """Given an input, return its entry in a body: exactly one source (platform 3.8)."""
+    """Given an input, return its entry in a request body, with one source (platform 3.8)."""
     entry: dict[str, Any] = {"interface": item.socket}
     if item.image:
         return {**entry, "image": item.image}
@@ -97,35 +100,35 @@ def input_body(case: Case, item: Input) -> dict[str, Any]:
 
 
 def refusal_text(error: Refused) -> str:
-    """What the platform said, short enough for a log."""
+    """Given a refusal, return the platform's sentences, at most 500 characters for the log."""
     return "; ".join(error.messages)[:500]
 
 
 def refused_reason(error: Refused) -> Reason:
-    """The reason of a refusal that nobody foresaw."""
+    """Given a refusal that has no reason of its own, return the general one."""
     return Reason(
         "refused", {"call": error.call, "status": error.status, "message": refusal_text(error)}
     )
 
 
 def public_page(platform: GrandChallenge, path: str) -> str:
-    """Return the address of a page for people."""
+    """Given a path, return the URL of that page for people."""
     site = urlsplit(platform.http.home)
     return f"{site.scheme}://{site.netloc}/{path}"
 
 
 def fetch_sessions(case: Case, platform: GrandChallenge) -> dict[str, UploadSession]:
-    """Return the upload sessions of a case as they are now, by socket."""
+    """Ask the platform for a case's upload sessions; return them by socket."""
     return {slot: platform.session(url) for slot, url in case.sessions.items() if url}
 
 
 def import_failed_reason(session: UploadSession) -> Reason:
-    """The reason of a failed import."""
+    """Given a failed session, return the reason with its message."""
     return Reason("import_failed", {"message": session.error_message})
 
 
 def uploads_exist(case: Case, item: Input, platform: GrandChallenge) -> bool:
-    """Whether all of an input's uploads still stand; a consumed one is gone (platform 4.15)."""
+    """Whether all of an input's uploads still exist; a used one does not (platform 4.15)."""
     return all(_upload_exists(upload, platform) for upload in uploads_of(case, item.socket))
 
 
@@ -140,9 +143,9 @@ def _upload_exists(upload: Upload, platform: GrandChallenge) -> bool:
 
 
 def find_session(case: Case, platform: GrandChallenge) -> events.SessionCreated | None:
-    """Look for the session that the platform made itself of our uploads (platform 9.7, 10.5).
+    """Find a session that the platform created itself from our uploads (platform 9.7, 10.5).
 
-    It can be told as long as they are not imported.
+    It can be recognised until the uploads are imported. Return None if there is none.
     """
     wanted = {
         upload.api_url: item.socket
@@ -160,7 +163,10 @@ def find_session(case: Case, platform: GrandChallenge) -> events.SessionCreated 
 
 
 def leftover_events(states: Mapping[str, UploadSession], context: TargetContext) -> Iterator[Event]:
-    """Tell of what the platform could not read although the import succeeded (platform 13.8)."""
+    """Yield a warning for each successful import with files that were not read (platform 13.8).
+
+    If the route's `leftovers` is "fail", the case is rejected.
+    """
     for socket, session in states.items():
         if session.status == "Succeeded" and session.error_message:
             facts = {"socket": socket, "message": session.error_message}
@@ -171,7 +177,7 @@ def leftover_events(states: Mapping[str, UploadSession], context: TargetContext)
 
 
 def wait_out_doubt(attempt: Attempt, context: TargetContext) -> None:
-    """Raise NotYet until the platform can no longer be acting on the attempt (platform 10.2)."""
+    """Raise NotYet while the platform may still act on the attempt (platform 10.2)."""
     left = attempt.at + context.doubt - context.clock()
     if left > 0:
         raise NotYet(Reason("in_doubt", {"seconds": round(context.doubt)}), left)

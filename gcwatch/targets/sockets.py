@@ -1,4 +1,4 @@
-"""Sockets and files brought together: what each socket of a target gets, checked before sending."""
+"""Matches a folder's files to a target's sockets, and checks them before they are sent."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -18,12 +18,12 @@ _CARRIERS: Final[Mapping[str, Carrier]] = {"Image": "image", "File": "file", "Va
 
 
 def source_of(route: Route, socket: Socket) -> Source:
-    """Return where a socket's content comes from; without `inputs` it is the whole folder."""
+    """Return the source of a socket's content; in a route without `inputs`, the whole folder."""
     return route.inputs[socket.slug] if route.inputs else Glob(pattern="**/*")
 
 
 def source_is_present(source: Source, dropped: DroppedFolder) -> bool:
-    """Whether the folder has something for a source."""
+    """Whether the folder has content for a source."""
     match source:
         case Constant():
             return True
@@ -34,7 +34,7 @@ def source_is_present(source: Source, dropped: DroppedFolder) -> bool:
 
 
 def source_is_absent(source: Source, dropped: DroppedFolder) -> bool:
-    """Whether the folder lacks what may be absent."""
+    """Whether a source is optional and the folder has no content for it."""
     return (
         not isinstance(source, Constant)
         and source.optional
@@ -43,12 +43,12 @@ def source_is_absent(source: Source, dropped: DroppedFolder) -> bool:
 
 
 def carrier_of(socket: Socket) -> Carrier:
-    """Return how a socket's content travels (platform 3.2)."""
+    """Return how a socket's content is sent (platform 3.2)."""
     return "dicom" if socket.kind == DICOM_IMAGE_SET else _CARRIERS[socket.super_kind]
 
 
 def check_source(socket: Socket, source: Source) -> Carrier:
-    """Given a socket and its source, return how it travels; CannotSend if they don't fit."""
+    """Given a socket and its source, return how it is sent; CannotSend if they don't fit."""
     carrier = carrier_of(socket)
     is_image = carrier in {"image", "dicom"}
     problem = ""
@@ -67,7 +67,7 @@ def check_source(socket: Socket, source: Source) -> Carrier:
 
 
 def fill_socket(socket: Socket, dropped: DroppedFolder, context: TargetContext) -> Input:
-    """Given a socket and a folder, check what the socket gets and return it."""
+    """Given a socket and a folder, check the content for the socket and return it as an input."""
     source = source_of(context.route, socket)
     carrier = check_source(socket, source)
     match source:
@@ -83,7 +83,7 @@ def fill_socket(socket: Socket, dropped: DroppedFolder, context: TargetContext) 
     return _file_or_value_input(socket, carrier, pattern, found)
 
 
-def _image_input(  # noqa: PLR0913, PLR0917 -- what was found, where, and for what
+def _image_input(  # noqa: PLR0913, PLR0917 -- the socket, its files, and their folder
     socket: Socket,
     carrier: Carrier,
     pattern: str,
@@ -100,7 +100,7 @@ def _image_input(  # noqa: PLR0913, PLR0917 -- what was found, where, and for wh
 
 
 def _is_repeated(dropped: DroppedFolder, context: TargetContext) -> bool:
-    """Whether a job is wanted again: the platform refuses it for the same images (platform 7.6)."""
+    """Whether a job is sent again; the platform refuses one with the same images (platform 7.6)."""
     return dropped.again and context.route.kind == "algorithm"
 
 

@@ -1,4 +1,4 @@
-"""Titles of display sets and archive items: made once, fit for the platform, and the guard."""
+"""Makes the titles of display sets and archive items; a unique title prevents a second item."""
 
 import re
 from collections.abc import Mapping
@@ -14,10 +14,10 @@ _MAX_ORDER = 2**31 - 1
 
 
 def make_title(route: Route, dropped: DroppedFolder) -> str:
-    """Return the title that a case's display set or archive item is to have (platform 5.3, 10.3).
+    """Return the title of a case's display set or archive item (platform 5.3, 10.3).
 
-    It holds only letters that the platform tells as they are. By itself it is the key, or for
-    `names = "keep"` the folder's name made unique by the key's random part.
+    It has only characters that the platform returns unchanged. Without a `title` in the route it
+    is the key, or with `names = "keep"` the folder's name and the key's random part.
     """
     given = route.title or ("{key}" if route.names == "opaque" else "{folder} {id}")
     made = _plain_text(given.format_map(_template_fields(dropped, route.name)))[
@@ -27,15 +27,15 @@ def make_title(route: Route, dropped: DroppedFolder) -> str:
 
 
 def is_own_title(made: str, key: str) -> bool:
-    """Whether nobody else can have made this title: it holds the key's random part."""
+    """Whether a title contains the key's random part, so that nobody else can have made it."""
     return key.rpartition("-")[2] in made
 
 
 def make_order(route: Route, dropped: DroppedFolder) -> int | None:
-    """Return the place of a case's display set, or None where the platform chooses.
+    """Return the order number of a case's display set, or None to let the platform choose.
 
     Raises:
-        CannotSend: when the template gives no number for this folder.
+        CannotSend: when the route's template gives no number for this folder.
     """
     if route.order is None:
         return None
