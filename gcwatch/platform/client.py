@@ -32,7 +32,7 @@ from gcwatch.platform.models import (
 
 PAGE_ITEMS = 100
 LARGEST_PAGE_ITEMS = 1000
-""X""
+"""The platform's upper limit (platform 1.14)."""
 _LIST_TRIES = 20
 """Tries to read a complete list of items."""
 
