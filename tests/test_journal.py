@@ -11,13 +11,12 @@ from contextlib import closing
 
 import psutil
 import pytest
-import sqlalchemy.exc
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gcwatch.core import checklist, events
 from gcwatch.core.case import Input, Snapshot, Target, Upload
-from gcwatch.core.errors import StateError
+from gcwatch.core.errors import JournalUnavailable, StateError
 from gcwatch.core.reasons import Reason
 from gcwatch.core.timing import Pace
 from gcwatch.journal import schema
@@ -161,7 +160,7 @@ def test_a_folder_is_known_by_its_latest_case(book):
 
 def test_what_needs_attention_is_open_failed_or_odd(book):
     """What was delivered as it should be is never read, however many there are."""
-    waiting, failed, odd, fine, gone = (book.open_case("r", f"p{n}").key for n in range(5))
+    waiting, failed, odd, fine, gone = (book.open_case("r", f"p{n}", PACE).key for n in range(5))
     other = book.open_case("s", "p", PACE).key
     for key in (failed, gone):
         book.record(key, events.Rejected(Reason("job_failed")), PACE)
@@ -238,7 +237,7 @@ def test_a_full_disk_loses_nothing_that_was_recorded(book):
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
         connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
 
-    with pytest.raises(sqlalchemy.exc.OperationalError, match="full"):
+    with pytest.raises(JournalUnavailable, match="full"):
         book.record(key, big, PACE)
 
     assert fold(book, key) == book.case(key) == before
