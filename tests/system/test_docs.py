@@ -70,7 +70,7 @@ HOST = {
     r"journalctl -u gcwatch.*": "tests/system/test_journald.py asks a journald of its own",
     r"editor .*": "a person's work",
     r"make [a-z-]+( [A-Z]+=.*)?": "CI, or a person, of the checkout that tests run in",
-    r"gcwatch init --config /etc/gcwatch/gcwatch.toml": "tests/system/test_init.py, as root of a machine",
+    r"gcwatch init --config /etc/gcwatch/gcwatch.toml": "tests/system/test_init.py, as root",
 }
 PROGRAMS = {
     *("gcwatch", "make", "systemctl", "systemd-run", "systemd-analyze", "journalctl", "runuser"),
