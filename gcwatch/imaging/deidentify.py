@@ -31,7 +31,7 @@ class Deidentifier:
     """
 
     def __init__(self) -> None:
-        from grand_challenge_dicom_de_identifier import deidentifier  # noqa: PLC0415 - as above
+        from grand_challenge_dicom_de_identifier import deidentifier  # noqa: PLC0415 - as in read_dataset
 
         self._procedure = deidentifier.DicomDeidentifier()
         self._rejected = deidentifier.RejectedDICOMFileError
@@ -80,7 +80,7 @@ def _not_deidentified(file: SourceFile, problem: str) -> CannotSend:
 def _encode_header(dataset: Any, syntax: Any) -> bytes:
     """Given a dataset without pixels, return its bytes with a new preamble and meta group."""
     # The old ones may name the scanner, the hospital, or the original instance.
-    from pydicom.dataset import FileMetaDataset  # noqa: PLC0415 - as above
+    from pydicom.dataset import FileMetaDataset  # noqa: PLC0415 - as in read_dataset
 
     dataset.preamble = None
     dataset.file_meta = FileMetaDataset()

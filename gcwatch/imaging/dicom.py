@@ -146,7 +146,7 @@ def _read_header(stream: BinaryIO) -> Header | None:
 
 
 def _is_image(dataset: Any, sop_class: str) -> bool:
-    from pydicom.uid import UID  # noqa: PLC0415 - as above
+    from pydicom.uid import UID  # noqa: PLC0415 - as in read_dataset
 
     return "Rows" in dataset or "Image Storage" in UID(sop_class).name
 
@@ -235,7 +235,7 @@ def _check_pixels(stream: BinaryIO, dataset: Any) -> None:
 
 
 def _is_deflated(dataset: Any) -> bool:
-    from pydicom.uid import DeflatedExplicitVRLittleEndian  # noqa: PLC0415 - as above
+    from pydicom.uid import DeflatedExplicitVRLittleEndian  # noqa: PLC0415 - as in read_dataset
 
     return meta_value(dataset, "TransferSyntaxUID") == str(DeflatedExplicitVRLittleEndian)
 

@@ -88,7 +88,7 @@ def read_dataset(stream: BinaryIO, tags: tuple[str, ...] | None = None) -> Any:
 @functools.cache
 def tag_of(keyword: str) -> Any:
     """Given a DICOM keyword, return its tag; cached, as pydicom's look-up is slow."""
-    from pydicom.tag import Tag  # noqa: PLC0415 - as above
+    from pydicom.tag import Tag  # noqa: PLC0415 - as in read_dataset
 
     return Tag(keyword)
 
@@ -135,7 +135,7 @@ def _find_last_fragment(stream: BinaryIO, order: str) -> int:
         if (group, element) == END_TAG:
             break
         if (group, element) != ITEM_TAG or length == UNDEFINED_LENGTH:
-            raise DamagedDicom("pixel data is garbled")
+            raise DamagedDicom("pixel data is invalid")
         fragments += 1
         stream.seek(length, os.SEEK_CUR)
     if fragments < 2:  # the first fragment is the table of offsets
@@ -157,7 +157,7 @@ def damaged_image_error(file: SourceFile, problem: str) -> CannotSend:
 
 def transfer_syntax(dataset: Any) -> Any:
     """Given a dataset, return its transfer syntax; without a meta group, as pydicom guessed it."""
-    from pydicom import uid  # noqa: PLC0415 - as above
+    from pydicom import uid  # noqa: PLC0415 - as in read_dataset
 
     told = meta_value(dataset, "TransferSyntaxUID")
     if told:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
+from gcwatch.core.text import counted
 from gcwatch.files.atomic import BUFFER
 
 START_BYTES = 4096
@@ -318,7 +319,9 @@ def _newick_damage(stream: BinaryIO) -> str:
         return ""
     tree = _NEWICK_OPAQUE.sub(b"", _read_at(stream, 0, _NEWICK_BYTES))
     opened, closed = tree.count(b"("), tree.count(b")")
-    return "" if opened == closed else f"{opened} brackets are opened and {closed} are closed"
+    if opened == closed:
+        return ""
+    return f"it has {counted(opened, 'opening bracket')} and {counted(closed, 'closing bracket')}"
 
 
 # --- all of them -------------------------------------------------------------------------------

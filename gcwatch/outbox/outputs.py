@@ -114,7 +114,7 @@ class Staging:
             else:
                 return tuple(found.values())
             if len(found) == before:
-                facts = {"problem": "the storage refuses a signature that is new"}
+                facts = {"problem": "the storage refuses a new signature"}
                 raise TryAgain(Reason("download_incomplete", facts))
 
     def _fetch_instance(

@@ -58,7 +58,7 @@ def _format_problem(path: Path, wanted: signatures.Format) -> str:
 
 def _json_problem(path: Path) -> str:
     with path.open("rb") as file:
-        return "" if is_json(file) else "its JSON can't be read"
+        return "" if is_json(file) else "it is not valid JSON"
 
 
 def _mha_problem(path: Path) -> str:
@@ -67,7 +67,7 @@ def _mha_problem(path: Path) -> str:
         header = meta_header(file)
     fields = meta_fields(header)
     if not header.endswith(b"\n") or fields.get("ElementDataFile") != "LOCAL":
-        return "its header has no end"
+        return "its header is cut off"
     begin = len(header)
     expected = _mha_bytes(fields)
     if expected is not None and path.stat().st_size - begin != expected:

@@ -241,7 +241,7 @@ def _poll_job(case: Case, context: TargetContext) -> StepEvents:
     except Refused as error:
         if error.status != 404:
             raise
-        raise CannotSend(Reason("job_lost", {"problem": "the platform denies it"})) from error
+        raise CannotSend(Reason("job_lost", {"problem": "the platform answers 404"})) from error
     if job.status == "Succeeded":
         yield from _finish_job(case, job, context)
     elif job.status == "Cancelled":

@@ -324,7 +324,7 @@ def _used_or_expired(case: Case, context: TargetContext, *, in_doubt: bool) -> E
     ):
         return events.UploadsExpired()
     reused = ", ".join(item.socket for item in case.inputs or () if item.image)
-    problem = "the platform does not show it (any more)"
+    problem = "this account can't see it on the platform"
     return events.Rejected(Reason("no_such_image", {"socket": reused, "problem": problem}))
 
 

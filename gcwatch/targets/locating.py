@@ -131,7 +131,7 @@ def _settle_by_jobs(
     gone = not all(sending.uploads_exist(case, item, context.platform) for item in sent)
     unclear = any(job.status == "Validating inputs" for job in recent)
     if gone or unclear:
-        _give_up_late(attempt, context, "it can't be told from other jobs")
+        _give_up_late(attempt, context, "it can't be distinguished from other jobs")
         raise NotYet(Reason("importing", {"status": "unclear"}), _wait_seconds(attempt, context))
     sending.wait_out_doubt(attempt, context)
     return False

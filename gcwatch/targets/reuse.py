@@ -60,15 +60,15 @@ def require_image(
     """
     told, image = _find_entry(dropped.receipt, socket), None
     if told is None:
-        problem = "its gcwatch.json names none"
+        problem = "its gcwatch.json lists none"
     elif not _is_from(dropped.receipt, platform):
         problem = "it is on another platform"
     elif _has_changed(told, dropped.files):
         problem = "the file here is not the one that was fetched"
     elif (image := _find_held_image(told, dropped.receipt, platform)) is None:
-        problem = "the platform does not show it (any more)"
+        problem = "this account can't see it on the platform"
     elif not _travels_by(image, carrier):
-        image, problem = None, "DICOM image sets and other images do not stand for one another"
+        image, problem = None, "a DICOM image set can't replace another kind of image"
     if image is None:
         raise CannotSend(Reason("no_such_image", {"socket": socket, "problem": problem}))
     return image.api_url

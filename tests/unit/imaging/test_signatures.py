@@ -81,7 +81,7 @@ def test_text_that_turns_into_zeros_is_damaged(name):
     [
         ("m.obj", b"f 1 2 3\n", "it has no vertex (a line v x y z)"),
         ("t.newick", b"(a,b)", "it does not end in a semicolon"),
-        ("t.newick", b"((a,b);", "2 brackets are opened and 1 are closed"),
+        ("t.newick", b"((a,b);", "it has 2 opening brackets and 1 closing bracket"),
         ("f.mp4", mp4()[:20] + b"\0\0\0\x08free", "its index (the box moov) is missing"),
         (
             "z.zip",

@@ -209,7 +209,7 @@ BAD = [
         "Newick tree-format file",
         "t.newick",
         b"((a,b);",
-        DAMAGED + "2 brackets are opened and 1 are closed.",
+        DAMAGED + "it has 2 opening brackets and 1 closing bracket.",
     ),
     (
         "BIOM format",

@@ -153,4 +153,4 @@ def test_an_odd_file_that_comes_again_and_again_is_delivered_as_it_is(tmp_path):
 
         assert (site.outbox / "p1" / "misnamed.json").read_bytes() == b"age,sex\n61,F\n"
         (output,) = site.receipt()["outputs"]
-        assert output["files"][0]["odd"] == "its JSON can't be read"
+        assert output["files"][0]["odd"] == "it is not valid JSON"
