@@ -160,7 +160,7 @@ def _made(
     if socket.super_kind == "Value":
         if "value" not in there:
             raise _kind_error("value is", socket)
-        if problem := json_schemas.problem(socket.kind, there["value"], socket.schema):
+        if problem := json_schemas.find_problem(socket.kind, there["value"], socket.schema):
             raise _Wrong({"__all__": [problem]})
         return Source(socket, value=world.value_of(socket, value=there["value"]))
     if socket.super_kind == "File":

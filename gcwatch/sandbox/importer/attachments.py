@@ -42,7 +42,7 @@ def _check_json(socket: Socket, path: Path) -> None:
         value = json.loads(path.read_bytes())
     except ValueError as error:
         raise Unparsable(str(error)) from error
-    if problem := json_schemas.problem(socket.kind, value, socket.schema):
+    if problem := json_schemas.find_problem(socket.kind, value, socket.schema):
         raise Unfit(problem)
 
 
