@@ -86,8 +86,8 @@ def cause_trouble(sandbox):
 
 def received(sandbox):
     """All bytes that arrived for uploads: as they came, and what is in them if they are zips."""
-    with sandbox.world.lock:
-        for upload in sandbox.world.uploads.values():
+    with sandbox.platform_state.lock:
+        for upload in sandbox.platform_state.uploads.values():
             yield upload.filename.encode()
             content = b"".join(
                 upload.parts[number].path.read_bytes() for number in sorted(upload.parts)
@@ -269,8 +269,8 @@ def crashing(site, *arguments):
 
 def renew(sandbox, token=FRESH):
     """From now on the platform knows another token, and not the old one."""
-    with sandbox.world.lock:
-        sandbox.world.users[0].token = token
+    with sandbox.platform_state.lock:
+        sandbox.platform_state.users[0].token = token
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from gcwatch.sandbox.content.catalogue import (
 )
 from gcwatch.sandbox.settings import Settings
 
-DONE = frozenset({"Succeeded", "Failed", "Cancelled"})
+FINAL_STATUSES = frozenset({"Succeeded", "Failed", "Cancelled"})
 
 
 def new_pk() -> str:
@@ -86,7 +86,7 @@ class Upload:
 
 
 @dataclass(eq=False)
-class Stored:
+class StoredFile:
     """A file behind a media URL (platform 8.3).
 
     Attributes:
@@ -118,7 +118,7 @@ class Instance:
     study: str
     series: str
     uid: str
-    file: Stored
+    file: StoredFile
 
 
 @dataclass(eq=False)
@@ -142,7 +142,7 @@ class Image:
     spacing: tuple[float, ...]
     channels: int
     kind: str
-    stored: Stored | None
+    file: StoredFile | None
     file_pk: str
     origin: "Session | None" = None
     instances: tuple[Instance, ...] = ()
@@ -157,17 +157,17 @@ class Image:
     @property
     def sha256(self) -> str | None:
         """SHA-256 of its file; None of a DICOM Image Set."""
-        return self.stored.sha256 if self.stored else None
+        return self.file.sha256 if self.file else None
 
     @cached_property
     def voxels(self) -> str | None:
         """SHA-256 of its voxels, whatever file they are in; of a TIFF, that of the file."""
-        if self.stored is None:
+        if self.file is None:
             return None
         if self.kind == "TIFF":
-            return self.stored.sha256
+            return self.file.sha256
         with TemporaryDirectory() as work:
-            return metaimage.digest(self.stored.path, Path(work))
+            return metaimage.hash_voxels(self.file.path, Path(work))
 
 
 @dataclass(eq=False)
@@ -177,7 +177,7 @@ class Value:
     pk: int
     socket: Socket
     value: Any = None
-    file: Stored | None = None
+    file: StoredFile | None = None
     image: Image | None = None
 
 
@@ -188,7 +188,7 @@ class Session:
     Attributes:
         status: "Queued", "Re-Queued", "Succeeded" or "Failed".
         started: When it was used; None while inert.
-        settled: Whether its images have been attached or given up.
+        finished: Whether its images have been attached or given up.
         source: The socket of a job, display set or item that it feeds.
     """
 
@@ -200,7 +200,7 @@ class Session:
     error_message: str = ""
     images: list[Image] = field(default_factory=list)
     started: float | None = None
-    settled: bool = False
+    finished: bool = False
     source: "Source | None" = None
 
 
@@ -283,7 +283,7 @@ class DisplaySet:
     answers: int = 0
 
     @property
-    def place(self) -> tuple[int, float]:
+    def sort_key(self) -> tuple[int, float]:
         """Sort key among the study's cases."""
         return self.order, self.created
 
@@ -311,9 +311,9 @@ class PlatformState:
     """All records of a sandbox; hold `lock` to read or change them.
 
     Attributes:
-        copying: Sockets of cases whose files and DICOM files are still to be copied and checked.
-        revoked: Slugs, and usernames that have lost their rights to them.
-        listings: How often an unordered list was asked for.
+        pending_sources: Sources of cases whose files are not yet copied and checked.
+        revoked: Pairs of a slug and the name of a user who has lost the rights to it.
+        item_listings: How many times the unordered list of archive items was requested.
     """
 
     def __init__(self, folder: Path, settings: Settings, catalogue: Catalogue) -> None:
@@ -321,23 +321,23 @@ class PlatformState:
         self.folder = folder
         self.settings = settings
         self.catalogue = catalogue
-        self.offset = 0.0
+        self.clock_offset_seconds = 0.0
         self.users: list[User] = []
         self.uploads: dict[str, Upload] = {}
         self.sessions: dict[str, Session] = {}
         self.jobs: dict[str, Job] = {}
         self.display_sets: dict[str, DisplaySet] = {}
         self.items: dict[str, ArchiveItem] = {}
-        self.copying: list[Source] = []
+        self.pending_sources: list[Source] = []
         self.revoked: set[tuple[str, str]] = set()
-        self.listings = 0
+        self.item_listings = 0
         self.images: dict[str, Image] = {}
         self.values: list[Value] = []
-        self.stored: dict[str, Stored] = {}
+        self.media_files: dict[str, StoredFile] = {}
 
     def now(self) -> float:
         """The sandbox's clock: real time plus what it was advanced by."""
-        return time.time() + self.offset
+        return time.time() + self.clock_offset_seconds
 
     def uploads_of(self, user: User) -> Iterator[Upload]:
         """A user's uploads."""
@@ -352,7 +352,9 @@ class PlatformState:
             if upload in session.uploads:
                 session.uploads.remove(upload)
 
-    def value_of(self, socket: Socket, *, value: Any = None, image: Image | None = None) -> Value:
+    def find_or_add_value(
+        self, socket: Socket, *, value: Any = None, image: Image | None = None
+    ) -> Value:
         """The value record with this content; equal content has one pk (platform 7.6)."""
         wanted = json.dumps(value, sort_keys=True)
         for known in self.values:
@@ -371,9 +373,9 @@ class PlatformState:
         self.values.append(record)
         return record
 
-    def store(self, key: str) -> Stored:
+    def add_file(self, key: str) -> StoredFile:
         """A place for a file behind /media/; the caller writes it."""
         path = self.folder / "protected" / key
         path.parent.mkdir(parents=True, exist_ok=True)
-        stored = self.stored[key] = Stored(key, path)
+        stored = self.media_files[key] = StoredFile(key, path)
         return stored

@@ -14,9 +14,9 @@ import trustme
 from werkzeug.wrappers import Request
 
 from gcwatch.sandbox import due_tasks, inventory, seeds
-from gcwatch.sandbox.api.item_rules import new_display_set
+from gcwatch.sandbox.api.item_rules import make_display_set
 from gcwatch.sandbox.api.routes import ROOT, Api
-from gcwatch.sandbox.api.serializers import Answers
+from gcwatch.sandbox.api.serializers import Serializer
 from gcwatch.sandbox.content.catalogue import STANDARD, Archive, Catalogue, ReaderStudy
 from gcwatch.sandbox.model import ArchiveItem, DisplaySet, PlatformState, User
 from gcwatch.sandbox.server.faults import Action, Fault, Kill
@@ -27,7 +27,7 @@ from gcwatch.sandbox.settings import Settings
 from gcwatch.sandbox.storage.objects import Storage
 from gcwatch.sandbox.storage.presign import Signer
 
-CONTROL = "/sandbox/"
+CONTROL_PATH = "/sandbox/"
 
 C = TypeVar("C", DisplaySet, ArchiveItem)
 P = TypeVar("P", ReaderStudy, Archive)
@@ -63,21 +63,21 @@ class Sandbox:
     ) -> None:
         self.folder = folder.absolute()
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.world = PlatformState(
-            _emptied(self.folder / "storage"), settings or Settings(), catalogue
+        self.platform_state = PlatformState(
+            _make_empty_folder(self.folder / "storage"), settings or Settings(), catalogue
         )
-        self.token = _kept_token(self.folder / "token")
-        self.bob_token = _kept_token(self.folder / "token-bob")
-        self.world.users = [User(2, "alice", self.token), User(3, "bob", self.bob_token)]
+        self.token = _load_or_create_token(self.folder / "token")
+        self.bob_token = _load_or_create_token(self.folder / "token-bob")
+        self.platform_state.users = [User(2, "alice", self.token), User(3, "bob", self.bob_token)]
         self.ca = self.folder / "ca.pem" if tls else None
-        context = _certified(self.ca) if self.ca else None
-        self._traffic = Traffic(self.world)
+        context = _create_tls_context(self.ca) if self.ca else None
+        self._traffic = Traffic(self.platform_state)
         self._storage = Server(self._serve_storage, 0, context)
         self._site = Server(self._serve_site, port, context)
         signer = Signer(self._storage.origin, secrets.token_hex())
-        answers = Answers(self.world, self._site.origin, self._storage.origin)
-        self._api_handler = Api(self.world, answers, signer)
-        self._storage_handler = Storage(self.world, signer)
+        serializer = Serializer(self.platform_state, self._site.origin, self._storage.origin)
+        self._api_handler = Api(self.platform_state, serializer, signer)
+        self._storage_handler = Storage(self.platform_state, signer)
 
     def __enter__(self) -> Self:
         self._storage.start()
@@ -106,27 +106,27 @@ class Sandbox:
 
         POST a JSON object of the arguments to `<control><method>`; the answer is JSON.
         """
-        return f"{self._site.origin}{CONTROL}"
+        return f"{self._site.origin}{CONTROL_PATH}"
 
     @property
     def slugs(self) -> list[str]:
         """The algorithms."""
-        return [algorithm.slug for algorithm in self.world.catalogue.algorithms]
+        return [algorithm.slug for algorithm in self.platform_state.catalogue.algorithms]
 
     def _serve_site(self, request: Request) -> Reply | None:
-        if request.path.startswith(CONTROL):
+        if request.path.startswith(CONTROL_PATH):
             return self._controlled(request)
-        return self._traffic.serve("api", request, self._api_handler.handle)
+        return self._traffic.handle_call("api", request, self._api_handler.handle)
 
     def _serve_storage(self, request: Request) -> Reply | None:
-        return self._traffic.serve("storage", request, self._storage_handler.handle)
+        return self._traffic.handle_call("storage", request, self._storage_handler.handle)
 
     def _controlled(self, request: Request) -> Reply:
-        name = request.path.removeprefix(CONTROL).rstrip("/")
+        name = request.path.removeprefix(CONTROL_PATH).rstrip("/")
         if name not in _CONTROLS:
             return json_reply(404, {"error": f"no such control: {name}"})
         try:
-            arguments = json.loads(request.get_data() or b"{}", object_hook=seeds.content)
+            arguments = json.loads(request.get_data() or b"{}", object_hook=seeds.decode_content)
             return json_reply(200, getattr(self, name)(**arguments))
         except (TypeError, ValueError) as error:
             return json_reply(400, {"error": str(error)})
@@ -154,9 +154,9 @@ class Sandbox:
 
     def advance(self, seconds: float) -> None:
         """Move the sandbox's clock forward."""
-        with self.world.lock:
-            self.world.offset += seconds
-        self._traffic.announce()
+        with self.platform_state.lock:
+            self.platform_state.clock_offset_seconds += seconds
+        self._traffic.notify_waiters()
 
     def configure(self, **changes: Any) -> None:
         """Change settings, by their names in `Settings`."""
@@ -164,14 +164,14 @@ class Sandbox:
         if unknown := set(changes) - known:
             message = f"no such setting: {', '.join(sorted(unknown))}"
             raise ValueError(message)
-        with self.world.lock:
-            self.world.settings = replace(self.world.settings, **changes)
-        self._traffic.announce()
+        with self.platform_state.lock:
+            self.platform_state.settings = replace(self.platform_state.settings, **changes)
+        self._traffic.notify_waiters()
 
     def expire_uploads(self) -> None:
         """Delete all uploads, as the platform does after a day (platform 4.14)."""
-        with self.world.lock:
-            due_tasks.expire(self.world, self.world.now())
+        with self.platform_state.lock:
+            due_tasks.expire_uploads(self.platform_state, self.platform_state.now())
 
     def add_item(
         self, archive: str, title: str, values: Mapping[str, seeds.Content] | None = None
@@ -188,45 +188,45 @@ class Sandbox:
         Returns:
             The item's pk.
         """
-        with self.world.lock:
-            item = ArchiveItem(self._archive(archive), title, self.world.now())
-            self._add(item, self.world.items, values)
-        self._traffic.announce()
+        with self.platform_state.lock:
+            item = ArchiveItem(self._archive(archive), title, self.platform_state.now())
+            self._add(item, self.platform_state.items, values)
+        self._traffic.notify_waiters()
         return item.pk
 
     def add_display_set(
         self, reader_study: str, title: str, values: Mapping[str, seeds.Content] | None = None
     ) -> str:
         """Put a case into a reader study; see `add_item`."""
-        with self.world.lock:
-            study = _named(self.world.catalogue.reader_studies, reader_study)
-            case = new_display_set(self.world, study, title, 0)
-            self._add(case, self.world.display_sets, values)
-        self._traffic.announce()
+        with self.platform_state.lock:
+            study = _find_by_slug(self.platform_state.catalogue.reader_studies, reader_study)
+            case = make_display_set(self.platform_state, study, title, 0)
+            self._add(case, self.platform_state.display_sets, values)
+        self._traffic.notify_waiters()
         return case.pk
 
     def _add(
         self, case: C, records: dict[str, C], values: Mapping[str, seeds.Content] | None
     ) -> None:
-        seeds.fill(self.world, case, values or {})
+        seeds.fill_case(self.platform_state, case, values or {})
         records[case.pk] = case
 
     def _archive(self, slug: str) -> Archive:
-        return _named(self.world.catalogue.archives, slug)
+        return _find_by_slug(self.platform_state.catalogue.archives, slug)
 
     def remove_item(self, archive: str, title: str) -> None:
         """Take the items with this title out of an archive."""
-        with self.world.lock:
-            parent, items = self._archive(archive), self.world.items
+        with self.platform_state.lock:
+            parent, items = self._archive(archive), self.platform_state.items
             for item in list(items.values()):
                 if item.parent is parent and item.title == title:
                     del items[item.pk]
-        self._traffic.announce()
+        self._traffic.notify_waiters()
 
     def add_answer(self, display_set: str) -> None:
         """Let a reader answer about a display set, by its pk: it cannot be changed any more."""
-        with self.world.lock:
-            case = self.world.display_sets.get(display_set)
+        with self.platform_state.lock:
+            case = self.platform_state.display_sets.get(display_set)
             if case is None:
                 message = f"no such display set: {display_set}"
                 raise ValueError(message)
@@ -234,18 +234,18 @@ class Sandbox:
 
     def revoke(self, slug: str, username: str = "alice") -> None:
         """Take a user's rights to an algorithm, reader study or archive away."""
-        with self.world.lock:
-            self.world.revoked.add((slug, username))
+        with self.platform_state.lock:
+            self.platform_state.revoked.add((slug, username))
 
     def restore(self, slug: str, username: str = "alice") -> None:
         """Give rights back that `revoke` took."""
-        with self.world.lock:
-            self.world.revoked.discard((slug, username))
+        with self.platform_state.lock:
+            self.platform_state.revoked.discard((slug, username))
 
     def change_token(self, token: str) -> None:
         """Give the main user another token; the one so far is refused from now on."""
-        with self.world.lock:
-            self.world.users[0].token = self.token = token
+        with self.platform_state.lock:
+            self.platform_state.users[0].token = self.token = token
 
     def calls(self) -> list[dict[str, Any]]:
         """The calls since the last `forget_calls`.
@@ -258,7 +258,7 @@ class Sandbox:
 
     def forget_calls(self) -> None:
         """Forget the calls so far."""
-        self._traffic.forget()
+        self._traffic.forget_calls()
 
     def state(self) -> dict[str, Any]:
         """All jobs, uploads, sessions, images, display sets and items, and how many there are.
@@ -266,10 +266,10 @@ class Sandbox:
         Values have socket, kind (Value, File or Image), value, and the SHA-256 of the file's
         bytes and of the image's voxels, which is the same for an image that was sent back.
         """
-        with self.world.lock:
-            due_tasks.settle(self.world)
-            kinds = inventory.told(self.world)
-            settings = asdict(self.world.settings)
+        with self.platform_state.lock:
+            due_tasks.run_due_tasks(self.platform_state)
+            kinds = inventory.list_records(self.platform_state)
+            settings = asdict(self.platform_state.settings)
         return {
             "counts": {kind: len(rows) for kind, rows in kinds.items()},
             **kinds,
@@ -309,7 +309,7 @@ _CONTROLS = {
 }
 
 
-def _named(owned: Iterable[P], slug: str) -> P:
+def _find_by_slug(owned: Iterable[P], slug: str) -> P:
     for each in owned:
         if each.slug == slug:
             return each
@@ -317,14 +317,14 @@ def _named(owned: Iterable[P], slug: str) -> P:
     raise ValueError(message)
 
 
-def _emptied(folder: Path) -> Path:
+def _make_empty_folder(folder: Path) -> Path:
     """A folder without what an earlier run left in it."""
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "parts").mkdir(parents=True)
     return folder
 
 
-def _kept_token(path: Path) -> str:
+def _load_or_create_token(path: Path) -> str:
     """A token that is kept in a file, so that a configuration may name the file."""
     if not path.exists():
         path.touch(0o600)
@@ -332,7 +332,7 @@ def _kept_token(path: Path) -> str:
     return path.read_text().strip()
 
 
-def _certified(ca_file: Path) -> ssl.SSLContext:
+def _create_tls_context(ca_file: Path) -> ssl.SSLContext:
     """A server's TLS context, with a new authority whose certificate goes into a file."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(ca_file))

@@ -43,7 +43,7 @@ class Socket:
         return KINDS[self.kind].holds_json
 
     @property
-    def order(self) -> tuple[int, str]:
+    def sort_key(self) -> tuple[int, str]:
         """Sort key of values in an answer: JSON first, images last (platform 7.11)."""
         group = 0 if self.holds_json else 2 if self.super_kind == "Image" else 1
         return group, self.slug
@@ -216,7 +216,7 @@ _LUNGS = Socket(
 )
 
 
-def _standard(pk: int, title: str, kind: str) -> Socket:
+def _make_socket(pk: int, title: str, kind: str) -> Socket:
     """A socket of a kind, as the platform makes a new one."""
     slug = title.lower().replace(" ", "-")
     made = KINDS[kind]
@@ -224,10 +224,10 @@ def _standard(pk: int, title: str, kind: str) -> Socket:
     return Socket(pk, title, slug, kind, made.super_kind, path)
 
 
-_DICOM = _standard(21, "DICOM CT", DICOM_SET)
-_COMMENT = _standard(22, "Comment", "String")
+_DICOM = _make_socket(21, "DICOM CT", DICOM_SET)
+_COMMENT = _make_socket(22, "Comment", "String")
 _OTHERS = tuple(
-    _standard(pk, title, kind)
+    _make_socket(pk, title, kind)
     for pk, (title, kind) in enumerate(
         {
             "Displacement field": DISPLACEMENT,

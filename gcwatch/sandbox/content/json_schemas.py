@@ -18,28 +18,28 @@ _VERSION: Schema = {
 }
 
 
-def _list(items: Schema, length: int | None = None) -> Schema:
+def _list_of(items: Schema, length: int | None = None) -> Schema:
     exact = {} if length is None else {"minItems": length, "maxItems": length}
     return {"type": "array", "items": items, **exact}
 
 
-_XYZ = _list(_NUMBER, 3)
+_XYZ = _list_of(_NUMBER, 3)
 
 # The keys of each kind of annotation, in addition to those that all kinds have.
 _ANNOTATIONS: dict[str, dict[str, Schema]] = {
-    "2D bounding box": {"corners": _list(_XYZ, 4)},
+    "2D bounding box": {"corners": _list_of(_XYZ, 4)},
     "Distance measurement": {"start": _XYZ, "end": _XYZ},
     "Point": {"point": _XYZ},
     "Polygon": {
         "seed_point": _XYZ,
-        "path_points": _list(_XYZ),
+        "path_points": _list_of(_XYZ),
         "sub_type": _STRING,
-        "groups": _list(_STRING),
+        "groups": _list_of(_STRING),
     },
-    "Line": {"seed_points": _list(_XYZ), "path_point_lists": _list(_list(_XYZ))},
-    "Angle": {"lines": _list(_list(_XYZ, 2), 2)},
-    "Ellipse": {"major_axis": _list(_XYZ, 2), "minor_axis": _list(_XYZ, 2)},
-    "Three-point angle": {"angle": _list(_XYZ, 3)},
+    "Line": {"seed_points": _list_of(_XYZ), "path_point_lists": _list_of(_list_of(_XYZ))},
+    "Angle": {"lines": _list_of(_list_of(_XYZ, 2), 2)},
+    "Ellipse": {"major_axis": _list_of(_XYZ, 2), "minor_axis": _list_of(_XYZ, 2)},
+    "Three-point angle": {"angle": _list_of(_XYZ, 3)},
 }
 
 # For each kind of list: the key of the list, and the kind of its annotations.
@@ -78,7 +78,7 @@ def _several(kind: str) -> Schema:
     """Build the schema of a list; each annotation in it has no version and may omit its type."""
     key, single = _LISTS[kind]
     each = _annotation(single, _ANNOTATIONS[single], (), probability=_PROBABILITY)
-    return _annotation(kind, {key: _list(each)}, ("version", "type"), version=_VERSION)
+    return _annotation(kind, {key: _list_of(each)}, ("version", "type"), version=_VERSION)
 
 
 _VIEWS = (["data", "mark"], ["layer"], ["hconcat"], ["vconcat"], ["concat"], ["spec"])
@@ -91,10 +91,10 @@ SCHEMAS: dict[str, Schema] = {
     "Anything": {},
     "Chart": {"type": "object", "anyOf": [{"required": keys} for keys in _VIEWS]},
     "Choice": _STRING,
-    "Multiple choice": _list(_STRING),
+    "Multiple choice": _list_of(_STRING),
     "Affine transform registration": {
         "type": "object",
-        "properties": {"3d_affine_transform": _list(_list(_NUMBER, 4), 4)},
+        "properties": {"3d_affine_transform": _list_of(_list_of(_NUMBER, 4), 4)},
         "required": ["3d_affine_transform"],
     },
     **{kind: _single(kind) for kind in _ANNOTATIONS},

@@ -8,7 +8,7 @@ def safe_filename(name: str) -> str:
     return re.sub(r"(?u)[^-\w.]", "", name.strip().replace(" ", "_")) or "file"
 
 
-def cleaned(text: str) -> str:
+def clean_html(text: str) -> str:
     """A text made safe for HTML: tags are dropped, what is special is escaped (platform 5.3)."""
     bare = re.sub(r"</?[A-Za-z][^<>]*>", "", text)
     escaped = re.sub(r"&(?!#?\w+;)", "&amp;", bare)

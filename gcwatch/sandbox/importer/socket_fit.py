@@ -6,22 +6,22 @@ from gcwatch.sandbox.content.socket_kinds import DISPLACEMENT
 from gcwatch.sandbox.metaimage import Volume
 from gcwatch.sandbox.model import Image
 
-_MOST_SEGMENTS = 64
-_UNKNOWN = (
+_MAX_SEGMENTS = 64
+_UNKNOWN_SEGMENTS = (
     "Image segments could not be determined, ensure the voxel values are integers and that it "
-    f"contains no more than {_MOST_SEGMENTS} segments. Ensure the image has the minimum and "
+    f"contains no more than {_MAX_SEGMENTS} segments. Ensure the image has the minimum and "
     "maximum voxel values set as tags if the image is a TIFF file"
 )
 
 
-def misfit(socket: Socket, image: Image) -> str | None:
+def find_misfit(socket: Socket, image: Image) -> str | None:
     """Why an image does not fit, in the platform's words without the full stop; None if it does."""
     if socket.kind == DISPLACEMENT:
-        return _field(image)
-    return _segmentation(socket, image) if socket.segments else None
+        return _find_displacement_misfit(image)
+    return _find_segmentation_misfit(socket, image) if socket.segments else None
 
 
-def _field(image: Image) -> str | None:
+def _find_displacement_misfit(image: Image) -> str | None:
     if len(image.size) + (image.channels > 1) != 4:
         return "Deformation and displacement must be 4D images"
     if image.channels > 1:
@@ -31,9 +31,9 @@ def _field(image: Image) -> str | None:
     return None
 
 
-def _segmentation(socket: Socket, image: Image) -> str | None:
+def _find_segmentation_misfit(socket: Socket, image: Image) -> str | None:
     if image.segments is None:
-        return _UNKNOWN
+        return _UNKNOWN_SEGMENTS
     # Background needs no declaration.
     allowed = {0} | {value for value, _ in socket.segments}
     others = set(image.segments) - allowed
@@ -45,18 +45,18 @@ def _segmentation(socket: Socket, image: Image) -> str | None:
     )
 
 
-def segments(volume: Volume) -> tuple[int, ...] | None:
+def find_segments(volume: Volume) -> tuple[int, ...] | None:
     """What a volume's voxels are, if it may be a segmentation.
 
     That is one of 8 bits and one channel, with few enough values. One with a fourth axis has a
     segment for each volume, in which there is nothing but zeros and ones.
     """
-    if volume.code not in "bB" or volume.channels > 1 or volume.verbatim:
+    if volume.typecode not in "bB" or volume.channels > 1 or volume.verbatim:
         return None
     found: set[int] = set()
-    for numbers in metaimage.voxels(volume):
+    for numbers in metaimage.read_voxels(volume):
         found.update(numbers)
-        if len(found) > _MOST_SEGMENTS:
+        if len(found) > _MAX_SEGMENTS:
             return None
     if len(volume.size) == 4:
         return tuple(range(1, volume.size[3] + 1)) if found <= {0, 1} else None

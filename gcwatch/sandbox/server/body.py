@@ -5,7 +5,7 @@ from io import BufferedIOBase, RawIOBase
 from werkzeug.exceptions import ClientDisconnected
 
 
-class Body(RawIOBase):
+class RequestBody(RawIOBase):
     """The next so many bytes of a connection.
 
     Reading fills the caller's buffer straight from the socket: a part of a gigabyte is received

@@ -58,7 +58,7 @@ class Fault:
         last = None if self.times is None else self.nth + self.times - 1
         return matches and self.seen >= self.nth and (last is None or self.seen <= last)
 
-    def answer(self) -> Reply:
+    def make_reply(self) -> Reply:
         """The answer of a "status" fault."""
         if self.body is None:
             reply = html_reply(self.status)
@@ -89,7 +89,7 @@ class Faults:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._over = Event()
+        self._cleared = Event()
         self.clear()
 
     def clear(self) -> None:
@@ -98,7 +98,7 @@ class Faults:
             self._faults: list[Fault] = []
             self._kills: list[Kill] = []
             self._lost: set[tuple[str, str]] | None = None
-            former, self._over = self._over, Event()
+            former, self._cleared = self._cleared, Event()
         former.set()
 
     def add(self, fault: Fault) -> None:
@@ -116,13 +116,13 @@ class Faults:
         with self._lock:
             self._lost = set()
 
-    def striking(self, host: Host, method: str, path: str) -> tuple[list[Fault], Event]:
+    def match_call(self, host: Host, method: str, path: str) -> tuple[list[Fault], Event]:
         """The faults that this call suffers, and what is set once they are forgotten."""
         with self._lock:
             faults = [each for each in self._faults if each.strikes(host, method, path)]
-            return faults, self._over
+            return faults, self._cleared
 
-    def loses(self, method: str, template: str) -> bool:
+    def loses_reply(self, method: str, template: str) -> bool:
         """Whether this is the first call of its sort, and its reply is to be lost."""
         with self._lock:
             if self._lost is None or (method, template) in self._lost:
@@ -130,7 +130,7 @@ class Faults:
             self._lost.add((method, template))
             return True
 
-    def kills(self, *, applied: bool) -> bool:
+    def kill_due_processes(self, *, applied: bool) -> bool:
         """Kill what is due after a call; whether anything was."""
         with self._lock:
             dying = [each for each in self._kills if each.strikes(applied=applied)]

@@ -32,12 +32,12 @@ class Reply:
     file: Path | None = None
     start: int = 0
     length: int = 0
-    template: str = ""
+    route: str = ""
     applied: bool = False
-    keep: int | None = None
-    step: int = 0
-    pause: float = 0.0
-    over: Event = field(default_factory=Event)
+    cut_after_bytes: int | None = None
+    chunk_bytes: int = 0
+    pause_seconds: float = 0.0
+    no_pauses: Event = field(default_factory=Event)
 
     @property
     def size(self) -> int:
@@ -59,7 +59,7 @@ def json_reply(status: int, data: Any, **headers: str) -> Reply:
     return Reply(status, body, {"Content-Type": "application/json", **headers})
 
 
-def refuse(status: int, data: Any, **headers: str) -> Refusal:
+def json_refusal(status: int, data: Any, **headers: str) -> Refusal:
     """To be raised: an error with a JSON body."""
     return Refusal(json_reply(status, data, **headers))
 

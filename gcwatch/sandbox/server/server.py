@@ -13,8 +13,8 @@ from werkzeug.exceptions import ClientDisconnected
 from werkzeug.serving import WSGIRequestHandler
 from werkzeug.wrappers import Request
 
-from gcwatch.sandbox.metaimage import CHUNK
-from gcwatch.sandbox.server.body import Body
+from gcwatch.sandbox.metaimage import CHUNK_BYTES
+from gcwatch.sandbox.server.body import RequestBody
 from gcwatch.sandbox.server.reply import Reply
 
 Service = Callable[[Request], Reply | None]
@@ -35,19 +35,19 @@ class _Handler(WSGIRequestHandler):
         environ = self.make_environ()
         if not environ.get("wsgi.input_terminated"):  # so it is when chunked
             length = int(environ.get("CONTENT_LENGTH") or 0)
-            environ["wsgi.input"] = Body(self.rfile, length)
+            environ["wsgi.input"] = RequestBody(self.rfile, length)
             environ["wsgi.input_terminated"] = True
         body = environ["wsgi.input"]
         try:
             reply = self.server.service(Request(environ))
             if reply is None:
-                self._cut()
+                self._break_connection()
                 return
-            while body.read(CHUNK):
+            while body.read(CHUNK_BYTES):
                 pass
             self._send(reply)
         except (ClientDisconnected, OSError):
-            self._cut()
+            self._break_connection()
 
     def _send(self, reply: Reply) -> None:
         self.send_response(reply.status)
@@ -55,7 +55,13 @@ class _Handler(WSGIRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(reply.size))
         head_only = self.command == "HEAD"
-        length = 0 if head_only else reply.size if reply.keep is None else reply.keep
+        length = (
+            0
+            if head_only
+            else reply.size
+            if reply.cut_after_bytes is None
+            else reply.cut_after_bytes
+        )
         if reply.file is None:
             # Head and body in one packet: the client need not wait for a second one.
             self._headers_buffer.extend([b"\r\n", reply.body[:length]])
@@ -63,18 +69,18 @@ class _Handler(WSGIRequestHandler):
         else:
             self.end_headers()
             self._send_file(reply, length)
-        if reply.keep is not None:
-            self._cut()
+        if reply.cut_after_bytes is not None:
+            self._break_connection()
 
     def _send_file(self, reply: Reply, length: int) -> None:
         if reply.file is not None and length:
-            step = reply.step or length
+            step = reply.chunk_bytes or length
             with reply.file.open("rb") as file:
                 for at in range(0, length, step):
                     self.connection.sendfile(file, reply.start + at, min(step, length - at))
-                    reply.over.wait(reply.pause)
+                    reply.no_pauses.wait(reply.pause_seconds)
 
-    def _cut(self) -> None:
+    def _break_connection(self) -> None:
         """Break the connection, as a network does."""
         self.close_connection = True
         with suppress(OSError):
@@ -109,7 +115,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), _Handler)
         self.service = service
         self.ssl_context = tls
-        self._open: set[socket] = set()
+        self._connections: set[socket] = set()
         self._closing = Event()
         self._threads_running: set[Thread] = set()
         self._loop = Thread(target=self.serve_forever, args=(0.05,), daemon=True)
@@ -130,7 +136,7 @@ class Server(ThreadingHTTPServer):
         self._loop.join()
         self.server_close()
         self._closing.set()
-        for connection in self._open.copy():
+        for connection in self._connections.copy():
             with suppress(OSError):
                 connection.shutdown(SHUT_RDWR)
         for thread in self._threads_running:
@@ -143,7 +149,7 @@ class Server(ThreadingHTTPServer):
         )
         self._threads_running = {each for each in self._threads_running if each.is_alive()}
         self._threads_running.add(thread)
-        self._open.add(request)  # before its thread begins, so that `close` breaks it, too
+        self._connections.add(request)  # before its thread begins, so that `close` breaks it, too
         thread.start()
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
@@ -154,7 +160,7 @@ class Server(ThreadingHTTPServer):
                 connection = self.ssl_context.wrap_socket(
                     request, server_side=True, do_handshake_on_connect=False
                 )
-                self._open.add(connection)
+                self._connections.add(connection)
                 if self._closing.is_set():
                     return  # too late for `close` to break it
                 connection.do_handshake()
@@ -164,7 +170,7 @@ class Server(ThreadingHTTPServer):
         except Exception:  # noqa: BLE001 - one connection's trouble is reported, not spread
             self.handle_error(connection, client_address)
         finally:
-            self._open.difference_update({request, connection})
+            self._connections.difference_update({request, connection})
             self.shutdown_request(connection)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from urllib.parse import parse_qsl, quote, urlencode
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
-_FORM = "%Y%m%dT%H%M%SZ"
+_DATE_FORMAT = "%Y%m%dT%H%M%SZ"
 
 
 class Denied(Exception):
@@ -31,14 +31,16 @@ class Signer:
         self.origin = origin
         self._secret = secret.encode()
 
-    def sign(self, method: str, path: str, query: dict[str, str], now: float, life: float) -> str:
+    def sign_url(
+        self, method: str, path: str, query: dict[str, str], now: float, lifetime: float
+    ) -> str:
         """A URL that is good for one method, for some seconds."""
         full = {
             **query,
             "X-Amz-Algorithm": _ALGORITHM,
             "X-Amz-Credential": "sandbox/20260101/eu-central-1/s3/aws4_request",
-            "X-Amz-Date": datetime.fromtimestamp(now, UTC).strftime(_FORM),
-            "X-Amz-Expires": str(int(life)),
+            "X-Amz-Date": datetime.fromtimestamp(now, UTC).strftime(_DATE_FORMAT),
+            "X-Amz-Expires": str(int(lifetime)),
             "X-Amz-SignedHeaders": "host",
         }
         full["X-Amz-Signature"] = self._signature(method, path, full)
@@ -50,7 +52,7 @@ class Signer:
 
     def sign_request(self, path: str, query: dict[str, str], now: float) -> dict[str, str]:
         """The headers that make a GET good, as the DICOM store wants them (platform 8.6)."""
-        date = datetime.fromtimestamp(now, UTC).strftime(_FORM)
+        date = datetime.fromtimestamp(now, UTC).strftime(_DATE_FORMAT)
         signature = self._signature("GET", path, {**query, "X-Amz-Date": date})
         credential = "sandbox/20260101/eu-central-1/medical-imaging/aws4_request"
         signed = "SignedHeaders=host;x-amz-date"
@@ -62,7 +64,12 @@ class Signer:
         }
 
     def check_request(
-        self, path: str, query: dict[str, str], headers: Mapping[str, str], now: float, life: float
+        self,
+        path: str,
+        query: dict[str, str],
+        headers: Mapping[str, str],
+        now: float,
+        lifetime: float,
     ) -> None:
         """Let a signed GET pass.
 
@@ -78,10 +85,10 @@ class Signer:
         if not hmac.compare_digest(found[1], wanted):
             message = "The request signature we calculated does not match"
             raise Denied("InvalidSignatureException", message)
-        if now > _seconds(date) + life + 1:
+        if now > _parse_date(date) + lifetime + 1:
             raise Denied("InvalidSignatureException", f"Signature expired: {date}")
 
-    def check(self, method: str, path: str, query: str, now: float) -> dict[str, str]:
+    def check_url(self, method: str, path: str, query: str, now: float) -> dict[str, str]:
         """The query of a URL that is in order.
 
         Raises:
@@ -98,10 +105,10 @@ class Signer:
                 "Check your key and signing method.",
             )
         # The date is in whole seconds: a URL never dies before its time.
-        if now > _seconds(fields["X-Amz-Date"]) + int(fields["X-Amz-Expires"]) + 1:
+        if now > _parse_date(fields["X-Amz-Date"]) + int(fields["X-Amz-Expires"]) + 1:
             raise Denied("AccessDenied", "Request has expired")
         return fields
 
 
-def _seconds(date: str) -> float:
-    return datetime.strptime(date, _FORM).replace(tzinfo=UTC).timestamp()
+def _parse_date(date: str) -> float:
+    return datetime.strptime(date, _DATE_FORMAT).replace(tzinfo=UTC).timestamp()

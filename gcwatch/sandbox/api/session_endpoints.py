@@ -3,79 +3,90 @@
 from typing import Any
 
 from gcwatch.sandbox.api import permissions
-from gcwatch.sandbox.api.endpoints import Asked, one, uploads_of
-from gcwatch.sandbox.api.requests import data_of, linked, page, signed_in
-from gcwatch.sandbox.api.socket_sources import DEAD_LINK, Errors, begin
+from gcwatch.sandbox.api.requests import (
+    RequestContext,
+    find_by_pk,
+    paginate,
+    parse_body,
+    parse_hyperlink,
+    require_user,
+)
+from gcwatch.sandbox.api.socket_sources import DEAD_LINK, Errors, queue_import
+from gcwatch.sandbox.api.upload_endpoints import own_uploads
 from gcwatch.sandbox.content.catalogue import Archive, Socket
 from gcwatch.sandbox.model import Case, Session, Source, Upload
-from gcwatch.sandbox.server.reply import Reply, json_reply, refuse
+from gcwatch.sandbox.server.reply import Reply, json_refusal, json_reply
 
-_SESSION_FILES = 100
+_MAX_SESSION_FILES = 100
 _TARGETS = ("archive", "archive_item", "display_set", "answer")
-_NO_TARGET = "generic-medical-image"
+_DEFAULT_SOCKET = "generic-medical-image"
 
 
-def _sessions(asked: Asked) -> list[Session]:
-    rows = [each for each in asked.world.sessions.values() if each.creator is asked.user]
+def _own_sessions(context: RequestContext) -> list[Session]:
+    rows = [each for each in context.state.sessions.values() if each.creator is context.user]
     return sorted(rows, key=lambda each: each.pk)
 
 
-def list_sessions(asked: Asked) -> Reply:
+def list_sessions(context: RequestContext) -> Reply:
     """The user's sessions, in no order that means anything."""
-    return json_reply(200, page(asked.request, _sessions(asked), asked.answers.session))
+    return json_reply(
+        200, paginate(context.request, _own_sessions(context), context.serializer.session)
+    )
 
 
-def show_session(asked: Asked, pk: str) -> Reply:
+def show_session(context: RequestContext, pk: str) -> Reply:
     """One session."""
-    found = one("RawImageUploadSession", pk, _sessions(asked), lambda each: each.pk)
-    return json_reply(200, asked.answers.session(found))
+    found = find_by_pk("RawImageUploadSession", pk, _own_sessions(context), lambda each: each.pk)
+    return json_reply(200, context.serializer.session(found))
 
 
-def create_session(asked: Asked) -> Reply:
+def create_session(context: RequestContext) -> Reply:
     """Make a session: inert without a target, otherwise its import begins at once."""
-    data = data_of(asked.request)
+    data = parse_body(context.request)
     errors: Errors = {}
-    target = _target(asked, data, errors)
-    socket = _socket(asked, data, errors)
-    uploads = _uploads(asked, data, errors)
+    target = _find_target(context, data, errors)
+    socket = _find_socket(context, data, errors)
+    uploads = _find_uploads(context, data, errors)
     if not errors:
         _check_socket(data, errors)
     if errors:
-        raise refuse(400, errors)
-    session = Session(signed_in(asked.user), uploads, asked.world.now())
-    asked.world.sessions[session.pk] = session
-    reply = json_reply(201, asked.answers.session(session))
+        raise json_refusal(400, errors)
+    session = Session(require_user(context.user), uploads, context.state.now())
+    context.state.sessions[session.pk] = session
+    reply = json_reply(201, context.serializer.session(session))
     if target and socket:
-        begin(asked.world, session, Source(socket, target))
+        queue_import(context.state, session, Source(socket, target))
     return reply
 
 
-def _target(asked: Asked, data: dict[str, Any], errors: Errors) -> Case | Archive | None:
+def _find_target(
+    context: RequestContext, data: dict[str, Any], errors: Errors
+) -> Case | Archive | None:
     """What the images are for; the answer of a reader study is none, as here nobody gives one."""
-    world = asked.world
+    state = context.state
     if data.get("archive") is not None:
-        archives = {each.slug: each for each in world.catalogue.archives}
+        archives = {each.slug: each for each in state.catalogue.archives}
         archive = archives.get(data["archive"])
-        if archive and permissions.changes(world, asked.user, archive):
+        if archive and permissions.can_change(state, context.user, archive):
             return archive
         errors["archive"] = [f"Object with slug={data['archive']} does not exist."]
     known: dict[str, dict[str, Any]] = {
-        "archive_item": world.items,
-        "display_set": world.display_sets,
+        "archive_item": state.items,
+        "display_set": state.display_sets,
         "answer": {},
     }
     for key, cases in known.items():
         if data.get(key) is not None:
             case: Case | None = cases.get(str(data[key]))
-            if case and permissions.changes(world, asked.user, case.parent):
+            if case and permissions.can_change(state, context.user, case.parent):
                 return case
             errors[key] = [f'Invalid pk "{data[key]}" - object does not exist.']
     return None
 
 
-def _socket(asked: Asked, data: dict[str, Any], errors: Errors) -> Socket | None:
+def _find_socket(context: RequestContext, data: dict[str, Any], errors: Errors) -> Socket | None:
     slug = data.get("interface")
-    socket = asked.world.catalogue.socket(_NO_TARGET if slug is None else slug)
+    socket = context.state.catalogue.socket(_DEFAULT_SOCKET if slug is None else slug)
     if socket is None:
         errors["interface"] = [f"Object with slug={slug} does not exist."]
     return socket
@@ -95,29 +106,29 @@ def _check_socket(data: dict[str, Any], errors: Errors) -> None:
         errors["non_field_errors"] = [problem]
 
 
-def _uploads(asked: Asked, data: dict[str, Any], errors: Errors) -> list[Upload]:
+def _find_uploads(context: RequestContext, data: dict[str, Any], errors: Errors) -> list[Upload]:
     if data.get("uploads") is None:
         errors["uploads"] = ["This field is required."]
         return []
     try:
-        return _linked_uploads(asked, data["uploads"])
+        return _parse_upload_links(context, data["uploads"])
     except ValueError as error:
         errors["uploads"] = [str(error)]
         return []
 
 
-def _linked_uploads(asked: Asked, links: Any) -> list[Upload]:
+def _parse_upload_links(context: RequestContext, links: Any) -> list[Upload]:
     if not isinstance(links, list):
         message = f'Expected a list of items but got type "{type(links).__name__}".'
         raise ValueError(message)  # noqa: TRY004 - one error for all bad lists
-    mine = {each.pk: each for each in uploads_of(asked) if each.status == "Completed"}
-    pks = [linked(link, "uploads/") for link in links]
+    mine = {each.pk: each for each in own_uploads(context) if each.status == "Completed"}
+    pks = [parse_hyperlink(link, "uploads/") for link in links]
     if not set(pks) <= set(mine):
         raise ValueError(DEAD_LINK)
     uploads = [mine[pk] for pk in pks]
-    if len(uploads) > _SESSION_FILES:
+    if len(uploads) > _MAX_SESSION_FILES:
         message = (
-            f"Too many files uploaded. A maximum of {_SESSION_FILES} files may be uploaded "
+            f"Too many files uploaded. A maximum of {_MAX_SESSION_FILES} files may be uploaded "
             "per session."
         )
         raise ValueError(message)
