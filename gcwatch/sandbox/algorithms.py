@@ -1,4 +1,4 @@
-"""What the sandbox's algorithms do with their inputs, for real."""
+"""The sandbox's algorithms: small programs that compute outputs from a job's inputs."""
 
 import json
 from array import array
@@ -14,12 +14,12 @@ from gcwatch.sandbox.importer.importer import add_image
 from gcwatch.sandbox.metaimage import Volume
 from gcwatch.sandbox.model import Image, Job, PlatformState, Value
 
-# CT numbers of the lung, in Hounsfield units.
+# Least and greatest CT number of the lung, in Hounsfield units.
 _LUNG_HU = (-950, -400)
 
 
 class ProgramFailed(Exception):
-    """The algorithm ends with an error."""
+    """The algorithm stopped with an error; its job becomes Failed."""
 
 
 def run_job(state: PlatformState, job: Job) -> list[Value]:
@@ -36,7 +36,7 @@ def run_job(state: PlatformState, job: Job) -> list[Value]:
 
 
 class _Execution:
-    """One execution: reads inputs, writes outputs."""
+    """One execution of an algorithm: it reads inputs and collects outputs."""
 
     def __init__(self, state: PlatformState, job: Job, work: Path) -> None:
         self.state = state
@@ -45,12 +45,12 @@ class _Execution:
         self.outputs: list[Value] = []
 
     def first_input(self, super_kind: str) -> Value | None:
-        """The first input of a kind; a DICOM Image Set is none that a program reads."""
+        """Return the first input of a super-kind; DICOM Image Sets do not count."""
         found = (each for each in self.job.inputs if each.socket.super_kind == super_kind)
         return next((each for each in found if not (each.image and each.image.instances)), None)
 
     def load_volume(self, image: Image) -> Volume:
-        """An image's voxels; a TIFF is a file whose voxels nobody reads."""
+        """Read an image's voxels; a TIFF is copied as a file, its voxels are not read."""
         if image.file is None:
             message = "a DICOM Image Set has no voxels here"
             raise ProgramFailed(message)
@@ -61,11 +61,11 @@ class _Execution:
         return metaimage.read_volume(path, self.work)[0]
 
     def add_output(self, socket: Socket, *, value: Any = None, image: Image | None = None) -> None:
-        """Give a value or an image as an output."""
+        """Add a value or an image to the outputs."""
         self.outputs.append(self.state.add_value(socket, value=value, image=image))
 
     def add_file_output(self, socket: Socket, content: bytes) -> None:
-        """Give a file as an output, with these very bytes."""
+        """Add a file with these bytes to the outputs."""
         record = self.state.add_value(socket)
         name = Path(socket.relative_path).name
         record.file = self.state.add_file(component_file_key(record.pk, name))
@@ -73,18 +73,18 @@ class _Execution:
         self.outputs.append(record)
 
     def add_volume_output(self, socket: Socket, volume: Volume) -> None:
-        """Give voxels as an output image."""
+        """Add a volume to the outputs, as a new image."""
         self.add_output(socket, image=add_image(self.state, self.job.creator, volume))
 
 
 def component_file_key(pk: int, name: str) -> str:
-    """Where a value's file lies below /media/ (platform 7.11)."""
+    """Return the path of a value's file below /media/ (platform 7.11)."""
     digits = f"{pk:04x}"
     return f"components/componentinterfacevalue/{digits[:2]}/{digits[2:4]}/{pk}/{name}"
 
 
 def _copy_inputs(execution: _Execution) -> list[Value]:
-    """Every output is a copy of the first input of its kind; values tell about the job."""
+    """Make each output a copy of the first input of its kind; JSON outputs describe the job."""
     for socket in execution.job.interface.outputs:
         source = execution.first_input(socket.super_kind)
         if socket.super_kind == "Image" and source and source.image:
@@ -99,7 +99,7 @@ def _copy_inputs(execution: _Execution) -> list[Value]:
 
 
 def _name_after(source: Image, volume: Volume) -> Volume:
-    """An output file is named after its input's identity."""
+    """Name a volume after the pk of its input image."""
     return replace(volume, name=f"{source.pk}.{'tif' if volume.verbatim else 'mha'}")
 
 
@@ -109,7 +109,7 @@ def _summarize_job(job: Job) -> dict[str, Any]:
 
 
 def _apply_threshold(execution: _Execution) -> list[Value]:
-    """Voxels above the threshold, as a segmentation, a count, and two reports."""
+    """Segment the voxels above the threshold; output a mask, a count and two reports."""
     image, limit = execution.first_input("Image"), execution.first_input("Value")
     if not image or not image.image or image.image.kind != "MHD" or not limit:
         message = "an image with voxels and a threshold are needed"
@@ -132,7 +132,7 @@ def _apply_threshold(execution: _Execution) -> list[Value]:
 
 
 def _segment_lungs(execution: _Execution) -> list[Value]:
-    """Lung: the voxels whose CT number is that of tissue full of air, marked and counted."""
+    """Segment the lungs by their CT numbers; output a mask and a count."""
     image = execution.first_input("Image")
     if not image or not image.image or image.image.kind != "MHD":
         message = "an image with voxels is needed"
@@ -151,7 +151,7 @@ def _segment_lungs(execution: _Execution) -> list[Value]:
 def _make_mask(
     execution: _Execution, image: Image, is_inside: Callable[[float], bool]
 ) -> tuple[Volume, int]:
-    """A volume of ones where a voxel is inside, and how many there are."""
+    """Make a volume of 1 where a voxel is inside, else 0; return it with the number of ones."""
     source, raw, count = execution.load_volume(image), execution.work / "mask.raw", 0
     with raw.open("wb") as out:
         for numbers in metaimage.read_voxels(source):
@@ -162,7 +162,7 @@ def _make_mask(
 
 
 def _format_report(count: int, limit: float) -> bytes:
-    """JSON in a form that no serialiser gives, so that a re-serialised copy shows."""
+    """Write JSON with unusual white space, so that a test notices a copy that was re-serialised."""
     return (
         f'{{"voxels" :   {count},\n\t"threshold":{json.dumps(limit)} ,"unit":"\\u0031"}}\n'.encode()
     )

@@ -1,6 +1,6 @@
-"""The passage of time: imports, file checks, job statuses and expiry, as far as they are due.
+"""The platform's background tasks: imports, file checks, job statuses and expiry of uploads.
 
-Nothing runs in the background: before each answer the state is brought up to the clock.
+No thread runs them: before each answer, the sandbox runs the tasks that are due on its clock.
 """
 
 import logging
@@ -25,12 +25,12 @@ from gcwatch.sandbox.model import (
 )
 from gcwatch.sandbox.storage import dicom_sets
 
-# What share of job_seconds must have passed for each status (platform 7.4).
+# The share of job_seconds after which a job has each status (platform 7.4).
 _STATUS_SHARES = ((1.0, "Succeeded"), (0.8, "Executed"), (0.4, "Executing"), (0.2, "Provisioned"))
 
 
 def run_due_tasks(state: PlatformState) -> None:
-    """Do all that is due on the sandbox's clock. The caller holds the lock."""
+    """Run all tasks that are due on the sandbox's clock. The caller holds the lock."""
     now = state.now()
     for session in state.sessions.values():
         _advance_session(state, session, now)
@@ -46,7 +46,7 @@ def run_due_tasks(state: PlatformState) -> None:
 
 
 def expire_uploads(state: PlatformState, before: float) -> None:
-    """Delete the uploads made before a time, whatever their status (platform 4.14)."""
+    """Delete the uploads created before a time, in any status (platform 4.14)."""
     for upload in [each for each in state.uploads.values() if each.created <= before]:
         state.delete_upload(upload)
 
@@ -57,7 +57,7 @@ def _advance_session(state: PlatformState, session: Session, now: float) -> None
     seconds = state.settings.import_seconds
     if session.status == "Re-Queued" and now >= session.started + seconds:
         _import_images(state, session)
-    # The attaching task comes after the import: a client may see Succeeded without a value.
+    # Images are attached some time after the import: a client may see Succeeded without a value.
     if session.status == "Succeeded" and now >= session.started + 1.2 * seconds:
         _attach_images(session, state, session.started + 1.2 * seconds)
 
@@ -90,7 +90,7 @@ def _fail_session(session: Session, reason: str) -> None:
 
 
 def _cancel_job(source: Source) -> None:
-    """An input that is wrong ends its job; a case just stays without it."""
+    """Cancel the job of an invalid input; a case stays without the value."""
     if isinstance(source.target, Job) and source.target.status not in FINAL_STATUSES:
         source.target.status = "Cancelled"
 
@@ -111,7 +111,7 @@ def _attach_images(session: Session, state: PlatformState, at: float) -> None:
 
 
 def _create_items(session: Session, state: PlatformState) -> None:
-    """Make an untitled item of an archive of every image (platform 9.9)."""
+    """Add an untitled item to the archive for each image (platform 9.9)."""
     session.finished = True
     source = session.source
     if source and isinstance(source.target, Archive):
@@ -122,7 +122,7 @@ def _create_items(session: Session, state: PlatformState) -> None:
 
 
 def _attach_value(source: Source, value: Value, at: float) -> None:
-    """Attach a value to the socket it was made for; a finished job takes none."""
+    """Attach a value to its socket, unless the job has finished."""
     target = source.target
     if isinstance(target, Job) and target.status in FINAL_STATUSES:
         return
@@ -148,7 +148,7 @@ def _advance_job(state: PlatformState, job: Job, now: float) -> None:
 
 
 def _attach_files(state: PlatformState, source: Source, now: float) -> None:
-    """Run the task that attaches files, once it is due and unless it was run before."""
+    """Run the task that attaches files, when it is due and has not run before."""
     due = source.started + state.settings.import_seconds
     if source.value is not None or source.stuck or now < due:
         return
@@ -161,7 +161,7 @@ def _attach_files(state: PlatformState, source: Source, now: float) -> None:
 def _attach_image_set(
     state: PlatformState, source: Source, wanted: DicomUpload, due: float
 ) -> None:
-    """Import a DICOM Image Set; nobody is told that it failed (platform 3.10, 7.8)."""
+    """Import a DICOM Image Set; a failure is not reported (platform 3.10, 7.8)."""
     image = dicom_sets.import_image_set(state, wanted)
     if image is None or _has_answers(source):
         source.stuck = True
@@ -170,7 +170,7 @@ def _attach_image_set(
 
 
 def _attach_file(state: PlatformState, source: Source, upload: Upload, due: float) -> None:
-    """Copy and check the content of a File socket (platform 3.6)."""
+    """Copy a File socket's content and check it (platform 3.6)."""
     if upload.pk not in state.uploads or upload.status != "Completed" or _has_answers(source):
         source.stuck = True
         return
@@ -182,7 +182,7 @@ def _attach_file(state: PlatformState, source: Source, upload: Upload, due: floa
     try:
         attachments.check_attachment(source.socket, stored.path)
     except attachments.InvalidJson:
-        # The platform's task dies here while it stores the error: a job hangs for ever.
+        # The platform's task crashes here while it stores the error: a job is never finished.
         source.stuck = True
         return
     except attachments.InvalidContent:

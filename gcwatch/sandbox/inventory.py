@@ -1,4 +1,4 @@
-"""What the sandbox holds, in short: what a test compares with what a client says it did."""
+"""A short list of all records, which a test compares with the client's own account."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ Rows = list[dict[str, Any]]
 
 
 def list_records(state: PlatformState) -> dict[str, Rows]:
-    """All records, by kind. The caller holds the lock."""
+    """Return all records by kind. The caller holds the lock."""
     return {
         "jobs": [_describe_job(each) for each in state.jobs.values()],
         "uploads": _describe_uploads(state),
@@ -75,7 +75,7 @@ def _describe_case(case: Case) -> dict[str, Any]:
 
 
 def _describe_value(value: Value) -> dict[str, Any]:
-    """A value; files, images and DICOM instances by SHA-256, images by that of voxels, too."""
+    """Describe a value; its files and voxels are given as SHA-256."""
     content, image = value.file or value.image, value.image
     return {
         "socket": value.socket.slug,

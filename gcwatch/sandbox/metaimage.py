@@ -1,4 +1,4 @@
-"""MetaImage files (MHA, MHD with raw): read, checked, and written as the importer writes them."""
+"""MetaImage files (MHA, MHD with a raw file): read, and written as the importer does."""
 
 import hashlib
 import re
@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 CHUNK_BYTES = 1 << 20
 
-# What MetaImage calls an element type, and the code of Python's array module for it.
+# MetaImage's element types, each with its type code in Python's array module.
 TYPE_CODES = {
     "MET_CHAR": "b",
     "MET_UCHAR": "B",
@@ -30,7 +30,7 @@ TYPE_CODES = {
 
 
 class Unreadable(Exception):
-    """A file that a builder claims and cannot read."""
+    """The file is not of this format, or is damaged."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Volume:
         raw: File of little-endian voxels, x fastest, and nothing else.
         channels: Numbers per voxel.
         offset: Position of the first voxel, in millimetres.
-        verbatim: Whether raw is a whole file of another format (TIFF), to be kept as it is.
+        verbatim: Whether raw is a complete TIFF file, which is stored unchanged.
     """
 
     name: str
@@ -59,17 +59,17 @@ class Volume:
 
     @property
     def typecode(self) -> str:
-        """Element type, as the array module names it."""
+        """Element type, as a type code of the array module."""
         return TYPE_CODES[self.element]
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of all voxels."""
+        """Size of all voxels, in bytes."""
         return prod(self.size) * self.channels * array(self.typecode).itemsize
 
 
 def is_metaimage(header: dict[str, str]) -> bool:
-    """Whether these header lines are those of a MetaImage file."""
+    """Return whether header lines are those of a MetaImage file."""
     return "ElementDataFile" in header and "DimSize" in header
 
 
@@ -135,7 +135,7 @@ def _parse_header(header: dict[str, str], name: str, raw: Path) -> Volume:
 
 
 def _locate_data(header: dict[str, str], path: Path, start: int, length: int) -> tuple[Path, int]:
-    """Where the data is: in the file itself, or in a sibling (platform 13.3)."""
+    """Return the file that holds the voxels, and their position in it (platform 13.3)."""
     name = header["ElementDataFile"]
     if name.upper() == "LOCAL":
         return path, start
@@ -144,7 +144,7 @@ def _locate_data(header: dict[str, str], path: Path, start: int, length: int) ->
         message = "cannot find data file"
         raise Unreadable(message)
     skipped = int(header.get("HeaderSize", "0"))
-    # A negative size means: the data is at the end, whatever is before it.
+    # A negative HeaderSize means that the voxels are the last bytes of the file.
     return sibling, max(0, sibling.stat().st_size - length) if skipped < 0 else skipped
 
 
@@ -158,7 +158,7 @@ def _is_true(header: dict[str, str], key: str) -> bool:
 
 
 def read_pieces(path: Path, start: int = 0) -> Iterator[bytes]:
-    """The bytes of a file in bounded pieces."""
+    """Yield the bytes of a file in pieces of at most 1 MiB."""
     with path.open("rb") as file:
         file.seek(start)
         while piece := file.read(CHUNK_BYTES):
@@ -195,7 +195,7 @@ def _swap_bytes(volume: Volume) -> None:
 
 
 def read_voxels(volume: Volume) -> Iterator[array]:  # type: ignore[type-arg]
-    """The numbers of a volume, in bounded arrays."""
+    """Yield the voxels of a volume, in arrays of at most 1 MiB."""
     for piece in read_pieces(volume.raw):
         numbers = array(volume.typecode, piece)
         if sys.byteorder == "big":
@@ -204,7 +204,7 @@ def read_voxels(volume: Volume) -> Iterator[array]:  # type: ignore[type-arg]
 
 
 def hash_voxels(path: Path, work: Path) -> str:
-    """SHA-256 of a file's voxels, little-endian, x fastest."""
+    """Return the SHA-256 of a file's voxels (little-endian, x fastest)."""
     with read_volume(path, work)[0].raw.open("rb") as raw:
         return hashlib.file_digest(raw, "sha256").hexdigest()
 

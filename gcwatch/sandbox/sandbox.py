@@ -1,4 +1,4 @@
-"""A running sandbox, and what can be asked of it beside the platform's API."""
+"""A running sandbox, and the commands that control it, which the platform does not have."""
 
 import json
 import secrets
@@ -34,22 +34,22 @@ P = TypeVar("P", ReaderStudy, Archive)
 
 
 class Sandbox:
-    """A stand-in for the platform on loopback: an API and a storage origin.
+    """A stand-in for the platform on the loopback address: an API and a storage origin.
 
     Use it as a context manager; it serves while the context is open.
 
     Args:
-        folder: Where it keeps its files; made if missing. The tokens in it last from one run
+        folder: Folder for its files; made if missing. The tokens in it last from one run
             to the next (`token`, `token-bob`); uploads and jobs do not.
-        settings: How it behaves.
+        settings: Limits, times and the schema of answers.
         port: Of the API; 0 picks a free one. The storage always picks one.
-        tls: Serve https, with a certificate made for the occasion.
+        tls: Serve https, with a new certificate.
         catalogue: Sockets, algorithms, reader studies and archives that it offers.
 
     Attributes:
-        token: The main user's.
-        bob_token: Of another user, who sees nothing of the main user's.
-        ca: The file to trust when it serves https, else None.
+        token: Token of the main user.
+        bob_token: Token of another user, who sees no record of the main user.
+        ca: Certificate file to trust when it serves https, else None.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Sandbox:
 
     @property
     def control(self) -> str:
-        """Where the methods below can be called from outside, ending in a slash.
+        """URL at which other processes call the methods below, ending in a slash.
 
         POST a JSON object of the arguments to `<control><method>`; the answer is JSON.
         """
@@ -110,7 +110,7 @@ class Sandbox:
 
     @property
     def slugs(self) -> list[str]:
-        """The algorithms."""
+        """Slugs of the algorithms."""
         return [algorithm.slug for algorithm in self.platform_state.catalogue.algorithms]
 
     def _serve_site(self, request: Request) -> Reply | None:
@@ -132,24 +132,24 @@ class Sandbox:
             return json_reply(400, {"error": str(error)})
 
     def fault(self, action: Action, **how: Any) -> None:
-        """Set a fault; the arguments are those of `gcwatch.sandbox.faults.Fault`."""
+        """Set a fault; the arguments are those of `gcwatch.sandbox.server.faults.Fault`."""
         self._traffic.faults.add(Fault(action, **how))
 
     def kill(
         self, pid: int, *, after_write: int | None = None, after_call: int | None = None
     ) -> None:
-        """SIGKILL a process after so many applied writes, or calls, from now; no reply is sent.
+        """Kill a process (SIGKILL) after a number of applied writes or calls, before the reply.
 
         A write is a POST or PATCH on the API, or a PUT on the storage, that changed state.
         """
         self._traffic.faults.add_kill(Kill(pid, after_write, after_call))
 
     def lose_each_once(self) -> None:
-        """Lose the first reply of each sort of call (method and route), after it is applied."""
+        """Send no reply to the first call of each method and route, although it is applied."""
         self._traffic.faults.lose_each_once()
 
     def clear_faults(self) -> None:
-        """Forget all faults, kills included."""
+        """Remove all faults, kills included."""
         self._traffic.faults.clear()
 
     def advance(self, seconds: float) -> None:
@@ -176,11 +176,11 @@ class Sandbox:
     def add_item(
         self, archive: str, title: str, values: Mapping[str, seeds.Content] | None = None
     ) -> str:
-        """Put a case into an archive, named by its slug, as if it had always been there.
+        """Put a case into an archive, as if it had been there before.
 
         Args:
-            archive: Slug.
-            title: Of the item; taken as it is.
+            archive: Slug of the archive.
+            title: Title of the item, which is not checked.
             values: By socket slug: a value; for files and images bytes, a path, or a name and
                 one of these. From outside bytes are {"base64": "...", "name": "..."}, and paths
                 are {"path": "...", "name": "..."}; the name may be left out.
@@ -197,7 +197,7 @@ class Sandbox:
     def add_display_set(
         self, reader_study: str, title: str, values: Mapping[str, seeds.Content] | None = None
     ) -> str:
-        """Put a case into a reader study; see `add_item`."""
+        """Put a case into a reader study; the arguments are those of `add_item`."""
         with self.platform_state.lock:
             study = _find_by_slug(self.platform_state.catalogue.reader_studies, reader_study)
             case = make_display_set(self.platform_state, study, title, 0)
@@ -215,7 +215,7 @@ class Sandbox:
         return _find_by_slug(self.platform_state.catalogue.archives, slug)
 
     def remove_item(self, archive: str, title: str) -> None:
-        """Take the items with this title out of an archive."""
+        """Remove the items with this title from an archive."""
         with self.platform_state.lock:
             parent, items = self._archive(archive), self.platform_state.items
             for item in list(items.values()):
@@ -224,7 +224,7 @@ class Sandbox:
         self._traffic.notify_waiters()
 
     def add_answer(self, display_set: str) -> None:
-        """Let a reader answer about a display set, by its pk: it cannot be changed any more."""
+        """Add a reader's answer to a display set, named by its pk; it can no longer be changed."""
         with self.platform_state.lock:
             case = self.platform_state.display_sets.get(display_set)
             if case is None:
@@ -233,22 +233,22 @@ class Sandbox:
             case.answers += 1
 
     def revoke(self, slug: str, username: str = "alice") -> None:
-        """Take a user's rights to an algorithm, reader study or archive away."""
+        """Remove a user's rights to an algorithm, reader study or archive."""
         with self.platform_state.lock:
             self.platform_state.revoked.add((slug, username))
 
     def restore(self, slug: str, username: str = "alice") -> None:
-        """Give rights back that `revoke` took."""
+        """Give back the rights that `revoke` removed."""
         with self.platform_state.lock:
             self.platform_state.revoked.discard((slug, username))
 
     def change_token(self, token: str) -> None:
-        """Give the main user another token; the one so far is refused from now on."""
+        """Give the main user another token; the previous one is refused from now on."""
         with self.platform_state.lock:
             self.platform_state.users[0].token = self.token = token
 
     def calls(self) -> list[dict[str, Any]]:
-        """The calls since the last `forget_calls`.
+        """Return the calls since the last `forget_calls`.
 
         Each has method, path, host ("api" or "storage"), status (0 if no answer was sent),
         applied (state changed), authorization (a token was sent) and at (real seconds since the
@@ -261,7 +261,7 @@ class Sandbox:
         self._traffic.forget_calls()
 
     def state(self) -> dict[str, Any]:
-        """All jobs, uploads, sessions, images, display sets and items, and how many there are.
+        """Return all jobs, uploads, sessions, images, display sets and items, and their numbers.
 
         Values have socket, kind (Value, File or Image), value, and the SHA-256 of the file's
         bytes and of the image's voxels, which is the same for an image that was sent back.
@@ -277,14 +277,14 @@ class Sandbox:
         }
 
     def wait_for(self, predicate: Callable[["Sandbox"], object], timeout: float = 60.0) -> None:
-        """Wait until something is true of the sandbox; looked at after every call to it.
+        """Wait until a predicate is true; it is checked after every call to the sandbox.
 
         Raises:
-            TimeoutError: It did not become true, within so many real seconds.
+            TimeoutError: It did not become true within *timeout* real seconds.
         """
         with self._traffic.changed:
             if not self._traffic.changed.wait_for(lambda: predicate(self), timeout):
-                message = "the sandbox did not come to that state"
+                message = "the sandbox did not reach the expected state"
                 raise TimeoutError(message)
 
 
@@ -318,14 +318,14 @@ def _find_by_slug(owned: Iterable[P], slug: str) -> P:
 
 
 def _make_empty_folder(folder: Path) -> Path:
-    """A folder without what an earlier run left in it."""
+    """Make an empty folder; what an earlier run left in it is deleted."""
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "parts").mkdir(parents=True)
     return folder
 
 
 def _load_or_create_token(path: Path) -> str:
-    """A token that is kept in a file, so that a configuration may name the file."""
+    """Return the token in a file, a new one if there is no file; a config may name the file."""
     if not path.exists():
         path.touch(0o600)
         path.write_text(f"{secrets.token_hex(32)}\n")
@@ -333,7 +333,7 @@ def _load_or_create_token(path: Path) -> str:
 
 
 def _create_tls_context(ca_file: Path) -> ssl.SSLContext:
-    """A server's TLS context, with a new authority whose certificate goes into a file."""
+    """Make a TLS context with a new certificate authority, whose certificate goes into a file."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(ca_file))
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

@@ -1,4 +1,4 @@
-"""Cases that are there before anybody sends one: put into the state without its API."""
+"""Cases that exist before a client sends any: they are added without the API."""
 
 import shutil
 from base64 import b64decode
@@ -27,15 +27,15 @@ from gcwatch.sandbox.model import (
 from gcwatch.sandbox.storage.dicom_sets import import_image_set
 
 Content = Any
-"""What a socket is to hold: a value; for files and images bytes, or a file name and bytes.
+"""Content of a socket: a JSON value; for files and images bytes, or a pair of file name and bytes.
 
-For a DICOM Image Set the bytes are a zip of DICOM files, and the name is the image's. Instead of
-bytes there may be the path of a file that has them, for large ones.
+For a DICOM Image Set the bytes are a zip of DICOM files, and the name is that of the image. The
+path of a file may stand for its bytes.
 """
 
 
 def decode_content(given: dict[str, Any]) -> Content:
-    """What JSON gives for bytes, as a content; other JSON as it is.
+    """Decode a JSON object that stands for bytes; return any other object unchanged.
 
     Bytes are {"base64": ...}, a file of this machine is {"path": ...}; either may have a "name".
     """
@@ -52,7 +52,7 @@ def fill_case(state: PlatformState, case: Case, contents: Mapping[str, Content])
     """Attach contents to a case, by socket slug.
 
     Raises:
-        ValueError: There is no such socket, or the importer makes no single image of the bytes.
+        ValueError: There is no such socket, or the bytes are not exactly one image.
     """
     for slug, each in contents.items():
         socket = state.catalogue.socket(slug)
@@ -91,7 +91,7 @@ def _write_content(data: bytes | Path, path: Path) -> None:
 
 
 def _import_image(state: PlatformState, name: str, data: bytes | Path) -> Image:
-    """The image that the importer makes of one file."""
+    """Import the one image in a file."""
     session = Session(state.users[0], [_make_upload(state, name, data)], state.now())
     try:
         found = import_session(state, session)
@@ -106,7 +106,7 @@ def _import_image(state: PlatformState, name: str, data: bytes | Path) -> Image:
 
 
 def _import_image_set(state: PlatformState, name: str, data: bytes) -> Image:
-    """The DICOM Image Set of a zip of DICOM files."""
+    """Import a zip of DICOM files as a DICOM Image Set."""
     uploads: list[Upload] = []
     if is_zipfile(BytesIO(data)):
         with ZipFile(BytesIO(data)) as files:
@@ -120,7 +120,7 @@ def _import_image_set(state: PlatformState, name: str, data: bytes) -> Image:
 
 
 def _make_upload(state: PlatformState, name: str, data: bytes | Path) -> Upload:
-    """An upload that no API tells of, and whose ETag nobody asks for."""
+    """Make a completed upload that the API does not show; it needs no ETag."""
     path = state.folder / "parts" / new_pk()
     _write_content(data, path)
     part = Part("", path.stat().st_size, state.now(), path)

@@ -21,7 +21,7 @@ def _visible_images(context: RequestContext) -> list[Image]:
 
 
 def list_images(context: RequestContext) -> Reply:
-    """The images that the user sees, by name."""
+    """List the images that the user sees, by name."""
     rows = _visible_images(context)
     name = context.request.args.get("name")
     if name:
@@ -35,7 +35,7 @@ def list_images(context: RequestContext) -> Reply:
 
 
 def _filter_by_holder(context: RequestContext) -> Iterator[set[str]]:
-    """For each filter that names a job, study or archive, the images in it."""
+    """Yield the images in each job, study or archive that a filter names."""
     state = context.state
     for key in ("job_input", "job_output"):
         job = find_filtered(context, key, state.jobs.values())
@@ -53,12 +53,12 @@ def _find_image(context: RequestContext, pk: str) -> Image:
 
 
 def show_image(context: RequestContext, pk: str) -> Reply:
-    """One image; only once it is attached to something of the user's."""
+    """Show one image, which must be a value in a job or case that the user sees."""
     return json_reply(200, context.serializer.image(_find_image(context, pk)))
 
 
 def list_instances(context: RequestContext, pk: str) -> Reply:
-    """How to fetch each instance of a DICOM Image Set; other images have none."""
+    """List signed requests for the instances of a DICOM Image Set; 404 for other images."""
     found = _find_image(context, pk)
     if not found.instances:
         raise json_refusal(404, {"detail": "Not found."})

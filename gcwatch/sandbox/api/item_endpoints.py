@@ -22,7 +22,7 @@ C = TypeVar("C", DisplaySet, ArchiveItem)
 
 
 def list_display_sets(context: RequestContext) -> Reply:
-    """The display sets of the studies that the user sees, in the studies' order."""
+    """List the display sets of the studies that the user sees, in the studies' order."""
     rows = _visible_cases(context, DISPLAY_SETS)
     study = find_filtered(context, "reader_study", context.state.catalogue.reader_studies)
     if study:
@@ -32,10 +32,10 @@ def list_display_sets(context: RequestContext) -> Reply:
 
 
 def list_items(context: RequestContext) -> Reply:
-    """The items of the archives that the user sees, in an order that changes now and then.
+    """List the items of the archives that the user sees, in an order that changes.
 
-    On the platform rows move when they are rewritten, so that pages repeat and skip some; here
-    they do at every second request, alike in every run (platform 1.16).
+    On the platform an item that is written moves in the list, so that pages may repeat or skip
+    items. Here the order changes at every second request, the same in every run (platform 1.16).
     """
     rows = _visible_cases(context, ITEMS)
     archive = find_filtered(context, "archive", context.state.catalogue.archives)
@@ -52,7 +52,7 @@ def _visible_cases(context: RequestContext, kind: CaseKind[C]) -> list[C]:
 
 
 def _make_show_endpoint(kind: CaseKind[Any]) -> Endpoint:
-    """The endpoint that shows one case of a kind."""
+    """Make the endpoint that shows one case of a kind."""
 
     def endpoint(context: RequestContext, pk: str) -> Reply:
         found = find_by_pk(kind.model, pk, _visible_cases(context, kind), lambda each: each.pk)
@@ -62,7 +62,7 @@ def _make_show_endpoint(kind: CaseKind[Any]) -> Endpoint:
 
 
 def _make_create_endpoint(kind: CaseKind[Any]) -> Endpoint:
-    """The endpoint that makes a case of a kind, without values."""
+    """Make the endpoint that creates a case of a kind, without values."""
 
     def endpoint(context: RequestContext) -> Reply:
         data = parse_body(context.request)
@@ -73,7 +73,7 @@ def _make_create_endpoint(kind: CaseKind[Any]) -> Endpoint:
 
 
 def _make_update_endpoint(kind: CaseKind[Any], *, whole: bool = False) -> Endpoint:
-    """The endpoint that changes a case of a kind; whole is for PUT."""
+    """Make the endpoint that changes a case of a kind; *whole* is for PUT."""
 
     def endpoint(context: RequestContext, pk: str) -> Reply:
         case = find_by_pk(kind.model, pk, _visible_cases(context, kind), lambda each: each.pk)
@@ -87,7 +87,7 @@ def _make_update_endpoint(kind: CaseKind[Any], *, whole: bool = False) -> Endpoi
 
 
 def make_case_routes(kind: CaseKind[Any], listing: Endpoint) -> dict[str, dict[str, Endpoint]]:
-    """The routes of a kind: its list and its cases."""
+    """Make the routes of a kind: its list and its cases."""
     one_case = {
         "GET": _make_show_endpoint(kind),
         "PUT": _make_update_endpoint(kind, whole=True),

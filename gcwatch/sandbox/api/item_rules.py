@@ -1,6 +1,6 @@
-"""When display sets and archive items may be made and changed: the checks, in the platform's words.
+"""Creating and changing display sets and archive items: the platform's checks.
 
-The two differ little (platform 5, 6); `DISPLAY_SETS` and `ITEMS` hold the differences.
+Both kinds have nearly the same rules (platform 5, 6); the two `CaseKind`s hold the differences.
 """
 
 from collections.abc import Callable
@@ -25,12 +25,13 @@ class CaseKind(Generic[C]):
     """One of the two kinds of cases.
 
     Attributes:
-        model: What the platform's messages call it.
-        owner: Field of a request that names what the case belongs to.
+        model: Its name in the platform's messages.
+        owner: Field of a request that names the archive or reader study.
         path: API path of the list.
         records: All cases of the kind, by pk.
-        find: What a request names with the owner's field; its ValueError is the platform's.
-        make: A new case of an owner, from its title, its time, and the order asked for.
+        find: Finds the archive or study that a request names; its ValueError has the platform's
+            message.
+        make: Makes a case from its owner, title and order.
     """
 
     model: str
@@ -43,7 +44,7 @@ class CaseKind(Generic[C]):
 
 @dataclass
 class _Fields:
-    """What a request asks a case to be; None is not asked."""
+    """The fields of a request for a case; None for a field that is absent."""
 
     owner: Any
     title: str | None
@@ -52,10 +53,10 @@ class _Fields:
 
 
 def create_case(state: PlatformState, user: User, kind: CaseKind[C], data: dict[str, Any]) -> C:
-    """Make an empty case.
+    """Create a case without values.
 
     Raises:
-        Refusal: 400 with the platform's body; 500 for the loser of a race (platform 5.2).
+        Refusal: 400 with the platform's body; 500 if two requests race for a title (platform 5.2).
     """
     fields = _read_fields(state, user, kind, data, whole=True)
     title = fields.title or ""
@@ -70,14 +71,14 @@ def create_case(state: PlatformState, user: User, kind: CaseKind[C], data: dict[
 def update_case(
     state: PlatformState, user: User, case: Case, data: dict[str, Any], *, whole: bool
 ) -> None:
-    """Change a case: everything that is asked, or nothing.
+    """Change a case completely, or not at all if anything is invalid.
 
     Args:
         state: All records.
-        user: Who asks; has the right to.
-        case: To be changed.
+        user: The user, who must have the right to.
+        case: The case to change.
         data: The request's body.
-        whole: Whether values of other sockets go (PUT).
+        whole: Whether values of other sockets are removed (PUT).
 
     Raises:
         Refusal: 400 with the platform's body.
@@ -138,7 +139,7 @@ def _check_changeable(case: Case, sources: list[Source]) -> None:
 def _read_fields(
     state: PlatformState, user: User, kind: CaseKind[C], data: dict[str, Any], *, whole: bool
 ) -> _Fields:
-    """All fields of a body; what is wrong with them is told together."""
+    """Read all fields of a body; one refusal holds all errors."""
     errors: Errors = {}
     fields = _Fields(
         owner=_read_field(errors, kind.owner, data, lambda given: kind.find(state, user, given)),
@@ -158,7 +159,7 @@ def _read_fields(
 
 
 def _read_field(errors: Errors, key: str, data: dict[str, Any], read: Callable[[Any], Any]) -> Any:
-    """A field's content; None if it is absent or wrong."""
+    """Read a field; return None if it is absent or invalid."""
     if key not in data:
         return None
     if data[key] is None:
@@ -215,7 +216,7 @@ def _find_archive(state: PlatformState, user: User, link: Any) -> Archive:
 def make_display_set(
     state: PlatformState, study: ReaderStudy, title: str, order: int
 ) -> DisplaySet:
-    """A display set that is in no list yet; without an order (0) it comes last (platform 5.4)."""
+    """Make a display set, not yet among the records; order 0 puts it last (platform 5.4)."""
     return DisplaySet(study, title, state.now(), order or _next_order(state, study))
 
 

@@ -20,7 +20,7 @@ def _own_jobs(context: RequestContext) -> list[Job]:
 
 
 def list_jobs(context: RequestContext) -> Reply:
-    """The user's jobs, oldest first; unknown parameters are ignored."""
+    """List the user's jobs, oldest first; unknown parameters are ignored."""
     rows = _own_jobs(context)
     algorithm = context.request.args.get("algorithm_image__algorithm")
     if algorithm:
@@ -48,18 +48,18 @@ def _parse_image_filter(context: RequestContext, key: str) -> set[str]:
 
 
 def image_pks_of_job(job: Job, key: str) -> set[str]:
-    """Return the pks of a job's input or output images, as the name of a filter asks for."""
+    """Return the pks of a job's input or output images; *key* is the filter's name."""
     values = job.inputs if key.startswith(("input", "job_input")) else job.outputs
     return {each.image.pk for each in values if each.image}
 
 
 def show_job(context: RequestContext, pk: str) -> Reply:
-    """One job."""
+    """Show one job."""
     found = find_by_pk("Job", pk, _own_jobs(context), lambda each: each.pk)
     return json_reply(200, context.serializer.job(found))
 
 
 def post_job(context: RequestContext) -> Reply:
-    """Start a job."""
+    """Create a job."""
     job = create_job(context.state, require_user(context.user), parse_body(context.request))
     return json_reply(201, context.serializer.created_job(job))

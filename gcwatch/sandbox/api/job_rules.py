@@ -1,4 +1,4 @@
-"""When a job may be created: the platform's checks, in its order and words (platform 3.8, 7.2)."""
+"""Creating a job: the platform's checks, in its order and with its messages (platform 3.8, 7.2)."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ _MONTH_SECONDS = 30 * 86_400.0
 
 
 def create_job(state: PlatformState, user: User, data: dict[str, Any]) -> Job:
-    """Check a job's POST and create the job; a session named in it is used up (platform 7.2, 9.3).
+    """Check a job's POST and create the job; its sessions can't be used again (platform 7.2, 9.3).
 
     Raises:
         Refusal: 400, with the platform's body.
@@ -84,8 +84,8 @@ def _check_limits(
         if {socket.slug for socket in interface.inputs} == given:
             return interface
     raise _job_refusal(
-        "The set of inputs provided does not match any of the algorithm's interfaces. This algorithm "
-        f"supports the following input combinations: {_format_combinations(algorithm)}"
+        "The set of inputs provided does not match any of the algorithm's interfaces. This "
+        f"algorithm supports the following input combinations: {_format_combinations(algorithm)}"
     )
 
 
@@ -103,7 +103,7 @@ def _format_inputs(interface: Interface) -> str:
 
 
 def _check_duplicates(state: PlatformState, algorithm: Algorithm, sources: list[Source]) -> None:
-    """Refuse equal existing images and values, even after a failed job (platform 7.6)."""
+    """Refuse inputs that another job of the algorithm had, even a failed one (platform 7.6)."""
     if any(source.value is None for source in sources):
         return
     wanted = {id(source.value) for source in sources}

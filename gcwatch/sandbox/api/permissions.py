@@ -1,4 +1,4 @@
-"""Who sees what, and who may change it (platform 2.5)."""
+"""The users' rights: who may see, change and run what (platform 2.5)."""
 
 from collections.abc import Iterator
 
@@ -9,18 +9,18 @@ Resource = Algorithm | ReaderStudy | Archive
 
 
 def can_view(state: PlatformState, user: User | None, owned: Resource) -> bool:
-    """Whether a user sees this, and what is in it."""
+    """Return whether a user may see a resource and the cases in it."""
     public = isinstance(owned, Archive) and owned.public
     return user is not None and (public or _has_right(state, user, owned, owned.viewers))
 
 
 def can_change(state: PlatformState, user: User | None, owned: ReaderStudy | Archive) -> bool:
-    """Whether a user may add cases to this, and change those that are there."""
+    """Return whether a user may add cases to a resource and change its cases."""
     return user is not None and _has_right(state, user, owned, owned.changers)
 
 
 def can_execute(state: PlatformState, user: User | None, algorithm: Algorithm) -> bool:
-    """Whether a user may run an algorithm."""
+    """Return whether a user may run an algorithm."""
     return user is not None and _has_right(state, user, algorithm, algorithm.executors)
 
 
@@ -29,13 +29,13 @@ def _has_right(state: PlatformState, user: User, owned: Resource, names: frozens
 
 
 def all_cases(state: PlatformState) -> Iterator[Case]:
-    """All display sets and archive items."""
+    """Return all display sets and archive items."""
     yield from state.display_sets.values()
     yield from state.items.values()
 
 
 def all_values(state: PlatformState) -> Iterator[Value]:
-    """The values that anything holds."""
+    """Return the values of all jobs and cases."""
     for job in state.jobs.values():
         yield from job.inputs
         yield from job.outputs
@@ -44,7 +44,7 @@ def all_values(state: PlatformState) -> Iterator[Value]:
 
 
 def visible_values(state: PlatformState, user: User | None) -> Iterator[Value]:
-    """The values that are held by what a user sees; a job is its creator's alone (platform 2.5)."""
+    """Return the values of the jobs and cases that a user sees; only its creator sees a job."""
     for job in state.jobs.values():
         if job.creator is user:
             yield from job.inputs
@@ -55,12 +55,12 @@ def visible_values(state: PlatformState, user: User | None) -> Iterator[Value]:
 
 
 def visible_images(state: PlatformState, user: User | None) -> dict[str, Image]:
-    """The images that a user sees, by pk: those that something holds which the user sees."""
+    """Return the images in the values that a user sees, by pk."""
     return {each.image.pk: each.image for each in visible_values(state, user) if each.image}
 
 
 def can_read_file(state: PlatformState, user: User | None, stored: StoredFile) -> bool:
-    """Whether a user may read a file."""
+    """Return whether a user may read a file."""
     return any(
         stored is each.file or (each.image is not None and stored is each.image.file)
         for each in visible_values(state, user)

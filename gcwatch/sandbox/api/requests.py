@@ -1,4 +1,4 @@
-"""What a request asks: who by, with which data, and which page of a list (platform 1)."""
+"""Requests to the API: the user, the body, the page of a list, the records named (platform 1)."""
 
 import json
 import re
@@ -23,10 +23,10 @@ _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
 def authenticate(state: PlatformState, request: Request) -> User | None:
-    """The user whose token is sent; None without a token (platform 1.3).
+    """Return the user whose token is sent; None without a token (platform 1.3).
 
     Raises:
-        Refusal: 401, the token is malformed or unknown.
+        Refusal: 401 if the token is malformed or unknown.
     """
     words = request.headers.get("Authorization", "").split()
     if not words or words[0].lower() != "bearer":
@@ -45,10 +45,10 @@ def authenticate(state: PlatformState, request: Request) -> User | None:
 
 
 def require_user(user: User | None) -> User:
-    """The user, who must be one.
+    """Return the user if there is one.
 
     Raises:
-        Refusal: 401, nobody is signed in.
+        Refusal: 401 for an anonymous request.
     """
     if user is None:
         detail = "Authentication credentials were not provided."
@@ -57,20 +57,20 @@ def require_user(user: User | None) -> User:
 
 
 def check_accept(request: Request) -> None:
-    """The API speaks JSON only.
+    """Check that the client accepts JSON.
 
     Raises:
-        Refusal: 406, JSON is not accepted.
+        Refusal: 406 if it does not.
     """
     if request.accept_mimetypes and not request.accept_mimetypes.accept_json:
         raise json_refusal(406, {"detail": "Could not satisfy the request Accept header."})
 
 
 def parse_body(request: Request) -> dict[str, Any]:
-    """The request's body, a JSON object.
+    """Return the request's body, which must be a JSON object or a form.
 
     Raises:
-        Refusal: 415, 400, it is something else.
+        Refusal: 415 for another media type, 400 for another body.
     """
     kind = request.mimetype or "application/json"
     if kind in {"application/x-www-form-urlencoded", "multipart/form-data"}:
@@ -90,7 +90,7 @@ def parse_body(request: Request) -> dict[str, Any]:
 
 
 def paginate(request: Request, rows: Iterable[T], render: Callable[[T], Any]) -> dict[str, Any]:
-    """One page of a list: limit 100, at most 1000 (platform 1.14)."""
+    """Return one page of a list: 100 records by default, at most 1000 (platform 1.14)."""
     everything = list(rows)
     limit = min(_parse_natural(request.args.get("limit"), least=1) or 100, 1000)
     offset = _parse_natural(request.args.get("offset")) or 0
@@ -116,14 +116,14 @@ def _make_page_link(request: Request, limit: int, offset: int) -> str:
 
 
 def parse_hyperlink(value: Any, prefix: str) -> str:
-    """The pk in a hyperlink; only its path counts (platform 1.17).
+    """Return the pk in a hyperlink; its scheme and host are not checked (platform 1.17).
 
     Args:
-        value: What the request gave.
+        value: The field of the request.
         prefix: API path of the list that the object is in, for example "uploads/".
 
     Raises:
-        ValueError: Not such a link; the message is the platform's.
+        ValueError: It is not such a link; the message is the platform's.
     """
     if not isinstance(value, str):
         message = f"Incorrect type. Expected URL string, received {type(value).__name__}."
@@ -144,10 +144,10 @@ INVALID_CHOICE = "Select a valid choice. That choice is not one of the available
 
 @dataclass
 class RequestContext:
-    """A request to the API, and what is needed to answer it.
+    """A request to the API, and what an endpoint needs to answer it.
 
     Attributes:
-        user: Who asks; None is anonymous.
+        user: The user whose token was sent; None for an anonymous request.
     """
 
     request: Request
@@ -169,10 +169,10 @@ def _not_found_refusal(model: str, pk: str) -> Exception:
 
 
 def find_by_pk(model: str, pk: str, rows: list[T], key: Callable[[T], str]) -> T:
-    """The row with this pk.
+    """Return the record with this pk.
 
     Raises:
-        Refusal: 404, as of a model's object that is not there.
+        Refusal: 404 if there is none; *model* is in the message.
     """
     for row in rows:
         if key(row) == pk:
@@ -189,10 +189,10 @@ K = TypeVar("K", bound=_HasPk)
 
 
 def find_filtered(context: RequestContext, key: str, records: Iterable[K]) -> K | None:
-    """The record that a filter names by its pk; None if the filter is not used.
+    """Return the record that a query parameter names by its pk; None without the parameter.
 
     Raises:
-        Refusal: 400, there is no such record.
+        Refusal: 400 if there is no such record.
     """
     pk = context.request.args.get(key)
     if not pk:

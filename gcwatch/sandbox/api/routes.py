@@ -1,4 +1,4 @@
-"""The platform's origin: routes of the API, and media files (platform 1, 8)."""
+"""The platform's origin: the routes of the API, and redirects to media files (platform 1, 8)."""
 
 import logging
 from collections.abc import Mapping
@@ -166,12 +166,12 @@ class Api:
             run_due_tasks(self.state)
             context = RequestContext(request, user, self.state, self.serializer, self.signer)
             reply = endpoint(context, **arguments)
-        # Presigning changes nothing on the platform; it only looks like a write.
+        # Presigning is a PATCH, but changes nothing on the platform.
         reply.applied = method != "GET" and endpoint is not upload_endpoints.presign_parts
         return reply
 
     def _media(self, request: Request) -> Reply:
-        """Redirect to storage, whoever may see the file (platform 8.3)."""
+        """Redirect a user who may read the file to the storage (platform 8.3)."""
         try:
             user = authenticate(self.state, request)
         except Refusal:
@@ -194,7 +194,8 @@ class Api:
 
 
 def _refuse_method(path: str, method: str) -> Refusal:
-    """Rights are checked before the method; POST of sessions may be gone (platform 1.7, 10.5)."""
+    """Make the error for a method that a route does not have (platform 1.7, 10.5)."""
+    # The platform checks rights before the method: an unknown method is a 403.
     gone = path == "cases/upload-sessions/" and method == "POST"
     if gone or (path == f"{DISPLAY_SETS.path}<pk>/" and method == "DELETE"):
         return json_refusal(405, {"detail": f'Method "{method}" not allowed.'})
@@ -207,9 +208,9 @@ def _format_allow_header(methods: Methods) -> str:
 
 
 def _describe_endpoint(path: str, methods: Methods, *, may_post: bool) -> dict[str, Any]:
-    """What OPTIONS tells: `actions.POST` only where a POST would be taken (platform 9.10).
+    """Return the answer to OPTIONS; it has `actions.POST` if POST is allowed (platform 9.10).
 
-    The fields of a POST are told of upload sessions only.
+    Only for upload sessions does it list the fields of a POST.
     """
     words = path.replace("-", " ").replace("/", " ").split()
     data: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Records as the API tells them, in the schema that is set (platform 2, 4, 7, 8, 9, 12)."""
+"""Records as JSON, in the schema of the settings (platform 2, 4, 7, 8, 9, 12)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -62,7 +62,7 @@ class Serializer:
         return self.state.settings.schema == "2026-07"
 
     def profile(self, user: User | None) -> Json:
-        """The profile of a token's user; AnonymousUser without one."""
+        """The profile of a user; None is AnonymousUser."""
         return {
             "user": {"username": user.username if user else "AnonymousUser"},
             "mugshot": f"{self.site}/static/mugshot.png",
@@ -137,11 +137,11 @@ class Serializer:
         }
 
     def upload_url(self, upload: Upload) -> str:
-        """An upload's identity."""
+        """The URL that identifies an upload."""
         return self.url(f"uploads/{upload.pk}/")
 
     def parts(self, upload: Upload) -> list[Json]:
-        """What S3 holds of an upload, in order of part numbers."""
+        """The stored parts of an upload, by part number."""
         return [
             {
                 "ETag": f'"{part.etag}"',
@@ -184,11 +184,11 @@ class Serializer:
         }
 
     def created_job(self, job: Job) -> Json:
-        """The answer to a job's POST: only what is attached already."""
+        """The answer to a job's POST: only the inputs that are attached already."""
         return {"pk": job.pk, "inputs": self._written_values(job.inputs), "status": job.status}
 
     def reader_study(self, study: ReaderStudy) -> Json:
-        """A reader study; since 2026 without the texts that are not cleaned (platform 12.4)."""
+        """A reader study; since 2026 without texts that are not safe HTML (platform 12.4)."""
         plain = {} if self._is_2026 else {"title": study.title, "help_text": ""}
         return {
             **plain,
@@ -213,7 +213,7 @@ class Serializer:
         }
 
     def archive(self, archive: Archive) -> Json:
-        """An archive; its slug is only in its address (platform 2.2)."""
+        """An archive; its slug is only in its `url` (platform 2.2)."""
         return {
             "pk": archive.pk,
             "title": archive.title,
@@ -228,7 +228,7 @@ class Serializer:
         return self.display_set(case) if isinstance(case, DisplaySet) else self.item(case)
 
     def display_set(self, case: DisplaySet) -> Json:
-        """A display set; since 2026 reads have only the cleaned title (platform 5.7, 12.2)."""
+        """A display set; since 2026 reads have only the title as safe HTML (platform 5.7, 12.2)."""
         study = self.url(f"reader-studies/{case.parent.pk}/")
         values = self._values(case.values.values())
         fields = self._display_set(case, reader_study=study, values=values)
@@ -268,14 +268,14 @@ class Serializer:
         }
 
     def changed_case(self, case: Case) -> Json:
-        """The answer to a case's POST, PUT and PATCH: what is attached now (platform 5.7)."""
+        """The answer to a case's POST, PUT and PATCH: the values attached so far (platform 5.7)."""
         values = self._written_values(case.values.values())
         if isinstance(case, DisplaySet):
             return self._display_set(case, reader_study=case.parent.slug, values=values)
         return self._item(case, values)
 
     def _written_values(self, values: Iterable[Value]) -> list[Json]:
-        """Values as answers to writes have them, with the slug of their socket."""
+        """Values in the answer to a write: with the slug of their socket."""
         return [
             {**self._content(each), "interface": each.socket.slug, "image_name": None}
             for each in sorted(values, key=lambda each: each.socket.sort_key)
@@ -285,7 +285,7 @@ class Serializer:
         return [self.value(each) for each in sorted(values, key=lambda each: each.socket.sort_key)]
 
     def value(self, value: Value) -> Json:
-        """A socket's value; since 2026 the socket is named twice (platform 12.1)."""
+        """A socket's value; since 2026 under two keys (platform 12.1)."""
         socket = self.socket(value.socket)
         named = {"socket": socket, "interface": socket} if self._is_2026 else {"interface": socket}
         return {**named, **self._content(value)}
@@ -299,7 +299,7 @@ class Serializer:
         }
 
     def image_url(self, image: Image) -> str:
-        """An image's identity."""
+        """The URL that identifies an image."""
         return self.url(f"cases/images/{image.pk}/")
 
     def _media_url(self, stored: StoredFile) -> str:
@@ -345,6 +345,6 @@ class Serializer:
 
 
 def format_time(seconds: float, precision: str = "microseconds") -> str:
-    """A time as the API writes it, in UTC."""
+    """Format a time as the API does, in UTC."""
     text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec=precision)
     return text.replace("+00:00", "Z")

@@ -28,20 +28,20 @@ def _own_sessions(context: RequestContext) -> list[Session]:
 
 
 def list_sessions(context: RequestContext) -> Reply:
-    """The user's sessions, in no order that means anything."""
+    """List the user's sessions, in arbitrary order."""
     return json_reply(
         200, paginate(context.request, _own_sessions(context), context.serializer.session)
     )
 
 
 def show_session(context: RequestContext, pk: str) -> Reply:
-    """One session."""
+    """Show one session."""
     found = find_by_pk("RawImageUploadSession", pk, _own_sessions(context), lambda each: each.pk)
     return json_reply(200, context.serializer.session(found))
 
 
 def create_session(context: RequestContext) -> Reply:
-    """Make a session: inert without a target, otherwise its import begins at once."""
+    """Create a session; with a target its import starts at once."""
     data = parse_body(context.request)
     errors: Errors = {}
     target = _find_target(context, data, errors)
@@ -62,7 +62,7 @@ def create_session(context: RequestContext) -> Reply:
 def _find_target(
     context: RequestContext, data: dict[str, Any], errors: Errors
 ) -> Case | Archive | None:
-    """What the images are for; the answer of a reader study is none, as here nobody gives one."""
+    """Return the case or archive to add the images to; the sandbox has no answers of readers."""
     state = context.state
     if data.get("archive") is not None:
         archives = {each.slug: each for each in state.catalogue.archives}

@@ -1,4 +1,4 @@
-"""What a request may give for a socket: the platform's checks, in its words (platform 3.8, 5.6)."""
+"""The sources that a request gives for sockets: the platform's checks (platform 3.8, 5.6)."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ Errors = dict[str, Any]
 
 
 class _InputError(Exception):
-    """One input is wrong."""
+    """One input is invalid."""
 
     def __init__(self, errors: Errors) -> None:
         super().__init__(errors)
@@ -38,14 +38,14 @@ class _InputError(Exception):
 def read_sources(
     state: PlatformState, user: User, key: str, given: Any, errors: Errors
 ) -> list[Source]:
-    """What a request gives for sockets; of a socket that is named twice, the last.
+    """Read the sources in a request; if a socket is named twice, its last source counts.
 
     Args:
         state: All records.
-        user: Whose uploads, sessions and images may be named.
-        key: The field of the request.
-        given: What the field holds.
-        errors: Takes what is wrong with it, under its key.
+        user: The user whose uploads, sessions and images may be named.
+        key: Name of the field in the request.
+        given: Content of the field.
+        errors: Receives the errors, under *key*.
     """
     if not isinstance(given, list):
         problem = f'Expected a list of items but got type "{type(given).__name__}".'
@@ -70,10 +70,10 @@ def _read_source(state: PlatformState, user: User, given: Any) -> Source:
         found = type(given).__name__
         problem = f"Invalid data. Expected a dictionary, but got {found}."
         raise _InputError({"non_field_errors": [problem]})
-    there = {key: value for key, value in given.items() if value is not None}
-    socket = _find_socket(state, there)
-    links = _find_linked(state, user, there)
-    kinds = {"user_uploads" if key == "image_name" else key for key in there} & {
+    fields = {key: value for key, value in given.items() if value is not None}
+    socket = _find_socket(state, fields)
+    links = _find_linked(state, user, fields)
+    kinds = {"user_uploads" if key == "image_name" else key for key in fields} & {
         "image",
         "value",
         "file",
@@ -89,7 +89,7 @@ def _read_source(state: PlatformState, user: User, given: Any) -> Source:
     if len(kinds) > 1:
         problem = f"You can only provide one of {_SOURCE_NAMES} for each socket."
         raise _InputError({"non_field_errors": [problem]})
-    return _make_source(state, user, socket, there, links)
+    return _make_source(state, user, socket, fields, links)
 
 
 def _refuse_null(socket: Socket, given: dict[str, Any]) -> None:
@@ -98,18 +98,18 @@ def _refuse_null(socket: Socket, given: dict[str, Any]) -> None:
         raise _InputError({"non_field_errors": [problem]})
 
 
-def _find_socket(state: PlatformState, there: dict[str, Any]) -> Socket:
-    if "interface" not in there:
+def _find_socket(state: PlatformState, fields: dict[str, Any]) -> Socket:
+    if "interface" not in fields:
         raise _InputError({"interface": ["This field is required."]})
-    slug = there["interface"]
+    slug = fields["interface"]
     socket = state.catalogue.socket(slug) if isinstance(slug, str) else None
     if socket is None:
         raise _InputError({"interface": [f"Object with slug={slug} does not exist."]})
     return socket
 
 
-def _find_linked(state: PlatformState, user: User, there: dict[str, Any]) -> dict[str, Any]:
-    """The records that an input's hyperlinks name."""
+def _find_linked(state: PlatformState, user: User, fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the records that an input's hyperlinks name."""
     found: dict[str, Any] = {}
     errors: Errors = {}
     for key, prefix in (
@@ -117,15 +117,15 @@ def _find_linked(state: PlatformState, user: User, there: dict[str, Any]) -> dic
         ("upload_session", "cases/upload-sessions/"),
         ("user_upload", "uploads/"),
     ):
-        if key in there:
-            found[key] = _follow_link(state, user, there[key], prefix, errors.setdefault(key, []))
-    if "user_uploads" in there:
-        given = there["user_uploads"] if isinstance(there["user_uploads"], list) else []
+        if key in fields:
+            found[key] = _follow_link(state, user, fields[key], prefix, errors.setdefault(key, []))
+    if "user_uploads" in fields:
+        given = fields["user_uploads"] if isinstance(fields["user_uploads"], list) else []
         problems = errors.setdefault("user_uploads", [])
         found["user_uploads"] = [
             _follow_link(state, user, each, "uploads/", problems) for each in given
         ]
-    if str(there.get("image_name", "name")).strip() == "":
+    if str(fields.get("image_name", "name")).strip() == "":
         errors["image_name"] = ["This field may not be blank."]
     errors = {key: problems[:1] for key, problems in errors.items() if problems}
     if errors:
@@ -148,7 +148,7 @@ def _follow_link(
 
 
 def find_usable(state: PlatformState, user: User, prefix: str, pk: str) -> Any:
-    """The record that a hyperlink may name: a visible image, own upload, own unused session."""
+    """Return the visible image, own upload, or own unused session with a pk; else None."""
     if prefix == "cases/images/":
         return permissions.visible_images(state, user).get(pk)
     if prefix == "uploads/":
@@ -160,35 +160,35 @@ def find_usable(state: PlatformState, user: User, prefix: str, pk: str) -> Any:
 
 
 def _make_source(
-    state: PlatformState, user: User, socket: Socket, there: dict[str, Any], links: dict[str, Any]
+    state: PlatformState, user: User, socket: Socket, fields: dict[str, Any], links: dict[str, Any]
 ) -> Source:
-    """An input of the right sort for its socket."""
+    """Make the source for a socket of any super-kind."""
     if socket.super_kind == "Value":
-        if "value" not in there:
+        if "value" not in fields:
             raise _kind_error("value is", socket)
-        if problem := json_schemas.find_problem(socket.kind, there["value"], socket.schema):
+        if problem := json_schemas.find_problem(socket.kind, fields["value"], socket.schema):
             raise _InputError({"__all__": [problem]})
-        return Source(socket, value=state.find_or_add_value(socket, value=there["value"]))
+        return Source(socket, value=state.find_or_add_value(socket, value=fields["value"]))
     if socket.super_kind == "File":
-        if "user_upload" not in there:
+        if "user_upload" not in fields:
             raise _kind_error("user_upload or file is", socket)
         return Source(socket, upload=links["user_upload"])
-    return _make_image_source(state, user, socket, there, links)
+    return _make_image_source(state, user, socket, fields, links)
 
 
 def _make_image_source(
-    state: PlatformState, user: User, socket: Socket, there: dict[str, Any], links: dict[str, Any]
+    state: PlatformState, user: User, socket: Socket, fields: dict[str, Any], links: dict[str, Any]
 ) -> Source:
     if socket.kind == DICOM_SET:
-        return _make_dicom_source(state, user, socket, there, links)
-    if "image_name" in there:
-        # Routed into the DICOM import, which fails without telling the job (platform 3.10, 7.8).
+        return _make_dicom_source(state, user, socket, fields, links)
+    if "image_name" in fields:
+        # The platform starts a DICOM import, which fails without an error (platform 3.10, 7.8).
         return Source(socket, stuck=True)
-    if "image" in there:
+    if "image" in fields:
         return _use_existing_image(state, socket, links["image"])
-    if "upload_session" in there:
+    if "upload_session" in fields:
         return Source(socket, session=links["upload_session"])
-    if "user_uploads" in there:
+    if "user_uploads" in fields:
         uploads: list[Upload] = links["user_uploads"]
         return Source(socket, session=Session(user, uploads, state.now()))
     raise _kind_error("upload_session, user_uploads or image is", socket)
@@ -201,12 +201,12 @@ def _use_existing_image(state: PlatformState, socket: Socket, image: Image) -> S
 
 
 def _make_dicom_source(
-    state: PlatformState, user: User, socket: Socket, there: dict[str, Any], links: dict[str, Any]
+    state: PlatformState, user: User, socket: Socket, fields: dict[str, Any], links: dict[str, Any]
 ) -> Source:
-    """An existing image, or uploads together with the name of the image to be (platform 3.9)."""
-    if "image" in there:
+    """Use an existing image, or uploads with the name of the future image (platform 3.9)."""
+    if "image" in fields:
         return _use_existing_image(state, socket, links["image"])
-    name, uploads = there.get("image_name"), links.get("user_uploads")
+    name, uploads = fields.get("image_name"), links.get("user_uploads")
     if not (name and uploads):
         raise _kind_error("either user_uploads with image_name, or image are", socket)
     return Source(socket, dicom=DicomUpload(user, str(name).strip(), uploads))
@@ -217,7 +217,7 @@ def _kind_error(what: str, socket: Socket) -> _InputError:
 
 
 def start_source(state: PlatformState, target: Job | Case, source: Source) -> None:
-    """Let a checked source be on its way to its socket; a session is used up (platform 9.3)."""
+    """Start to attach a checked source; its session can't be used again (platform 9.3)."""
     source.target, source.started = target, state.now()
     if source.value is not None:
         source.attached = source.started
@@ -226,6 +226,6 @@ def start_source(state: PlatformState, target: Job | Case, source: Source) -> No
 
 
 def queue_import(state: PlatformState, session: Session, source: Source) -> None:
-    """Put a session's import in the queue."""
+    """Queue the import of a session."""
     session.status, session.started, session.source = "Re-Queued", state.now(), source
     state.sessions[session.pk] = session

@@ -18,21 +18,21 @@ _SMALLEST_PART_BYTES = 5 * 1024**2
 
 
 def own_uploads(context: RequestContext) -> list[Upload]:
-    """Whoever asks, their uploads."""
+    """Return the uploads of the user, none for an anonymous one."""
     if context.user is None:
         return []
     return sorted(context.state.uploads_of(context.user), key=lambda each: each.pk)
 
 
 def list_uploads(context: RequestContext) -> Reply:
-    """The user's uploads, in no order that means anything."""
+    """List the user's uploads, in arbitrary order."""
     return json_reply(
         200, paginate(context.request, own_uploads(context), context.serializer.upload)
     )
 
 
 def create_upload(context: RequestContext) -> Reply:
-    """Begin an upload."""
+    """Create an upload."""
     name = _parse_filename(parse_body(context.request).get("filename"))
     state = context.state
     if len(own_uploads(context)) >= state.settings.max_uploads:
@@ -71,12 +71,12 @@ def _find_upload(context: RequestContext, pk: str, s3_id: str | None = None) -> 
 
 
 def show_upload(context: RequestContext, pk: str) -> Reply:
-    """One upload; 404 once it is consumed or expired."""
+    """Show one upload; 404 after it is imported or expired."""
     return json_reply(200, context.serializer.upload(_find_upload(context, pk)))
 
 
 def presign_parts(context: RequestContext, pk: str, s3_id: str) -> Reply:
-    """Give URLs to which parts can be PUT."""
+    """Sign a URL for the PUT of each part."""
     upload = _find_upload(context, pk, s3_id)
     numbers = _parse_part_numbers(parse_body(context.request))
     settings, now = context.state.settings, context.state.now()
@@ -122,7 +122,7 @@ def _require_list(data: dict[str, Any], key: str) -> list[Any]:
 
 
 def list_parts(context: RequestContext, pk: str, s3_id: str) -> Reply:
-    """What S3 holds; S3 knows nothing of it once it is completed."""
+    """List the stored parts; 500 if the upload is completed or aborted."""
     upload = _find_upload(context, pk, s3_id)
     if upload.status != "Initialized":
         raise html_refusal(500)
@@ -131,7 +131,7 @@ def list_parts(context: RequestContext, pk: str, s3_id: str) -> Reply:
 
 
 def complete_upload(context: RequestContext, pk: str, s3_id: str) -> Reply:
-    """Make one object of the parts; whatever S3 dislikes is a 500 (platform 4.6)."""
+    """Complete an upload; parts that S3 refuses are a 500 (platform 4.6)."""
     upload = _find_upload(context, pk, s3_id)
     parts = _require_list(parse_body(context.request), "parts")
     if upload.status != "Initialized" or not _match_stored_parts(upload, parts):
@@ -157,7 +157,7 @@ def _match_stored_parts(upload: Upload, parts: list[Any]) -> bool:
 
 
 def abort_upload(context: RequestContext, pk: str, s3_id: str) -> Reply:
-    """Give an upload up."""
+    """Abort an upload."""
     upload = _find_upload(context, pk, s3_id)
     if upload.status != "Initialized":
         raise html_refusal(500)

@@ -59,7 +59,7 @@ def _annotation(
     kind: str, parts: dict[str, Schema], required: tuple[str, ...], **optional: Schema
 ) -> Schema:
     known = {"name": _STRING, "type": {"enum": [kind]}}
-    # Of several errors the first is told: a missing key comes before one too many.
+    # Of several errors the first is reported: "required" stands before "additionalProperties".
     return {
         "type": "object",
         "properties": {**parts, **known, **optional},

@@ -1,4 +1,4 @@
-"""The kinds of sockets: what errors call them, how their values travel, how files are named."""
+"""The kinds of sockets, with their codes, super-kinds and file suffixes."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -15,9 +15,9 @@ class SocketKind:
 
     Attributes:
         name: Display string.
-        code: What error messages call it.
-        super_kind: How values of a new socket of this kind travel.
-        suffix: How its file is named; "" for images, which get a folder.
+        code: Its abbreviation in error messages.
+        super_kind: Super-kind of a new socket of this kind.
+        suffix: Suffix of its file; "" for images, which get a folder.
     """
 
     name: str

@@ -1,7 +1,7 @@
-"""What the task that attaches a file finds in it (platform 3.6).
+"""Checks of a file's content by the task that attaches it to a File socket (platform 3.6).
 
-JSON is parsed and held against its kind's schema, Newick trees and BIOM tables are parsed.
-Nothing looks into a file of any other kind: a text is as good as a PDF.
+JSON is checked against the schema of its kind; Newick trees and BIOM tables are parsed. Files of
+other kinds are not checked: a text file is accepted as a PDF.
 """
 
 import json
@@ -21,15 +21,15 @@ class InvalidContent(Exception):
 
 
 class InvalidJson(Exception):
-    """The content is no JSON: the platform's task dies while it stores that error."""
+    """The content is not JSON; the platform's task crashes while it stores that error."""
 
 
 def check_attachment(socket: Socket, path: Path) -> None:
-    """Look into a file as far as the platform does.
+    """Check a file as far as the platform does.
 
     Raises:
-        Unfit: The content does not fit, which is told.
-        Unparsable: Nobody will ever be told anything.
+        Unfit: The content does not fit its socket.
+        Unparsable: The content is not JSON; no error is reported.
     """
     if socket.holds_json:
         _check_json(socket, path)
@@ -47,7 +47,7 @@ def _check_json(socket: Socket, path: Path) -> None:
 
 
 def _check_newick(path: Path) -> None:
-    """At least one tree, brackets in balance; the platform's parser asks for little more."""
+    """Check that there is at least one tree, and that its brackets match."""
     try:
         text = path.read_text()
     except UnicodeDecodeError as error:
@@ -66,7 +66,7 @@ def _check_newick(path: Path) -> None:
 
 
 def _check_biom(path: Path) -> None:
-    """An HDF5 file that names the two axes of a table; BIOM's older JSON form is refused."""
+    """Check for an HDF5 file with both axes of a table; BIOM's older JSON form is refused."""
     data = path.read_bytes()
     if not data.startswith(_HDF5):
         raise InvalidContent("Only BIOM in valid HDF5 binary file format are supported")

@@ -1,4 +1,4 @@
-"""DICOM files grouped into images the way the platform's importer groups them."""
+"""DICOM files: grouped into images as the platform's importer does it."""
 
 import warnings
 from array import array
@@ -23,7 +23,7 @@ class _Group:
 
 
 def read_images(files: list[Path], work: Path) -> Iterator[tuple[Volume, set[Path]]]:
-    """Build one image per group; files that are no readable DICOM are left out.
+    """Build one image per group; files that are not readable DICOM are skipped.
 
     Args:
         files: Everything in one folder that no earlier builder took.
@@ -56,7 +56,7 @@ def _group_slices(files: list[Path]) -> list[_Group]:
 
 
 def _read_slice(path: Path) -> pydicom.Dataset | None:
-    """The file's content, if it is DICOM with all it needs to be a slice."""
+    """Read a file; return None if it is not DICOM or lacks what a slice needs."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -119,7 +119,7 @@ def _read_position(dataset: pydicom.Dataset) -> tuple[float, ...] | None:
 
 
 def _mean_slice_distance(slices: list[pydicom.Dataset]) -> float:
-    """Mean distance along z from slice to slice; negative means that they run downwards."""
+    """Return the mean distance between slices along z in mm; negative if z decreases."""
     heights = [position[2] for each in slices if (position := _read_position(each))]
     return (heights[-1] - heights[0]) / (len(heights) - 1) if len(heights) > 1 else 0.0
 
@@ -130,7 +130,7 @@ def _read_pixel_spacing(dataset: pydicom.Dataset) -> tuple[float, float]:
 
 
 def _needs_rescale(slices: list[pydicom.Dataset]) -> bool:
-    """Whether any slice asks for a rescale; then all become floating point."""
+    """Return whether any slice has a rescale slope or intercept; then all become floats."""
     slopes = {float(each.get("RescaleSlope") or 1) for each in slices}
     return slopes | {float(each.get("RescaleIntercept") or 0) + 1 for each in slices} != {1.0}
 
@@ -149,7 +149,7 @@ def _stored_element(dataset: pydicom.Dataset) -> str:
 
 
 def _read_voxels(dataset: pydicom.Dataset, scale: bool) -> bytes:
-    """A slice's voxels. Compressed pixels are not decoded here: they become zeros."""
+    """Return a slice's voxels. Compressed pixels are not decoded: they become zeros."""
     length = _slice_size_bytes(dataset) * _frame_count(dataset)
     data = bytes(length) if _is_encapsulated(dataset) else dataset.PixelData[:length]
     if not scale:

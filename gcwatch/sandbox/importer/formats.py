@@ -1,7 +1,7 @@
-"""Image formats beside MetaImage and DICOM, recognised by their headers.
+"""Image formats other than MetaImage and DICOM, recognised by their headers.
 
-Voxels are taken over where the format stores them plainly (NIfTI, NRRD). PNG and JPEG are not
-decoded: their images have the right shape and zeros for voxels. TIFF is kept as it is.
+The voxels of NIfTI and NRRD are copied. PNG and JPEG are not decoded: their images have the right
+shape, and all voxels are 0. A TIFF is stored unchanged.
 """
 
 import gzip
@@ -106,10 +106,10 @@ def read_tiff(path: Path, work: Path) -> Volume:  # noqa: ARG001 - readers have 
 
 
 def read_tiff_tags(path: Path) -> dict[int, int]:
-    """The first directory of a TIFF or BigTIFF: tags and their short or long values.
+    """Read the first directory of a TIFF or BigTIFF: the tags and their integer values.
 
     Raises:
-        Unreadable: It is no TIFF, or does not tell its size.
+        Unreadable: It is not a TIFF, or its size is missing.
     """
     try:
         with path.open("rb") as file:
@@ -138,7 +138,7 @@ def _parse_directory(directory: bytes, order: str, big: bool) -> Iterator[tuple[
 
 
 def write_black_tiff(path: Path, size: tuple[int, int]) -> None:
-    """Write a black TIFF; all its rows are one and the same."""
+    """Write a black TIFF; all rows point to the same bytes, so that the file is small."""
     width, height = size
     after = 8 + 2 + 12 * 12 + 4
     rows, counts, dot = after, after + 4 * height, after + 8 * height
@@ -157,7 +157,7 @@ def write_black_tiff(path: Path, size: tuple[int, int]) -> None:
 
 
 def read_picture_size(path: Path) -> tuple[int, int]:
-    """Width and height of a PNG or JPEG.
+    """Read the width and height of a PNG or JPEG, in pixels.
 
     Raises:
         Unreadable: It is neither.
@@ -203,7 +203,7 @@ def _parse_jpeg(head: bytes) -> tuple[tuple[int, int], int] | None:
 
 
 def copy_file(volume: Volume, path: Path) -> None:
-    """Write a file that is kept as it is."""
+    """Copy a file that is stored unchanged."""
     with path.open("wb") as out:
         for piece in read_pieces(volume.raw):
             out.write(piece)

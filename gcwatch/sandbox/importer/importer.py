@@ -1,10 +1,10 @@
-"""What the platform's importer makes of the files of an upload session (platform 13)."""
+"""The importer: it builds images from the files of an upload session (platform 13)."""
 
 import logging
 import os
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,20 +14,23 @@ from gcwatch.sandbox.importer import dicom, formats, slides, socket_fit, tomogra
 from gcwatch.sandbox.metaimage import Unreadable, Volume
 from gcwatch.sandbox.model import Image, PlatformState, Session, Upload, User, new_pk
 
+Builder = Callable[[list[Path], Path], Iterator[tuple[Volume, set[Path]]]]
+"""Yields the images in some files, and the files of each; the path is a folder for voxels."""
+
 _NEVER_UNPACKED = {".DS_Store", "desktop.ini"}
 
 
 class ImportRefused(Exception):
-    """The files cannot be imported at all; the message is the platform's."""
+    """The session cannot be imported; the message is the platform's."""
 
 
 @dataclass
 class ImportResult:
-    """What an import came to.
+    """The result of an import.
 
     Attributes:
         images: The new images, not yet visible.
-        leftovers: Files that became part of no image.
+        leftovers: Number of files that are not part of any image.
     """
 
     images: list[Image]
@@ -35,7 +38,7 @@ class ImportResult:
 
     @property
     def error_message(self) -> str:
-        """The platform's words for the leftovers, "" if there are none."""
+        """The platform's message about the leftovers, "" if there are none."""
         files = "file" if self.leftovers == 1 else "files"
         return f"{self.leftovers} {files} could not be imported" if self.leftovers else ""
 
@@ -44,7 +47,7 @@ def import_session(state: PlatformState, session: Session) -> ImportResult:
     """Import a session's uploads.
 
     Raises:
-        Refused: The uploads are not fit for an import.
+        Refused: The uploads cannot be imported.
     """
     names = [upload.filename for upload in session.uploads]
     if any(upload.status != "Completed" for upload in session.uploads):
@@ -57,8 +60,10 @@ def import_session(state: PlatformState, session: Session) -> ImportResult:
         try:
             return _import_files(state, session, Path(folder))
         except Exception as error:
-            # The platform says no more than this of an importer that breaks down.
-            logging.getLogger(__name__).info("import of %s broke down", session.pk, exc_info=True)
+            # The platform gives no other message when its importer crashes.
+            logging.getLogger(__name__).info(
+                "the import of session %s crashed", session.pk, exc_info=True
+            )
             message = "An unexpected error occurred"
             raise ImportRefused(message) from error
 
@@ -86,7 +91,7 @@ def assemble_upload(upload: Upload, path: Path) -> None:
 
 
 def _unpack_zips(folder: Path) -> None:
-    """Replace every zip, whatever its name, by a folder of its content."""
+    """Replace every zip file by a folder of its content; its name does not matter."""
     for path in list(folder.iterdir()):
         if path.is_file() and zipfile.is_zipfile(path):
             packed = path.rename(path.with_name(f"{new_pk()}.zip"))
@@ -115,12 +120,12 @@ def _build_images(state: PlatformState, session: Session, files: Path, work: Pat
             image.origin = session
             images.append(image)
             used |= consumed
-    there = {path for path in files.rglob("*") if path.is_file()}
-    return ImportResult(images, len(there - used))
+    all_files = {path for path in files.rglob("*") if path.is_file()}
+    return ImportResult(images, len(all_files - used))
 
 
 def _folders_inner_first(folder: Path) -> Iterator[Path]:
-    """A folder and all below it, in the order in which the platform looks into them."""
+    """Yield a folder and all below it, in the platform's order: inner folders first."""
     for path in sorted(folder.iterdir()):
         if path.is_dir():
             yield from _folders_inner_first(path)
@@ -128,7 +133,7 @@ def _folders_inner_first(folder: Path) -> Iterator[Path]:
 
 
 def _build_volumes(folder: Path, work: Path, used: set[Path]) -> Iterator[tuple[Volume, set[Path]]]:
-    """Offer one folder's files to the builders in the platform's order."""
+    """Give one folder's files to the builders, in the platform's order."""
     left = sorted(path for path in folder.iterdir() if path.is_file() and path not in used)
     for builder in (
         _read_metaimages,
@@ -155,19 +160,18 @@ def _read_metaimages(files: list[Path], work: Path) -> Iterator[tuple[Volume, se
                 continue
 
 
-class _single_file_builder:  # noqa: N801 - reads as a word where it is used
-    """A builder of single-file images from a reader."""
+def _single_file_builder(reader: formats.Reader) -> Builder:
+    """Make a builder from the reader of a format whose images are one file each."""
 
-    def __init__(self, reader: formats.Reader) -> None:
-        self.reader = reader
-
-    def __call__(self, files: list[Path], work: Path) -> Iterator[tuple[Volume, set[Path]]]:
+    def build(files: list[Path], work: Path) -> Iterator[tuple[Volume, set[Path]]]:
         for path in files:
             try:
-                volume = self.reader(path, work)
+                volume = reader(path, work)
             except Unreadable:
                 continue
             yield volume, {path}
+
+    return build
 
 
 def add_image(state: PlatformState, owner: User, volume: Volume) -> Image:

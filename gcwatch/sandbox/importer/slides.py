@@ -1,7 +1,7 @@
-"""Whole-slide images: single files that are TIFF underneath, and files with companions.
+"""Whole-slide images: formats based on TIFF, and formats of several files.
 
-Pixels are not converted. A TIFF is taken over as it is; of a slide of many files the size is
-known, and its image is a TIFF of that size that is black.
+Pixels are not converted. A TIFF is stored unchanged. A slide of several files becomes a black TIFF
+of the same size.
 """
 
 import re
@@ -22,14 +22,14 @@ Size = tuple[int, int]
 
 
 def read_slides(files: list[Path], work: Path) -> Iterator[tuple[Volume, set[Path]]]:
-    """Build one image of each slide whose companions are all there (platform 13.5).
+    """Build one image per slide that is complete (platform 13.5).
 
     Args:
         files: Everything in one folder that no earlier builder took.
         work: Folder for the images.
 
     Yields:
-        Each image, and the files it was made of; those of a .mrxs are in a folder beside it.
+        Each image, and the files it was made of; a .mrxs has some in the folder of its name.
     """
     for path in files:
         reader = _READERS.get(path.suffix.lower())
@@ -52,7 +52,7 @@ def _make_volume(image: Path, size: Size) -> Volume:
 
 
 def _read_mirax(path: Path, image: Path) -> tuple[Volume, set[Path]]:
-    """A .mrxs belongs to the folder of its name with a Slidedat.ini, an index and data files."""
+    """Read a .mrxs; the folder of the same name holds Slidedat.ini, an index and data files."""
     folder = path.parent / path.stem
     names = {each.name.lower(): each for each in folder.iterdir()}
     slidedat = names["slidedat.ini"]
@@ -67,7 +67,7 @@ def _read_mirax(path: Path, image: Path) -> tuple[Volume, set[Path]]:
 
 
 def _read_hamamatsu(path: Path, image: Path) -> tuple[Volume, set[Path]]:
-    """A .vms or .vmu lists its images, one for each part of the slide, and a map of them."""
+    """Read a .vms or .vmu, which lists an image for each part of the slide, and a map file."""
     parser = _parse_sections(path)
     listed = parser[_VMS_SECTION if _VMS_SECTION in parser else _VMU_SECTION]
     parts = [listed[key] for key in listed if re.fullmatch(r"imagefile(\(.*\))?", key)]
@@ -78,8 +78,12 @@ def _read_hamamatsu(path: Path, image: Path) -> tuple[Volume, set[Path]]:
         raise Unreadable("parts of the slide are missing")
     size = formats.read_picture_size(companions[0]) if _VMS_SECTION in parser else (1, 1)
     formats.write_black_tiff(image, (size[0] * columns, size[1] * rows))
-    beside = {path.parent / name for name in extras if (path.parent / name).is_file()}
-    return _make_volume(image, (size[0] * columns, size[1] * rows)), {path, *companions, *beside}
+    extra_paths = {path.parent / name for name in extras if (path.parent / name).is_file()}
+    return _make_volume(image, (size[0] * columns, size[1] * rows)), {
+        path,
+        *companions,
+        *extra_paths,
+    }
 
 
 def _parse_sections(path: Path) -> ConfigParser:

@@ -1,4 +1,4 @@
-"""Whether an imported image fits its socket, as the platform finds out (platform 13.12)."""
+"""Checks of an image against its socket: displacement fields and segmentations (platform 13.12)."""
 
 from gcwatch.sandbox import metaimage
 from gcwatch.sandbox.content.catalogue import Socket
@@ -15,7 +15,7 @@ _UNKNOWN_SEGMENTS = (
 
 
 def find_misfit(socket: Socket, image: Image) -> str | None:
-    """Why an image does not fit, in the platform's words without the full stop; None if it does."""
+    """Return the platform's message, without full stop, if an image does not fit; else None."""
     if socket.kind == DISPLACEMENT:
         return _find_displacement_misfit(image)
     return _find_segmentation_misfit(socket, image) if socket.segments else None
@@ -34,7 +34,7 @@ def _find_displacement_misfit(image: Image) -> str | None:
 def _find_segmentation_misfit(socket: Socket, image: Image) -> str | None:
     if image.segments is None:
         return _UNKNOWN_SEGMENTS
-    # Background needs no declaration.
+    # 0 is the background, which a socket need not declare.
     allowed = {0} | {value for value, _ in socket.segments}
     others = set(image.segments) - allowed
     if not others:
@@ -46,10 +46,10 @@ def _find_segmentation_misfit(socket: Socket, image: Image) -> str | None:
 
 
 def find_segments(volume: Volume) -> tuple[int, ...] | None:
-    """What a volume's voxels are, if it may be a segmentation.
+    """Return the values of a volume's voxels, or None if it cannot be a segmentation.
 
-    That is one of 8 bits and one channel, with few enough values. One with a fourth axis has a
-    segment for each volume, in which there is nothing but zeros and ones.
+    A segmentation has 8 bits, one channel and at most 64 values. With a fourth axis it has one
+    segment per 3D volume, whose voxels are 0 or 1.
     """
     if volume.typecode not in "bB" or volume.channels > 1 or volume.verbatim:
         return None

@@ -1,6 +1,6 @@
-"""Volumes of optical coherence tomography: Topcon's and Heidelberg's files (platform 13.6).
+"""Optical coherence tomography: files by Topcon and Heidelberg (platform 13.6).
 
-Voxels that are stored plainly are taken over; packed ones are not decoded and become zeros.
+Uncompressed voxels are copied; compressed ones are not decoded and become zeros.
 """
 
 import re
@@ -17,7 +17,7 @@ Size = tuple[int, int, int]
 
 
 def read_tomographies(files: list[Path], work: Path) -> Iterator[tuple[Volume, set[Path]]]:
-    """Build the volumes of each file that begins as one does, whatever it is called.
+    """Build the volumes of each file with a known signature; file names do not matter.
 
     Args:
         files: Everything in one folder that no earlier builder took.
@@ -45,7 +45,7 @@ def _find_reader(path: Path) -> Callable[[Path, Path], list[Volume]]:
 
 
 def _parse_chunks(data: bytes) -> dict[bytes, bytes]:
-    """The named chunks of a Topcon file."""
+    """Return the chunks of a Topcon file by name."""
     chunks, at = {}, 15
     while at < len(data) and data[at]:
         name = data[at + 1 : at + 1 + data[at]]
@@ -57,7 +57,7 @@ def _parse_chunks(data: bytes) -> dict[bytes, bytes]:
 
 
 def _require_chunk(chunks: dict[bytes, bytes], name: bytes) -> None:
-    """The picture of the fundus is not made an image of, but it must be there."""
+    """Check that the picture of the fundus is there; the importer makes no image of it."""
     if name not in chunks:
         raise Unreadable(f"no {name.decode()}")
 
@@ -99,7 +99,7 @@ def _read_fda(path: Path, work: Path) -> list[Volume]:
 
 
 def _read_e2e(path: Path, work: Path) -> list[Volume]:
-    """One volume of each series; every slice is a chunk somewhere in the file."""
+    """Build one volume per series; each slice is a chunk, at any position in the file."""
     data = path.read_bytes()
     series: dict[tuple[int, ...], dict[int, tuple[int, int]]] = {}
     for found in re.finditer(b"MDbData", data):

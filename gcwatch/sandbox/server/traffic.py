@@ -1,4 +1,4 @@
-"""Every call to both origins passes here: latency, faults, and the record of calls."""
+"""All calls to both origins: latency, faults, and the record of calls."""
 
 import time
 from collections.abc import Callable
@@ -21,7 +21,7 @@ class CallRecord:
     """One call that came in.
 
     Attributes:
-        status: Of the answer; 0 if none was sent.
+        status: Status of the answer; 0 if none was sent.
         applied: Whether it changed any state.
         authorization: Whether it carried a token.
         at: When it came in, in real seconds since the epoch.
@@ -37,7 +37,7 @@ class CallRecord:
 
 
 class Traffic:
-    """Passes calls to their handlers, with all that may go wrong on the way."""
+    """Passes calls to their handlers, with the faults that are set."""
 
     def __init__(self, state: PlatformState) -> None:
         self.state = state
@@ -47,7 +47,7 @@ class Traffic:
         self._calls: list[CallRecord] = []
 
     def calls(self) -> list[dict[str, Any]]:
-        """The calls since the last `forget`, in order of arrival."""
+        """Return the calls since the last `forget_calls`, in order of arrival."""
         with self.changed:
             return [asdict(call) for call in self._calls]
 
@@ -57,7 +57,7 @@ class Traffic:
             self._calls = []
 
     def notify_waiters(self) -> None:
-        """Wake whoever waits for a change."""
+        """Wake the threads that wait for a change."""
         with self.changed:
             self.changed.notify_all()
 
@@ -65,7 +65,7 @@ class Traffic:
         """Answer a call.
 
         Returns:
-            The reply to send; None when the connection is to be cut instead.
+            The reply to send, or None to break the connection.
         """
         call = CallRecord(request.method, request.path, host, "Authorization" in request.headers)
         with self.changed:

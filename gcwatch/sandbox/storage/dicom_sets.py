@@ -1,7 +1,7 @@
-"""DICOM Image Sets: imported as they are, and fetched instance by instance (platform 3.9, 8.6).
+"""DICOM Image Sets: import, and the store that serves each instance (platform 3.9, 8.6).
 
-The platform gives every instance new UIDs while it de-identifies it. Here a file that may pass is
-kept byte for byte, so that what comes down can be compared with what went up.
+The platform gives every instance new UIDs when it de-identifies it. The sandbox stores the file
+unchanged, so that a test can compare a download with its upload.
 """
 
 import logging
@@ -40,18 +40,18 @@ _EQUAL_IN_ALL_FILES = (
 
 
 class _Rejected(Exception):
-    """The files are no DICOM Image Set."""
+    """The files are not a valid DICOM Image Set."""
 
 
 def import_image_set(state: PlatformState, wanted: DicomUpload) -> Image | None:
-    """Import an image set, or reject it; either way its uploads are used up (platform 3.9).
+    """Import a DICOM Image Set; its uploads are deleted even if it is rejected (platform 3.9).
 
     Args:
-        state: Locked by the caller.
-        wanted: What it is made of.
+        state: All records; the caller holds the lock.
+        wanted: Its name and files.
 
     Returns:
-        The image, or None; nobody is told why.
+        The image, or None if it is rejected; no reason is given.
     """
     if len(wanted.name) > _MAX_NAME_CHARACTERS:
         return None
@@ -93,7 +93,7 @@ def _make_image(wanted: DicomUpload) -> Image:
 
 
 def _store_instance(state: PlatformState, image: Image, upload: Upload, checker: Any) -> Instance:
-    """Keep a file that the platform's de-identification procedure lets pass."""
+    """Store a file that the platform's de-identification procedure accepts."""
     path = state.folder / "dicom" / image.image_set_id / upload.pk
     path.parent.mkdir(parents=True, exist_ok=True)
     assemble_upload(upload, path)
@@ -110,7 +110,7 @@ def _store_instance(state: PlatformState, image: Image, upload: Upload, checker:
 
 
 def make_instance_requests(image: Image, signer: Signer, now: float) -> dict[str, Any]:
-    """The signed requests that fetch an image's instances from the DICOM store (platform 8.6)."""
+    """Return signed requests to the DICOM store for an image's instances (platform 8.6)."""
     return {
         "image_set_id": image.image_set_id,
         "instances": [_make_instance_request(image, each, signer, now) for each in image.instances],
@@ -136,7 +136,7 @@ def _instance_path(instance: Instance) -> str:
 
 
 def serve_instance(state: PlatformState, signer: Signer, request: Request) -> Reply:
-    """Answer a request to the DICOM store: the instance's bytes, or 403 unless it is signed."""
+    """Answer a request to the DICOM store: the instance, or 403 without a valid signature."""
     with state.lock:
         now, lifetime = state.now(), state.settings.dicom_lifetime
         found = _find_instance(state, request)

@@ -1,4 +1,4 @@
-"""The storage origin: S3 as presigned URLs see it (platform 4, 8)."""
+"""The storage origin: S3, as far as presigned URLs use it (platform 4, 8)."""
 
 import hashlib
 import re
@@ -48,7 +48,7 @@ class Storage:
     def _check_signature(self, request: Request) -> dict[str, str]:
         query = request.query_string.decode("latin-1")
         fields = self.signer.check_url(request.method, request.path, query, self.state.now())
-        # The recorded stand-in for S3 let a token pass; the real one refuses two credentials.
+        # The S3 of the 2025 recordings accepts a token besides the signature; the real one does not.
         strict = self.state.settings.schema == "2026-07"
         if strict and "Authorization" in request.headers:
             raise Denied("InvalidArgument", "Only one auth mechanism allowed")
@@ -87,7 +87,7 @@ class Storage:
             return upload
 
     def _store_part(self, request: Request) -> Part:
-        """Stream a body to disk; a body that ends too soon leaves nothing behind."""
+        """Write a body to disk; if it ends too soon, delete the file."""
         path = self.state.folder / "parts" / new_pk()
         md5, buffer = hashlib.md5(usedforsecurity=False), memoryview(bytearray(CHUNK_BYTES))
         try:
@@ -118,7 +118,7 @@ class Storage:
 
 
 def _parse_range(first: str, last: str, size: int) -> tuple[int, int]:
-    """First and last byte of a range; "-n" are the last n bytes."""
+    """Return the first and last byte of a range; "-n" is the last n bytes."""
     if not first:
         return max(0, size - int(last)), size - 1
     return int(first), min(int(last or size - 1), size - 1)

@@ -1,4 +1,4 @@
-"""Presigned storage URLs: made, and checked (platform 4.3, 8.3)."""
+"""Presigned storage URLs and signed requests: making and checking them (platform 4.3, 8.3)."""
 
 import hmac
 import re
@@ -11,7 +11,7 @@ _DATE_FORMAT = "%Y%m%dT%H%M%SZ"
 
 
 class Denied(Exception):
-    """A URL that the storage refuses."""
+    """The storage refuses a request."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -34,7 +34,7 @@ class Signer:
     def sign_url(
         self, method: str, path: str, query: dict[str, str], now: float, lifetime: float
     ) -> str:
-        """A URL that is good for one method, for some seconds."""
+        """Return a URL that is valid for one method and *lifetime* seconds."""
         full = {
             **query,
             "X-Amz-Algorithm": _ALGORITHM,
@@ -51,7 +51,7 @@ class Signer:
         return hmac.new(self._secret, text.encode(), "sha256").hexdigest()
 
     def sign_request(self, path: str, query: dict[str, str], now: float) -> dict[str, str]:
-        """The headers that make a GET good, as the DICOM store wants them (platform 8.6)."""
+        """Return the headers of a signed GET to the DICOM store (platform 8.6)."""
         date = datetime.fromtimestamp(now, UTC).strftime(_DATE_FORMAT)
         signature = self._signature("GET", path, {**query, "X-Amz-Date": date})
         credential = "sandbox/20260101/eu-central-1/medical-imaging/aws4_request"
@@ -71,10 +71,10 @@ class Signer:
         now: float,
         lifetime: float,
     ) -> None:
-        """Let a signed GET pass.
+        """Check the signature of a GET.
 
         Raises:
-            Denied: It is signed by nobody, damaged, or too old.
+            Denied: The signature is missing, wrong or expired.
         """
         given = headers.get("Authorization", "")
         date = headers.get("X-Amz-Date", "")
@@ -89,10 +89,10 @@ class Signer:
             raise Denied("InvalidSignatureException", f"Signature expired: {date}")
 
     def check_url(self, method: str, path: str, query: str, now: float) -> dict[str, str]:
-        """The query of a URL that is in order.
+        """Check the signature of a URL; return its query without the signature.
 
         Raises:
-            Denied: The signature is missing, damaged or expired.
+            Denied: The signature is missing, wrong or expired.
         """
         fields = dict(parse_qsl(query, keep_blank_values=True))
         given = fields.pop("X-Amz-Signature", None)
@@ -104,7 +104,7 @@ class Signer:
                 "The request signature we calculated does not match the signature you provided. "
                 "Check your key and signing method.",
             )
-        # The date is in whole seconds: a URL never dies before its time.
+        # The date is in whole seconds: without the 1, a URL could expire too early.
         if now > _parse_date(fields["X-Amz-Date"]) + int(fields["X-Amz-Expires"]) + 1:
             raise Denied("AccessDenied", "Request has expired")
         return fields
