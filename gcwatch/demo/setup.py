@@ -122,7 +122,7 @@ class RunningSandbox:
 
     def state(self) -> dict[str, Any]:
         """Return all records of the sandbox."""
-        state: dict[str, Any] = self._control("state")
+        state: dict[str, Any] = self._call_control("state")
         return state
 
     def fill_archive(self) -> None:
@@ -130,9 +130,9 @@ class RunningSandbox:
         for title, number in ARCHIVE_CASES.items():
             data = b64encode(encode_mha(make_chest(number))).decode()
             values = {"ct-image": {"base64": data, "name": f"{title}.mha"}}
-            self._control("add_item", archive=ARCHIVE_SLUG, title=title, values=values)
+            self._call_control("add_item", archive=ARCHIVE_SLUG, title=title, values=values)
 
-    def _control(self, name: str, **arguments: Any) -> Any:
+    def _call_control(self, name: str, **arguments: Any) -> Any:
         reply = requests.post(f"{self.control}{name}", json=arguments, timeout=60)
         reply.raise_for_status()
         return reply.json()

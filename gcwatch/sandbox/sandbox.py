@@ -15,7 +15,7 @@ from werkzeug.wrappers import Request
 
 from gcwatch.sandbox import due_tasks, inventory, seeds
 from gcwatch.sandbox.api.item_rules import make_display_set
-from gcwatch.sandbox.api.routes import ROOT, Api
+from gcwatch.sandbox.api.routes import API_ROOT, Api
 from gcwatch.sandbox.api.serializers import Serializer
 from gcwatch.sandbox.content.catalogue import STANDARD, Archive, Catalogue, ReaderStudy
 from gcwatch.sandbox.model import ArchiveItem, DisplaySet, PlatformState, User
@@ -42,7 +42,7 @@ class Sandbox:
         folder: Folder for its files; made if missing. The tokens in it last from one run
             to the next (`token`, `token-bob`); uploads and jobs do not.
         settings: Limits, times and the schema of answers.
-        port: Of the API; 0 picks a free one. The storage always picks one.
+        port: Port of the API; 0 picks a free one. The storage always picks one.
         tls: Serve https, with a new certificate.
         catalogue: Sockets, algorithms, reader studies and archives that it offers.
 
@@ -98,7 +98,7 @@ class Sandbox:
     @property
     def url(self) -> str:
         """Root of the API, ending in a slash."""
-        return f"{self._site.origin}{ROOT}"
+        return f"{self._site.origin}{API_ROOT}"
 
     @property
     def control(self) -> str:
@@ -115,13 +115,13 @@ class Sandbox:
 
     def _serve_site(self, request: Request) -> Reply | None:
         if request.path.startswith(CONTROL_PATH):
-            return self._controlled(request)
+            return self._serve_control(request)
         return self._traffic.handle_call("api", request, self._api_handler.handle)
 
     def _serve_storage(self, request: Request) -> Reply | None:
         return self._traffic.handle_call("storage", request, self._storage_handler.handle)
 
-    def _controlled(self, request: Request) -> Reply:
+    def _serve_control(self, request: Request) -> Reply:
         name = request.path.removeprefix(CONTROL_PATH).rstrip("/")
         if name not in _CONTROLS:
             return json_reply(404, {"error": f"no such control: {name}"})
@@ -153,7 +153,7 @@ class Sandbox:
         self._traffic.faults.clear()
 
     def advance(self, seconds: float) -> None:
-        """Move the sandbox's clock forward."""
+        """Move the sandbox's clock forward by some seconds."""
         with self.platform_state.lock:
             self.platform_state.clock_offset_seconds += seconds
         self._traffic.notify_waiters()
@@ -189,8 +189,8 @@ class Sandbox:
             The item's pk.
         """
         with self.platform_state.lock:
-            item = ArchiveItem(self._archive(archive), title, self.platform_state.now())
-            self._add(item, self.platform_state.items, values)
+            item = ArchiveItem(self._find_archive(archive), title, self.platform_state.now())
+            self._add_case(item, self.platform_state.items, values)
         self._traffic.notify_waiters()
         return item.pk
 
@@ -201,23 +201,23 @@ class Sandbox:
         with self.platform_state.lock:
             study = _find_by_slug(self.platform_state.catalogue.reader_studies, reader_study)
             case = make_display_set(self.platform_state, study, title, 0)
-            self._add(case, self.platform_state.display_sets, values)
+            self._add_case(case, self.platform_state.display_sets, values)
         self._traffic.notify_waiters()
         return case.pk
 
-    def _add(
+    def _add_case(
         self, case: C, records: dict[str, C], values: Mapping[str, seeds.Content] | None
     ) -> None:
         seeds.fill_case(self.platform_state, case, values or {})
         records[case.pk] = case
 
-    def _archive(self, slug: str) -> Archive:
+    def _find_archive(self, slug: str) -> Archive:
         return _find_by_slug(self.platform_state.catalogue.archives, slug)
 
     def remove_item(self, archive: str, title: str) -> None:
         """Remove the items with this title from an archive."""
         with self.platform_state.lock:
-            parent, items = self._archive(archive), self.platform_state.items
+            parent, items = self._find_archive(archive), self.platform_state.items
             for item in list(items.values()):
                 if item.parent is parent and item.title == title:
                     del items[item.pk]

@@ -1,4 +1,5 @@
 """The platform's REST API: routes, endpoints, the rules for requests, and JSON answers.
 
-No HTTP connection, no stored byte and no import of images may be handled here.
+Work that the platform does in the background (imports, jobs) and the transfer of bytes do not
+belong here.
 """

@@ -16,8 +16,6 @@ from gcwatch.sandbox.api.serializers import Json, Serializer
 from gcwatch.sandbox.content.catalogue import Algorithm, Archive, Catalogue, ReaderStudy, Socket
 from gcwatch.sandbox.server.reply import Reply, json_refusal, json_reply
 
-T = TypeVar("T")
-
 
 def show_version(context: RequestContext) -> Reply:
     """Show the versions of gcapi that the platform supports (platform 1.5)."""

@@ -18,8 +18,36 @@ from gcwatch.sandbox.storage.presign import Signer
 
 T = TypeVar("T")
 
+INVALID_CHOICE = "Select a valid choice. That choice is not one of the available choices."
 PERMISSION_DENIED = {"detail": "You do not have permission to perform this action."}
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
+
+
+@dataclass
+class RequestContext:
+    """A request to the API, and what an endpoint needs to answer it.
+
+    Attributes:
+        user: The user whose token was sent; None for an anonymous request.
+    """
+
+    request: Request
+    user: User | None
+    state: PlatformState
+    serializer: Serializer
+    signer: Signer
+
+
+Endpoint = Callable[..., Reply]
+"""Answers a request; takes a `RequestContext` and the parameters of its path."""
+
+
+class _HasPk(Protocol):
+    @property
+    def pk(self) -> str: ...
+
+
+K = TypeVar("K", bound=_HasPk)
 
 
 def authenticate(state: PlatformState, request: Request) -> User | None:
@@ -89,9 +117,11 @@ def parse_body(request: Request) -> dict[str, Any]:
     return data
 
 
-def paginate(request: Request, rows: Iterable[T], render: Callable[[T], Any]) -> dict[str, Any]:
+def paginate(
+    request: Request, records: Iterable[T], serialize: Callable[[T], Any]
+) -> dict[str, Any]:
     """Return one page of a list: 100 records by default, at most 1000 (platform 1.14)."""
-    everything = list(rows)
+    everything = list(records)
     limit = min(_parse_natural(request.args.get("limit"), least=1) or 100, 1000)
     offset = _parse_natural(request.args.get("offset")) or 0
     until = offset + limit
@@ -99,7 +129,7 @@ def paginate(request: Request, rows: Iterable[T], render: Callable[[T], Any]) ->
         "count": len(everything),
         "next": _make_page_link(request, limit, until) if until < len(everything) else None,
         "previous": _make_page_link(request, limit, offset - limit) if offset else None,
-        "results": [render(each) for each in everything[offset:until]],
+        "results": [serialize(each) for each in everything[offset:until]],
     }
 
 
@@ -139,27 +169,6 @@ def parse_hyperlink(value: Any, prefix: str) -> str:
     return found[2]
 
 
-INVALID_CHOICE = "Select a valid choice. That choice is not one of the available choices."
-
-
-@dataclass
-class RequestContext:
-    """A request to the API, and what an endpoint needs to answer it.
-
-    Attributes:
-        user: The user whose token was sent; None for an anonymous request.
-    """
-
-    request: Request
-    user: User | None
-    state: PlatformState
-    serializer: Serializer
-    signer: Signer
-
-
-Endpoint = Callable[..., Reply]
-
-
 def _not_found_refusal(model: str, pk: str) -> Exception:
     try:
         UUID(pk)
@@ -168,24 +177,16 @@ def _not_found_refusal(model: str, pk: str) -> Exception:
     return json_refusal(404, {"detail": f"No {model} matches the given query."})
 
 
-def find_by_pk(model: str, pk: str, rows: list[T], key: Callable[[T], str]) -> T:
+def find_by_pk(model: str, pk: str, records: Iterable[T], key: Callable[[T], str]) -> T:
     """Return the record with this pk.
 
     Raises:
         Refusal: 404 if there is none; *model* is in the message.
     """
-    for row in rows:
-        if key(row) == pk:
-            return row
+    for record in records:
+        if key(record) == pk:
+            return record
     raise _not_found_refusal(model, pk)
-
-
-class _HasPk(Protocol):
-    @property
-    def pk(self) -> str: ...
-
-
-K = TypeVar("K", bound=_HasPk)
 
 
 def find_filtered(context: RequestContext, key: str, records: Iterable[K]) -> K | None:

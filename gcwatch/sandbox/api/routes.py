@@ -33,7 +33,7 @@ from gcwatch.sandbox.server.reply import Refusal, Reply, html_reply, json_refusa
 from gcwatch.sandbox.storage.objects import PROTECTED_PATH
 from gcwatch.sandbox.storage.presign import Signer
 
-ROOT = "/api/v1/"
+API_ROOT = "/api/v1/"
 _MAX_BODY_BYTES = 16 * 1024**2
 _UPLOAD_PATH = "uploads/<pk>/<s3_id>"
 
@@ -104,13 +104,13 @@ class Api:
         self.state = state
         self.serializer = serializer
         self.signer = signer
-        rules = [Rule(ROOT + path, endpoint=path) for path in ROUTES]
+        rules = [Rule(API_ROOT + path, endpoint=path) for path in ROUTES]
         self._routes = Map(rules, merge_slashes=False).bind("sandbox")
 
     def handle(self, request: Request) -> Reply:
         """Answer one request."""
         if request.path.startswith("/media/"):
-            return self._media(request)
+            return self._redirect_media(request)
         try:
             path, arguments = self._routes.match(request.path, method="GET")
         except RequestRedirect:
@@ -122,20 +122,20 @@ class Api:
             return html_reply(404)
         if (request.content_length or 0) > _MAX_BODY_BYTES:
             return html_reply(413)
-        reply = self._answered(request, path, arguments)
-        reply.route = ROOT + path
+        reply = self._answer(request, path, arguments)
+        reply.route = API_ROOT + path
         return reply
 
-    def _methods(self, path: str) -> Methods:
+    def _allowed_methods(self, path: str) -> Methods:
         methods = ROUTES[path]
         if path == "cases/upload-sessions/" and not self.state.settings.sessions:
             return {"GET": methods["GET"]}
         return methods
 
-    def _answered(self, request: Request, path: str, arguments: Mapping[str, Any]) -> Reply:
-        methods = self._methods(path)
+    def _answer(self, request: Request, path: str, arguments: Mapping[str, Any]) -> Reply:
+        methods = self._allowed_methods(path)
         try:
-            reply = self._dispatched(request, path, methods, arguments)
+            reply = self._dispatch(request, path, methods, arguments)
         except Refusal as refusal:
             reply = refusal.reply
         except Exception:
@@ -148,7 +148,7 @@ class Api:
             }
         return reply
 
-    def _dispatched(
+    def _dispatch(
         self, request: Request, path: str, methods: Methods, arguments: Mapping[str, Any]
     ) -> Reply:
         request.get_data()
@@ -170,7 +170,7 @@ class Api:
         reply.applied = method != "GET" and endpoint is not upload_endpoints.presign_parts
         return reply
 
-    def _media(self, request: Request) -> Reply:
+    def _redirect_media(self, request: Request) -> Reply:
         """Redirect a user who may read the file to the storage (platform 8.3)."""
         try:
             user = authenticate(self.state, request)

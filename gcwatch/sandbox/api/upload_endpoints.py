@@ -134,7 +134,7 @@ def complete_upload(context: RequestContext, pk: str, s3_id: str) -> Reply:
     """Complete an upload; parts that S3 refuses are a 500 (platform 4.6)."""
     upload = _find_upload(context, pk, s3_id)
     parts = _require_list(parse_body(context.request), "parts")
-    if upload.status != "Initialized" or not _match_stored_parts(upload, parts):
+    if upload.status != "Initialized" or not _are_parts_stored(upload, parts):
         raise html_refusal(500)
     named = {part["PartNumber"] for part in parts}
     for number in set(upload.parts) - named:
@@ -143,7 +143,7 @@ def complete_upload(context: RequestContext, pk: str, s3_id: str) -> Reply:
     return json_reply(200, context.serializer.upload(upload))
 
 
-def _match_stored_parts(upload: Upload, parts: list[Any]) -> bool:
+def _are_parts_stored(upload: Upload, parts: list[Any]) -> bool:
     for part in parts:
         if not isinstance(part, dict) or set(part) != {"ETag", "PartNumber"}:
             return False

@@ -55,7 +55,7 @@ _LISTS = {
 }
 
 
-def _annotation(
+def _annotation_schema(
     kind: str, parts: dict[str, Schema], required: tuple[str, ...], **optional: Schema
 ) -> Schema:
     known = {"name": _STRING, "type": {"enum": [kind]}}
@@ -68,17 +68,17 @@ def _annotation(
     }
 
 
-def _single(kind: str) -> Schema:
+def _single_schema(kind: str) -> Schema:
     parts = _ANNOTATIONS[kind]
     required = ("version", "type")
-    return _annotation(kind, parts, required, version=_VERSION, probability=_PROBABILITY)
+    return _annotation_schema(kind, parts, required, version=_VERSION, probability=_PROBABILITY)
 
 
-def _several(kind: str) -> Schema:
+def _multiple_schema(kind: str) -> Schema:
     """Build the schema of a list; each annotation in it has no version and may omit its type."""
     key, single = _LISTS[kind]
-    each = _annotation(single, _ANNOTATIONS[single], (), probability=_PROBABILITY)
-    return _annotation(kind, {key: _list_of(each)}, ("version", "type"), version=_VERSION)
+    each = _annotation_schema(single, _ANNOTATIONS[single], (), probability=_PROBABILITY)
+    return _annotation_schema(kind, {key: _list_of(each)}, ("version", "type"), version=_VERSION)
 
 
 _VIEWS = (["data", "mark"], ["layer"], ["hconcat"], ["vconcat"], ["concat"], ["spec"])
@@ -97,8 +97,8 @@ SCHEMAS: dict[str, Schema] = {
         "properties": {"3d_affine_transform": _list_of(_list_of(_NUMBER, 4), 4)},
         "required": ["3d_affine_transform"],
     },
-    **{kind: _single(kind) for kind in _ANNOTATIONS},
-    **{kind: _several(kind) for kind in _LISTS},
+    **{kind: _single_schema(kind) for kind in _ANNOTATIONS},
+    **{kind: _multiple_schema(kind) for kind in _LISTS},
 }
 
 

@@ -45,11 +45,11 @@ class _Handler(WSGIRequestHandler):
                 return
             while body.read(CHUNK_BYTES):
                 pass
-            self._send(reply)
+            self._send_reply(reply)
         except (ClientDisconnected, OSError):
             self._break_connection()
 
-    def _send(self, reply: Reply) -> None:
+    def _send_reply(self, reply: Reply) -> None:
         self.send_response(reply.status)
         for name, value in reply.headers.items():
             self.send_header(name, value)

@@ -48,7 +48,7 @@ class Storage:
     def _check_signature(self, request: Request) -> dict[str, str]:
         query = request.query_string.decode("latin-1")
         fields = self.signer.check_url(request.method, request.path, query, self.state.now())
-        # The S3 of the 2025 recordings accepts a token besides the signature; the real one does not.
+        # The S3 of the 2025 recordings also accepts a token; the real one does not.
         strict = self.state.settings.schema == "2026-07"
         if strict and "Authorization" in request.headers:
             raise Denied("InvalidArgument", "Only one auth mechanism allowed")

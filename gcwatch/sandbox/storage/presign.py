@@ -43,17 +43,17 @@ class Signer:
             "X-Amz-Expires": str(int(lifetime)),
             "X-Amz-SignedHeaders": "host",
         }
-        full["X-Amz-Signature"] = self._signature(method, path, full)
+        full["X-Amz-Signature"] = self._compute_signature(method, path, full)
         return f"{self.origin}{quote(path)}?{urlencode(full)}"
 
-    def _signature(self, method: str, path: str, query: dict[str, str]) -> str:
+    def _compute_signature(self, method: str, path: str, query: dict[str, str]) -> str:
         text = "\n".join([method, path, urlencode(sorted(query.items()))])
         return hmac.new(self._secret, text.encode(), "sha256").hexdigest()
 
     def sign_request(self, path: str, query: dict[str, str], now: float) -> dict[str, str]:
         """Return the headers of a signed GET to the DICOM store (platform 8.6)."""
         date = datetime.fromtimestamp(now, UTC).strftime(_DATE_FORMAT)
-        signature = self._signature("GET", path, {**query, "X-Amz-Date": date})
+        signature = self._compute_signature("GET", path, {**query, "X-Amz-Date": date})
         credential = "sandbox/20260101/eu-central-1/medical-imaging/aws4_request"
         signed = "SignedHeaders=host;x-amz-date"
         return {
@@ -81,7 +81,7 @@ class Signer:
         found = re.fullmatch(rf"{_ALGORITHM} .*Signature=([0-9a-f]+)", given)
         if not found or not re.fullmatch(r"\d{8}T\d{6}Z", date):
             raise Denied("MissingAuthenticationToken", "Missing Authentication Token")
-        wanted = self._signature("GET", path, {**query, "X-Amz-Date": date})
+        wanted = self._compute_signature("GET", path, {**query, "X-Amz-Date": date})
         if not hmac.compare_digest(found[1], wanted):
             message = "The request signature we calculated does not match"
             raise Denied("InvalidSignatureException", message)
@@ -98,7 +98,7 @@ class Signer:
         given = fields.pop("X-Amz-Signature", None)
         if given is None:
             raise Denied("AccessDenied", "Access Denied.")
-        if not hmac.compare_digest(given, self._signature(method, path, fields)):
+        if not hmac.compare_digest(given, self._compute_signature(method, path, fields)):
             raise Denied(
                 "SignatureDoesNotMatch",
                 "The request signature we calculated does not match the signature you provided. "
