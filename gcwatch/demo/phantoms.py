@@ -32,7 +32,7 @@ def _ct_number(x: int, y: int, z: int, lung_length: int) -> int:
     return _TISSUE_HU
 
 
-def _ellipsoid_distance(  # noqa: PLR0913, PLR0917 -- a point and an ellipsoid
+def _ellipsoid_distance(  # noqa: PLR0917 -- a point and an ellipsoid
     x: int,
     y: int,
     z: int,
