@@ -178,7 +178,7 @@ def _slugs(values):
 
 
 def _digest(value):
-    stored = value.file or (value.image.stored if value.image else None)
+    stored = value.file or (value.image.file if value.image else None)
     return stored.sha256 if stored else value.value
 
 

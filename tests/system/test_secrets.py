@@ -57,14 +57,14 @@ class Stumble:
 def watch_signatures(sandbox, monkeypatch):
     """The signatures that the sandbox gives out from now on."""
     signer, given = sandbox._storage_handler.signer, set()
-    sign = signer._signature
+    sign = signer._compute_signature
 
     def signature(*arguments):
         made = sign(*arguments)
         given.add(made)
         return made
 
-    monkeypatch.setattr(signer, "_signature", signature)
+    monkeypatch.setattr(signer, "_compute_signature", signature)
     return given
 
 

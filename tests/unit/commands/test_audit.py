@@ -477,9 +477,9 @@ def test_what_came_to_be_meanwhile_is_not_judged(archiving):
 def other_output(site):
     [job] = site.sandbox.platform_state.jobs.values()
     image = next(value.image for value in job.outputs if value.image)
-    content = bytearray(image.stored.path.read_bytes())
+    content = bytearray(image.file.path.read_bytes())
     content[-1] ^= 1
-    image.stored.path.write_bytes(content)
+    image.file.path.write_bytes(content)
 
 
 def other_file(site):
