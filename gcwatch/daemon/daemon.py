@@ -48,7 +48,7 @@ from gcwatch.inbox.scanner import BREATH, InboxScanner, log_network_inbox
 from gcwatch.inbox.single import SingleCaseRoute
 from gcwatch.inbox.watcher import Watcher
 from gcwatch.journal.journal import Journal
-from gcwatch.journal.presence import LockFile, only_daemon
+from gcwatch.journal.presence import DaemonLock, only_daemon
 from gcwatch.journal.progress import CurrentWork, ProgressFile
 from gcwatch.journal.route_identity import RouteIdentities, route_identities
 from gcwatch.log.case_events import log_entry
@@ -135,7 +135,7 @@ class Daemon:
         self._pause = _Pause()
         self._refused = threading.Event()
         self._is_away = False
-        self._presence: LockFile | None = None
+        self._presence: DaemonLock | None = None
         self._scanner = InboxScanner(
             journal,
             self._watcher,
@@ -542,7 +542,7 @@ class Daemon:
     def _tell_pause(self, code: str) -> None:
         """Leave word for `status`."""
         if self._presence is not None:
-            self._presence.tell(code)
+            self._presence.write_pause(code)
 
     def _probe(self) -> None:
         """Ask whether the token is taken again; where nobody answers, the next probe will tell."""
