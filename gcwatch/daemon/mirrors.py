@@ -17,7 +17,7 @@ from gcwatch.core.errors import (
     Unreachable,
 )
 from gcwatch.core.reasons import Reason
-from gcwatch.core.timing import Pace
+from gcwatch.core.timing import Pace, retry_pause
 from gcwatch.daemon.schedule import Schedule
 from gcwatch.daemon.wakeup import Wakeup
 from gcwatch.mirror import MirrorContext, MirrorSummary
@@ -163,7 +163,7 @@ class MirrorScheduler:
         before = self.outcomes.get(name)
         tries = self._tries[name] = self._tries.get(name, 0) + 1
         asked = error.wait if isinstance(error, NotYet) else 0.0
-        wait = max(asked, min(self.pace.backoff * 2.0 ** (tries - 1), self.pace.slowest))
+        wait = max(asked, retry_pause(tries, self.pace.backoff, self.pace.slowest))
         if not isinstance(before, Reason) or before.code != reason.code:
             log.emit("mirror.failed", mirror=name, seconds=round(wait), **mirror.log_fields(reason))
         self.outcomes[name] = reason

@@ -26,6 +26,7 @@ from gcwatch.core.errors import (
 )
 from gcwatch.core.reasons import Reason, explain
 from gcwatch.core.text import iso_time, readable_name
+from gcwatch.core.timing import retry_pause
 from gcwatch.files.atomic import disk_trouble
 from gcwatch.mirror.flat import FlatLayout
 from gcwatch.mirror.folders import ItemFolderLayout
@@ -339,7 +340,7 @@ class _Run:
     def _rest(self, attempt: int, error: GcwatchError) -> None:
         """Wait before the next try: as long as was asked for, or longer each time."""
         asked = error.wait if isinstance(error, NotYet) else 0.0
-        left = max(asked, self._means.backoff * 2 ** (attempt - 1))
+        left = max(asked, retry_pause(attempt, self._means.backoff))
         while left > 0:
             if self._means.transfers.stop.wait(min(left, _A_WHILE)):
                 raise Stopped
