@@ -32,7 +32,7 @@ from gcwatch.core.errors import (
     Unreachable,
 )
 from gcwatch.core.events import Event
-from gcwatch.core.reasons import Reason
+from gcwatch.core.reasons import CATALOGUE, Reason
 from gcwatch.core.timing import Pace, due_time
 from gcwatch.daemon.mirrors import MirrorScheduler
 from gcwatch.daemon.notify import manager
@@ -597,21 +597,6 @@ def _is_proof(case: Case, event: Event) -> bool:
     return isinstance(event, _PROOFS)
 
 
-_STUCK: Final = frozenset(
-    {
-        "inbox_away",
-        "waiting_for_marker",
-        "not_found",
-        "no_rights",
-        "no_credits",
-        "not_ready",
-        "too_many_uploads",
-        "no_space_left",
-        "job_stalled",
-        "import_stalled",
-    }
-)
-"""What `gcwatch once` does not wait for: it takes a person, or hours."""
 _OFTEN_ENOUGH: Final = 4
 
 
@@ -619,7 +604,7 @@ def is_stuck(case: Case) -> bool:
     """Given an open case, return whether waiting for it is for a daemon, not for one run."""
     if case.wait is None:
         return False
-    return case.wait.reason.code in _STUCK or case.attempts >= _OFTEN_ENOUGH
+    return CATALOGUE[case.wait.reason.code].is_lasting or case.attempts >= _OFTEN_ENOUGH
 
 
 def _tell_lost(future: Future[None]) -> None:
