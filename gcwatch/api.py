@@ -102,7 +102,7 @@ class Watch:
 
     def close(self) -> None:
         """Release the journal and the connections."""
-        self.platform.http.close()
+        self.platform.close()
         self.journal.close()
 
     def pace(self, route: str) -> Pace:

@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import PlainSerializer, PlainValidator
 
+from gcwatch.core.kinds import Kind
 from gcwatch.core.reasons import Reason
 
 Name = Annotated[str, PlainValidator(lambda name: name), PlainSerializer(lambda name: name)]
@@ -30,8 +31,6 @@ Carrier = Literal["image", "dicom", "file", "value"]
 as JSON.
 """
 
-Kind = Literal["algorithm", "reader_study", "archive"]
-"""What a case is sent to: it becomes a job, a display set or an archive item."""
 
 Source = Literal["kept", "moved", "deleted", "changed"]
 """What became of a delivered folder; one that had changed since it was sent stays."""
@@ -230,6 +229,11 @@ class Case:
     gone: bool = False
     attempts: int = 0
     wait: Wait | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """What it is sent to; an algorithm as long as no target is planned."""
+        return self.target.kind if self.target else "algorithm"
 
     @property
     def is_open(self) -> bool:

@@ -548,7 +548,7 @@ class Daemon:
         """Ask whether the token is taken again; where nobody answers, the next probe will tell."""
         try:
             with self._contexts.use() as context:
-                context.transfers.platform.me()
+                context.platform.me()
         except (Unreachable, CaseError, Refused):
             self._pause = _Pause(time.monotonic() + self._pace("").refused)
             return

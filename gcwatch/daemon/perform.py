@@ -329,7 +329,7 @@ def _require_unchanged(parcel: Bundle) -> None:
 def _begin(item: Input, parcel: Bundle, context: StepContext) -> Upload:
     """Make the upload record; an orphan of an earlier crash fades by itself (platform 10.1)."""
     try:
-        record = context.transfers.platform.create_upload(parcel.filename)
+        record = context.platform.create_upload(parcel.filename)
     except Refused as error:
         if error.says("too many uploads"):
             raise NotYet(Reason("too_many_uploads"), UPLOADS_PAUSE) from error
@@ -397,7 +397,7 @@ def _bring_again(case: Case, route: Route, context: StepContext) -> None:
 def _deliver(case: Case, route: Route, context: StepContext) -> StepEvents:
     """Publish by one rename; then, and only then, the source may be moved or deleted."""
     _bring_again(case, route, context)
-    platform = context.transfers.platform.http.home
+    platform = context.platform.home
     paper = receipt(case, platform, VERSION, context.clock())
     name = publish.publish_results(route.outbox, case.key, case.folder, paper)
     remove_failure_note(route.outbox, case.folder)

@@ -6,6 +6,7 @@ from typing import Any
 from gcwatch.core import checklist, events
 from gcwatch.core.case import STATUSES, Case, Upload
 from gcwatch.core.events import Event
+from gcwatch.core.kinds import KIND_NAMES
 from gcwatch.core.reasons import Reason, explain
 
 News = tuple[str, Mapping[str, Any]]
@@ -44,7 +45,7 @@ def log_entry(before: Case, event: Event, after: Case) -> News | None:  # noqa: 
         case events.SubmissionAttempted():
             return "case.submitting", {}
         case events.Submitted(pk, url):
-            return "case.submitted", {_name(after): pk, "url": url}
+            return "case.submitted", {KIND_NAMES[after.kind].product_key: pk, "url": url}
         case events.ItemFilled():
             return "case.filled", _submission(after)
         case events.WarningFound(reason):
@@ -118,32 +119,20 @@ def _files_uploaded(uploads: Sequence[Upload]) -> dict[str, Any]:
     return {"socket": uploads[0].socket, "files": len(uploads), "bytes": size}
 
 
-_NAMES: Mapping[str, str] = {"reader_study": "display_set", "archive": "archive_item"}
-
-
-def _name(case: Case) -> str:
-    """What a case becomes on the platform, as log fields name it."""
-    return _NAMES.get(case.target.kind, "job") if case.target else "job"
-
-
-def _is_job(case: Case) -> bool:
-    return _name(case) == "job"
-
-
 def _submission(case: Case) -> dict[str, Any]:
-    return {_name(case): case.submission.pk if case.submission else ""}
+    return {KIND_NAMES[case.kind].product_key: case.submission.pk if case.submission else ""}
 
 
 def _succeeded(case: Case, outputs: int) -> News:
     since = case.submission.submitted if case.submission else case.found
     facts = {**_submission(case), "seconds": round(case.touched - since, 1)}
-    if _is_job(case):
+    if case.kind == "algorithm":
         return "job.succeeded", {**facts, "outputs": outputs}
     return "import.succeeded", {**facts, "images": len(case.images)}
 
 
 def _running(before: Case, event: events.StillRunning, after: Case) -> News | None:
-    what = "job" if _is_job(after) else "import"
+    what = "job" if after.kind == "algorithm" else "import"
     facts = {**_submission(after), "status": event.status}
     if event.stalled and after.wait is not None and not _is_waiting_for(before, after.wait.reason):
         hours = after.wait.reason.facts["hours"]

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
+from gcwatch.core.kinds import PRODUCT_KEYS
 from gcwatch.log import journald
 
 
@@ -32,10 +33,7 @@ def _error(meaning: str, *fields: str) -> EventSpec:
     return EventSpec("error", meaning, fields)
 
 
-_ITEM = ("display_set", "archive_item")
-
-
-_SUBMISSION = ("job", *_ITEM)
+_ITEM = tuple(key for key in PRODUCT_KEYS if key != "job")
 
 
 CATALOGUE: Mapping[str, EventSpec] = {
@@ -129,7 +127,7 @@ CATALOGUE: Mapping[str, EventSpec] = {
     "uploads.expired": _warning("The platform dropped the uploads unused; they are sent again."),
     "session.prepared": _info("The platform is ready to read an image.", "socket", "session"),
     "case.submitting": _info("The job, display set or archive item is about to be asked for."),
-    "case.submitted": _info("The job, display set or archive item exists.", *_SUBMISSION, "url"),
+    "case.submitted": _info("The job, display set or archive item exists.", *PRODUCT_KEYS, "url"),
     "case.filled": _info("The platform took what the item is to hold, and imports it.", *_ITEM),
     "case.warned": _warning(
         "Something is odd about what was sent; the case goes on.", "reason", "plain", "detail"

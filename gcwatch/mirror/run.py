@@ -206,7 +206,7 @@ class _Run:
             self._places.make(was_full=self._before.items > 0)
             self._places.tidy()
         archive = self._archive()
-        listed = [self._wanted(item) for item in self._platform.items("archives/items", archive.pk)]
+        listed = [self._wanted(item) for item in self._platform.items("archive", archive.pk)]
         with disk_trouble("reading the mirror's folder"):
             held = self._shelf.held(self._settings.archive)
             difference = compare(listed, held)
@@ -350,7 +350,7 @@ class _Run:
     def _receipt(
         self, wanted: Wanted, folder: str, contents: tuple[Content, ...], archive: Collection
     ) -> Receipt:
-        home = self._platform.http.home
+        home = self._platform.home
         return Receipt(
             mirror=self._settings.name,
             folder=folder,
@@ -381,7 +381,7 @@ class _Run:
     def _is_gone(self, held: Held) -> bool:
         """Ask for an item by itself; a no is believed only from a platform that knows us."""
         try:
-            self._platform.item("archives/items", held.item)
+            self._platform.item("archive", held.item)
         except Refused as error:
             if error.status == 404:
                 return True

@@ -6,10 +6,11 @@ names a value's socket.
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any, Literal, TypeVar
-from urllib.parse import urlencode
+from typing import Any, TypeVar
+from urllib.parse import urlencode, urlsplit
 
 from gcwatch.core.errors import NotYet, Refused, TokenRefused
+from gcwatch.core.kinds import KIND_NAMES, ItemKind
 from gcwatch.core.reasons import Reason
 from gcwatch.platform.http import Http
 from gcwatch.platform.models import (
@@ -34,9 +35,6 @@ PAGE = 100
 LARGEST_PAGE = 1000
 _PASSES = 20
 
-Holder = Literal["reader-studies/display-sets", "archives/items"]
-"""Where items of a kind are found: the display sets of reader studies, or the items of archives."""
-
 
 S = TypeVar("S", "Algorithm", "Collection")
 
@@ -49,6 +47,21 @@ class GrandChallenge:
 
     def __init__(self, http: Http) -> None:
         self.http = http
+
+    @property
+    def home(self) -> str:
+        """The root of the platform's API, with a slash at its end."""
+        return self.http.home
+
+    @property
+    def site(self) -> str:
+        """The root of the platform's pages for people, without a slash at its end."""
+        parts = urlsplit(self.home)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.http.close()
 
     def me(self) -> str:
         """Return whose token this is; raise TokenRefused if the header does not arrive."""
@@ -165,25 +178,25 @@ class GrandChallenge:
         """Return all archives that this token can see, by slug."""
         return self._seen(Collection, "archives/")
 
-    def create_item(self, holder: Holder, body: Mapping[str, Any]) -> Item:
+    def create_item(self, kind: ItemKind, body: Mapping[str, Any]) -> Item:
         """Make an empty display set or archive item. Its title is the guard: see platform 10.3."""
-        return read_answer(Item, self._post(f"{holder}/", body))
+        return read_answer(Item, self._post(_items_path(kind), body))
 
-    def item(self, holder: Holder, pk: str) -> Item:
+    def item(self, kind: ItemKind, pk: str) -> Item:
         """Return a display set or archive item; Refused (404) if it is not there for us."""
-        return read_answer(Item, self._get(f"{holder}/{pk}/"))
+        return read_answer(Item, self._get(f"{_items_path(kind)}{pk}/"))
 
-    def fill_item(self, holder: Holder, pk: str, values: Sequence[Mapping[str, Any]]) -> None:
+    def fill_item(self, kind: ItemKind, pk: str, values: Sequence[Mapping[str, Any]]) -> None:
         """Set sockets of an item, all or none; what has to be imported appears later."""
-        self._call("PATCH", self._url(f"{holder}/{pk}/"), {"values": list(values)})
+        self._call("PATCH", self._url(f"{_items_path(kind)}{pk}/"), {"values": list(values)})
 
-    def may_add(self, holder: Holder, place: Mapping[str, Any]) -> bool:
+    def may_add(self, kind: ItemKind, place: str) -> bool:
         """Whether this token may make items in a place, named as for `create_item`.
 
         A title of null is refused for itself, so nothing is ever made; without the right the place
         is refused, too (platform 1.8, 5.3).
         """
-        return not set(place) & self._faults(f"{holder}/", {**place, "title": None})
+        return kind not in self._faults(_items_path(kind), {kind: place, "title": None})
 
     def may_run(self, algorithm: str) -> bool:
         """Whether this token may make jobs of an algorithm; asked by a call without inputs."""
@@ -199,7 +212,7 @@ class GrandChallenge:
             raise
         return frozenset()
 
-    def items(self, holder: Holder, place: str) -> list[Item]:
+    def items(self, kind: ItemKind, place: str) -> list[Item]:
         """Given the pk of a reader study or archive, return all its items.
 
         Lists of archive items have no order, so pages repeat and skip rows (platform 1.16): they
@@ -208,11 +221,10 @@ class GrandChallenge:
         Raises:
             NotYet: when they can't be had completely for now.
         """
-        query = {"reader_study" if holder.startswith("reader") else "archive": place}
         found: dict[str, Item] = {}
         for _ in range(_PASSES):
             count = 0
-            for page in self._windows(f"{holder}/", query, size=LARGEST_PAGE):
+            for page in self._windows(_items_path(kind), {kind: place}, size=LARGEST_PAGE):
                 found |= {item.pk: item for item in read_answers(Item, page["results"])}
                 count = max(count, page["count"])  # rights lost on the way look like fewer items
             if len(found) >= count:
@@ -232,7 +244,7 @@ class GrandChallenge:
     # --- the wire --------------------------------------------------------------------------------
 
     def _url(self, path: str) -> str:
-        return self.http.home + path
+        return self.home + path
 
     def _here(self, url: str) -> str:
         """Only an API URL's path counts: the token never follows a host that a server chose."""
@@ -300,6 +312,10 @@ class GrandChallenge:
                 return
 
 
+def _items_path(kind: ItemKind) -> str:
+    return f"{KIND_NAMES[kind].product_path}/"
+
+
 def pk_of(url: str) -> str:
     """Given an object's API URL, return its pk: hosts and paths may be told in other ways."""
     return url.rstrip("/").rpartition("/")[2]
@@ -314,11 +330,10 @@ class CachingGrandChallenge(GrandChallenge):
         self.reader_study = cache(super().reader_study)  # type: ignore[method-assign]
         self.archive = cache(super().archive)  # type: ignore[method-assign]
         self.socket = cache(super().socket)  # type: ignore[method-assign]
-        self._rights: dict[str, bool] = {}
+        self._rights: dict[tuple[ItemKind, str], bool] = {}
 
-    def may_add(self, holder: Holder, place: Mapping[str, Any]) -> bool:
+    def may_add(self, kind: ItemKind, place: str) -> bool:
         """Whether this token might make items in a place, when it was first asked."""
-        key = f"{holder} {sorted(place.items())}"
-        if key not in self._rights:
-            self._rights[key] = super().may_add(holder, place)
-        return self._rights[key]
+        if (kind, place) not in self._rights:
+            self._rights[kind, place] = super().may_add(kind, place)
+        return self._rights[kind, place]

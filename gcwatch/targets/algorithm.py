@@ -105,7 +105,11 @@ class AlgorithmTarget:
         algorithm = look_up(platform, route.target)
         asked = {s.slug: s for each in interfaces(algorithm, route) for s in each.inputs}
         target = Target(algorithm.pk, algorithm.api_url, algorithm.slug)
-        right = None if platform.may_run(algorithm.api_url) else _no_rights(target)
+        right = (
+            None
+            if platform.may_run(algorithm.api_url)
+            else sending.no_rights("algorithm", target.slug)
+        )
         return Inspection(algorithm.title, tuple(asked.values()), right)
 
     def plan(self, context: TargetContext, dropped: DroppedFolder) -> events.Planned:
@@ -197,18 +201,15 @@ def _refusal(error: Refused, case: Case, context: TargetContext, *, in_doubt: bo
         return events.Rejected(Reason("mismatched_inputs", facts))
     if error.says("Object does not exist"):
         if _all_stand(case, context):  # so it is the algorithm that we may not use
-            return events.Postponed(_no_rights(target), wait=HOUR, undone=not in_doubt)
+            return events.Postponed(
+                sending.no_rights("algorithm", target.slug), wait=HOUR, undone=not in_doubt
+            )
         # Either the earlier call used the inputs after all, which the next look finds, or they
         # have expired.
         if in_doubt:
             return events.Postponed(Reason("importing", {"status": "used"}), wait=15)
         return events.UploadsExpired()
     return events.Rejected(sending.refused(error))
-
-
-def _no_rights(target: Target) -> Reason:
-    facts = {"what": "algorithm", "slug": target.slug, "right": "run it", "role": "user"}
-    return Reason("no_rights", facts)
 
 
 def _all_stand(case: Case, context: TargetContext) -> bool:

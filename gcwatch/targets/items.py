@@ -13,12 +13,13 @@ from urllib.parse import urlsplit
 
 from gcwatch.config import Route
 from gcwatch.core import events
-from gcwatch.core.case import Attempt, Case, Input, Kind, Target
+from gcwatch.core.case import Attempt, Case, Input, Target
 from gcwatch.core.checklist import StepEvents
 from gcwatch.core.errors import CannotSend, NotYet, Refused, Unreachable, UploadsGone
 from gcwatch.core.events import Event
+from gcwatch.core.kinds import KIND_NAMES, ItemKind, KindNames
 from gcwatch.core.reasons import Reason
-from gcwatch.platform.client import GrandChallenge, Holder, pk_of
+from gcwatch.platform.client import GrandChallenge, pk_of
 from gcwatch.platform.models import Collection, Item, Socket, SocketValue, UploadSession
 from gcwatch.targets import sending, sockets, titles
 from gcwatch.targets.context import HOUR, DroppedFolder, Inspection, TargetContext
@@ -33,23 +34,18 @@ class Items:
 
     Attributes:
         kind: The kind of target.
-        what: What the place is called.
-        holder: Where the platform keeps the items.
-        page: Template of an item's page for people.
-        role: Who may make items.
         look_up: Finds the place by its slug.
-        place_key: Under which key the call that makes an item names the place.
-        body: What that call says.
+        body: What the call says that makes an item; it names the place under the kind.
     """
 
-    kind: Kind
-    what: str
-    holder: Holder
-    page: str
-    role: str
+    kind: ItemKind
     look_up: Callable[[GrandChallenge, str], Collection | None]
-    place_key: str
     body: Callable[[Target], Mapping[str, Any]]
+
+    @property
+    def names(self) -> KindNames:
+        """What such a place, and an item of it, is called."""
+        return KIND_NAMES[self.kind]
 
     # --- planning --------------------------------------------------------------------------------
 
@@ -57,7 +53,9 @@ class Items:
         """Given a slug, return the place; raise NotYet if this token can't see it."""
         found = self.look_up(platform, slug)
         if found is None:
-            raise NotYet(Reason("not_found", {"what": self.what, "slug": slug}), HOUR)
+            raise NotYet(
+                Reason("not_found", {"what": self.names.noun.capitalize(), "slug": slug}), HOUR
+            )
         return found
 
     def inspect(self, platform: GrandChallenge, route: Route) -> Inspection:
@@ -70,8 +68,8 @@ class Items:
         self, platform: GrandChallenge, place: Collection, route: Route
     ) -> Reason | None:
         target = Target(place.pk, place.api_url, route.target)
-        named = {self.place_key: self.body(target)[self.place_key]}
-        return None if platform.may_add(self.holder, named) else self.no_rights(route.target)
+        may_add = platform.may_add(self.kind, self.body(target)[self.kind])
+        return None if may_add else sending.no_rights(self.kind, route.target)
 
     def plan(self, context: TargetContext, dropped: DroppedFolder) -> events.Planned:
         """Match the folder's files to the sockets that the route names."""
@@ -120,7 +118,7 @@ class Items:
             sending.wait_out_doubt(case.attempt, context)
         case = yield events.SubmissionAttempted()
         try:
-            item = context.platform.create_item(self.holder, self.body(sending.target_of(case)))
+            item = context.platform.create_item(self.kind, self.body(sending.target_of(case)))
         except Refused as error:
             return (yield self._not_made(error, case, context, in_doubt=in_doubt))
         except Unreachable as error:
@@ -130,12 +128,12 @@ class Items:
         return (yield self._submitted(item.pk, case, context))
 
     def _submitted(self, pk: str, case: Case, context: TargetContext) -> events.Submitted:
-        path = self.page.format(slug=sending.target_of(case).slug, pk=pk)
-        return events.Submitted(pk, sending.page(context.platform, path), filled=False)
+        page = sending.page_of(pk, sending.target_of(case), context.platform)
+        return events.Submitted(pk, page, filled=False)
 
     def _find(self, case: Case, context: TargetContext) -> Item | None:
         target = sending.target_of(case)
-        items = context.platform.items(self.holder, target.pk)
+        items = context.platform.items(self.kind, target.pk)
         return next((item for item in items if item.title == target.title), None)
 
     def _adopted(self, found: Item, case: Case, context: TargetContext) -> Event:
@@ -148,7 +146,7 @@ class Items:
 
     def _taken(self, target: Target) -> Reason:
         return Reason(
-            "title_taken", {"what": self.what.lower(), "slug": target.slug}, {"title": target.title}
+            "title_taken", {"what": self.names.noun, "slug": target.slug}, {"title": target.title}
         )
 
     def _not_made(
@@ -163,16 +161,13 @@ class Items:
             if found is not None:
                 return self._adopted(found, case, context)
             return events.AttemptFailed(
-                Reason("title_unclear", {"what": self.what.lower(), "slug": target.slug})
+                Reason("title_unclear", {"what": self.names.noun, "slug": target.slug})
             )
         if error.says("does not exist") or error.status == 403:
-            return events.Postponed(self.no_rights(target.slug), wait=HOUR, undone=not in_doubt)
+            return events.Postponed(
+                sending.no_rights(self.kind, target.slug), wait=HOUR, undone=not in_doubt
+            )
         return events.Rejected(sending.refused(error))
-
-    def no_rights(self, slug: str) -> Reason:
-        """The reason where this token sees the place and may not put anything there."""
-        facts = {"what": self.what.lower(), "slug": slug, "right": "add to it", "role": self.role}
-        return Reason("no_rights", facts)
 
     def _fill(self, case: Case, context: TargetContext) -> StepEvents:
         """Set all sockets by one call, with the intention on record."""
@@ -185,7 +180,7 @@ class Items:
         case = yield events.SubmissionAttempted(images=self._images_before(case, context))
         values = [sending.body(case, item) for item in case.inputs or ()]
         try:
-            context.platform.fill_item(self.holder, sending.submission_of(case).pk, values)
+            context.platform.fill_item(self.kind, sending.submission_of(case).pk, values)
         except Refused as error:
             yield self._not_filled(error, case, context, in_doubt=in_doubt)
         except Unreachable as error:
@@ -208,7 +203,7 @@ class Items:
         self, error: Refused, case: Case, context: TargetContext, *, in_doubt: bool
     ) -> Event:
         target = sending.target_of(case)
-        facts = {"what": self.what.lower(), "slug": target.slug}
+        facts = {"what": self.names.noun, "slug": target.slug}
         if error.says("answers for it already exist"):
             return events.Rejected(Reason("not_editable", facts))
         if error.says("is not allowed for this archive"):
@@ -218,7 +213,9 @@ class Items:
         if error.status == 404:
             return self._lost(case, context)
         if error.status == 403:
-            return events.Postponed(self.no_rights(target.slug), wait=HOUR, undone=not in_doubt)
+            return events.Postponed(
+                sending.no_rights(self.kind, target.slug), wait=HOUR, undone=not in_doubt
+            )
         if not error.says("Object does not exist"):
             return events.Rejected(sending.refused(error))
         return _used_or_gone(case, context, in_doubt=in_doubt)
@@ -227,7 +224,7 @@ class Items:
         """Our item is not there for us; raise NotYet where that is so of the whole place."""
         slug = sending.target_of(case).slug
         self.place(context.platform, slug)
-        return events.Rejected(Reason("item_lost", {"what": self.what.lower(), "slug": slug}))
+        return events.Rejected(Reason("item_lost", {"what": self.names.noun, "slug": slug}))
 
     # --- following -------------------------------------------------------------------------------
 
@@ -259,7 +256,7 @@ class Items:
             yield from _attached(case, held, states, context)
 
     def _held(self, case: Case, context: TargetContext) -> dict[str, SocketValue]:
-        item = context.platform.item(self.holder, sending.submission_of(case).pk)
+        item = context.platform.item(self.kind, sending.submission_of(case).pk)
         return {value.socket.slug: value for value in item.values}
 
 

@@ -18,8 +18,7 @@ from gcwatch.targets.sending import IMPORT_LIMIT
 
 def submitted(pk: str, target: Target, context: TargetContext) -> events.Submitted:
     """Given a job, return the event of its submission, with its page for people."""
-    path = f"algorithms/{target.slug}/jobs/{pk}/"
-    return events.Submitted(pk, sending.page(context.platform, path))
+    return events.Submitted(pk, sending.page_of(pk, target, context.platform))
 
 
 def look(case: Case, attempt: Attempt, context: TargetContext) -> Generator[Event, Case, bool]:

@@ -2,12 +2,12 @@
 
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from gcwatch.core import events
 from gcwatch.core.case import Attempt, Case, Input, Submission, Target, Upload
 from gcwatch.core.errors import NotYet, Refused, UploadsGone
 from gcwatch.core.events import Event
+from gcwatch.core.kinds import KIND_NAMES, Kind
 from gcwatch.core.reasons import Reason
 from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.models import UploadSession
@@ -104,10 +104,17 @@ def refused(error: Refused) -> Reason:
     return Reason("refused", {"call": error.call, "status": error.status, "message": text(error)})
 
 
-def page(platform: GrandChallenge, path: str) -> str:
-    """Return the address of a page for people."""
-    site = urlsplit(platform.http.home)
-    return f"{site.scheme}://{site.netloc}/{path}"
+def no_rights(kind: Kind, slug: str) -> Reason:
+    """The reason where the token sees a target and may not send anything to it."""
+    names = KIND_NAMES[kind]
+    facts = {"what": names.noun, "slug": slug, "right": names.right, "role": names.role}
+    return Reason("no_rights", facts)
+
+
+def page_of(pk: str, target: Target, platform: GrandChallenge) -> str:
+    """Return the address of the page, for people, of what a case became."""
+    path = KIND_NAMES[target.kind].product_page.format(slug=target.slug, pk=pk)
+    return f"{platform.site}/{path}"
 
 
 def sessions(case: Case, platform: GrandChallenge) -> dict[str, UploadSession]:

@@ -64,7 +64,7 @@ def audit(
             yield from mirrors.mirror(each, platform, begun, progress)
     finally:
         if platform is not None:
-            platform.http.close()
+            platform.close()
 
 
 def _cases(

@@ -140,7 +140,7 @@ class _Look:
             detail = f"this token does not see archive {self.settings.archive} (any more)"
             yield Finding(self.where, "", "unclear", detail)
             return
-        listed = [self._wanted(item) for item in platform.items("archives/items", archive.pk)]
+        listed = [self._wanted(item) for item in platform.items("archive", archive.pk)]
         here = {each.receipt.target.item: each for each in reversed(papers)}
         held = {pk: Held(each.name, each.receipt, whole=True) for pk, each in here.items()}
         difference = compare(listed, held)
