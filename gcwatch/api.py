@@ -32,7 +32,7 @@ from gcwatch.journal.schema import JOURNAL_FILE, journal_problem
 from gcwatch.log.case_events import log_entry
 from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.http import Http
-from gcwatch.platform.transfer import Transfers
+from gcwatch.platform.transfers import Transfers
 from gcwatch.targets.upload_quota import UploadQuota
 
 STAGES = (

@@ -35,7 +35,7 @@ from gcwatch.core.errors import TokenRefused
 from gcwatch.core.timing import Pace
 from gcwatch.daemon import step_context
 from gcwatch.daemon.daemon import Daemon
-from gcwatch.platform.transfer import Transfers
+from gcwatch.platform.transfers import Transfers
 from gcwatch.sandbox import Sandbox
 from gcwatch.targets.upload_quota import UploadQuota
 

@@ -122,8 +122,9 @@ class MirrorScheduler:
             self._runs[name] = stop
         try:
             settings = self._settings(name)  # looked at last: whoever changes them stops the run
-            if settings is None or means.transfers.stop.is_set():
+            if settings is None:
                 raise Stopped
+            means.transfers.require_running()
             yield settings, replace(means, transfers=replace(means.transfers, stop=stop))
         finally:
             with self._lock:

@@ -44,7 +44,9 @@ from gcwatch.inbox.layouts import inbox_of
 from gcwatch.inbox.single import SingleCaseRoute
 from gcwatch.outbox import outputs, publish
 from gcwatch.outbox.failure_note import remove_failure_note, write_failure_note
-from gcwatch.platform import transfer
+from gcwatch.platform.file_parts import part_size
+from gcwatch.platform.transfers import Moved
+from gcwatch.platform.upload import FileUpload
 from gcwatch.targets.context import DroppedFolder, TargetContext
 from gcwatch.version import VERSION
 
@@ -278,7 +280,9 @@ def _send(
     else:
         case = yield events.UploadResumed(upload.pk)
     with _counting(case.key, parcel.size, context) as moved:
-        sha256 = context.transfers.send(parcel.path, upload, moved, begun_before=begun_before)
+        sha256 = FileUpload(context.transfers, parcel.path, upload, moved).send(
+            begun_before=begun_before
+        )
     _require_unchanged(parcel)
     return (yield events.UploadCompleted(upload.pk, sha256))
 
@@ -298,7 +302,7 @@ def _send_set(
         for first in range(0, len(todo), FILES_AT_ONCE):
             some = todo[first : first + FILES_AT_ONCE]
             send = partial(_send_whole, item, context=context, moved=moved)
-            uploads = context.transfers.each(send, some)
+            uploads = context.transfers.run_each(send, some)
             case = yield events.FilesUploaded(tuple(uploads))
     return case
 
@@ -310,11 +314,9 @@ def _recounted(case: Case, item: Input, uploads: int) -> events.Planned:
     return events.Planned(tuple(inputs), case.target)
 
 
-def _send_whole(
-    item: Input, parcel: Bundle, *, context: StepContext, moved: transfer.Moved
-) -> Upload:
+def _send_whole(item: Input, parcel: Bundle, *, context: StepContext, moved: Moved) -> Upload:
     upload = replace(_begin(item, parcel, context), part_size=max(parcel.size, 1))
-    sha256 = context.transfers.send_whole(parcel.path, upload, moved)
+    sha256 = FileUpload(context.transfers, parcel.path, upload, moved).send_in_one_part()
     _require_unchanged(parcel)
     return replace(upload, completed=True, sha256=sha256)
 
@@ -341,7 +343,7 @@ def _begin(item: Input, parcel: Bundle, context: StepContext) -> Upload:
         api_url=record.api_url,
         filename=record.filename,
         size=parcel.size,
-        part_size=transfer.part_size(parcel.size),
+        part_size=part_size(parcel.size),
         created=context.clock(),
         files=parcel.files,
         left_out=parcel.left_out,
@@ -349,7 +351,7 @@ def _begin(item: Input, parcel: Bundle, context: StepContext) -> Upload:
 
 
 @contextmanager
-def _counting(key: str, total: int, context: StepContext) -> Generator[transfer.Moved, None, None]:
+def _counting(key: str, total: int, context: StepContext) -> Generator[Moved, None, None]:
     """Give what counts a transfer's bytes, and forget the count afterwards."""
     count = 0
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from gcwatch.config import Route
 from gcwatch.core.timing import Pace
 from gcwatch.platform.client import GrandChallenge
-from gcwatch.platform.transfer import Transfers
+from gcwatch.platform.transfers import Transfers
 from gcwatch.targets.context import TargetContext
 from gcwatch.targets.upload_quota import UploadQuota
 

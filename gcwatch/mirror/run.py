@@ -44,7 +44,7 @@ from gcwatch.mirror.receipts import (
 from gcwatch.mirror.storage import HiddenFolder, MirrorStorage
 from gcwatch.outbox.outputs import Staging, output_of
 from gcwatch.platform.models import Collection, Item
-from gcwatch.platform.transfer import Transfers
+from gcwatch.platform.transfers import Transfers
 from gcwatch.threads.heartbeats import with_callers_heartbeat
 
 MOST_AT_ONCE: Final = 8
@@ -192,6 +192,7 @@ class _Run:
     ) -> None:
         self._settings = settings
         self._means = means
+        self._transfers = means.transfers
         self._platform = means.transfers.platform
         self._tally = _Tally(progress)
         self._places = HiddenFolder(settings.outbox)
@@ -270,12 +271,11 @@ class _Run:
             for each, held in wanted:
                 if len(running) >= min(self._means.at_once, MOST_AT_ONCE):
                     running = _first_done(running)
-                if self._means.transfers.stop.is_set():
-                    raise Stopped
+                self._transfers.require_running()
                 work = with_callers_heartbeat(
                     self._fetch
                 )  # or it would be silent while it hashes what is held
-                running.add(self._means.transfers.pool.submit(work, each, held, archive))
+                running.add(self._transfers.pool.submit(work, each, held, archive))
             while running:
                 running = _first_done(running)
         finally:
@@ -325,7 +325,7 @@ class _Run:
             last = attempt == _TRIES
 
             def make(folder: Path, *, lenient: bool = last) -> Staging:
-                return Staging(folder, self._means.transfers, count, lenient=lenient)
+                return Staging(folder, self._transfers, count, lenient=lenient)
 
             try:
                 with disk_trouble("storing an item"):
@@ -342,7 +342,7 @@ class _Run:
         asked = error.wait if isinstance(error, NotYet) else 0.0
         left = max(asked, retry_pause(attempt, self._means.backoff))
         while left > 0:
-            if self._means.transfers.stop.wait(min(left, _A_WHILE)):
+            if self._transfers.stop.wait(min(left, _A_WHILE)):
                 raise Stopped
             left -= _A_WHILE
             self._tally.alive()  # to wait as asked is not to hang

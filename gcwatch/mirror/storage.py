@@ -18,7 +18,6 @@ from gcwatch.files.atomic import sync_folder, sync_tree
 from gcwatch.files.names import remove_tree, safe_relative_path, with_suffix
 from gcwatch.mirror.receipts import Content, File, Held, Receipt, Wanted
 from gcwatch.outbox.outputs import Staging
-from gcwatch.platform import transfer
 
 HIDDEN: Final = ".gcwatch"
 """The folder of a mirror's outbox that people do not see; it marks the outbox as being there."""
@@ -190,7 +189,7 @@ def reuse(
 def _is_as_fetched(folder: Path, file: File, staging: Staging) -> bool:
     path = folder / file.path
     same_size = _size(path) == file.size
-    return same_size and transfer.sha256(path, staging.transfers.stop) == file.sha256
+    return same_size and staging.hash_file(path) == file.sha256
 
 
 def carry(source: Path, target: Path, names: Iterator[str], aside: Path) -> None:

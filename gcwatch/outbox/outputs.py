@@ -12,9 +12,10 @@ from gcwatch.core.errors import TryAgain
 from gcwatch.core.reasons import Reason
 from gcwatch.files.names import safe_relative_path
 from gcwatch.outbox import verify
-from gcwatch.platform import transfer
+from gcwatch.platform.client import GrandChallenge
+from gcwatch.platform.download import download_file, download_signed
 from gcwatch.platform.models import Image, ImageFile, Instance, SocketValue
-from gcwatch.platform.transfer import Moved, Transfers
+from gcwatch.platform.transfers import Moved, Transfers
 
 _DERIVED: Final = "DZI"
 
@@ -74,13 +75,18 @@ class Staging:
     moved: Moved
     lenient: bool = False
 
+    @property
+    def platform(self) -> GrandChallenge:
+        """The platform that outputs come from."""
+        return self.transfers.platform
+
     def bring(self, output: Output, place: PurePosixPath) -> tuple[Fetched, ...]:
         """Given an output and its place, put its files there as the official client would."""
         if output.carrier == "value":
             return (self._write(output, place),)
         if output.carrier == "file":
             return (self._download(output, output.url, place),)
-        return self.bring_image(output, self.transfers.platform.image(output.url), place)
+        return self.bring_image(output, self.platform.image(output.url), place)
 
     def bring_image(
         self, output: Output, image: Image, place: PurePosixPath
@@ -93,6 +99,10 @@ class Staging:
             self._download(output, file.file, place / image_name(image, file)) for file in files
         )
 
+    def hash_file(self, path: Path) -> str:
+        """Return a file's SHA-256, in hex; raise Stopped if the daemon is stopping."""
+        return self.transfers.hash_file(path)
+
     def _bring_instances(self, output: Output, place: PurePosixPath) -> tuple[Fetched, ...]:
         """Bring each DICOM instance of an image set.
 
@@ -101,7 +111,7 @@ class Staging:
         found: dict[PurePosixPath, Fetched] = {}
         while True:
             before = len(found)
-            for instance in self.transfers.platform.instances(output.url):
+            for instance in self.platform.instances(output.url):
                 where = place / instance_name(instance)
                 fetched = found.get(where) or self._bring_instance(output, instance, where)
                 if fetched is None:
@@ -120,7 +130,7 @@ class Staging:
         path = self.folder / place
         if path.exists():
             return self._fetched(output, place)
-        digest = self.transfers.fetch_signed(instance.get_instance, path, self.moved)
+        digest = download_signed(self.transfers, instance.get_instance, path, self.moved)
         return self._fetched(output, place, digest) if digest else None
 
     def _write(self, output: Output, place: PurePosixPath) -> Fetched:
@@ -131,7 +141,7 @@ class Staging:
 
     def _download(self, output: Output, url: str, place: PurePosixPath) -> Fetched:
         path = self.folder / place
-        digest = "" if path.exists() else self.transfers.fetch(url, path, self.moved)
+        digest = "" if path.exists() else download_file(self.transfers, url, path, self.moved)
         if output.carrier == "file" and self.lenient:
             return self._fetched(output, place, digest, verify.oddity(path))
         verify.check(path, output.socket)
@@ -141,5 +151,5 @@ class Staging:
         self, output: Output, place: PurePosixPath, digest: str = "", odd: str = ""
     ) -> Fetched:
         path = self.folder / place
-        digest = digest or transfer.sha256(path, self.transfers.stop)
+        digest = digest or self.hash_file(path)
         return Fetched(output.pk, str(place), path.stat().st_size, digest, odd)

@@ -5,9 +5,12 @@ names a value's socket.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
+
+import requests
 
 from gcwatch.core.errors import NotYet, Refused, TokenRefused
 from gcwatch.core.kinds import KIND_NAMES, ItemKind
@@ -23,6 +26,7 @@ from gcwatch.platform.models import (
     Job,
     NewJob,
     Part,
+    SignedRequest,
     Socket,
     UploadSession,
     UserUpload,
@@ -240,6 +244,20 @@ class GrandChallenge:
         """Given a DICOM image set's API URL, return its instances, signed for a few minutes."""
         answer = self._call("GET", self._here(image) + "dicom/instances/")
         return read_answers(Instance, answer["instances"])
+
+    # --- bytes (platform 4.4, 8) -----------------------------------------------------------------
+
+    def put_part(self, url: str, body: Any) -> requests.Response:
+        """Given a presigned URL and a body with a length, store the body; return the reply."""
+        return self.http.put(url, body)
+
+    def open_media(self, url: str, offset: int) -> AbstractContextManager[requests.Response]:
+        """Given a media URL, open what the storage has there, from *offset* bytes on."""
+        return self.http.stream(url, offset)
+
+    def open_signed(self, request: SignedRequest) -> AbstractContextManager[requests.Response]:
+        """Given a request that carries its own signature, open its answer."""
+        return self.http.signed(request.method, request.url, request.headers, request.data)
 
     # --- the wire --------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from gcwatch.commands.audit.outboxes import results, strangers
 from gcwatch.config import Route, Settings
 from gcwatch.core import checklist
 from gcwatch.platform.client import CachingGrandChallenge
-from gcwatch.platform.transfer import Transfers
+from gcwatch.platform.transfers import Transfers
 
 __all__ = ["FINE", "Finding", "Kind", "Progress", "audit", "no_progress"]
 
