@@ -27,7 +27,7 @@ class ReasonEntry:
         detail: For whoever runs gcwatch; a format string as well.
         hint: What to do about it.
         patience: How many tries in a row may end so before the case fails; None: any number.
-        is_lasting: Whether it takes a person, or hours, to end; `gcwatch once` does not wait.
+        needs_person: Whether it takes a person, or hours, to end; `gcwatch once` does not wait.
         is_platform_away: Whether the platform does not answer as it should (exit code 69).
     """
 
@@ -35,7 +35,7 @@ class ReasonEntry:
     detail: str
     hint: str = ""
     patience: int | None = None
-    is_lasting: bool = False
+    needs_person: bool = False
     is_platform_away: bool = False
 
 
@@ -54,13 +54,13 @@ CATALOGUE: Mapping[str, ReasonEntry] = {
         "The inbox can't be reached at the moment; the folder is waiting.",
         "The inbox is missing, empty or unreadable ({error}); a share may be unmounted.",
         "Mount the share again; nothing else is needed.",
-        is_lasting=True,
+        needs_person=True,
     ),
     "waiting_for_marker": ReasonEntry(
         "The folder is not marked as complete yet.",
         "The marker file {marker} is not there.",
         "Put {marker} into the folder when everything is in it.",
-        is_lasting=True,
+        needs_person=True,
     ),
     "being_written": ReasonEntry(
         "A file of this folder is being written at this moment; the folder is waiting.",
@@ -235,13 +235,13 @@ CATALOGUE: Mapping[str, ReasonEntry] = {
         "The analysis takes much longer than it should; it is still being watched.",
         "The job has been {status} for {hours} hours. Job: {url}",
         "Ask the algorithm's editors or the platform's support.",
-        is_lasting=True,
+        needs_person=True,
     ),
     "import_stalled": ReasonEntry(
         "The platform takes much longer than it should to read the images; it is still watched.",
         "The import has not ended for {hours} hours, and the platform says no more. Case: {url}",
         "Look at the case on the platform; ask the platform's support.",
-        is_lasting=True,
+        needs_person=True,
     ),
     "importing": ReasonEntry(
         "The platform is still reading the images.",
@@ -260,13 +260,13 @@ CATALOGUE: Mapping[str, ReasonEntry] = {
         "The analysis this folder is meant for can't be used at the moment.",
         "{what} {slug} does not exist, or this token has no access to it.",
         "Check the slug, and ask the editors for access.",
-        is_lasting=True,
+        needs_person=True,
     ),
     "no_rights": ReasonEntry(
         "Waiting: this computer may not use what the folder is meant for.",
         "The token sees {what} {slug}, but may not {right}.",
         "Ask its editors to make the token's user {role}.",
-        is_lasting=True,
+        needs_person=True,
     ),
     "title_taken": ReasonEntry(
         "The title that this folder should get is already used by somebody else.",
@@ -324,25 +324,25 @@ CATALOGUE: Mapping[str, ReasonEntry] = {
     "too_many_uploads": ReasonEntry(
         "Waiting for its turn: too many uploads were made today.",
         "The platform keeps no more than 2000 uploads of a user; they fade within a day.",
-        is_lasting=True,
+        needs_person=True,
     ),
     "no_space_left": ReasonEntry(
         "Waiting: the platform's storage for this account is full.",
         "The byte quota of this account's uploads is used up.",
         "A verified account has 128 GiB instead of 2 GiB.",
-        is_lasting=True,
+        needs_person=True,
     ),
     "no_credits": ReasonEntry(
         "Waiting: the credits for this analysis are used up.",
         "Algorithm {algorithm}: the account has run out of credits.",
         "Ask the platform for credits, or wait for next month's.",
-        is_lasting=True,
+        needs_person=True,
     ),
     "not_ready": ReasonEntry(
         "Waiting: the analysis is not available at the moment.",
         "Algorithm {algorithm} has no image that is ready to be used.",
         "Ask the algorithm's editors.",
-        is_lasting=True,
+        needs_person=True,
     ),
     "busy": ReasonEntry(
         "Waiting: the platform is busy.",
@@ -414,6 +414,11 @@ class _Lenient(dict[str, Any]):
 
     def __missing__(self, key: str) -> str:
         return f"<{key}>"
+
+
+def needs_person(reason: Reason) -> bool:
+    """Return whether waiting for this takes a person, or hours."""
+    return CATALOGUE[reason.code].needs_person
 
 
 def is_platform_away(code: str) -> bool:

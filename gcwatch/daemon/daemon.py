@@ -32,7 +32,7 @@ from gcwatch.core.errors import (
     Unreachable,
 )
 from gcwatch.core.events import Event
-from gcwatch.core.reasons import CATALOGUE, Reason
+from gcwatch.core.reasons import Reason, needs_person
 from gcwatch.core.timing import Pace, due_time
 from gcwatch.daemon.mirrors import MirrorScheduler
 from gcwatch.daemon.notify import manager
@@ -604,7 +604,7 @@ def is_stuck(case: Case) -> bool:
     """Given an open case, return whether waiting for it is for a daemon, not for one run."""
     if case.wait is None:
         return False
-    return CATALOGUE[case.wait.reason.code].is_lasting or case.attempts >= _OFTEN_ENOUGH
+    return needs_person(case.wait.reason) or case.attempts >= _OFTEN_ENOUGH
 
 
 def _tell_lost(future: Future[None]) -> None:

@@ -22,11 +22,11 @@ class DaemonLock:
 
     def __init__(self, lock: HeldLock) -> None:
         self._lock = lock
-        self.write_pause("")
+        self.write_pause()
 
-    def write_pause(self, code: str) -> None:
-        """Write down why all work pauses (a code of the catalogue), or "" if it does not."""
-        self._lock.write(f"{os.getpid()}\n{code}\n")
+    def write_pause(self, pause: str = "") -> None:
+        """Write down why all work pauses (a code of the catalogue), or that it does not."""
+        self._lock.write(f"{os.getpid()}\n{pause}\n")
 
 
 @contextmanager
