@@ -329,7 +329,11 @@ TOKENS = st.lists(
 def strictly(text):
     """What Python's own decoder says, without its three constants."""
     try:
-        json.loads(text, parse_constant=socket_content._refuse, parse_float=socket_content._finite)
+        json.loads(
+            text,
+            parse_constant=socket_content._refuse_constant,
+            parse_float=socket_content._parse_finite,
+        )
     except ValueError:
         return False
     return True

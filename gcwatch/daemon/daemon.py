@@ -44,7 +44,7 @@ from gcwatch.daemon.wakeup import Wakeup
 from gcwatch.daemon.watchdog import SystemdWatchdog
 from gcwatch.explain.why_waiting import DaemonSnapshot
 from gcwatch.imaging import bundle
-from gcwatch.inbox.scanner import BREATH, InboxScanner, log_network_inbox
+from gcwatch.inbox.scanner import MIN_PAUSE_SECONDS, InboxScanner, log_network_inbox
 from gcwatch.inbox.single import SingleCaseRoute
 from gcwatch.inbox.watcher import Watcher
 from gcwatch.journal.journal import Journal
@@ -387,7 +387,7 @@ class Daemon:
             return
         if self._wakeup.is_scan_requested() and not self._scanner.is_too_soon():
             self._wakeup.scan_started()
-            schedule.rest(REST * self._scanner.scan(self._routes))
+            schedule.rest(REST * self._scanner.scan_inboxes(self._routes))
         if self._wakeup.take_upkeep_request():
             self._start(_UPKEEP, self._upkeep)
         self._start_mirrors()
@@ -396,7 +396,7 @@ class Daemon:
 
     def _patience(self) -> float:
         """How long to sleep at most: a wish to look that came too soon is met shortly."""
-        return BREATH if self._wakeup.is_scan_requested() else HEARTBEAT
+        return MIN_PAUSE_SECONDS if self._wakeup.is_scan_requested() else HEARTBEAT
 
     def _is_idle(self) -> bool:
         """Whether nothing runs, and every open case waits for what only time can bring."""
@@ -573,7 +573,7 @@ class Daemon:
         wanted = {f"{case.key}-{case.round}" for case in self._journal.open_cases()}
         for folder in spooled:
             if folder.name not in wanted:
-                bundle.discard(folder)
+                bundle.discard_spool(folder)
 
 
 def _places(settings: Settings) -> RouteIdentities:

@@ -73,7 +73,7 @@ def perform_step(
 
 def _look_again(case: Case, route: Route) -> StepEvents:
     """The folder is not as it had settled: begin again with how it looks now."""
-    yield events.FolderChanged(inbox_of(route).look(case.folder, case.seen))
+    yield events.FolderChanged(inbox_of(route).snapshot_case(case.folder, case.seen))
 
 
 def _translated(work: StepEvents) -> StepEvents:
@@ -139,7 +139,7 @@ def _perform(step: Step, case: Case, route: Route, pace: Pace, context: StepCont
 def _survey(case: Case, route: Route, pace: Pace, context: StepContext) -> StepEvents:
     """The folder has settled once it is marked ready, or was the same for the settle time."""
     marked = inbox_of(route).is_marked(case.folder)
-    seen = inbox_of(route).look(case.folder, case.seen)
+    seen = inbox_of(route).snapshot_case(case.folder, case.seen)
     if not seen.files:
         raise SourceVanished
     if case.seen is None or seen.digest != case.seen.digest:
@@ -163,7 +163,7 @@ def _upload(case: Case, route: Route, pace: Pace, context: StepContext) -> StepE
     if case.seen is None or listing_digest(files) != case.seen.digest:
         raise SourceChanged
     if case.inputs is None:
-        bundle.discard(spool)
+        bundle.discard_spool(spool)
         case = yield _plan(case, files, route, context.for_target(route, pace))
     todo = [
         (item, _bundles(case, item, files, route, spool)) for item in checklist.unsent_inputs(case)
@@ -174,15 +174,17 @@ def _upload(case: Case, route: Route, pace: Pace, context: StepContext) -> StepE
             case = yield from _send_set(case, item, parcels, context)
         else:
             case = yield from _send(case, item, parcels[0], context)
-    context.quota.release(case.key)
+    context.quota.release_uploads(case.key)
 
 
 def _plan(
     case: Case, files: Sequence[SourceFile], route: Route, context: TargetContext
 ) -> events.Planned:
     box = inbox_of(route)
-    receipt = box.receipt(case.folder) if route.reuse else {}
-    dropped = DroppedFolder(case.key, box.title(case.folder), files, receipt, again=case.round > 1)
+    receipt = box.read_receipt(case.folder) if route.reuse else {}
+    dropped = DroppedFolder(
+        case.key, box.public_name(case.folder), files, receipt, again=case.round > 1
+    )
     return targets.target_for(route).plan(context, dropped)
 
 
@@ -206,7 +208,7 @@ def _refuse_late_changes(case: Case, route: Route) -> None:
     if case.attempt is not None or case.sessions:
         return
     try:
-        now = inbox_of(route).look(case.folder)
+        now = inbox_of(route).snapshot_case(case.folder)
     except NotYet as error:
         if error.reason.code == "being_written":
             raise
@@ -223,7 +225,7 @@ def _bundles(
     """Given an input, return what goes out for it: one file, but for DICOM image sets."""
     number = 1 + [other.socket for other in case.inputs or ()].index(item.socket)
     stem = f"{_public_name(case, route)}-{case.round}-{number:02}"
-    chosen = bundle.select(files, item.pattern)
+    chosen = bundle.select_files(files, item.pattern)
     return bundles(item, chosen, route, spool=spool, stem=stem)
 
 
@@ -264,8 +266,8 @@ def _public_name(case: Case, route: Route) -> str:
     """Return what the platform sees of a case: its key, or with it the folder's sanitised name."""
     if route.names == "opaque":
         return case.key
-    title = inbox_of(route).title(case.folder)
-    return f"{bundle.sanitised(title)[:60]}-{case.key.rpartition('-')[2]}"
+    title = inbox_of(route).public_name(case.folder)
+    return f"{bundle.sanitise_name(title)[:60]}-{case.key.rpartition('-')[2]}"
 
 
 def _send(
@@ -293,7 +295,7 @@ def _send_set(
     """Send the files of a DICOM image set, many at once; what a crash cuts off is sent anew."""
     if len(parcels) != item.uploads:
         case = yield _recounted(case, item, len(parcels))
-    context.quota.claim(
+    context.quota.claim_uploads(
         case.key, sum(each.uploads for each in case.inputs or () if each.is_uploaded)
     )
     sent = {upload.filename for upload in case.uploads if upload.socket == item.socket}
@@ -376,11 +378,11 @@ def _fetch(case: Case, route: Route, context: StepContext) -> StepEvents:
 
 
 def _bring(case: Case, output: Output, route: Route, context: StepContext) -> tuple[Fetched, ...]:
-    place = outputs.output_places(case.outputs or ())[output.pk]
+    place = outputs.output_paths(case.outputs or ())[output.pk]
     folder = publish.staging_folder(route.outbox, case.key)
     lenient = case.attempts >= OFTEN_ENOUGH
     with disk_trouble("Writing results"), _counting(case.key, 0, context) as moved:
-        return outputs.Staging(folder, context.transfers, moved, lenient=lenient).bring(
+        return outputs.Staging(folder, context.transfers, moved, lenient=lenient).fetch_output(
             output, place
         )
 
@@ -404,7 +406,7 @@ def _deliver(case: Case, route: Route, context: StepContext) -> StepEvents:
     name = publish.publish_results(route.outbox, case.key, case.folder, paper)
     remove_failure_note(route.outbox, case.folder)
     source = _dispose(case, route)
-    bundle.discard(_spool(case, context))
+    bundle.discard_spool(_spool(case, context))
     yield events.Delivered(name, source)
 
 
@@ -428,7 +430,7 @@ def _report(case: Case, route: Route, context: StepContext) -> StepEvents:
     publish.discard_staging(route.outbox, case.key)
     text = failure_note(case, explain(case.failure), once=isinstance(route, SingleCaseRoute))
     write_failure_note(route.outbox, case.folder, text)
-    bundle.discard(_spool(case, context))
+    bundle.discard_spool(_spool(case, context))
     yield events.FailureReported()
 
 

@@ -77,7 +77,7 @@ def sync_folder(path: Path) -> None:
 
 def sync_tree(path: Path) -> None:
     """Given a folder, return when it and everything below it is on the disk."""
-    for folder, _, names in os.walk(path, topdown=False, onerror=_raise):
+    for folder, _, names in os.walk(path, topdown=False, onerror=_raise_error):
         for name in names:
             _sync_file(Path(folder, name))
         sync_folder(Path(folder))
@@ -93,5 +93,5 @@ def _sync_file(path: Path) -> None:
         os.close(descriptor)
 
 
-def _raise(error: OSError) -> None:
+def _raise_error(error: OSError) -> None:
     raise error

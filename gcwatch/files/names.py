@@ -12,10 +12,10 @@ from pathlib import Path, PurePosixPath
 from gcwatch.core.receipt import RECEIPT_NAME
 from gcwatch.files.atomic import sync_folder
 
-_NAME_BYTES = 255
+_MAX_NAME_BYTES = 255
 
 
-_PATH_BYTES = 1024
+_MAX_PATH_BYTES = 1024
 
 
 _FORBIDDEN = re.compile(r'[<>:"|?*\\]')
@@ -35,7 +35,7 @@ def safe_relative_path(relative: str, fallback: str) -> PurePosixPath:
     if parts and parts[0].lower() == RECEIPT_NAME:
         parts[0] = "_" + parts[0]
     path = "/".join(parts)
-    if not parts or len(path.encode()) > _PATH_BYTES:
+    if not parts or len(path.encode()) > _MAX_PATH_BYTES:
         return PurePosixPath(_safe_name(fallback.replace("/", "_")))
     return PurePosixPath(path)
 
@@ -49,7 +49,7 @@ def _safe_name(part: str) -> str:
         part = "_" + part
     stem, dot, suffix = part.rpartition(".")
     tail = dot + suffix if stem and len(suffix.encode()) <= 16 else ""
-    part = _cut_to_bytes(part.removesuffix(tail), _NAME_BYTES - len(tail.encode())) + tail
+    part = _cut_to_bytes(part.removesuffix(tail), _MAX_NAME_BYTES - len(tail.encode())) + tail
     return re.sub(r"[. ]$", "_", part) or "_"
 
 
@@ -67,7 +67,7 @@ def _cut_to_bytes(name: str, limit: int) -> str:
 
 def with_suffix(folder: str, suffix: str) -> str:
     """Given a name and a suffix, return both together, as far as a name may be long."""
-    return _cut_to_bytes(folder, _NAME_BYTES - len(suffix)) + suffix
+    return _cut_to_bytes(folder, _MAX_NAME_BYTES - len(suffix)) + suffix
 
 
 def numbered_name(folder: str, number: int) -> str:
@@ -83,14 +83,14 @@ def take_free_name(source: Path, parent: Path, folder: str) -> str:
         name = numbered_name(folder, number)
         # The check alone would be a race with a second daemon. The rename settles it: one onto a
         # folder that holds something fails, and a published folder holds its receipt.
-        if os.path.lexists(parent / name) or not _renamed(source, parent / name):
+        if os.path.lexists(parent / name) or not _try_rename(source, parent / name):
             continue
         sync_folder(parent)
         return name
     raise AssertionError
 
 
-def _renamed(source: Path, target: Path) -> bool:
+def _try_rename(source: Path, target: Path) -> bool:
     try:
         source.rename(target)
     except OSError as error:
@@ -100,7 +100,7 @@ def _renamed(source: Path, target: Path) -> bool:
     return True
 
 
-def namesakes(parent: Path, folder: str) -> list[str]:
+def find_namesakes(parent: Path, folder: str) -> list[str]:
     """Given a folder's name, return those entries of `parent` that may bear it, numbered or not."""
     with os.scandir(parent) as entries:
         return [entry.name for entry in entries if _is_namesake(entry.name, folder)]

@@ -26,10 +26,10 @@ _IGNORED = re.compile("|".join(translate(pattern) for pattern in IGNORED_NAMES),
 
 @functools.lru_cache(maxsize=256)
 def _pattern_parts(pattern: str) -> tuple[str, ...]:
-    return tuple(_comparable(pattern).split("/"))
+    return tuple(_fold_name(pattern).split("/"))
 
 
-def _comparable(name: str) -> str:
+def _fold_name(name: str) -> str:
     # macOS writes decomposed letters where a config file has composed ones.
     return unicodedata.normalize("NFC", name).lower()
 
@@ -39,15 +39,17 @@ def matches_pattern(name: str, pattern: str) -> bool:
 
     `*` and `?` stay within one component; a component `**` stands for any number of them.
     """
-    return _match(tuple(_comparable(name).split("/")), _pattern_parts(pattern))
+    return _match_parts(tuple(_fold_name(name).split("/")), _pattern_parts(pattern))
 
 
-def _match(parts: tuple[str, ...], patterns: tuple[str, ...]) -> bool:
+def _match_parts(parts: tuple[str, ...], patterns: tuple[str, ...]) -> bool:
     if not patterns:
         return not parts
     if patterns[0] == "**":
-        return any(_match(parts[skip:], patterns[1:]) for skip in range(len(parts) + 1))
-    return bool(parts) and fnmatchcase(parts[0], patterns[0]) and _match(parts[1:], patterns[1:])
+        return any(_match_parts(parts[skip:], patterns[1:]) for skip in range(len(parts) + 1))
+    return (
+        bool(parts) and fnmatchcase(parts[0], patterns[0]) and _match_parts(parts[1:], patterns[1:])
+    )
 
 
 def is_ignored(name: str, ignore: Sequence[str] = ()) -> bool:

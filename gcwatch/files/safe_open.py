@@ -19,7 +19,7 @@ def open_unchanged(file: SourceFile) -> Iterator[BinaryIO]:
     it can't be opened. A verdict that the body gives on bytes that changed is no verdict.
     """
     heartbeat()
-    with _open(file) as stream:
+    with _open_file(file) as stream:
         _require_same(stream, file)
         try:
             yield stream
@@ -29,7 +29,7 @@ def open_unchanged(file: SourceFile) -> Iterator[BinaryIO]:
         _require_same(stream, file)
 
 
-def _open(file: SourceFile) -> BinaryIO:
+def _open_file(file: SourceFile) -> BinaryIO:
     try:
         # Without O_NONBLOCK a pipe that took the file's place would hang the worker.
         return os.fdopen(os.open(file.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")

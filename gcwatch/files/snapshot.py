@@ -42,11 +42,11 @@ def take_snapshot(
         sum(file.size for file in files),
         stamp,
         latest=max((file.ctime_ns for file in files), default=0),
-        changing=_changing(files, before),
+        changing=_count_changed(files, before),
     )
 
 
-def _changing(files: Sequence[SourceFile], before: Snapshot | None) -> int:
+def _count_changed(files: Sequence[SourceFile], before: Snapshot | None) -> int:
     """Return how many files are new or changed since, by the clock of the disk they lie on.
 
     Whatever happened to a file since is later than all that was seen of the others. Only what was

@@ -14,7 +14,7 @@ from gcwatch.imaging.dicom_file import (
     UNDEFINED_LENGTH,
     DamagedDicom,
     PixelData,
-    damaged,
+    damaged_image_error,
     find_pixel_data,
     raise_if_system_error,
     read_dataset,
@@ -36,7 +36,7 @@ class Deidentifier:
         self._procedure = deidentifier.DicomDeidentifier()
         self._rejected = deidentifier.RejectedDICOMFileError
 
-    def prepare(self, stream: BinaryIO, file: SourceFile) -> Callable[[BinaryIO], None]:
+    def prepare_copy(self, stream: BinaryIO, file: SourceFile) -> Callable[[BinaryIO], None]:
         """Given an image open for reading, return what writes its de-identified copy to a target.
 
         Pixels are streamed, and nothing that stands behind them goes along. Raise CannotSend
@@ -44,9 +44,9 @@ class Deidentifier:
         know this kind of file, or if it is not whole.
         """
         try:
-            header, pixels = self._header(stream)
+            header, pixels = self._encode_start(stream)
         except DamagedDicom as damage:
-            raise damaged(file, str(damage)) from damage
+            raise damaged_image_error(file, str(damage)) from damage
         except self._rejected as error:
             raise _not_deidentified(file, error.justification) from error
         except (*DICOM_ERRORS, OSError) as error:
@@ -59,7 +59,7 @@ class Deidentifier:
 
         return write
 
-    def _header(self, stream: BinaryIO) -> tuple[bytes, PixelData]:
+    def _encode_start(self, stream: BinaryIO) -> tuple[bytes, PixelData]:
         """Given a stream at its start, return the bytes before its pixels, and where they are."""
         dataset = read_dataset(stream)
         syntax = transfer_syntax(dataset)

@@ -55,7 +55,7 @@ class DamagedDicom(Exception):
     """The file is not whole; the text says in what way, without any value of it."""
 
 
-def _be_quiet() -> None:
+def _silence_pydicom() -> None:
     """Keep pydicom from writing values of a patient's file into warnings and logs."""
     # Filters are process-wide: put in front again for each file, never taken away, so that
     # threads can't take it from each other (catch_warnings is not thread-safe).
@@ -73,7 +73,7 @@ def read_dataset(stream: BinaryIO, tags: tuple[str, ...] | None = None) -> Any:
     """Given a stream at its start, return its elements before the pixels; it then stands there."""
     import pydicom  # noqa: PLC0415 - 20 MiB that an idle daemon does without
 
-    _be_quiet()
+    _silence_pydicom()
     return pydicom.dcmread(
         stream,
         stop_before_pixels=True,
@@ -98,13 +98,13 @@ def find_pixel_data(stream: BinaryIO, dataset: Any) -> PixelData:
     """Given a stream that stands at its pixel data, return where that is; raise if it is cut."""
     implicit, little = dataset.original_encoding
     order = "<" if little else ">"
-    start = _unpack(stream, f"{order}HH4s")
+    start = _unpack_next(stream, f"{order}HH4s")
     tag = (start[0], start[1])
     if tag not in PIXEL_TAGS:
         raise DamagedDicom("no pixel data")
     vr, length = _vr_and_length(stream, start[2], order, implicit=implicit)
     position = stream.tell()
-    end = _last_fragment(stream, order) if length == UNDEFINED_LENGTH else position + length
+    end = _find_last_fragment(stream, order) if length == UNDEFINED_LENGTH else position + length
     if end > os.fstat(stream.fileno()).st_size:
         raise DamagedDicom("pixel data is cut off")
     return PixelData(vr, tag, position, end, length == UNDEFINED_LENGTH)
@@ -116,15 +116,15 @@ def _vr_and_length(
     if implicit:
         return b"OW", struct.unpack(f"{order}L", four)[0]
     if four[:2] in _LONG_HEADER:
-        return four[:2], _unpack(stream, f"{order}L")[0]
+        return four[:2], _unpack_next(stream, f"{order}L")[0]
     return four[:2], struct.unpack(f"{order}H", four[2:])[0]
 
 
-def _last_fragment(stream: BinaryIO, order: str) -> int:
+def _find_last_fragment(stream: BinaryIO, order: str) -> int:
     """Given a stream at its first fragment, return where the end mark stops."""
     fragments = 0
     while True:
-        group, element, length = _unpack(stream, f"{order}HHL")
+        group, element, length = _unpack_next(stream, f"{order}HHL")
         if (group, element) == END_TAG:
             break
         if (group, element) != ITEM_TAG or length == UNDEFINED_LENGTH:
@@ -136,14 +136,14 @@ def _last_fragment(stream: BinaryIO, order: str) -> int:
     return stream.tell()
 
 
-def _unpack(stream: BinaryIO, layout: str) -> tuple[Any, ...]:
+def _unpack_next(stream: BinaryIO, layout: str) -> tuple[Any, ...]:
     data = stream.read(struct.calcsize(layout))
     if len(data) < struct.calcsize(layout):
         raise DamagedDicom("pixel data is cut off" if data else "no pixel data")
     return struct.unpack(layout, data)
 
 
-def damaged(file: SourceFile, problem: str) -> CannotSend:
+def damaged_image_error(file: SourceFile, problem: str) -> CannotSend:
     """Given a file and what is wrong with it, return that as an error."""
     return CannotSend(Reason("damaged_image", {"problem": problem}, {"file": file.name}))
 

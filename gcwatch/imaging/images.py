@@ -74,22 +74,22 @@ _MAGIC: Mapping[str, tuple[bytes, ...]] = {
     ".jpeg": (b"\xff\xd8\xff",),
 }
 
-_KNOWN = 16384
+_REMEMBERED_FILES = 16384
 """Files of which is remembered what series they belong to: some 10 MiB."""
 
-_START = 512
+_START_BYTES = 512
 """Bytes that are enough to tell one kind of file from another."""
 
-_META_HEADER = 64 * 1024
+_META_HEADER_BYTES = 64 * 1024
 """Bytes within which the header of a MetaImage or an NRRD ends."""
 
 _DATA_ELSEWHERE = re.compile(rb"(?im)^data ?file:")
 """The field of an NRRD header that names other files; the platform reads no such NRRD."""
 
-_SLIDE_INDEX = 16 * 1024 * 1024
+_SLIDE_INDEX_BYTES = 16 * 1024 * 1024
 """Bytes of a slide's index that are read."""
 
-META_BYTES: Mapping[str, int] = {
+META_VOXEL_BYTES: Mapping[str, int] = {
     "MET_CHAR": 1,
     "MET_UCHAR": 1,
     "MET_SHORT": 2,
@@ -128,7 +128,7 @@ class Image:
 
 
 @dataclass
-class _Sorted:
+class _SortedFiles:
     """Files sorted into those of DICOM images, those of others, and the rest.
 
     What is `broken` or `empty` should be part of an image, but can't be read; `problems` tell why.
@@ -143,7 +143,7 @@ class _Sorted:
     problems: list[Reason] = field(default_factory=list)
 
 
-def recognise(
+def recognise_images(
     files: Iterable[SourceFile], *, integrity: Integrity = "refuse"
 ) -> tuple[tuple[Image, ...], int]:
     """Given files, return the images that they make up, and how many files belong to none.
@@ -164,23 +164,25 @@ def recognise(
     platform could not read at all (`detached_header`). Raise SourceChanged if a file is not as
     listed.
     """
-    heap = _Sorted()
+    heap = _SortedFiles()
     for file in files:
-        _sort(file, heap, _read)
-    _suspect(heap)
-    others, companions = _others(heap)
-    images = (*(_series(members) for members in heap.series.values()), *others)
+        _sort_file(file, heap, _read_start)
+    _set_aside_cut_slices(heap)
+    others, companions = _other_images(heap)
+    images = (*(_series_image(members) for members in heap.series.values()), *others)
     if heap.problems and (integrity == "refuse" or not images):
         raise CannotSend(heap.problems[0])
     if integrity == "refuse" and len(images) == 1 and images[0].warnings:
         raise CannotSend(images[0].warnings[0])
     left = [file for file in (*heap.rest, *heap.empty) if file not in companions]
     if len(images) == 1 and images[0].is_dicom:
-        return (_with(images[0], heap.broken, heap.problems),), len(left)
-    return tuple(_with(image, (), heap.problems) for image in images), len(left) + len(heap.broken)
+        return (_add_findings(images[0], heap.broken, heap.problems),), len(left)
+    return tuple(_add_findings(image, (), heap.problems) for image in images), len(left) + len(
+        heap.broken
+    )
 
 
-def _with(image: Image, files: Sequence[SourceFile], problems: Sequence[Reason]) -> Image:
+def _add_findings(image: Image, files: Sequence[SourceFile], problems: Sequence[Reason]) -> Image:
     return replace(image, files=(*image.files, *files), warnings=(*image.warnings, *problems))
 
 
@@ -197,7 +199,7 @@ _Found = tuple[bytes, dicom.Header | None]
 """What a file says of itself if it is DICOM, or else its first bytes."""
 
 
-def _sort(file: SourceFile, heap: _Sorted, read: Callable[[SourceFile], _Found]) -> None:
+def _sort_file(file: SourceFile, heap: _SortedFiles, read: Callable[[SourceFile], _Found]) -> None:
     suffix = suffix_of(file.name)
     if file.size == 0:
         _sort_empty(file, suffix, heap)
@@ -215,22 +217,22 @@ def _sort(file: SourceFile, heap: _Sorted, read: Callable[[SourceFile], _Found])
             heap.suspects.append(file)
 
 
-def _read(file: SourceFile) -> _Found:
+def _read_start(file: SourceFile) -> _Found:
     with open_unchanged(file) as stream:
-        start = stream.read(_START)
+        start = stream.read(_START_BYTES)
         stream.seek(0)
         header = dicom.read_header(stream)
     return (b"" if header else start), header
 
 
-@functools.lru_cache(_KNOWN)
+@functools.lru_cache(_REMEMBERED_FILES)
 def _read_once(file: SourceFile) -> _Found:
     """Given a file, return what is enough to tell its series; read again only if it changed."""
-    start, header = _read(file)
+    start, header = _read_start(file)
     return start, header and dicom.Header(header.group, header.problem, header.stacked)
 
 
-def _sort_empty(file: SourceFile, suffix: str, heap: _Sorted) -> None:
+def _sort_empty(file: SourceFile, suffix: str, heap: _SortedFiles) -> None:
     if suffix and suffix not in _DICOM_SUFFIXES and suffix not in _SUFFIXES:
         heap.rest.append(file)
         return
@@ -238,7 +240,7 @@ def _sort_empty(file: SourceFile, suffix: str, heap: _Sorted) -> None:
     heap.problems.append(Reason("empty_file", names={"file": file.name}))
 
 
-def _sort_dicom(header: dicom.Header, file: SourceFile, heap: _Sorted) -> None:
+def _sort_dicom(header: dicom.Header, file: SourceFile, heap: _SortedFiles) -> None:
     if header.group is not None:
         heap.series.setdefault(header.group, []).append((header, file))
     elif header.problem:
@@ -247,24 +249,24 @@ def _sort_dicom(header: dicom.Header, file: SourceFile, heap: _Sorted) -> None:
         heap.rest.append(file)
 
 
-def _set_aside(file: SourceFile, problem: str, heap: _Sorted) -> None:
+def _set_aside(file: SourceFile, problem: str, heap: _SortedFiles) -> None:
     heap.broken.append(file)
-    heap.problems.append(_damage(file, problem))
+    heap.problems.append(_damage_reason(file, problem))
 
 
-def _damage(file: SourceFile, problem: str) -> Reason:
+def _damage_reason(file: SourceFile, problem: str) -> Reason:
     return Reason("damaged_image", {"problem": problem}, {"file": file.name})
 
 
 def _start_problems(file: SourceFile, suffix: str, start: bytes) -> tuple[Reason, ...]:
     magic = _MAGIC.get(suffix)
-    return (_damage(file, f"no {suffix}"),) if magic and not start.startswith(magic) else ()
+    return (_damage_reason(file, f"no {suffix}"),) if magic and not start.startswith(magic) else ()
 
 
 # --- DICOM -------------------------------------------------------------------------------------
 
 
-def _suspect(heap: _Sorted) -> None:
+def _set_aside_cut_slices(heap: _SortedFiles) -> None:
     """Set aside a binary file that is named as the slices are: most likely a slice cut short."""
     suffixes = {suffix_of(file.name) for group in heap.series.values() for _, file in group}
     for file in heap.suspects:
@@ -273,22 +275,26 @@ def _suspect(heap: _Sorted) -> None:
             _set_aside(file, "no DICOM", heap)
 
 
-def _series(members: Sequence[slice_geometry.Slice]) -> Image:
+def _series_image(members: Sequence[slice_geometry.Slice]) -> Image:
     group = members[0][0].group
-    kind: Kind = "DICOM slide" if group and group.sop_class == dicom.SLIDE else "DICOM series"
+    kind: Kind = (
+        "DICOM slide" if group and group.sop_class == dicom.SLIDE_SOP_CLASS else "DICOM series"
+    )
     return Image(
         kind,
         ".dcm",
         tuple(file for _, file in members),
-        tuple(slice_geometry.findings(members)),
-        _mixed([header for header, _ in members]),
+        tuple(slice_geometry.find_irregularities(members)),
+        _mixed_elements([header for header, _ in members]),
     )
 
 
-def _mixed(headers: Sequence[dicom.Header]) -> tuple[str, ...]:
+def _mixed_elements(headers: Sequence[dicom.Header]) -> tuple[str, ...]:
     values = zip(*(header.shared for header in headers), strict=True)
     return tuple(
-        keyword for keyword, found in zip(dicom.SHARED, values, strict=True) if len(set(found)) > 1
+        keyword
+        for keyword, found in zip(dicom.SHARED_ELEMENTS, values, strict=True)
+        if len(set(found)) > 1
     )
 
 
@@ -326,10 +332,10 @@ def group_series(files: Iterable[SourceFile]) -> Grouping:
     long as it does not change (its size and times). Raise SourceChanged if a file is not as
     listed.
     """
-    heap = _Sorted()
+    heap = _SortedFiles()
     for file in files:
-        _sort(file, heap, _read_once)
-    _suspect(heap)
+        _sort_file(file, heap, _read_once)
+    _set_aside_cut_slices(heap)
     series = [
         Series(_series_name(members[0][0]), tuple(file for _, file in members))
         for members in heap.series.values()
@@ -354,17 +360,19 @@ def _series_name(header: dicom.Header) -> str:
 # --- the others --------------------------------------------------------------------------------
 
 
-def _others(heap: _Sorted) -> tuple[list[Image], set[SourceFile]]:
+def _other_images(heap: _SortedFiles) -> tuple[list[Image], set[SourceFile]]:
     """Given sorted files, return the images other than DICOM, and the data files they take."""
     by_name = {file.name: file for file in heap.rest}
-    of_slides = slides.by_name((*heap.rest, *heap.empty, *(file for _, file, _ in heap.others)))
+    of_slides = slides.files_by_name(
+        (*heap.rest, *heap.empty, *(file for _, file, _ in heap.others))
+    )
     images: list[Image] = []
     for suffix, file, problems in heap.others:
         image = Image(_SUFFIXES[suffix], suffix, (file,), problems)
         if suffix in {".mha", ".mhd"}:
-            image = _meta_image(image, by_name)
+            image = _complete_meta_image(image, by_name)
         elif suffix in {".mrxs", ".vms", ".vmu"}:
-            image = _slide(image, of_slides)
+            image = _complete_slide(image, of_slides)
         elif suffix in {".nrrd", ".nhdr"}:
             _require_attached(file)
         images.append(image)
@@ -374,23 +382,23 @@ def _others(heap: _Sorted) -> tuple[list[Image], set[SourceFile]]:
 
 def _require_attached(file: SourceFile) -> None:
     with open_unchanged(file) as stream:
-        header, _, _ = stream.read(_META_HEADER).replace(b"\r", b"").partition(b"\n\n")
+        header, _, _ = stream.read(_META_HEADER_BYTES).replace(b"\r", b"").partition(b"\n\n")
     if _DATA_ELSEWHERE.search(header):
         raise CannotSend(Reason("detached_header", names={"file": file.name}))
 
 
-def _slide(image: Image, others: Mapping[str, SourceFile]) -> Image:
+def _complete_slide(image: Image, others: Mapping[str, SourceFile]) -> Image:
     [file] = image.files
     index = others.get(slides.index_name(file.name))
     if index is None:
-        raise CannotSend(_damage(file, "its folder with Slidedat.ini is missing"))
+        raise CannotSend(_damage_reason(file, "its folder with Slidedat.ini is missing"))
     with open_unchanged(index) as stream:
-        named = slides.named(stream.read(_SLIDE_INDEX), index, others)
+        named = slides.find_named_files(stream.read(_SLIDE_INDEX_BYTES), index, others)
     data = [other for other in named.values() if other]
     if not data:
-        raise CannotSend(_damage(file, "its data files are missing"))
+        raise CannotSend(_damage_reason(file, "its data files are missing"))
     lost = len(named) - sum(other.size > 0 for other in data)
-    problems = (_damage(file, f"{lost} of its {len(named)} data files are missing"),)
+    problems = (_damage_reason(file, f"{lost} of its {len(named)} data files are missing"),)
     files = tuple(dict.fromkeys((file, index, *data)))
     return replace(image, files=files, warnings=problems if lost else ())
 
@@ -400,7 +408,7 @@ def meta_header(stream: BinaryIO) -> bytes:
 
     That line is `ElementDataFile`; b"" if there is none.
     """
-    start = stream.read(_META_HEADER)
+    start = stream.read(_META_HEADER_BYTES)
     found = re.search(rb"(?m)^ElementDataFile[ \t]*=[^\n]*\n?", start)
     return start[: found.end()] if found else b""
 
@@ -411,14 +419,14 @@ def meta_fields(header: bytes) -> dict[str, str]:
     return {os.fsdecode(key).strip(): os.fsdecode(value).strip() for key, _, value in lines}
 
 
-def _meta_image(image: Image, others: Mapping[str, SourceFile]) -> Image:
+def _complete_meta_image(image: Image, others: Mapping[str, SourceFile]) -> Image:
     [file] = image.files
     with open_unchanged(file) as stream:
         header = meta_header(stream)
     fields = meta_fields(header)
     data = fields.get("ElementDataFile", "")
     if not data:
-        raise CannotSend(_damage(file, "no ElementDataFile"))
+        raise CannotSend(_damage_reason(file, "no ElementDataFile"))
     if data.upper() == "LOCAL":
         return replace(image, warnings=_size_problems(file, fields, file.size - len(header)))
     companion = others.get(os.path.normpath(PurePosixPath(file.name).parent / data))
@@ -438,7 +446,7 @@ def _size_problems(file: SourceFile, fields: Mapping[str, str], size: int) -> tu
     numbers = [*fields.get("DimSize", "").split(), fields.get("ElementNumberOfChannels", "1")]
     if not all(number.isdigit() for number in numbers):
         return ()
-    expected = META_BYTES.get(fields.get("ElementType", ""), 0)
+    expected = META_VOXEL_BYTES.get(fields.get("ElementType", ""), 0)
     for number in numbers:
         expected *= int(number)
-    return (_damage(file, "pixel data is cut off"),) if size < expected else ()
+    return (_damage_reason(file, "pixel data is cut off"),) if size < expected else ()

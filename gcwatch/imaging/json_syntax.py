@@ -9,10 +9,10 @@ from typing import BinaryIO
 
 from gcwatch.files.atomic import BUFFER
 
-_DEPTH = 500
+_MAX_DEPTH_LEVELS = 500
 """Levels of nesting; Python's own decoder, which the platform uses, gives up at about 1000."""
 
-_LONGEST = 4096
+_MAX_NUMBER_CHARACTERS = 4096
 """Characters of a number; Python refuses integers of more than 4300 digits."""
 
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -74,7 +74,7 @@ def find_fault(stream: BinaryIO, buffer: int = BUFFER) -> Fault | None:
     """
     checker = _Checker()
     try:
-        for text, last in _texts(stream, buffer):
+        for text, last in _decode_pieces(stream, buffer):
             checker.feed(text, last=last)
         checker.finish()
     except UnicodeDecodeError:
@@ -89,7 +89,7 @@ def is_json(stream: BinaryIO, buffer: int = BUFFER) -> bool:
     return find_fault(stream, buffer) is None
 
 
-def _texts(stream: BinaryIO, buffer: int) -> Iterator[tuple[str, bool]]:
+def _decode_pieces(stream: BinaryIO, buffer: int) -> Iterator[tuple[str, bool]]:
     decoder = codecs.getincrementaldecoder("utf-8")()
     while data := stream.read(buffer):
         yield decoder.decode(data), False
@@ -133,7 +133,7 @@ class _Checker:
         finally:
             self._advance(text, position)
         self._rest = text[position:]
-        if len(self._rest) > _LONGEST:
+        if len(self._rest) > _MAX_NUMBER_CHARACTERS:
             raise _NoJson("a number or word is too long")
 
     def _advance(self, text: str, position: int) -> None:
@@ -143,7 +143,7 @@ class _Checker:
         self.column = position - begin + (1 if lines else self.column)
 
     def _string(self, text: str, position: int, *, last: bool) -> int | None:
-        end = _end(_PLAIN, text, position)
+        end = _match_end(_PLAIN, text, position)
         if end > position:
             return end
         if text[position] == '"':
@@ -159,7 +159,7 @@ class _Checker:
         raise _NoJson("a string holds a backslash that begins no escape")
 
     def _token(self, text: str, position: int, *, last: bool) -> int | None:
-        end = self._easy(text, position) or _end(_SPACE, text, position)
+        end = self._easy(text, position) or _match_end(_SPACE, text, position)
         if end > position:
             return end
         first = text[position]
@@ -171,7 +171,7 @@ class _Checker:
         if first in "{}[]:,":
             self._take(first)
             return position + 1
-        end = _end(_SCALAR, text, position)
+        end = _match_end(_SCALAR, text, position)
         if end == len(text) and not last:
             return None
         if first == "\ufeff":
@@ -210,8 +210,8 @@ class _Checker:
                 raise self._unexpected()
 
     def _enter(self, bracket: str) -> None:
-        if len(self._open) == _DEPTH:
-            raise _NoJson(f"it is nested more than {_DEPTH} levels deep")
+        if len(self._open) == _MAX_DEPTH_LEVELS:
+            raise _NoJson(f"it is nested more than {_MAX_DEPTH_LEVELS} levels deep")
         self._open.append(bracket)
         self._next = "name" if bracket == "{" else "item"
 
@@ -230,7 +230,7 @@ class _Checker:
         return "',' or '}'" if self._open[-1] == "{" else "',' or ']'"
 
 
-def _end(pattern: re.Pattern[str], text: str, position: int) -> int:
+def _match_end(pattern: re.Pattern[str], text: str, position: int) -> int:
     """Given where to begin, return where the pattern's match ends; at once if there is none."""
     found = pattern.match(text, position)
     return found.end() if found else position
@@ -243,5 +243,5 @@ def _check_scalar(text: str) -> None:
         raise _NoJson("NaN and Infinity are no JSON")
     if not _NUMBER.fullmatch(text):
         raise _NoJson("a value is expected")
-    if len(text) > _LONGEST or not math.isfinite(float(text)):
+    if len(text) > _MAX_NUMBER_CHARACTERS or not math.isfinite(float(text)):
         raise _NoJson("a number is too large")

@@ -19,7 +19,7 @@ _LINE = re.compile(
 """A line of an index that names a file: what stands before the name, and the name."""
 
 
-def by_name(files: Iterable[SourceFile]) -> dict[str, SourceFile]:
+def files_by_name(files: Iterable[SourceFile]) -> dict[str, SourceFile]:
     """Given files, return them by names that can be compared, as slides come from Windows."""
     return {file.name.casefold(): file for file in files}
 
@@ -31,7 +31,7 @@ def index_name(slide: str) -> str:
     return (f"{stem}/Slidedat.ini" if mirax else f"{stem}{dot}{suffix}").casefold()
 
 
-def named(
+def find_named_files(
     index: bytes, file: SourceFile, others: Mapping[str, SourceFile]
 ) -> dict[str, SourceFile | None]:
     """Given an index, its file and others by name, return which one each of its names stands for.
@@ -40,13 +40,13 @@ def named(
     """
     folder = PurePosixPath(file.name).parent
     names = (os.fsdecode(match[2]) for match in _LINE.finditer(index))
-    return {name: others.get(_beside(folder, name)) for name in names}
+    return {name: others.get(_sibling_path(folder, name)) for name in names}
 
 
-def _beside(folder: PurePosixPath, name: str) -> str:
+def _sibling_path(folder: PurePosixPath, name: str) -> str:
     return os.path.normpath(folder / name.replace("\\", "/")).casefold()
 
 
-def renamed(index: bytes, rename: Callable[[str], str]) -> bytes:
+def rename_files(index: bytes, rename: Callable[[str], str]) -> bytes:
     """Given an index and what gives files new names, return the index with the new ones."""
     return _LINE.sub(lambda match: match[1] + rename(os.fsdecode(match[2])).encode(), index)

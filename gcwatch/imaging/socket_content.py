@@ -20,7 +20,7 @@ VALUE_BYTES = 16 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 
 
-def _refused(code: str, problem: object, socket: str, file: SourceFile) -> CannotSend:
+def _file_error(code: str, problem: object, socket: str, file: SourceFile) -> CannotSend:
     facts = {"problem": str(problem), "socket": socket}
     return CannotSend(Reason(code, facts, {"file": file.name}))
 
@@ -37,29 +37,29 @@ def read_value(file: SourceFile, socket: str = "") -> Any:
     """
     _require_bytes(file)
     if file.size > VALUE_BYTES:
-        raise _refused("wrong_content", "it has more than 16 MiB", socket, file)
+        raise _file_error("wrong_content", "it has more than 16 MiB", socket, file)
     with open_unchanged(file) as stream:
-        return _parse(stream, file, socket)
+        return _parse_value(stream, file, socket)
 
 
-def _parse(stream: BinaryIO, file: SourceFile, socket: str) -> Any:
+def _parse_value(stream: BinaryIO, file: SourceFile, socket: str) -> Any:
     data = stream.read()
     try:
-        return _decoded(data)
+        return _decode_json(data)
     except (ValueError, RecursionError) as error:
         fault = find_fault(io.BytesIO(data.removeprefix(_BOM)))
-        raise _refused("broken_json", fault or "it can't be read", socket, file) from error
+        raise _file_error("broken_json", fault or "it can't be read", socket, file) from error
 
 
-def _decoded(data: bytes | str) -> Any:
-    return json.loads(data, parse_constant=_refuse, parse_float=_finite)
+def _decode_json(data: bytes | str) -> Any:
+    return json.loads(data, parse_constant=_refuse_constant, parse_float=_parse_finite)
 
 
-def _refuse(constant: str) -> NoReturn:
+def _refuse_constant(constant: str) -> NoReturn:
     raise ValueError(constant)
 
 
-def _finite(literal: str) -> float:
+def _parse_finite(literal: str) -> float:
     number = float(literal)
     if not math.isfinite(number):
         raise ValueError(literal)
@@ -80,7 +80,7 @@ def check_value(value: Any, kind: str, socket: str) -> None:
 
 
 def _value_problem(value: Any, kind: str) -> str:
-    if kind in json_shapes.KINDS and (problem := json_shapes.problem(value, kind)):
+    if kind in json_shapes.KINDS and (problem := json_shapes.find_problem(value, kind)):
         return problem
     try:
         json.dumps(value, allow_nan=False)
@@ -120,7 +120,7 @@ def _require_bytes(file: SourceFile) -> None:
 def _require_suffix(file: SourceFile, suffixes: tuple[str, ...], socket: str) -> None:
     if not file.name.lower().endswith(suffixes):
         problem = f"its name does not end in {' or '.join(suffixes)}"
-        raise _refused("wrong_content", problem, socket, file)
+        raise _file_error("wrong_content", problem, socket, file)
 
 
 def _check_json(file: SourceFile, kind: str, socket: str) -> None:
@@ -128,9 +128,9 @@ def _check_json(file: SourceFile, kind: str, socket: str) -> None:
         problem = _shape_problem(stream, file, kind)
         stream.seek(0)
         if problem is None and (fault := find_fault(stream)):
-            raise _refused("broken_json", fault, socket, file)
+            raise _file_error("broken_json", fault, socket, file)
     if problem:
-        raise _refused("wrong_content", f"as {kind}, {problem}", socket, file)
+        raise _file_error("wrong_content", f"as {kind}, {problem}", socket, file)
 
 
 def _shape_problem(stream: BinaryIO, file: SourceFile, kind: str) -> str | None:
@@ -138,7 +138,7 @@ def _shape_problem(stream: BinaryIO, file: SourceFile, kind: str) -> str | None:
     if file.size > VALUE_BYTES:
         return None
     try:
-        return json_shapes.problem(_decoded(stream.read().decode()), kind)
+        return json_shapes.find_problem(_decode_json(stream.read().decode()), kind)
     except (ValueError, RecursionError):
         return None
 
@@ -146,13 +146,13 @@ def _shape_problem(stream: BinaryIO, file: SourceFile, kind: str) -> str | None:
 def _check_format(file: SourceFile, kind: str, socket: str) -> None:
     _, wanted = _FILES[kind]
     with open_unchanged(file) as stream:
-        start = stream.read(signatures.START)
+        start = stream.read(signatures.START_BYTES)
         if not wanted.begins(start):
-            found = signatures.recognise(start)
+            found = signatures.recognise_format(start)
             problem = f"as {kind} it should be {wanted.name}, but it is {found or 'not'}"
-            raise _refused("wrong_content", problem, socket, file)
+            raise _file_error("wrong_content", problem, socket, file)
         if problem := wanted.damage(stream):
-            raise _refused("damaged_file", problem, socket, file)
+            raise _file_error("damaged_file", problem, socket, file)
 
 
 _FILES: Mapping[str, tuple[tuple[str, ...], Format]] = {

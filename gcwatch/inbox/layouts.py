@@ -33,12 +33,12 @@ from gcwatch.inbox.listing import (
     list_folders,
     read_receipt,
 )
-from gcwatch.inbox.tree import FolderTree, folder_tree, look_at_folder, source_file, source_files
+from gcwatch.inbox.tree import FolderTree, folder_tree, snapshot_folder, source_file, source_files
 
-READING: Final = 1.0
+READ_SECONDS: Final = 1.0
 """Seconds that one survey spends on the headers of files that it has not seen before."""
 
-_PAUSE: Final = 5.0
+_RETRY_SECONDS: Final = 5.0
 """Seconds until files that are being written are looked at again."""
 
 
@@ -59,7 +59,7 @@ class Inbox(ABC):
     report: str | None = None
 
     @abstractmethod
-    def survey(self, patience: float = READING) -> InboxListing:
+    def list_cases(self, patience: float = READ_SECONDS) -> InboxListing:
         """Return the cases that stand in the inbox, sorted by name.
 
         Files that were not seen before may be read for `patience` seconds to tell.
@@ -72,14 +72,14 @@ class Inbox(ABC):
         """Given a case, return its files, sorted by name; raise as `inbox.source_files` does."""
 
     @abstractmethod
-    def look(self, name: str, before: Snapshot | None = None) -> Snapshot:
+    def snapshot_case(self, name: str, before: Snapshot | None = None) -> Snapshot:
         """Given a case, and how it looked *before*, return what it looks like now.
 
         Raise as `source_files` does, and TryAgain (`file_unreadable`) if a file may not be read.
         """
 
     @property
-    def beside(self) -> tuple[str, ...]:
+    def not_cases(self) -> tuple[str, ...]:
         """Globs of what stands directly in the inbox and is nobody's."""
         return (*self.ignore, glob.escape(self.report)) if self.report else self.ignore
 
@@ -91,7 +91,7 @@ class Inbox(ABC):
         """Given a case, return whether the marker file stands in its folder."""
         return self.ready is not None and has_marker(self.root, name, self.ready)
 
-    def receipt(self, name: str) -> Mapping[str, Any]:
+    def read_receipt(self, name: str) -> Mapping[str, Any]:
         """Given a case, return what the gcwatch.json in its folder says; nothing if it has none."""
         return read_receipt(self.root, name)
 
@@ -99,7 +99,7 @@ class Inbox(ABC):
         """Given two stamps of a case, return whether something happened to it in between."""
         return before != now
 
-    def cases(self, listing: InboxListing, known: Collection[str]) -> tuple[InboxEntry, ...]:
+    def select_cases(self, listing: InboxListing, known: Collection[str]) -> tuple[InboxEntry, ...]:
         """Given a listing and the names of all known cases, return what of it is a case."""
         del known
         return listing.cases
@@ -116,7 +116,7 @@ class Inbox(ABC):
         """
         return self.source_files(name)
 
-    def title(self, name: str) -> str:
+    def public_name(self, name: str) -> str:
         """Given a case, return as much of its name as the platform may see, if it may see any."""
         return name
 
@@ -124,24 +124,24 @@ class Inbox(ABC):
 class FolderInbox(Inbox):
     """Each folder of the inbox is a case."""
 
-    def survey(self, patience: float = READING) -> InboxListing:
+    def list_cases(self, patience: float = READ_SECONDS) -> InboxListing:
         """See `Inbox`; the loose files are those beside the folders."""
         del patience
-        return list_folders(self.root, self.beside)
+        return list_folders(self.root, self.not_cases)
 
     def source_files(self, name: str) -> tuple[SourceFile, ...]:
         """See `Inbox`."""
         return source_files(self.root, name, self.ignore)
 
-    def look(self, name: str, before: Snapshot | None = None) -> Snapshot:
+    def snapshot_case(self, name: str, before: Snapshot | None = None) -> Snapshot:
         """See `Inbox`."""
-        return look_at_folder(self.root, name, self.ignore, before)
+        return snapshot_folder(self.root, name, self.ignore, before)
 
 
 class FileInbox(Inbox):
     """Each file directly in the inbox is a case."""
 
-    def survey(self, patience: float = READING) -> InboxListing:
+    def list_cases(self, patience: float = READ_SECONDS) -> InboxListing:
         """See `Inbox`; the loose ones are the folders."""
         del patience
         return list_files(self.root, self.ignore)
@@ -150,7 +150,7 @@ class FileInbox(Inbox):
         """See `Inbox`."""
         return (source_file(self.root, name),)
 
-    def look(self, name: str, before: Snapshot | None = None) -> Snapshot:
+    def snapshot_case(self, name: str, before: Snapshot | None = None) -> Snapshot:
         """See `Inbox`."""
         [file] = self.source_files(name)
         return take_snapshot([file], file.ctime_ns, before)
@@ -159,7 +159,7 @@ class FileInbox(Inbox):
         """See `Inbox`; a pipe or a device holds nothing."""
         return (self.root / name).is_file()
 
-    def title(self, name: str) -> str:
+    def public_name(self, name: str) -> str:
         """See `Inbox`; a suffix tells nothing, and would give it the wrong number."""
         return name[: len(name) - len(images.suffix_of(name))]
 
@@ -168,7 +168,7 @@ class FileInbox(Inbox):
         del name
         return False
 
-    def receipt(self, name: str) -> Mapping[str, Any]:
+    def read_receipt(self, name: str) -> Mapping[str, Any]:
         """See `Inbox`."""
         del name
         return {}
@@ -181,12 +181,12 @@ class FileInbox(Inbox):
 
 # --- series --------------------------------------------------------------------------------------
 
-_DOUBTFUL, _REST = -1, -2
+_ANY_SERIES, _NO_SERIES = -1, -2
 """A file that may be a slice of any series, and one that belongs to none."""
 
 
 @dataclass(frozen=True)
-class _Sorting:
+class _SeriesIndex:
     """Which series each of a patient's files belongs to, for as long as none of them changes.
 
     `places` holds, for each file in its order, the index of its series in `names`, or one of the
@@ -199,51 +199,51 @@ class _Sorting:
 
 
 @dataclass(frozen=True)
-class _Patient:
+class _PatientFolder:
     """A patient's folder as it is now, with its files sorted into series."""
 
     tree: FolderTree
-    sorting: _Sorting
+    sorting: _SeriesIndex
 
-    def own(self, series: str) -> tuple[SourceFile, ...]:
+    def own_files(self, series: str) -> tuple[SourceFile, ...]:
         """Return the files that are known to be of a series; all, where there is no series."""
         if not self.sorting.names:
             return () if series else self.tree.files
         if series not in self.sorting.names:
             return ()
-        return tuple(self._at(self.sorting.names.index(series)))
+        return tuple(self._files_at(self.sorting.names.index(series)))
 
-    def _at(self, *wanted: int) -> Iterator[SourceFile]:
+    def _files_at(self, *wanted: int) -> Iterator[SourceFile]:
         pairs = zip(self.tree.files, self.sorting.places, strict=True)
         return (file for file, place in pairs if place in wanted)
 
-    def files(self, series: str) -> tuple[SourceFile, ...]:
+    def all_files(self, series: str) -> tuple[SourceFile, ...]:
         """Return a series' files and the doubtful ones, so that none is left out unnoticed."""
-        own = self.own(series)
+        own = self.own_files(series)
         if not own or not series:
             return own
-        return tuple(self._at(self.sorting.names.index(series), _DOUBTFUL))
+        return tuple(self._files_at(self.sorting.names.index(series), _ANY_SERIES))
 
-    def rest(self) -> int:
+    def count_rest(self) -> int:
         """Return how many files belong to no series, where there are some."""
-        return self.sorting.places.count(_REST) if self.sorting.names else 0
+        return self.sorting.places.count(_NO_SERIES) if self.sorting.names else 0
 
-    def entries(self, patient: InboxEntry) -> Iterator[InboxEntry]:
+    def list_entries(self, patient: InboxEntry) -> Iterator[InboxEntry]:
         """Return the patient's series; the folder itself, if it holds files but no series."""
         stamps = [0] * len(self.sorting.names)
         for file, place in zip(self.tree.files, self.sorting.places, strict=True):
             if place >= 0:
-                stamps[place] = max(stamps[place], file.ctime_ns, self._moved(file))
+                stamps[place] = max(stamps[place], file.ctime_ns, self._moved_at(file))
         for name, stamp in zip(self.sorting.names, stamps, strict=True):
             yield InboxEntry(f"{patient.name}/{name}", stamp)
         if self.tree.files and not stamps:
             yield patient
 
-    def stamp(self, series: str) -> int:
+    def series_stamp(self, series: str) -> int:
         """Return when a series' files last changed or took their places, in nanoseconds."""
-        return max(max(file.ctime_ns, self._moved(file)) for file in self.own(series))
+        return max(max(file.ctime_ns, self._moved_at(file)) for file in self.own_files(series))
 
-    def _moved(self, file: SourceFile) -> int:
+    def _moved_at(self, file: SourceFile) -> int:
         """Return when a file's folder, or one above it, took its place."""
         folder = file.name.rpartition("/")[0]
         latest = self.tree.moved.get("", 0)
@@ -263,11 +263,11 @@ class SeriesInbox(Inbox):
     fail or are sent with a warning, as the route's `integrity` says.
     """
 
-    _known: dict[str, _Sorting] = field(default_factory=dict, compare=False, repr=False)
+    _known: dict[str, _SeriesIndex] = field(default_factory=dict, compare=False, repr=False)
 
-    def survey(self, patience: float = READING) -> InboxListing:
+    def list_cases(self, patience: float = READ_SECONDS) -> InboxListing:
         """See `Inbox`; the loose files are those of no folder, and those of no series."""
-        listing = list_folders(self.root, self.beside)
+        listing = list_folders(self.root, self.not_cases)
         patients = {entry.name for entry in listing.cases}
         for gone in self._known.keys() - patients:
             self._known.pop(gone, None)
@@ -276,7 +276,7 @@ class SeriesInbox(Inbox):
         loose, unread, end = listing.loose, False, time.monotonic() + patience
         for entry in listing.cases:
             try:
-                patient = self._patient(entry.name, end)
+                patient = self._read_patient(entry.name, end)
             except SourceVanished:
                 continue
             except NotYet:
@@ -286,29 +286,29 @@ class SeriesInbox(Inbox):
                 found.append(entry)
                 unsure.add(entry.name)
             else:
-                found += patient.entries(entry)
-                loose += patient.rest()
+                found += patient.list_entries(entry)
+                loose += patient.count_rest()
         return InboxListing(tuple(found), loose, listing.links, frozenset(unsure), unread)
 
     def source_files(self, name: str) -> tuple[SourceFile, ...]:
         """See `Inbox`; raise NotYet (`being_written`) while a file of the patient's is written."""
         patient, _, series = name.partition("/")
-        files = self._patient(patient).files(series)
+        files = self._read_patient(patient).all_files(series)
         if not files:
             raise SourceVanished
         return files
 
-    def look(self, name: str, before: Snapshot | None = None) -> Snapshot:
+    def snapshot_case(self, name: str, before: Snapshot | None = None) -> Snapshot:
         """See `Inbox`; raise as `source_files` does."""
         patient, _, series = name.partition("/")
         if not series:
             self.source_files(name)
-            return look_at_folder(self.root, name, self.ignore, before)
-        found = self._patient(patient)
-        files = found.files(series)
+            return snapshot_folder(self.root, name, self.ignore, before)
+        found = self._read_patient(patient)
+        files = found.all_files(series)
         if not files:
             raise SourceVanished
-        return take_snapshot(files, found.stamp(series), before)
+        return take_snapshot(files, found.series_stamp(series), before)
 
     def holds_files(self, name: str) -> bool:
         """See `Inbox`; what is listed as a case holds files, or can't be read."""
@@ -319,15 +319,15 @@ class SeriesInbox(Inbox):
         """See `Inbox`; the marker in a patient's folder is for all its series."""
         return super().is_marked(name.partition("/")[0])
 
-    def receipt(self, name: str) -> Mapping[str, Any]:
+    def read_receipt(self, name: str) -> Mapping[str, Any]:
         """See `Inbox`; it stands in the patient's folder."""
-        return super().receipt(name.partition("/")[0])
+        return super().read_receipt(name.partition("/")[0])
 
     def has_changed(self, before: int, now: int) -> bool:
         """See `Inbox`; what comes into the folder of a series, or leaves it, is not news of it."""
         return now > before
 
-    def cases(self, listing: InboxListing, known: Collection[str]) -> tuple[InboxEntry, ...]:
+    def select_cases(self, listing: InboxListing, known: Collection[str]) -> tuple[InboxEntry, ...]:
         """See `Inbox`; what is left in a folder whose series were cases is none."""
         patients = {name.partition("/")[0] for name in known if "/" in name}
         return tuple(
@@ -343,41 +343,41 @@ class SeriesInbox(Inbox):
     def own_files(self, name: str) -> tuple[SourceFile, ...]:
         """See `Inbox`; doubtful files are nobody's own."""
         patient, _, series = name.partition("/")
-        files = self._patient(patient).own(series)
+        files = self._read_patient(patient).own_files(series)
         if not files:
             raise SourceVanished
         return files
 
-    def title(self, name: str) -> str:
+    def public_name(self, name: str) -> str:
         """See `Inbox`; the UID of a series must not leave the building."""
         return name.partition("/")[0]
 
-    def _patient(self, name: str, end: float = math.inf) -> _Patient:
+    def _read_patient(self, name: str, end: float = math.inf) -> _PatientFolder:
         """Given a patient's folder, return its series; headers are read until `end`, if need be."""
         for _ in range(2):
             tree = folder_tree(self.root, name, self.ignore)
-            fingerprint = _fingerprint(tree)
+            fingerprint = _tree_fingerprint(tree)
             known = self._known.get(name)
             if known is not None and known.fingerprint == fingerprint:
-                return _Patient(tree, known)
+                return _PatientFolder(tree, known)
             if time.monotonic() > end:
                 break
             with suppress(SourceChanged):  # written at this moment; the others are remembered
-                self._known[name] = _sort(tree, fingerprint)
-        raise NotYet(Reason("being_written"), _PAUSE)
+                self._known[name] = _sort_into_series(tree, fingerprint)
+        raise NotYet(Reason("being_written"), _RETRY_SECONDS)
 
 
-def _sort(tree: FolderTree, fingerprint: bytes) -> _Sorting:
+def _sort_into_series(tree: FolderTree, fingerprint: bytes) -> _SeriesIndex:
     """Given a patient's files, read their headers and sort them; raise SourceChanged if need be."""
     grouping = images.group_series(tree.files)
-    place = dict.fromkeys((file.name for file in grouping.unreadable), _DOUBTFUL)
+    place = dict.fromkeys((file.name for file in grouping.unreadable), _ANY_SERIES)
     for index, series in enumerate(grouping.series):
         place.update(dict.fromkeys((file.name for file in series.files), index))
-    places = array("i", [place.get(file.name, _REST) for file in tree.files])
-    return _Sorting(fingerprint, tuple(series.name for series in grouping.series), places)
+    places = array("i", [place.get(file.name, _NO_SERIES) for file in tree.files])
+    return _SeriesIndex(fingerprint, tuple(series.name for series in grouping.series), places)
 
 
-def _fingerprint(tree: FolderTree) -> bytes:
+def _tree_fingerprint(tree: FolderTree) -> bytes:
     total = hashlib.sha256()
     for file in tree.files:
         facts = (file.size, file.mtime_ns, file.ctime_ns)
@@ -387,7 +387,7 @@ def _fingerprint(tree: FolderTree) -> bytes:
 
 # --- a route's -----------------------------------------------------------------------------------
 
-_UNITS: Mapping[str, type[Inbox]] = {
+_LAYOUTS: Mapping[str, type[Inbox]] = {
     "folders": FolderInbox,
     "files": FileInbox,
     "series": SeriesInbox,
@@ -399,11 +399,11 @@ def inbox_of(route: Route) -> Inbox:
     """Given a route, return its inbox: one for the whole process, as it remembers what it read."""
     ignore = (*route.ignore, route.ready) if route.ready else tuple(route.ignore)
     report = route.report.name if route.report and route.report.parent == route.inbox else None
-    return _inbox(_UNITS[route.cases], route.inbox, ignore, route.ready, report)
+    return _make_inbox(_LAYOUTS[route.cases], route.inbox, ignore, route.ready, report)
 
 
 @functools.lru_cache(256)
-def _inbox(
+def _make_inbox(
     unit: type[Inbox], root: Path, ignore: tuple[str, ...], ready: str | None, report: str | None
 ) -> Inbox:
     return unit(root, ignore, ready, report)

@@ -15,7 +15,7 @@ from gcwatch.files.atomic import error_text
 from gcwatch.files.patterns import is_ignored
 from gcwatch.threads.heartbeats import heartbeat
 
-_AWAY_WAIT = 30.0
+_AWAY_SECONDS = 30.0
 """Seconds until an inbox that is away is looked at again."""
 
 
@@ -58,7 +58,7 @@ def list_folders(inbox: Path, ignore: Sequence[str] = ()) -> InboxListing:
     Raise NotYet (reason `inbox_away`) if it is missing, unreadable or no folder.
     """
     folders, files, links = _folders_and_files(inbox, ignore)
-    return InboxListing(_cases(folders), len(files), links)
+    return InboxListing(_list_entries(folders), len(files), links)
 
 
 def list_files(inbox: Path, ignore: Sequence[str] = ()) -> InboxListing:
@@ -67,7 +67,7 @@ def list_files(inbox: Path, ignore: Sequence[str] = ()) -> InboxListing:
     Its folders are the loose ones. Raise as `survey` does.
     """
     folders, files, links = _folders_and_files(inbox, ignore)
-    return InboxListing(_cases(files), len(folders), links)
+    return InboxListing(_list_entries(files), len(folders), links)
 
 
 _Found = list[os.DirEntry[str]]
@@ -87,25 +87,25 @@ def _folders_and_files(inbox: Path, ignore: Sequence[str]) -> tuple[_Found, _Fou
             else:
                 (folders if entry.is_dir(follow_symlinks=False) else files).append(entry)
     except OSError as error:
-        raise _away(error_text(error)) from error
+        raise _away_error(error_text(error)) from error
     return folders, files, links
 
 
-def _cases(entries: _Found) -> tuple[InboxEntry, ...]:
-    return tuple(each for entry in entries for each in _entry(entry))
+def _list_entries(entries: _Found) -> tuple[InboxEntry, ...]:
+    return tuple(each for entry in entries for each in _read_entry(entry))
 
 
-def _entry(entry: os.DirEntry[str]) -> Iterator[InboxEntry]:
+def _read_entry(entry: os.DirEntry[str]) -> Iterator[InboxEntry]:
     try:
         yield InboxEntry(entry.name, entry.stat(follow_symlinks=False).st_ctime_ns)
     except FileNotFoundError:  # taken away between listing and asking
         return
     except OSError as error:
-        raise _away(error_text(error)) from error
+        raise _away_error(error_text(error)) from error
 
 
-def _away(error: str) -> NotYet:
-    return NotYet(Reason("inbox_away", {"error": error}), _AWAY_WAIT)
+def _away_error(error: str) -> NotYet:
+    return NotYet(Reason("inbox_away", {"error": error}), _AWAY_SECONDS)
 
 
 def missing_folder_error(inbox: Path) -> NotYet | SourceVanished:
@@ -117,8 +117,8 @@ def missing_folder_error(inbox: Path) -> NotYet | SourceVanished:
         with os.scandir(inbox) as entries:
             empty = next(entries, None) is None
     except OSError as error:
-        return _away(error_text(error))
-    return _away(os.strerror(errno.ENOENT)) if empty else SourceVanished()
+        return _away_error(error_text(error))
+    return _away_error(os.strerror(errno.ENOENT)) if empty else SourceVanished()
 
 
 def holds_files(inbox: Path, name: str, ignore: Sequence[str] = ()) -> bool:

@@ -25,7 +25,7 @@ from gcwatch.journal.journal import Journal, Known
 from gcwatch.log.case_events import log_entry
 from gcwatch.threads.heartbeats import heartbeat
 
-BREATH: Final = 0.2
+MIN_PAUSE_SECONDS: Final = 0.2
 """Seconds between two looks at least."""
 
 Routes = Mapping[str, Route]
@@ -44,7 +44,7 @@ class ScanEffort:
     cpu: float = 0.0
 
     @contextmanager
-    def counting(self, sign: int = 1) -> Iterator[None]:
+    def count_time(self, sign: int = 1) -> Iterator[None]:
         """Count what the block takes; with -1, leave it out of what is counted around it."""
         begun, cpu = time.monotonic(), time.thread_time()
         try:
@@ -93,33 +93,35 @@ class InboxScanner:
 
     def is_too_soon(self) -> bool:
         """Looks take at most half of the time and a sixth of a core, however many nudges come."""
-        return time.monotonic() < self.last + max(BREATH, self._effort.took, 5 * self._effort.cpu)
+        return time.monotonic() < self.last + max(
+            MIN_PAUSE_SECONDS, self._effort.took, 5 * self._effort.cpu
+        )
 
     # --- a look at all inboxes -------------------------------------------------------------------
 
-    def scan(self, routes: Routes) -> float:
+    def scan_inboxes(self, routes: Routes) -> float:
         """Look into every inbox; return how many seconds of a core that took."""
         self._effort = ScanEffort()
-        with self._effort.counting():
+        with self._effort.count_time():
             for route in routes.values():
                 self._scan_inbox(route)
-            if self._watcher.folders != self._watched:
-                self._watched = self._watcher.folders
+            if self._watcher.folder_count != self._watched:
+                self._watched = self._watcher.folder_count
                 log.emit("watch.started", folders=self._watched)
             self.last = time.monotonic()
         return self._effort.cpu
 
     def watch_only(self, routes: Routes) -> None:
         """Given the routes that there are now, watch the inboxes of no other any more."""
-        self._watcher.only([route.inbox for route in routes.values()])
+        self._watcher.watch_only([route.inbox for route in routes.values()])
         self.away &= routes.keys()
 
     def _scan_inbox(self, route: Route) -> None:
         box = inbox_of(route)
         if box.is_watched:
-            self._watcher.watch(route.inbox)
+            self._watcher.watch_inbox(route.inbox)
         try:
-            listing = box.survey()
+            listing = box.list_cases()
         except NotYet as error:
             self._on_unavailable(route, error)
         else:
@@ -137,13 +139,13 @@ class InboxScanner:
             log.emit("inbox.returned", route=route.name)
             log_network_inbox(route)  # what was away at the start may have been a share
         if listing.loose and route.cases == "files":
-            self._tell_once("inbox.folders_ignored", route, folders=listing.loose)
+            self._log_once("inbox.folders_ignored", route, folders=listing.loose)
         elif listing.loose:
-            self._tell_once("inbox.loose_files_ignored", route, files=listing.loose)
+            self._log_once("inbox.loose_files_ignored", route, files=listing.loose)
         if listing.links:
-            self._tell_once("inbox.links_ignored", route, links=listing.links)
+            self._log_once("inbox.links_ignored", route, links=listing.links)
 
-    def _tell_once(self, event: str, route: Route, **facts: int) -> None:
+    def _log_once(self, event: str, route: Route, **facts: int) -> None:
         if self._is_first(event, route.name):
             log.emit(event, route=route.name, **facts)
 
@@ -159,7 +161,7 @@ class InboxScanner:
     def _reconcile(self, route: Route, listing: InboxListing) -> None:
         """Compare what stands in an inbox with what is known of it."""
         known = self._journal.known(route.name)
-        for entry in inbox_of(route).cases(listing, known):
+        for entry in inbox_of(route).select_cases(listing, known):
             with suppress(CaseError, SourceVanished):  # gone again: the next survey tells
                 self._reconcile_entry(route, entry, known.get(entry.name))
         present = {entry.name for entry in listing.cases}
@@ -167,7 +169,7 @@ class InboxScanner:
             if folder in present or latest.is_open or latest.gone:
                 continue
             if not listing.may_hold(folder):
-                self._note(latest.key, events.FolderRemoved())
+                self._record_event(latest.key, events.FolderRemoved())
         if listing.unread:
             self._look_again()
 
@@ -177,22 +179,22 @@ class InboxScanner:
         changed = latest is not None and box.has_changed(latest.stamp, entry.stamp)
         if latest is None or (latest.gone and changed):
             if box.holds_files(entry.name):
-                self._open(route, entry.name)
+                self._open_case(route, entry.name)
         elif latest.is_open:
             if latest.stage == "settling" and box.is_marked(entry.name):
                 self.urgent.add(latest.key)
         elif latest.gone:
-            self._note(latest.key, events.FolderReturned())
+            self._record_event(latest.key, events.FolderReturned())
         elif changed:
             self._note_late_changes(route, latest.key)
 
-    def _open(self, route: Route, folder: str) -> None:
-        with self._effort.counting(-1):
+    def _open_case(self, route: Route, folder: str) -> None:
+        with self._effort.count_time(-1):
             case = self._journal.open_case(route.name, folder)
             self._tell(case, events.FolderFound(route.name, folder), case)
 
-    def _note(self, key: str, event: Event) -> None:
-        with self._effort.counting(-1):
+    def _record_event(self, key: str, event: Event) -> None:
+        with self._effort.count_time(-1):
             self._record(self._journal.case(key), event)
 
     # --- closed cases ----------------------------------------------------------------------------
@@ -211,7 +213,7 @@ class InboxScanner:
     def _note_late_changes(self, route: Route, key: str) -> None:
         """A closed case's folder changed: remember how it looks now, say so once, send nothing."""
         case = self._journal.case(key)
-        now = inbox_of(route).look(case.folder)
+        now = inbox_of(route).snapshot_case(case.folder)
         if now == case.seen:
             return
         event = events.FolderChangedLate(now)

@@ -13,7 +13,7 @@ from gcwatch.files.patterns import is_ignored
 from gcwatch.files.snapshot import SourceFile, take_snapshot
 from gcwatch.inbox.layouts import Inbox, inbox_of
 from gcwatch.inbox.listing import InboxEntry, InboxListing, read_receipt
-from gcwatch.inbox.tree import look_at_folder, source_files
+from gcwatch.inbox.tree import snapshot_folder, source_files
 
 
 class SingleCaseRoute(Route, defer_build=True):
@@ -38,7 +38,7 @@ class SingleCaseInbox(Inbox):
     given: tuple[str, ...] = ()
     whole: bool = True
 
-    def survey(self, patience: float = math.inf) -> InboxListing:
+    def list_cases(self, patience: float = math.inf) -> InboxListing:
         """See `Inbox`."""
         del patience
         try:
@@ -55,10 +55,10 @@ class SingleCaseInbox(Inbox):
         files = (_source_file(self.root / each, each) for each in sorted(self.given))
         return tuple(file for file in files if not is_ignored(file.name, self.ignore))
 
-    def look(self, name: str, before: Snapshot | None = None) -> Snapshot:
+    def snapshot_case(self, name: str, before: Snapshot | None = None) -> Snapshot:
         """See `Inbox`."""
         if self.whole:
-            return look_at_folder(self.root, self.given[0], self.ignore, before)
+            return snapshot_folder(self.root, self.given[0], self.ignore, before)
         files = self.source_files(name)
         return take_snapshot(files, max((file.ctime_ns for file in files), default=0), before)
 
@@ -66,7 +66,7 @@ class SingleCaseInbox(Inbox):
         """See `Inbox`."""
         return bool(self.source_files(name))
 
-    def receipt(self, name: str) -> Mapping[str, Any]:
+    def read_receipt(self, name: str) -> Mapping[str, Any]:
         """See `Inbox`."""
         del name
         return read_receipt(self.root, self.given[0]) if self.whole else {}

@@ -39,12 +39,12 @@ class _Walk:
     seen: set[tuple[int, int]] = field(default_factory=set)
     moved: dict[str, int] = field(default_factory=dict)
 
-    def folder(self, path: str, prefix: str) -> None:
+    def add_folder(self, path: str, prefix: str) -> None:
         """Add every file below a folder; keep links for later."""
         pending = [(path, prefix)]
         while pending:
             here, above = pending.pop()
-            for entry in self._enter(here, above):
+            for entry in self._enter_folder(here, above):
                 relative = above + entry.name
                 if is_ignored(relative, self.ignore):
                     continue
@@ -53,14 +53,14 @@ class _Walk:
                 elif entry.is_dir(follow_symlinks=False):
                     pending.append((entry.path, relative + "/"))
                 else:
-                    self.file(entry.path, relative)
+                    self.add_file(entry.path, relative)
 
-    def _enter(self, path: str, prefix: str) -> list[os.DirEntry[str]]:
+    def _enter_folder(self, path: str, prefix: str) -> list[os.DirEntry[str]]:
         """Note where a folder is and when it came there; return what is in it."""
         try:
             status = os.stat(path)  # noqa: PTH116 - names of any bytes, fast
-            self.seen.add(_identity(status))
-            self.moved[prefix] = _moved(status)
+            self.seen.add(_inode_of(status))
+            self.moved[prefix] = _moved_at(status)
             return sorted_entries(path)
         except (FileNotFoundError, NotADirectoryError):
             if not prefix:
@@ -71,38 +71,38 @@ class _Walk:
                 raise
             raise unreadable_error(prefix.rstrip("/"), error) from error
 
-    def file(self, path: str, relative: str) -> None:
+    def add_file(self, path: str, relative: str) -> None:
         """Add one file, if it is a regular one and still there."""
         try:
             status = os.stat(path)  # noqa: PTH116 - names of any bytes, fast
         except (FileNotFoundError, NotADirectoryError):
             return
         if stat.S_ISREG(status.st_mode):
-            self.seen.add(_identity(status))
+            self.seen.add(_inode_of(status))
             self.found.append(_source_file(path, relative, status))
 
-    def link(self, path: str, relative: str) -> None:
+    def add_link(self, path: str, relative: str) -> None:
         """Add what a link leads to, unless the walk has been there (so cycles end)."""
-        with _readable(relative):
+        with _raise_unreadable(relative):
             target = os.path.realpath(path, strict=True)
         if not target.startswith(self.root + "/"):
             raise CannotSend(Reason("link_outside", names={"file": relative}))
-        with _readable(relative):
+        with _raise_unreadable(relative):
             status = os.stat(target)  # noqa: PTH116 - names of any bytes, fast
-            if _identity(status) in self.seen:
+            if _inode_of(status) in self.seen:
                 return
             if stat.S_ISDIR(status.st_mode):
-                self.folder(target, relative + "/")
+                self.add_folder(target, relative + "/")
             else:
-                self.file(path, relative)
+                self.add_file(path, relative)
 
 
-def _moved(status: os.stat_result) -> int:
+def _moved_at(status: os.stat_result) -> int:
     """When a folder took its place: a rename changes its change time, but not what is in it."""
     return status.st_ctime_ns if status.st_ctime_ns > status.st_mtime_ns else 0
 
 
-def _identity(status: os.stat_result) -> tuple[int, int]:
+def _inode_of(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
@@ -111,14 +111,14 @@ def _source_file(path: str, relative: str, status: os.stat_result) -> SourceFile
 
 
 @contextlib.contextmanager
-def _readable(name: str) -> Iterator[None]:
+def _raise_unreadable(name: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise unreadable_error(name, error) from error
 
 
-def _blame(inbox: Path, name: str, error: OSError) -> CaseError:
+def _read_error(inbox: Path, name: str, error: OSError) -> CaseError:
     """Given an error below a folder, return whether the folder or its share is to blame."""
     trouble = missing_folder_error(inbox)
     return trouble if isinstance(trouble, NotYet) else unreadable_error(name, error)
@@ -142,13 +142,13 @@ def folder_tree(inbox: Path, name: str, ignore: Sequence[str] = ()) -> FolderTre
     try:
         if (inbox / name).is_symlink():
             raise missing_folder_error(inbox)  # a link took the folder's place; links are no cases
-        walk.folder(str(inbox / name), "")
+        walk.add_folder(str(inbox / name), "")
         while walk.links:
-            walk.link(*walk.links.pop(0))
+            walk.add_link(*walk.links.pop(0))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise missing_folder_error(inbox) from error
     except OSError as error:
-        raise _blame(inbox, name, error) from error
+        raise _read_error(inbox, name, error) from error
     return FolderTree(tuple(sorted(walk.found, key=lambda file: file.name)), walk.moved)
 
 
@@ -160,13 +160,13 @@ def source_file(inbox: Path, name: str) -> SourceFile:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise missing_folder_error(inbox) from error
     except OSError as error:
-        raise _blame(inbox, name, error) from error
+        raise _read_error(inbox, name, error) from error
     if not stat.S_ISREG(status.st_mode):
         raise missing_folder_error(inbox)
     return _source_file(str(path), name, status)
 
 
-def look_at_folder(
+def snapshot_folder(
     inbox: Path, name: str, ignore: Sequence[str] = (), before: Snapshot | None = None
 ) -> Snapshot:
     """Given a folder of an inbox, and how it looked *before*, return what it looks like now.
@@ -175,10 +175,10 @@ def look_at_folder(
     and TryAgain (`file_unreadable`) if a file may not be read.
     """
     files = source_files(inbox, name, ignore)
-    return take_snapshot(files, _stamp(inbox, name), before)
+    return take_snapshot(files, _folder_stamp(inbox, name), before)
 
 
-def _stamp(inbox: Path, name: str) -> int:
+def _folder_stamp(inbox: Path, name: str) -> int:
     try:
         return (inbox / name).lstat().st_ctime_ns
     except OSError as error:

@@ -1,6 +1,6 @@
 """What wakes the daemon: watchdog's early news, APScheduler's times, and one bell for both.
 
-Neither decides anything. Their threads only ring the bell; a ring while the daemon is busy is
+Neither decides anything. Their threads only handler the bell; a handler while the daemon is busy is
 remembered once. What is missed here, the next survey finds.
 """
 
@@ -27,7 +27,7 @@ from watchdog.observers.api import BaseObserver, ObservedWatch
 
 from gcwatch import log
 
-_NEWS: list[type[FileSystemEvent]] = [
+_WATCHED_EVENTS: list[type[FileSystemEvent]] = [
     DirCreatedEvent,
     DirDeletedEvent,
     DirMovedEvent,
@@ -39,11 +39,11 @@ _NEWS: list[type[FileSystemEvent]] = [
 """What can make a folder appear, complete it or take it away; mere writes would only flood."""
 
 
-_MOST_GONE = 1000
+_MAX_DELETED_FOLDERS = 1000
 """Folders that may leave an inbox before its watch is made anew; see `_Ring`."""
 
 
-class _Ring(FileSystemEventHandler):
+class _InboxHandler(FileSystemEventHandler):
     """A handler that only rings: it runs under the observer's lock and must not raise.
 
     `lost` tells that the folder was deleted: the watch is dead, whatever stands there now. `gone`
@@ -65,7 +65,7 @@ class _Ring(FileSystemEventHandler):
         self._notify()
 
 
-class _Overflow(logging.Handler):
+class _OverflowHandler(logging.Handler):
     """watchdog tells of a lost queue only in its own log: then everything is looked at."""
 
     def __init__(self, notify: Callable[[], None]) -> None:
@@ -80,16 +80,20 @@ class _Overflow(logging.Handler):
 
 
 @dataclass(frozen=True)
-class _Watched:
+class _WatchedInbox:
     """A folder as it was when it was put under watch."""
 
     identity: tuple[int, int]
-    ring: _Ring
+    handler: _InboxHandler
     watch: ObservedWatch
 
-    def still(self, identity: tuple[int, int] | None) -> bool:
+    def is_current(self, identity: tuple[int, int] | None) -> bool:
         """Whether it is still watched well; a folder made anew may be given the old one's inode."""
-        return self.identity == identity and not self.ring.lost and self.ring.gone < _MOST_GONE
+        return (
+            self.identity == identity
+            and not self.handler.lost
+            and self.handler.gone < _MAX_DELETED_FOLDERS
+        )
 
 
 class Watcher:
@@ -100,9 +104,9 @@ class Watcher:
 
     def __init__(self, notify: Callable[[], None]) -> None:
         self._notify = notify
-        self._overflow = _Overflow(notify)
+        self._overflow = _OverflowHandler(notify)
         self._observer: BaseObserver | None = None
-        self._watches: dict[Path, _Watched] = {}
+        self._watches: dict[Path, _WatchedInbox] = {}
         self._failed: set[Path] = set()
 
     def start(self) -> None:
@@ -128,43 +132,45 @@ class Watcher:
         """Whether news still arrive, where there are any to be had."""
         return self._observer is None or self._observer.is_alive()
 
-    def watch(self, inbox: Path) -> None:
+    def watch_inbox(self, inbox: Path) -> None:
         """Given an inbox, see to it that the folder which now stands there is watched."""
         if self._observer is None:
             return
-        identity = _identity(inbox)
+        identity = _inode_of(inbox)
         known = self._watches.get(inbox)
-        if known and known.still(identity):
+        if known and known.is_current(identity):
             return
         if known:
             self._observer.unschedule(known.watch)
             del self._watches[inbox]
         if identity is None:
             return
-        ring = _Ring(self._notify, inbox)
+        handler = _InboxHandler(self._notify, inbox)
         try:
-            watch = self._observer.schedule(ring, str(inbox), recursive=True, event_filter=_NEWS)
+            watch = self._observer.schedule(
+                handler, str(inbox), recursive=True, event_filter=_WATCHED_EVENTS
+            )
         except OSError as error:
             if inbox not in self._failed:
                 log.emit("watch.failed", error=error)
             self._failed.add(inbox)
         else:
-            self._watches[inbox] = _Watched(identity, ring, watch)
+            self._watches[inbox] = _WatchedInbox(identity, handler, watch)
             self._failed.discard(inbox)
 
-    def only(self, inboxes: Collection[Path]) -> None:
+    def watch_only(self, inboxes: Collection[Path]) -> None:
         """Given the inboxes that there are, watch no other any more."""
         for gone in self._watches.keys() - set(inboxes):
             if self._observer is not None:
                 self._observer.unschedule(self._watches.pop(gone).watch)
 
     @property
-    def folders(self) -> int:
+    def folder_count(self) -> int:
         """How many inboxes are watched."""
         return len(self._watches)
 
 
-def _identity(folder: Path) -> tuple[int, int] | None:
+def _inode_of(folder: Path) -> tuple[int, int] | None:
     """Return which folder stands at a path; a remounted share is another one."""
     try:
         status = folder.stat()

@@ -38,7 +38,7 @@ def read_last_run(state: Path, name: str) -> LastRun:
         return LastRun()
 
 
-def remember(state: Path, name: str, memory: LastRun) -> None:
+def write_last_run(state: Path, name: str, memory: LastRun) -> None:
     """Write down how a run ended; raise OSError if that can't be."""
     write_atomically(_file(state, name, "json"), memory.model_dump_json().encode())
 

@@ -8,7 +8,7 @@ from typing import Final
 from gcwatch.commands.audit.finding import Finding, Kind, Progress, compare_files
 from gcwatch.config import Mirror
 from gcwatch.core.receipt import RECEIPT_NAME
-from gcwatch.mirror.receipts import Held, Receipt, Wanted, compare, read
+from gcwatch.mirror.receipts import Held, Receipt, Wanted, compare_listing, parse_receipt
 from gcwatch.mirror.storage import HiddenFolder
 from gcwatch.outbox.outputs import output_of
 from gcwatch.platform.client import GrandChallenge
@@ -80,12 +80,12 @@ class _Look:
 
     def papers(self) -> list[_Paper]:
         """Return the receipts of the mirror's archive."""
-        visible = self.places.visible()
+        visible = self.places.visible_names()
         if self.settings.layout == "items":
             folders = [(name, self.settings.outbox / name) for name in visible]
             found = [(name, folder / RECEIPT_NAME, folder) for name, folder in folders]
         else:
-            paths = sorted(self.places.papers.glob("*.json"))
+            paths = sorted(self.places.receipts.glob("*.json"))
             found = [("", path, self.settings.outbox) for path in paths]
         read_ = ((name, _read(path), folder) for name, path, folder in found)
         return [
@@ -107,7 +107,7 @@ class _Look:
     def _bare(self) -> Iterator[Path]:
         if self.settings.layout == "flat":
             return
-        for name in self.places.visible():
+        for name in self.places.visible_names():
             path = self.settings.outbox / name
             is_bare = path.is_dir() and _read(path / RECEIPT_NAME) is None
             if is_bare and path.stat().st_ctime <= self.begun:
@@ -143,7 +143,7 @@ class _Look:
         listed = [self._wanted(item) for item in platform.items("archive", archive.pk)]
         here = {each.receipt.target.item: each for each in reversed(papers)}
         held = {pk: Held(each.name, each.receipt, whole=True) for pk, each in here.items()}
-        difference = compare(listed, held)
+        difference = compare_listing(listed, held)
         if difference.short:
             detail = "the archive looks empty, which lost rights do, too"
             yield Finding(self.where, "", "unclear", detail)
@@ -166,6 +166,6 @@ class _Look:
 
 def _read(path: Path) -> Receipt | None:
     try:
-        return read(path.read_bytes())
+        return parse_receipt(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None

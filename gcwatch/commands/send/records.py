@@ -121,7 +121,7 @@ def identity(route: SingleCaseRoute, url: str) -> str:
     """
     where = f"{readable_name(str(route.inbox / route.folder))}"
     try:
-        seen = inbox_of(route).look(route.folder)
+        seen = inbox_of(route).snapshot_case(route.folder)
     except CaseError as error:
         words = explain(error.reason)
         raise Misused(f"{where}: {readable_name(words.detail)}", words.hint) from error
