@@ -40,7 +40,7 @@ class _Arrival:
 
 
 class FlatLayout:
-    """A shelf of images."""
+    """A storage of images that stand side by side, without folders."""
 
     def __init__(self, hidden: HiddenFolder) -> None:
         self._hidden = hidden

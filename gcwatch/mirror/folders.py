@@ -28,7 +28,7 @@ from gcwatch.outbox import outputs, publish
 
 
 class ItemFolderLayout:
-    """A shelf of folders, named by the items' titles or by their pks."""
+    """A storage of folders, named by the items' titles or by their pks."""
 
     def __init__(self, hidden: HiddenFolder, named_by: Literal["title", "pk"]) -> None:
         self._hidden = hidden

@@ -165,7 +165,7 @@ class _Tally:
         self._add()
 
     def count_stored(self, *, changed: bool) -> None:
-        """An item stands on the shelf."""
+        """Count an item that is stored."""
         self._add(changed=1) if changed else self._add(fetched=1)
 
     def count_failed(self) -> None:

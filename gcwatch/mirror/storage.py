@@ -53,10 +53,10 @@ class HiddenFolder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.hidden = folder / HIDDEN
-        self.partial = self.hidden / "partial"
-        self.old = self.hidden / "old"
-        self.receipts = self.hidden / "items"
+        self.path = folder / HIDDEN
+        self.partial = self.path / "partial"
+        self.set_aside = self.path / "old"
+        self.receipts = self.path / "items"
 
     def create(self, *, was_full: bool) -> None:
         """Make the hidden folder.
@@ -65,10 +65,10 @@ class HiddenFolder:
             TryAgain: if the outbox is not there; or if it is bare though it was not (`was_full`):
                 then a share may be unmounted, and all would be fetched onto the wrong disk.
         """
-        if was_full and self.folder.is_dir() and not self.hidden.is_dir():
-            names = {"folder": str(self.hidden)}
+        if was_full and self.folder.is_dir() and not self.path.is_dir():
+            names = {"folder": str(self.path)}
             raise TryAgain(Reason("mirror_away", {}, names))
-        for each in (self.hidden, self.partial, self.old, self.receipts):
+        for each in (self.path, self.partial, self.set_aside, self.receipts):
             each.mkdir(mode=0o750, exist_ok=True)
 
     def finish_exchanges(self) -> None:
@@ -76,7 +76,7 @@ class HiddenFolder:
 
         What was set aside comes back if its place is empty, and goes if it is not.
         """
-        for old in sorted(self.old.iterdir()):
+        for old in sorted(self.set_aside.iterdir()):
             place = self.folder / old.name
             if os.path.lexists(place):
                 remove_path(old)
@@ -86,10 +86,10 @@ class HiddenFolder:
 
     def exchange_entry(self, staged: Path, name: str) -> None:
         """Put a staged file or folder into its place; what stands there is set aside, and goes."""
-        place, old = self.folder / name, self.old / name
+        place, old = self.folder / name, self.set_aside / name
         if os.path.lexists(place):
             place.rename(old)
-            sync_folder(self.old)
+            sync_folder(self.set_aside)
         staged.rename(place)
         sync_folder(self.folder)
         remove_path(old)
