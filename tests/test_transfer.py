@@ -371,7 +371,7 @@ before = peak()
 with ThreadPoolExecutor(16) as pool:
     transfers = Transfers(platform, pool)
     FileUpload(transfers, path, upload, lambda _: None).send(begun_before=False)
-    platform.http.close()
+    platform.close()
 print(peak() - before)
 """
 

@@ -87,7 +87,7 @@ def _bundle_from_inbox(
     return Bundle(Path(file.path), filename, file.size, 1, left_out, file, warnings)
 
 
-def image_bundle(  # noqa: PLR0913 - flags by keyword, one for each line of the config
+def image_bundle(
     files: Sequence[SourceFile],
     *,
     spool: Path,
@@ -132,7 +132,7 @@ def image_bundle(  # noqa: PLR0913 - flags by keyword, one for each line of the 
         return _spool_one(spool, stem, listing, content)
 
 
-def dicom_set(  # noqa: PLR0913 - flags by keyword, one for each line of the config
+def dicom_set(
     files: Sequence[SourceFile],
     *,
     spool: Path,

@@ -17,7 +17,7 @@ _WAIT_SECONDS: Final = 2.0
 """Whoever only asks whether a daemon runs holds the lock for a moment."""
 
 
-class DaemonLock:
+class LockFile:
     """The lock that a running daemon holds, with what it tells others in the file."""
 
     def __init__(self, lock: HeldLock) -> None:
@@ -30,12 +30,12 @@ class DaemonLock:
 
 
 @contextmanager
-def only_daemon(state: Path) -> Iterator[DaemonLock]:
+def only_daemon(state: Path) -> Iterator[LockFile]:
     """Hold the state directory's lock; raise StateError if another daemon holds it."""
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
         with exclusive_lock(_lock_file(state), wait_seconds=_WAIT_SECONDS) as lock:
-            yield DaemonLock(lock)
+            yield LockFile(lock)
     except LockHeldError as error:
         holder, *_ = error.text.split("\n")
         raise StateError(

@@ -83,7 +83,7 @@ def fill_socket(socket: Socket, dropped: DroppedFolder, context: TargetContext) 
     return _file_or_value_input(socket, carrier, pattern, found)
 
 
-def _image_input(  # noqa: PLR0913, PLR0917 -- what was found, where, and for what
+def _image_input(  # noqa: PLR0917 -- what was found, where, and for what
     socket: Socket,
     carrier: Carrier,
     pattern: str,
