@@ -1,4 +1,4 @@
-"""Names matched against globs, and names that are never content of a case."""
+"""File names matched against globs, and names that never belong to a case."""
 
 import functools
 import re
@@ -18,7 +18,7 @@ IGNORED_NAMES = (
     "@eaDir",
     "gcwatch.json",
 )
-"""Globs of names that are never case content, whatever their case."""
+"""Globs of names that never belong to a case; upper and lower case are the same."""
 
 
 _IGNORED = re.compile("|".join(translate(pattern) for pattern in IGNORED_NAMES), re.IGNORECASE)
@@ -30,14 +30,14 @@ def _pattern_parts(pattern: str) -> tuple[str, ...]:
 
 
 def _fold_name(name: str) -> str:
-    # macOS writes decomposed letters where a config file has composed ones.
+    # macOS writes decomposed letters ("e" and an accent), a config file has composed ones.
     return unicodedata.normalize("NFC", name).lower()
 
 
 def matches_pattern(name: str, pattern: str) -> bool:
-    """Given a relative name and a glob, return whether the whole name matches, whatever its case.
+    """Given a relative name and a glob, return whether the whole name matches, ignoring case.
 
-    `*` and `?` stay within one component; a component `**` stands for any number of them.
+    `*` and `?` match within one component; a component `**` matches any number of components.
     """
     return _match_parts(tuple(_fold_name(name).split("/")), _pattern_parts(pattern))
 
@@ -53,10 +53,10 @@ def _match_parts(parts: tuple[str, ...], patterns: tuple[str, ...]) -> bool:
 
 
 def is_ignored(name: str, ignore: Sequence[str] = ()) -> bool:
-    """Given a relative name and a route's globs, return whether it is never case content.
+    """Given a relative name and a route's globs, return whether it never belongs to a case.
 
-    The built-in globs see the last component (folders are judged before what is in them); a
-    route's glob sees the last component, and the whole name too.
+    The built-in globs are compared with the last component only: a folder is checked before its
+    content. A route's globs are compared with the last component and with the whole name.
     """
     last = name.rpartition("/")[2]
     return bool(_IGNORED.match(last)) or any(

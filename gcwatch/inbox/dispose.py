@@ -1,4 +1,4 @@
-"""What becomes of a delivered folder in its inbox: kept, moved or deleted."""
+"""Keeps, moves or deletes the source of a delivered case in the inbox, as the route says."""
 
 import contextlib
 import errno
@@ -20,7 +20,7 @@ from gcwatch.inbox.layouts import Inbox
 from gcwatch.inbox.tree import snapshot_folder
 
 _IN_FLIGHT = re.compile(r"(?i).*\.(part|partial|tmp)|~\$.*", re.DOTALL)
-"""Names of files that somebody is still writing."""
+"""Names of files that a program is still writing."""
 
 
 def dispose_of_source(
@@ -30,12 +30,13 @@ def dispose_of_source(
     done: Path | None,
     expected: Snapshot,
 ) -> bool:
-    """Given a delivered case, do with its files as the route says; return whether that is done.
+    """Given a delivered case, keep, move or delete its files; return whether that is done.
 
-    A case that is not as it was sent (`expected`), or a folder into which somebody still writes,
-    is left alone: late files are never deleted. `done` is where "move" moves to. Twice is once.
+    `expected` is the snapshot that was sent. If the case has changed since, or if a program still
+    writes into its folder, return False and leave it as it is: late files are never deleted. `done`
+    is the target folder of "move". A second call after the first changes nothing.
 
-    Raise TryAgain (`disk`) if it can't be done, or if the inbox is away.
+    Raise TryAgain (`disk`) if it can't be done, or if the inbox is not available.
     """
     if after == "keep":
         return True
@@ -48,7 +49,7 @@ def dispose_of_source(
 
 @dataclass(frozen=True)
 class _SentFolder:
-    """A delivered folder in its inbox, and what it looked like when it was sent."""
+    """A delivered folder in its inbox, and its snapshot when it was sent."""
 
     inbox: Path
     folder: str
@@ -76,18 +77,18 @@ class _SentFolder:
         return self.inbox / self._hidden("doomed")
 
     def finish_earlier(self) -> None:
-        """Finish what an earlier run began: what was doomed goes, what was held comes back."""
+        """Finish what a killed run began: delete the doomed folder, put the held one back."""
         remove_tree(self._doomed_path)
         if os.path.lexists(self.inbox / self._held_name):
             take_free_name(self.inbox / self._held_name, self.inbox, self.folder)
 
     def is_there(self) -> bool:
-        """Return whether the folder stands in the inbox; raise OSError if that is away."""
+        """Return whether the folder is in the inbox; OSError if the inbox is not available."""
         with os.scandir(self.inbox):
             return os.path.lexists(self.inbox / self.folder)
 
     def is_as_sent(self, name: str) -> bool:
-        """Return whether the folder, now under this name, is as it was sent, and nobody writes."""
+        """Return whether the folder, now with this name, is unchanged and nothing is written."""
         try:
             now = snapshot_folder(self.inbox, name, self.ignore)
         except (CaseError, SourceVanished):
@@ -95,9 +96,10 @@ class _SentFolder:
         return now.digest == self.expected.digest and not _is_written_to(self.inbox / name)
 
     def delete_folder(self) -> bool:
-        """Delete the folder unless something came late; return whether it is gone."""
-        # Set aside first, so that whoever writes by path fails instead of losing a file; judged
-        # there; and only then given the name under which a later run deletes without looking.
+        """Delete the folder unless it changed; return whether it is deleted."""
+        # First the folder is renamed ("held"), so that a program that writes to the old path gets
+        # an error and does not lose a file. Then it is compared. Only then it is renamed again
+        # ("doomed"); a folder with that name is deleted by a later run without a check.
         held = self.inbox / self._held_name
         (self.inbox / self.folder).rename(held)
         if not self.is_as_sent(self._held_name):
@@ -109,7 +111,7 @@ class _SentFolder:
         return True
 
     def move_folder(self, done: Path, name: str) -> bool:
-        """Move the folder into `done` under a name, if it is free; return whether it is there."""
+        """Move the folder into `done` under the first unused name; return whether it is there."""
         done.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         try:
             take_free_name(self.inbox / self.folder, done, name)
@@ -143,15 +145,15 @@ def _hidden_name(name: str, suffix: str) -> str:
 
 
 _LITTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
-"""Files that file managers leave in every folder."""
+"""Files that file managers create in every folder."""
 
 
 @dataclass(frozen=True)
 class _SentPart:
-    """A delivered series or file, which stands among what belongs to others.
+    """A delivered series or file, whose folder also contains files of other cases.
 
-    Its own files are gathered in a hidden folder of the inbox; that folder is then the source.
-    Nothing else is touched.
+    Its own files are gathered in a hidden folder of the inbox, and that folder is moved or deleted.
+    Other files are not touched.
     """
 
     inbox: Inbox
@@ -169,7 +171,7 @@ class _SentPart:
 
     @property
     def _base_folder(self) -> Path:
-        """What the names of the files are relative to."""
+        """The folder to which the names of the files are relative."""
         return self._own_path if "/" in self.name else self.inbox.root
 
     def _as_folder(self, own: Sequence[SourceFile]) -> _SentFolder:
@@ -197,17 +199,17 @@ class _SentPart:
         return self.inbox.snapshot_case(self.name).digest == self.expected.digest
 
     def _list_own_files(self) -> list[SourceFile]:
-        """Return the case's files, but for those that a link leads to: they are somebody else's."""
+        """Return the case's files without those reached by links: these belong to others."""
         files = self.inbox.own_files(self.name)
         return [file for file in files if file.path == str(self._base_folder / file.name)]
 
     def _is_gone(self) -> bool:
-        """Whether it is gone from an inbox that is there, though bare; OSError if that is away."""
+        """Whether the case was removed; raise OSError if the inbox is not available."""
         with os.scandir(self.inbox.root):
             return not os.path.lexists(self._own_path)
 
     def _finish_earlier(self) -> None:
-        """Finish what an earlier run began: what was gathered and not doomed comes back."""
+        """Finish what a killed run began: put gathered files back that were not doomed."""
         self._as_folder(()).finish_earlier()
         self._give_back()
 
@@ -216,22 +218,20 @@ class _SentPart:
         for file in own:
             self._gather_file(file)
         if source.is_as_sent(source.folder) and not self._has_more():
-            self._remove_bare_folders(
-                own
-            )  # first: what a crash leaves after the files are gone, stays
+            self._remove_bare_folders(own)  # before the files are gone: after a crash nobody would
             if self._move_or_delete_gathered(source, done):
                 return True
         self._give_back()
         return False
 
     def _gather_file(self, file: SourceFile) -> None:
-        place = self._gathering_folder / file.name
-        place.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):  # taken away meanwhile: the digest shows it
-            Path(file.path).rename(place)
+        target = self._gathering_folder / file.name
+        target.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # removed meanwhile: the digest differs
+            Path(file.path).rename(target)
 
     def _has_more(self) -> bool:
-        """Whether a slice came while the others were gathered; raise NotYet if that is unclear."""
+        """Whether a slice came while the others were gathered; NotYet if that is unknown."""
         try:
             return bool(self.inbox.own_files(self.name))
         except SourceVanished:
@@ -247,9 +247,9 @@ class _SentPart:
         for parent, _, names in os.walk(self._gathering_folder):
             for name in names:
                 file = Path(parent, name)
-                place = self._base_folder / file.relative_to(self._gathering_folder)
-                place.parent.mkdir(parents=True, exist_ok=True)
-                take_free_file_name(file, place.parent, name)
+                target = self._base_folder / file.relative_to(self._gathering_folder)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                take_free_file_name(file, target.parent, name)
         remove_tree(self._gathering_folder)
 
     def _move_or_delete_gathered(self, source: _SentFolder, done: Path | None) -> bool:
@@ -261,7 +261,7 @@ class _SentPart:
         )
 
     def _move_file(self, source: _SentFolder, done: Path) -> bool:
-        """Move the one file into `done` under a free name; return whether it is there."""
+        """Move the one file into `done` under an unused name; return whether it is there."""
         file = self._gathering_folder / self.name
         done.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         try:
@@ -293,7 +293,7 @@ class _SentPart:
         return True
 
     def _remove_bare_folders(self, own: Sequence[SourceFile]) -> None:
-        """Remove a patient's folders in which nothing is left but a marker or litter."""
+        """Remove a patient's folders that contain nothing but a marker or file managers' files."""
         if "/" not in self.name:
             return
         inside = {folder for file in own for folder in Path(file.name).parents}
@@ -301,7 +301,7 @@ class _SentPart:
             self._remove_if_bare(self._own_path / folder)
 
     def _remove_if_bare(self, folder: Path) -> None:
-        with contextlib.suppress(FileNotFoundError):  # another of its series was the last one
+        with contextlib.suppress(FileNotFoundError):  # another series of the patient removed it
             left = list(folder.iterdir())
             if all(path.name in {*_LITTER, self.inbox.ready} for path in left):
                 for path in left:
@@ -316,5 +316,5 @@ def _is_copy(path: Path, file: Path) -> bool:
 
 
 def _is_written_to(path: Path) -> bool:
-    """Given a folder, return whether it holds a file that goes by a name of unfinished ones."""
+    """Given a folder, return whether any file below it has a name of unfinished files."""
     return any(_IN_FLIGHT.fullmatch(name) for _, _, names in os.walk(path) for name in names)

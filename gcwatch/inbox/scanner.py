@@ -1,7 +1,7 @@
-"""Looks into the inboxes: what is new becomes a case; what changed, went or came back is noted.
+"""Scans the inboxes: opens a case for each new folder; records what changed, left or came back.
 
-A look compares what stands there with what the journal knows, so it does not matter which news of
-it were lost. The loop decides when to look.
+A scan compares the inboxes with the journal, so it finds every change, also one of which the
+watcher reported nothing. The daemon's loop decides when to scan.
 """
 
 import threading
@@ -27,7 +27,7 @@ from gcwatch.log.case_events import log_entry
 from gcwatch.threads.heartbeats import heartbeat
 
 MIN_PAUSE_SECONDS: Final = 0.2
-"""Seconds between two looks at least."""
+"""Minimum time between two scans."""
 
 Routes = Mapping[str, Route]
 """Routes by their names."""
@@ -35,10 +35,9 @@ Routes = Mapping[str, Route]
 
 @dataclass
 class ScanEffort:
-    """What a look took: seconds by the clock, and seconds of a core.
+    """What a scan took: `took` seconds by the clock, `cpu` seconds of one processor core.
 
-    What it takes to write down what was found is left out: that is done only once, however often
-    one looks.
+    Writing to the journal is not counted: that happens once per change, not at every scan.
     """
 
     took: float = 0.0
@@ -46,7 +45,7 @@ class ScanEffort:
 
     @contextmanager
     def count_time(self, sign: int = 1) -> Iterator[None]:
-        """Count what the block takes; with -1, leave it out of what is counted around it."""
+        """Add the time that the body takes; with -1, subtract it from an enclosing count."""
         begun, cpu = time.monotonic(), time.thread_time()
         try:
             yield
@@ -56,19 +55,19 @@ class ScanEffort:
 
 
 class InboxScanner:
-    """What is looked for, and what is remembered from one look to the next.
+    """Scans all inboxes and remembers what the next scan needs.
 
-    `away` names the routes whose inbox was not there; `urgent` the cases whose marker came, until
-    the loop has seen to them; `last` is when the last look ended, on the clock that never steps,
-    and 0 before the first.
+    `away` are the names of routes whose inbox was not available. `urgent` are the keys of cases
+    whose marker file came; the daemon's loop removes them when their step runs. `last` is when the
+    last scan ended (`time.monotonic`), 0 before the first.
 
     Args:
-        journal: Where cases are opened and known.
-        watcher: Has every inbox under watch that can be.
-        look_again: Asks for another look where one look could not see everything.
+        journal: Where cases are opened and looked up.
+        watcher: Watches every inbox that can be watched.
+        look_again: Asks for another scan if one could not read everything.
+        record: Writes an event of a case to the journal and to the log.
         pace_of: The pace of a route, by its name.
-        record: Records an event of a case, and logs it.
-        log_event: Logs an event, given the case before and after it.
+        log_event: Logs an event, given the case before, the event, and the case after.
     """
 
     def __init__(
@@ -96,15 +95,18 @@ class InboxScanner:
         self._effort = ScanEffort()
 
     def is_too_soon(self) -> bool:
-        """Looks take at most half of the time and a sixth of a core, however many nudges come."""
+        """Whether the next scan must wait, however often it is asked for.
+
+        Scans take at most half of the time and a sixth of one processor core.
+        """
         return time.monotonic() < self.last + max(
             MIN_PAUSE_SECONDS, self._effort.took, 5 * self._effort.cpu
         )
 
-    # --- a look at all inboxes -------------------------------------------------------------------
+    # --- all inboxes -----------------------------------------------------------------------------
 
     def scan_inboxes(self, routes: Routes) -> float:
-        """Look into every inbox; return how many seconds of a core that took."""
+        """Scan every inbox; return how many seconds of processor time that took."""
         self._effort = ScanEffort()
         with self._effort.count_time():
             for route in routes.values():
@@ -116,7 +118,7 @@ class InboxScanner:
         return self._effort.cpu
 
     def watch_only(self, routes: Routes) -> None:
-        """Given the routes that there are now, watch the inboxes of no other any more."""
+        """Given all routes of the config, stop watching the inboxes of former routes."""
         self._watcher.watch_only([route.inbox for route in routes.values()])
         self.away &= routes.keys()
 
@@ -141,7 +143,7 @@ class InboxScanner:
         if route.name in self.away:
             self.away.discard(route.name)
             log.emit("inbox.returned", route=route.name)
-            log_network_inbox(route)  # what was away at the start may have been a share
+            log_network_inbox(route)  # at the start it was not there to be checked
         if listing.loose and route.cases == "files":
             self._log_once("inbox.folders_ignored", route, folders=listing.loose)
         elif listing.loose:
@@ -154,19 +156,19 @@ class InboxScanner:
             log.emit(event, route=route.name, **facts)
 
     def _is_first(self, event: str, whom: str) -> bool:
-        """Whether an event is told of somebody for the first time since the daemon began."""
+        """Whether this is the first time since the start that an event is logged for a subject."""
         with self._lock:
             told = (event, whom) in self._told
             self._told.add((event, whom))
             return not told
 
-    # --- what stands in one ----------------------------------------------------------------------
+    # --- one inbox -------------------------------------------------------------------------------
 
     def _reconcile(self, route: Route, listing: InboxListing) -> None:
-        """Compare what stands in an inbox with what is known of it."""
+        """Compare the entries of an inbox with its cases in the journal."""
         known = self._journal.known(route.name)
         for entry in inbox_of(route).select_cases(listing, known):
-            with suppress(CaseError, SourceVanished):  # gone again: the next survey tells
+            with suppress(CaseError, SourceVanished):  # it changed again: the next scan sees it
                 self._reconcile_entry(route, entry, known.get(entry.name))
         present = {entry.name for entry in listing.cases}
         for folder, latest in known.items():
@@ -178,7 +180,10 @@ class InboxScanner:
             self._look_again()
 
     def _reconcile_entry(self, route: Route, entry: InboxEntry, latest: Known | None) -> None:
-        """Given what stands in an inbox and its latest case, do what its sight asks for."""
+        """Reconcile one inbox entry with its latest case.
+
+        Open a case for a new entry, or record that it changed, came back or is urgent.
+        """
         box = inbox_of(route)
         changed = latest is not None and box.has_changed(latest.stamp, entry.stamp)
         if latest is None or (latest.gone and changed):
@@ -204,7 +209,7 @@ class InboxScanner:
     # --- closed cases ----------------------------------------------------------------------------
 
     def scan_closed_cases(self, routes: Routes, go_on: Callable[[], bool]) -> None:
-        """Look at all files of closed cases, while `go_on` says so."""
+        """Check all files of closed cases for late changes, as long as `go_on` returns True."""
         for route in routes.values():
             for latest in self._journal.known(route.name).values():
                 if not go_on():
@@ -215,7 +220,7 @@ class InboxScanner:
                         self._note_late_changes(route, latest.key)
 
     def _note_late_changes(self, route: Route, key: str) -> None:
-        """A closed case's folder changed: remember how it looks now, say so once, send nothing."""
+        """Record that a closed case's folder changed; log it once per round, send nothing."""
         case = self._journal.case(key)
         now = inbox_of(route).snapshot_case(case.folder)
         if now == case.seen:
@@ -227,7 +232,7 @@ class InboxScanner:
 
 
 def log_network_inbox(route: Route) -> None:
-    """Say that an inbox lies where early news of other machines' writes can't be had."""
+    """Log if an inbox is on a network file system: then Linux reports no writes of others."""
     kind = file_systems.network_file_system(route.inbox)
     if kind:
         log.emit("inbox.on_network_file_system", route=route.name, file_system=kind)

@@ -1,4 +1,4 @@
-"""A case of its own: one folder, or a few files, that somebody names instead of dropping them."""
+"""The inbox of `gcwatch send`: one case that a person names on the command line."""
 
 import math
 from collections.abc import Mapping
@@ -17,10 +17,11 @@ from gcwatch.inbox.tree import snapshot_folder, source_files
 
 
 class SingleCaseRoute(Route, defer_build=True):
-    """A route for one case, which is not in any config file.
+    """A route for exactly one case; it is not in any config file.
 
-    The case is called `folder`. It is the folder `given` of the inbox (then it is `whole`), or it
-    is the files `given`, which need not lie side by side.
+    The case's name is `folder`. If `whole`, its content is the one folder in `given`; otherwise its
+    content is the files in `given`, which may be in different folders. Both are relative to the
+    inbox.
     """
 
     folder: Name
@@ -30,7 +31,7 @@ class SingleCaseRoute(Route, defer_build=True):
 
 @dataclass(frozen=True)
 class SingleCaseInbox(Inbox):
-    """The one case of a `OneOff`; what else lies in its inbox is nobody's business."""
+    """An inbox with the one case of a `SingleCaseRoute`; everything else in it is ignored."""
 
     is_watched: ClassVar[bool] = False
 
@@ -73,7 +74,7 @@ class SingleCaseInbox(Inbox):
 
 
 def _source_file(path: Path, name: str) -> SourceFile:
-    """Given a file that somebody named, return what it is now; a link is what it leads to."""
+    """Given a file that a person named, return it; a link counts as the file that it leads to."""
     try:
         status = path.stat()
     except OSError as error:

@@ -17,10 +17,10 @@ from gcwatch.inbox.listing import missing_folder_error, sorted_entries
 
 @dataclass(frozen=True)
 class FolderTree:
-    """A folder's regular files, sorted by name, and when its folders took their places.
+    """A folder's regular files, sorted by name, and when its folders were moved or renamed.
 
-    `moved` has the folder itself as "", those below it by their relative names with a slash at
-    the end; in nanoseconds, 0 where something came into the folder since.
+    `moved` maps relative folder names with a slash at the end ("" for the folder itself) to a time
+    in nanoseconds; 0 if the folder's content changed after the move.
     """
 
     files: tuple[SourceFile, ...]
@@ -29,7 +29,10 @@ class FolderTree:
 
 @dataclass
 class _Walk:
-    """A walk through one folder: real files first, then what only links lead to."""
+    """A walk through one folder: first the real files, then what is reached only by links.
+
+    `seen` are device and inode of everything found, so that no file is found twice.
+    """
 
     inbox: Path
     ignore: Sequence[str]
@@ -40,7 +43,7 @@ class _Walk:
     moved: dict[str, int] = field(default_factory=dict)
 
     def add_folder(self, path: str, prefix: str) -> None:
-        """Add every file below a folder; keep links for later."""
+        """Add every file below a folder; collect its links for later."""
         pending = [(path, prefix)]
         while pending:
             here, above = pending.pop()
@@ -56,7 +59,7 @@ class _Walk:
                     self.add_file(entry.path, relative)
 
     def _enter_folder(self, path: str, prefix: str) -> list[os.DirEntry[str]]:
-        """Note where a folder is and when it came there; return what is in it."""
+        """Record a folder's identity and when it was moved; return its entries."""
         try:
             status = os.stat(path)  # noqa: PTH116 - names of any bytes, fast
             self.seen.add(_inode_of(status))
@@ -65,14 +68,14 @@ class _Walk:
         except (FileNotFoundError, NotADirectoryError):
             if not prefix:
                 raise
-            return []  # a sub-folder taken away under way shows in the digest
+            return []  # a sub-folder removed during the walk: the digest will differ
         except PermissionError as error:
             if not prefix:
                 raise
             raise unreadable_error(prefix.rstrip("/"), error) from error
 
     def add_file(self, path: str, relative: str) -> None:
-        """Add one file, if it is a regular one and still there."""
+        """Add one file, if it is a regular file and still exists."""
         try:
             status = os.stat(path)  # noqa: PTH116 - names of any bytes, fast
         except (FileNotFoundError, NotADirectoryError):
@@ -82,7 +85,10 @@ class _Walk:
             self.found.append(_source_file(path, relative, status))
 
     def add_link(self, path: str, relative: str) -> None:
-        """Add what a link leads to, unless the walk has been there (so cycles end)."""
+        """Add the target of a link, unless it was found before, so that cycles end.
+
+        Raise CannotSend (`link_outside`) if the target is outside the inbox.
+        """
         with _raise_unreadable(relative):
             target = os.path.realpath(path, strict=True)
         if not target.startswith(self.root + "/"):
@@ -98,7 +104,8 @@ class _Walk:
 
 
 def _moved_at(status: os.stat_result) -> int:
-    """When a folder took its place: a rename changes its change time, but not what is in it."""
+    """Return when a folder was moved or renamed, in ns; 0 if its content changed after that."""
+    # A rename sets the change time (ctime) only; new or removed entries set both times.
     return status.st_ctime_ns if status.st_ctime_ns > status.st_mtime_ns else 0
 
 
@@ -119,7 +126,7 @@ def _raise_unreadable(name: str) -> Iterator[None]:
 
 
 def _read_error(inbox: Path, name: str, error: OSError) -> CaseError:
-    """Given an error below a folder, return whether the folder or its share is to blame."""
+    """Given an OSError below a folder, return it as an error of the share or of the folder."""
     trouble = missing_folder_error(inbox)
     return trouble if isinstance(trouble, NotYet) else unreadable_error(name, error)
 
@@ -127,11 +134,11 @@ def _read_error(inbox: Path, name: str, error: OSError) -> CaseError:
 def source_files(inbox: Path, name: str, ignore: Sequence[str] = ()) -> tuple[SourceFile, ...]:
     """Given a folder of an inbox, return its regular files, sorted by name.
 
-    Links within the inbox are followed, and add what the folder does not hold already.
+    Links to files and folders within the inbox are followed; a file is returned only once.
 
     Raise CannotSend (`link_outside`) if a link leads out of the inbox, TryAgain
-    (`file_unreadable`) if a folder or a link can't be read, SourceVanished if the folder is gone
-    from an inbox that holds others, NotYet (`inbox_away`) if the inbox is missing or empty.
+    (`file_unreadable`) if a folder or a link can't be read, SourceVanished if the folder was
+    removed, NotYet (`inbox_away`) if the inbox is missing or empty.
     """
     return folder_tree(inbox, name, ignore).files
 
@@ -141,7 +148,7 @@ def folder_tree(inbox: Path, name: str, ignore: Sequence[str] = ()) -> FolderTre
     walk = _Walk(inbox, ignore, os.path.realpath(inbox))
     try:
         if (inbox / name).is_symlink():
-            raise missing_folder_error(inbox)  # a link took the folder's place; links are no cases
+            raise missing_folder_error(inbox)  # a link replaced the folder; links are no cases
         walk.add_folder(str(inbox / name), "")
         while walk.links:
             walk.add_link(*walk.links.pop(0))
@@ -169,10 +176,10 @@ def source_file(inbox: Path, name: str) -> SourceFile:
 def snapshot_folder(
     inbox: Path, name: str, ignore: Sequence[str] = (), before: Snapshot | None = None
 ) -> Snapshot:
-    """Given a folder of an inbox, and how it looked *before*, return what it looks like now.
+    """Given a folder of an inbox and its snapshot *before*, return its snapshot now.
 
-    The digest covers every file's name, size and time of change. Raise as `source_files` does,
-    and TryAgain (`file_unreadable`) if a file may not be read.
+    The digest covers every file's name, size and modification time. Raise as `source_files` does,
+    and TryAgain (`file_unreadable`) if this process may not read a file.
     """
     files = source_files(inbox, name, ignore)
     return take_snapshot(files, _folder_stamp(inbox, name), before)

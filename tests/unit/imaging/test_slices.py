@@ -261,7 +261,7 @@ def headers(count, spacing, angles, digits):
         position = (round(v, digits) for v in rotated((-99.5, -7, number * spacing - 300), angles))
         place = dicom.SlicePosition(tuple(position), row, column)
         group = dicom.Group("1", "2", CTImageStorage)
-        yield dicom.Header(group, instance=str(number), number=number, place=place)
+        yield dicom.Header(group, instance=str(number), number=number, slice_position=place)
 
 
 ANGLES = st.tuples(st.floats(-3, 3), st.floats(-3, 3))

@@ -526,7 +526,7 @@ def test_a_slice_that_comes_while_the_series_is_gathered_gives_it_back(box):
     sent, own = box.snapshot_case(name), list(box.own_files(name))
     before = tree(box.root)
     part = dispose._SentPart(box, name, sent)
-    assert not part._take(own[1:], None)
+    assert not part._take_out(own[1:], None)
     assert tree(box.root) == before
 
 
@@ -537,7 +537,7 @@ def test_a_crash_while_a_series_is_gathered_is_finished(box, tmp_path, gathered)
     sent, own = box.snapshot_case(name), box.own_files(name)
     part = dispose._SentPart(box, name, sent)
     for file in own[:gathered]:
-        part._gather(file)
+        part._gather_file(file)
     done = tmp_path / "done"
     assert dispose.dispose_of_source(box, name, "move", done, sent)
     assert dispose.dispose_of_source(box, name, "move", done, sent)
@@ -550,7 +550,7 @@ def test_what_took_a_gathered_files_place_is_not_replaced(box):
     """After a crash a name may be taken by a newer file: both are kept."""
     name = name_of(box)
     sent, own = box.snapshot_case(name), box.own_files(name)
-    dispose._SentPart(box, name, sent)._gather(own[0])
+    dispose._SentPart(box, name, sent)._gather_file(own[0])
     path = Path(own[0].path)
     path.write_bytes(b"newer")
     assert not dispose.dispose_of_source(box, name, "delete", None, sent)
@@ -564,9 +564,9 @@ def test_a_crash_while_a_series_is_deleted_is_finished(box):
     sent, own = box.snapshot_case(name), box.own_files(name)
     part = dispose._SentPart(box, name, sent)
     for file in own:
-        part._gather(file)
-    source = part._source(own)
-    part._gathered.rename(source._doomed)
+        part._gather_file(file)
+    source = part._as_folder(own)
+    part._gathering_folder.rename(source._doomed_path)
     assert dispose.dispose_of_source(box, name, "delete", None, sent)
     assert [path.name for path in box.root.iterdir()] == ["p1"]
     with pytest.raises(SourceVanished):

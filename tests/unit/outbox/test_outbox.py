@@ -266,7 +266,7 @@ def test_a_file_that_comes_while_deleting_gives_the_folder_back(box):
     """Held and judged again before anything is removed."""
     source = dispose._SentFolder(box, "p1", tree.snapshot_folder(box, "p1", ()), ())
     (box / "p1" / "late").write_text("late")
-    assert not source.delete()
+    assert not source.delete_folder()
     assert contents(box / "p1") == {**WHOLE, "late": "late"}
 
 
@@ -274,9 +274,9 @@ def test_a_crash_while_deleting_is_finished(box):
     """What was held comes back to be judged; what was doomed goes."""
     expected = tree.snapshot_folder(box, "p1", ())
     source = dispose._SentFolder(box, "p1", expected, ())
-    (box / "p1").rename(box / source._held)
+    (box / "p1").rename(box / source._held_name)
     assert dispose_of(box, "delete", expected=expected)
-    fill(source._doomed, half="gone")
+    fill(source._doomed_path, half="gone")
     assert dispose_of(box, "delete", expected=expected)
     assert [path.name for path in box.iterdir()] == ["other"]
 
@@ -308,7 +308,7 @@ def test_a_crash_after_copying_does_not_copy_twice(box, elsewhere):
     """The copy is known by its digest; only the source's removal is left."""
     expected = tree.snapshot_folder(box, "p1", ())
     elsewhere.mkdir()
-    assert dispose._SentFolder(box, "p1", expected, ())._copy(elsewhere, "p1")
+    assert dispose._SentFolder(box, "p1", expected, ())._copy_folder(elsewhere, "p1")
     assert dispose_of(box, "move", elsewhere, expected)
     assert [path.name for path in elsewhere.iterdir()] == ["p1"]
     assert not (box / "p1").exists()
