@@ -1,4 +1,4 @@
-"""What goes out for one socket: one file, or one deterministic zip in the spool."""
+"""Makes what is uploaded for one socket: one file, or one deterministic zip in the spool."""
 
 import collections
 import contextlib
@@ -24,21 +24,25 @@ from gcwatch.imaging import images, slides
 from gcwatch.imaging.deidentify import Deidentifier
 
 _ZIP64_BYTES = 1024 * 1024 * 1024
-"""Bytes from which on a member is written as zip64: well below the 2 GiB where it must be."""
+"""Larger members are written as zip64, which is required from 2 GiB on."""
 
 _Write = Callable[[BinaryIO], None]
 
 _Prepare = Callable[[BinaryIO], _Write]
-"""Given a file open for reading, what writes it to a target; what can be refused is so before."""
+"""Given a file open for reading, return a function that writes it to a target.
+
+A file that must not be sent is refused here, before anything is written.
+"""
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """What goes out: `path`, `size` bytes, as `filename`.
+    """One upload: the file at `path` with `size` bytes, named `filename` on the platform.
 
-    `files` of the folder are in it, `left_out` are not. `source` is set if it is sent straight
-    from the inbox; then it must be opened with `inbox.open_unchanged`. `warnings` tell why the
-    platform may make a wrong or an incomplete image of it.
+    `files` is how many of the folder's files are in it, `left_out` how many are not. `source` is
+    set if the file is sent directly from the inbox; then it must be opened with
+    `safe_open.open_unchanged`. `warnings` tell why the platform may make a wrong or incomplete
+    image of it.
     """
 
     path: Path
@@ -52,7 +56,7 @@ class Bundle:
 
 @dataclass(frozen=True)
 class _Member:
-    """One file of a bundle: its name there, where it comes from, and how it is written."""
+    """One file of a bundle: its name in the bundle, its source, and how it is written."""
 
     name: str
     file: SourceFile
@@ -60,15 +64,15 @@ class _Member:
 
 
 def select_files(files: Sequence[SourceFile], pattern: str) -> tuple[SourceFile, ...]:
-    """Given a folder's files and a glob over their names, return those that match."""
+    """Given a folder's files and a glob, return the files whose names match."""
     return tuple(file for file in files if matches_pattern(file.name, pattern))
 
 
 def file_bundle(file: SourceFile, *, stem: str) -> Bundle:
-    """Given a file for a File socket, return it as it goes out: straight from the inbox.
+    """Given a file for a File socket, return its bundle; it is sent directly from the inbox.
 
-    Its name on the platform is `stem` and its own suffix, if that is a plain one. Raise CannotSend
-    (`empty_file`) if the file has no bytes.
+    Its name on the platform is `stem` and its own suffix, if that is 1 to 6 letters or digits.
+    Raise CannotSend (`empty_file`) if the file has no bytes.
     """
     if file.size == 0:
         raise CannotSend(Reason("empty_file", names={"file": file.name}))
@@ -76,7 +80,7 @@ def file_bundle(file: SourceFile, *, stem: str) -> Bundle:
 
 
 def _plain_suffix(file: SourceFile) -> str:
-    # What follows the last dot of an odd name may be a person's.
+    # In an unusual file name, the part after the last dot may be a patient's name.
     suffix = images.suffix_of(file.name)
     return suffix if re.fullmatch(r"\.[a-z0-9]{1,6}", suffix) else ""
 
@@ -98,24 +102,25 @@ def image_bundle(
     pattern: str = "**",
     integrity: images.Integrity = "refuse",
 ) -> Bundle:
-    """Given the files for an image socket, return what goes out: one file or one zip.
+    """Given the files for an image socket, return the upload: one file or one zip.
 
-    A single file goes straight from the inbox, anything else is spooled in the folder `spool`,
-    and found there again after a restart. `stem` names it on the platform; what is inside has
-    numbers for names, unless `keep_names`. Headers and indexes that name other files (MetaImage,
-    MIRAX, Hamamatsu) name them by the new names; those always have neutral ones.
+    A single file is sent directly from the inbox. Anything else is written to the folder `spool`
+    and used again from there after a restart. `stem` is its name on the platform. Files in a zip
+    are numbered, or keep their names with `keep_names`. The files of a MetaImage or of a MIRAX or
+    Hamamatsu slide always get neutral names, also in the header or index that lists them.
 
     `deidentify` covers DICOM: elements, preamble and meta group. It does not cover the headers
     of other formats (MetaImage, NIfTI, NRRD, TIFF, OCT; a slide's name in Slidedat.ini), nor
-    labels of slides, nor what is burnt into pixels.
+    labels of slides, nor text that is burnt into pixels.
 
     What the platform would import wrongly is refused, or sent with warnings, as `integrity` says
-    (`images.recognise`). A file that can't be de-identified never goes out: with "warn" it is
-    left out, and a warning tells so (`left_out`).
+    (see `images.recognise_images`). A file that can't be de-identified is never sent: with "warn"
+    it is left out, with a warning (`left_out`).
 
-    Raise CannotSend if the files are not exactly one image (`no_image`, `several_images`), if it
-    is not whole (`images.recognise`) or can't be de-identified (`not_deidentified`);
-    SourceChanged if a file is not as listed; TryAgain (`disk`) if the spool can't be written.
+    Raise CannotSend if the files are not exactly one image (`no_image`, `several_images`), if the
+    image is incomplete (see `images.recognise_images`) or can't be de-identified
+    (`not_deidentified`); SourceChanged if a file changed since it was listed; TryAgain (`disk`) if
+    the spool can't be written.
     """
     listing = _listing_digest(
         files, deidentify=deidentify, keep_names=keep_names, integrity=integrity
@@ -142,11 +147,11 @@ def dicom_set(
     pattern: str = "**",
     integrity: images.Integrity = "refuse",
 ) -> tuple[Bundle, ...]:
-    """Given the files for a DICOM Image Set socket, return what goes out: one upload a file.
+    """Given the files for a DICOM Image Set socket, return the uploads: one for each file.
 
-    They are in the order of `files`, named by `stem` and a number. De-identified copies have one
-    another's UIDs; they are spooled, and found again after a restart if all of them are there.
-    `left_out` and `warnings` are those of the whole set and stand with its first file.
+    They are in the order of `files`, named by `stem` and a number. De-identified copies refer to
+    each other's new UIDs; they are written to the spool, and used again after a restart if all of
+    them are there. `left_out` and `warnings` of the whole set are in the first bundle.
 
     Raise as `image_bundle` does, and CannotSend if the image is no DICOM (`wrong_content`) or if
     its files are not of one patient, study and series (`mixed_dicom_set`; platform 3.9).
@@ -170,7 +175,7 @@ def dicom_set(
 def dicom_set_size(files: Sequence[SourceFile]) -> int:
     """Given the files for a DICOM Image Set socket, return how many uploads they need.
 
-    Only headers are read, and those only once. Raise SourceChanged if a file is not as listed.
+    Only headers are read, each one once. Raise SourceChanged if a file changed since it was listed.
     """
     return images.count_dicom(files)
 
@@ -187,18 +192,18 @@ def _require_set(image: images.Image, socket: str) -> None:
 def _with_set_warnings(
     bundles: Sequence[Bundle], left_out: int, warnings: tuple[Reason, ...]
 ) -> tuple[Bundle, ...]:
-    """Given the bundles of one set, return them with what is to be told of it."""
+    """Given the bundles of one set, return them with the set's warnings in the first one."""
     first = dataclasses.replace(bundles[0], left_out=left_out, warnings=warnings)
     return first, *bundles[1:]
 
 
 def sanitise_name(name: str) -> str:
-    """Given a file or folder name, return it in letters that are safe everywhere."""
+    """Given a file or folder name, return it with only ASCII letters, digits, dots, "-" and "_"."""
     return re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".")
 
 
 def discard_spool(spool: Path) -> None:
-    """Given a case's spool, remove it, if it is there.
+    """Given a case's spool, remove it if it exists.
 
     Raise TryAgain (`disk`) if it can't be removed.
     """
@@ -265,12 +270,12 @@ def _opaque_names(count: int, suffix: str) -> list[str]:
 
 
 def _kept_names(files: Sequence[SourceFile]) -> list[str]:
-    """Given files, return their last components, made harmless and unique."""
+    """Given files, return the last components of their names, made safe and unique."""
     names: list[str] = []
     taken: set[str] = set()
     for number, file in enumerate(files, start=1):
         name = sanitise_name(file.name.rpartition("/")[2])[-100:]
-        # Zips are unpacked on file systems that may not tell upper from lower case.
+        # A zip may be unpacked on a file system that ignores case.
         while not name or name.lower() in taken:
             name = f"{number:04}_{name}"
         names.append(name)
@@ -290,7 +295,7 @@ def _meta_image_members(header: SourceFile, data: SourceFile) -> list[_Member]:
 
 
 def _slide_members(image: images.Image) -> list[_Member]:
-    """Given a slide of several files, return them under numbers, and its index with these."""
+    """Given a slide of several files, return them with numbers as names, and its new index."""
     first, *data = image.files
     folder = "image/" if image.suffix == ".mrxs" else ""
     names = {first: f"image{image.suffix}"}
@@ -324,9 +329,9 @@ def _write_bytes(data: bytes) -> _Write:
 
 @dataclass
 class _SpoolContent:
-    """Members on their way into one file, and what is to be told of them.
+    """The members to write to the spool, and their warnings.
 
-    If `lenient`, members that can't be written are left out.
+    If `lenient`, members that are refused are left out with a warning.
     """
 
     members: Sequence[_Member]
@@ -336,9 +341,9 @@ class _SpoolContent:
     written: int = 0
 
     def open_members(self) -> Iterator[tuple[_Member, _Write]]:
-        """Yield each member with what writes it, while it is open.
+        """Yield each member and the function that writes it, while its file is open.
 
-        Raise CannotSend if one is refused, or all are.
+        Raise CannotSend if a member is refused; if `lenient`, only if all members are refused.
         """
         refusal: CannotSend | None = None
         for member in self.members:
@@ -363,7 +368,7 @@ class _SpoolContent:
 
 
 def _listing_digest(files: Sequence[SourceFile], **options: str | bool) -> str:
-    """Given files and how they are bundled, return a SHA-256 that stands for both."""
+    """Given files and the options of their bundle, return a SHA-256 over both."""
     total = hashlib.sha256(json.dumps(options, sort_keys=True).encode())
     for file in files:
         total.update(os.fsencode(file.name) + b"\0%d\0%d\0" % (file.size, file.mtime_ns))
@@ -371,10 +376,9 @@ def _listing_digest(files: Sequence[SourceFile], **options: str | bool) -> str:
 
 
 def _find_finished(spool: Path, stem: str, listing: str) -> tuple[Bundle, ...]:
-    """Given a spool, return the bundles that an earlier run finished there for the same files.
-
-    They must be used again: de-identified once more they would have other bytes.
-    """
+    """Given a spool, return the bundles that an earlier run finished there for the same files."""
+    # De-identified again, the files would have other random UIDs, and so other bytes than the
+    # parts that are already uploaded.
     try:
         note = json.loads((spool / f"{stem}.json").read_bytes())
         bundles = tuple(_bundle_from_note(spool, facts) for facts in note["bundles"])
@@ -397,7 +401,7 @@ def _write_note(note: Path, bundles: Sequence[Bundle], listing: str) -> None:
 
 
 def _spool_one(spool: Path, stem: str, listing: str, content: _SpoolContent) -> Bundle:
-    """Given members, write them into one file, and return that."""
+    """Given members, write them into one file of the spool, and return its bundle."""
     note = _begin_note(spool, stem)
     several = len(content.members) > 1
     path = spool / (stem + (".zip" if several else ".dcm"))
@@ -412,7 +416,7 @@ def _spool_one(spool: Path, stem: str, listing: str, content: _SpoolContent) -> 
 
 
 def _spool_each(spool: Path, stem: str, listing: str, content: _SpoolContent) -> tuple[Bundle, ...]:
-    """Given members, write each into a file of its own, and return all."""
+    """Given members, write each into a file of its own, and return their bundles."""
     note = _begin_note(spool, stem)
     written = []
     for member, write in content.open_members():
@@ -427,11 +431,11 @@ def _spool_each(spool: Path, stem: str, listing: str, content: _SpoolContent) ->
 
 
 def _begin_note(spool: Path, stem: str) -> Path:
-    """Given a spool, make it, and return where its note will stand, which does not yet."""
+    """Given a spool, create it, and return the path of its note, which does not exist yet."""
     _make_private(spool)
     note = spool / f"{stem}.json"
     note.unlink(missing_ok=True)
-    disk.sync_folder(spool)  # or a power cut could bring it back, beside files of another run
+    disk.sync_folder(spool)  # else a power cut could restore it, beside files of another run
     return note
 
 
@@ -441,7 +445,7 @@ def _make_private(spool: Path) -> None:
 
 
 def _create_private(path: Path) -> IO[bytes]:
-    """Given a path, return a new file there that only this user can open."""
+    """Given a path, create a file there that only this user can open, and return it open."""
     path.unlink(missing_ok=True)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     return os.fdopen(os.open(path, flags, 0o600), "w+b")
@@ -449,7 +453,7 @@ def _create_private(path: Path) -> IO[bytes]:
 
 @contextlib.contextmanager
 def _replace_when_written(path: Path) -> Iterator[IO[bytes]]:
-    """Given a path, yield a private file that takes its place once the body has succeeded."""
+    """Given a path, yield a private file; it gets this path if the body succeeds."""
     partial = path.with_name(path.name + ".partial")
     try:
         with _create_private(partial) as stream:
@@ -464,8 +468,8 @@ def _replace_when_written(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _write_zip(stream: IO[bytes], content: _SpoolContent) -> None:
-    # Members made from names have the date 1980-01-01 and mode 0600: the same files give the
-    # same bytes. Stored: deflating 16-bit slices takes longer than sending what it saves.
+    # Members opened by name have the date 1980-01-01 and mode 0600, so the same files give the
+    # same bytes. They are stored: compressing 16-bit slices takes longer than sending them.
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
         for member, write in content.open_members():
             big = member.file.size > _ZIP64_BYTES

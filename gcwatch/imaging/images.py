@@ -1,4 +1,4 @@
-"""Which images a folder's files make up."""
+"""Finds the images that a folder's files make up, as the platform's importer would."""
 
 import functools
 import hashlib
@@ -16,7 +16,7 @@ from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging import dicom, slice_geometry, slides
 
 Integrity = Literal["refuse", "warn"]
-"""Whether an image that would be imported wrongly is refused, or sent with warnings."""
+"""Refuse an image that the platform would import wrongly, or send it with warnings."""
 
 Kind = Literal[
     "DICOM series",
@@ -30,7 +30,7 @@ Kind = Literal[
     "PNG",
     "JPEG",
 ]
-"""What the platform's importer knows (panimg's builders, in its order)."""
+"""Formats that the platform's importer knows (panimg's builders, in its order)."""
 
 _SUFFIXES: Mapping[str, Kind] = {
     ".mha": "MetaImage",
@@ -75,19 +75,19 @@ _MAGIC: Mapping[str, tuple[bytes, ...]] = {
 }
 
 _REMEMBERED_FILES = 16384
-"""Files of which is remembered what series they belong to: some 10 MiB."""
+"""Number of files whose series is remembered; they need about 10 MiB."""
 
 _START_BYTES = 512
-"""Bytes that are enough to tell one kind of file from another."""
+"""Bytes from a file's start that are enough to know its format."""
 
 _META_HEADER_BYTES = 64 * 1024
-"""Bytes within which the header of a MetaImage or an NRRD ends."""
+"""Maximum length of the header of a MetaImage or an NRRD."""
 
 _DATA_ELSEWHERE = re.compile(rb"(?im)^data ?file:")
 """The field of an NRRD header that names other files; the platform reads no such NRRD."""
 
 _SLIDE_INDEX_BYTES = 16 * 1024 * 1024
-"""Bytes of a slide's index that are read."""
+"""Bytes of a slide's index that are read at most."""
 
 META_VOXEL_BYTES: Mapping[str, int] = {
     "MET_CHAR": 1,
@@ -108,11 +108,11 @@ META_VOXEL_BYTES: Mapping[str, int] = {
 
 @dataclass(frozen=True)
 class Image:
-    """One image: its kind, the suffix its file goes by, its files.
+    """One image: its kind, the suffix of its main file, its files.
 
-    A header comes before its data; so does the index of a slide, and what it is found by comes
-    before that. `warnings` tell why the platform would make a wrong or an incomplete image of
-    it. `mixed` names those elements of `dicom.SHARED` that are not the same in all files.
+    The main file is the first one; a slide's index comes next; data files are last. `warnings`
+    tell why the platform would make a wrong or incomplete image of it. `mixed` are the names of
+    `dicom.SHARED_ELEMENTS` that differ between its files.
     """
 
     kind: Kind
@@ -123,15 +123,16 @@ class Image:
 
     @property
     def is_dicom(self) -> bool:
-        """Whether its files are DICOM, and can be de-identified."""
+        """Whether its files are DICOM; only these can be de-identified."""
         return self.suffix == ".dcm"
 
 
 @dataclass
 class _SortedFiles:
-    """Files sorted into those of DICOM images, those of others, and the rest.
+    """Files sorted by what they are: parts of DICOM images (`series`), of `others`, or the `rest`.
 
-    What is `broken` or `empty` should be part of an image, but can't be read; `problems` tell why.
+    `broken` and `empty` files should be part of an image but can't be read; `problems` tell why.
+    `suspects` are binary files of no known format.
     """
 
     series: dict[dicom.Group, list[slice_geometry.Slice]] = field(default_factory=dict)
@@ -148,21 +149,21 @@ def recognise_images(
 ) -> tuple[tuple[Image, ...], int]:
     """Given files, return the images that they make up, and how many files belong to none.
 
-    Files are told apart by content and suffix as the platform's importer does. What belongs to
-    none (reports, DICOMDIRs, text, archives) could hold a name and must not be sent. The
-    platform would unpack an archive; it is left out all the same, as nobody looked into it.
+    Formats are recognised by content and suffix, as the platform's importer does. Files that
+    belong to no image (reports, DICOMDIRs, text) may contain a patient's name and must not be
+    sent. The same holds for archives: the platform would unpack them, but nobody checked them.
 
-    The importer makes a wrong or an incomplete image, without a word, of files that are
-    unreadable, cut off, empty, there twice or not all there (platform 13.9). With
-    `integrity` "refuse", raise CannotSend (`damaged_image`, `empty_file`, `slice_twice`,
-    `slices_missing`, `slices_overlap`, `slices_uneven`, `slices_unplaced`, `slices_disordered`)
-    for the first of these that is found in what is else one image. With "warn", the image has
-    them as its warnings, and its files are as the platform would get them: unreadable ones are
-    among those of a DICOM image. Empty ones are not, and count as belonging to none.
+    Files may be unreadable, cut off, empty, duplicate or missing. The importer then makes a wrong
+    or incomplete image without an error (platform 13.9). With `integrity` "refuse", raise
+    CannotSend for the first such problem if the files are one image (`damaged_image`,
+    `empty_file`, `slice_twice`, `slices_missing`, `slices_overlap`, `slices_uneven`,
+    `slices_unplaced`, `slices_disordered`). With "warn", the problems are the image's warnings,
+    and its files are those that the platform should get: a DICOM image includes its unreadable
+    files. Empty files are never included; they count as belonging to no image.
 
-    Raise CannotSend for the like if there is no image without them, and for an image that the
-    platform could not read at all (`detached_header`). Raise SourceChanged if a file is not as
-    listed.
+    Also raise CannotSend for such a problem if there is no image at all, and for an image that
+    the platform can't read (`detached_header`). Raise SourceChanged if a file changed since it
+    was listed.
     """
     heap = _SortedFiles()
     for file in files:
@@ -187,16 +188,17 @@ def _add_findings(image: Image, files: Sequence[SourceFile], problems: Sequence[
 
 
 def suffix_of(name: str) -> str:
-    """Given a name, return its suffix in lower case; digits are none (UIDs end in them)."""
+    """Given a name, return its suffix in lower case, or "" without one."""
     last = name.rpartition("/")[2].lower()
     if last.endswith(".nii.gz"):
         return ".nii.gz"
     suffix = PurePosixPath(last).suffix
+    # Names made of UIDs end in a dot and digits; that is no suffix.
     return "" if suffix[1:].isdigit() else suffix
 
 
 _Found = tuple[bytes, dicom.Header | None]
-"""What a file says of itself if it is DICOM, or else its first bytes."""
+"""A file's first bytes, and its header; of DICOM files only the header is kept."""
 
 
 def _sort_file(file: SourceFile, heap: _SortedFiles, read: Callable[[SourceFile], _Found]) -> None:
@@ -227,7 +229,7 @@ def _read_start(file: SourceFile) -> _Found:
 
 @functools.lru_cache(_REMEMBERED_FILES)
 def _read_once(file: SourceFile) -> _Found:
-    """Given a file, return what is enough to tell its series; read again only if it changed."""
+    """Given a file, return what is needed to know its series; read again only if it changed."""
     start, header = _read_start(file)
     return start, header and dicom.Header(header.group, header.problem, header.stacked)
 
@@ -267,7 +269,7 @@ def _start_problems(file: SourceFile, suffix: str, start: bytes) -> tuple[Reason
 
 
 def _set_aside_cut_slices(heap: _SortedFiles) -> None:
-    """Set aside a binary file that is named as the slices are: most likely a slice cut short."""
+    """Set aside binary files with the same suffix as the slices: probably slices cut off."""
     suffixes = {suffix_of(file.name) for group in heap.series.values() for _, file in group}
     for file in heap.suspects:
         if suffix_of(file.name) in suffixes:
@@ -300,7 +302,7 @@ def _mixed_elements(headers: Sequence[dicom.Header]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Series:
-    """One DICOM image among others: a name that it keeps, and its files."""
+    """One DICOM image of a folder: a name that does not change, and its files."""
 
     name: str
     files: tuple[SourceFile, ...]
@@ -308,9 +310,9 @@ class Series:
 
 @dataclass(frozen=True)
 class Grouping:
-    """DICOM series by name; how many files belong to none; and files that nobody can read.
+    """DICOM series sorted by name; the number of files of no series; and unreadable files.
 
-    One of the `unreadable` may be a slice of any of the series.
+    An `unreadable` file may be a slice of any of the series.
     """
 
     series: tuple[Series, ...]
@@ -321,16 +323,14 @@ class Grouping:
 def group_series(files: Iterable[SourceFile]) -> Grouping:
     """Given a patient's files, return the DICOM series that they make up.
 
-    Files are grouped as the platform's importer does (`dicom.Group`). A name depends on its
-    group and on nothing else in the folder: the SeriesInstanceUID, or the StudyInstanceUID if
-    a StackID makes the group (its slices may be of several series), then a dot and 8 hex digits
-    of the group's SHA-256, which tell apart the SOP classes of one series. It holds letters,
-    digits, dots and dashes only, 73 at most.
+    Files are grouped as in the platform's importer (`dicom.Group`). A name depends only on the
+    group: the SeriesInstanceUID, or the StudyInstanceUID if a StackID makes the group (its slices
+    may be of several series), then a dot and 8 hex digits of the group's SHA-256, which differ
+    between the SOP classes of one series. It has at most 73 letters, digits, dots and dashes.
 
-    A slice that is cut off is part of its series if its header tells which. Other formats, text
-    and DICOM files that are no images belong to none. Headers are read once for each file, as
-    long as it does not change (its size and times). Raise SourceChanged if a file is not as
-    listed.
+    A slice that is cut off is part of its series if its header can be read. Other formats, text
+    and DICOM files that are no images belong to no series. A file's header is read again only if
+    its size or times change. Raise SourceChanged if a file changed since it was listed.
     """
     heap = _SortedFiles()
     for file in files:
@@ -345,7 +345,7 @@ def group_series(files: Iterable[SourceFile]) -> Grouping:
 
 
 def count_dicom(files: Iterable[SourceFile]) -> int:
-    """Given files, return how many of them are DICOM images; headers are read as above."""
+    """Given files, return how many are DICOM images; headers are read as by `group_series`."""
     return sum(len(series.files) for series in group_series(files).series)
 
 
@@ -361,7 +361,7 @@ def _series_name(header: dicom.Header) -> str:
 
 
 def _other_images(heap: _SortedFiles) -> tuple[list[Image], set[SourceFile]]:
-    """Given sorted files, return the images other than DICOM, and the data files they take."""
+    """Given sorted files, return the images other than DICOM, and the data files they use."""
     by_name = {file.name: file for file in heap.rest}
     of_slides = slides.files_by_name(
         (*heap.rest, *heap.empty, *(file for _, file, _ in heap.others))
@@ -404,9 +404,9 @@ def _complete_slide(image: Image, others: Mapping[str, SourceFile]) -> Image:
 
 
 def meta_header(stream: BinaryIO) -> bytes:
-    """Given a MetaImage at its start, return its header up to the end of its last line.
+    """Given a MetaImage at its start, return its header with its last line, `ElementDataFile`.
 
-    That line is `ElementDataFile`; b"" if there is none.
+    Return b"" if that line is missing.
     """
     start = stream.read(_META_HEADER_BYTES)
     found = re.search(rb"(?m)^ElementDataFile[ \t]*=[^\n]*\n?", start)
@@ -414,7 +414,7 @@ def meta_header(stream: BinaryIO) -> bytes:
 
 
 def meta_fields(header: bytes) -> dict[str, str]:
-    """Given a MetaImage header, return its fields."""
+    """Given a MetaImage header, return its fields by name."""
     lines = (line.partition(b"=") for line in header.splitlines())
     return {os.fsdecode(key).strip(): os.fsdecode(value).strip() for key, _, value in lines}
 
@@ -440,7 +440,7 @@ def _complete_meta_image(image: Image, others: Mapping[str, SourceFile]) -> Imag
 
 
 def _size_problems(file: SourceFile, fields: Mapping[str, str], size: int) -> tuple[Reason, ...]:
-    """Tell of data that are shorter than their header says, where the header is plain enough."""
+    """Return a problem if the data is shorter than the header says; none for compressed data."""
     if fields.get("CompressedData", "False").lower() == "true":
         return ()
     numbers = [*fields.get("DimSize", "").split(), fields.get("ElementNumberOfChannels", "1")]

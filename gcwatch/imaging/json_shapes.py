@@ -1,9 +1,9 @@
-"""What the JSON of each kind of socket must look like.
+"""Checks the shape of JSON for each kind of socket.
 
-The platform holds a value to the schema of its socket's kind; that schema can't be asked for, so
-its rules stand here as far as they are public (platform 3.5). Where the two could differ
-this is the more lenient: unknown keys pass, a chart is only known by what it draws, and a socket
-may have a schema of its own that nobody but the platform knows.
+The platform checks a value with the schema of its socket's kind, but its API does not offer that
+schema. The rules here are the public part of it (platform 3.5). Where they could differ, they
+allow more: unknown keys pass, and a chart needs only one of the keys that draw something. A socket
+may also have a schema of its own, which only the platform knows.
 """
 
 from collections.abc import Mapping
@@ -20,13 +20,13 @@ from pydantic_core import (
 from pydantic_core import core_schema as schema
 
 _NUMBER = schema.float_schema(strict=True, allow_inf_nan=False)
-_WHOLE = schema.float_schema(strict=True, allow_inf_nan=False, multiple_of=1)  # 3.0 is one, too
+_WHOLE = schema.float_schema(strict=True, allow_inf_nan=False, multiple_of=1)  # 3.0 is allowed too
 _TEXT = schema.str_schema(strict=True)
 _OBJECT = schema.dict_schema()
 
 
 def _array_schema(items: CoreSchema, length: int | None = None) -> CoreSchema:
-    # A list of a million wrong numbers needs one sentence.
+    # Only the first wrong item is reported; a list may have a million.
     return schema.list_schema(items, min_length=length, max_length=length, fail_fast=True)
 
 
@@ -64,7 +64,7 @@ _ANNOTATIONS: Mapping[str, Mapping[str, CoreSchema]] = {
     "Ellipse": {"major_axis": _AXIS, "minor_axis": _AXIS},
     "Three-point angle": {"angle": _array_schema(_XYZ, 3)},
 }
-"""What one annotation of a kind consists of."""
+"""The fields of one annotation, by kind."""
 
 _COLLECTIONS = {
     "Multiple 2D bounding boxes": ("boxes", "2D bounding box"),
@@ -76,7 +76,7 @@ _COLLECTIONS = {
     "Multiple ellipses": ("ellipses", "Ellipse"),
     "Multiple three-point angles": ("angles", "Three-point angle"),
 }
-"""The key and the kind of the annotations in a collection."""
+"""For each kind of collection: the key of its annotations, and their kind."""
 
 _DRAWN = ("mark", "layer", "facet", "repeat", "concat", "hconcat", "vconcat")
 
@@ -120,7 +120,7 @@ _PLAIN: Mapping[str, CoreSchema] = {
 }
 
 KINDS = frozenset({*_PLAIN, *_ANNOTATIONS, *_COLLECTIONS})
-"""Kinds of sockets whose content is JSON, inline or in a file (platform 3.3)."""
+"""Kinds of sockets with JSON content, as a value or as a file (platform 3.3)."""
 
 
 @cache
@@ -135,7 +135,7 @@ def _validator_for(kind: str) -> SchemaValidator:
 def find_problem(value: Any, kind: str) -> str:
     """Given decoded JSON and a kind of `KINDS`, return what is wrong with it and where, or "".
 
-    The place is a path like `points[3].point[2]`. Neither the value nor a part of it is told.
+    The place is a path such as `points[3].point[2]`. The text contains no part of the value.
     """
     try:
         _validator_for(kind).validate_python(value)

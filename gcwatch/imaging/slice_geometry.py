@@ -1,11 +1,10 @@
-"""Whether the slices of one DICOM series are a whole and regular stack.
+"""Checks from the headers whether the slices of one DICOM series are a complete, regular stack.
 
-The platform sorts slices by InstanceNumber and takes their mean distance for that of all of them
-(panimg 0.15.2, `image_builders/dicom.py`). What does not fit that becomes an image that is wrong,
-and nothing says so; it is found here, in the headers.
+The platform sorts slices by InstanceNumber and uses their mean distance for all of them (panimg
+0.15.2, `image_builders/dicom.py`). It makes a wrong image of an irregular stack, without an error.
 
-Slices that don't say where they lie, and localizers, are not judged by their places. Slices that
-are missing at an end of a series leave no gap: they can't be found by what is there.
+Slices without a position, and localizers, are not checked for distances. Slices missing at an end
+of a series leave no gap, so they can't be found.
 """
 
 import itertools
@@ -21,28 +20,28 @@ from gcwatch.imaging.dicom import SLIDE_SOP_CLASS, Header, SlicePosition, Vector
 Slice = tuple[Header, SourceFile]
 
 _PARALLEL_TOLERANCE = 1e-3
-"""By how much the directions of parallel slices may differ, in each coordinate."""
+"""Allowed difference between the directions of parallel slices, in each coordinate."""
 
 _SAME_PLACE_MM = 1e-3
-"""Millimetres within which two slices lie at the same place."""
+"""Slices that are closer than this lie at the same position."""
 
 _OVERLAP_RATIO, _GAP_RATIO = 0.5, 1.6
-"""Distances, in typical ones, from which on slices overlap, and from which on one is missing.
+"""Limits of a distance divided by the typical one: below, slices overlap; above, one is missing.
 
-Between the two lies what rounding makes of narrow slices: 0.25 mm written with one decimal.
+They allow for the rounding of thin slices: 0.25 mm written with one decimal is 0.2 or 0.3 mm.
 """
 
 _UNEVEN_RATIO, _ROUNDING_MM = 0.25, 0.11
-"""What a distance may be off by: a part of the typical one, or millimetres, whichever is more."""
+"""Allowed deviation of a distance: a part of the typical one, or mm, whichever is larger."""
 
 _SHOWN_PLACES = 3
-"""Places that a reason names; the others are counted."""
+"""Number of positions that a reason names; the others are only counted."""
 
 
 def find_irregularities(members: Sequence[Slice]) -> list[Reason]:
     """Given the slices of one image, return why the platform would make a wrong image of them.
 
-    Whole slides are no stacks of slices: only a file that is there twice is found of them.
+    Whole slide images are no stacks: only damaged and duplicate files are found there.
     """
     found = [*_find_damaged(members), *_find_duplicates(members)]
     if _is_slide(members):
@@ -85,20 +84,20 @@ _Level = list[Header]
 
 @dataclass
 class _Stack:
-    """Parallel slices; each one's height is where it lies along their normal, in mm."""
+    """Parallel slices; the height of a slice is its position along their normal, in mm."""
 
     plane: _Plane
     slices: list[tuple[float, Header]] = field(default_factory=list)
 
     def add(self, header: Header, place: SlicePosition) -> None:
-        """Given one more slice and where it lies, put it in."""
+        """Given one more slice and its position, add it to the stack."""
         (a, b, c), (d, e, f) = self.plane
         x, y, z = place.position
         height = x * (b * f - c * e) + y * (c * d - a * f) + z * (a * e - b * d)
         self.slices.append((height, header))
 
     def levels(self) -> list[tuple[float, _Level]]:
-        """Return the heights from one end to the other, and the slices that lie at each."""
+        """Return the heights in order (mm), each with the slices that lie there."""
         found: list[tuple[float, _Level]] = []
         for height, header in sorted(self.slices, key=lambda each: each[0]):
             if not found or height - found[-1][0] > _SAME_PLACE_MM:
@@ -135,7 +134,7 @@ def _group_stacks(placed: Sequence[tuple[Header, SlicePosition]]) -> list[_Stack
 
 
 def _find_parallel_stack(plane: _Plane, stacks: list[_Stack]) -> _Stack:
-    """Given a plane, return the stack that is parallel to it; if there is none, a new one."""
+    """Given a plane, return the stack that is parallel to it, or a new one."""
     for stack in stacks:
         pairs = zip(itertools.chain(*plane), itertools.chain(*stack.plane), strict=True)
         if all(abs(one - other) <= _PARALLEL_TOLERANCE for one, other in pairs):
@@ -145,10 +144,8 @@ def _find_parallel_stack(plane: _Plane, stacks: list[_Stack]) -> _Stack:
 
 
 def _find_uneven_counts(levels: Sequence[_Level]) -> Iterator[Reason]:
-    """Given the slices at each place, find places that have more of them, or fewer, than most.
-
-    The same number at every place is right: a series over time, or of several weights.
-    """
+    """Given the slices at each position, find positions with more or fewer slices than usual."""
+    # Several slices at every position are correct: a series over time, or diffusion weights.
     tally = Counter(map(len, levels))
     usual = min(tally, key=lambda count: (-tally[count], count))
     more = [level for level in levels if len(level) > usual]
@@ -166,7 +163,7 @@ def _find_uneven_counts(levels: Sequence[_Level]) -> Iterator[Reason]:
 
 
 def _find_odd_distances(levels: Sequence[tuple[float, _Level]]) -> Iterator[Reason]:
-    """Given places in order, find distances that are not as the others; two are too few to tell."""
+    """Given positions in order, find distances unlike the others; at least 3 slices are needed."""
     steps = [above - below for (below, _), (above, _) in itertools.pairwise(levels)]
     if len(steps) < 2:
         return
@@ -174,7 +171,8 @@ def _find_odd_distances(levels: Sequence[tuple[float, _Level]]) -> Iterator[Reas
     odd: dict[str, list[tuple[float, str]]] = {}
     for step, ((_, below), (_, above)) in zip(steps, itertools.pairwise(levels), strict=True):
         if code := _judge_distance(step, typical):
-            where = f"{_name_instances([below[-1], above[0]])}: {step:.4g} mm instead of {typical:.4g} mm"
+            between = _name_instances([below[-1], above[0]])
+            where = f"{between}: {step:.4g} mm instead of {typical:.4g} mm"
             odd.setdefault(code, []).append((step, where))
     for code, found in odd.items():
         facts = {"count": len(found), "where": _join_places(where for _, where in found)}
@@ -195,7 +193,7 @@ def _judge_distance(step: float, typical: float) -> str:
 
 
 def _find_disorder(levels: Sequence[_Level]) -> Iterator[Reason]:
-    """Given the slices at each place in order, find numbers that are not in that order."""
+    """Given the slices at each position in order, find numbers that are not in that order."""
     numbers = [level[0].number for level in levels]
     if any(len(level) > 1 for level in levels) or None in numbers:
         return

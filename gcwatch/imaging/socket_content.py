@@ -1,4 +1,4 @@
-"""Is a file, or a value, what its socket says."""
+"""Checks whether a file or a value fits the kind of its socket."""
 
 import io
 import json
@@ -15,7 +15,7 @@ from gcwatch.imaging.json_syntax import find_fault
 from gcwatch.imaging.signatures import Format
 
 VALUE_BYTES = 16 * 1024 * 1024
-"""The largest body that the platform's proxy lets through (platform 1.13)."""
+"""The largest request body that the platform's proxy accepts (platform 1.13)."""
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -31,9 +31,9 @@ def _file_error(code: str, problem: object, socket: str, file: SourceFile) -> Ca
 def read_value(file: SourceFile, socket: str = "") -> Any:
     """Given a JSON file for a Value socket, return its value.
 
-    Raise CannotSend: `broken_json` if it is no JSON (NaN and Infinity are none), `wrong_content`
-    if it is larger than the platform takes (16 MiB), `empty_file` if it has no bytes. Raise
-    SourceChanged if it is not as listed.
+    Raise CannotSend: `broken_json` if it is no JSON (NaN and Infinity are not allowed),
+    `wrong_content` if it is larger than the platform accepts (16 MiB), `empty_file` if it has no
+    bytes. Raise SourceChanged if it changed since it was listed.
     """
     _require_bytes(file)
     if file.size > VALUE_BYTES:
@@ -67,10 +67,10 @@ def _parse_finite(literal: str) -> float:
 
 
 def check_value(value: Any, kind: str, socket: str) -> None:
-    """Given a value for a Value socket of this kind, raise CannotSend if it can't be right.
+    """Given a value for a Value socket of this kind, raise CannotSend if it is surely wrong.
 
-    The reason is `wrong_value`; it says what is wrong and where, never the value. What is checked
-    is what `shapes` knows. Kinds that are not known there may be anything but null.
+    The reason is `wrong_value`; it says what is wrong and where, without the value. The checks are
+    those of `json_shapes`. A value of an unknown kind may be anything except null.
     """
     problem = "it is null" if value is None else _value_problem(value, kind)
     if problem:
@@ -93,14 +93,15 @@ def _value_problem(value: Any, kind: str) -> str:
 
 
 def check_file(file: SourceFile, kind: str, socket: str) -> None:
-    """Given a file for a File socket of this kind, raise CannotSend if it can't be right.
+    """Given a file for a File socket of this kind, raise CannotSend if it is surely wrong.
 
-    Name and content are checked (platform 3.6, 3.7): the platform checks neither, and a
-    job whose JSON file does not parse never ends. Kinds that are not known here pass. The reason
-    is `empty_file`, `wrong_content` (another kind of file), `broken_json` or `damaged_file`.
-    Raise SourceChanged if it is not as listed.
+    Name and content are checked (platform 3.6, 3.7), because the platform checks neither, and a
+    job with an invalid JSON file never ends. Unknown kinds pass. The reason is `empty_file`,
+    `wrong_content` (another kind of file), `broken_json` or `damaged_file`. Raise SourceChanged if
+    the file changed since it was listed.
 
-    JSON of up to 16 MiB is held to its kind's shape (`shapes`); of more, only to JSON's grammar.
+    JSON of up to 16 MiB must have the shape of its kind (`json_shapes`); for larger files only the
+    syntax is checked.
     """
     _require_bytes(file)
     if kind in json_shapes.KINDS:
@@ -134,7 +135,7 @@ def _check_json(file: SourceFile, kind: str, socket: str) -> None:
 
 
 def _shape_problem(stream: BinaryIO, file: SourceFile, kind: str) -> str | None:
-    """Return what is wrong with the shape, or None if the file is too large or no JSON."""
+    """Return what is wrong with the shape, or None if the file is too large or not JSON."""
     if file.size > VALUE_BYTES:
         return None
     try:

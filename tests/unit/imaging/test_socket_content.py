@@ -201,7 +201,7 @@ BAD = [
         "SQREG file",
         "s.sqreg",
         b"{}",
-        WRONG_KIND + "as SQREG file it should be an SQLite data base, but it is not.",
+        WRONG_KIND + "as SQREG file it should be an SQLite database, but it is not.",
     ),
     ("SQREG file", "s.sqreg", WHOLE["slide.sqreg"][:5000], DAMAGED + "its end is missing."),
     ("OBJ file", "m.obj", b"# nothing", DAMAGED + "it has no vertex (a line v x y z)."),
