@@ -1,4 +1,4 @@
-"""When a case is due: polls, pauses between tries, and the pace of a route. Pure."""
+"""When a case is due: polls, pauses between tries, and the pace of a route."""
 
 import math
 import zlib
@@ -10,15 +10,15 @@ from gcwatch.core.checklist import stage
 
 
 class Poll(Protocol):
-    """When to ask again: every so often, or at the times of a cron expression."""
+    """When to ask the platform again: at an interval, or at the times of a cron expression."""
 
     def after(self, now: float) -> float:
-        """Given a time, return the next one."""
+        """Given a time (seconds since the epoch), return the next time after it."""
 
 
 @dataclass(frozen=True)
 class Every:
-    """Again and again, `seconds` apart."""
+    """At an interval of `seconds`."""
 
     seconds: float
 
@@ -29,11 +29,14 @@ class Every:
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast things go, in seconds; tests choose other numbers than hospitals.
+    """All intervals of a route in seconds; tests use shorter ones than hospitals.
 
-    `doubt` is how long the platform may go on working on a call whose reply was lost
-    (platform 10.2); `slowest` bounds the pauses between two tries or two polls of an old job;
-    `hung` is for how long work may show no progress before it counts as hanging.
+    `settle`: how long a folder must stay unchanged. `poll`: when to ask for a job's status.
+    `survey`: between two scans of the inboxes. `backoff`: the first pause after a failed try;
+    `slowest`: the longest pause between two tries, or two polls of an old job. `doubt`: how long
+    the platform may still work on a call whose reply was lost (platform 10.2). `upkeep`: between
+    two clean-ups. `refused`: between two tries with a refused token. `hung`: how long work may
+    show no progress before it counts as hanging.
     """
 
     settle: float = 30.0
@@ -63,15 +66,15 @@ def retry_pause(
 
 
 def _case_pause(case: Case, pace: Pace) -> float:
-    """Spread by up to a fifth, by the case's key, so that cases drift apart."""
+    """Return the pause: it doubles up to `slowest`; up to 20 % more keeps cases apart."""
     spread = zlib.crc32(f"{case.key}/{case.attempts}".encode()) % 1000 / 5000
     return retry_pause(case.attempts, pace.backoff, pace.slowest, spread=spread)
 
 
 def _poll_due(case: Case, submission: Submission, pace: Pace) -> float:
-    """First after three quarters of the algorithm's average, then at the route's pace, then slower.
+    """Return the next poll: the first after 75 % of the average duration, then at the route's pace.
 
-    A twentieth of the submission's age is added once that exceeds the route's own pace.
+    An old job is polled more rarely: the pause is at least 5 % of the time since submission.
     """
     expected = case.target.expected if case.target else None
     first = submission.submitted + 0.75 * (expected or 0.0)
@@ -82,7 +85,7 @@ def _poll_due(case: Case, submission: Submission, pace: Pace) -> float:
 
 
 def due_time(case: Case, pace: Pace) -> float | None:
-    """Given a case, return when its next step may start, or None once it is closed."""
+    """Given a case, return the time at which its next step may start; None for a closed case."""
     if case.ending is not None:
         return None
     if case.wait and case.wait.until:

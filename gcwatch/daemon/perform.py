@@ -29,11 +29,11 @@ from gcwatch.core.errors import (
     UploadsGone,
 )
 from gcwatch.core.events import Event
-from gcwatch.core.reasons import Explanation, Reason, explain
+from gcwatch.core.reasons import Reason
 from gcwatch.core.receipt import receipt
-from gcwatch.core.text import readable_name
 from gcwatch.core.timing import Pace
 from gcwatch.daemon.step_context import StepContext
+from gcwatch.explain.failure_note import failure_note_text
 from gcwatch.files.atomic import disk_trouble
 from gcwatch.files.safe_open import open_unchanged
 from gcwatch.files.snapshot import SourceFile, listing_digest
@@ -426,28 +426,8 @@ def _dispose(case: Case, route: Route) -> Source:
 
 def _report(case: Case, route: Route, context: StepContext) -> StepEvents:
     """Write down why the case failed, where whoever dropped the folder will look."""
-    assert case.failure is not None, "only a failure is reported"
     publish.discard_staging(route.outbox, case.key)
-    text = failure_note(case, explain(case.failure), once=isinstance(route, SingleCaseRoute))
+    text = failure_note_text(case, once=isinstance(route, SingleCaseRoute))
     write_failure_note(route.outbox, case.folder, text)
     bundle.discard_spool(_spool(case, context))
     yield events.FailureReported()
-
-
-def failure_note(case: Case, words: Explanation, *, once: bool = False) -> str:
-    """Given a failed case and its reason in words, return what `<folder>.failed.txt` says.
-
-    A case of a route that is there only *once* has no config file that a command could find.
-    """
-    again = f"gcwatch retry {case.key}"
-    lines = [
-        words.plain,
-        "",
-        "For whoever runs gcwatch:",
-        f"  {readable_name(words.detail)}",
-        *([f"  {words.hint}"] if words.hint else []),
-        f"  Case {case.key}" + (once * "." or f"; its history: gcwatch show {case.key}"),
-        f"  When the cause is mended: {'the same gcwatch send' if once else again}",
-        "",
-    ]
-    return "\n".join(lines)
