@@ -123,7 +123,7 @@ class Life:
                 log_event=log_case_event,
             )
             try:
-                scanner.scan(current.routes)
+                scanner.scan_inboxes(current.routes)
                 while due := journal.due(["lobes"], self.clock(), limit=1):
                     runner.run(due[0].key)
                 clear_spool(state / "spool", journal)

@@ -400,7 +400,7 @@ def platform(sandbox, tmp_path):
     site = Site(tmp_path / "site", sandbox)
     found = connect(config.load(site.file))
     yield found
-    found.http.close()
+    found.close()
 
 
 def test_what_the_token_sees_is_told_apart_by_what_it_may_do(platform):

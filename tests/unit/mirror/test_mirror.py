@@ -15,8 +15,16 @@ from support.sandbox_user import SandboxUser, zipped
 from gcwatch.core.case import Output
 from gcwatch.core.errors import CaseError, StateError, Stopped, TokenRefused, Unreachable
 from gcwatch.mirror.last_run import only_mirror
-from gcwatch.mirror.receipts import Held, Receipt, Target, Times, Wanted, compare, contents
-from gcwatch.mirror.storage import Names, plain
+from gcwatch.mirror.receipts import (
+    Held,
+    Receipt,
+    Target,
+    Times,
+    Wanted,
+    compare_listing,
+    join_contents,
+)
+from gcwatch.mirror.storage import Names, plain_name
 from gcwatch.platform.http import CHUNK
 
 CLINICAL = b'{"age" :  61,\r\n "sex":"F"}'
@@ -762,7 +770,7 @@ def test_a_refused_token_stops_mirrors_until_it_is_taken_again(running):
 def _held(item, values, *, gone=False, whole=True):
     target = Target(platform="x", archive="a", item=item)
     times = Times(fetched="t", gone="t" if gone else None)
-    outputs = contents(_outputs(values), ())
+    outputs = join_contents(_outputs(values), ())
     receipt = Receipt(
         mirror="m", folder=item, title=item, target=target, outputs=outputs, times=times
     )
@@ -788,7 +796,7 @@ def test_every_item_is_in_exactly_one_part_of_the_difference(listed, here, gone,
     }
     wanted = [Wanted(item, item, _outputs(values)) for item, values in listed.items()]
 
-    found = compare(wanted, held)
+    found = compare_listing(wanted, held)
 
     if not listed:
         assert (found.new, found.changed, found.gone) == ((), (), ())
@@ -808,7 +816,7 @@ def test_every_item_is_in_exactly_one_part_of_the_difference(listed, here, gone,
 def test_names_are_harmless_and_unique(stems, suffix):
     """Whatever text they are made of: one path component, visible, no longer than a disk takes."""
     names = Names([])
-    made = [names.take(plain(stem), f"pk-{n}", suffix) for n, stem in enumerate(stems)]
+    made = [names.take_free(plain_name(stem), f"pk-{n}", suffix) for n, stem in enumerate(stems)]
 
     assert len({name.casefold() for name in made}) == len(made)
     for name in made:

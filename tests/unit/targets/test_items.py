@@ -446,7 +446,7 @@ def test_a_set_without_a_damaged_slice_holds_the_others(tmp_path, kind):
 
 def test_two_sets_that_do_not_fit_side_by_side_go_one_after_the_other(tmp_path, monkeypatch):
     """The second waits for the first one's uploads to be used, and neither blocks the other."""
-    monkeypatch.setattr(upload_quota, "LIMIT", 5)
+    monkeypatch.setattr(upload_quota, "LIMIT_UPLOADS", 5)
     with site_of("archive", tmp_path, NEVER, **SET) as site:
         site.drop("p1", THREE_SLICES)
         site.drop("p2", THREE_SLICES)
@@ -464,7 +464,7 @@ def test_two_sets_that_do_not_fit_side_by_side_go_one_after_the_other(tmp_path, 
 
 def test_a_set_that_never_fits_fails_at_once(tmp_path, monkeypatch):
     """No waiting helps: the note says how many files an account may hold."""
-    monkeypatch.setattr(upload_quota, "LIMIT", 2)
+    monkeypatch.setattr(upload_quota, "LIMIT_UPLOADS", 2)
     with site_of("archive", tmp_path, **SET) as site:
         site.drop(files=THREE_SLICES)
 
@@ -478,7 +478,7 @@ def test_a_set_that_the_platform_rejected_blocks_no_other_for_longer_than_a_day(
     tmp_path, monkeypatch
 ):
     """Nobody is told of a rejected set: its case stays open, but its uploads count no more."""
-    monkeypatch.setattr(upload_quota, "LIMIT", 5)
+    monkeypatch.setattr(upload_quota, "LIMIT_UPLOADS", 5)
     clock = Clock()
     with site_of("archive", tmp_path, NEVER, **SET) as site:
         site.drop("p1", THREE_SLICES)
