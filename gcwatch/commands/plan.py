@@ -16,9 +16,10 @@ from typing import Literal
 from gcwatch import targets
 from gcwatch.config import Route, Settings
 from gcwatch.config.model import Unit
-from gcwatch.core.case import Carrier, Case, Input, Kind
+from gcwatch.core.case import Carrier, Case, Input
 from gcwatch.core.checklist import stage
 from gcwatch.core.errors import CannotSend, CaseError, NotYet, SourceChanged, SourceVanished
+from gcwatch.core.kinds import Kind
 from gcwatch.core.reasons import Reason
 from gcwatch.daemon.perform import bundles
 from gcwatch.files.snapshot import SourceFile
@@ -102,7 +103,7 @@ def plan(settings: Settings) -> Iterator[RoutePlan]:
         for route in settings.routes:
             yield _as_allowed(_route(route, known, platform), route, platform)
     finally:
-        platform.http.close()
+        platform.close()
 
 
 def _as_allowed(planned: RoutePlan, route: Route, platform: GrandChallenge) -> RoutePlan:

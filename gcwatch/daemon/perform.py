@@ -29,11 +29,11 @@ from gcwatch.core.errors import (
     UploadsGone,
 )
 from gcwatch.core.events import Event
-from gcwatch.core.reasons import Explanation, Reason, explain
+from gcwatch.core.reasons import Reason
 from gcwatch.core.receipt import receipt
-from gcwatch.core.text import readable_name
 from gcwatch.core.timing import Pace
 from gcwatch.daemon.step_context import StepContext
+from gcwatch.explain.failure_note import failure_note_text
 from gcwatch.files.atomic import disk_trouble
 from gcwatch.files.safe_open import open_unchanged
 from gcwatch.files.snapshot import SourceFile, listing_digest
@@ -44,7 +44,9 @@ from gcwatch.inbox.layouts import inbox_of
 from gcwatch.inbox.single import SingleCaseRoute
 from gcwatch.outbox import outputs, publish
 from gcwatch.outbox.failure_note import remove_failure_note, write_failure_note
-from gcwatch.platform import transfer
+from gcwatch.platform.file_parts import part_size
+from gcwatch.platform.transfers import Moved
+from gcwatch.platform.upload import FileUpload
 from gcwatch.targets.context import DroppedFolder, TargetContext
 from gcwatch.version import VERSION
 
@@ -280,7 +282,9 @@ def _send(
     else:
         case = yield events.UploadResumed(upload.pk)
     with _counting(case.key, parcel.size, context) as moved:
-        sha256 = context.transfers.send(parcel.path, upload, moved, begun_before=begun_before)
+        sha256 = FileUpload(context.transfers, parcel.path, upload, moved).send(
+            begun_before=begun_before
+        )
     _require_unchanged(parcel)
     return (yield events.UploadCompleted(upload.pk, sha256))
 
@@ -300,7 +304,7 @@ def _send_set(
         for first in range(0, len(todo), FILES_AT_ONCE):
             some = todo[first : first + FILES_AT_ONCE]
             send = partial(_send_whole, item, context=context, moved=moved)
-            uploads = context.transfers.each(send, some)
+            uploads = context.transfers.run_each(send, some)
             case = yield events.FilesUploaded(tuple(uploads))
     return case
 
@@ -312,11 +316,9 @@ def _recounted(case: Case, item: Input, uploads: int) -> events.Planned:
     return events.Planned(tuple(inputs), case.target)
 
 
-def _send_whole(
-    item: Input, parcel: Bundle, *, context: StepContext, moved: transfer.Moved
-) -> Upload:
+def _send_whole(item: Input, parcel: Bundle, *, context: StepContext, moved: Moved) -> Upload:
     upload = replace(_begin(item, parcel, context), part_size=max(parcel.size, 1))
-    sha256 = context.transfers.send_whole(parcel.path, upload, moved)
+    sha256 = FileUpload(context.transfers, parcel.path, upload, moved).send_in_one_part()
     _require_unchanged(parcel)
     return replace(upload, completed=True, sha256=sha256)
 
@@ -331,7 +333,7 @@ def _require_unchanged(parcel: Bundle) -> None:
 def _begin(item: Input, parcel: Bundle, context: StepContext) -> Upload:
     """Make the upload record; an orphan of an earlier crash fades by itself (platform 10.1)."""
     try:
-        record = context.transfers.platform.create_upload(parcel.filename)
+        record = context.platform.create_upload(parcel.filename)
     except Refused as error:
         if error.says("too many uploads"):
             raise NotYet(Reason("too_many_uploads"), UPLOADS_PAUSE) from error
@@ -343,7 +345,7 @@ def _begin(item: Input, parcel: Bundle, context: StepContext) -> Upload:
         api_url=record.api_url,
         filename=record.filename,
         size=parcel.size,
-        part_size=transfer.part_size(parcel.size),
+        part_size=part_size(parcel.size),
         created=context.clock(),
         files=parcel.files,
         left_out=parcel.left_out,
@@ -351,7 +353,7 @@ def _begin(item: Input, parcel: Bundle, context: StepContext) -> Upload:
 
 
 @contextmanager
-def _counting(key: str, total: int, context: StepContext) -> Generator[transfer.Moved, None, None]:
+def _counting(key: str, total: int, context: StepContext) -> Generator[Moved, None, None]:
     """Give what counts a transfer's bytes, and forget the count afterwards."""
     count = 0
 
@@ -399,7 +401,7 @@ def _bring_again(case: Case, route: Route, context: StepContext) -> None:
 def _deliver(case: Case, route: Route, context: StepContext) -> StepEvents:
     """Publish by one rename; then, and only then, the source may be moved or deleted."""
     _bring_again(case, route, context)
-    platform = context.transfers.platform.http.home
+    platform = context.platform.home
     paper = receipt(case, platform, VERSION, context.clock())
     name = publish.publish_results(route.outbox, case.key, case.folder, paper)
     remove_failure_note(route.outbox, case.folder)
@@ -424,28 +426,8 @@ def _dispose(case: Case, route: Route) -> Source:
 
 def _report(case: Case, route: Route, context: StepContext) -> StepEvents:
     """Write down why the case failed, where whoever dropped the folder will look."""
-    assert case.failure is not None, "only a failure is reported"
     publish.discard_staging(route.outbox, case.key)
-    text = failure_note(case, explain(case.failure), once=isinstance(route, SingleCaseRoute))
+    text = failure_note_text(case, once=isinstance(route, SingleCaseRoute))
     write_failure_note(route.outbox, case.folder, text)
     bundle.discard_spool(_spool(case, context))
     yield events.FailureReported()
-
-
-def failure_note(case: Case, words: Explanation, *, once: bool = False) -> str:
-    """Given a failed case and its reason in words, return what `<folder>.failed.txt` says.
-
-    A case of a route that is there only *once* has no config file that a command could find.
-    """
-    again = f"gcwatch retry {case.key}"
-    lines = [
-        words.plain,
-        "",
-        "For whoever runs gcwatch:",
-        f"  {readable_name(words.detail)}",
-        *([f"  {words.hint}"] if words.hint else []),
-        f"  Case {case.key}" + (once * "." or f"; its history: gcwatch show {case.key}"),
-        f"  When the cause is mended: {'the same gcwatch send' if once else again}",
-        "",
-    ]
-    return "\n".join(lines)

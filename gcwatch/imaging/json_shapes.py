@@ -19,7 +19,7 @@ from pydantic_core import (
 )
 from pydantic_core import core_schema as schema
 
-from gcwatch.core.text import counted
+from gcwatch.core.text import count_noun
 
 _NUMBER = schema.float_schema(strict=True, allow_inf_nan=False)
 _WHOLE = schema.float_schema(strict=True, allow_inf_nan=False, multiple_of=1)  # 3.0 is allowed too
@@ -156,7 +156,7 @@ def _describe_error(error: ErrorDetails) -> str:
             return f"{where} is not {context['expected']}"
         case "too_short" | "too_long":
             wanted = context.get("min_length", context.get("max_length"))
-            return f"{where} has {counted(context['actual_length'], 'item')} instead of {wanted}"
+            return f"{where} has {count_noun(context['actual_length'], 'item')} instead of {wanted}"
         case "multiple_of":
             return f"{where} is not a whole number"
         case "greater_than_equal" | "less_than_equal":

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
-from gcwatch.core.text import counted
+from gcwatch.core.text import count_noun
 from gcwatch.files.atomic import BUFFER
 
 START_BYTES = 4096
@@ -23,7 +23,7 @@ _PDF_TAIL_BYTES = 4096
 """The end mark of a PDF must be within its last bytes; readers require 1024."""
 
 _NEWICK_BYTES = 16 * 1024 * 1024
-"""The brackets of larger trees are not counted."""
+"""The brackets of larger trees are not count_noun."""
 
 Damage = Callable[[BinaryIO], str]
 
@@ -321,7 +321,7 @@ def _newick_damage(stream: BinaryIO) -> str:
     opened, closed = tree.count(b"("), tree.count(b")")
     if opened == closed:
         return ""
-    return f"it has {counted(opened, 'opening bracket')} and {counted(closed, 'closing bracket')}"
+    return f"it has {count_noun(opened, 'opening bracket')} and {count_noun(closed, 'closing bracket')}"
 
 
 # --- all of them -------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from gcwatch.journal.journal import Journal, Known
 from gcwatch.log.case_events import log_entry
 from gcwatch.threads.heartbeats import heartbeat
 
-SHORTEST_PAUSE_SECONDS: Final = 0.2
+MIN_PAUSE_SECONDS: Final = 0.2
 """Minimum time between two scans."""
 
 Routes = Mapping[str, Route]
@@ -67,7 +67,7 @@ class InboxScanner:
         look_again: Asks for another scan if one could not read everything.
         pace_of: Returns the pace of a route, by its name.
         record: Writes an event of a case to the journal and to the log.
-        log_event: Logs an event, given the case before and after it.
+        log_event: Logs an event, given the case before, the event, and the case after.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class InboxScanner:
         Scans take at most half of the time and a sixth of one processor core.
         """
         return time.monotonic() < self.last + max(
-            SHORTEST_PAUSE_SECONDS, self._effort.took, 5 * self._effort.cpu
+            MIN_PAUSE_SECONDS, self._effort.took, 5 * self._effort.cpu
         )
 
     # --- all inboxes -----------------------------------------------------------------------------

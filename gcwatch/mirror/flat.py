@@ -99,7 +99,7 @@ class FlatLayout:
         return content
 
     def _stage_image(self, output: Output, held: Held | None, staging: Staging) -> _Arrival:
-        image = staging.transfers.platform.image(output.url)
+        image = staging.platform.image(output.url)
         place = PurePosixPath(str(output.pk))
         files = staging.fetch_image(output, image, place)
         single = PurePosixPath(files[0].path) if len(files) == 1 else None

@@ -26,6 +26,7 @@ from gcwatch.core.errors import (
 )
 from gcwatch.core.reasons import Reason, explain
 from gcwatch.core.text import iso_time, readable_name
+from gcwatch.core.timing import retry_pause
 from gcwatch.files.atomic import disk_trouble
 from gcwatch.mirror.flat import FlatLayout
 from gcwatch.mirror.folders import ItemFolderLayout
@@ -43,7 +44,7 @@ from gcwatch.mirror.receipts import (
 from gcwatch.mirror.storage import HiddenFolder, MirrorStorage
 from gcwatch.outbox.outputs import Staging, output_of
 from gcwatch.platform.models import Collection, Item
-from gcwatch.platform.transfer import Transfers
+from gcwatch.platform.transfers import Transfers
 from gcwatch.threads.heartbeats import with_callers_heartbeat
 
 MAX_ITEMS_AT_ONCE: Final = 8
@@ -195,6 +196,7 @@ class _MirrorRun:
     ) -> None:
         self._settings = settings
         self._context = context
+        self._transfers = context.transfers
         self._platform = context.transfers.platform
         self._tally = _Tally(progress)
         self._hidden = HiddenFolder(settings.outbox)
@@ -209,9 +211,7 @@ class _MirrorRun:
             self._hidden.create(was_full=self._before.items > 0)
             self._hidden.finish_exchanges()
         archive = self._find_archive()
-        listed = [
-            self._wanted_item(item) for item in self._platform.items("archives/items", archive.pk)
-        ]
+        listed = [self._wanted_item(item) for item in self._platform.items("archive", archive.pk)]
         with disk_trouble("reading the mirror's folder"):
             held = self._layout.list_held(self._settings.archive)
             difference = compare_listing(listed, held)
@@ -275,11 +275,10 @@ class _MirrorRun:
             for each, held in wanted:
                 if len(running) >= min(self._context.at_once, MAX_ITEMS_AT_ONCE):
                     running = _first_done(running)
-                if self._context.transfers.stop.is_set():
-                    raise Stopped
+                self._transfers.require_running()
                 # The thread needs the heartbeat while it hashes the files that are on disk.
                 work = with_callers_heartbeat(self._fetch_item)
-                running.add(self._context.transfers.pool.submit(work, each, held, archive))
+                running.add(self._transfers.pool.submit(work, each, held, archive))
             while running:
                 running = _first_done(running)
         finally:
@@ -329,7 +328,7 @@ class _MirrorRun:
             last = attempt == _STORE_TRIES
 
             def make(folder: Path, *, lenient: bool = last) -> Staging:
-                return Staging(folder, self._context.transfers, count, lenient=lenient)
+                return Staging(folder, self._transfers, count, lenient=lenient)
 
             try:
                 with disk_trouble("storing an item"):
@@ -344,9 +343,9 @@ class _MirrorRun:
     def _wait_before_retry(self, attempt: int, error: GcwatchError) -> None:
         """Wait before the next try: longer each time, and at least as long as the platform asks."""
         asked = error.wait if isinstance(error, NotYet) else 0.0
-        left = max(asked, self._context.backoff * 2 ** (attempt - 1))
+        left = max(asked, retry_pause(attempt, self._context.backoff))
         while left > 0:
-            if self._context.transfers.stop.wait(min(left, _WAIT_SLICE_SECONDS)):
+            if self._transfers.stop.wait(min(left, _WAIT_SLICE_SECONDS)):
                 raise Stopped
             left -= _WAIT_SLICE_SECONDS
             self._tally.report_progress()  # so the daemon does not take the wait for a hang
@@ -354,7 +353,7 @@ class _MirrorRun:
     def _make_receipt(
         self, wanted: Wanted, folder: str, contents: tuple[Content, ...], archive: Collection
     ) -> Receipt:
-        home = self._platform.http.home
+        home = self._platform.home
         return Receipt(
             mirror=self._settings.name,
             folder=folder,
@@ -385,7 +384,7 @@ class _MirrorRun:
     def _is_gone(self, held: Held) -> bool:
         """Ask the platform for one item; return True if it answers 404 to a valid token."""
         try:
-            self._platform.item("archives/items", held.item)
+            self._platform.item("archive", held.item)
         except Refused as error:
             if error.status == 404:
                 return True

@@ -18,7 +18,6 @@ from gcwatch.files.atomic import sync_folder, sync_tree
 from gcwatch.files.names import remove_tree, safe_relative_path, with_suffix
 from gcwatch.mirror.receipts import Content, File, Held, Receipt, Wanted
 from gcwatch.outbox.outputs import Staging
-from gcwatch.platform import transfer
 
 HIDDEN: Final = ".gcwatch"
 """The hidden folder in a mirror's outbox; if it is missing, the outbox may not be mounted."""
@@ -54,10 +53,10 @@ class HiddenFolder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.hidden = folder / HIDDEN
-        self.partial = self.hidden / "partial"
-        self.old = self.hidden / "old"
-        self.receipts = self.hidden / "items"
+        self.path = folder / HIDDEN
+        self.partial = self.path / "partial"
+        self.set_aside = self.path / "old"
+        self.receipts = self.path / "items"
 
     def create(self, *, was_full: bool) -> None:
         """Create the hidden folder.
@@ -66,10 +65,10 @@ class HiddenFolder:
             TryAgain: (`mirror_away`) if the outbox had items (`was_full`) but has no hidden folder.
         """
         # Then a share is probably not mounted, and all items would be fetched to the wrong disk.
-        if was_full and self.folder.is_dir() and not self.hidden.is_dir():
-            names = {"folder": str(self.hidden)}
+        if was_full and self.folder.is_dir() and not self.path.is_dir():
+            names = {"folder": str(self.path)}
             raise TryAgain(Reason("mirror_away", {}, names))
-        for each in (self.hidden, self.partial, self.old, self.receipts):
+        for each in (self.path, self.partial, self.set_aside, self.receipts):
             each.mkdir(mode=0o750, exist_ok=True)
 
     def finish_exchanges(self) -> None:
@@ -77,7 +76,7 @@ class HiddenFolder:
 
         The old entry is put back if the new one is not there yet, and removed if it is.
         """
-        for old in sorted(self.old.iterdir()):
+        for old in sorted(self.set_aside.iterdir()):
             place = self.folder / old.name
             if os.path.lexists(place):
                 remove_path(old)
@@ -87,10 +86,10 @@ class HiddenFolder:
 
     def exchange_entry(self, staged: Path, name: str) -> None:
         """Publish a staged file or folder under a name; an existing entry is replaced."""
-        place, old = self.folder / name, self.old / name
+        place, old = self.folder / name, self.set_aside / name
         if os.path.lexists(place):
             place.rename(old)
-            sync_folder(self.old)
+            sync_folder(self.set_aside)
         staged.rename(place)
         sync_folder(self.folder)
         remove_path(old)
@@ -190,7 +189,7 @@ def reuse_files(
 def _is_as_fetched(folder: Path, file: File, staging: Staging) -> bool:
     path = folder / file.path
     same_size = _file_bytes(path) == file.size
-    return same_size and transfer.sha256(path, staging.transfers.stop) == file.sha256
+    return same_size and staging.hash_file(path) == file.sha256
 
 
 def move_to_free_name(source: Path, target: Path, names: Iterator[str], aside: Path) -> None:

@@ -12,9 +12,10 @@ from gcwatch.core.errors import TryAgain
 from gcwatch.core.reasons import Reason
 from gcwatch.files.names import safe_relative_path
 from gcwatch.outbox import verify
-from gcwatch.platform import transfer
+from gcwatch.platform.client import GrandChallenge
+from gcwatch.platform.download import download_file, download_signed
 from gcwatch.platform.models import Image, ImageFile, Instance, SocketValue
-from gcwatch.platform.transfer import Moved, Transfers
+from gcwatch.platform.transfers import Moved, Transfers
 
 _DERIVED_TYPE: Final = "DZI"
 
@@ -75,13 +76,22 @@ class Staging:
     moved: Moved
     lenient: bool = False
 
+    @property
+    def platform(self) -> GrandChallenge:
+        """The platform that outputs come from."""
+        return self.transfers.platform
+
+    def hash_file(self, path: Path) -> str:
+        """Return a file's SHA-256, in hex; raise Stopped if the daemon is stopping."""
+        return self.transfers.hash_file(path)
+
     def fetch_output(self, output: Output, place: PurePosixPath) -> tuple[Fetched, ...]:
         """Given an output and its path, fetch its files; return what was fetched."""
         if output.carrier == "value":
             return (self._write_value(output, place),)
         if output.carrier == "file":
             return (self._download_file(output, output.url, place),)
-        return self.fetch_image(output, self.transfers.platform.image(output.url), place)
+        return self.fetch_image(output, self.platform.image(output.url), place)
 
     def fetch_image(
         self, output: Output, image: Image, place: PurePosixPath
@@ -105,7 +115,7 @@ class Staging:
         found: dict[PurePosixPath, Fetched] = {}
         while True:
             before = len(found)
-            for instance in self.transfers.platform.instances(output.url):
+            for instance in self.platform.instances(output.url):
                 where = place / instance_name(instance)
                 fetched = found.get(where) or self._fetch_instance(output, instance, where)
                 if fetched is None:
@@ -124,7 +134,7 @@ class Staging:
         path = self.folder / place
         if path.exists():
             return self._describe_file(output, place)
-        digest = self.transfers.fetch_signed(instance.get_instance, path, self.moved)
+        digest = download_signed(self.transfers, instance.get_instance, path, self.moved)
         return self._describe_file(output, place, digest) if digest else None
 
     def _write_value(self, output: Output, place: PurePosixPath) -> Fetched:
@@ -135,7 +145,7 @@ class Staging:
 
     def _download_file(self, output: Output, url: str, place: PurePosixPath) -> Fetched:
         path = self.folder / place
-        digest = "" if path.exists() else self.transfers.fetch(url, path, self.moved)
+        digest = "" if path.exists() else download_file(self.transfers, url, path, self.moved)
         if output.carrier == "file" and self.lenient:
             return self._describe_file(output, place, digest, verify.find_damage(path))
         verify.require_whole(path, output.socket)
@@ -145,5 +155,5 @@ class Staging:
         self, output: Output, place: PurePosixPath, digest: str = "", odd: str = ""
     ) -> Fetched:
         path = self.folder / place
-        digest = digest or transfer.sha256(path, self.transfers.stop)
+        digest = digest or self.hash_file(path)
         return Fetched(output.pk, str(place), path.stat().st_size, digest, odd)

@@ -5,11 +5,15 @@ Unknown keys in answers are ignored. A value's socket may be called `socket` (20
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cache
-from typing import Any, Literal, TypeVar
-from urllib.parse import urlencode
+from typing import Any, TypeVar
+from urllib.parse import urlencode, urlsplit
+
+import requests
 
 from gcwatch.core.errors import NotYet, Refused, TokenRefused
+from gcwatch.core.kinds import KIND_NAMES, ItemKind
 from gcwatch.core.reasons import Reason
 from gcwatch.platform.http import Http
 from gcwatch.platform.models import (
@@ -22,6 +26,7 @@ from gcwatch.platform.models import (
     Job,
     NewJob,
     Part,
+    SignedRequest,
     Socket,
     UploadSession,
     UserUpload,
@@ -35,9 +40,6 @@ LARGEST_PAGE_ITEMS = 1000
 """The platform's upper limit (platform 1.14)."""
 _LIST_TRIES = 20
 """Tries to read a complete list of items."""
-
-Holder = Literal["reader-studies/display-sets", "archives/items"]
-"""The API path of items: display sets of reader studies, or items of archives."""
 
 
 Slugged = TypeVar("Slugged", "Algorithm", "Collection")
@@ -56,6 +58,21 @@ class GrandChallenge:
 
     def __init__(self, http: Http) -> None:
         self.http = http
+
+    @property
+    def home(self) -> str:
+        """The root of the platform's API, with a slash at its end."""
+        return self.http.home
+
+    @property
+    def site(self) -> str:
+        """The root of the platform's pages for people, without a slash at its end."""
+        parts = urlsplit(self.home)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.http.close()
 
     def me(self) -> str:
         """Return the user name of this token; raise TokenRefused if the platform sees no token."""
@@ -175,28 +192,30 @@ class GrandChallenge:
         """Return all archives that this token can see, by slug."""
         return self._list_all(Collection, "archives/")
 
-    def create_item(self, holder: Holder, body: Mapping[str, Any]) -> Item:
+    def create_item(self, kind: ItemKind, body: Mapping[str, Any]) -> Item:
         """Create an empty display set or archive item.
 
         Its title is unique, so a repeated call fails: see platform 10.3.
         """
-        return read_answer(Item, self._post_json(f"{holder}/", body))
+        return read_answer(Item, self._post_json(_items_path(kind), body))
 
-    def item(self, holder: Holder, pk: str) -> Item:
+    def item(self, kind: ItemKind, pk: str) -> Item:
         """Return a display set or archive item; raise Refused (404) if we can't see it."""
-        return read_answer(Item, self._get_json(f"{holder}/{pk}/"))
+        return read_answer(Item, self._get_json(f"{_items_path(kind)}{pk}/"))
 
-    def fill_item(self, holder: Holder, pk: str, values: Sequence[Mapping[str, Any]]) -> None:
+    def fill_item(self, kind: ItemKind, pk: str, values: Sequence[Mapping[str, Any]]) -> None:
         """Set sockets of an item, all or none; images appear after their import."""
-        self._call_as_known("PATCH", self._api_url(f"{holder}/{pk}/"), {"values": list(values)})
+        self._call_as_known(
+            "PATCH", self._api_url(f"{_items_path(kind)}{pk}/"), {"values": list(values)}
+        )
 
-    def may_add(self, holder: Holder, place: Mapping[str, Any]) -> bool:
+    def may_add(self, kind: ItemKind, place: str) -> bool:
         """Whether this token may create items in a place, given as for `create_item`.
 
         The call has the title null, which is always refused, so nothing is created. Without the
         right, the place is refused too (platform 1.8, 5.3).
         """
-        return not set(place) & self._refused_fields(f"{holder}/", {**place, "title": None})
+        return kind not in self._refused_fields(_items_path(kind), {kind: place, "title": None})
 
     def may_run(self, algorithm: str) -> bool:
         """Whether this token may create jobs of an algorithm; tested by a call without inputs."""
@@ -212,7 +231,7 @@ class GrandChallenge:
             raise
         return frozenset()
 
-    def items(self, holder: Holder, place: str) -> list[Item]:
+    def items(self, kind: ItemKind, place: str) -> list[Item]:
         """Given the pk of a reader study or archive, return all its items.
 
         Raises:
@@ -220,11 +239,12 @@ class GrandChallenge:
         """
         # Lists of archive items have no order, so pages may repeat or skip items (platform 1.16).
         # They are read again until as many items are found as the platform counts.
-        query = {"reader_study" if holder.startswith("reader") else "archive": place}
         found: dict[str, Item] = {}
         for _ in range(_LIST_TRIES):
             count = 0
-            for page in self._iterate_pages(f"{holder}/", query, size=LARGEST_PAGE_ITEMS):
+            for page in self._iterate_pages(
+                _items_path(kind), {kind: place}, size=LARGEST_PAGE_ITEMS
+            ):
                 found |= {item.pk: item for item in read_answers(Item, page["results"])}
                 count = max(
                     count, page["count"]
@@ -243,10 +263,24 @@ class GrandChallenge:
         answer = self._call_as_known("GET", self._own_url(image) + "dicom/instances/")
         return read_answers(Instance, answer["instances"])
 
+    # --- bytes (platform 4.4, 8) -----------------------------------------------------------------
+
+    def put_part(self, url: str, body: Any) -> requests.Response:
+        """Given a presigned URL and a body with a length, store the body; return the reply."""
+        return self.http.put(url, body)
+
+    def open_media(self, url: str, offset: int) -> AbstractContextManager[requests.Response]:
+        """Given a media URL, open what the storage has there, from *offset* bytes on."""
+        return self.http.stream(url, offset)
+
+    def open_signed(self, request: SignedRequest) -> AbstractContextManager[requests.Response]:
+        """Given a request that carries its own signature, open its answer."""
+        return self.http.signed(request.method, request.url, request.headers, request.data)
+
     # --- the wire --------------------------------------------------------------------------------
 
     def _api_url(self, path: str) -> str:
-        return self.http.home + path
+        return self.home + path
 
     def _own_url(self, url: str) -> str:
         """Given an API URL, return it with our own host."""
@@ -315,6 +349,10 @@ class GrandChallenge:
                 return
 
 
+def _items_path(kind: ItemKind) -> str:
+    return f"{KIND_NAMES[kind].product_path}/"
+
+
 def pk_of(url: str) -> str:
     """Given an object's API URL, return its pk; host and path may be written in several ways."""
     return url.rstrip("/").rpartition("/")[2]
@@ -329,11 +367,10 @@ class CachingGrandChallenge(GrandChallenge):
         self.reader_study = cache(super().reader_study)  # type: ignore[method-assign]
         self.archive = cache(super().archive)  # type: ignore[method-assign]
         self.socket = cache(super().socket)  # type: ignore[method-assign]
-        self._rights: dict[str, bool] = {}
+        self._rights: dict[tuple[ItemKind, str], bool] = {}
 
-    def may_add(self, holder: Holder, place: Mapping[str, Any]) -> bool:
+    def may_add(self, kind: ItemKind, place: str) -> bool:
         """Whether this token may create items in a place; each place is tested once."""
-        key = f"{holder} {sorted(place.items())}"
-        if key not in self._rights:
-            self._rights[key] = super().may_add(holder, place)
-        return self._rights[key]
+        if (kind, place) not in self._rights:
+            self._rights[kind, place] = super().may_add(kind, place)
+        return self._rights[kind, place]

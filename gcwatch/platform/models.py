@@ -14,7 +14,7 @@ from pydantic import (
 
 from gcwatch.core.errors import Unreachable
 from gcwatch.core.reasons import Reason
-from gcwatch.core.text import counted
+from gcwatch.core.text import count_noun
 
 
 class _Answer(BaseModel):
@@ -172,7 +172,7 @@ def read_answer(kind: type[Answer], answer: Any) -> Answer:
         return kind.model_validate(answer)
     except ValidationError as error:
         call = f"reading {kind.__name__}"
-        facts = {"call": call, "error": counted(error.error_count(), "unexpected field")}
+        facts = {"call": call, "error": count_noun(error.error_count(), "unexpected field")}
         raise Unreachable(Reason("unreachable", facts), doubt=True) from error
 
 

@@ -115,7 +115,11 @@ class AlgorithmTarget:
         algorithm = find_algorithm(platform, route.target)
         asked = {s.slug: s for each in fitting_interfaces(algorithm, route) for s in each.inputs}
         target = Target(algorithm.pk, algorithm.api_url, algorithm.slug)
-        right = None if platform.may_run(algorithm.api_url) else _no_rights_reason(target)
+        right = (
+            None
+            if platform.may_run(algorithm.api_url)
+            else sending.no_rights_reason("algorithm", target.slug)
+        )
         return Inspection(algorithm.title, tuple(asked.values()), right)
 
     def plan(self, context: TargetContext, dropped: DroppedFolder) -> events.Planned:
@@ -208,18 +212,15 @@ def _interpret_refusal(
     if error.says("Object does not exist"):
         if _all_uploads_exist(case, context):  # so the algorithm is what we may not use
             return events.Postponed(
-                _no_rights_reason(target), wait=HOUR_SECONDS, undone=not in_doubt
+                sending.no_rights_reason("algorithm", target.slug),
+                wait=HOUR_SECONDS,
+                undone=not in_doubt,
             )
         # Either the earlier call used the inputs, which the next try finds out, or they expired.
         if in_doubt:
             return events.Postponed(Reason("importing", {"status": "used"}), wait=15)
         return events.UploadsExpired()
     return events.Rejected(sending.refused_reason(error))
-
-
-def _no_rights_reason(target: Target) -> Reason:
-    facts = {"what": "algorithm", "slug": target.slug, "right": "run it", "role": "user"}
-    return Reason("no_rights", facts)
 
 
 def _all_uploads_exist(case: Case, context: TargetContext) -> bool:

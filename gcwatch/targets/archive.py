@@ -13,11 +13,6 @@ def _item_body(target: Target) -> Mapping[str, Any]:
 
 TARGET: Final = ItemTarget(
     kind="archive",
-    what="Archive",
-    holder="archives/items",
-    page="archives/{slug}/items/{pk}/",
-    role="editor or uploader",
     look_up=lambda platform, slug: platform.archive(slug),
-    place_key="archive",
     body=_item_body,
 )

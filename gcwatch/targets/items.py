@@ -14,12 +14,13 @@ from urllib.parse import urlsplit
 
 from gcwatch.config import Route
 from gcwatch.core import events
-from gcwatch.core.case import Attempt, Case, Input, Kind, Target
+from gcwatch.core.case import Attempt, Case, Input, Target
 from gcwatch.core.checklist import StepEvents
 from gcwatch.core.errors import CannotSend, NotYet, Refused, Unreachable, UploadsGone
 from gcwatch.core.events import Event
+from gcwatch.core.kinds import KIND_NAMES, ItemKind, KindNames
 from gcwatch.core.reasons import Reason
-from gcwatch.platform.client import GrandChallenge, Holder, pk_of
+from gcwatch.platform.client import GrandChallenge, pk_of
 from gcwatch.platform.models import Collection, Item, Socket, SocketValue, UploadSession
 from gcwatch.targets import sending, sockets, titles
 from gcwatch.targets.context import HOUR_SECONDS, DroppedFolder, Inspection, TargetContext
@@ -35,23 +36,18 @@ class ItemTarget:
 
     Attributes:
         kind: The kind of target.
-        what: The name of the kind of place in messages.
-        holder: The API path of the items.
-        page: Template of the path of an item's page for people.
-        role: The role that may create items.
         look_up: Finds the place by its slug.
-        place_key: The key of the place in the body of the call that creates an item.
-        body: Returns that body.
+        body: Returns the body of the call that creates an item; it has the place under the kind.
     """
 
-    kind: Kind
-    what: str
-    holder: Holder
-    page: str
-    role: str
+    kind: ItemKind
     look_up: Callable[[GrandChallenge, str], Collection | None]
-    place_key: str
     body: Callable[[Target], Mapping[str, Any]]
+
+    @property
+    def names(self) -> KindNames:
+        """What such a place, and an item of it, is called."""
+        return KIND_NAMES[self.kind]
 
     # --- planning --------------------------------------------------------------------------------
 
@@ -59,7 +55,8 @@ class ItemTarget:
         """Given a slug, return the place; raise NotYet (`not_found`) if we can't see it."""
         found = self.look_up(platform, slug)
         if found is None:
-            raise NotYet(Reason("not_found", {"what": self.what, "slug": slug}), HOUR_SECONDS)
+            facts = {"what": self.names.noun.capitalize(), "slug": slug}
+            raise NotYet(Reason("not_found", facts), HOUR_SECONDS)
         return found
 
     def inspect(self, platform: GrandChallenge, route: Route) -> Inspection:
@@ -72,8 +69,8 @@ class ItemTarget:
         self, platform: GrandChallenge, place: Collection, route: Route
     ) -> Reason | None:
         target = Target(place.pk, place.api_url, route.target)
-        named = {self.place_key: self.body(target)[self.place_key]}
-        return None if platform.may_add(self.holder, named) else self.no_rights_reason(route.target)
+        may_add = platform.may_add(self.kind, self.body(target)[self.kind])
+        return None if may_add else sending.no_rights_reason(self.kind, route.target)
 
     def plan(self, context: TargetContext, dropped: DroppedFolder) -> events.Planned:
         """Match the folder's files to the sockets that the route names."""
@@ -122,7 +119,7 @@ class ItemTarget:
             sending.wait_out_doubt(case.attempt, context)
         case = yield events.SubmissionAttempted()
         try:
-            item = context.platform.create_item(self.holder, self.body(sending.target_of(case)))
+            item = context.platform.create_item(self.kind, self.body(sending.target_of(case)))
         except Refused as error:
             return (yield self._not_made(error, case, context, in_doubt=in_doubt))
         except Unreachable as error:
@@ -132,12 +129,12 @@ class ItemTarget:
         return (yield self._submitted_event(item.pk, case, context))
 
     def _submitted_event(self, pk: str, case: Case, context: TargetContext) -> events.Submitted:
-        path = self.page.format(slug=sending.target_of(case).slug, pk=pk)
-        return events.Submitted(pk, sending.public_page(context.platform, path), filled=False)
+        page = sending.public_page(pk, sending.target_of(case), context.platform)
+        return events.Submitted(pk, page, filled=False)
 
     def _find_item(self, case: Case, context: TargetContext) -> Item | None:
         target = sending.target_of(case)
-        items = context.platform.items(self.holder, target.pk)
+        items = context.platform.items(self.kind, target.pk)
         return next((item for item in items if item.title == target.title), None)
 
     def _adopt_item(self, found: Item, case: Case, context: TargetContext) -> Event:
@@ -153,7 +150,7 @@ class ItemTarget:
 
     def _title_taken(self, target: Target) -> Reason:
         return Reason(
-            "title_taken", {"what": self.what.lower(), "slug": target.slug}, {"title": target.title}
+            "title_taken", {"what": self.names.noun, "slug": target.slug}, {"title": target.title}
         )
 
     def _not_made(
@@ -168,18 +165,15 @@ class ItemTarget:
             if found is not None:
                 return self._adopt_item(found, case, context)
             return events.AttemptFailed(
-                Reason("title_unclear", {"what": self.what.lower(), "slug": target.slug})
+                Reason("title_unclear", {"what": self.names.noun, "slug": target.slug})
             )
         if error.says("does not exist") or error.status == 403:
             return events.Postponed(
-                self.no_rights_reason(target.slug), wait=HOUR_SECONDS, undone=not in_doubt
+                sending.no_rights_reason(self.kind, target.slug),
+                wait=HOUR_SECONDS,
+                undone=not in_doubt,
             )
         return events.Rejected(sending.refused_reason(error))
-
-    def no_rights_reason(self, slug: str) -> Reason:
-        """Return the reason if this token can see the place but may not add to it."""
-        facts = {"what": self.what.lower(), "slug": slug, "right": "add to it", "role": self.role}
-        return Reason("no_rights", facts)
 
     def _fill_item(self, case: Case, context: TargetContext) -> StepEvents:
         """Fill all sockets by one call; the attempt is in the journal before."""
@@ -192,7 +186,7 @@ class ItemTarget:
         case = yield events.SubmissionAttempted(images=self._images_before(case, context))
         values = [sending.input_body(case, item) for item in case.inputs or ()]
         try:
-            context.platform.fill_item(self.holder, sending.submission_of(case).pk, values)
+            context.platform.fill_item(self.kind, sending.submission_of(case).pk, values)
         except Refused as error:
             yield self._not_filled(error, case, context, in_doubt=in_doubt)
         except Unreachable as error:
@@ -215,7 +209,7 @@ class ItemTarget:
         self, error: Refused, case: Case, context: TargetContext, *, in_doubt: bool
     ) -> Event:
         target = sending.target_of(case)
-        facts = {"what": self.what.lower(), "slug": target.slug}
+        facts = {"what": self.names.noun, "slug": target.slug}
         if error.says("answers for it already exist"):
             return events.Rejected(Reason("not_editable", facts))
         if error.says("is not allowed for this archive"):
@@ -226,7 +220,9 @@ class ItemTarget:
             return self._item_lost(case, context)
         if error.status == 403:
             return events.Postponed(
-                self.no_rights_reason(target.slug), wait=HOUR_SECONDS, undone=not in_doubt
+                sending.no_rights_reason(self.kind, target.slug),
+                wait=HOUR_SECONDS,
+                undone=not in_doubt,
             )
         if not error.says("Object does not exist"):
             return events.Rejected(sending.refused_reason(error))
@@ -236,7 +232,7 @@ class ItemTarget:
         """Return that our item is lost; raise NotYet if we can't see the whole place."""
         slug = sending.target_of(case).slug
         self.find_place(context.platform, slug)
-        return events.Rejected(Reason("item_lost", {"what": self.what.lower(), "slug": slug}))
+        return events.Rejected(Reason("item_lost", {"what": self.names.noun, "slug": slug}))
 
     # --- polling ---------------------------------------------------------------------------------
 
@@ -268,7 +264,7 @@ class ItemTarget:
             yield from _finish_item(case, held, states, context)
 
     def _held_values(self, case: Case, context: TargetContext) -> dict[str, SocketValue]:
-        item = context.platform.item(self.holder, sending.submission_of(case).pk)
+        item = context.platform.item(self.kind, sending.submission_of(case).pk)
         return {value.socket.slug: value for value in item.values}
 
 

@@ -18,8 +18,7 @@ from gcwatch.targets.sending import IMPORT_LIMIT_SECONDS
 
 def submitted_event(pk: str, target: Target, context: TargetContext) -> events.Submitted:
     """Given a job's pk, return the event of its submission, with its page for people."""
-    path = f"algorithms/{target.slug}/jobs/{pk}/"
-    return events.Submitted(pk, sending.public_page(context.platform, path))
+    return events.Submitted(pk, sending.public_page(pk, target, context.platform))
 
 
 def settle_attempt(

@@ -14,11 +14,6 @@ def _item_body(target: Target) -> Mapping[str, Any]:
 
 TARGET: Final = ItemTarget(
     kind="reader_study",
-    what="Reader study",
-    holder="reader-studies/display-sets",
-    page="reader-studies/{slug}/display-sets/{pk}/",
-    role="editor",
     look_up=lambda platform, slug: platform.reader_study(slug),
-    place_key="reader_study",
     body=_item_body,
 )

@@ -14,19 +14,20 @@ from typing import Any, Final
 
 from gcwatch.core.case import Carrier
 from gcwatch.core.errors import CannotSend, Refused
+from gcwatch.core.kinds import ItemKind
 from gcwatch.core.reasons import Reason
 from gcwatch.files.safe_open import open_unchanged
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.outbox import outputs
-from gcwatch.platform.client import GrandChallenge, Holder
+from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.models import Image, SocketValue
 from gcwatch.targets.context import DroppedFolder
 
 _IMAGE: Final = re.compile(r"/cases/images/([0-9A-Za-z-]+)/?$")
-_HOLDERS: Final[Mapping[str, Holder]] = {
-    "display_set": "reader-studies/display-sets",
-    "archive_item": "archives/items",
-    "item": "archives/items",
+_ITEM_KEYS: Final[Mapping[str, ItemKind]] = {
+    "display_set": "reader_study",
+    "archive_item": "archive",
+    "item": "archive",  # in the receipt of a mirror
 }
 
 
@@ -125,7 +126,7 @@ def _receipt_target(receipt: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _is_from(receipt: Mapping[str, Any], platform: GrandChallenge) -> bool:
-    return bool(_receipt_target(receipt).get("platform") == platform.http.home)
+    return bool(_receipt_target(receipt).get("platform") == platform.home)
 
 
 # --- the files -----------------------------------------------------------------------------------
@@ -190,9 +191,9 @@ def _held_values(target: Mapping[str, Any], platform: GrandChallenge) -> Sequenc
         if pk := _checked_pk(target.get("job")):
             job = platform.job(pk)
             return (*job.inputs, *job.outputs)
-        for key, holder in _HOLDERS.items():
+        for key, kind in _ITEM_KEYS.items():
             if pk := _checked_pk(target.get(key)):
-                return platform.item(holder, pk).values
+                return platform.item(kind, pk).values
     except Refused as error:
         if error.status not in {403, 404}:
             raise

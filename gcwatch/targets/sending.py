@@ -2,12 +2,12 @@
 
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from gcwatch.core import events
 from gcwatch.core.case import Attempt, Case, Input, Submission, Target, Upload
 from gcwatch.core.errors import NotYet, Refused, UploadsGone
 from gcwatch.core.events import Event
+from gcwatch.core.kinds import KIND_NAMES, Kind
 from gcwatch.core.reasons import Reason
 from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.models import UploadSession
@@ -111,10 +111,17 @@ def refused_reason(error: Refused) -> Reason:
     )
 
 
-def public_page(platform: GrandChallenge, path: str) -> str:
-    """Given a path, return the URL of that page for people."""
-    site = urlsplit(platform.http.home)
-    return f"{site.scheme}://{site.netloc}/{path}"
+def no_rights_reason(kind: Kind, slug: str) -> Reason:
+    """Return the reason if this token can see a target but may not send to it."""
+    names = KIND_NAMES[kind]
+    facts = {"what": names.noun, "slug": slug, "right": names.right, "role": names.role}
+    return Reason("no_rights", facts)
+
+
+def public_page(pk: str, target: Target, platform: GrandChallenge) -> str:
+    """Given the pk of a job or item, return the URL of its page for people."""
+    path = KIND_NAMES[target.kind].product_page.format(slug=target.slug, pk=pk)
+    return f"{platform.site}/{path}"
 
 
 def fetch_sessions(case: Case, platform: GrandChallenge) -> dict[str, UploadSession]:

@@ -16,7 +16,7 @@ from gcwatch.core.errors import CaseError
 from gcwatch.core.reasons import explain
 from gcwatch.outbox.outputs import Staging, output_paths
 from gcwatch.platform.models import SocketValue
-from gcwatch.platform.transfer import Transfers
+from gcwatch.platform.transfers import Transfers
 
 
 @dataclass(frozen=True)

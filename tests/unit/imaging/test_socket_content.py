@@ -150,7 +150,7 @@ def test_a_file_under_another_name_or_with_other_bytes_is_refused(tmp_path, kind
 
 WRONG_KIND = "A file of this folder is not of the kind that the analysis takes. {}: "
 DAMAGED = "A file of this folder is damaged or incomplete. {}: "
-BROKEN = "A JSON file of this folder is damaged or not written as JSON asks."
+BROKEN = "A JSON file of this folder is damaged or is not valid JSON."
 HTML = b"<!DOCTYPE html><title>Sign in</title>"
 NO_POINT = POINTS.replace(b"[]", b'[{"point": [1, 2, 3]}, {"name": "left"}]')
 BAD = [
