@@ -321,7 +321,8 @@ def _newick_damage(stream: BinaryIO) -> str:
     opened, closed = tree.count(b"("), tree.count(b")")
     if opened == closed:
         return ""
-    return f"it has {count_noun(opened, 'opening bracket')} and {count_noun(closed, 'closing bracket')}"
+    brackets = count_noun(opened, "opening bracket"), count_noun(closed, "closing bracket")
+    return f"it has {' and '.join(brackets)}"
 
 
 # --- all of them -------------------------------------------------------------------------------

@@ -34,24 +34,24 @@ class LastRun(BaseModel):
 def read_last_run(state: Path, name: str) -> LastRun:
     """Given a state directory and a mirror's name, return its last run, empty without one."""
     try:
-        return LastRun.model_validate_json(_file(state, name, "json").read_bytes())
+        return LastRun.model_validate_json(_state_file(state, name, "json").read_bytes())
     except (OSError, ValidationError):
         return LastRun()
 
 
-def write_last_run(state: Path, name: str, memory: LastRun) -> None:
+def write_last_run(state: Path, name: str, last_run: LastRun) -> None:
     """Write how a run ended; raise OSError if that fails."""
-    write_atomically(_file(state, name, "json"), memory.model_dump_json().encode())
+    write_atomically(_state_file(state, name, "json"), last_run.model_dump_json().encode())
 
 
 @contextmanager
-def only_mirror(state: Path, name: str) -> Iterator[None]:
-    """Be the only one who works on a mirror.
+def lock_mirror(state: Path, name: str) -> Iterator[None]:
+    """Hold the lock of a mirror during the body, so that only one run works on it.
 
     Raises:
-        StateError: when another process, or another thread, does.
+        StateError: when another process or thread has the lock.
     """
-    path = _file(state, name, "lock")
+    path = _state_file(state, name, "lock")
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
         with exclusive_lock(path) as lock:
@@ -59,10 +59,10 @@ def only_mirror(state: Path, name: str) -> Iterator[None]:
             yield
     except LockHeldError as error:
         raise StateError(
-            f"Another gcwatch (process {error.text}) works on mirror {name} at this moment.",
-            "It does the same; gcwatch status tells when it is done.",
+            f"Another gcwatch (process {error.text}) works on mirror {name} now.",
+            "Wait until it is done; gcwatch status shows that.",
         ) from None
 
 
-def _file(state: Path, name: str, suffix: str) -> Path:
+def _state_file(state: Path, name: str, suffix: str) -> Path:
     return state / "mirrors" / f"{name}.{suffix}"

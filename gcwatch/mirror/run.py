@@ -30,7 +30,7 @@ from gcwatch.core.timing import retry_pause
 from gcwatch.files.atomic import disk_trouble
 from gcwatch.mirror.flat import FlatLayout
 from gcwatch.mirror.folders import ItemFolderLayout
-from gcwatch.mirror.last_run import LastRun, only_mirror, read_last_run, write_last_run
+from gcwatch.mirror.last_run import LastRun, lock_mirror, read_last_run, write_last_run
 from gcwatch.mirror.receipts import (
     Content,
     Difference,
@@ -108,7 +108,7 @@ def run_mirror(
         CaseError: when the archive can't be seen, or the outbox can't be written.
         Stopped: when the daemon is stopping.
     """
-    with only_mirror(context.state, settings.name):
+    with lock_mirror(context.state, settings.name):
         before = read_last_run(context.state, settings.name)
         try:
             summary = _MirrorRun(settings, context, progress, before).run()

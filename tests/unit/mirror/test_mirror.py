@@ -14,7 +14,7 @@ from support.sandbox_user import SandboxUser, zipped
 
 from gcwatch.core.case import Output
 from gcwatch.core.errors import CaseError, StateError, Stopped, TokenRefused, Unreachable
-from gcwatch.mirror.last_run import only_mirror
+from gcwatch.mirror.last_run import lock_mirror
 from gcwatch.mirror.receipts import (
     Held,
     Receipt,
@@ -677,7 +677,7 @@ def test_flat_keeps_an_image_set_together(flat):
 
 def test_two_runs_at_once_are_refused(site):
     """The second one is told who works there."""
-    with only_mirror(site.state, "cts"), pytest.raises(StateError, match=str(os.getpid())):
+    with lock_mirror(site.state, "cts"), pytest.raises(StateError, match=str(os.getpid())):
         site.run()
 
 
