@@ -18,7 +18,7 @@ A setgid outbox sets the group.
 FILE_MODE = 0o640
 """Permission bits of published files."""
 
-BUFFER = 1024 * 1024
+BUFFER_BYTES = 1024 * 1024
 """Bytes read or written at a time, so that memory use does not depend on the file's size."""
 
 

@@ -262,7 +262,7 @@ def _make_copier(file: SourceFile, deidentifier: Deidentifier | None) -> _Prepar
 
 
 def _copy_unchanged(stream: BinaryIO) -> _Write:
-    return lambda target: shutil.copyfileobj(stream, target, disk.BUFFER)
+    return lambda target: shutil.copyfileobj(stream, target, disk.BUFFER_BYTES)
 
 
 def _opaque_names(count: int, suffix: str) -> list[str]:

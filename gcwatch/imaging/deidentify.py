@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 
 from gcwatch.core.errors import CannotSend
 from gcwatch.core.reasons import Reason
-from gcwatch.files.atomic import BUFFER
+from gcwatch.files.atomic import BUFFER_BYTES
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging.dicom_file import (
     DICOM_ERRORS,
@@ -101,6 +101,6 @@ def _pixel_header(pixels: PixelData, syntax: Any) -> bytes:
 def _copy_pixels(stream: BinaryIO, pixels: PixelData, target: BinaryIO) -> None:
     stream.seek(pixels.start)
     left = pixels.end - pixels.start
-    while left and (data := stream.read(min(left, BUFFER))):
+    while left and (data := stream.read(min(left, BUFFER_BYTES))):
         target.write(data)
         left -= len(data)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from gcwatch.files.atomic import BUFFER
+from gcwatch.files.atomic import BUFFER_BYTES
 
 _MAX_DEPTH_LEVELS = 500
 """Allowed levels of nesting; Python's decoder, which the platform uses, fails at about 1000."""
@@ -71,7 +71,7 @@ class Fault:
         return place + self.problem
 
 
-def find_fault(stream: BinaryIO, buffer: int = BUFFER) -> Fault | None:
+def find_fault(stream: BinaryIO, buffer: int = BUFFER_BYTES) -> Fault | None:
     """Given a binary stream, return None if it is one JSON text in UTF-8 without a BOM.
 
     Otherwise return its first fault. NaN, Infinity and numbers that overflow are faults. The
@@ -89,7 +89,7 @@ def find_fault(stream: BinaryIO, buffer: int = BUFFER) -> Fault | None:
     return None
 
 
-def is_json(stream: BinaryIO, buffer: int = BUFFER) -> bool:
+def is_json(stream: BinaryIO, buffer: int = BUFFER_BYTES) -> bool:
     """Given a binary stream, return whether `find_fault` finds none."""
     return find_fault(stream, buffer) is None
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
 from gcwatch.core.text import count_noun
-from gcwatch.files.atomic import BUFFER
+from gcwatch.files.atomic import BUFFER_BYTES
 
 START_BYTES = 4096
 """Bytes from a file's start that are enough to recognise its format."""
@@ -86,7 +86,7 @@ def _contains(stream: BinaryIO, wanted: bytes, begin: int = 0) -> bool:
     """Whether these bytes are anywhere from `begin` on."""
     stream.seek(begin)
     last = b""
-    while data := stream.read(BUFFER):
+    while data := stream.read(BUFFER_BYTES):
         if wanted in last + data:
             return True
         last = (last + data)[-len(wanted) :]

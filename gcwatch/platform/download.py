@@ -15,7 +15,7 @@ from gcwatch.core.errors import CaseError, TryAgain
 from gcwatch.core.reasons import Reason
 from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.file_parts import sha256_state
-from gcwatch.platform.http import busy
+from gcwatch.platform.http import busy_error
 from gcwatch.platform.models import SignedRequest
 from gcwatch.platform.transfers import Moved, Transfers
 
@@ -94,7 +94,7 @@ def _save(
 def _refusal(reply: requests.Response, platform: GrandChallenge) -> CaseError:
     """Media URLs answer a refused token by 403 or 404, never by 401 (platform 8.5)."""
     if reply.status_code == 429:
-        return busy(reply)
+        return busy_error(reply)
     if reply.status_code in {401, 403, 404}:
         platform.me()
     return _incomplete(f"answered {reply.status_code}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from gcwatch.core.errors import SourceChanged, Stopped
-from gcwatch.platform.http import CHUNK
+from gcwatch.platform.http import CHUNK_BYTES
 from gcwatch.threads.heartbeats import heartbeat
 
 MIB: Final = 1 << 20
@@ -46,7 +46,7 @@ def read_part(path: Path, part: FilePart, stop: threading.Event) -> Iterator[mem
         SourceChanged: when the file is shorter than it was, or gone.
         Stopped: when the daemon is stopping.
     """
-    buffer = memoryview(bytearray(min(CHUNK, part.length)))
+    buffer = memoryview(bytearray(min(CHUNK_BYTES, part.length)))
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError) as error:

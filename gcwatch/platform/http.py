@@ -23,7 +23,7 @@ from gcwatch.core.errors import NotYet, Refused, TokenRefused, TryAgain, Unreach
 from gcwatch.core.reasons import Reason
 
 CONNECT_SECONDS, READ_SECONDS = 10.0, 150.0
-CHUNK = 1 << 18
+CHUNK_BYTES = 1 << 18
 _REPEATABLE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT"})
 _TRANSIENT_STATUSES = frozenset({500, 502, 503, 504})
 _BUSY_SECONDS = 60.0
@@ -207,7 +207,7 @@ def _read_reply(call: str, method: str, response: requests.Response) -> Any:
     if status == HTTPStatus.UNAUTHORIZED:
         raise TokenRefused("; ".join(_error_sentences(response, _json_or_none(response))))
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        raise busy(response)
+        raise busy_error(response)
     body = _json_or_none(response)
     if status >= 500 or (body is None and status < 400) or 300 <= status < 400:
         reason = Reason("server_error", {"call": call, "status": status})
@@ -226,7 +226,7 @@ def _error_sentences(response: requests.Response, body: Any) -> list[str]:
     return [_QUERY.sub(r"\1?[hidden]", message) for message in found]
 
 
-def busy(response: requests.Response) -> NotYet:
+def busy_error(response: requests.Response) -> NotYet:
     """Given a reply with status 429, return the error with the seconds to wait."""
     asked = response.headers.get("Retry-After", "")
     wait = float(asked) if asked.isdigit() else _BUSY_SECONDS

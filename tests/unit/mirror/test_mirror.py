@@ -25,7 +25,7 @@ from gcwatch.mirror.receipts import (
     join_contents,
 )
 from gcwatch.mirror.storage import Names, plain_name
-from gcwatch.platform.http import CHUNK
+from gcwatch.platform.http import CHUNK_BYTES
 
 CLINICAL = b'{"age" :  61,\r\n "sex":"F"}'
 
@@ -177,7 +177,7 @@ def test_a_download_that_was_cut_goes_on_where_it_was(site):
     noise = random.Random(1)
     content = mha(*(noise.randrange(-(1 << 15), 1 << 15) for _ in range(500_000)))
     site.add("p1", generic_medical_image=content)
-    site.sandbox.fault("truncate", host="storage", keep=3 * CHUNK, nth=1)
+    site.sandbox.fault("truncate", host="storage", keep=3 * CHUNK_BYTES, nth=1)
     site.sandbox.fault("cut_before", host="storage", nth=2, times=None)
     assert site.run().failed == 1
     assert [line["reason"] for line in site.said("mirror.item_failed")] == ["unreachable"]

@@ -31,7 +31,7 @@ from gcwatch.core.errors import (
 from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.download import download_file
 from gcwatch.platform.file_parts import MIB, part_size, split_into_parts
-from gcwatch.platform.http import CHUNK, Http
+from gcwatch.platform.http import CHUNK_BYTES, Http
 from gcwatch.platform.transfers import Transfers
 from gcwatch.platform.upload import FileUpload
 from gcwatch.threads.heartbeats import Heartbeats
@@ -398,7 +398,7 @@ def test_an_upload_whose_parts_the_storage_lost_is_given_up(sender, file):
 
 # --- the way down --------------------------------------------------------------------------------
 
-LENGTH = 3 * CHUNK + 7
+LENGTH = 3 * CHUNK_BYTES + 7
 
 
 @pytest.fixture
@@ -411,7 +411,7 @@ def media(sandbox):
         image = next(each["image"] for each in job["outputs"] if each["image"])
         url = alice.tell(image)["files"][0]["file"]
         content = alice.download(url).content
-    assert len(content) > 3 * CHUNK
+    assert len(content) > 3 * CHUNK_BYTES
     sandbox.forget_calls()
     return url, content
 
@@ -439,12 +439,12 @@ def test_token_does_not_follow_the_redirect(sender, media, tmp_path):
 def test_cut_download_goes_on_where_it_was_cut(sender, media, tmp_path):
     """The rest comes by Range; the part that is here is not fetched again."""
     url, content = media
-    sender.sandbox.fault("truncate", host="storage", keep=2 * CHUNK)
+    sender.sandbox.fault("truncate", host="storage", keep=2 * CHUNK_BYTES)
     with pytest.raises((TryAgain, Unreachable)):
         download_file(sender.transfers, url, tmp_path / "x.mha", sender.count)
     assert not (tmp_path / "x.mha").exists()
     partial = (tmp_path / "x.mha.part").stat().st_size
-    assert 0 < partial <= 2 * CHUNK
+    assert 0 < partial <= 2 * CHUNK_BYTES
     sender.moved = 0
     download_file(sender.transfers, url, tmp_path / "x.mha", sender.count)
     assert (tmp_path / "x.mha").read_bytes() == content
