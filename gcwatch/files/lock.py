@@ -13,7 +13,7 @@ _PAUSE_SECONDS: Final = 0.02
 
 
 class LockHeldError(Exception):
-    """Another process, or another thread, holds the lock; `text` is what it wrote down."""
+    """Another process or thread has the lock; `text` is what it wrote into the lock's file."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -21,7 +21,7 @@ class LockHeldError(Exception):
 
 
 class HeldLock:
-    """A lock that this process holds."""
+    """A lock that this process has."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -34,11 +34,11 @@ class HeldLock:
 
 @contextmanager
 def exclusive_lock(path: Path, *, wait_seconds: float | None = 0.0) -> Iterator[HeldLock]:
-    """Hold the lock of a file, which is made if it is absent, or of a folder.
+    """Hold the lock of a file or folder during the body; a missing file is created.
 
     Args:
         path: The file or folder.
-        wait_seconds: How long to wait for another holder; None waits as long as it takes.
+        wait_seconds: How long to wait for another holder; None waits without limit.
 
     Raises:
         LockHeldError: when another holder still has the lock after that time.
@@ -55,7 +55,7 @@ def exclusive_lock(path: Path, *, wait_seconds: float | None = 0.0) -> Iterator[
 
 
 def read_lock_holder(path: Path) -> str | None:
-    """Given a lock's file, return what its holder wrote down; None if nobody holds the lock."""
+    """Given a lock's file, return the text of its holder; None if the lock is free."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

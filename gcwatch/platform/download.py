@@ -1,6 +1,6 @@
-"""Downloads: a file grows beside its place until it is whole, and goes on where it was cut.
+"""Downloads a file to a `.part` file beside its path, and renames that when it is complete.
 
-It grows in a `.part` file (platform 8.4).
+An interrupted download continues at the end of its `.part` file (platform 8.4).
 """
 
 import os
@@ -20,19 +20,19 @@ from gcwatch.platform.models import SignedRequest
 from gcwatch.platform.transfers import Moved, Transfers
 
 _CHUNK_BYTES: Final = 1 << 16
-"""Of a download at a time: many go on side by side, and each holds a few of these."""
+"""Bytes read at a time; small, as many downloads run at the same time."""
 
 
 def download_file(transfers: Transfers, url: str, path: Path, moved: Moved) -> str:
-    """Given a media URL, download it to *path*, going on where an earlier try was cut.
+    """Given a media URL, download it to *path*; continue an interrupted download.
 
     Returns:
         The file's SHA-256.
 
     Raises:
-        TryAgain: when the length is not what was promised, or the storage said no.
-        NotYet: when the platform asked for patience.
-        TokenRefused: when it said no because it does not know us.
+        TryAgain: when the length is not the announced one, or the storage refuses.
+        NotYet: when the platform asks to wait (429).
+        TokenRefused: when the platform refuses the token.
         Stopped: when the daemon is stopping.
     """
     partial = _partial_file(path)
@@ -51,13 +51,13 @@ def download_file(transfers: Transfers, url: str, path: Path, moved: Moved) -> s
 def download_signed(
     transfers: Transfers, request: SignedRequest, path: Path, moved: Moved
 ) -> str | None:
-    """Given a request that carries its own signature, save its answer to *path*.
+    """Given a request with its own signature, save its answer to *path*.
 
     Returns:
-        The file's SHA-256; None if the signature is no longer taken.
+        The file's SHA-256; None if the signature has expired.
 
     Raises:
-        TryAgain: when the length is not what was promised, or the storage said no.
+        TryAgain: when the length is not the announced one, or the storage refuses.
         Stopped: when the daemon is stopping.
     """
     partial = _partial_file(path)
@@ -74,7 +74,7 @@ def download_signed(
 def _save(
     reply: requests.Response, partial: Path, offset: int, transfers: Transfers, moved: Moved
 ) -> str:
-    """Write a reply's body at an offset, synced; return the SHA-256 of the whole file."""
+    """Write a reply's body from an offset on, synced; return the SHA-256 of the whole file."""
     digest = sha256_state(partial, transfers.stop, offset)
     expected = _promised_size(reply.headers, offset)
     with partial.open("ab" if offset else "wb") as file:
@@ -92,31 +92,32 @@ def _save(
 
 
 def _refusal(reply: requests.Response, platform: GrandChallenge) -> CaseError:
-    """Media URLs answer a refused token by 403 or 404, never by 401 (platform 8.5)."""
+    """Given a refused download, return the error; raise TokenRefused if the token is refused."""
     if reply.status_code == 429:
         return busy_error(reply)
     if reply.status_code in {401, 403, 404}:
+        # For a refused token, media URLs answer 403 or 404, never 401 (platform 8.5).
         platform.me()
     return _incomplete(f"answered {reply.status_code}")
 
 
 def _partial_file(path: Path) -> Path:
-    """Return where a file grows until it is whole; its folder is made."""
+    """Return the path of the `.part` file; create its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.with_name(path.name + ".part")
 
 
 def _trusted_size(partial: Path) -> int:
-    """Return how many bytes of an earlier try count."""
+    """Return how many bytes of an earlier try can be used."""
     if not partial.exists():
         return 0
     seen = partial.stat()
-    # What a power cut left may hold pages that were never written.
+    # After a power cut the file may have parts that were never written to the disk.
     return seen.st_size if seen.st_mtime >= psutil.boot_time() else 0
 
 
 def _promised_size(headers: Mapping[str, str], offset: int) -> int | None:
-    """Return how long the file is to be after this reply, if the reply says so."""
+    """Return the file's size after this reply in bytes, None if the reply has no length."""
     length = headers.get("Content-Length")
     return offset + int(length) if length else None
 

@@ -1,4 +1,4 @@
-"""Parts of a file: how it is divided for an upload, and how they are read and hashed."""
+"""Divides a file into parts for an upload, and reads and hashes them."""
 
 import hashlib
 import os
@@ -15,12 +15,12 @@ from gcwatch.threads.heartbeats import heartbeat
 MIB: Final = 1 << 20
 _SMALLEST_PART: Final = 16 * MIB
 _MOST_PARTS: Final = 10_000
-"""The storage takes no more parts of one upload (platform 4.11)."""
+"""The storage accepts no more parts of one upload (platform 4.11)."""
 
 
 @dataclass(frozen=True)
 class FilePart:
-    """One part of a file: its number from 1, where it begins and how long it is, in bytes."""
+    """One part of a file: its number from 1 on, its offset and its length in bytes."""
 
     number: int
     offset: int
@@ -43,14 +43,14 @@ def read_part(path: Path, part: FilePart, stop: threading.Event) -> Iterator[mem
     """Yield a part's bytes through one reused buffer.
 
     Raises:
-        SourceChanged: when the file is shorter than it was, or gone.
+        SourceChanged: when the file is shorter than it was, or was removed.
         Stopped: when the daemon is stopping.
     """
     buffer = memoryview(bytearray(min(CHUNK_BYTES, part.length)))
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise SourceChanged from error  # or urllib3 would take it for a broken connection
+        raise SourceChanged from error  # urllib3 would take an OSError for a broken connection
     try:
         at, end = part.offset, part.offset + part.length
         while at < end:
@@ -75,7 +75,10 @@ def md5_of_part(path: Path, part: FilePart, stop: threading.Event) -> str:
 
 
 def sha256_state(path: Path, stop: threading.Event, size: int) -> "hashlib._Hash":
-    """Return the SHA-256 of a file's first *size* bytes, open for more; raise as `read_part`."""
+    """Return the SHA-256 object of a file's first *size* bytes, which accepts more bytes.
+
+    Raise as `read_part` does.
+    """
     digest = hashlib.sha256()
     for chunk in read_part(path, FilePart(1, 0, size), stop) if size else ():
         digest.update(chunk)

@@ -1,4 +1,4 @@
-"""What all uploads and downloads of one platform share: its pool of threads, and one stop."""
+"""What all uploads and downloads share: the platform, a thread pool, and the stop event."""
 
 import threading
 from collections.abc import Callable, Iterable
@@ -15,19 +15,19 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 Moved = Callable[[int], None]
-"""Told how many more bytes have moved."""
+"""Called with the number of bytes that have been moved since the last call."""
 
 
 @dataclass
 class Transfers:
-    """The platform, the threads that move bytes to and from it, and what stops them."""
+    """The platform, the threads for its uploads and downloads, and the event that stops them."""
 
     platform: GrandChallenge
     pool: Executor
     stop: threading.Event = field(default_factory=threading.Event)
 
     def close(self) -> None:
-        """Release threads and connections, once nobody uses them any more."""
+        """Wait for all threads to finish, and close the connections."""
         self.pool.shutdown(wait=True)
         self.platform.close()
 
@@ -40,16 +40,16 @@ class Transfers:
         """Given a file, return the SHA-256 of all or its first *size* bytes, in hex.
 
         Raises:
-            SourceChanged: when the file is shorter than *size*, or gone.
+            SourceChanged: when the file is shorter than *size*, or was removed.
             Stopped: when the daemon is stopping.
         """
         length = path.stat().st_size if size is None else size
         return sha256_state(path, self.stop, length).hexdigest()
 
     def run_each(self, work: Callable[[T], R], items: Iterable[T]) -> list[R]:
-        """Do the same for some items, side by side; return what came of each, in order.
+        """Call *work* for each item in the pool; return the results in the order of the items.
 
-        The first error is raised once no other is on its way.
+        The first error is raised after all running calls have ended.
         """
         running = [self.pool.submit(work, item) for item in items]
         try:

@@ -1,7 +1,7 @@
-"""Uploads: a file goes out in parts, side by side, and what the storage holds is not sent again.
+"""Uploads a file in parts, several at the same time; stored parts are not sent again.
 
-A thread of the shared pool puts each part straight from disk, through a small buffer; the MD5 of
-what was sent must equal the part's ETag (platform 4.4).
+Threads of the shared pool send the parts from disk through a small buffer. The MD5 of each sent
+part must be equal to its ETag (platform 4.4).
 """
 
 import hashlib
@@ -21,20 +21,21 @@ from gcwatch.platform.transfers import Moved, Transfers
 from gcwatch.threads.heartbeats import with_callers_heartbeat
 
 _PARTS_AT_ONCE: Final = 6
-"""Of one upload: more only get into each other's way, on the line and on the processor."""
+"""Parts of one upload that are sent at the same time; more are not faster."""
 
 _URLS_A_CALL: Final = 200
 _URL_TRIES: Final = 3
 _QUOTA_SECONDS: Final = 1800.0
+"""Time until the next try if the account has no space left."""
 
 
 @dataclass(frozen=True)
 class FileUpload:
-    """One file, and the platform's record of its upload. `moved` counts the bytes.
+    """One file, and the platform's record of its upload; `moved` counts the bytes.
 
-    Both ways to send it return the file's SHA-256, and raise:
+    `send` and `send_in_one_part` return the file's SHA-256, and raise:
         UploadsGone: when the record expired, was aborted, or lost its parts.
-        SourceChanged: when the file has another size than it had.
+        SourceChanged: when the file's size has changed.
         NotYet: when the account has no space left.
         TryAgain, Unreachable: when bytes were damaged or lost on the way.
         Stopped: when the daemon is stopping.
@@ -46,9 +47,9 @@ class FileUpload:
     moved: Moved
 
     def send(self, *, begun_before: bool) -> str:
-        """Put all parts that are missing, side by side, and complete the upload.
+        """Send all missing parts, several at the same time, and complete the upload.
 
-        With *begun_before* the platform is asked first what it already holds.
+        With *begun_before*, first ask the platform which parts it has.
         """
         if begun_before and self._status() == "Completed":
             return self._hash()
@@ -62,7 +63,7 @@ class FileUpload:
         return digest.result()
 
     def send_in_one_part(self) -> str:
-        """Put a file that is one part of a new upload, in this very thread, and complete it."""
+        """Send a file that is a single part of a new upload in this thread, and complete it."""
         [part] = split_into_parts(self.upload.size, self.upload.part_size)
         etag = self._put_part(part, _PartUrls(self, [1]), stored="")
         self._complete({1: etag})
@@ -76,7 +77,7 @@ class FileUpload:
         return self.transfers.hash_file(self.path, self.upload.size)
 
     def _status(self) -> str:
-        """Return the upload's status on the platform; raise UploadsGone if it is not there."""
+        """Return the upload's status on the platform; raise UploadsGone if it does not exist."""
         try:
             return self._platform.upload(self.upload.pk).status
         except Refused as error:
@@ -85,7 +86,7 @@ class FileUpload:
             raise
 
     def _stored_etags(self) -> dict[int, str]:
-        """Return the ETags that the storage holds already, by part number."""
+        """Return the ETags of stored parts by part number; raise UploadsGone if they are lost."""
         try:
             parts = self._platform.parts(self.upload.pk, self.upload.s3_upload_id)
         except Refused as error:
@@ -97,9 +98,9 @@ class FileUpload:
         return {number: part.etag for number, part in parts.items()}
 
     def _put_parts(self, stored: Mapping[int, str]) -> dict[int, str]:
-        """Put every part whose bytes are not stored yet; return all ETags.
+        """Send every part that is not stored yet; return all ETags.
 
-        A few parts are on their way at once; after a failure no other is begun.
+        Several parts are sent at the same time; after a failure no other part is started.
         """
         todo = split_into_parts(self.upload.size, self.upload.part_size)
         urls = _PartUrls(self, (part.number for part in todo))
@@ -121,7 +122,7 @@ class FileUpload:
         return etags
 
     def _put_part(self, part: FilePart, urls: "_PartUrls", stored: str) -> str:
-        """Put one part unless its bytes are stored; return its ETag."""
+        """Send one part, unless its bytes are stored already; return its ETag."""
         if stored and stored.strip('"') == md5_of_part(self.path, part, self.transfers.stop):
             self.moved(part.length)
             return stored
@@ -137,7 +138,7 @@ class FileUpload:
         raise TryAgain(Reason("checksum", {"what": "Upload", "problem": problem}))
 
     def sign(self, numbers: list[int]) -> Mapping[int, str]:
-        """Return URLs for some parts; raise what it means that the platform gives none."""
+        """Return URLs for some parts by number; raise UploadsGone or NotYet if there are none."""
         try:
             return self._platform.presign(self.upload.pk, self.upload.s3_upload_id, numbers)
         except Refused as error:
@@ -149,9 +150,9 @@ class FileUpload:
             raise
 
     def _complete(self, etags: Mapping[int, str]) -> None:
-        """Complete; a lost or doubtful answer is settled by asking for the upload."""
+        """Complete the upload; after a lost reply, ask for its status."""
         if self.path.stat().st_size != self.upload.size:
-            raise SourceChanged  # while nothing can use the upload yet
+            raise SourceChanged  # before it is complete, the upload can't be used
         try:
             self._platform.complete(self.upload.pk, self.upload.s3_upload_id, etags)
         except (Unreachable, Refused):
@@ -160,9 +161,9 @@ class FileUpload:
 
 
 class PartBody:
-    """A request body that streams one part from disk and knows its MD5 once it was sent.
+    """A request body that streams one part from disk; `md5` is set when it has been sent.
 
-    It has a length, so requests sends a Content-Length, and can be sent again from the start.
+    It has a length, so that requests sends a Content-Length, and it can be sent more than once.
     Raises what `read_part` raises.
     """
 
@@ -186,7 +187,7 @@ class PartBody:
 
 
 class _PartUrls:
-    """Presigned URLs, asked for many at a time, and again for a part whose URL was refused."""
+    """The presigned URLs of parts, up to 200 for each call; refused ones are replaced."""
 
     def __init__(self, upload: FileUpload, numbers: Iterable[int]) -> None:
         self._upload = upload
@@ -195,7 +196,7 @@ class _PartUrls:
         self._lock = threading.Lock()
 
     def get(self, number: int, refused: str = "") -> str:
-        """Return a URL for a part, other than the one that was *refused*."""
+        """Return a URL for a part that is not the *refused* one."""
         with self._lock:
             if self._urls.get(number, refused) == refused:
                 first = self._numbers.index(number)
@@ -204,7 +205,10 @@ class _PartUrls:
 
 
 def _checked_etag(status: int, etag: str, body: PartBody, part: FilePart) -> str:
-    """Given the storage's answer to a part, return its ETag; raise if the bytes differ."""
+    """Given the storage's answer to a part, return its ETag.
+
+    Raise TryAgain (`checksum`) if the storage has other bytes, UploadsGone if it lost the upload.
+    """
     if status == 404:
         raise UploadsGone
     if status != 200:
@@ -217,7 +221,7 @@ def _checked_etag(status: int, etag: str, body: PartBody, part: FilePart) -> str
 
 
 def _collect_etags(running: dict[Future[str], int], etags: dict[int, str]) -> None:
-    """Wait for at least one part and keep its ETag; raise what went wrong with it."""
+    """Wait for at least one part and store its ETag; raise its error, if any."""
     done, _ = wait(running, return_when=FIRST_COMPLETED)
     for future in done:
         etags[running.pop(future)] = future.result()
