@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 from gcwatch.config.messages import Mistake, table_label
 from gcwatch.config.model import state_folder
 from gcwatch.config.types import absolute_path, is_within
+from gcwatch.core.kinds import KIND_NAMES
 
 
 @dataclass(frozen=True)
@@ -66,12 +67,9 @@ def find_clashes(data: Mapping[str, Any], folder: Path) -> list[Mistake]:
     return found + _circles(places)
 
 
-_TARGETS = ("algorithm", "reader_study", "archive")
-
-
 def _target_clashes(route: _FolderUses) -> Iterator[Mistake]:
     """A route has exactly one target."""
-    given = [key for key in _TARGETS if key in route.table]
+    given = [key for key in KIND_NAMES if key in route.table]
     hint = "name the target: algorithm, reader_study or archive"
     if not given:
         yield route.wrong("algorithm", "is missing", hint)

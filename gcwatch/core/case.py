@@ -32,6 +32,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import PlainSerializer, PlainValidator
 
+from gcwatch.core.kinds import Kind
 from gcwatch.core.reasons import Reason
 
 Name = Annotated[str, PlainValidator(lambda name: name), PlainSerializer(lambda name: name)]
@@ -42,8 +43,6 @@ Carrier = Literal["image", "dicom", "file", "value"]
 as a JSON value in the call itself.
 """
 
-Kind = Literal["algorithm", "reader_study", "archive"]
-"""What a case is sent to: it becomes a job, a display set or an archive item."""
 
 Source = Literal["kept", "moved", "deleted", "changed"]
 """What happened to the inbox folder after delivery; a folder that changed after sending stays."""
@@ -246,6 +245,11 @@ class Case:
     gone: bool = False
     attempts: int = 0
     wait: Wait | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """What it is sent to; an algorithm as long as no target is planned."""
+        return self.target.kind if self.target else "algorithm"
 
     @property
     def is_open(self) -> bool:

@@ -149,13 +149,13 @@ def _retry(case: Case, now: float) -> Case:
 
 def _still_in_doubt(case: Case) -> Attempt | None:
     """Keep only the doubt whether an empty item was made: that call needs no uploads."""
-    makes_item = case.target and case.target.kind != "algorithm" and case.submission is None
+    makes_item = case.kind != "algorithm" and case.submission is None
     return case.attempt if makes_item else None
 
 
 def _empty_again(case: Case) -> Submission | None:
     """Keep a display set or archive item, to be filled again; a job is never used again."""
-    if case.submission is None or case.target is None or case.target.kind == "algorithm":
+    if case.submission is None or case.kind == "algorithm":
         return None
     return replace(case.submission, filled=False)
 
@@ -211,8 +211,7 @@ def _running(case: Case, event: events.StillRunning, now: float) -> Case:
     """Record the status, also an unchanged one: the time of this poll sets the next one."""
     hours = round((now - case.submission.submitted) / 3600) if case.submission else 0
     url = case.submission.url if case.submission else ""
-    is_job = case.target is None or case.target.kind == "algorithm"
-    code = "job_stalled" if is_job else "import_stalled"
+    code = "job_stalled" if case.kind == "algorithm" else "import_stalled"
     stalled = Reason(code, {"status": event.status, "hours": hours, "url": url})
     wait = Wait(stalled, until=0.0) if event.stalled else None
     return replace(case, touched=now, attempts=0, status=event.status, wait=wait)

@@ -27,7 +27,9 @@ class ReasonEntry:
     `plain` (what is wrong) and `advice` (what to do) are for whoever dropped the folder, without
     jargon and commands. `detail` and `hint` say the same to whoever runs gcwatch; without a hint
     the advice is for both. No sentence advises to switch a protection off. `patience` is the number
-    of tries in a row after which the case fails; None: gcwatch tries for ever.
+    of tries in a row after which the case fails; None: gcwatch tries for ever. `needs_person`:
+    it takes a person, or hours, until the reason is gone, so `gcwatch once` does not wait for that.
+    `is_platform_away`: the platform does not answer as it should (exit code 69).
     """
 
     plain: str
@@ -35,6 +37,8 @@ class ReasonEntry:
     advice: str = ""
     hint: str = ""
     patience: int | None = None
+    needs_person: bool = False
+    is_platform_away: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,11 +59,13 @@ CATALOGUE: Mapping[str, ReasonEntry] = {
         "The inbox can't be reached at the moment; the folder waits.",
         "The inbox is missing, empty or unreadable ({error}); a share may be unmounted.",
         hint="Mount the share again; nothing else is needed.",
+        needs_person=True,
     ),
     "waiting_for_marker": ReasonEntry(
         "The folder is not marked as complete yet.",
         "The marker file {marker} is not there.",
         advice="Put {marker} into the folder when everything is in it.",
+        needs_person=True,
     ),
     "being_written": ReasonEntry(
         "A file of this folder is still being written; the folder waits.",
@@ -248,12 +254,14 @@ CATALOGUE: Mapping[str, ReasonEntry] = {
         "The analysis takes much longer than it should; gcwatch still watches it.",
         "The job has been {status} for {hours} {hours:hour|hours}. Job: {url}",
         hint="Ask the algorithm's editors or the platform's support.",
+        needs_person=True,
     ),
     "import_stalled": ReasonEntry(
         "The platform takes much longer than it should to read the images; gcwatch still watches.",
         "The import has not ended for {hours} {hours:hour|hours}; the platform gives no reason. "
         "Case: {url}",
         hint="Look at the case on the platform; ask the platform's support.",
+        needs_person=True,
     ),
     "importing": ReasonEntry(
         "The platform is still reading the images.",
@@ -272,11 +280,13 @@ CATALOGUE: Mapping[str, ReasonEntry] = {
         "The analysis for this folder can't be used at the moment.",
         "{what} {slug} does not exist, or this token has no access to it.",
         hint="Check the slug, and ask the editors for access.",
+        needs_person=True,
     ),
     "no_rights": ReasonEntry(
         "Waiting: this computer may not use what this folder is sent to.",
         "The token sees {what} {slug}, but may not {right}.",
         hint="Ask its editors to make the token's user {role}.",
+        needs_person=True,
     ),
     "title_taken": ReasonEntry(
         "The title for this folder is already used by somebody else.",
@@ -335,21 +345,25 @@ CATALOGUE: Mapping[str, ReasonEntry] = {
     "too_many_uploads": ReasonEntry(
         "Waiting for its turn: too many uploads were made today.",
         "The platform keeps at most 2000 uploads of a user, and removes each within a day.",
+        needs_person=True,
     ),
     "no_space_left": ReasonEntry(
         "Waiting: the platform's storage for this account is full.",
         "The uploads of this account have used up its storage quota.",
         hint="A verified account has 128 GiB instead of 2 GiB.",
+        needs_person=True,
     ),
     "no_credits": ReasonEntry(
         "Waiting: the credits for this analysis are used up.",
         "Algorithm {algorithm}: the account has run out of credits.",
         hint="Ask the platform for credits, or wait for next month's.",
+        needs_person=True,
     ),
     "not_ready": ReasonEntry(
         "Waiting: the analysis is not available at the moment.",
         "Algorithm {algorithm} has no container image that is ready.",
         hint="Ask the algorithm's editors.",
+        needs_person=True,
     ),
     "busy": ReasonEntry(
         "Waiting: the platform is busy.",
@@ -365,11 +379,13 @@ CATALOGUE: Mapping[str, ReasonEntry] = {
     "unreachable": ReasonEntry(
         "The platform can't be reached at the moment.",
         "{call} failed: {error}",
+        is_platform_away=True,
     ),
     "server_error": ReasonEntry(
         "The platform has a problem at the moment.",
         "{call} was answered {status}.",
         patience=12,
+        is_platform_away=True,
     ),
     "checksum": ReasonEntry(
         "A transfer was damaged on the way.",
@@ -413,6 +429,17 @@ CATALOGUE: Mapping[str, ReasonEntry] = {
         patience=5,
     ),
 }
+
+
+def needs_person(reason: Reason) -> bool:
+    """Return whether waiting for this takes a person, or hours."""
+    return CATALOGUE[reason.code].needs_person
+
+
+def is_platform_away(code: str) -> bool:
+    """Return whether a code means that the platform is away; False for what is no code at all."""
+    entry = CATALOGUE.get(code)
+    return entry is not None and entry.is_platform_away
 
 
 def explain(reason: Reason) -> Explanation:

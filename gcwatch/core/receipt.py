@@ -5,7 +5,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gcwatch.core.case import Case, Input, Kind, Submission, Upload
+from gcwatch.core.case import Case, Input, Submission, Upload
+from gcwatch.core.kinds import KIND_NAMES
 from gcwatch.core.reasons import explain
 from gcwatch.core.text import iso_time, readable_name
 
@@ -40,17 +41,10 @@ def make_receipt(case: Case, platform: str, version: str, now: float) -> Mapping
     }
 
 
-_MADE: Mapping[Kind, str] = {
-    "algorithm": "job",
-    "reader_study": "display_set",
-    "archive": "archive_item",
-}
-
-
 def _target(case: Case, submission: Submission, platform: str) -> dict[str, Any]:
     target = case.target
     assert target is not None, "what is submitted has a target"
-    made = _MADE[target.kind]
+    made = KIND_NAMES[target.kind].product_key
     named = {"title": target.title} if target.title else {}
     return {
         "platform": platform,

@@ -1,5 +1,6 @@
 """When a case is due: polls, pauses between tries, and the pace of a route."""
 
+import math
 import zlib
 from dataclasses import dataclass
 from typing import Protocol
@@ -49,11 +50,25 @@ class Pace:
     hung: float = 900.0
 
 
-def _backoff(case: Case, pace: Pace) -> float:
+def retry_pause(
+    tries: int, first: float, longest: float = math.inf, *, spread: float = 0.0
+) -> float:
+    """Return how many seconds to pause after a try that failed.
+
+    Args:
+        tries: How many tries in a row have failed, at least 1.
+        first: The pause after the first; each further one is twice as long.
+        longest: No pause is longer, in seconds.
+        spread: The part by which the pause is longer, so that retries do not all come at once.
+    """
+    doublings = min(tries - 1, 16)  # more would only overflow
+    return min(first * 2.0**doublings * (1 + spread), longest)
+
+
+def _case_pause(case: Case, pace: Pace) -> float:
     """Return the pause: it doubles up to `slowest`; up to 20 % more keeps cases apart."""
     spread = zlib.crc32(f"{case.key}/{case.attempts}".encode()) % 1000 / 5000
-    wait = float(pace.backoff * 2 ** min(case.attempts - 1, 16))
-    return min(wait * (1 + spread), pace.slowest)
+    return retry_pause(case.attempts, pace.backoff, pace.slowest, spread=spread)
 
 
 def _poll_due(case: Case, submission: Submission, pace: Pace) -> float:
@@ -76,7 +91,7 @@ def due_time(case: Case, pace: Pace) -> float | None:
     if case.wait and case.wait.until:
         return case.wait.until
     if case.attempts:
-        return case.touched + _backoff(case, pace)
+        return case.touched + _case_pause(case, pace)
     if case.failure is None and case.settled is None and case.seen is not None:
         return case.changed + pace.settle
     if stage(case) == "running" and case.submission:

@@ -231,4 +231,4 @@ def _done(case: Case) -> str:
 
 def is_import(case: Case) -> bool:
     """Whether a case becomes a display set or archive item, which has no results."""
-    return case.target is not None and case.target.kind != "algorithm"
+    return case.kind != "algorithm"

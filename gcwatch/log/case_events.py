@@ -6,6 +6,7 @@ from typing import Any
 from gcwatch.core import checklist, events
 from gcwatch.core.case import STATUSES, Case, Upload
 from gcwatch.core.events import Event
+from gcwatch.core.kinds import KIND_NAMES
 from gcwatch.core.reasons import Reason, explain
 
 LogEntry = tuple[str, Mapping[str, Any]]
@@ -120,16 +121,9 @@ def _files_facts(uploads: Sequence[Upload]) -> dict[str, Any]:
     return {"socket": uploads[0].socket, "files": len(uploads), "bytes": size}
 
 
-_SUBMISSION_FIELDS: Mapping[str, str] = {"reader_study": "display_set", "archive": "archive_item"}
-
-
 def _submission_field(case: Case) -> str:
     """Return the log field for what a case becomes on the platform."""
-    return _SUBMISSION_FIELDS.get(case.target.kind, "job") if case.target else "job"
-
-
-def _is_job(case: Case) -> bool:
-    return _submission_field(case) == "job"
+    return KIND_NAMES[case.kind].product_key
 
 
 def _submission_facts(case: Case) -> dict[str, Any]:
@@ -139,13 +133,13 @@ def _submission_facts(case: Case) -> dict[str, Any]:
 def _success_entry(case: Case, outputs: int) -> LogEntry:
     since = case.submission.submitted if case.submission else case.found
     facts = {**_submission_facts(case), "seconds": round(case.touched - since, 1)}
-    if _is_job(case):
+    if case.kind == "algorithm":
         return "job.succeeded", {**facts, "outputs": outputs}
     return "import.succeeded", {**facts, "images": len(case.images)}
 
 
 def _running_entry(before: Case, event: events.StillRunning, after: Case) -> LogEntry | None:
-    what = "job" if _is_job(after) else "import"
+    what = "job" if after.kind == "algorithm" else "import"
     facts = {**_submission_facts(after), "status": event.status}
     if event.stalled and after.wait is not None and not _is_waiting_for(before, after.wait.reason):
         hours = after.wait.reason.facts["hours"]

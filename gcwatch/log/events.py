@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
+from gcwatch.core.kinds import PRODUCT_KEYS
 from gcwatch.log import journald
 
 
@@ -37,10 +38,7 @@ def _error(meaning: str, *fields: str, sentence: str = "") -> EventSpec:
     return EventSpec("error", meaning, fields, sentence)
 
 
-_ITEM = ("display_set", "archive_item")
-
-
-_SUBMISSION = ("job", *_ITEM)
+_ITEM = tuple(key for key in PRODUCT_KEYS if key != "job")
 
 
 CATALOGUE: Mapping[str, EventSpec] = {
@@ -149,7 +147,7 @@ CATALOGUE: Mapping[str, EventSpec] = {
     ),
     "session.prepared": _info("The platform is ready to read an image.", "socket", "session"),
     "case.submitting": _info("gcwatch is about to make the job, display set or archive item."),
-    "case.submitted": _info("The job, display set or archive item exists.", *_SUBMISSION, "url"),
+    "case.submitted": _info("The job, display set or archive item exists.", *PRODUCT_KEYS, "url"),
     "case.filled": _info("The platform accepted the content of the item and imports it.", *_ITEM),
     "case.warned": _warning(
         "Something is odd about what was sent; the case continues.",
