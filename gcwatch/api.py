@@ -1,5 +1,7 @@
 """The Python API: a config file opened, its journal beside it, and what can be done with both."""
 
+from __future__ import annotations
+
 import sqlite3
 import tempfile
 import threading
@@ -9,20 +11,20 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gcwatch import config, log
-from gcwatch import mirror as mirroring
 from gcwatch.config import Mirror, Settings
 from gcwatch.core.case import Case
 from gcwatch.core.checklist import CHECKLIST, REPORTING
 from gcwatch.core.errors import ConfigError, StateError, TokenRefused
 from gcwatch.core.events import FolderFound, Retried, Withdrawn
+from gcwatch.core.progress import MirrorProgress, TransferProgress, no_progress
 from gcwatch.core.reasons import Reason
 from gcwatch.core.text import iso_time, readable_name
 from gcwatch.core.timing import Pace
-from gcwatch.daemon.daemon import Daemon, Reload
-from gcwatch.daemon.step_context import StepContext, TransferProgress, no_progress
 from gcwatch.explain.why_waiting import DaemonSnapshot
 from gcwatch.journal.journal import Journal, Recorded
 from gcwatch.journal.presence import pause_reason, running_daemon
@@ -30,10 +32,15 @@ from gcwatch.journal.progress import read_progress
 from gcwatch.journal.route_identity import route_identities
 from gcwatch.journal.schema import JOURNAL_FILE, journal_problem
 from gcwatch.log.case_events import log_entry
-from gcwatch.platform.client import GrandChallenge
-from gcwatch.platform.http import Http
-from gcwatch.platform.transfer import Transfers
-from gcwatch.targets.upload_quota import UploadQuota
+from gcwatch.mirror.last_run import read_last_run
+
+# What works on cases is imported when it is to work: `status` and its like start without it.
+if TYPE_CHECKING:
+    from gcwatch.daemon.step_context import StepContext
+    from gcwatch.mirror.run import MirrorContext, MirrorSummary
+    from gcwatch.platform.client import GrandChallenge
+    from gcwatch.platform.transfer import Transfers
+    from gcwatch.targets.upload_quota import UploadQuota
 
 STAGES = (
     *(line.stage for line in (*CHECKLIST, REPORTING)),
@@ -52,7 +59,7 @@ class Outcome:
     delivered: int
     failed: int
     waiting: int
-    mirrored: Mapping[str, mirroring.MirrorSummary | Reason] = field(default_factory=dict)
+    mirrored: Mapping[str, MirrorSummary | Reason] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -98,11 +105,16 @@ class Watch:
         self._progress = progress
         self._token = token
         self.journal = _journal(settings, self.pace, clock)
-        self.platform = connect(settings, token)
+
+    @cached_property
+    def platform(self) -> GrandChallenge:
+        """The platform that the settings lead to."""
+        return connect(self.settings, self._token)
 
     def close(self) -> None:
         """Release the journal and the connections."""
-        self.platform.http.close()
+        if "platform" in vars(self):
+            self.platform.http.close()
         self.journal.close()
 
     def pace(self, route: str) -> Pace:
@@ -145,7 +157,10 @@ class Watch:
 
     def _work(
         self, stop: threading.Event, reload: threading.Event, *, until_idle: bool
-    ) -> Mapping[str, mirroring.MirrorSummary | Reason]:
+    ) -> Mapping[str, MirrorSummary | Reason]:
+        from gcwatch.daemon.daemon import Daemon, Reload
+        from gcwatch.targets.upload_quota import UploadQuota
+
         quota = UploadQuota(self.journal.uploads_held)
 
         def take_up(settings: Settings) -> StepContext | None:
@@ -161,6 +176,9 @@ class Watch:
         return daemon.mirrored
 
     def _step_context(self, stop: threading.Event, quota: UploadQuota) -> StepContext:
+        from gcwatch.daemon.step_context import StepContext
+        from gcwatch.platform.transfer import Transfers
+
         connections = self.settings.limits.connections
         pool = ThreadPoolExecutor(connections, thread_name_prefix="transfer")
         return StepContext(
@@ -180,24 +198,29 @@ class Watch:
     def mirror(
         self,
         name: str,
-        progress: mirroring.MirrorProgress = mirroring.no_progress,
+        progress: MirrorProgress = no_progress,
         stop: threading.Event | None = None,
-    ) -> mirroring.MirrorSummary:
+    ) -> MirrorSummary:
         """Given a mirror's name, bring its folder to what its archive is now, and report.
 
         Raises:
             KeyError: when there is no such mirror.
             StateError: when another gcwatch works on it at this moment.
-            TokenRefused, Unreachable, CaseError: as `gcwatch.mirror.mirror` does.
+            TokenRefused, Unreachable, CaseError: as `gcwatch.mirror.run.run_mirror` does.
         """
+        from gcwatch.mirror.run import run_mirror
+        from gcwatch.platform.transfer import Transfers
+
         found = {each.name: each for each in self.settings.mirrors}[name]
         connections = self.settings.limits.connections
         with ThreadPoolExecutor(connections, thread_name_prefix="transfer") as pool:
             transfers = Transfers(self.platform, pool, stop or threading.Event())
-            return mirroring.run_mirror(found, self._means(transfers), progress)
+            return run_mirror(found, self._means(transfers), progress)
 
-    def _means(self, transfers: Transfers) -> mirroring.MirrorContext:
-        return mirroring.MirrorContext(
+    def _means(self, transfers: Transfers) -> MirrorContext:
+        from gcwatch.mirror.run import MirrorContext
+
+        return MirrorContext(
             transfers=transfers,
             state=self.settings.state,
             at_once=self.settings.limits.connections,
@@ -239,7 +262,7 @@ class Watch:
         return [self._mirrored(each) for each in self.settings.mirrors]
 
     def _mirrored(self, settings: Mirror) -> MirrorStatus:
-        memory = mirroring.read_last_run(self.settings.state, settings.name)
+        memory = read_last_run(self.settings.state, settings.name)
         ended = datetime.fromisoformat(memory.ended).timestamp() if memory.ended else None
         return MirrorStatus(
             mirror=settings.name,
@@ -308,6 +331,9 @@ def _connection(settings: Settings) -> tuple[config.Platform, int]:
 
 def connect(settings: Settings, token: str | None = None) -> GrandChallenge:
     """Given settings, return the platform; a token that is not given is read for every call."""
+    from gcwatch.platform.client import GrandChallenge
+    from gcwatch.platform.http import Http
+
     log.hide_secret(token or "")
     ca_bundle = settings.platform.ca_bundle
     http = Http(

@@ -17,6 +17,7 @@ from gcwatch.commands import audit
 from gcwatch.commands.audit.finding import known
 from gcwatch.commands.audit.online import PlatformAudit, submissions
 from gcwatch.core import errors
+from gcwatch.core.progress import no_progress
 from gcwatch.platform.client import CachingGrandChallenge
 
 CT = ("ct.mha", mha(1, 2, 3, 4))
@@ -465,7 +466,7 @@ def test_what_came_to_be_meanwhile_is_not_judged(archiving):
         before = known(site.journal)
         site.run_once()
         again = functools.partial(api.copied, settings)
-        means = PlatformAudit(CachingGrandChallenge(site.platform), again, None, audit.no_progress)
+        means = PlatformAudit(CachingGrandChallenge(site.platform), again, None, no_progress)
         assert len(archiving.sandbox.world.items) == 1
         assert list(submissions(before, settings.routes, means)) == []
 

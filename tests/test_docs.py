@@ -20,10 +20,9 @@ from pathlib import Path
 
 import pytest
 from builders import Site, mha
-from typer.main import get_command
 
 from gcwatch import config, log
-from gcwatch.cli.app import app, main
+from gcwatch.cli.app import COMMANDS, load_command, main
 from gcwatch.cli.errors import Exit
 from gcwatch.core.checklist import CHECKLIST
 from gcwatch.core.reasons import CATALOGUE
@@ -281,7 +280,7 @@ def test_every_command_is_typed_or_has_a_reason():
 
 def test_every_command_that_is_named_exists():
     """No page names a command or an option that the program does not have."""
-    commands = get_command(app).commands
+    commands = {name: load_command(name) for name in COMMANDS}
     for page in PAGES:
         for name, rest in re.findall(r"`gcwatch\s+([a-z]+)([^`]*)`", page.read_text()):
             assert name in commands, f"{page.name}: gcwatch {name}"

@@ -36,7 +36,7 @@ from dataclasses import replace
 from builders import FAST
 from gcwatch import log
 from gcwatch.daemon import schedule
-from gcwatch.cli.options import stoppable
+from gcwatch.cli.signals import stoppable
 
 def end():  # asked to, the thread of this kind, where it is; it may survive in a handler
     signal.sigwait([signal.SIGUSR1])

@@ -1,6 +1,8 @@
-"""The commands. They use nothing but the public Python API; errors become prose in `explain`."""
+"""The command line: options, exit codes and the program's end.
+
+Everything that a command does is in commands/, everything that it shows in views/.
+"""
 
 from gcwatch.cli.app import main
-from gcwatch.cli.errors import explain
 
-__all__ = ["explain", "main"]
+__all__ = ["main"]

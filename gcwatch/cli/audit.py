@@ -14,6 +14,7 @@ from gcwatch.cli.errors import Exit
 from gcwatch.cli.options import Config, Json, Offline, chosen, flag
 from gcwatch.commands import audit as auditing
 from gcwatch.commands.audit import Finding, Progress
+from gcwatch.core.progress import no_progress
 from gcwatch.core.text import printable_name
 from gcwatch.views.audit_table import audit_progress, audit_report, counts_by_kind
 from gcwatch.views.terminal import console
@@ -61,7 +62,7 @@ def _row(finding: Finding) -> dict[str, Any]:
 def _drawn() -> Iterator[Progress]:
     """Draw the progress while the context is open; on a pipe nothing is drawn."""
     if not sys.stderr.isatty():
-        yield auditing.no_progress
+        yield no_progress
         return
     with audit_progress() as progress:
         yield progress

@@ -11,8 +11,8 @@ import typer
 
 from gcwatch.api import connect
 from gcwatch.cli.errors import Misused
-from gcwatch.cli.look import code_of
 from gcwatch.cli.options import Config, TokenFile, Url, by_socket, chosen, flag, sockets
+from gcwatch.cli.preview import code_of
 from gcwatch.commands import first_config, systemd_unit
 from gcwatch.commands.first_config import Choices, Kind
 from gcwatch.commands.systemd_unit import Unit

@@ -12,10 +12,12 @@ import typer
 import gcwatch
 from gcwatch import log
 from gcwatch.cli.errors import Exit, Misused
-from gcwatch.cli.options import Config, Json, chosen, stoppable
+from gcwatch.cli.options import Config, Json, chosen
+from gcwatch.cli.signals import stoppable
 from gcwatch.core.errors import Stopped
-from gcwatch.mirror import MirrorProgress, MirrorSummary, no_progress
-from gcwatch.views.mirror_table import mirror_summary
+from gcwatch.core.progress import MirrorProgress, no_progress
+from gcwatch.mirror.run import MirrorSummary
+from gcwatch.views.mirror_summary import mirror_summary
 from gcwatch.views.progress import mirror_progress
 from gcwatch.views.terminal import console
 

@@ -22,8 +22,8 @@ from gcwatch.cli.options import (
     chosen,
     flag,
     sockets,
-    stoppable,
 )
+from gcwatch.cli.signals import stoppable
 from gcwatch.commands.send.send import SendArguments, SendSession, Sent
 from gcwatch.core.text import printable_name
 from gcwatch.views.progress import TransferMeter, send_progress

@@ -10,9 +10,10 @@ import typer
 import gcwatch
 from gcwatch import log
 from gcwatch.cli.errors import Exit
-from gcwatch.cli.options import Config, Json, chosen, heard_hangups, stoppable
+from gcwatch.cli.options import Config, Json, chosen
+from gcwatch.cli.signals import heard_hangups, stoppable
 from gcwatch.core.reasons import Reason
-from gcwatch.mirror import MirrorSummary
+from gcwatch.mirror.run import MirrorSummary
 from gcwatch.views.progress import TransferMeter, transfer_progress
 
 _PLATFORM_AWAY = {"unreachable", "server_error"}

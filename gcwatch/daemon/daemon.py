@@ -52,7 +52,7 @@ from gcwatch.journal.presence import LockFile, only_daemon
 from gcwatch.journal.progress import CurrentWork, ProgressFile
 from gcwatch.journal.route_identity import RouteIdentities, route_identities
 from gcwatch.log.case_events import log_entry
-from gcwatch.mirror import MirrorContext, MirrorSummary
+from gcwatch.mirror.run import MirrorContext, MirrorSummary
 from gcwatch.threads.heartbeats import Heartbeats, heartbeat
 from gcwatch.version import VERSION
 

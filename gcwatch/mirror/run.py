@@ -24,6 +24,7 @@ from gcwatch.core.errors import (
     TryAgain,
     Unreachable,
 )
+from gcwatch.core.progress import MirrorProgress, no_progress
 from gcwatch.core.reasons import Reason, explain
 from gcwatch.core.text import iso_time, readable_name
 from gcwatch.files.atomic import disk_trouble
@@ -53,13 +54,6 @@ _TRIES: Final = 4
 _A_WHILE: Final = 60.0
 _OFTEN_ENOUGH: Final = 3
 _HOUR: Final = 3600.0
-
-MirrorProgress = Callable[[int, int, int], None]
-"""Told how many items are done, of how many that have to be fetched, and how many bytes moved."""
-
-
-def no_progress(_done: int, _items: int, _moved: int) -> None:
-    """Tell nobody."""
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Group
-from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
-from gcwatch.core.text import printable_name
+from gcwatch.core.text import data_size, printable_name
 from gcwatch.explain.case_view import CaseView, HistoryLine
 from gcwatch.views.terminal import plain_table
 
@@ -47,7 +46,7 @@ def _facts(facts: Mapping[str, object]) -> str:
 def _fact(key: str, value: object) -> str:
     match value:
         case int() if key == "bytes":
-            return decimal(value)
+            return data_size(value)
         case list():
             return " and ".join(str(each) for each in value)
         case _:

@@ -2,15 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 
-from rich.filesize import decimal
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from gcwatch.api import MirrorStatus
 from gcwatch.core.reasons import Reason, explain
-from gcwatch.mirror import MirrorSummary
-from gcwatch.views.plan_table import _several
+from gcwatch.core.text import counted, data_size
 from gcwatch.views.terminal import plain_table
 
 
@@ -39,24 +37,10 @@ def items_bar(done: int, items: int, moved: int) -> Table:
     """Return how far a mirror's run is as a bar; at first nobody knows how many items it has."""
     bar = Table.grid(padding=(0, 2, 0, 0))
     drawn = ProgressBar(items or None, done, width=30, pulse=not items)
-    words = f"{done} of {_several(items, 'item')}" if items else "comparing"
-    bar.add_row(drawn, Text(words), Text(decimal(moved)))
+    words = f"{done} of {counted(items, 'item')}" if items else "comparing"
+    bar.add_row(drawn, Text(words), Text(data_size(moved)))
     return bar
 
 
 def to_the_minute(moment: str) -> str:
     return moment[:16].replace("T", " ")
-
-
-def mirror_summary(report: MirrorSummary) -> Text:
-    """Given what came of a mirror's run, return it in a sentence."""
-    counts = (
-        (report.fetched, "fetched"),
-        (report.changed, "changed"),
-        (report.unchanged, "unchanged"),
-        (report.gone, "gone from the archive"),
-        (report.failed, "failed"),
-    )
-    parts = ", ".join(f"{count} {what}" for count, what in counts if count)
-    moved = f"; {decimal(report.bytes)} in {report.seconds:.1f} s" if report.bytes else ""
-    return Text(f"{report.mirror}: {_several(report.items, 'item')}, {parts or 'nothing'}{moved}.")

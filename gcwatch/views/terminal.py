@@ -1,7 +1,9 @@
 """The terminal: where to print, plain tables, and the colours of stages."""
 
+import json
 import os
 import sys
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -17,6 +19,11 @@ def console(*, stderr: bool = False) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else _PIPE_COLUMNS
     return Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
+
+
+def print_json(record: Any) -> None:
+    """Print a record for programs, on standard output."""
+    print(json.dumps(record, indent=2))  # noqa: T201 -- rich would wrap it
 
 
 def plain_table(*columns: str) -> Table:

@@ -20,14 +20,11 @@ from gcwatch.commands.audit.online import PlatformAudit, submissions
 from gcwatch.commands.audit.outboxes import results, strangers
 from gcwatch.config import Route, Settings
 from gcwatch.core import checklist
+from gcwatch.core.progress import no_progress
 from gcwatch.platform.client import CachingGrandChallenge
 from gcwatch.platform.transfer import Transfers
 
-__all__ = ["FINE", "Finding", "Kind", "Progress", "audit", "no_progress"]
-
-
-def no_progress(_where: str, _count: int) -> None:
-    """Tell nobody."""
+__all__ = ["FINE", "Finding", "Kind", "Progress", "audit"]
 
 
 def audit(

@@ -20,8 +20,8 @@ from gcwatch.config import Platform, Settings, Source
 from gcwatch.config.model import state_folder
 from gcwatch.core.case import Case, Ending
 from gcwatch.core.errors import ConfigError, Misused, Problem, StateError, Unreachable
+from gcwatch.core.progress import TransferProgress, no_progress
 from gcwatch.core.timing import Pace
-from gcwatch.daemon.step_context import TransferProgress, no_progress
 from gcwatch.explain import case_view
 from gcwatch.explain.case_view import CaseView
 from gcwatch.inbox.single import SingleCaseRoute

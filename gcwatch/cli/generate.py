@@ -1,4 +1,4 @@
-"""`systemd`: what this config needs of the service."""
+"""`schema` and `systemd`: the commands that print a file for another program."""
 
 import os
 from typing import Annotated
@@ -9,6 +9,12 @@ from gcwatch import config as configuration
 from gcwatch.cli.options import Config, chosen
 from gcwatch.commands import systemd_unit
 from gcwatch.commands.systemd_dropin import dropin
+from gcwatch.views.terminal import print_json
+
+
+def schema() -> None:
+    """Print the config file's JSON Schema, for editors."""
+    print_json(configuration.schema())
 
 
 def systemd(
