@@ -7,6 +7,7 @@ is typed as `TYPED` says, or stands in `HOST` with the reason why it is not run 
 import json
 import os
 import re
+import runpy
 import secrets
 import shutil
 import signal
@@ -441,3 +442,9 @@ def test_generated_pages_are_up_to_date():
     """docs/events.md and docs/configuration.md are what the code says."""
     assert (ROOT / "docs" / "events.md").read_text() == log.reference()
     assert (ROOT / "docs" / "configuration.md").read_text() == config.reference()
+
+
+def test_the_picture_of_status_is_up_to_date():
+    """docs/status.svg is what the program shows; `make docs` writes it."""
+    made = runpy.run_path(str(DOCS / "screenshot.py"))["screenshot"]()
+    assert (DOCS / "status.svg").read_text() == made

@@ -6,12 +6,13 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import tomli_w
 from pydantic import TypeAdapter, ValidationError
 
 from gcwatch import config
@@ -211,77 +212,69 @@ def keep_token(file: Path, entered: str) -> None:
 
 
 def text(choices: Choices) -> str:
-    """Given choices, return the config file."""
-    return "\n".join(_lines(choices)) + "\n"
+    """Given choices, return the config file.
+
+    Raises:
+        Misused: an input is to be null, which TOML does not have.
+    """
+    platform = choices.platform.model_dump(exclude_defaults=True)
+    top = {"state": choices.state, **({"platform": platform} if platform else {})}
+    # By itself tomli-w writes one short route as an inline table, where nobody adds a second one.
+    table = "mirror" if choices.kind == "mirror" else "route"
+    parts = [_toml(top, choices), f"[[{table}]]\n{_toml(_keys(choices), choices)}"]
+    if choices.inputs:
+        inputs = {slug: _written(each) for slug, each in choices.inputs.items()}
+        parts.append(_toml({"route": {"inputs": inputs}}, choices))
+    return f"{_HEADING}\n" + "\n".join(parts)
 
 
-def _lines(choices: Choices) -> Iterator[str]:
-    def place(path: Path) -> str:
-        folder = choices.file.parent
-        return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
-
-    yield "# Written by gcwatch init. Every key: docs/configuration.md, or gcwatch schema."
-    yield f"state = {_toml(place(choices.state))}"
-    platform = {
-        key: place(value) if isinstance(value, Path) else value
-        for key, value in choices.platform.model_dump(exclude_defaults=True).items()
-    }
-    if platform:
-        yield from ("", "[platform]", *_pairs(platform))
-    inbox = place(choices.inbox) if choices.inbox else None
-    yield from _table(choices, inbox, place(choices.outbox))
+_HEADING = "# Written by gcwatch init. Every key: docs/configuration.md, or gcwatch schema."
 
 
-def _table(choices: Choices, inbox: str | None, outbox: str) -> Iterator[str]:
-    """Yield the route, or the mirror."""
+def _keys(choices: Choices) -> dict[str, Any]:
+    """Return the keys of the route, or of the mirror, that have a value."""
     is_mirror = choices.kind == "mirror"
     keys = {
         "name": choices.name,
-        "inbox": inbox,
-        "outbox": outbox,
+        "inbox": choices.inbox,
+        "outbox": choices.outbox,
         "archive" if is_mirror else choices.kind: choices.slug,
         "settle": choices.settle,
         "every" if is_mirror else "poll": choices.poll,
     }
-    yield from ("", "[[mirror]]" if is_mirror else "[[route]]")
-    yield from _pairs({key: value for key, value in keys.items() if value})
-    if choices.inputs:
-        yield from ("", "[route.inputs]")
-        yield from (f"{_toml(slug)} = {_given(each)}" for slug, each in choices.inputs.items())
+    return {key: value for key, value in keys.items() if value}
 
 
-def _pairs(table: Mapping[str, Any]) -> Iterator[str]:
-    return (f"{key} = {_toml(value)}" for key, value in table.items())
-
-
-def _given(given: Source) -> str:
+def _written(given: Source) -> Any:
+    """Return a socket's source as a config file has it."""
     match given:
         case Constant(value):
-            return _toml({"value": value})
+            return {"value": value}
         case JsonFile(file):
-            return _toml({"json": file})
+            return {"json": file}
         case Named(name):
-            return _toml({"socket": name})
+            return {"socket": name}
         case Glob(pattern):
-            return _toml(pattern)
+            return pattern
 
 
-def _toml(value: Any) -> str:
+def _toml(table: Mapping[str, Any], choices: Choices) -> str:
+    """Return a table as TOML; paths below the config file's folder are relative to it."""
+    try:
+        return tomli_w.dumps(_with_paths(table, choices.file.parent))
+    except TypeError as error:  # JSON has nothing else that TOML has not
+        message = "A config file can't say null."
+        raise Misused(message, "Put the value into a JSON file: @FILE") from error
+
+
+def _with_paths(value: Any, folder: Path) -> Any:
     match value:
-        case None:
-            raise Misused("A config file can't say null.", "Put the value into a JSON file: @FILE")
         case dict():
-            pairs = ", ".join(f"{_key(key)} = {_toml(item)}" for key, item in value.items())
-            return f"{{ {pairs} }}"
-        case list():
-            return f"[{', '.join(map(_toml, value))}]"
+            return {key: _with_paths(each, folder) for key, each in value.items()}
+        case Path():
+            return str(value.relative_to(folder) if value.is_relative_to(folder) else value)
         case _:
-            # JSON's surrogate pairs are no TOML, and TOML wants DEL escaped.
-            return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _key(key: str) -> str:
-    return key if re.fullmatch("[A-Za-z0-9_-]+", key) else _toml(key)
+            return value
 
 
 def settings(choices: Choices) -> Settings:
