@@ -1,6 +1,6 @@
-"""The command line: options, exit codes and the program's end.
+"""The command line of gcwatch: commands, options, questions, signals and exit codes.
 
-Everything that a command does is in commands/, everything that it shows in views/.
+What a command does belongs in commands/, what it shows in views/.
 """
 
 from gcwatch.cli.app import main

@@ -1,4 +1,4 @@
-"""The program `gcwatch`: the table of its commands, and how the process ends."""
+"""The program `gcwatch`: the table of its commands, and the end of the process."""
 
 import ctypes
 import resource
@@ -20,21 +20,18 @@ from gcwatch.core.errors import GcwatchError
 COMMANDS = {
     "init": (
         "init",
-        "Write a config file and make its folders; on a terminal, ask for all that no option says.",
+        "Write a config file and make its folders; on a terminal, ask for what is not given.",
     ),
-    "run": ("work", "Be the daemon: watch, send, follow and deliver until SIGTERM or Ctrl-C."),
+    "run": ("work", "Run as a daemon: watch, send, poll and deliver until SIGTERM or Ctrl-C."),
     "once": ("work", "Do what can be done now, then end: for cron, scripts and tests."),
     "mirror": (
         "mirror",
-        (
-            "Bring a mirror's folder to what its archive is now. "
-            "Only what is new or changed is fetched."
-        ),
+        "Update a mirror's folder from its archive; only what is new or changed is downloaded.",
     ),
     "check": ("preview", "Check the config, the folders, the token, every slug and every input."),
     "plan": (
         "preview",
-        "Tell what would be sent where, and what would be refused and why. Nothing is sent.",
+        "Show what would be sent where, and what would be refused and why. Nothing is sent.",
     ),
     "status": (
         "status",
@@ -42,36 +39,36 @@ COMMANDS = {
     ),
     "show": (
         "status",
-        "Show one case's whole history: what happened when, why it waits or failed, where to look.",
+        "Show the history of one case: what happened when, and why it waits or failed.",
     ),
     "audit": (
         "audit",
-        (
-            "Compare inboxes, journal, outboxes, mirrors and the platform; "
-            "nothing is written anywhere."
-        ),
+        "Compare inboxes, journal, outboxes, mirrors and the platform. Nothing is written.",
     ),
     "retry": (
         "verbs",
-        "Try cases again: a waiting one now, a failed one from the start, a delivered one anew.",
+        "Try cases again: a waiting one now, a failed one from the start, a delivered one again.",
     ),
     "withdraw": (
         "verbs",
-        "Leave cases alone from now on; what the platform has of them stays there.",
+        "Leave cases alone from now on; what the platform already has of them stays there.",
     ),
     "send": (
         "send",
         "Send files or folders now, wait, and print where the results or the links are.",
     ),
     "schema": ("generate", "Print the config file's JSON Schema, for editors."),
-    "systemd": ("generate", "Print the drop-in that opens this config's folders to the service."),
+    "systemd": (
+        "generate",
+        "Print the systemd drop-in that opens this config's folders to the service.",
+    ),
     "sandbox": (
         "rehearse",
-        "Serve a stand-in for the platform on this machine, to rehearse routes against.",
+        "Serve a stand-in for the platform on this machine, to try out routes.",
     ),
     "demo": (
         "rehearse",
-        "Show it all in half a minute: a sandbox, example patients, the daemon, the results.",
+        "Show everything in half a minute: a sandbox, example patients, the daemon, the results.",
     ),
 }
 """Each command: its module in gcwatch.cli, where a function has its name, and its line of help."""
@@ -93,7 +90,7 @@ def load_command(name: str) -> Any:
 
 class _LateGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        """Return the command that *args* call, loaded; it stands for itself only in `--help`."""
+        """Given the arguments, return the command that they call, imported."""
         name, listed, rest = super().resolve_command(ctx, args)
         return name, load_command(name) if name in COMMANDS else listed, rest
 

@@ -25,13 +25,13 @@ def systemd(
         typer.Option(metavar="NAME", help="For gcwatch@NAME, with its config in /etc/gcwatch."),
     ] = "",
 ) -> None:
-    """Print the drop-in that opens this config's folders to the service.
+    """Print the systemd drop-in that opens this config's folders to the service.
 
-    Its first line says where it belongs; docs/service.md tells more.
+    Its first line says where to save it; docs/service.md explains it.
     """
     named = chosen(context, config)
     service = (named and not instance and systemd_unit.of(named)) or systemd_unit.instance(instance)
-    # Where the config leaves the state open, the service keeps it in its own folder.
+    # If the config does not name the state directory, it is the service's own.
     os.environ.setdefault("STATE_DIRECTORY", str(service.state))
     file = configuration.find(named or (service.config if instance else None))
     typer.echo(dropin(configuration.load(file), service), nl=False)

@@ -20,23 +20,23 @@ Config = Annotated[
 
 
 def flag(name: str, what: str) -> Any:
-    """Given the name of an option without a value, and what it does, return the option."""
+    """Given the name and the help of an option that takes no value, return the option."""
     return typer.Option(name, metavar="", help=what)
 
 
 def sockets(where: str) -> Any:
-    """Given where values may stand, return the option that says what each socket gets."""
+    """Given which file may hold a value, return the option that says what each socket gets."""
     return typer.Option(
         "--input",
         metavar="SOCKET=WHAT",
-        help='What a socket gets; once for each: a glob ("ct=*.mha"), @FILE for the value in '
+        help='What a socket gets; repeat for each: a glob ("ct=*.mha"), @FILE for the value in '
         f"{where}, or a value as JSON (threshold=0.5).",
     )
 
 
 Json = Annotated[bool, flag("--json", "Print JSON, for programs.")]
 Offline = Annotated[bool, flag("--offline", "Do not ask the platform.")]
-Url = Annotated[str | None, typer.Option(metavar="URL", help="The root of the platform's API.")]
+Url = Annotated[str | None, typer.Option(metavar="URL", help="Root of the platform's API.")]
 TokenFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="File that holds the API token.")
 ]
@@ -52,7 +52,7 @@ def by_socket(given: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Given texts such as `ct-image=**/*.dcm`, yield each socket with what it gets.
 
     Raises:
-        Misused: one is not like that, or a socket comes twice.
+        Misused: a text has another form, or a socket comes twice.
     """
     seen: set[str] = set()
     for each in given:

@@ -39,7 +39,8 @@ def check(
 ) -> None:
     """Check the config, the folders, the token, every slug and every input.
 
-    Exit codes: 0 all is well, 78 mend the config or a folder, 77 the token, 69 no platform.
+    Exit codes: 0 all is well, 78 correct the config or a folder, 77 the token was refused or is
+    missing, 69 the platform could not be reached.
     """
     found = list(_findings(chosen(context, config), offline=offline))
     if as_json:
@@ -51,7 +52,7 @@ def check(
 
 
 def code_of(found: Sequence[Finding]) -> Exit:
-    """Given findings, return the exit code that tells what has to be mended first."""
+    """Given findings, return the exit code of what has to be corrected first."""
     causes = {each.cause for each in found}
     return next((code for cause, code in _CODES if cause in causes), Exit.DONE)
 
@@ -69,10 +70,10 @@ def _findings(file: Path | None, *, offline: bool) -> Iterator[Finding]:
 
 
 def plan(context: typer.Context, config: Config = None, *, as_json: Json = False) -> None:
-    """Tell what would be sent where, and what would be refused and why. Nothing is sent.
+    """Show what would be sent where, and what would be refused and why. Nothing is sent.
 
-    The folders go through the daemon's own eyes, de-identification included; bundles are made in
-    a temporary folder and thrown away.
+    Every folder goes through the same checks as in the daemon, de-identification included. Bundles
+    are made in a temporary folder and deleted.
     """
     settings = configuration.load(configuration.find(chosen(context, config)))
     screen = console()

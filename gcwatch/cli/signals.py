@@ -19,17 +19,17 @@ GRACE_SECONDS = 30.0
 def stoppable() -> Iterator[threading.Event]:
     """Yield an event that SIGTERM and SIGINT set; a second signal ends the process at once.
 
-    So does a call that is not answered within `GRACE_SECONDS`; its work goes on at the next start.
+    So does work that has not ended `GRACE_SECONDS` after the first; the next start continues it.
     """
     stop, ended = threading.Event(), threading.Event()
     caught: SimpleQueue[int] = SimpleQueue()
 
-    def note(number: int, _frame: object) -> None:
+    def catch_signal(number: int, _frame: object) -> None:
         for each in _STOP_SIGNALS:
             signal.signal(each, signal.SIG_DFL)
         caught.put(number)
 
-    def tell() -> None:
+    def stop_when_caught() -> None:
         number = caught.get()
         if not number:
             return
@@ -39,38 +39,40 @@ def stoppable() -> Iterator[threading.Event]:
             log.emit("daemon.cut_short", seconds=round(GRACE_SECONDS))
             os.kill(os.getpid(), number)
 
-    usual = {number: signal.signal(number, note) for number in _STOP_SIGNALS}
-    # A handler that logs could interrupt a line that is being written, and one that sets an event
-    # could wait for ever for a lock of it which the interrupted thread holds.
-    teller = threading.Thread(target=tell, name="signals", daemon=True)
-    teller.start()
+    usual = {number: signal.signal(number, catch_signal) for number in _STOP_SIGNALS}
+    # The handler itself must not log or set the event: it could interrupt a half-written log line,
+    # or wait for ever for the event's lock, which the interrupted thread holds.
+    watcher = threading.Thread(target=stop_when_caught, name="signals", daemon=True)
+    watcher.start()
     try:
         yield stop
     finally:
         stop.set()
         ended.set()
         caught.put(0)
-        teller.join()
+        watcher.join()
         for number, handler in usual.items():
             signal.signal(number, handler)
 
 
 @contextmanager
 def heard_hangups() -> Iterator[threading.Event]:
-    """Yield an event that SIGHUP sets, which ends nothing meanwhile."""
+    """Yield an event that SIGHUP sets; the signal does not end the process meanwhile."""
     heard = threading.Event()
     caught: SimpleQueue[int] = SimpleQueue()
 
-    def tell() -> None:
+    def set_when_caught() -> None:
         while caught.get():
             heard.set()
 
     usual = signal.signal(signal.SIGHUP, lambda number, _frame: caught.put(number))
-    teller = threading.Thread(target=tell, name="hang-ups", daemon=True)  # as in `stoppable`
-    teller.start()
+    watcher = threading.Thread(
+        target=set_when_caught, name="hang-ups", daemon=True
+    )  # see `stoppable`
+    watcher.start()
     try:
         yield heard
     finally:
         signal.signal(signal.SIGHUP, usual)
         caught.put(0)
-        teller.join()
+        watcher.join()

@@ -1,4 +1,4 @@
-"""`status` and `show`: the commands that tell where cases are, from the journal."""
+"""`status` and `show`: the commands that show where cases are, from the journal."""
 
 import json
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ def status(
     config: Config = None,
     *,
     as_json: Json = False,
-    follow: Annotated[bool, flag("--follow", "Go on until Ctrl-C.")] = False,
+    follow: Annotated[bool, flag("--follow", "Keep showing changes until Ctrl-C.")] = False,
 ) -> None:
     """Show every open case: its stage, since when, and why it waits; failures and warnings."""
     file = chosen(context, config)
@@ -52,28 +52,28 @@ def status(
 
 
 def _follow(file: Path | None, *, as_json: bool) -> None:
-    """Show the status again and again: on a terminal in place, else whatever has changed."""
+    """Show the status every second: on a terminal in place, else only what has changed."""
     screen = console()
-    with closing(StatusFollower(file)) as onlooker, stoppable() as stop:
+    with closing(StatusFollower(file)) as follower, stoppable() as stop:
         if screen.is_terminal and not screen.is_dumb_terminal and not as_json:
             with Live(console=screen, auto_refresh=False) as drawn:
                 while True:
-                    drawn.update(live_status(onlooker.look(), screen.height), refresh=True)
+                    drawn.update(live_status(follower.look(), screen.height), refresh=True)
                     if stop.wait(_REFRESH_SECONDS):
                         return
         before: Overview | None = None
         while not stop.is_set():
-            now = onlooker.look()
+            now = follower.look()
             if before is None or now.gist() != before.gist():
-                _tell_change(before, now, onlooker, screen, as_json=as_json)
+                _print_changes(before, now, follower, screen, as_json=as_json)
             before = now
             stop.wait(_REFRESH_SECONDS)
 
 
-def _tell_change(
+def _print_changes(
     before: Overview | None,
     now: Overview,
-    onlooker: StatusFollower,
+    follower: StatusFollower,
     screen: Console,
     *,
     as_json: bool,
@@ -83,7 +83,7 @@ def _tell_change(
         return
     listed = {view.case for view in now.views}
     gone = [view.case for view in before.views if view.case not in listed] if before else []
-    for line in status_lines(before, now, onlooker.views(gone)):
+    for line in status_lines(before, now, follower.views(gone)):
         screen.print(line, soft_wrap=True)
 
 
@@ -97,21 +97,21 @@ def show(
     *,
     as_json: Json = False,
 ) -> None:
-    """Show one case's whole history: what happened when, why it waits or failed, where to look."""
+    """Show the history of one case: what happened when, and why it waits or failed."""
     with open_watch(chosen(context, config), begun=True) as watch:
         found = find(watch, case)
         view = view_of_case(watch, found)
-        told = list(case_view.history_lines(found.key, watch.history(found)))
-        files = _papers(watch, found)
+        history = list(case_view.history_lines(found.key, watch.history(found)))
+        files = _files_about(watch, found)
     if as_json:
-        papers = [printable_name(str(file)) for file in files]
-        print_json({**asdict(view), "see": papers, "history": [asdict(each) for each in told]})
+        see = [printable_name(str(file)) for file in files]
+        print_json({**asdict(view), "see": see, "history": [asdict(each) for each in history]})
     else:
-        console().print(case_history(view, told, files))
+        console().print(case_history(view, history, files))
 
 
-def _papers(watch: Watch, case: Case) -> Sequence[Path]:
-    """Return the files that tell of a case: its receipt, or its failure's explanation."""
+def _files_about(watch: Watch, case: Case) -> Sequence[Path]:
+    """Return the files that explain a case: its receipt, or its failure note."""
     routes = [route for route in watch.settings.routes if route.name == case.route]
     receipts = [route.outbox / case.result / RECEIPT_NAME for route in routes if case.result]
     notes = [route.outbox / f"{case.folder}.failed.txt" for route in routes]

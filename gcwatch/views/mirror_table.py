@@ -43,4 +43,5 @@ def items_bar(done: int, items: int, moved: int) -> Table:
 
 
 def to_the_minute(moment: str) -> str:
+    """Given a time as ISO 8601, return it as `2026-09-01 09:41`."""
     return moment[:16].replace("T", " ")

@@ -88,13 +88,13 @@ def status_lines(
         if known.get(view.case) != brief_view(view):
             words = (
                 f"{view.case}  {view.folder}  ",
-                (view.stage, stage_style(view)),
+                (view.stage, _stage_style(view)),
                 f"  {view.why}",
             )
             yield Text.assemble(moment, *words)
 
 
-def stage_style(view: CaseView) -> str:
+def _stage_style(view: CaseView) -> str:
     return STAGE_STYLES.get(view.stage, "cyan")
 
 
@@ -116,7 +116,7 @@ def _views(views: Sequence[CaseView], *, brief: bool = False) -> Table:
         since = Text(view.since[:16].replace("T", " "))
         why = _bar(view) if brief else _why(view)
         table.add_row(
-            Text(view.case), Text(view.folder), Text(view.stage, stage_style(view)), since, why
+            Text(view.case), Text(view.folder), Text(view.stage, _stage_style(view)), since, why
         )
     return table
 

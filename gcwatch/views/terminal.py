@@ -27,6 +27,7 @@ def print_json(record: Any) -> None:
 
 
 def plain_table(*columns: str) -> Table:
+    """Given the headings of columns, return a table without lines, which folds long words."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for name in columns:
         table.add_column(name, overflow="fold")
