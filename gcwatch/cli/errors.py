@@ -15,7 +15,7 @@ from gcwatch.core.errors import (
     TokenRefused,
     Unreachable,
 )
-from gcwatch.core.text import counted
+from gcwatch.core.text import count_noun
 
 __all__ = ["Exit", "Misused", "explain"]
 
@@ -68,7 +68,7 @@ def _with_hint(text: str, hint: str) -> str:
 
 
 def _problems(error: ConfigError) -> Iterator[str]:
-    yield f"{error.file} can't be used: {counted(len(error.problems), 'problem')}."
+    yield f"{error.file} can't be used: {count_noun(len(error.problems), 'problem')}."
     for problem in error.problems:
         yield _with_hint(f"  {_place(problem)}{problem.message}", f"  {problem.hint}".rstrip())
 

@@ -9,7 +9,6 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from gcwatch.api import connect
 from gcwatch.cli.errors import Misused
 from gcwatch.cli.options import Config, TokenFile, Url, by_socket, chosen, flag, sockets
 from gcwatch.cli.preview import code_of
@@ -20,6 +19,7 @@ from gcwatch.config import Platform, Settings, Source
 from gcwatch.core.errors import TokenRefused
 from gcwatch.core.text import printable_name
 from gcwatch.platform.client import CachingGrandChallenge, GrandChallenge
+from gcwatch.platform.connect import connect
 from gcwatch.platform.models import Socket
 from gcwatch.views.check_table import findings_table
 from gcwatch.views.terminal import console
@@ -219,7 +219,7 @@ def _ask_for_token(settings: Settings, file: Path) -> None:
 @contextmanager
 def _connected(settings: Settings) -> Iterator[GrandChallenge]:
     platform = CachingGrandChallenge(connect(settings))
-    with closing(platform.http):
+    with closing(platform):
         yield platform
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -35,7 +35,8 @@ from gcwatch.config.types import (
     web_address,
     wrong,
 )
-from gcwatch.core.case import Kind
+from gcwatch.core.kinds import KIND_NAMES, Kind
+from gcwatch.core.timing import Pace
 
 
 class Table(BaseModel):
@@ -186,17 +187,19 @@ class Route(Table):
     the folder's gcwatch.json has for that socket (for reuse = true). May be left out where the
     algorithm asks for nothing but one image."""
 
+    def pace(self, base: Pace) -> Pace:
+        """Given the pace where a route leaves it open, return how fast this route's cases go."""
+        return replace(base, settle=self.settle, poll=self.poll)
+
     @property
     def kind(self) -> Kind:
         """What a case of this route is sent to."""
-        if self.reader_study is not None:
-            return "reader_study"
-        return "archive" if self.archive is not None else "algorithm"
+        return next((kind for kind in KIND_NAMES if getattr(self, kind) is not None), "algorithm")
 
     @property
     def target(self) -> str:
         """The slug of what a case is sent to."""
-        return self.algorithm or self.reader_study or self.archive or ""
+        return getattr(self, self.kind) or ""
 
     @field_validator("done")
     @classmethod

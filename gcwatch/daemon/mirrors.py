@@ -17,11 +17,16 @@ from gcwatch.core.errors import (
     Unreachable,
 )
 from gcwatch.core.reasons import Reason
-from gcwatch.core.timing import Pace
+from gcwatch.core.timing import Pace, retry_pause
 from gcwatch.daemon.schedule import Schedule
 from gcwatch.daemon.wakeup import Wakeup
-from gcwatch.mirror import run
-from gcwatch.mirror.run import MirrorContext, MirrorSummary
+from gcwatch.mirror.run import (
+    MirrorContext,
+    MirrorSummary,
+    failure_reason,
+    log_fields,
+    run_mirror,
+)
 
 Told = Callable[[str, int, int], None]
 """Told a mirror's name, how many bytes have moved, and of how many (0 if that is not known)."""
@@ -123,8 +128,9 @@ class MirrorScheduler:
             self._runs[name] = stop
         try:
             settings = self._settings(name)  # looked at last: whoever changes them stops the run
-            if settings is None or means.transfers.stop.is_set():
+            if settings is None:
                 raise Stopped
+            means.transfers.require_running()
             yield settings, replace(means, transfers=replace(means.transfers, stop=stop))
         finally:
             with self._lock:
@@ -149,7 +155,7 @@ class MirrorScheduler:
                 self.told(name, moved, 0)
 
         try:
-            report = run.run_mirror(settings, means, progress)
+            report = run_mirror(settings, means, progress)
         except StateError:
             return self.pace.survey  # somebody runs it by hand at this moment
         except (CaseError, Unreachable, Refused) as error:
@@ -160,12 +166,12 @@ class MirrorScheduler:
 
     def _failed(self, name: str, error: CaseError | Unreachable | Refused) -> float:
         """Note what went wrong, and say it unless it was the same before."""
-        reason = run.failure_reason(error)
+        reason = failure_reason(error)
         before = self.outcomes.get(name)
         tries = self._tries[name] = self._tries.get(name, 0) + 1
         asked = error.wait if isinstance(error, NotYet) else 0.0
-        wait = max(asked, min(self.pace.backoff * 2.0 ** (tries - 1), self.pace.slowest))
+        wait = max(asked, retry_pause(tries, self.pace.backoff, self.pace.slowest))
         if not isinstance(before, Reason) or before.code != reason.code:
-            log.emit("mirror.failed", mirror=name, seconds=round(wait), **run.log_fields(reason))
+            log.emit("mirror.failed", mirror=name, seconds=round(wait), **log_fields(reason))
         self.outcomes[name] = reason
         return wait

@@ -1,11 +1,8 @@
 """The journal's tables, how an older file is upgraded, and how the file is opened."""
 
-import fcntl
 import itertools
-import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -13,6 +10,7 @@ from sqlalchemy.pool import StaticPool
 
 from gcwatch.core.errors import StateError
 from gcwatch.files import file_systems
+from gcwatch.files.lock import exclusive_lock
 
 JOURNAL_FILE = "journal.sqlite"
 
@@ -165,6 +163,14 @@ def too_new_error(path: Path, version: int) -> StateError:
     )
 
 
+def no_access_error(state: Path, error: OSError) -> StateError:
+    """Given a state directory and what went wrong with it, return that as an error."""
+    return StateError(
+        f"The state directory {state} can't be used: {error.strerror}.",
+        "Run this as the user that runs gcwatch, or give that user the right to write there.",
+    )
+
+
 def unusable_error(path: Path, error: BaseException | None) -> StateError:
     return StateError(
         f"{path} can't be used: {error}.", "Put back a copy of it, or use another state directory."
@@ -203,12 +209,6 @@ def open_engine(path: Path) -> sa.Engine:
     return engine
 
 
-@contextmanager
-def exclusively(state: Path) -> Iterator[None]:
-    """Nobody else opens a journal here meanwhile: SQLite waits for no one who makes a file WAL."""
-    descriptor = os.open(state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+def exclusively(state: Path) -> AbstractContextManager[object]:
+    """Let nobody else open a journal here: SQLite does not wait while another makes a file WAL."""
+    return exclusive_lock(state, wait_seconds=None)

@@ -3,16 +3,16 @@
 All of it may be deleted: what a mirror holds is told by its receipts.
 """
 
-import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gcwatch.core.errors import StateError
 from gcwatch.files.atomic import write_atomically
+from gcwatch.files.lock import LockHeldError, exclusive_lock
 
 
 class LastRun(BaseModel):
@@ -38,7 +38,7 @@ def read_last_run(state: Path, name: str) -> LastRun:
         return LastRun()
 
 
-def remember(state: Path, name: str, memory: LastRun) -> None:
+def write_last_run(state: Path, name: str, memory: LastRun) -> None:
     """Write down how a run ended; raise OSError if that can't be."""
     write_atomically(_file(state, name, "json"), memory.model_dump_json().encode())
 
@@ -52,26 +52,15 @@ def only_mirror(state: Path, name: str) -> Iterator[None]:
     """
     path = _file(state, name, "lock")
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        _lock(descriptor, name)
-        yield
-    finally:
-        with suppress(OSError):
-            os.close(descriptor)
-
-
-def _lock(descriptor: int, name: str) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(descriptor, 32, 0).decode(errors="replace")
+        with exclusive_lock(path) as lock:
+            lock.write(str(os.getpid()))
+            yield
+    except LockHeldError as error:
         raise StateError(
-            f"Another gcwatch (process {holder}) works on mirror {name} at this moment.",
+            f"Another gcwatch (process {error.text}) works on mirror {name} at this moment.",
             "It does the same; gcwatch status tells when it is done.",
         ) from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
 
 
 def _file(state: Path, name: str, suffix: str) -> Path:

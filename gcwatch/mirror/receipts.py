@@ -16,11 +16,11 @@ from gcwatch.core.text import iso_time
 from gcwatch.version import VERSION
 
 
-class _Paper(BaseModel):
+class _ReceiptModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-def _inside(path: str) -> str:
+def _require_inside(path: str) -> str:
     """Say no to a path that leads out: whoever can write a receipt must not aim our deletes."""
     parts = PurePosixPath(path).parts
     if not parts or parts[0] == "/" or ".." in parts or parts[0].startswith("."):
@@ -28,19 +28,19 @@ def _inside(path: str) -> str:
     return path
 
 
-Inside = Annotated[str, AfterValidator(_inside)]
+InsidePath = Annotated[str, AfterValidator(_require_inside)]
 
 
-class File(_Paper):
+class File(_ReceiptModel):
     """One file of an item; `path` is relative to the receipt's folder (flat: to the outbox)."""
 
-    path: Inside
+    path: InsidePath
     size: int
     sha256: str
     odd: str | None = None
 
 
-class Content(_Paper):
+class Content(_ReceiptModel):
     """What one socket of an item held; the platform's `pk` of it never holds anything else."""
 
     socket: str
@@ -50,7 +50,7 @@ class Content(_Paper):
     files: tuple[File, ...] = ()
 
 
-class Target(_Paper):
+class Target(_ReceiptModel):
     """Where an item is on the platform."""
 
     platform: str
@@ -60,14 +60,14 @@ class Target(_Paper):
     item_url: str = ""
 
 
-class Times(_Paper):
+class Times(_ReceiptModel):
     """When an item was fetched, and since when it is known to have left the archive."""
 
     fetched: str
     gone: str | None = None
 
 
-class Receipt(_Paper):
+class Receipt(_ReceiptModel):
     """An item on disk. `superseded` are files of its former values, about to be removed."""
 
     format: Literal[1] = 1
@@ -77,10 +77,10 @@ class Receipt(_Paper):
     title: str
     target: Target
     outputs: tuple[Content, ...]
-    superseded: tuple[Inside, ...] | None = None
+    superseded: tuple[InsidePath, ...] | None = None
     times: Times
 
-    def text(self) -> str:
+    def to_json(self) -> str:
         """Return it as it is written."""
         return self.model_dump_json(indent=2, exclude_none=True)
 
@@ -88,13 +88,13 @@ class Receipt(_Paper):
         """Return all its files."""
         return (file for output in self.outputs for file in output.files)
 
-    def since(self, at: float | None) -> "Receipt":
+    def with_gone_since(self, at: float | None) -> "Receipt":
         """Return it noted as gone since a time (seconds since the epoch), or as there (None)."""
         gone = None if at is None else iso_time(at)
         return self.model_copy(update={"times": self.times.model_copy(update={"gone": gone})})
 
 
-def read(text: bytes) -> Receipt | None:
+def parse_receipt(text: bytes) -> Receipt | None:
     """Given a file's content, return the receipt that it is; None if it is something else."""
     try:
         return Receipt.model_validate_json(text)
@@ -120,7 +120,7 @@ class Held:
         """Return whether it is noted as gone from the archive."""
         return self.receipt.times.gone is not None
 
-    def content(self, pk: int) -> Content | None:
+    def find_content(self, pk: int) -> Content | None:
         """Given a value's pk, return what is held of it."""
         return next((each for each in self.receipt.outputs if each.pk == pk), None)
 
@@ -156,7 +156,7 @@ class Difference:
         return [*((wanted, None) for wanted in self.new), *self.changed]
 
 
-def compare(listed: Iterable[Wanted], held: Mapping[str, Held]) -> Difference:
+def compare_listing(listed: Iterable[Wanted], held: Mapping[str, Held]) -> Difference:
     """Given a complete listing and what is held by item pk, return how they differ.
 
     An empty listing proves nothing: lost rights look the same (platform 8.9).
@@ -180,7 +180,7 @@ def _is_same(wanted: Wanted, held: Held) -> bool:
     return held.whole and here == wanted.identity
 
 
-def contents(outputs: Iterable[Output], fetched: Iterable[Fetched]) -> tuple[Content, ...]:
+def join_contents(outputs: Iterable[Output], fetched: Iterable[Fetched]) -> tuple[Content, ...]:
     """Given what an item's sockets hold and the files that it became, return both together."""
     files: dict[int, list[File]] = {}
     for each in fetched:

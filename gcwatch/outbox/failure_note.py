@@ -7,7 +7,7 @@ from gcwatch.files.names import with_suffix
 from gcwatch.outbox.publish import make_parent_folder, result_path
 
 
-def _note(outbox: Path, folder: str) -> Path:
+def _note_path(outbox: Path, folder: str) -> Path:
     place = result_path(outbox, folder)
     return place.with_name(with_suffix(place.name, ".failed.txt"))
 
@@ -19,7 +19,7 @@ def write_failure_note(outbox: Path, folder: str, text: str) -> None:
     """
     with disk_trouble("writing to the outbox"):
         data = text.encode("utf-8", "backslashreplace")
-        note = _note(outbox, folder)
+        note = _note_path(outbox, folder)
         make_parent_folder(outbox, note)
         write_atomically(note, data, FILE_MODE)
 
@@ -31,5 +31,5 @@ def remove_failure_note(outbox: Path, folder: str) -> None:
     Raise TryAgain (`disk`) if it can't be removed.
     """
     with disk_trouble("clearing the outbox"):
-        _note(outbox, folder).unlink(missing_ok=True)
-        _note(outbox, folder.partition("/")[0]).unlink(missing_ok=True)
+        _note_path(outbox, folder).unlink(missing_ok=True)
+        _note_path(outbox, folder.partition("/")[0]).unlink(missing_ok=True)

@@ -12,11 +12,12 @@ from gcwatch.core.errors import TryAgain
 from gcwatch.core.reasons import Reason
 from gcwatch.files.names import safe_relative_path
 from gcwatch.outbox import verify
-from gcwatch.platform import transfer
+from gcwatch.platform.client import GrandChallenge
+from gcwatch.platform.download import download_file, download_signed
 from gcwatch.platform.models import Image, ImageFile, Instance, SocketValue
-from gcwatch.platform.transfer import Moved, Transfers
+from gcwatch.platform.transfers import Moved, Transfers
 
-_DERIVED: Final = "DZI"
+_DERIVED_TYPE: Final = "DZI"
 
 
 def output_of(value: SocketValue) -> Output:
@@ -32,7 +33,7 @@ def output_of(value: SocketValue) -> Output:
     )
 
 
-def output_places(outputs: Sequence[Output]) -> dict[int, PurePosixPath]:
+def output_paths(outputs: Sequence[Output]) -> dict[int, PurePosixPath]:
     """Given outputs, return where each one's content goes; no two share a file (platform 8.7)."""
     found: dict[int, PurePosixPath] = {}
     taken: set[str] = set()
@@ -59,7 +60,7 @@ def instance_name(instance: Instance) -> str:
 
 def image_files(image: Image) -> Iterable[ImageFile]:
     """Given an image, return its files without those that the platform derives (platform 8.2)."""
-    return (file for file in image.files if file.image_type != _DERIVED)
+    return (file for file in image.files if file.image_type != _DERIVED_TYPE)
 
 
 @dataclass(frozen=True)
@@ -74,26 +75,36 @@ class Staging:
     moved: Moved
     lenient: bool = False
 
-    def bring(self, output: Output, place: PurePosixPath) -> tuple[Fetched, ...]:
+    @property
+    def platform(self) -> GrandChallenge:
+        """The platform that outputs come from."""
+        return self.transfers.platform
+
+    def hash_file(self, path: Path) -> str:
+        """Return a file's SHA-256, in hex; raise Stopped if the daemon is stopping."""
+        return self.transfers.hash_file(path)
+
+    def fetch_output(self, output: Output, place: PurePosixPath) -> tuple[Fetched, ...]:
         """Given an output and its place, put its files there as the official client would."""
         if output.carrier == "value":
-            return (self._write(output, place),)
+            return (self._write_value(output, place),)
         if output.carrier == "file":
-            return (self._download(output, output.url, place),)
-        return self.bring_image(output, self.transfers.platform.image(output.url), place)
+            return (self._download_file(output, output.url, place),)
+        return self.fetch_image(output, self.platform.image(output.url), place)
 
-    def bring_image(
+    def fetch_image(
         self, output: Output, image: Image, place: PurePosixPath
     ) -> tuple[Fetched, ...]:
         """Given an output's image and a folder for it, put its files there."""
         files = tuple(image_files(image))
         if not files and image.dicom_image_set is not None:
-            return self._bring_instances(output, place)
+            return self._fetch_instances(output, place)
         return tuple(
-            self._download(output, file.file, place / image_name(image, file)) for file in files
+            self._download_file(output, file.file, place / image_name(image, file))
+            for file in files
         )
 
-    def _bring_instances(self, output: Output, place: PurePosixPath) -> tuple[Fetched, ...]:
+    def _fetch_instances(self, output: Output, place: PurePosixPath) -> tuple[Fetched, ...]:
         """Bring each DICOM instance of an image set.
 
         The signatures of a list fade within minutes; once one is refused, a new list is asked for.
@@ -101,9 +112,9 @@ class Staging:
         found: dict[PurePosixPath, Fetched] = {}
         while True:
             before = len(found)
-            for instance in self.transfers.platform.instances(output.url):
+            for instance in self.platform.instances(output.url):
                 where = place / instance_name(instance)
-                fetched = found.get(where) or self._bring_instance(output, instance, where)
+                fetched = found.get(where) or self._fetch_instance(output, instance, where)
                 if fetched is None:
                     break
                 found[where] = fetched
@@ -113,33 +124,33 @@ class Staging:
                 facts = {"problem": "the storage refuses a signature that is new"}
                 raise TryAgain(Reason("download_incomplete", facts))
 
-    def _bring_instance(
+    def _fetch_instance(
         self, output: Output, instance: Instance, place: PurePosixPath
     ) -> Fetched | None:
         """Bring one instance; None if its signature has faded."""
         path = self.folder / place
         if path.exists():
-            return self._fetched(output, place)
-        digest = self.transfers.fetch_signed(instance.get_instance, path, self.moved)
-        return self._fetched(output, place, digest) if digest else None
+            return self._describe_file(output, place)
+        digest = download_signed(self.transfers, instance.get_instance, path, self.moved)
+        return self._describe_file(output, place, digest) if digest else None
 
-    def _write(self, output: Output, place: PurePosixPath) -> Fetched:
+    def _write_value(self, output: Output, place: PurePosixPath) -> Fetched:
         path = self.folder / place
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(output.value, indent=2))
-        return self._fetched(output, place)
+        return self._describe_file(output, place)
 
-    def _download(self, output: Output, url: str, place: PurePosixPath) -> Fetched:
+    def _download_file(self, output: Output, url: str, place: PurePosixPath) -> Fetched:
         path = self.folder / place
-        digest = "" if path.exists() else self.transfers.fetch(url, path, self.moved)
+        digest = "" if path.exists() else download_file(self.transfers, url, path, self.moved)
         if output.carrier == "file" and self.lenient:
-            return self._fetched(output, place, digest, verify.oddity(path))
-        verify.check(path, output.socket)
-        return self._fetched(output, place, digest)
+            return self._describe_file(output, place, digest, verify.find_damage(path))
+        verify.require_whole(path, output.socket)
+        return self._describe_file(output, place, digest)
 
-    def _fetched(
+    def _describe_file(
         self, output: Output, place: PurePosixPath, digest: str = "", odd: str = ""
     ) -> Fetched:
         path = self.folder / place
-        digest = digest or transfer.sha256(path, self.transfers.stop)
+        digest = digest or self.hash_file(path)
         return Fetched(output.pk, str(place), path.stat().st_size, digest, odd)

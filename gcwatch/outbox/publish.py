@@ -17,7 +17,7 @@ from gcwatch.files.atomic import (
     sync_tree,
     write_atomically,
 )
-from gcwatch.files.names import namesakes, remove_tree, take_free_name
+from gcwatch.files.names import find_namesakes, remove_tree, take_free_name
 
 # --- names -------------------------------------------------------------------------------------
 
@@ -25,7 +25,7 @@ from gcwatch.files.names import namesakes, remove_tree, take_free_name
 # --- publishing --------------------------------------------------------------------------------
 
 
-def _staging(outbox: Path, key: str) -> Path:
+def _staging_path(outbox: Path, key: str) -> Path:
     return outbox / f".{key}.partial"
 
 
@@ -34,7 +34,7 @@ def staging_folder(outbox: Path, key: str) -> Path:
 
     Raise TryAgain (`disk`) if it can't be made.
     """
-    path = _staging(outbox, key)
+    path = _staging_path(outbox, key)
     with disk_trouble("writing to the outbox"):
         path.mkdir(mode=FOLDER_MODE, exist_ok=True)
     return path
@@ -51,20 +51,20 @@ def publish_results(outbox: Path, key: str, folder: str, receipt: Mapping[str, A
     """
     with disk_trouble("publishing"):
         place = result_path(outbox, folder)
-        if name := _published(outbox, key, folder):
+        if name := _find_published(outbox, key, folder):
             sync_folder(place.parent)
             return name
         source = staging_folder(outbox, key)
         seal_folder(source, json.dumps({**receipt, "key": key}, indent=2))
         make_parent_folder(outbox, place)
-        return _beside(folder, take_free_name(source, place.parent, place.name))
+        return _sibling_name(folder, take_free_name(source, place.parent, place.name))
 
 
 def result_path(outbox: Path, folder: str) -> Path:
     return outbox / folder
 
 
-def _beside(folder: str, name: str) -> str:
+def _sibling_name(folder: str, name: str) -> str:
     """Given a case's name, return the other name at its place."""
     parent, slash, _ = folder.rpartition("/")
     return parent + slash + name
@@ -122,20 +122,20 @@ def published_name(outbox: Path, key: str, folder: str) -> str | None:
     Raise TryAgain (`disk`) if the outbox can't be read.
     """
     with disk_trouble("reading the outbox"):
-        return _published(outbox, key, folder)
+        return _find_published(outbox, key, folder)
 
 
-def _published(outbox: Path, key: str, folder: str) -> str | None:
+def _find_published(outbox: Path, key: str, folder: str) -> str | None:
     place = result_path(outbox, folder)
     if place.parent != outbox and not place.parent.is_dir():
         return None
-    for name in namesakes(place.parent, place.name):
-        if _key(place.with_name(name) / RECEIPT_NAME) == key:
-            return _beside(folder, name)
+    for name in find_namesakes(place.parent, place.name):
+        if _receipt_key(place.with_name(name) / RECEIPT_NAME) == key:
+            return _sibling_name(folder, name)
     return None
 
 
-def _key(receipt: Path) -> str | None:
+def _receipt_key(receipt: Path) -> str | None:
     try:
         found = json.loads(receipt.read_bytes())
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -149,7 +149,7 @@ def discard_staging(outbox: Path, key: str) -> None:
     Raise TryAgain (`disk`) if it can't be removed.
     """
     with disk_trouble("clearing the outbox"):
-        remove_tree(_staging(outbox, key))
+        remove_tree(_staging_path(outbox, key))
 
 
 # --- failures ----------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Final
 from gcwatch.core.errors import TryAgain
 from gcwatch.core.reasons import Reason
 from gcwatch.imaging import signatures
-from gcwatch.imaging.images import META_BYTES, meta_fields, meta_header
+from gcwatch.imaging.images import META_VOXEL_BYTES, meta_fields, meta_header
 from gcwatch.imaging.json_syntax import is_json
 
 _FORMATS: Final[Mapping[str, signatures.Format]] = {
@@ -29,15 +29,15 @@ _FORMATS: Final[Mapping[str, signatures.Format]] = {
 """CSV is not among them: any text is whole as CSV."""
 
 
-def check(path: Path, socket: str) -> None:
+def require_whole(path: Path, socket: str) -> None:
     """Given a fetched file, raise TryAgain (and remove it) if its own structure says it is cut."""
-    problem = oddity(path)
+    problem = find_damage(path)
     if problem:
         path.unlink()
         raise TryAgain(Reason("download_incomplete", {"socket": socket, "problem": problem}))
 
 
-def oddity(path: Path) -> str:
+def find_damage(path: Path) -> str:
     """Given a fetched file, return what its structure lacks, or "" if nothing is found."""
     suffix = path.suffix.lower()
     if suffix == ".mha":
@@ -51,7 +51,7 @@ def oddity(path: Path) -> str:
 
 def _format_problem(path: Path, wanted: signatures.Format) -> str:
     with path.open("rb") as file:
-        if not wanted.begins(file.read(signatures.START)):
+        if not wanted.begins(file.read(signatures.START_BYTES)):
             return f"it does not begin like a {path.suffix.lower()} file"
         return wanted.damage(file)
 
@@ -80,7 +80,7 @@ def _mha_bytes(fields: Mapping[str, str]) -> int | None:
     if fields.get("CompressedData", "False") == "True":
         size = fields.get("CompressedDataSize", "")
         return int(size) if size.isdecimal() else None
-    element = META_BYTES.get(fields.get("ElementType", ""))
+    element = META_VOXEL_BYTES.get(fields.get("ElementType", ""))
     sizes = fields.get("DimSize", "").split()
     numbers = [*sizes, fields.get("ElementNumberOfChannels", "1")]
     if element is None or not sizes or not all(number.isdecimal() for number in numbers):

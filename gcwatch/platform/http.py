@@ -24,13 +24,13 @@ from gcwatch.core.reasons import Reason
 
 CONNECT_SECONDS, READ_SECONDS = 10.0, 150.0
 CHUNK = 1 << 18
-_REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT"})
-_PASSING = frozenset({500, 502, 503, 504})
+_REPEATABLE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT"})
+_TRANSIENT_STATUSES = frozenset({500, 502, 503, 504})
 _BUSY_SECONDS = 60.0
 _QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]+")
 
 
-def origin(url: str) -> tuple[str, str]:
+def origin_of(url: str) -> tuple[str, str]:
     """Given a URL, return its scheme, host and port: what a token is bound to."""
     parts = urlsplit(url)
     return parts.scheme, parts.netloc
@@ -40,11 +40,11 @@ class _Bearer(requests.auth.AuthBase):
     """Adds the token to requests for one origin and to no other."""
 
     def __init__(self, home: str, token: Callable[[], str]) -> None:
-        self._home = origin(home)
+        self._home = origin_of(home)
         self._token = token
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if origin(request.url or "") == self._home:
+        if origin_of(request.url or "") == self._home:
             request.headers["Authorization"] = f"Bearer {self._token()}"
         return request
 
@@ -56,8 +56,8 @@ class _Adapter(HTTPAdapter):
         retry = Retry(
             total=3,
             backoff_factor=0.2,
-            allowed_methods=_REPEATABLE,
-            status_forcelist=_PASSING,
+            allowed_methods=_REPEATABLE_METHODS,
+            status_forcelist=_TRANSIENT_STATUSES,
             respect_retry_after_header=False,  # a long wait is the journal's affair, not a thread's
             raise_on_status=False,
         )
@@ -101,9 +101,9 @@ class Http:
             Unreachable: when no sensible answer came.
         """
         name = f"{method} {urlsplit(url).path}"
-        with _translated(name, method):
+        with _translate_errors(name, method):
             response = self._session("api").request(method, url, json=body, allow_redirects=False)
-        return _answer(name, method, response)
+        return _read_reply(name, method, response)
 
     def put(self, url: str, body: Any) -> requests.Response:
         """Given a presigned URL and a body with a length, store the body; return the reply.
@@ -112,7 +112,7 @@ class Http:
             TryAgain: when the URL is not https: patients' images never travel in the clear.
         """
         _require_https(url)
-        with _translated("PUT storage", "PUT"):
+        with _translate_errors("PUT storage", "PUT"):
             return self._session("bare").put(url, data=body, allow_redirects=False)
 
     @contextmanager
@@ -124,7 +124,7 @@ class Http:
         _require_https(url)
         call = f"GET {urlsplit(url).path}"
         headers = {"Accept-Encoding": "identity"}
-        with _translated(call, "GET"):
+        with _translate_errors(call, "GET"):
             reply = self._session("api").get(
                 url, headers=headers, allow_redirects=False, stream=True
             )
@@ -147,7 +147,7 @@ class Http:
         """Given a request that carries its own signature, open it as it is, without the token."""
         _require_https(url)
         with (
-            _translated(f"{method} {urlsplit(url).path}", "GET"),
+            _translate_errors(f"{method} {urlsplit(url).path}", "GET"),
             self._session("bare").request(
                 method, url, headers={**headers}, data=data, allow_redirects=False, stream=True
             ) as reply,
@@ -178,7 +178,7 @@ def _require_https(url: str) -> None:
 
 
 @contextmanager
-def _translated(call: str, method: str) -> Iterator[None]:
+def _translate_errors(call: str, method: str) -> Iterator[None]:
     """Turn what requests raises into Unreachable; in doubt unless nothing was ever sent."""
     try:
         yield
@@ -193,30 +193,30 @@ def _refused_connection(error: requests.RequestException) -> bool:
     return "NewConnectionError" in repr(error) or "NameResolutionError" in repr(error)
 
 
-def _answer(call: str, method: str, response: requests.Response) -> Any:
+def _read_reply(call: str, method: str, response: requests.Response) -> Any:
     """Given a reply of the API, return its JSON or raise what it means."""
     status = response.status_code
     if status == HTTPStatus.UNAUTHORIZED:
-        raise TokenRefused("; ".join(_said(response, _json(response))))
+        raise TokenRefused("; ".join(_error_sentences(response, _json_or_none(response))))
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         raise busy(response)
-    body = _json(response)
+    body = _json_or_none(response)
     if status >= 500 or (body is None and status < 400) or 300 <= status < 400:
         reason = Reason("server_error", {"call": call, "status": status})
         raise Unreachable(reason, doubt=method not in {"GET", "OPTIONS"})
     if status >= 400:
         fields = body if isinstance(body, dict) else ()
-        raise Refused(call, status, _said(response, body), fields)
+        raise Refused(call, status, _error_sentences(response, body), fields)
     return body
 
 
-def _said(response: requests.Response, body: Any) -> list[str]:
+def _error_sentences(response: requests.Response, body: Any) -> list[str]:
     """Given an error's body, return its sentences without the token or a signed URL's query.
 
     A proxy may echo the request, and what it said ends in the journal.
     """
     token = response.request.headers.get("Authorization", "").rpartition(" ")[2]
-    found = [each.replace(token, "[hidden]") if token else each for each in _messages(body)]
+    found = [each.replace(token, "[hidden]") if token else each for each in _collect_messages(body)]
     return [_QUERY.sub(r"\1?[hidden]", message) for message in found]
 
 
@@ -227,7 +227,7 @@ def busy(response: requests.Response) -> NotYet:
     return NotYet(Reason("busy", {"seconds": wait, "message": "429"}), wait)
 
 
-def _json(response: requests.Response) -> Any:
+def _json_or_none(response: requests.Response) -> Any:
     """Return a reply's JSON, or None where the platform answers in HTML."""
     try:
         return response.json()
@@ -235,14 +235,14 @@ def _json(response: requests.Response) -> Any:
         return None
 
 
-def _messages(body: Any) -> Sequence[str]:
+def _collect_messages(body: Any) -> Sequence[str]:
     """Given any error body of platform 1.9, return its sentences, outermost first."""
     match body:
         case str():
             return [body]
         case dict():
-            return [message for value in body.values() for message in _messages(value)]
+            return [message for value in body.values() for message in _collect_messages(value)]
         case list():
-            return [message for value in body for message in _messages(value)]
+            return [message for value in body for message in _collect_messages(value)]
         case _:
             return []

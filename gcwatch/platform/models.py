@@ -20,7 +20,7 @@ class _Answer(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-A = TypeVar("A", bound=_Answer)
+Answer = TypeVar("Answer", bound=_Answer)
 
 
 class Socket(_Answer):
@@ -164,7 +164,7 @@ class Image(_Answer):
     dicom_image_set: Any = None
 
 
-def read_answer(kind: type[A], answer: Any) -> A:
+def read_answer(kind: type[Answer], answer: Any) -> Answer:
     """Given an answer's JSON, return it typed; Unreachable if it is not what it should be."""
     try:
         return kind.model_validate(answer)
@@ -180,5 +180,5 @@ def with_slug(place: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**place, "slug": place.get("slug") or last}
 
 
-def read_answers(kind: type[A], answers: Iterable[Any]) -> list[A]:
+def read_answers(kind: type[Answer], answers: Iterable[Any]) -> list[Answer]:
     return [read_answer(kind, answer) for answer in answers]

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Final, Protocol
 
 from gcwatch.config import Route
-from gcwatch.core.case import Case, Kind, Target
+from gcwatch.core.case import Case, Target
 from gcwatch.core.checklist import StepEvents
 from gcwatch.core.events import Planned
+from gcwatch.core.kinds import Kind
 from gcwatch.platform.client import GrandChallenge
 from gcwatch.targets.algorithm import TARGET as ALGORITHM
 from gcwatch.targets.archive import TARGET as ARCHIVE

@@ -10,7 +10,7 @@ from gcwatch.files.snapshot import SourceFile
 from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.models import Socket
 
-HOUR: Final = 3600.0
+HOUR_SECONDS: Final = 3600.0
 
 
 @dataclass(frozen=True)

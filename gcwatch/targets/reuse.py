@@ -14,24 +14,25 @@ from typing import Any, Final
 
 from gcwatch.core.case import Carrier
 from gcwatch.core.errors import CannotSend, Refused
+from gcwatch.core.kinds import ItemKind
 from gcwatch.core.reasons import Reason
 from gcwatch.files.safe_open import open_unchanged
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.outbox import outputs
-from gcwatch.platform.client import GrandChallenge, Holder
+from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.models import Image, SocketValue
 from gcwatch.targets.context import DroppedFolder
 
 _IMAGE: Final = re.compile(r"/cases/images/([0-9A-Za-z-]+)/?$")
-_HOLDERS: Final[Mapping[str, Holder]] = {
-    "display_set": "reader-studies/display-sets",
-    "archive_item": "archives/items",
-    "item": "archives/items",
+_ITEM_KEYS: Final[Mapping[str, ItemKind]] = {
+    "display_set": "reader_study",
+    "archive_item": "archive",
+    "item": "archive",  # in the receipt of a mirror
 }
 
 
 @dataclass(frozen=True)
-class _Told:
+class _ReceiptEntry:
     """What a receipt tells of a socket: the pk of its image, or "", and its files' SHA-256s."""
 
     socket: str
@@ -39,16 +40,18 @@ class _Told:
     files: Mapping[str, str]
 
 
-def image_named(receipt: Mapping[str, Any], socket: str) -> str:
+def receipt_image(receipt: Mapping[str, Any], socket: str) -> str:
     """Return the pk of the image that a receipt has for a socket, or "" if it has none.
 
     What was sent counts before what came back: results can be found by their files.
     """
-    told = _named(receipt, socket)
+    told = _find_entry(receipt, socket)
     return told.image if told else ""
 
 
-def require(dropped: DroppedFolder, socket: str, carrier: Carrier, platform: GrandChallenge) -> str:
+def require_image(
+    dropped: DroppedFolder, socket: str, carrier: Carrier, platform: GrandChallenge
+) -> str:
     """Return the API URL of the image that a folder's receipt has for a socket.
 
     Raises:
@@ -56,14 +59,14 @@ def require(dropped: DroppedFolder, socket: str, carrier: Carrier, platform: Gra
             platform does not hold it, or when it does not travel by this carrier.
         SourceChanged: when a file is not as it was listed.
     """
-    told, image = _named(dropped.receipt, socket), None
+    told, image = _find_entry(dropped.receipt, socket), None
     if told is None:
         problem = "its gcwatch.json names none"
     elif not _is_from(dropped.receipt, platform):
         problem = "it is on another platform"
     elif _has_changed(told, dropped.files):
         problem = "the file here is not the one that was fetched"
-    elif (image := _held(told, dropped.receipt, platform)) is None:
+    elif (image := _find_held_image(told, dropped.receipt, platform)) is None:
         problem = "the platform does not show it (any more)"
     elif not _travels_by(image, carrier):
         image, problem = None, "DICOM image sets and other images do not stand for one another"
@@ -72,7 +75,7 @@ def require(dropped: DroppedFolder, socket: str, carrier: Carrier, platform: Gra
     return image.api_url
 
 
-def image_of(
+def find_image(
     dropped: DroppedFolder, files: Sequence[SourceFile], carrier: Carrier, platform: GrandChallenge
 ) -> str:
     """Return the API URL of the image that these files are, or "" if that is not certain.
@@ -82,32 +85,34 @@ def image_of(
     Raises:
         SourceChanged: when a file is not as it was listed.
     """
-    told = _origin(dropped.receipt, files) if _is_from(dropped.receipt, platform) else None
-    image = _shown(told.image, platform) if told else None
+    told = _find_origin(dropped.receipt, files) if _is_from(dropped.receipt, platform) else None
+    image = _image_or_none(told.image, platform) if told else None
     if told is None or image is None or not _travels_by(image, carrier):
         return ""
-    return image.api_url if _names(image, platform) == _last_parts(told) else ""
+    return image.api_url if _file_names(image, platform) == _last_parts(told) else ""
 
 
 # --- the receipt ---------------------------------------------------------------------------------
 
 
-def _named(receipt: Mapping[str, Any], socket: str) -> _Told | None:
-    told = (*_entries(receipt, "inputs"), *_entries(receipt, "outputs"))
+def _find_entry(receipt: Mapping[str, Any], socket: str) -> _ReceiptEntry | None:
+    told = (*_receipt_entries(receipt, "inputs"), *_receipt_entries(receipt, "outputs"))
     return next((each for each in told if each.socket == socket and each.image), None)
 
 
-def _entries(receipt: Mapping[str, Any], key: str) -> Iterator[_Told]:
-    for entry in _objects(receipt.get(key)):
-        files = {str(f.get("path")): str(f.get("sha256")) for f in _objects(entry.get("files"))}
-        yield _Told(str(entry.get("socket")), _image(entry), files)
+def _receipt_entries(receipt: Mapping[str, Any], key: str) -> Iterator[_ReceiptEntry]:
+    for entry in _only_objects(receipt.get(key)):
+        files = {
+            str(f.get("path")): str(f.get("sha256")) for f in _only_objects(entry.get("files"))
+        }
+        yield _ReceiptEntry(str(entry.get("socket")), _image_pk(entry), files)
 
 
-def _objects(value: Any) -> Iterator[Mapping[str, Any]]:
+def _only_objects(value: Any) -> Iterator[Mapping[str, Any]]:
     yield from (each for each in value if isinstance(each, dict)) if isinstance(value, list) else ()
 
 
-def _image(entry: Mapping[str, Any]) -> str:
+def _image_pk(entry: Mapping[str, Any]) -> str:
     """Given what a receipt says of a socket, return the pk of its image, if it is one."""
     if entry.get("carrier") not in {"image", "dicom"}:
         return ""
@@ -115,21 +120,21 @@ def _image(entry: Mapping[str, Any]) -> str:
     return found[1] if found else ""
 
 
-def _target(receipt: Mapping[str, Any]) -> Mapping[str, Any]:
+def _receipt_target(receipt: Mapping[str, Any]) -> Mapping[str, Any]:
     target = receipt.get("target")
     return target if isinstance(target, dict) else {}
 
 
 def _is_from(receipt: Mapping[str, Any], platform: GrandChallenge) -> bool:
-    return bool(_target(receipt).get("platform") == platform.http.home)
+    return bool(_receipt_target(receipt).get("platform") == platform.home)
 
 
 # --- the files -----------------------------------------------------------------------------------
 
 
-def _origin(receipt: Mapping[str, Any], files: Sequence[SourceFile]) -> _Told | None:
+def _find_origin(receipt: Mapping[str, Any], files: Sequence[SourceFile]) -> _ReceiptEntry | None:
     """Return the one image whose files are all among these, and unchanged; None without one."""
-    told = {path: each for each in _entries(receipt, "outputs") for path in each.files}
+    told = {path: each for each in _receipt_entries(receipt, "outputs") for path in each.files}
     here = {file.name for file in files}
     found = {each.image: each for path, each in told.items() if path in here and each.image}
     if not here <= told.keys() or len(found) != 1:
@@ -139,25 +144,25 @@ def _origin(receipt: Mapping[str, Any], files: Sequence[SourceFile]) -> _Told | 
     return image if image.files.keys() <= here and not changed else None
 
 
-def _has_changed(told: _Told, files: Sequence[SourceFile]) -> bool:
+def _has_changed(told: _ReceiptEntry, files: Sequence[SourceFile]) -> bool:
     """Whether files that a receipt tells of have other bytes by now; absent ones have not."""
     mine = (file for file in files if file.name in told.files)
-    return any(_sha256(file) != told.files[file.name] for file in mine)
+    return any(_hash_file(file) != told.files[file.name] for file in mine)
 
 
-def _sha256(file: SourceFile) -> str:
+def _hash_file(file: SourceFile) -> str:
     with open_unchanged(file) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
-def _last_parts(told: _Told) -> set[str]:
+def _last_parts(told: _ReceiptEntry) -> set[str]:
     return {PurePosixPath(path).name for path in told.files}
 
 
 # --- the platform --------------------------------------------------------------------------------
 
 
-def _names(image: Image, platform: GrandChallenge) -> set[str]:
+def _file_names(image: Image, platform: GrandChallenge) -> set[str]:
     """Return the names that an image's files have when they are fetched: they tell whose it is."""
     if image.dicom_image_set is not None:
         return {outputs.instance_name(each) for each in platform.instances(image.api_url)}
@@ -168,37 +173,39 @@ def _travels_by(image: Image, carrier: Carrier) -> bool:
     return (image.dicom_image_set is not None) == (carrier == "dicom")
 
 
-def _held(told: _Told, receipt: Mapping[str, Any], platform: GrandChallenge) -> Image | None:
+def _find_held_image(
+    told: _ReceiptEntry, receipt: Mapping[str, Any], platform: GrandChallenge
+) -> Image | None:
     """Return a named image, if the job or item that the receipt tells of holds it there."""
-    for value in _values(_target(receipt), platform):
+    for value in _held_values(_receipt_target(receipt), platform):
         if value.socket.slug == told.socket and (value.image or "").rstrip("/").endswith(
             f"/{told.image}"
         ):
-            return _shown(told.image, platform)
+            return _image_or_none(told.image, platform)
     return None
 
 
-def _values(target: Mapping[str, Any], platform: GrandChallenge) -> Sequence[SocketValue]:
+def _held_values(target: Mapping[str, Any], platform: GrandChallenge) -> Sequence[SocketValue]:
     """Return what the job or item of a receipt holds; nothing if it is not there for us."""
     try:
-        if pk := _plain(target.get("job")):
+        if pk := _checked_pk(target.get("job")):
             job = platform.job(pk)
             return (*job.inputs, *job.outputs)
-        for key, holder in _HOLDERS.items():
-            if pk := _plain(target.get(key)):
-                return platform.item(holder, pk).values
+        for key, kind in _ITEM_KEYS.items():
+            if pk := _checked_pk(target.get(key)):
+                return platform.item(kind, pk).values
     except Refused as error:
         if error.status not in {403, 404}:
             raise
     return ()
 
 
-def _plain(pk: object) -> str:
+def _checked_pk(pk: object) -> str:
     """Given what should be a pk, return it if it is no more than that."""
     return pk if isinstance(pk, str) and re.fullmatch("[0-9A-Za-z-]+", pk) else ""
 
 
-def _shown(pk: str, platform: GrandChallenge) -> Image | None:
+def _image_or_none(pk: str, platform: GrandChallenge) -> Image | None:
     try:
         return platform.image(f"cases/images/{pk}/")
     except Refused as error:

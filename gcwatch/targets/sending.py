@@ -2,20 +2,20 @@
 
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from gcwatch.core import events
 from gcwatch.core.case import Attempt, Case, Input, Submission, Target, Upload
 from gcwatch.core.errors import NotYet, Refused, UploadsGone
 from gcwatch.core.events import Event
+from gcwatch.core.kinds import KIND_NAMES, Kind
 from gcwatch.core.reasons import Reason
 from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.models import UploadSession
-from gcwatch.targets.context import HOUR, TargetContext
+from gcwatch.targets.context import HOUR_SECONDS, TargetContext
 
-UPLOAD_LIFETIME: Final = 20 * HOUR
-IMPORT_LIMIT: Final = 6 * HOUR
-_NO_SESSIONS: Final = frozenset({403, 404, 405})
+UPLOAD_LIFETIME_SECONDS: Final = 20 * HOUR_SECONDS
+IMPORT_LIMIT_SECONDS: Final = 6 * HOUR_SECONDS
+_NO_SESSION_STATUSES: Final = frozenset({403, 404, 405})
 
 
 def target_of(case: Case) -> Target:
@@ -30,62 +30,64 @@ def submission_of(case: Case) -> Submission:
     return case.submission
 
 
-def images(case: Case) -> list[Input]:
+def session_inputs(case: Case) -> list[Input]:
     """Return the inputs that the platform imports through an upload session."""
     return [each for each in case.inputs or () if each.carrier == "image" and each.is_uploaded]
 
 
-def uploaded(case: Case) -> list[Input]:
+def uploaded_inputs(case: Case) -> list[Input]:
     """Return the inputs that were uploaded."""
     return [each for each in case.inputs or () if each.is_uploaded]
 
 
-def uploads(case: Case, socket: str) -> list[Upload]:
+def uploads_of(case: Case, socket: str) -> list[Upload]:
     """Return a socket's uploads; one, but for DICOM image sets."""
     return [upload for upload in case.uploads if upload.socket == socket]
 
 
 def image_name(case: Case, item: Input) -> str:
     """Return the name that a DICOM image set gets: what its files' names have in common."""
-    return uploads(case, item.socket)[0].filename.rpartition("-")[0]
+    return uploads_of(case, item.socket)[0].filename.rpartition("-")[0]
 
 
-def are_old(case: Case, now: float) -> bool:
+def uploads_are_old(case: Case, now: float) -> bool:
     """Whether the platform may soon drop a case's uploads (platform 4.14)."""
-    return any(now - upload.created > UPLOAD_LIFETIME for upload in case.uploads)
+    return any(now - upload.created > UPLOAD_LIFETIME_SECONDS for upload in case.uploads)
 
 
-def prepare(case: Case, platform: GrandChallenge) -> Generator[Event, Case, Case]:
+def create_sessions(case: Case, platform: GrandChallenge) -> Generator[Event, Case, Case]:
     """Make the upload session of each image that has none yet, one record each."""
-    for item in images(case):
+    for item in session_inputs(case):
         if item.socket not in case.sessions:
-            case = yield events.SessionCreated(item.socket, _session(case, item, platform))
+            case = yield events.SessionCreated(item.socket, _create_session(case, item, platform))
     return case
 
 
-def _session(case: Case, item: Input, platform: GrandChallenge) -> str:
+def _create_session(case: Case, item: Input, platform: GrandChallenge) -> str:
     """Make the socket's upload session; return its URL, or "" where the platform makes none."""
     try:
-        [upload] = uploads(case, item.socket)
+        [upload] = uploads_of(case, item.socket)
         return platform.create_session([upload.api_url]).api_url
     except Refused as error:
-        if error.status in _NO_SESSIONS:
+        if error.status in _NO_SESSION_STATUSES:
             return ""
         if error.says("post processing tasks"):
-            raise NotYet(Reason("busy", {"seconds": 300, "message": text(error)}), 300) from error
+            raise NotYet(
+                Reason("busy", {"seconds": 300, "message": refusal_text(error)}), 300
+            ) from error
         if error.says("Object does not exist"):
             raise UploadsGone from error
         raise
 
 
-def body(case: Case, item: Input) -> dict[str, Any]:
+def input_body(case: Case, item: Input) -> dict[str, Any]:
     """Given an input, return its entry in a body: exactly one source (platform 3.8)."""
     entry: dict[str, Any] = {"interface": item.socket}
     if item.image:
         return {**entry, "image": item.image}
     if item.carrier == "value":
         return {**entry, "value": item.value}
-    urls = [upload.api_url for upload in uploads(case, item.socket)]
+    urls = [upload.api_url for upload in uploads_of(case, item.socket)]
     if item.carrier == "dicom":
         return {**entry, "user_uploads": urls, "image_name": image_name(case, item)}
     if item.carrier == "file":
@@ -94,38 +96,47 @@ def body(case: Case, item: Input) -> dict[str, Any]:
     return {**entry, "upload_session": session} if session else {**entry, "user_uploads": urls}
 
 
-def text(error: Refused) -> str:
+def refusal_text(error: Refused) -> str:
     """What the platform said, short enough for a log."""
     return "; ".join(error.messages)[:500]
 
 
-def refused(error: Refused) -> Reason:
+def refused_reason(error: Refused) -> Reason:
     """The reason of a refusal that nobody foresaw."""
-    return Reason("refused", {"call": error.call, "status": error.status, "message": text(error)})
+    return Reason(
+        "refused", {"call": error.call, "status": error.status, "message": refusal_text(error)}
+    )
 
 
-def page(platform: GrandChallenge, path: str) -> str:
-    """Return the address of a page for people."""
-    site = urlsplit(platform.http.home)
-    return f"{site.scheme}://{site.netloc}/{path}"
+def no_rights_reason(kind: Kind, slug: str) -> Reason:
+    """The reason where the token sees a target and may not send anything to it."""
+    names = KIND_NAMES[kind]
+    facts = {"what": names.noun, "slug": slug, "right": names.right, "role": names.role}
+    return Reason("no_rights", facts)
 
 
-def sessions(case: Case, platform: GrandChallenge) -> dict[str, UploadSession]:
+def public_page(pk: str, target: Target, platform: GrandChallenge) -> str:
+    """Return the address of the page, for people, of what a case became."""
+    path = KIND_NAMES[target.kind].product_page.format(slug=target.slug, pk=pk)
+    return f"{platform.site}/{path}"
+
+
+def fetch_sessions(case: Case, platform: GrandChallenge) -> dict[str, UploadSession]:
     """Return the upload sessions of a case as they are now, by socket."""
     return {slot: platform.session(url) for slot, url in case.sessions.items() if url}
 
 
-def import_failed(session: UploadSession) -> Reason:
+def import_failed_reason(session: UploadSession) -> Reason:
     """The reason of a failed import."""
     return Reason("import_failed", {"message": session.error_message})
 
 
-def is_there(case: Case, item: Input, platform: GrandChallenge) -> bool:
+def uploads_exist(case: Case, item: Input, platform: GrandChallenge) -> bool:
     """Whether all of an input's uploads still stand; a consumed one is gone (platform 4.15)."""
-    return all(_stands(upload, platform) for upload in uploads(case, item.socket))
+    return all(_upload_exists(upload, platform) for upload in uploads_of(case, item.socket))
 
 
-def _stands(upload: Upload, platform: GrandChallenge) -> bool:
+def _upload_exists(upload: Upload, platform: GrandChallenge) -> bool:
     try:
         platform.upload(upload.pk)
     except Refused as error:
@@ -142,9 +153,9 @@ def find_session(case: Case, platform: GrandChallenge) -> events.SessionCreated 
     """
     wanted = {
         upload.api_url: item.socket
-        for item in images(case)
+        for item in session_inputs(case)
         if not case.sessions.get(item.socket)
-        for upload in uploads(case, item.socket)
+        for upload in uploads_of(case, item.socket)
     }
     if not wanted:
         return None
@@ -155,7 +166,7 @@ def find_session(case: Case, platform: GrandChallenge) -> events.SessionCreated 
     return None
 
 
-def leftovers(states: Mapping[str, UploadSession], context: TargetContext) -> Iterator[Event]:
+def leftover_events(states: Mapping[str, UploadSession], context: TargetContext) -> Iterator[Event]:
     """Tell of what the platform could not read although the import succeeded (platform 13.8)."""
     for socket, session in states.items():
         if session.status == "Succeeded" and session.error_message:

@@ -22,20 +22,24 @@ def source_of(route: Route, socket: Socket) -> Source:
     return route.inputs[socket.slug] if route.inputs else Glob(pattern="**/*")
 
 
-def is_there(source: Source, dropped: DroppedFolder) -> bool:
+def source_is_present(source: Source, dropped: DroppedFolder) -> bool:
     """Whether the folder has something for a source."""
     match source:
         case Constant():
             return True
         case Named(name):
-            return bool(reuse.image_named(dropped.receipt, name))
+            return bool(reuse.receipt_image(dropped.receipt, name))
         case Glob(pattern) | JsonFile(pattern):
-            return bool(bundle.select(dropped.files, pattern))
+            return bool(bundle.select_files(dropped.files, pattern))
 
 
-def is_absent(source: Source, dropped: DroppedFolder) -> bool:
+def source_is_absent(source: Source, dropped: DroppedFolder) -> bool:
     """Whether the folder lacks what may be absent."""
-    return not isinstance(source, Constant) and source.optional and not is_there(source, dropped)
+    return (
+        not isinstance(source, Constant)
+        and source.optional
+        and not source_is_present(source, dropped)
+    )
 
 
 def carrier_of(socket: Socket) -> Carrier:
@@ -62,7 +66,7 @@ def check_source(socket: Socket, source: Source) -> Carrier:
     return carrier
 
 
-def fill(socket: Socket, dropped: DroppedFolder, context: TargetContext) -> Input:
+def fill_socket(socket: Socket, dropped: DroppedFolder, context: TargetContext) -> Input:
     """Given a socket and a folder, check what the socket gets and return it."""
     source = source_of(context.route, socket)
     carrier = check_source(socket, source)
@@ -70,16 +74,16 @@ def fill(socket: Socket, dropped: DroppedFolder, context: TargetContext) -> Inpu
         case Constant(value):
             return Input(socket.slug, carrier, value=value)
         case Named(name):
-            image = reuse.require(dropped, name, carrier, context.platform)
+            image = reuse.require_image(dropped, name, carrier, context.platform)
             return Input(socket.slug, carrier, image=image)
         case Glob(pattern) | JsonFile(pattern):
-            found = _some(dropped.files, pattern, socket)
+            found = _select_some(dropped.files, pattern, socket)
     if carrier in {"image", "dicom"}:
-        return _image(socket, carrier, pattern, found, dropped, context)
-    return _file_or_value(socket, carrier, pattern, found)
+        return _image_input(socket, carrier, pattern, found, dropped, context)
+    return _file_or_value_input(socket, carrier, pattern, found)
 
 
-def _image(  # noqa: PLR0913, PLR0917 -- what was found, where, and for what
+def _image_input(  # noqa: PLR0917 -- what was found, where, and for what
     socket: Socket,
     carrier: Carrier,
     pattern: str,
@@ -88,7 +92,7 @@ def _image(  # noqa: PLR0913, PLR0917 -- what was found, where, and for what
     context: TargetContext,
 ) -> Input:
     if context.route.reuse and not _is_repeated(dropped, context):
-        image = reuse.image_of(dropped, found, carrier, context.platform)
+        image = reuse.find_image(dropped, found, carrier, context.platform)
         if image:
             return Input(socket.slug, carrier, pattern, image=image)
     uploads = bundle.dicom_set_size(found) if carrier == "dicom" else 1
@@ -100,10 +104,10 @@ def _is_repeated(dropped: DroppedFolder, context: TargetContext) -> bool:
     return dropped.again and context.route.kind == "algorithm"
 
 
-def _file_or_value(
+def _file_or_value_input(
     socket: Socket, carrier: Carrier, pattern: str, found: Sequence[SourceFile]
 ) -> Input:
-    file = _one(found, pattern, socket)
+    file = _require_one(found, pattern, socket)
     if carrier == "file":
         socket_content.check_file(file, socket.kind, socket.slug)
         return Input(socket.slug, carrier, pattern)
@@ -112,14 +116,14 @@ def _file_or_value(
     return Input(socket.slug, carrier, pattern, value)
 
 
-def _some(files: Sequence[SourceFile], pattern: str, socket: Socket) -> Sequence[SourceFile]:
-    found = bundle.select(files, pattern)
+def _select_some(files: Sequence[SourceFile], pattern: str, socket: Socket) -> Sequence[SourceFile]:
+    found = bundle.select_files(files, pattern)
     if not found:
         raise CannotSend(Reason("no_files", {"socket": socket.slug, "pattern": pattern}))
     return found
 
 
-def _one(found: Sequence[SourceFile], pattern: str, socket: Socket) -> SourceFile:
+def _require_one(found: Sequence[SourceFile], pattern: str, socket: Socket) -> SourceFile:
     if len(found) > 1:
         facts = {"socket": socket.slug, "pattern": pattern, "count": len(found)}
         raise CannotSend(Reason("too_many_files", facts))

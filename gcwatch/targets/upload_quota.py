@@ -11,7 +11,7 @@ from typing import Final
 from gcwatch.core.errors import CannotSend, NotYet
 from gcwatch.core.reasons import Reason
 
-LIMIT: Final = 1900
+LIMIT_UPLOADS: Final = 1900
 """Of the 2000 that the platform allows: single uploads go on beside a large set."""
 
 WAIT_SECONDS: Final = 60.0
@@ -22,11 +22,11 @@ class UploadQuota:
 
     def __init__(self, held: Callable[[], Mapping[str, int]], limit: int | None = None) -> None:
         self._held = held
-        self._limit = LIMIT if limit is None else limit
+        self._limit = LIMIT_UPLOADS if limit is None else limit
         self._claims: dict[str, int] = {}
         self._lock = threading.Lock()
 
-    def claim(self, key: str, count: int) -> None:
+    def claim_uploads(self, key: str, count: int) -> None:
         """Given a case, keep so many uploads for it until they are made, or it is given up.
 
         Raises:
@@ -44,7 +44,7 @@ class UploadQuota:
                 raise NotYet(Reason("upload_budget", facts), WAIT_SECONDS)
             self._claims[key] = count
 
-    def release(self, key: str) -> None:
+    def release_uploads(self, key: str) -> None:
         """Given a case whose uploads are all made, count those that it holds, and no more."""
         with self._lock:
             self._claims.pop(key, None)

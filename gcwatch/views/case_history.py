@@ -1,13 +1,13 @@
 """One case's whole history, for gcwatch show."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from gcwatch.core.text import data_size, printable_name
+from gcwatch.core.text import printable_name
 from gcwatch.explain.case_view import CaseView, HistoryLine
 from gcwatch.views.terminal import plain_table
 
@@ -33,21 +33,6 @@ def case_history(view: CaseView, told: Iterable[HistoryLine], files: Sequence[Pa
     happened = plain_table("time (UTC)", "event", "what happened")
     for each in told:
         words = Text(printable_name(each.sentence))
-        words.append(f" {_facts(each.facts)}", "dim")
         moment = Text(each.time[:19].replace("T", " "))
         happened.add_row(moment, Text(each.event, "cyan"), words)
     return Group(facts, Text(), happened)
-
-
-def _facts(facts: Mapping[str, object]) -> str:
-    return ", ".join(f"{key} {_fact(key, value)}" for key, value in facts.items() if value)
-
-
-def _fact(key: str, value: object) -> str:
-    match value:
-        case int() if key == "bytes":
-            return data_size(value)
-        case list():
-            return " and ".join(str(each) for each in value)
-        case _:
-            return printable_name(str(value))

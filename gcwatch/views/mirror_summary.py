@@ -2,7 +2,7 @@
 
 from rich.text import Text
 
-from gcwatch.core.text import counted, data_size
+from gcwatch.core.text import count_noun, data_size
 from gcwatch.mirror.run import MirrorSummary
 
 
@@ -17,4 +17,6 @@ def mirror_summary(summary: MirrorSummary) -> Text:
     )
     parts = ", ".join(f"{count} {what}" for count, what in counts if count)
     moved = f"; {data_size(summary.bytes)} in {summary.seconds:.1f} s" if summary.bytes else ""
-    return Text(f"{summary.mirror}: {counted(summary.items, 'item')}, {parts or 'nothing'}{moved}.")
+    return Text(
+        f"{summary.mirror}: {count_noun(summary.items, 'item')}, {parts or 'nothing'}{moved}."
+    )

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from gcwatch.api import MirrorStatus
 from gcwatch.core.reasons import Reason, explain
-from gcwatch.core.text import counted, data_size
+from gcwatch.core.text import count_noun, data_size
 from gcwatch.views.terminal import plain_table
 
 
@@ -37,7 +37,7 @@ def items_bar(done: int, items: int, moved: int) -> Table:
     """Return how far a mirror's run is as a bar; at first nobody knows how many items it has."""
     bar = Table.grid(padding=(0, 2, 0, 0))
     drawn = ProgressBar(items or None, done, width=30, pulse=not items)
-    words = f"{done} of {counted(items, 'item')}" if items else "comparing"
+    words = f"{done} of {count_noun(items, 'item')}" if items else "comparing"
     bar.add_row(drawn, Text(words), Text(data_size(moved)))
     return bar
 

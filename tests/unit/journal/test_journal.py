@@ -1,0 +1,369 @@
+"""What is known survives: events and cases agree, whatever dies, and old journals are read."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gcwatch.core import checklist, events
+from gcwatch.core.case import Input, Snapshot, Target, Upload
+from gcwatch.core.errors import JournalUnavailable, StateError
+from gcwatch.core.reasons import Reason
+from gcwatch.core.timing import Pace
+from gcwatch.journal import schema
+from gcwatch.journal.journal import Journal
+from gcwatch.journal.presence import only_daemon
+from gcwatch.journal.schema import JOURNAL_FILE
+
+SNAPSHOT = Snapshot("digest", 1, 10, 7)
+EVENTS = (
+    events.FolderChanged(SNAPSHOT),
+    events.FolderSettled(),
+    events.Planned(
+        (Input("ct", "image", "**"), Input("x", "value", value={"a": [1, None]})),
+        Target("a", "https://x/a/", "lobes", 3.0),
+    ),
+    events.UploadStarted(Upload("ct", "u", "s3", "https://x/u/", "k.mha", 10, 16, 3.0)),
+    events.UploadCompleted("u", "ff"),
+    events.SessionCreated("ct", "https://x/s/"),
+    events.SubmissionAttempted(),
+    events.AttemptFailed(
+        Reason("unreachable", {"call": "POST", "error": "x"}, {"file": "m\udce9"})
+    ),
+    events.Submitted("j", "https://x/j/"),
+    events.StillRunning("Executing"),
+)
+
+
+PACE = Pace()
+
+
+@pytest.fixture
+def book(tmp_path):
+    """A journal of its own for one test."""
+    with closing(Journal(tmp_path)) as journal:
+        yield journal
+
+
+def fold(book, key):
+    return checklist.fold(key, ((each.at, each.event) for each in book.history(key)))
+
+
+# --- cases and events agree ----------------------------------------------------------------------
+
+
+def test_a_case_is_the_fold_of_its_history(book):
+    """After every event, the row of the case is what its events make of it."""
+    key = book.open_case("lobes", "p1", PACE).key
+
+    for event in EVENTS:
+        recorded = book.record(key, event, PACE)
+
+        assert fold(book, key) == recorded == book.case(key)
+
+
+NAMES = st.binary(min_size=1, max_size=60).filter(lambda name: not {0, ord("/")} & set(name))
+
+
+@given(NAMES)
+def test_a_folder_name_of_any_bytes_survives(tmp_path_factory, name):
+    """Names in any encoding, or in none, come back as the same bytes."""
+    folder = os.fsdecode(name)
+    state = tmp_path_factory.mktemp("state")
+    with closing(Journal(state)) as book:
+        key = book.open_case("lobes", folder, PACE).key
+
+    with closing(Journal(state)) as book:
+        assert folder == book.case(key).folder
+        assert list(book.known("lobes")) == [folder]
+        assert fold(book, key) == book.case(key)
+
+
+def test_two_writers_never_lose_each_other_s_events(tmp_path):
+    """The daemon and an operator's command may write at the same time."""
+    with closing(Journal(tmp_path)) as one, closing(Journal(tmp_path)) as other:
+        key = one.open_case("lobes", "p1", PACE).key
+        postponed = events.Postponed(Reason("busy"), 1)
+
+        def write(book):
+            for _ in range(50):
+                book.record(key, postponed, PACE)
+
+        threads = [threading.Thread(target=write, args=[book]) for book in (one, other)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert len(one.history(key)) == 101
+        assert fold(one, key) == one.case(key) == other.case(key)
+
+
+def test_an_event_of_an_earlier_round_is_dropped(book):
+    """A worker that comes late with news of a withdrawn round changes nothing."""
+    key = book.open_case("lobes", "p1", PACE).key
+    book.record(key, events.Withdrawn(), PACE)
+    again = book.record(key, events.Retried(), PACE)
+
+    after = book.record(key, events.Submitted("j", ""), PACE, of_round=1)
+
+    assert after == again
+    assert after.submission is None
+
+
+def test_keys_are_random_and_never_made_of_the_folder_s_name(book):
+    """One folder dropped twice has two keys; neither tells its name."""
+    keys = {book.open_case("lobes", "doe-john", PACE).key for _ in range(100)}
+
+    assert len(keys) == 100
+    assert all(key.startswith("lobes-") and "doe" not in key for key in keys)
+
+
+# --- what is asked of it -------------------------------------------------------------------------
+
+
+def test_only_open_cases_of_the_asked_routes_are_due_the_longest_first(book):
+    """A closed case, a foreign route and a case that waits take no turn."""
+    first = book.open_case("lobes", "p1", PACE)
+    second = book.open_case("lobes", "p2", PACE)
+    book.record(book.open_case("lobes", "p3", PACE).key, events.Withdrawn(), PACE)
+    book.record(
+        book.open_case("lobes", "p4", PACE).key, events.Postponed(Reason("busy"), 1000), PACE
+    )
+    book.open_case("other", "p5", PACE)
+
+    due = book.due(["lobes"], second.touched, 10)
+
+    assert [case.key for case in due] == [first.key, second.key]
+    assert [case.key for case in book.due(["lobes"], second.touched, 1)] == [first.key]
+
+
+def test_a_folder_is_known_by_its_latest_case(book):
+    """What intake sees of a folder that was dropped again is its newest case."""
+    book.record(book.open_case("lobes", "p1", PACE).key, events.Withdrawn(), PACE)
+    latest = book.open_case("lobes", "p1", PACE)
+
+    known = book.known("lobes")
+
+    assert known["p1"].key == latest.key
+    assert known["p1"].is_open
+
+
+def test_what_needs_attention_is_open_failed_or_odd(book):
+    """What was delivered as it should be is never read, however many there are."""
+    waiting, failed, odd, fine, gone = (book.open_case("r", f"p{n}", PACE).key for n in range(5))
+    other = book.open_case("s", "p", PACE).key
+    for key in (failed, gone):
+        book.record(key, events.Rejected(Reason("job_failed")), PACE)
+        book.record(key, events.FailureReported(), PACE)
+    book.record(gone, events.FolderRemoved(), PACE)
+    book.record(odd, events.WarningFound(Reason("left_out")), PACE)
+    for key in (odd, fine):
+        book.record(key, events.Delivered("x"), PACE)
+
+    assert [case.key for case in book.attention()] == [waiting, failed, odd, other]
+    assert book.counts("r") == {"settling": 1, "failed": 2, "delivered": 2}
+
+    again = book.open_case("r", "p1", PACE).key
+    assert failed not in [case.key for case in book.attention()]
+    assert again in [case.key for case in book.attention()]
+
+
+def test_a_job_is_known_once_it_is_on_record(book):
+    """The search for a lost job passes over the jobs of other cases."""
+    key = book.open_case("lobes", "p1", PACE).key
+    assert not book.knows("j")
+
+    for event in EVENTS:
+        book.record(key, event, PACE)
+
+    assert book.knows("j")
+
+
+# --- the file ------------------------------------------------------------------------------------
+
+DIE = """
+import os, signal, sys
+from pathlib import Path
+from gcwatch.core.events import FolderSettled, Withdrawn
+from gcwatch.core.timing import Pace
+from gcwatch.journal.journal import Journal
+PACE = Pace()
+book = Journal(Path(sys.argv[1]))
+key = book.open_case("lobes", "p1", PACE).key
+book.record(key, FolderSettled(), PACE)
+print(key, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_commit_that_returned_survives_sigkill(tmp_path):
+    """What was recorded is there after the process was killed."""
+    died = subprocess.run(
+        [sys.executable, "-c", DIE, tmp_path], check=False, stdout=subprocess.PIPE, text=True
+    )
+
+    assert died.returncode == -signal.SIGKILL
+    with closing(Journal(tmp_path)) as book:
+        assert book.case(died.stdout.strip()).settled is not None
+
+
+def test_it_is_written_through_to_the_disk_and_read_by_its_owner_only(tmp_path):
+    """WAL with FULL synchronisation survives a power cut; folder names are in it."""
+    with closing(Journal(tmp_path)) as book, book._transaction() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+
+        modes = {path.stat().st_mode & 0o777 for path in tmp_path.glob("journal*")}
+
+    assert modes == {0o600}
+
+
+def test_a_full_disk_loses_nothing_that_was_recorded(book):
+    """An event that finds no room is not recorded at all; with room it is, later."""
+    key = book.open_case("lobes", "p1", PACE).key
+    before = book.case(key)
+    big = events.Planned((Input("x", "value", value="x" * 10**6),), EVENTS[2].target)
+    with book._engine.connect() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+
+    with pytest.raises(JournalUnavailable, match="full"):
+        book.record(key, big, PACE)
+
+    assert fold(book, key) == book.case(key) == before
+    with book._engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
+    assert book.record(key, big, PACE).inputs == big.inputs
+
+
+def test_only_one_daemon_works_on_a_state_directory(tmp_path):
+    """The second is told which process is there; when the first is gone it may."""
+    with (
+        only_daemon(tmp_path),
+        pytest.raises(StateError, match=f"process {os.getpid()}"),
+        only_daemon(tmp_path),
+    ):
+        pass
+
+    with only_daemon(tmp_path):
+        pass
+
+
+def test_a_network_file_system_is_refused(tmp_path, monkeypatch):
+    """SQLite's write-ahead log promises nothing on a share."""
+    partition = type(psutil.disk_partitions(all=True)[0])
+    mounted = partition("server:/share", str(tmp_path), "nfs4", "rw")
+    monkeypatch.setattr(psutil, "disk_partitions", lambda **_: [mounted])
+
+    with pytest.raises(StateError, match="nfs4"):
+        Journal(tmp_path / "state")
+
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_damaged_file_is_refused_and_left_alone(tmp_path):
+    """What can't be read may still be mended by hand."""
+    (tmp_path / JOURNAL_FILE).write_bytes(b"no journal" * 100)
+
+    with pytest.raises(StateError, match="can't be used"):
+        Journal(tmp_path)
+
+    assert (tmp_path / JOURNAL_FILE).read_bytes() == b"no journal" * 100
+
+
+# --- versions ------------------------------------------------------------------------------------
+
+
+def write_version_1(state):
+    """A journal as version 1 wrote it, with one running case."""
+    with closing(Journal(state / "now")) as now:
+        key = now.open_case("lobes", "p1", PACE).key
+        for event in EVENTS:
+            now.record(key, event, PACE)
+    columns = "key, route, folder, newest, open, stage, gone, stamp, due, record"
+    with closing(sqlite3.connect(state / JOURNAL_FILE)) as old:
+        for statement in schema.VERSIONS[0]:
+            old.execute(statement)
+        old.execute("ATTACH ? AS now", [str(state / "now" / JOURNAL_FILE)])
+        old.execute(f"INSERT INTO cases ({columns}) SELECT {columns} FROM now.cases")
+        old.execute("INSERT INTO events SELECT * FROM now.events")
+        old.execute(
+            "UPDATE cases SET record = json_remove(json_set(record, '$.job',"
+            " json(record -> '$.submission')), '$.submission', '$.job.parent', '$.job.filled')"
+        )
+        old.execute(
+            "UPDATE events SET record = json_remove(json_set(record, '$.job', record ->> '$.pk'),"
+            " '$.pk', '$.filled') WHERE kind = 'Submitted'"
+        )
+        old.execute("PRAGMA user_version = 1")
+        old.commit()
+    return key
+
+
+def test_an_older_journal_is_upgraded_and_a_copy_is_kept(tmp_path):
+    """Its cases, their histories and their jobs are found; the old file lies beside it."""
+    key = write_version_1(tmp_path)
+
+    with closing(Journal(tmp_path)) as book:
+        assert book.upgraded_from == 1
+        assert book.knows("j")
+        assert fold(book, key) == book.case(key)
+
+    copy = tmp_path / "journal.v1"
+    with closing(sqlite3.connect(copy)) as old:
+        assert old.execute("PRAGMA user_version").fetchone() == (1,)
+    assert copy.stat().st_mode & 0o777 == 0o600
+    with closing(Journal(tmp_path)) as book:
+        assert book.upgraded_from is None
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_a_journal_may_be_opened_by_many_at_once(tmp_path, old):
+    """Each finds it made or upgraded, by whoever came first; the copy is of what was before."""
+    for number in range(10):
+        state = tmp_path / str(number)
+        state.mkdir()
+        if old:
+            write_version_1(state)
+
+        with ThreadPoolExecutor(6) as pool:
+            for book in pool.map(lambda _, state=state: Journal(state), range(6)):
+                book.close()
+
+        if old:
+            with closing(sqlite3.connect(state / "journal.v1")) as copy:
+                assert copy.execute("PRAGMA user_version").fetchone() == (1,)
+
+
+def test_an_upgraded_journal_is_laid_out_like_a_new_one(tmp_path):
+    """There are no two kinds of a version."""
+    write_version_1(tmp_path)
+    Journal(tmp_path).close()
+    Journal(tmp_path / "new").close()
+
+    layouts = []
+    for state in (tmp_path, tmp_path / "new"):
+        with closing(sqlite3.connect(state / JOURNAL_FILE)) as connection:
+            layouts.append(sorted(connection.execute("SELECT name, sql FROM sqlite_master")))
+
+    assert layouts[0] == layouts[1]
+
+
+def test_a_newer_journal_is_refused_and_left_alone(tmp_path):
+    """An older program does not guess what a newer one meant."""
+    Journal(tmp_path).close()
+    with closing(sqlite3.connect(tmp_path / JOURNAL_FILE)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+
+    with pytest.raises(StateError, match="newer gcwatch"):
+        Journal(tmp_path)
