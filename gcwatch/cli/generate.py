@@ -30,7 +30,9 @@ def systemd(
     Its first line says where to save it; docs/service.md explains it.
     """
     named = chosen(context, config)
-    service = (named and not instance and systemd_unit.of(named)) or systemd_unit.instance(instance)
+    service = (
+        named and not instance and systemd_unit.service_of(named)
+    ) or systemd_unit.service_named(instance)
     # If the config does not name the state directory, it is the service's own.
     os.environ.setdefault("STATE_DIRECTORY", str(service.state))
     file = configuration.find(named or (service.config if instance else None))

@@ -87,7 +87,7 @@ def init(
     first_config.require_free(file, force=force)
     home = _Home(file, state)
     if home.unit:
-        systemd_unit.ids()
+        systemd_unit.user_and_group()
     asking = sys.stdin.isatty() and not yes
     targets: dict[Kind, str | None] = {
         "algorithm": algorithm,
@@ -134,7 +134,7 @@ def _write(choices: Choices, platform: Platform, *, asking: bool) -> None:
         _say(f"\n{first_config.text(choices)}")
         with redirect_stdout(sys.stderr):
             typer.confirm(f"Write {choices.file}?", default=True, abort=True, err=True)
-    for folder in first_config.put(choices):
+    for folder in first_config.write_config(choices):
         _say(f"Made {printable_name(str(folder))}")
     _say(f"Wrote {printable_name(str(choices.file))}")
     if choices.unit and not choices.unit.reaches(choices.folders):
@@ -163,7 +163,7 @@ class _Home:
 
     @property
     def unit(self) -> Unit | None:
-        return systemd_unit.of(self.file)
+        return systemd_unit.service_of(self.file)
 
     @property
     def token(self) -> Path:
@@ -207,11 +207,12 @@ def _ask_for_token(settings: Settings, file: Path) -> None:
     while True:
         entered = _prompt("Token (not shown)", hide_input=True)
         try:
-            _say(f"The token belongs to {printable_name(first_config.owner(settings, entered))}.")
+            owner = first_config.token_owner(settings, entered)
         except (TokenRefused, Misused):
             _say("The platform does not take this token.")
         else:
-            first_config.keep_token(file, entered)
+            first_config.save_token(file, entered)
+            _say(f"The token belongs to {printable_name(owner)}.")
             _say(f"Saved in {printable_name(str(file))}, readable by you alone.")
             return
 
@@ -259,7 +260,7 @@ def _remarks(offer: first_config.Offer) -> str:
 
 
 def _sources(given: Sequence[str]) -> dict[str, Source]:
-    return {socket: first_config.source(what) for socket, what in by_socket(given)}
+    return {socket: first_config.read_source(what) for socket, what in by_socket(given)}
 
 
 def _inputs(platform: GrandChallenge, kind: Kind, slug: str, *, asking: bool) -> dict[str, Source]:
@@ -280,7 +281,7 @@ def _inputs_of(platform: GrandChallenge, slug: str, *, asking: bool) -> dict[str
         return {}
     names = [" + ".join(socket.slug for socket in each.inputs) for each in known]
     chosen = known[_pick("Which set of inputs?", names) if asking and known[1:] else 0]
-    proposed = first_config.proposed(chosen)
+    proposed = first_config.propose_sources(chosen)
     if not asking:
         return proposed
     _say(_SOURCES)
@@ -299,7 +300,7 @@ def _sockets(platform: GrandChallenge) -> dict[str, Source]:
         if socket is None:
             _say("There is no such socket.")
         else:
-            found[slug] = _ask_for_source(socket, first_config.proposal(socket))
+            found[slug] = _ask_for_source(socket, first_config.propose_source(socket))
 
 
 _SOURCES = """\
@@ -310,7 +311,7 @@ or the value in a JSON file (@limit.json), or it always has the same value (0.5)
 def _ask_for_source(socket: Socket, proposed: Source) -> Source:
     """Ask for the source of a socket: a glob, @FILE or a value."""
     question = f"Source of {socket.slug} ({printable_name(socket.kind)})"
-    return _ask(question, first_config.source, first_config.shown(proposed))
+    return _ask(question, first_config.read_source, first_config.source_text(proposed))
 
 
 def _pick(question: str, lines: Sequence[str], names: Sequence[str] = ()) -> int:

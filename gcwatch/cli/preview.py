@@ -61,7 +61,7 @@ def _findings(file: Path | None, *, offline: bool) -> Iterator[Finding]:
     try:
         settings = configuration.load(configuration.find(file))
     except ConfigError as error:
-        yield from checking.misread(error)
+        yield from checking.config_findings(error)
     else:
         yield from checking.check(settings, offline=offline)
 

@@ -58,13 +58,13 @@ def _follow(file: Path | None, *, as_json: bool) -> None:
         if screen.is_terminal and not screen.is_dumb_terminal and not as_json:
             with Live(console=screen, auto_refresh=False) as drawn:
                 while True:
-                    drawn.update(live_status(follower.look(), screen.height), refresh=True)
+                    drawn.update(live_status(follower.read(), screen.height), refresh=True)
                     if stop.wait(_REFRESH_SECONDS):
                         return
         before: Overview | None = None
         while not stop.is_set():
-            now = follower.look()
-            if before is None or now.gist() != before.gist():
+            now = follower.read()
+            if before is None or now.without_times() != before.without_times():
                 _print_changes(before, now, follower, screen, as_json=as_json)
             before = now
             stop.wait(_REFRESH_SECONDS)

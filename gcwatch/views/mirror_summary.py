@@ -1,4 +1,4 @@
-"""What came of a mirror's run, in a sentence, for gcwatch mirror."""
+"""`gcwatch mirror`: the summary of a run, in a sentence."""
 
 from rich.text import Text
 
@@ -7,7 +7,7 @@ from gcwatch.mirror.run import MirrorSummary
 
 
 def mirror_summary(summary: MirrorSummary) -> Text:
-    """Given what came of a mirror's run, return it in a sentence."""
+    """Given the summary of a mirror's run, return it as a sentence."""
     counts = (
         (summary.fetched, "fetched"),
         (summary.changed, "changed"),

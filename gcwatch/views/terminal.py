@@ -15,7 +15,7 @@ STAGE_STYLES = {"delivered": "green", "failed": "bold red", "withdrawn": "dim"}
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return where to print: the terminal, or a pipe with room for whole sentences."""
+    """Return a console for the terminal, or for a pipe with room for whole sentences."""
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else _PIPE_COLUMNS
     return Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)

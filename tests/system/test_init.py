@@ -366,7 +366,7 @@ def test_the_text_says_what_was_chosen_whatever_it_is(tmp_path):
 @pytest.mark.parametrize("what", ["**/*.dcm", "@limit.json", "0.5", '{"a": [1, null]}', '"text"'])
 def test_what_a_socket_gets_is_shown_as_it_is_typed(what):
     """What is proposed in a dialogue can be typed."""
-    assert first_config.shown(first_config.source(what)) == what
+    assert first_config.source_text(first_config.read_source(what)) == what
 
 
 def test_a_name_is_made_of_any_slug():
