@@ -46,16 +46,16 @@ def demo(
 
     Exit code 0 only if every result has the right bytes and every refusal is explained.
     """
-    from gcwatch import demo as showing  # noqa: PLC0415 -- `sandbox` needs no demo
+    from gcwatch import demo as example  # noqa: PLC0415 -- `sandbox` needs no demo
 
-    if keep is not None and showing.was_here(keep):
+    if keep is not None and example.has_demo(keep):
         raise Misused(
             f"{keep} holds an earlier demo; gcwatch would not send its folders again.",
             "Name another folder, or delete this one.",
         )
     # SIGTERM raises, so that the sandbox ends with the demo.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    problems = showing.demo(keep)
+    problems = example.run_demo(keep)
     for problem in problems:
         typer.echo(problem, err=True)
     raise typer.Exit(Exit.WRONG if problems else Exit.DONE)

@@ -126,10 +126,6 @@ def _submission_field(case: Case) -> str:
     return KIND_NAMES[case.kind].product_key
 
 
-def _is_job(case: Case) -> bool:
-    return case.kind == "algorithm"
-
-
 def _submission_facts(case: Case) -> dict[str, Any]:
     return {_submission_field(case): case.submission.pk if case.submission else ""}
 
@@ -137,13 +133,13 @@ def _submission_facts(case: Case) -> dict[str, Any]:
 def _success_entry(case: Case, outputs: int) -> LogEntry:
     since = case.submission.submitted if case.submission else case.found
     facts = {**_submission_facts(case), "seconds": round(case.touched - since, 1)}
-    if _is_job(case):
+    if case.kind == "algorithm":
         return "job.succeeded", {**facts, "outputs": outputs}
     return "import.succeeded", {**facts, "images": len(case.images)}
 
 
 def _running_entry(before: Case, event: events.StillRunning, after: Case) -> LogEntry | None:
-    what = "job" if _is_job(after) else "import"
+    what = "job" if after.kind == "algorithm" else "import"
     facts = {**_submission_facts(after), "status": event.status}
     if event.stalled and after.wait is not None and not _is_waiting_for(before, after.wait.reason):
         hours = after.wait.reason.facts["hours"]

@@ -76,7 +76,7 @@ class Victims:
 
 def is_at_rest(sandbox):
     """Whether nobody calls: what a dead process asked for last may come true a little later."""
-    return not (sandbox._site._open or sandbox._storage._open)
+    return not (sandbox._site._connections or sandbox._storage._connections)
 
 
 # --- how it dies ---------------------------------------------------------------------------------

@@ -539,7 +539,7 @@ def test_titles_that_would_be_one_folder_are_told_apart_the_same_way_each_time(t
 def test_a_name_that_an_item_got_stays(full):
     """Its title may change, and others may come that would be named like it."""
     names = {name: full.receipt(name)["target"]["item"] for name in full.names()}
-    full.sandbox.world.items[names["p1"]].title = "another"
+    full.sandbox.platform_state.items[names["p1"]].title = "another"
     full.change(names["p1"], threshold=8.0)
     full.add("P1", threshold=5.0)
 

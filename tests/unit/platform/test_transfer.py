@@ -81,11 +81,11 @@ class Sender:
 
     def stored(self, upload):
         """The bytes that the sandbox holds of an upload."""
-        parts = self.sandbox.world.uploads[upload.pk].parts
+        parts = self.sandbox.platform_state.uploads[upload.pk].parts
         return b"".join(parts[number].path.read_bytes() for number in sorted(parts))
 
     def status(self, upload):
-        return self.sandbox.world.uploads[upload.pk].status
+        return self.sandbox.platform_state.uploads[upload.pk].status
 
 
 @pytest.fixture
@@ -195,7 +195,7 @@ def test_no_token_goes_to_the_storage(sender, file):
 def test_what_is_stored_is_not_sent_again(sender, file):
     """After a cut only the missing parts go out."""
     upload = cut_short(sender, file)
-    assert set(sender.sandbox.world.uploads[upload.pk].parts) == {1, 2}
+    assert set(sender.sandbox.platform_state.uploads[upload.pk].parts) == {1, 2}
     sender.sandbox.forget_calls()
     sender.send(file, upload, again=True)
     assert len(sender.puts()) == 3
