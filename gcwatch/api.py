@@ -266,10 +266,10 @@ class Watch:
         """Given a case, return all that happened to it, oldest first."""
         return self.journal.history(case.key)
 
-    # --- the operator's two verbs --------------------------------------------------------------
+    # --- retry and withdraw ----------------------------------------------------------------------
 
     def retry(self, case: Case) -> Case:
-        """Try a case again: an open one now, a failed one from the start, a delivered one anew."""
+        """Try a case again: an open one now, a failed one from the start, a delivered one again."""
         if case.ending == "delivered":
             again = self.journal.open_case(case.route, case.folder, self.pace(case.route))
             return self._log(again, FolderFound(case.route, case.folder), again)
