@@ -581,7 +581,7 @@ def test_retry_of_a_delivered_case_never_replaces_its_results(run, site):
     assert site.delivered() == ["p1", "p1.2"]
     code, _, err = run("retry", first.key, "--config", site.file)
     assert code == 64
-    assert f"That is {site.case().key}." in err
+    assert f"The latest is {site.case().key}." in err
 
 
 def test_withdraw_ends_a_case_beside_the_daemon(run, site):
