@@ -16,7 +16,6 @@ from support.builders import Site, mha, until
 from support.checkout import ROOT
 
 from gcwatch import config
-from gcwatch.api import connect
 from gcwatch.cli import main
 from gcwatch.commands import check, first_config
 from gcwatch.commands.first_config import Choices
@@ -24,6 +23,7 @@ from gcwatch.commands.systemd_unit import STATE
 from gcwatch.config import Constant, Glob, JsonFile
 from gcwatch.core.errors import ConfigError
 from gcwatch.journal.presence import running_daemon
+from gcwatch.platform.connect import connect
 
 PROGRAM = [sys.executable, "-m", "gcwatch"]
 QUICK = ("--settle", "0s", "--poll", "50ms")
