@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
+from gcwatch.config.descriptions import descriptions
 from gcwatch.config.model import ARRAYS, TABLES, Document, Table
 from gcwatch.config.toml_lines import find_line
 from gcwatch.config.types import Loc
@@ -54,9 +55,9 @@ def _table(loc: Loc) -> type[Table]:
 
 def _meaning(loc: Loc) -> str:
     """Return the first sentence of the innermost known key's description."""
-    fields = _table(loc).model_fields
-    known = [fields[part] for part in loc if isinstance(part, str) and part in fields]
-    return re.split(r"(?<=\.)\s", known[-1].description or "")[0] if known else ""
+    meanings = descriptions(_table(loc))
+    known = [meanings[part] for part in loc if isinstance(part, str) and part in meanings]
+    return re.split(r"(?<=\.)\s", known[-1])[0] if known else ""
 
 
 def _guess(loc: Loc) -> str:

@@ -17,6 +17,7 @@ from pydantic import (
     field_validator,
 )
 
+from gcwatch.config.descriptions import add_descriptions
 from gcwatch.config.types import (
     Location,
     Named,
@@ -45,8 +46,8 @@ class Table(BaseModel):
         frozen=True,
         extra="forbid",
         strict=True,
-        use_attribute_docstrings=True,
         hide_input_in_errors=True,
+        json_schema_extra=add_descriptions,
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from inspect import cleandoc
 from typing import Any
 
+from gcwatch.config.descriptions import descriptions
 from gcwatch.config.model import ARRAYS, TABLES, Document, Table
 
 
@@ -47,10 +48,11 @@ def _section(title: str, about: str, table: type[Table], keys: list[str]) -> Ite
     if about:
         yield f"{about}\n"
     yield "| key | default | meaning |\n|---|---|---|"
+    meanings = descriptions(table)
     for key in keys:
         field = table.model_fields[key]
         default = "required" if field.is_required() else _shown(field.default)
-        meaning = " ".join((field.description or "").split())
+        meaning = " ".join(meanings.get(key, "").split())
         yield f"| `{key}` | {default} | {meaning} |"
 
 

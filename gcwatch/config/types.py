@@ -9,14 +9,16 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from string import Formatter
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
-from apscheduler.triggers.cron import CronTrigger
 from pydantic import AfterValidator, PlainValidator, ValidationInfo, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from gcwatch.core.timing import Every
+
+if TYPE_CHECKING:
+    from apscheduler.triggers.cron import CronTrigger
 
 Loc = tuple[str | int, ...]
 
@@ -71,7 +73,9 @@ class Cron:
 
 
 @lru_cache
-def _trigger(expression: str) -> CronTrigger:
+def _trigger(expression: str) -> "CronTrigger":
+    from apscheduler.triggers.cron import CronTrigger  # noqa: PLC0415 -- few configs have a cron
+
     if re.search("[0-9]", expression.rpartition(" ")[2]):
         raise ValueError(
             "write days of the week as names (mon-fri): cron programs number them differently"

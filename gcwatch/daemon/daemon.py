@@ -17,6 +17,7 @@ from gcwatch.core import checklist, events
 from gcwatch.core.case import Case
 from gcwatch.core.checklist import CHECKLIST, REPORTING
 from gcwatch.core.errors import JournalUnavailable, TokenRefused
+from gcwatch.core.progress import TransferProgress
 from gcwatch.core.reasons import Reason, needs_person
 from gcwatch.daemon.case_runner import CaseRunner, log_case_event
 from gcwatch.daemon.current_config import CurrentConfig
@@ -25,7 +26,6 @@ from gcwatch.daemon.platform_gate import PlatformGate
 from gcwatch.daemon.reload import ConfigFollower
 from gcwatch.daemon.schedule import Schedule
 from gcwatch.daemon.status_files import StatusFileWriter
-from gcwatch.daemon.step_context import TransferProgress
 from gcwatch.daemon.upkeep import clear_spool
 from gcwatch.daemon.wakeup import Wakeup
 from gcwatch.daemon.watchdog import SystemdWatchdog, manager
@@ -36,7 +36,7 @@ from gcwatch.inbox.watcher import Watcher
 from gcwatch.journal.journal import Journal
 from gcwatch.journal.presence import LockFile, only_daemon
 from gcwatch.journal.progress import CurrentWork, ProgressFile
-from gcwatch.mirror import MirrorContext, MirrorSummary
+from gcwatch.mirror.run import MirrorContext, MirrorSummary
 from gcwatch.threads.heartbeats import Heartbeats, heartbeat
 from gcwatch.version import VERSION
 

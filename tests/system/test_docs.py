@@ -7,6 +7,7 @@ is typed as `TYPED` says, or stands in `HOST` with the reason why it is not run 
 import json
 import os
 import re
+import runpy
 import secrets
 import shutil
 import signal
@@ -21,10 +22,9 @@ from pathlib import Path
 import pytest
 from support.builders import Site, mha
 from support.checkout import ROOT
-from typer.main import get_command
 
 from gcwatch import config, log
-from gcwatch.cli.app import app, main
+from gcwatch.cli.app import COMMANDS, load_command, main
 from gcwatch.cli.errors import Exit
 from gcwatch.core.checklist import CHECKLIST
 from gcwatch.core.reasons import CATALOGUE
@@ -281,7 +281,7 @@ def test_every_command_is_typed_or_has_a_reason():
 
 def test_every_command_that_is_named_exists():
     """No page names a command or an option that the program does not have."""
-    commands = get_command(app).commands
+    commands = {name: load_command(name) for name in COMMANDS}
     for page in PAGES:
         for name, rest in re.findall(r"`gcwatch\s+([a-z]+)([^`]*)`", page.read_text()):
             assert name in commands, f"{page.name}: gcwatch {name}"
@@ -442,3 +442,9 @@ def test_generated_pages_are_up_to_date():
     """docs/events.md and docs/configuration.md are what the code says."""
     assert (ROOT / "docs" / "events.md").read_text() == log.reference()
     assert (ROOT / "docs" / "configuration.md").read_text() == config.reference()
+
+
+def test_the_picture_of_status_is_up_to_date():
+    """docs/status.svg is what the program shows; `make docs` writes it."""
+    made = runpy.run_path(str(DOCS / "screenshot.py"))["screenshot"]()
+    assert (DOCS / "status.svg").read_text() == made

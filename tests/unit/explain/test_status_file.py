@@ -345,7 +345,7 @@ def test_check_tells_whether_it_can_be_written(site):
 def test_the_service_may_write_it(site):
     """The drop-in opens its folder."""
     site.configure(report="/mnt/share/status.txt")
-    text = systemd_dropin.dropin(config.load(site.file), systemd_unit.instance(""))
+    text = systemd_dropin.dropin(config.load(site.file), systemd_unit.service_named(""))
     assert 'ReadWritePaths="/mnt/share"' in text
 
 
