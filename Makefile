@@ -26,7 +26,7 @@ test: check ## everything that CI runs
 	$(BIN)/pytest -n 4 --dist worksteal $(ARGS)
 
 test-systemd: .venv/installed ## the service in a booted Debian; says why where that can't be
-	$(BIN)/pytest -rs tests/booted.py $(ARGS)
+	$(BIN)/pytest -rs tests/system/booted.py $(ARGS)
 
 bench: .venv/installed ## what gcwatch takes; ARGS=idle for one of the measurements
 	$(BIN)/python -m tests.bench $(ARGS)
@@ -55,7 +55,7 @@ deb: wheel ## dist/gcwatch_*.deb, of the last commit, with Debian's own tools
 	SOURCE_DATE_EPOCH=$(COMMITTED) debian/build build/source dist
 
 test-deb: deb ## install, upgrade and remove it in a clean Debian, as root
-	GCWATCH_DEB=$$(realpath dist/gcwatch_*.deb) $(BIN)/pytest tests/test_deb.py $(ARGS)
+	GCWATCH_DEB=$$(realpath dist/gcwatch_*.deb) $(BIN)/pytest tests/system/test_deb.py $(ARGS)
 
 clean: ## remove what was made
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache *.egg-info build dist

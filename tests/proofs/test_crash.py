@@ -1,0 +1,163 @@
+"""Whatever is killed or lost on the way, each folder becomes exactly one thing and one result.
+
+For every kind of target, and every sort of case of it, as `contract` lists them.
+"""
+
+from itertools import count
+
+import pytest
+from support.builders import Site, check_history, check_nothing_half_done
+from support.contract import TARGETS
+from support.victim import SIGKILLED, Victims
+
+from gcwatch.sandbox import Sandbox
+
+pytestmark = pytest.mark.timeout(1200)
+"""A hundred lives take a busy machine many minutes."""
+
+
+@pytest.fixture(scope="module")
+def victims():
+    """A server of daemons that can be killed."""
+    server = Victims()
+    yield server
+    server.close()
+
+
+def enumerate_deaths(victims, folder, target, *, name, death, broken=""):
+    """Let the daemon die at the first point, the second … until one survives; count the dead."""
+    variant = target.variants[name]
+    for number in count(1):
+        with target.dropped(folder / str(number), variant) as site:
+            status = victims.live(site, variant=broken, **{death: number})
+            check_nothing_half_done(site.outbox, variant.patients)
+            if status == SIGKILLED:
+                site.sandbox.clear_faults()
+                assert victims.live(site, variant=broken) == 0
+            else:
+                assert status == 0
+            target.check_one_each(site, variant)
+            if status != SIGKILLED:
+                return number - 1
+    raise AssertionError
+
+
+def points():
+    """Every kind and sort of case with the deaths that it is put through."""
+    return [
+        (kind, name, death)
+        for kind, target in TARGETS.items()
+        for name, variant in target.variants.items()
+        for death in variant.deaths
+    ]
+
+
+def all_variants():
+    """Every kind and sort of case."""
+    return [(kind, name) for kind, target in TARGETS.items() for name in target.variants]
+
+
+def cuts():
+    """Every kind and sort of case with what each of its calls in turn goes through."""
+    return [
+        (kind, name, action)
+        for kind, name in all_variants()
+        for action in TARGETS[kind].variants[name].cuts
+    ]
+
+
+@pytest.mark.parametrize(("kind", "name", "death"), points())
+def test_a_folder_becomes_one_thing_wherever_the_daemon_dies(victims, tmp_path, kind, name, death):
+    """SIGKILL at every commit, platform write and file change: one of it, one whole result."""
+    dead = enumerate_deaths(victims, tmp_path, TARGETS[kind], name=name, death=death)
+
+    assert dead >= {"platform_write": 1}.get(death, 9)
+
+
+ITEM_KINDS = [kind for kind in TARGETS if kind != "algorithm"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "broken", "death", "complaint"),
+    [
+        ("algorithm", "post_without_look", "platform_write", "2 jobs for 1 folders"),
+        ("algorithm", "post_without_look", "before_commit", "2 jobs for 1 folders"),
+        ("algorithm", "commit_before_effect", "after_commit", "0 jobs for 1 folders"),
+        *[(k, "title_not_kept", "platform_write", "2 .* for 1 folders") for k in ITEM_KINDS],
+        *[(k, "create_without_look", "platform_write", "delivered of") for k in ITEM_KINDS],
+        *[(k, "fill_before_effect", "after_commit", "delivered of") for k in ITEM_KINDS],
+    ],
+)
+def test_the_enumeration_catches_a_broken_variant(  # noqa: PLR0917 -- a row of the table
+    victims, tmp_path, kind, broken, death, complaint
+):
+    """Without a look, a title that is kept, or the effect before the record, the test fails."""
+    target = TARGETS[kind]
+
+    with pytest.raises(AssertionError, match=complaint):
+        enumerate_deaths(victims, tmp_path, target, name="image", death=death, broken=broken)
+
+
+# --- lost replies and failures of the server ------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "name"), all_variants())
+def test_a_folder_becomes_one_thing_though_every_sort_of_call_loses_a_reply(tmp_path, kind, name):
+    """The first reply of each sort of call is lost after it was applied: still one."""
+    target = TARGETS[kind]
+    variant = target.variants[name]
+    with target.dropped(tmp_path, variant) as site:
+        site.sandbox.lose_each_once()
+
+        site.run_once()
+
+        target.check_one_each(site, variant)
+
+
+@pytest.mark.parametrize(("kind", "name", "action"), cuts())
+def test_a_folder_becomes_one_thing_whichever_call_goes_wrong(tmp_path, kind, name, action):
+    """Each call in turn is cut, before or after it was applied, or ends in a 500: still one."""
+    target = TARGETS[kind]
+    variant = target.variants[name]
+    for number in count(1):
+        with target.dropped(tmp_path / str(number), variant) as site:
+            site.sandbox.fault(action, nth=number)
+
+            site.run_once()
+
+            target.check_one_each(site, variant)
+            if len(site.sandbox.calls()) < number:
+                break
+
+
+def test_a_lost_reply_catches_the_variant_that_does_not_look(victims, tmp_path):
+    """Without the look before posting, one lost reply makes two jobs, and the test sees them."""
+    target = TARGETS["algorithm"]
+    with target.dropped(tmp_path, target.variants["image"]) as site:
+        site.sandbox.lose_each_once()
+
+        victims.live(site, variant="post_without_look")
+
+        with pytest.raises(AssertionError, match="2 jobs for 1 folders"):
+            target.check_one_each(site, target.variants["image"])
+
+
+@pytest.mark.parametrize("death", ["before_commit", "after_commit"])
+def test_a_route_is_renamed_once_wherever_the_daemon_dies(victims, tmp_path, death):
+    """What was delivered is known under the new name, at the latest after the next start."""
+    for number in range(1, 5):
+        with Sandbox(tmp_path / f"sandbox{number}") as sandbox:
+            site = Site(tmp_path / f"site{number}", sandbox)
+            site.drop("p1")
+            assert victims.live(site) == 0
+            site.drop("p2")
+            site.configure(name="nodules")
+
+            if victims.live(site, **{death: number}) == SIGKILLED:
+                assert victims.live(site) == 0
+
+            assert len(site.jobs()) == 2
+            assert site.delivered() == ["p1", "p2"]
+            with site.watch() as watch:
+                assert {case.route for case in watch.cases()} == {"nodules"}
+                check_history(watch)

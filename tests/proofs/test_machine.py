@@ -1,0 +1,474 @@
+"""Many cases, many days, anything in any order: the promises hold at every moment and at the end.
+
+One life of the daemon is driven here step by step, on the sandbox's clock, so that a day takes no
+time and a death can come before or after any commit; journal, files and calls are real.
+"""
+
+import json
+import os
+import re
+import shutil
+import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from support.builders import (
+    Site,
+    check_history,
+    check_nothing_half_done,
+    check_results,
+    mha,
+    sha256,
+    visible,
+    voxels,
+)
+from support.contract import TARGETS, held
+
+from gcwatch.core import checklist
+from gcwatch.core.errors import TokenRefused
+from gcwatch.core.timing import Pace
+from gcwatch.daemon import step_context
+from gcwatch.daemon.daemon import Daemon
+from gcwatch.platform.transfer import Transfers
+from gcwatch.sandbox import Sandbox
+from gcwatch.targets.upload_quota import UploadQuota
+
+pytestmark = pytest.mark.timeout(1200)
+"""Dozens of histories take a busy machine many minutes."""
+
+DAY = 86_400.0
+MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+NAMES = st.sampled_from(["p1", "p2", "p3"])
+MAKE = ("POST", "(algorithms/jobs|display-sets|archives/items)/$")
+FILL = ("PATCH", "(display-sets|archives/items)/[^/]+/$")
+TROUBLES = st.sampled_from(
+    [
+        ("cut_after", 0, MAKE),
+        ("cut_before", 0, MAKE),
+        ("status", 502, MAKE),
+        ("status", 429, MAKE),
+        ("cut_after", 0, FILL),
+        ("cut_before", 0, FILL),
+        ("status", 502, FILL),
+        ("cut_after", 0, ("POST", "upload-sessions/$")),
+        ("cut_after", 0, ("POST", r"/uploads/$")),
+        ("cut_after", 0, ("PATCH", "complete-multipart-upload/$")),
+        ("cut_before", 0, ("PATCH", "complete-multipart-upload/$")),
+        ("cut_before", 0, ("PATCH", "presigned-urls/$")),
+    ]
+)
+DEATHS = st.sampled_from([(commit, after) for commit in range(1, 15) for after in (False, True)])
+QUOTAS = {
+    "active_jobs": 16,
+    "credits": 1_000_000,
+    "max_uploads": 2000,
+    "byte_quota": 1 << 37,
+    "images_ready": True,
+}
+
+
+class Died(BaseException):
+    """The daemon is no more: nothing after this line happened."""
+
+
+class Life:
+    """One life of the daemon: as far as it gets now, or until its k-th commit."""
+
+    def __init__(self, site, clock, *, deadly=None, after=False):
+        self.site, self.clock = site, clock
+        self.deadly, self.after = deadly, after
+
+    def live(self):
+        with ExitStack() as stack:
+            watch = stack.enter_context(self.site.watch(Pace(), self.clock))
+            pool = stack.enter_context(ThreadPoolExecutor(2))
+            world = step_context.StepContext(
+                transfers=Transfers(watch.platform, pool),
+                spool=watch.settings.state / "spool",
+                clock=self.clock,
+                knows=watch.journal.knows,
+                active=lambda: watch.journal.count("running", ["lobes"]),
+                quota=UploadQuota(watch.journal.uploads_held),
+            )
+            daemon = Daemon(watch.settings, watch.journal, world, watch.pace, threading.Event())
+            daemon._record = daemon._surveys._record = self._mortal(daemon._record)
+            try:
+                daemon._surveys.look(daemon._routes)
+                while due := watch.journal.due(["lobes"], self.clock(), limit=1):
+                    daemon._work(due[0])
+                daemon._upkeep()
+            except (Died, TokenRefused):
+                return
+            check_history(watch)
+
+    def _mortal(self, record):
+        def mortal(case, event):
+            if self.deadly is not None:
+                self.deadly -= 1
+            if self.deadly == 0 and not self.after:
+                raise Died
+            result = record(case, event)
+            if self.deadly == 0:
+                raise Died
+            return result
+
+        return mortal
+
+
+class Machine(RuleBasedStateMachine):
+    """A site, a sandbox, and everybody who has to do with them; here for jobs."""
+
+    target = TARGETS["algorithm"]
+    route = {}  # noqa: RUF012 -- never changed
+
+    def __init__(self):
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(prefix="gcwatch-machine-", dir=MEMORY))
+        self.sandbox = Sandbox(self.folder / "sandbox")
+        self.sandbox.__enter__()
+        self.site = Site(
+            self.folder / "site",
+            self.sandbox,
+            settle="10s",
+            poll="60s",
+            **self.target.plain,
+            **self.route,
+        )
+        self.clock = self.sandbox.world.now
+        self.drops = 0
+        self.contents = {}  # folder: every content that it ever had
+        self.spoiled = set()
+        self.taken = set()
+        self.away = self.site.folder / "in.away"
+
+    def teardown(self):
+        try:
+            self.drain()
+        finally:
+            self.sandbox.__exit__(None, None, None)
+            shutil.rmtree(self.folder)
+
+    # --- whoever drops folders -------------------------------------------------------------------
+
+    def new_content(self, name):
+        self.drops += 1
+        content = mha(self.drops, 2, 3)
+        self.contents.setdefault(name, []).append(content)
+        return content
+
+    def stands(self, name):
+        return (self.site.inbox / name).is_dir()
+
+    def is_mounted(self):
+        return not self.away.exists()
+
+    @initialize(name=NAMES)
+    def begin(self, name):
+        self.drop(name)
+
+    @precondition(is_mounted)
+    @rule(name=NAMES)
+    def drop(self, name):
+        if not self.stands(name):
+            self.site.drop(name, {"image.mha": self.new_content(name)})
+
+    def drop_if_mounted(self, name):
+        if self.is_mounted():
+            self.drop(name)
+
+    @precondition(is_mounted)
+    @rule(name=NAMES)
+    def drop_damaged(self, name):
+        if not self.stands(name):
+            self.spoiled.add(name)
+            self.site.drop(name, {"image.mha": b""})
+
+    @precondition(is_mounted)
+    @rule(name=NAMES)
+    def grow(self, name):
+        if self.stands(name):
+            self.drops += 1
+            (self.site.inbox / name / f"notes{self.drops}.txt").write_text("late")
+
+    @precondition(is_mounted)
+    @rule(name=NAMES)
+    def touch(self, name):
+        if self.stands(name):
+            (self.site.inbox / name / "image.mha").write_bytes(self.new_content(name))
+
+    @precondition(is_mounted)
+    @rule(name=NAMES)
+    def vanish(self, name):
+        if self.stands(name):
+            self.taken.add(name)
+            shutil.rmtree(self.site.inbox / name)
+
+    @precondition(is_mounted)
+    @rule(leaves_mount_point=st.booleans())
+    def unmount(self, leaves_mount_point):
+        self.site.inbox.rename(self.away)
+        if leaves_mount_point:
+            self.site.inbox.mkdir()
+
+    @precondition(lambda self: not self.is_mounted())
+    @rule()
+    def mount(self):
+        if self.site.inbox.exists():
+            self.site.inbox.rmdir()
+        self.away.rename(self.site.inbox)
+
+    # --- the platform and the network ------------------------------------------------------------
+
+    @rule(limit=st.sampled_from(sorted(QUOTAS)))
+    def exhaust(self, limit):
+        self.sandbox.configure(**{limit: type(QUOTAS[limit])(0)})
+        self.settle()
+        self.sandbox.configure(**QUOTAS)
+
+    @rule(trouble=TROUBLES, name=NAMES)
+    def live_in_trouble(self, trouble, name):
+        action, status, (method, path) = trouble
+        self.drop_if_mounted(name)
+        self.sandbox.fault(action, method=method, path=path, status=status)
+        self.settle()
+
+    @rule()
+    def live_without_a_token(self):
+        self.sandbox.configure(token_valid=False)
+        self.settle()
+        self.sandbox.configure(token_valid=True)
+
+    @rule()
+    def live_without_rights(self):
+        self.sandbox.revoke(self.target.slug)
+        self.settle()
+        self.sandbox.restore(self.target.slug)
+
+    @rule(seconds=st.sampled_from([0.0, 100.0]))
+    def slow_down(self, seconds):
+        self.sandbox.configure(import_seconds=seconds, job_seconds=seconds)
+
+    # --- time, lives and deaths ------------------------------------------------------------------
+
+    @rule(seconds=st.sampled_from([11.0, 61.0, 200.0, 4000.0, 1.1 * DAY]))
+    def wait(self, seconds):
+        self.sandbox.advance(seconds)
+
+    @rule()
+    def live(self):
+        Life(self.site, self.clock).live()
+
+    def settle(self):
+        """A look at the inbox, and a life once what is there has settled."""
+        self.live()
+        self.sandbox.advance(11.0)
+        self.live()
+
+    @rule(name=NAMES, death=DEATHS)
+    def die(self, name, death):
+        self.drop_if_mounted(name)
+        self.live()
+        self.sandbox.advance(11.0)
+        Life(self.site, self.clock, deadly=death[0], after=death[1]).live()
+
+    @rule(name=NAMES)
+    def retry_failed(self, name):
+        with self.site.watch(clock=self.clock) as watch:
+            for case in watch.cases():
+                if case.folder == name and case.ending == "failed":
+                    watch.retry(case)
+
+    # --- the promises ----------------------------------------------------------------------------
+
+    @invariant()
+    def no_case_became_two(self):
+        with self.sandbox.world.lock:
+            names = [
+                image.name
+                for job in self.sandbox.world.jobs.values()
+                for source in job.sources
+                for image in (source.session.images if source.session else ())
+            ]
+        keys = [re.fullmatch(r"(lobes-\w{8}-\d+)-01\.mha", name)[1] for name in names]
+        assert len(keys) == len(set(keys)), f"two jobs for one case: {sorted(keys)}"
+
+    @invariant()
+    def nothing_half_done_is_visible(self):
+        check_nothing_half_done(self.site.outbox)
+
+    @invariant()
+    def cases_end_as_promised(self):
+        with self.site.watch(clock=self.clock) as watch:
+            for case in watch.journal.cases():
+                if case.ending == "withdrawn":
+                    assert case.folder in self.taken, "withdrawn, though nobody took it away"
+                if case.ending == "delivered":
+                    self.check_delivered(case)
+            for case in watch.cases():
+                if case.ending == "failed":
+                    assert f"gcwatch retry {case.key}" in self.site.note(case.folder)
+
+    def check_delivered(self, case):
+        folder = self.site.outbox / case.result
+        receipt = json.loads((folder / "gcwatch.json").read_bytes())
+        assert (receipt["key"], receipt["round"]) == (case.key, case.round)
+        self.check_result(case, folder)
+
+    def check_result(self, case, folder):
+        check_results(self.sandbox, folder)
+        (image,) = folder.glob("generic-medical-image/*.mha")
+        sent = [voxels(content) for content in self.contents[case.folder]]
+        assert voxels(image.read_bytes()) in sent, "delivered what nobody dropped"
+
+    def may_fail(self, folder, _failure):
+        return folder in self.spoiled
+
+    # --- at the end ------------------------------------------------------------------------------
+
+    def drain(self):
+        """With everything in order again, every folder that stands ends as it should."""
+        if not self.is_mounted():
+            self.mount()
+        if not any(self.site.inbox.iterdir()):
+            self.drop("p4")  # a bare inbox may be an unmounted one: nothing vanishes from it
+        self.sandbox.configure(import_seconds=0.0, job_seconds=0.0, **QUOTAS)
+        for _ in range(40):
+            Life(self.site, self.clock).live()
+            with self.site.watch(clock=self.clock) as watch:
+                due = watch.journal.next_due(["lobes"])
+            if due is None:
+                break
+            self.sandbox.advance(max(due - self.clock(), 1.0))
+        with self.site.watch(clock=self.clock) as watch:
+            endings = {case.folder: (case.ending, case.failure) for case in watch.cases()}
+            standing = {path.name for path in self.site.inbox.iterdir() if visible(path)}
+            assert standing <= set(endings), "a folder was lost"
+            for folder in standing:
+                ending, failure = endings[folder]
+                assert ending in {"delivered", "failed"}, f"{folder} is {ending}"
+                if ending == "failed":
+                    assert self.may_fail(folder, failure), f"{folder} failed: {failure}"
+            unfinished = [case for case in watch.cases() if checklist.next_step(case) is not None]
+            assert not unfinished, "a case has no end"
+        self.no_case_became_two()
+        self.nothing_half_done_is_visible()
+        self.cases_end_as_promised()
+        assert not [*(self.site.state / "spool").glob("*")], "something is left in the spool"
+        assert all(visible(path) for path in self.site.outbox.iterdir()), "left in the outbox"
+
+
+class Items(Machine):
+    """The same for display sets and archive items: their titles, their content, their editors."""
+
+    target = TARGETS["archive"]
+
+    def __init__(self):
+        super().__init__()
+        self.first = {}  # case: the item that it became
+        self.foreign = {}  # item of somebody else: what it holds
+        self.answered = {}  # display set with answers: what it held then
+
+    def rows(self):
+        return {row["pk"]: row for row in self.target.made(self.sandbox)}
+
+    def folder_of(self):
+        """By pk of the item: the folder of the case that became it."""
+        with self.site.watch(clock=self.clock) as watch:
+            known = [case for case in watch.journal.cases() if case.submission]
+        for case in known:
+            first = self.first.setdefault(case.key, case.submission.pk)
+            assert case.submission.pk == first, f"{case.key} became a second item"
+        assert len({*self.first.values()}) == len(self.first), "two cases became one item"
+        return {case.submission.pk: case.folder for case in known}
+
+    @rule(name=NAMES)
+    def somebody_else_adds(self, name):
+        rows = self.rows().values()
+        if name not in {row["title"] for row in rows}:
+            self.foreign[self.add(name)] = {"threshold": 1.5}
+
+    def add(self, title):
+        return self.sandbox.add_item(self.target.slug, title, {"threshold": 1.5})
+
+    @invariant()
+    def no_case_became_two(self):
+        rows, folders = self.rows(), self.folder_of()
+        for pk, content in (self.foreign | self.answered).items():
+            assert held(rows[pk]) == content, "what is not ours to change was changed"
+        for pk, folder in folders.items():
+            assert pk not in self.foreign, "somebody else's item was taken"
+            assert self.holds_own(rows[pk], folder), f"{folder} holds what nobody dropped there"
+        others = [row for pk, row in rows.items() if pk not in {*folders, *self.foreign}]
+        assert all(not row["values"] for row in others), "an item that is on no record is filled"
+
+    def holds_own(self, row, folder):
+        wanted = {sha256(voxels(content)) for content in self.contents.get(folder, ())}
+        return {*held(row).values()} <= wanted
+
+    def check_result(self, case, folder):
+        row = self.rows()[case.submission.pk]
+        assert set(held(row)) == {"ct-image"}, "delivered, but not filled"
+        assert [path.name for path in folder.iterdir()] == ["gcwatch.json"]
+
+
+class DisplaySets(Items):
+    """Display sets get answers, too."""
+
+    target = TARGETS["reader_study"]
+
+    def add(self, title):
+        return self.sandbox.add_display_set(self.target.slug, title, {"threshold": 1.5})
+
+    @rule(name=NAMES)
+    def a_reader_answers(self, name):
+        folders = self.folder_of()
+        for pk, row in self.rows().items():
+            if folders.get(pk) == name:
+                self.sandbox.add_answer(pk)
+                self.answered[pk] = held(row)
+                self.spoiled.add(name)
+
+
+class Titled(Items):
+    """Titles that others may have: the folder's name and nothing else."""
+
+    route = {"names": "keep", "title": "{folder}"}  # noqa: RUF012 -- never changed
+
+    def may_fail(self, folder, failure):
+        return super().may_fail(folder, failure) or failure.code == "title_taken"
+
+
+def explored(machine, examples):
+    """The test case of a machine that lives through so many histories."""
+    machine.TestCase.settings = settings(
+        max_examples=examples,
+        stateful_step_count=20,
+        phases=[Phase.generate],  # a failure is told in time; Phase.shrink takes minutes
+        derandomize=True,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    return machine.TestCase
+
+
+class TestJobs(explored(Machine, 45)):
+    """Drop, grow, touch, vanish, wait, die, lose, exhaust, unmount: the promises hold."""
+
+
+class TestArchiveItems(explored(Items, 15)):
+    """The same for archive items: one a case, never with another's content."""
+
+
+class TestDisplaySets(explored(DisplaySets, 15)):
+    """The same for display sets; one with answers is never changed."""
+
+
+class TestTitles(explored(Titled, 15)):
+    """The same where others may have our titles: their items stay as they are."""

@@ -1,0 +1,131 @@
+"""What wakes the daemon, and what does not."""
+
+import hashlib
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from support.builders import until
+
+from gcwatch.daemon.schedule import Schedule
+from gcwatch.daemon.wakeup import Wakeup
+from gcwatch.inbox.scanner import ScanEffort
+from gcwatch.inbox.watcher import Watcher
+
+
+@pytest.fixture
+def wakeup():
+    return Wakeup()
+
+
+@pytest.fixture
+def schedule(wakeup):
+    schedule = Schedule(wakeup, survey=0.01, upkeep=3600.0)
+    schedule.start()
+    yield schedule
+    schedule.stop()
+
+
+def beats(schedule, count):
+    """Wait until the time for a survey has come so often."""
+    for _ in range(count):
+        heard = schedule._heard
+        until(lambda heard=heard: schedule._heard > heard)
+
+
+@pytest.mark.usefixtures("schedule")
+def test_surveys_are_rung_for_again_and_again(wakeup):
+    """A look that begins is not the last."""
+    until(wakeup.is_scan_requested)
+    wakeup.scan_started()
+    until(wakeup.is_scan_requested)
+
+
+def test_while_surveys_rest_only_news_ring(wakeup, schedule):
+    """The scheduler counts as alive, and whoever asks for a look gets one."""
+    schedule.rest(3600.0)
+    beats(schedule, 1)
+    wakeup.scan_started()
+    beats(schedule, 3)
+    assert not wakeup.is_scan_requested()
+    assert schedule.is_alive()
+    wakeup.request_scan()
+    assert wakeup.is_scan_requested()
+
+
+def test_rest_has_an_end(wakeup, schedule):
+    """Then surveys are rung for as before."""
+    schedule.rest(3600.0)
+    beats(schedule, 1)
+    wakeup.scan_started()
+    schedule.rest(0.05)
+    until(wakeup.is_scan_requested)
+
+
+def test_to_write_down_what_was_found_is_no_part_of_the_look():
+    """However long the journal takes over a burst, the next look is not put off for it."""
+    effort, begun = ScanEffort(), time.thread_time()
+    with effort.counting(), effort.counting(-1):
+        hashlib.sha256(bytes(1 << 25))
+    taken = time.thread_time() - begun
+    assert effort.cpu < taken / 2
+    before = effort.cpu
+    begun = time.thread_time()
+    with effort.counting():
+        hashlib.sha256(bytes(1 << 25))
+    taken = time.thread_time() - begun
+    assert effort.cpu - before > taken / 2
+
+
+def test_a_folder_made_anew_in_the_place_of_a_deleted_one_is_watched(tmp_path, wakeup):
+    """Though the new one may be given the old one's inode: the watch died with the old one."""
+    inbox = tmp_path / "in"
+    inbox.mkdir()
+    watcher = Watcher(wakeup.request_scan)
+    watcher.start()
+    watcher.watch(inbox)
+    try:
+        inbox.rmdir()
+        until(lambda: watcher._watches[inbox].ring.lost and wakeup.is_scan_requested())
+        inbox.mkdir()
+        watcher.watch(inbox)
+        wakeup.scan_started()
+        (inbox / "p1").mkdir()
+        until(wakeup.is_scan_requested)
+    finally:
+        watcher.stop()
+
+
+def granted():
+    """How many folders the system watches for this process."""
+    count = 0
+    for each in Path("/proc/self/fdinfo").iterdir():
+        with suppress(FileNotFoundError):  # the one of this very listing
+            count += each.read_text().count("inotify wd:")
+    return count
+
+
+def test_folders_that_were_moved_out_of_an_inbox_are_let_go(tmp_path, wakeup, monkeypatch):
+    """Otherwise each case of a route with `after = "move"` keeps one of the system's watches."""
+    monkeypatch.setattr("gcwatch.inbox.watcher._MOST_GONE", 10)
+    inbox, done = tmp_path / "in", tmp_path / "done"
+    for number in range(10):
+        (inbox / f"p{number}" / "scan").mkdir(parents=True)
+    done.mkdir()
+    watcher = Watcher(wakeup.request_scan)
+    watcher.start()
+    watcher.watch(inbox)
+    try:
+        until(lambda: granted() == 21)
+        for folder in list(inbox.iterdir()):
+            folder.rename(done / folder.name)
+        until(lambda: watcher._watches[inbox].ring.gone >= 10)
+        assert granted() == 21
+        watcher.watch(inbox)
+        until(lambda: granted() == 1)
+        wakeup.scan_started()
+        (inbox / "p11").mkdir()
+        until(wakeup.is_scan_requested)
+    finally:
+        watcher.stop()
