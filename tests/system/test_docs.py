@@ -385,7 +385,7 @@ def architecture():
 
 
 def test_the_checklist_is_the_codes():
-    """Stages and steps, in order, are those of the code; each stage says what a crash in it does."""
+    """Stages and steps, in order, are the code's; each stage says what a crash in it does."""
     rows = re.findall(r"^\| `(\w+)` \| .* \| `(\w+)` \|$", architecture(), re.MULTILINE)
     assert rows == [(line.stage, line.step) for line in CHECKLIST]
     told = re.findall(r"^\| (\w+ing) \|", architecture(), re.MULTILINE)
@@ -416,6 +416,14 @@ def test_what_the_architecture_names_is_there():
         elif "." in name:
             module, _, member = name.rpartition(".")
             assert hasattr(import_module(f"gcwatch.{module}"), member), code
+
+
+def test_every_folder_of_tests_is_told():
+    """CONTRIBUTING says of each what it proves."""
+    table = (ROOT / "CONTRIBUTING.md").read_text().partition("| folder of `tests/` |")[2]
+    told = set(re.findall(r"`(\w+)`", table.partition("\n\n")[0]))
+    there = {path.relative_to(ROOT / "tests").parts[0] for path in (ROOT / "tests").rglob("*/*.py")}
+    assert told == there
 
 
 def test_every_test_that_is_named_exists():
