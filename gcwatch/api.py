@@ -1,39 +1,35 @@
 """The Python API: a config file opened, its journal beside it, and what can be done with both."""
 
-import sqlite3
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from gcwatch import config, log
+from gcwatch import config
 from gcwatch import mirror as mirroring
 from gcwatch.config import Mirror, Settings
 from gcwatch.core.case import Case
 from gcwatch.core.checklist import CHECKLIST, REPORTING
-from gcwatch.core.errors import ConfigError, StateError, TokenRefused
+from gcwatch.core.errors import StateError
 from gcwatch.core.events import FolderFound, Retried, Withdrawn
 from gcwatch.core.reasons import Reason
 from gcwatch.core.text import iso_time, readable_name
 from gcwatch.core.timing import Pace
-from gcwatch.daemon.daemon import Daemon, Reload
-from gcwatch.daemon.step_context import StepContext, TransferProgress, no_progress
+from gcwatch.daemon.case_runner import log_case_event
+from gcwatch.daemon.current_config import CurrentConfig
+from gcwatch.daemon.daemon import Controls, run_daemon
+from gcwatch.daemon.step_context import TransferProgress, no_progress
 from gcwatch.explain.why_waiting import DaemonSnapshot
+from gcwatch.journal.copies import has_journal
 from gcwatch.journal.journal import Journal, Recorded
 from gcwatch.journal.presence import pause_reason, running_daemon
 from gcwatch.journal.progress import read_progress
-from gcwatch.journal.route_identity import route_identities
-from gcwatch.journal.schema import JOURNAL_FILE, journal_problem
-from gcwatch.log.case_events import log_entry
 from gcwatch.platform.client import GrandChallenge
-from gcwatch.platform.http import Http
 from gcwatch.platform.transfer import Transfers
-from gcwatch.targets.upload_quota import UploadQuota
 
 STAGES = (
     *(line.stage for line in (*CHECKLIST, REPORTING)),
@@ -92,25 +88,33 @@ class Watch:
         progress: TransferProgress = no_progress,
         token: str | None = None,
     ) -> None:
-        self.settings = settings
-        self._base = pace
+        self._current = CurrentConfig(settings, pace, token)
         self._clock = clock
         self._progress = progress
-        self._token = token
-        self.journal = _journal(settings, self.pace, clock)
-        self.platform = connect(settings, token)
+        self.journal = Journal(settings.state, clock)
+
+    @property
+    def settings(self) -> Settings:
+        """What the config file says; another file's, once a reload has followed it."""
+        return self._current.settings
+
+    def follow(self, settings: Settings) -> None:
+        """Work by other settings from now on."""
+        self._current.follow(settings)
+
+    @property
+    def platform(self) -> GrandChallenge:
+        """The platform, by the current settings."""
+        return self._current.platform
 
     def close(self) -> None:
         """Release the journal and the connections."""
-        self.platform.http.close()
+        self._current.close()
         self.journal.close()
 
     def pace(self, route: str) -> Pace:
         """Given a route's name, return how fast its cases go."""
-        for found in self.settings.routes:
-            if found.name == route:
-                return replace(self._base, settle=found.settle, poll=found.poll)
-        return self._base
+        return self._current.pace(route)
 
     # --- working -------------------------------------------------------------------------------
 
@@ -120,7 +124,7 @@ class Watch:
         Raises:
             StateError: when there is a daemon already.
         """
-        self._work(stop, reload or threading.Event(), until_idle=False)
+        self._work(Controls(stop, reload or threading.Event()))
 
     def run_once(self, stop: threading.Event | None = None) -> Outcome:
         """Work until nothing is left that could be done now, and tell what came of it.
@@ -130,7 +134,7 @@ class Watch:
             TokenRefused: when the platform does not take the token.
         """
         before = {case.key: (case.round, case.ending) for case in self.journal.cases()}
-        mirrored = self._work(stop or threading.Event(), threading.Event(), until_idle=True)
+        mirrored = self._work(Controls(stop or threading.Event(), until_idle=True))
         changed = [
             case
             for case in self.journal.cases()
@@ -143,39 +147,10 @@ class Watch:
             mirrored=mirrored,
         )
 
-    def _work(
-        self, stop: threading.Event, reload: threading.Event, *, until_idle: bool
-    ) -> Mapping[str, mirroring.MirrorSummary | Reason]:
-        quota = UploadQuota(self.journal.uploads_held)
-
-        def take_up(settings: Settings) -> StepContext | None:
-            former, self.settings = self.settings, settings
-            if _connection(former) == _connection(settings):
-                return None
-            self.platform = connect(settings, self._token)
-            return self._step_context(stop, quota)
-
-        context = self._step_context(stop, quota)
-        daemon = Daemon(self.settings, self.journal, context, self.pace, stop)
-        daemon.run(Reload(reload, take_up), until_idle=until_idle)
-        return daemon.mirrored
-
-    def _step_context(self, stop: threading.Event, quota: UploadQuota) -> StepContext:
-        connections = self.settings.limits.connections
-        pool = ThreadPoolExecutor(connections, thread_name_prefix="transfer")
-        return StepContext(
-            transfers=Transfers(self.platform, pool, stop),
-            spool=self.settings.state / "spool",
-            clock=self._clock,
-            knows=self.journal.knows,
-            active=lambda: self.journal.count("running", self._algorithms()),
-            quota=quota,
-            progress=self._progress,
+    def _work(self, controls: Controls) -> Mapping[str, mirroring.MirrorSummary | Reason]:
+        return run_daemon(
+            self._current, self.journal, controls, clock=self._clock, progress=self._progress
         )
-
-    def _algorithms(self) -> list[str]:
-        """Return the routes whose cases become jobs."""
-        return [each.name for each in self.settings.routes if each.kind == "algorithm"]
 
     def mirror(
         self,
@@ -201,7 +176,7 @@ class Watch:
             transfers=transfers,
             state=self.settings.state,
             at_once=self.settings.limits.connections,
-            backoff=self._base.backoff,
+            backoff=self._current.base_pace.backoff,
             clock=self._clock,
         )
 
@@ -277,20 +252,19 @@ class Watch:
     def retry(self, case: Case) -> Case:
         """Try a case again: an open one now, a failed one from the start, a delivered one anew."""
         if case.ending == "delivered":
-            again = self.journal.open_case(case.route, case.folder)
-            return self._tell(again, FolderFound(case.route, case.folder), again)
-        after = self.journal.record(case.key, Retried())
-        return self._tell(case, Retried(), after)
+            again = self.journal.open_case(case.route, case.folder, self.pace(case.route))
+            return self._log(again, FolderFound(case.route, case.folder), again)
+        after = self.journal.record(case.key, Retried(), self.pace(case.route))
+        return self._log(case, Retried(), after)
 
     def withdraw(self, case: Case) -> Case:
         """Leave a case alone from now on; what the platform has of it stays there."""
-        after = self.journal.record(case.key, Withdrawn())
-        return self._tell(case, Withdrawn(), after)
+        after = self.journal.record(case.key, Withdrawn(), self.pace(case.route))
+        return self._log(case, Withdrawn(), after)
 
-    def _tell(self, before: Case, event: FolderFound | Retried | Withdrawn, after: Case) -> Case:
-        told = log_entry(before, event, after)
-        if told and (isinstance(event, FolderFound) or before != after):
-            log.emit(told[0], route=after.route, case=after.key, **told[1])
+    def _log(self, before: Case, event: FolderFound | Retried | Withdrawn, after: Case) -> Case:
+        if isinstance(event, FolderFound) or before != after:
+            log_case_event(before, event, after)
         return after
 
 
@@ -299,121 +273,6 @@ def _references(case: Case) -> Iterator[str]:
     for name in (case.key, case.folder, readable_name(case.folder)):
         yield name
         yield f"{case.route}/{name}"
-
-
-def _connection(settings: Settings) -> tuple[config.Platform, int]:
-    """Return what of the settings is about connections."""
-    return settings.platform, settings.limits.connections
-
-
-def connect(settings: Settings, token: str | None = None) -> GrandChallenge:
-    """Given settings, return the platform; a token that is not given is read for every call."""
-    log.hide_secret(token or "")
-    ca_bundle = settings.platform.ca_bundle
-    http = Http(
-        settings.platform.url,
-        lambda: token or _token(settings),
-        ca_bundle=str(ca_bundle) if ca_bundle else None,
-        proxy=settings.platform.proxy,
-    )
-    return GrandChallenge(http)
-
-
-def _token(settings: Settings) -> str:
-    """Return the token; one that can't be read stops all work like one that is refused."""
-    try:
-        token = config.read_token(settings)
-    except ConfigError as error:
-        raise TokenRefused(error.problems[0].message) from error
-    log.hide_secret(token)
-    return token
-
-
-def _journal(
-    settings: Settings, pace: Callable[[str], Pace], clock: Callable[[], float]
-) -> Journal:
-    try:
-        return Journal(settings.state, pace, clock)
-    except OSError as error:
-        raise _barred(settings, error) from error
-
-
-def _barred(settings: Settings, error: OSError) -> StateError:
-    return StateError(
-        f"The state directory {settings.state} can't be used: {error.strerror}.",
-        "Run this as the user that runs gcwatch, or give that user the right to write there.",
-    )
-
-
-def _has_begun(settings: Settings) -> bool:
-    """Whether there is a journal: whether this config has ever been at work."""
-    try:
-        return (settings.state / JOURNAL_FILE).exists()
-    except OSError as error:
-        raise _barred(settings, error) from error
-
-
-def remembered(settings: Settings) -> list[Case]:
-    """Given settings, return every folder's latest case without touching the state directory.
-
-    Without a journal, nothing is remembered.
-
-    Raises:
-        StateError: when it can't be read.
-    """
-    with copied(settings) as journal:
-        return journal.cases(newest=True) if journal else []
-
-
-@contextmanager
-def copied(settings: Settings) -> Iterator[Journal | None]:
-    """Given settings, yield a copy of the journal as it is now; None if there is no journal.
-
-    The copy is made and read aside: the state directory is not touched. Routes that are called
-    otherwise by now find their cases there, as they will once gcwatch runs.
-
-    Raises:
-        StateError: when the journal can't be read.
-    """
-    if not _has_begun(settings):
-        yield None
-        return
-    problem = journal_problem(settings.state)
-    if problem:  # told here, as the copy's path would help nobody
-        raise problem
-    with tempfile.TemporaryDirectory(prefix="gcwatch-") as aside:
-        try:
-            _copy(settings.state / JOURNAL_FILE, Path(aside, JOURNAL_FILE))
-        except sqlite3.Error as error:
-            raise StateError(f"{settings.state / JOURNAL_FILE} can't be read: {error}.") from error
-        with closing(Journal(Path(aside))) as journal:
-            journal.rename(route_identities(settings.routes))
-            yield journal
-
-
-def _copy(journal: Path, copy: Path) -> None:
-    """Copy a journal; one that nobody has open is read as it lies, for SQLite leaves side files."""
-    before = _untouched(journal)
-    if before is not None:
-        _back_up(journal, copy, "immutable=1")
-        if _untouched(journal) == before:
-            return
-    _back_up(journal, copy, "mode=ro")
-
-
-def _untouched(journal: Path) -> int | None:
-    """Return when a journal was last written; None if somebody has it open, or was cut off."""
-    if journal.with_name(f"{journal.name}-wal").exists():
-        return None
-    return journal.stat().st_mtime_ns
-
-
-def _back_up(journal: Path, copy: Path, how: str) -> None:
-    with (
-        closing(sqlite3.connect(f"{journal.as_uri()}?{how}", uri=True)) as source,
-        closing(sqlite3.connect(copy)) as target,
-    ):
-        source.backup(target)
 
 
 @contextmanager
@@ -433,7 +292,7 @@ def open_watch(
         StateError: when the state directory can't be used.
     """
     settings = config.load(config.find(Path(file) if file else None))
-    if begun and not _has_begun(settings):
+    if begun and not has_journal(settings):
         raise StateError(
             f"Nothing was ever done here: there is no journal in {settings.state}.",
             "Start gcwatch run or gcwatch once; or name the config file whose state is meant.",

@@ -9,7 +9,6 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from gcwatch.api import connect
 from gcwatch.cli.errors import Misused
 from gcwatch.cli.look import code_of
 from gcwatch.cli.options import Config, TokenFile, Url, by_socket, chosen, flag, sockets
@@ -20,6 +19,7 @@ from gcwatch.config import Platform, Settings, Source
 from gcwatch.core.errors import TokenRefused
 from gcwatch.core.text import printable_name
 from gcwatch.platform.client import CachingGrandChallenge, GrandChallenge
+from gcwatch.platform.connect import connect
 from gcwatch.platform.models import Socket
 from gcwatch.views.check_table import findings_table
 from gcwatch.views.terminal import console

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final, Literal
 
 from gcwatch import config, targets
-from gcwatch.api import connect
 from gcwatch.config import Constant, Glob, JsonFile, Mirror, Named, Route, Settings, Source
 from gcwatch.core.case import Kind
 from gcwatch.core.errors import (
@@ -26,6 +25,7 @@ from gcwatch.files import file_systems
 from gcwatch.journal.presence import running_daemon
 from gcwatch.journal.schema import journal_problem
 from gcwatch.platform.client import CachingGrandChallenge, GrandChallenge
+from gcwatch.platform.connect import connect
 from gcwatch.platform.models import Socket
 from gcwatch.targets import sockets
 

@@ -15,7 +15,6 @@ from typing import Any, Final, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from gcwatch import config
-from gcwatch.api import connect
 from gcwatch.commands import check, systemd_unit
 from gcwatch.commands.check import Finding
 from gcwatch.commands.send import records
@@ -25,6 +24,7 @@ from gcwatch.config.token import token_in
 from gcwatch.core.errors import ConfigError, Misused, Refused
 from gcwatch.files.atomic import write_atomically
 from gcwatch.platform.client import GrandChallenge
+from gcwatch.platform.connect import connect
 from gcwatch.platform.models import Algorithm, Collection, Interface, Socket
 
 Kind = Literal["algorithm", "reader_study", "archive", "mirror"]

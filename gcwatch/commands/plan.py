@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Literal
 
 from gcwatch import targets
-from gcwatch.api import connect, remembered
 from gcwatch.config import Route, Settings
 from gcwatch.config.model import Unit
 from gcwatch.core.case import Carrier, Case, Input, Kind
@@ -27,7 +26,9 @@ from gcwatch.imaging import bundle
 from gcwatch.imaging.bundle import Bundle
 from gcwatch.inbox.layouts import Inbox, inbox_of
 from gcwatch.inbox.listing import InboxEntry
+from gcwatch.journal.copies import latest_cases
 from gcwatch.platform.client import CachingGrandChallenge, GrandChallenge
+from gcwatch.platform.connect import connect
 from gcwatch.targets.context import DroppedFolder, TargetContext
 
 UNKNOWN = "????????"
@@ -95,7 +96,7 @@ def plan(settings: Settings) -> Iterator[RoutePlan]:
         Unreachable: when the platform can't be asked.
         StateError: when the journal can't be read.
     """
-    known = {(case.route, case.folder): case for case in remembered(settings)}
+    known = {(case.route, case.folder): case for case in latest_cases(settings)}
     platform = CachingGrandChallenge(connect(settings))
     try:
         for route in settings.routes:

@@ -7,12 +7,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.exc import OperationalError
-
 from gcwatch import config
 from gcwatch.api import MirrorStatus, Watch, open_watch
 from gcwatch.core.case import Case
-from gcwatch.core.errors import ConfigError, StateError
+from gcwatch.core.errors import ConfigError, JournalUnavailable, StateError
 from gcwatch.core.reasons import Reason
 from gcwatch.explain import case_view
 from gcwatch.explain.case_view import CaseView
@@ -119,7 +117,7 @@ class StatusFollower:
             )
         try:
             self._last = read_overview(self._watch)
-        except OperationalError:
+        except JournalUnavailable:
             trouble = "The journal can't be read at this moment; this is as it was."
         return replace(self._last, trouble=trouble)
 

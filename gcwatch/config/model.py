@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -35,6 +35,7 @@ from gcwatch.config.types import (
     wrong,
 )
 from gcwatch.core.case import Kind
+from gcwatch.core.timing import Pace
 
 
 class Table(BaseModel):
@@ -184,6 +185,10 @@ class Route(Table):
     { files = "*.mha", optional = true } may be absent; { socket = "ct-image" } is the image that
     the folder's gcwatch.json has for that socket (for reuse = true). May be left out where the
     algorithm asks for nothing but one image."""
+
+    def pace(self, base: Pace) -> Pace:
+        """Given the pace where a route leaves it open, return how fast this route's cases go."""
+        return replace(base, settle=self.settle, poll=self.poll)
 
     @property
     def kind(self) -> Kind:

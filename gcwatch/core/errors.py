@@ -72,6 +72,13 @@ class StateError(GcwatchError):
         self.hint = hint
 
 
+class JournalUnavailable(GcwatchError):
+    """The journal can't be written or read at the moment: its disk is full, or it is locked.
+
+    All work pauses and goes on when it can.
+    """
+
+
 class TokenRefused(GcwatchError):
     """The platform does not know the token, or the header was lost on the way."""
 

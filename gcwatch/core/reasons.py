@@ -405,3 +405,24 @@ def explain(reason: Reason) -> Explanation:
     return Explanation(
         entry.plain.format_map(facts), entry.detail.format_map(facts), entry.hint.format_map(facts)
     )
+
+
+_FOR_PERSONS = frozenset(
+    {
+        "inbox_away",
+        "waiting_for_marker",
+        "not_found",
+        "no_rights",
+        "no_credits",
+        "not_ready",
+        "too_many_uploads",
+        "no_space_left",
+        "job_stalled",
+        "import_stalled",
+    }
+)
+
+
+def needs_person(reason: Reason) -> bool:
+    """Whether waiting for this takes a person, or hours."""
+    return reason.code in _FOR_PERSONS

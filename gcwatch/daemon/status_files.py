@@ -14,10 +14,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-import sqlalchemy.exc
-
 from gcwatch import log
 from gcwatch.config import Route, Settings
+from gcwatch.core.errors import JournalUnavailable
 from gcwatch.core.timing import Pace
 from gcwatch.explain import case_view, status_file
 from gcwatch.explain.status_file import StatusFileFacts
@@ -108,7 +107,7 @@ class StatusFileWriter(PeriodicThread):
         """Begin every report that is due."""
         reports = self._reports()
         if reports:
-            with suppress(sqlalchemy.exc.OperationalError):  # the daemon tells of it
+            with suppress(JournalUnavailable):  # the daemon tells of it
                 self._look(reports, self._journal.latest())
 
     def _look(self, reports: list[tuple[Route, Path]], latest: int) -> None:
@@ -138,7 +137,7 @@ class StatusFileWriter(PeriodicThread):
         """Write a report if there is news, or nothing was written for long."""
         try:
             facts = self._facts(route, is_over=is_over)
-        except sqlalchemy.exc.OperationalError:
+        except JournalUnavailable:
             return
         told, now = status_file.file_body(facts), time.monotonic()
         if told == paper.told and now - paper.written < _HEARTBEAT * self._survey and not is_over:

@@ -1,8 +1,6 @@
-"""What steps work with, and its holder, which can exchange it while steps are under way."""
+"""What steps work with."""
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,48 +44,3 @@ class StepContext:
             active=self.active,
             doubt=pace.doubt,
         )
-
-
-@dataclass
-class _Held:
-    """A context, and how many steps work with it."""
-
-    context: StepContext
-    users: int = 0
-
-
-class StepContextHolder:
-    """The current context; a former one is closed when the last step has left it."""
-
-    def __init__(self, context: StepContext) -> None:
-        self._held = _Held(context)
-        self._lock = threading.Lock()
-
-    def replace(self, context: StepContext) -> None:
-        """Steps that begin from now on work with another context."""
-        with self._lock:
-            former, self._held = self._held, _Held(context)
-        self._close_unused(former)
-
-    @contextmanager
-    def use(self) -> Iterator[StepContext]:
-        """Work with the current context; it stays open for as long as the block lasts."""
-        with self._lock:
-            held = self._held
-            held.users += 1
-        try:
-            yield held.context
-        finally:
-            with self._lock:
-                held.users -= 1
-            self._close_unused(held)
-
-    def close(self) -> None:
-        """Close the current context: no step works any more."""
-        self._held.context.transfers.close()
-
-    def _close_unused(self, held: _Held) -> None:
-        with self._lock:
-            is_over = held is not self._held and not held.users
-        if is_over:
-            held.context.transfers.close()

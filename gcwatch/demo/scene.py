@@ -193,7 +193,7 @@ def _voxel(x: int, y: int, z: int, length: int) -> int:
     return _TISSUE
 
 
-def _distance(  # noqa: PLR0913, PLR0917 -- a point and an ellipsoid
+def _distance(  # noqa: PLR0917 -- a point and an ellipsoid
     x: int,
     y: int,
     z: int,

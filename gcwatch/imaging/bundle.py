@@ -87,7 +87,7 @@ def _straight(
     return Bundle(Path(file.path), filename, file.size, 1, left_out, file, warnings)
 
 
-def image_bundle(  # noqa: PLR0913 - flags by keyword, one for each line of the config
+def image_bundle(
     files: Sequence[SourceFile],
     *,
     spool: Path,
@@ -130,7 +130,7 @@ def image_bundle(  # noqa: PLR0913 - flags by keyword, one for each line of the 
         return _spool(spool, stem, listing, parcel)
 
 
-def dicom_set(  # noqa: PLR0913 - flags by keyword, one for each line of the config
+def dicom_set(
     files: Sequence[SourceFile],
     *,
     spool: Path,

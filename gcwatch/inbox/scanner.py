@@ -17,6 +17,7 @@ from gcwatch.core import events
 from gcwatch.core.case import Case
 from gcwatch.core.errors import CaseError, NotYet, SourceVanished
 from gcwatch.core.events import Event
+from gcwatch.core.timing import Pace
 from gcwatch.files import file_systems
 from gcwatch.inbox.layouts import inbox_of
 from gcwatch.inbox.listing import InboxEntry, InboxListing
@@ -25,7 +26,7 @@ from gcwatch.journal.journal import Journal, Known
 from gcwatch.log.case_events import log_entry
 from gcwatch.threads.heartbeats import heartbeat
 
-BREATH: Final = 0.2
+SHORTEST_PAUSE_SECONDS: Final = 0.2
 """Seconds between two looks at least."""
 
 Routes = Mapping[str, Route]
@@ -65,8 +66,9 @@ class InboxScanner:
         journal: Where cases are opened and known.
         watcher: Has every inbox under watch that can be.
         look_again: Asks for another look where one look could not see everything.
-        record: Writes an event of a case down, and says so.
-        tell: Says what an event came to, given the case before and after.
+        pace_of: The pace of a route, by its name.
+        record: Records an event of a case, and logs it.
+        log_event: Logs an event, given the case before and after it.
     """
 
     def __init__(
@@ -74,15 +76,17 @@ class InboxScanner:
         journal: Journal,
         watcher: Watcher,
         *,
+        pace_of: Callable[[str], Pace],
         look_again: Callable[[], None],
         record: Callable[[Case, Event], Case],
-        tell: Callable[[Case, Event, Case], None],
+        log_event: Callable[[Case, Event, Case], None],
     ) -> None:
         self._journal = journal
         self._watcher = watcher
+        self._pace_of = pace_of
         self._look_again = look_again
         self._record = record
-        self._tell = tell
+        self._log_event = log_event
         self.away: set[str] = set()
         self.urgent: set[str] = set()
         self.last = 0.0
@@ -93,7 +97,9 @@ class InboxScanner:
 
     def is_too_soon(self) -> bool:
         """Looks take at most half of the time and a sixth of a core, however many nudges come."""
-        return time.monotonic() < self.last + max(BREATH, self._effort.took, 5 * self._effort.cpu)
+        return time.monotonic() < self.last + max(
+            SHORTEST_PAUSE_SECONDS, self._effort.took, 5 * self._effort.cpu
+        )
 
     # --- a look at all inboxes -------------------------------------------------------------------
 
@@ -188,8 +194,8 @@ class InboxScanner:
 
     def _open(self, route: Route, folder: str) -> None:
         with self._effort.counting(-1):
-            case = self._journal.open_case(route.name, folder)
-            self._tell(case, events.FolderFound(route.name, folder), case)
+            case = self._journal.open_case(route.name, folder, self._pace_of(route.name))
+            self._log_event(case, events.FolderFound(route.name, folder), case)
 
     def _note(self, key: str, event: Event) -> None:
         with self._effort.counting(-1):
@@ -215,9 +221,9 @@ class InboxScanner:
         if now == case.seen:
             return
         event = events.FolderChangedLate(now)
-        after = self._journal.record(key, event, of_round=case.round)
+        after = self._journal.record(key, event, self._pace_of(case.route), of_round=case.round)
         if log_entry(case, event, after) and self._is_first("late", f"{key}/{case.round}"):
-            self._tell(case, event, after)
+            self._log_event(case, event, after)
 
 
 def log_network_inbox(route: Route) -> None:

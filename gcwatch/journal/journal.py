@@ -22,6 +22,7 @@ from pydantic import TypeAdapter
 
 from gcwatch.core import checklist
 from gcwatch.core.case import Case
+from gcwatch.core.errors import JournalUnavailable
 from gcwatch.core.events import Event, FolderFound, RouteRenamed
 from gcwatch.core.timing import Pace, due_time
 from gcwatch.journal import route_identity
@@ -34,6 +35,7 @@ from gcwatch.journal.schema import (
     VERSIONS,
     exclusively,
     migrate,
+    no_access_error,
     open_engine,
     refuse_network_folder,
     too_new_error,
@@ -82,6 +84,23 @@ def _is_notable(case: Case) -> bool:
     return case.ending == "failed" or (case.ending == "delivered" and bool(case.warnings))
 
 
+def _row(case: Case, pace: Pace) -> dict[str, Any]:
+    """Given a case and its route's pace, return its row: what is asked for, beside the record."""
+    return {
+        "key": case.key,
+        "route": case.route,
+        "folder": os.fsencode(case.folder),
+        "open": case.is_open,
+        "stage": checklist.stage(case),
+        "gone": case.gone,
+        "stamp": case.seen.stamp if case.seen else 0,
+        "submission": case.submission.pk if case.submission else None,
+        "due": due_time(case, pace),
+        "record": _encode(_CASE, case),
+        "notable": _is_notable(case),
+    }
+
+
 class Journal:
     """The journal of one state directory.
 
@@ -93,18 +112,19 @@ class Journal:
     def __init__(
         self,
         state: Path,
-        pace: Callable[[str], Pace] = lambda _: Pace(),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.path = state / JOURNAL_FILE
-        self._pace = pace
         self._clock = clock
         self._lock = threading.RLock()
         refuse_network_folder(state)
-        state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with exclusively(state):
-            self._engine = open_engine(self.path)
-            self.upgraded_from = self._upgrade()
+        try:
+            state.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with exclusively(state):
+                self._engine = open_engine(self.path)
+                self.upgraded_from = self._upgrade()
+        except OSError as error:
+            raise no_access_error(state, error) from error
         self.version = len(VERSIONS)
 
     def close(self) -> None:
@@ -113,20 +133,20 @@ class Journal:
 
     # --- writing ---------------------------------------------------------------------------------
 
-    def open_case(self, route: str, folder: str) -> Case:
-        """Given a new folder, make a case of it with a new random key, and return it."""
+    def open_case(self, route: str, folder: str, pace: Pace) -> Case:
+        """Given a new folder and its route's pace, make a case with a new random key; return it."""
         suffix = "".join(secrets.choice(_ALPHABET) for _ in range(8))
         event, now = FolderFound(route, folder), self._clock()
         case = checklist.new_case(f"{route}-{suffix}", event, now)
         with self._transaction() as connection:
             older = (CASES.c.route == route) & (CASES.c.folder == os.fsencode(folder))
             connection.execute(CASES.update().where(older).values(newest=False))
-            connection.execute(CASES.insert().values(**self._row(case), newest=True))
+            connection.execute(CASES.insert().values(**_row(case, pace), newest=True))
             self._append(connection, case.key, event, now)
         return case
 
-    def record(self, key: str, event: Event, of_round: int | None = None) -> Case:
-        """Given a case's key and an event, write both what happened and what came of it.
+    def record(self, key: str, event: Event, pace: Pace, *, of_round: int | None = None) -> Case:
+        """Given a case's key, an event and the pace of its route, write the event and the case.
 
         An event that belongs to an earlier round than the case's is dropped.
 
@@ -140,25 +160,10 @@ class Journal:
                 return before
             after = checklist.apply(before, event, now)
             if after != before:
-                row = self._row(after)
+                row = _row(after, pace)
                 connection.execute(CASES.update().where(CASES.c.key == key).values(**row))
                 self._append(connection, key, event, now)
         return after
-
-    def _row(self, case: Case) -> dict[str, Any]:
-        return {
-            "key": case.key,
-            "route": case.route,
-            "folder": os.fsencode(case.folder),
-            "open": case.is_open,
-            "stage": checklist.stage(case),
-            "gone": case.gone,
-            "stamp": case.seen.stamp if case.seen else 0,
-            "submission": case.submission.pk if case.submission else None,
-            "due": due_time(case, self._pace(case.route)),
-            "record": _encode(_CASE, case),
-            "notable": _is_notable(case),
-        }
 
     def _append(self, connection: sa.Connection, key: str, event: Event, now: float) -> None:
         kind = event.kind
@@ -258,7 +263,7 @@ class Journal:
             rows = connection.execute(query).all()
         return [Recorded(row.at, _decode(_EVENTS[row.kind], row.record)) for row in rows]
 
-    def rename(self, wanted: RouteIdentities) -> dict[str, str]:
+    def rename_routes(self, wanted: RouteIdentities) -> dict[str, str]:
         """Given the config's routes, let each find its cases; return new names by old.
 
         All of it happens at once, and where each route is now is remembered for the next time.
@@ -289,14 +294,14 @@ class Journal:
         connection.execute(EVENTS.insert().from_select(["key", "at", "kind", "record"], events))
         connection.execute(CASES.update().where(concerned).values(route=name, record=record))
 
-    def reschedule(self) -> None:
-        """Compute every open case's due time anew, for when a route's pace was changed."""
+    def reschedule(self, pace_of: Callable[[str], Pace]) -> None:
+        """Given each route's pace, compute every open case's due time anew."""
         with self._transaction() as connection:
             for (record,) in connection.execute(
                 sa.select(CASES.c.record).where(CASES.c.open)
             ).all():
                 case = _decode(_CASE, record)
-                row = self._row(case)
+                row = _row(case, pace_of(case.route))
                 connection.execute(CASES.update().where(CASES.c.key == case.key).values(**row))
 
     def _select(self, where: Any, order: Any = None, limit: int | None = None) -> list[Case]:
@@ -324,8 +329,12 @@ class Journal:
 
     @contextmanager
     def _transaction(self) -> Iterator[sa.Connection]:
-        with self._lock, self._engine.begin() as connection:
-            yield connection
+        """Raises JournalUnavailable when the file can't be written or read at the moment."""
+        try:
+            with self._lock, self._engine.begin() as connection:
+                yield connection
+        except sa.exc.OperationalError as error:
+            raise JournalUnavailable(str(error.orig)) from error
 
     def _upgrade(self) -> int | None:
         """Bring the file to this program's version; a copy of an older one is kept beside it.
@@ -334,7 +343,7 @@ class Journal:
             The version it had, if it was an older journal.
         """
         try:
-            with self._transaction() as connection:
+            with self._engine.begin() as connection:
                 version = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
                 if version > len(VERSIONS):
                     raise too_new_error(self.path, version)

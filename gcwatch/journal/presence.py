@@ -31,9 +31,9 @@ class LockFile:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self.tell()
+        self.write_pause()
 
-    def tell(self, pause: str = "") -> None:
+    def write_pause(self, pause: str = "") -> None:
         """Write down why all work pauses (a code of the catalogue), or that it does not."""
         # In one write, so that whoever reads meanwhile finds the old words or the new ones.
         words = f"{os.getpid()}\n{pause}\n".encode()

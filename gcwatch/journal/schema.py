@@ -165,6 +165,14 @@ def too_new_error(path: Path, version: int) -> StateError:
     )
 
 
+def no_access_error(state: Path, error: OSError) -> StateError:
+    """Given a state directory and what went wrong with it, return that as an error."""
+    return StateError(
+        f"The state directory {state} can't be used: {error.strerror}.",
+        "Run this as the user that runs gcwatch, or give that user the right to write there.",
+    )
+
+
 def unusable_error(path: Path, error: BaseException | None) -> StateError:
     return StateError(
         f"{path} can't be used: {error}.", "Put back a copy of it, or use another state directory."

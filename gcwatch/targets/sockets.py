@@ -79,7 +79,7 @@ def fill(socket: Socket, dropped: DroppedFolder, context: TargetContext) -> Inpu
     return _file_or_value(socket, carrier, pattern, found)
 
 
-def _image(  # noqa: PLR0913, PLR0917 -- what was found, where, and for what
+def _image(  # noqa: PLR0917 -- what was found, where, and for what
     socket: Socket,
     carrier: Carrier,
     pattern: str,

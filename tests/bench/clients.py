@@ -75,10 +75,10 @@ def upload_gcwatch(inbox: Path, facts: dict[str, Any], work: Path) -> float:
     """Send a bundle that is already spooled, by `Transfers.send`; the seconds that took."""
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - as above
 
-    from gcwatch.core import case
+    from gcwatch.core import case  # noqa: PLC0415 - as above
     from gcwatch.imaging import bundle  # noqa: PLC0415 - as above
     from gcwatch.inbox.tree import source_files  # noqa: PLC0415 - as above
-    from gcwatch.platform import transfer
+    from gcwatch.platform import transfer  # noqa: PLC0415 - as above
     from gcwatch.platform.client import GrandChallenge  # noqa: PLC0415 - as above
     from gcwatch.platform.http import Http  # noqa: PLC0415 - as above
 

@@ -10,8 +10,7 @@ import re
 import shutil
 import tempfile
 import threading
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -30,14 +29,17 @@ from support.builders import (
 )
 from support.contract import TARGETS, held
 
+from gcwatch import config
 from gcwatch.core import checklist
 from gcwatch.core.errors import TokenRefused
 from gcwatch.core.timing import Pace
-from gcwatch.daemon import step_context
-from gcwatch.daemon.daemon import Daemon
-from gcwatch.platform.transfer import Transfers
+from gcwatch.daemon.case_runner import CaseRunner, log_case_event
+from gcwatch.daemon.current_config import CurrentConfig
+from gcwatch.daemon.upkeep import clear_spool
+from gcwatch.inbox.scanner import InboxScanner
+from gcwatch.inbox.watcher import Watcher
+from gcwatch.journal.journal import Journal
 from gcwatch.sandbox import Sandbox
-from gcwatch.targets.upload_quota import UploadQuota
 
 pytestmark = pytest.mark.timeout(1200)
 """Dozens of histories take a busy machine many minutes."""
@@ -77,6 +79,25 @@ class Died(BaseException):
     """The daemon is no more: nothing after this line happened."""
 
 
+class MortalJournal(Journal):
+    """A journal whose process dies at its k-th commit: before it, or right *after* it."""
+
+    def __init__(self, state, clock, *, deadly, after):
+        super().__init__(state, clock)
+        self.deadly, self.after = deadly, after
+
+    def record(self, *args, **kwargs):
+        """See `Journal`."""
+        if self.deadly is not None:
+            self.deadly -= 1
+        if self.deadly == 0 and not self.after:
+            raise Died
+        result = super().record(*args, **kwargs)
+        if self.deadly == 0:
+            raise Died
+        return result
+
+
 class Life:
     """One life of the daemon: as far as it gets now, or until its k-th commit."""
 
@@ -85,40 +106,32 @@ class Life:
         self.deadly, self.after = deadly, after
 
     def live(self):
+        current = CurrentConfig(config.load(self.site.file))
+        state = current.settings.state
         with ExitStack() as stack:
-            watch = stack.enter_context(self.site.watch(Pace(), self.clock))
-            pool = stack.enter_context(ThreadPoolExecutor(2))
-            world = step_context.StepContext(
-                transfers=Transfers(watch.platform, pool),
-                spool=watch.settings.state / "spool",
-                clock=self.clock,
-                knows=watch.journal.knows,
-                active=lambda: watch.journal.count("running", ["lobes"]),
-                quota=UploadQuota(watch.journal.uploads_held),
+            stack.callback(current.close)
+            current.open_transfers(threading.Event())
+            journal = MortalJournal(state, self.clock, deadly=self.deadly, after=self.after)
+            stack.enter_context(closing(journal))
+            runner = CaseRunner(journal, current, clock=self.clock)
+            scanner = InboxScanner(
+                journal,
+                Watcher(lambda: None),
+                pace_of=current.pace,
+                look_again=lambda: None,
+                record=runner.record,
+                log_event=log_case_event,
             )
-            daemon = Daemon(watch.settings, watch.journal, world, watch.pace, threading.Event())
-            daemon._record = daemon._surveys._record = self._mortal(daemon._record)
             try:
-                daemon._surveys.look(daemon._routes)
-                while due := watch.journal.due(["lobes"], self.clock(), limit=1):
-                    daemon._work(due[0])
-                daemon._upkeep()
+                scanner.scan(current.routes)
+                while due := journal.due(["lobes"], self.clock(), limit=1):
+                    runner.run(due[0].key)
+                clear_spool(state / "spool", journal)
+                scanner.scan_closed_cases(current.routes, lambda: True)
             except (Died, TokenRefused):
                 return
+        with self.site.watch(Pace(), self.clock) as watch:
             check_history(watch)
-
-    def _mortal(self, record):
-        def mortal(case, event):
-            if self.deadly is not None:
-                self.deadly -= 1
-            if self.deadly == 0 and not self.after:
-                raise Died
-            result = record(case, event)
-            if self.deadly == 0:
-                raise Died
-            return result
-
-        return mortal
 
 
 class Machine(RuleBasedStateMachine):

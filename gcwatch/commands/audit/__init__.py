@@ -11,7 +11,6 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from gcwatch.api import connect, copied
 from gcwatch.commands.audit import mirrors
 from gcwatch.commands.audit.contents import ContentCheck
 from gcwatch.commands.audit.finding import FINE, Finding, Kind, KnownCase, Progress, known
@@ -20,7 +19,9 @@ from gcwatch.commands.audit.online import PlatformAudit, submissions
 from gcwatch.commands.audit.outboxes import results, strangers
 from gcwatch.config import Route, Settings
 from gcwatch.core import checklist
+from gcwatch.journal.copies import copied_journal
 from gcwatch.platform.client import CachingGrandChallenge
+from gcwatch.platform.connect import connect
 from gcwatch.platform.transfer import Transfers
 
 __all__ = ["FINE", "Finding", "Kind", "Progress", "audit", "no_progress"]
@@ -51,13 +52,13 @@ def audit(
         NotYet: when the platform's listings can't be had completely.
     """
     begun = clock()
-    with copied(settings) as journal:
+    with copied_journal(settings) as journal:
         records = known(journal) if journal else []
     platform = None if offline else CachingGrandChallenge(connect(settings))
     try:
         with ThreadPoolExecutor(1) as pool:
             contents = ContentCheck(Transfers(platform, pool)) if platform and download else None
-            again = partial(copied, settings)
+            again = partial(copied_journal, settings)
             online = PlatformAudit(platform, again, contents, progress) if platform else None
             yield from _cases(settings, records, online, begun, progress)
         for each in settings.mirrors:

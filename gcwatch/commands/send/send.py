@@ -12,7 +12,7 @@ from typing import Any, Literal, TypedDict, Unpack
 from pydantic import ValidationError
 
 from gcwatch import config
-from gcwatch.api import Watch, connect
+from gcwatch.api import Watch
 from gcwatch.commands import check
 from gcwatch.commands.send import records
 from gcwatch.commands.send.records import Paths, SendRecord, SendStore
@@ -27,6 +27,7 @@ from gcwatch.explain.case_view import CaseView
 from gcwatch.inbox.single import SingleCaseRoute
 from gcwatch.journal.presence import only_daemon, running_daemon
 from gcwatch.platform.client import CachingGrandChallenge
+from gcwatch.platform.connect import connect
 
 
 class Options(TypedDict, total=False):
@@ -239,7 +240,7 @@ class _SendRun:
                 if case is not None:
                     self.watch.retry(case)
         routes = [self._route(item) for item in self._items if not self._is_earlier(item)]
-        self.watch.settings = replace(self.watch.settings, routes=tuple(routes))
+        self.watch.follow(replace(self.watch.settings, routes=tuple(routes)))
         return bool(routes)
 
     def views(self) -> Iterator[CaseView]:

@@ -11,12 +11,13 @@ from support.builders import FAST, PATIENTS, Site, mha, series, until
 from support.contract import TARGETS
 from support.mirrored import IMAGE, Mirrored
 
-from gcwatch import api, config
+from gcwatch import config
 from gcwatch.cli import main
 from gcwatch.commands import audit
 from gcwatch.commands.audit.finding import known
 from gcwatch.commands.audit.online import PlatformAudit, submissions
 from gcwatch.core import errors
+from gcwatch.journal.copies import copied_journal
 from gcwatch.platform.client import CachingGrandChallenge
 
 CT = ("ct.mha", mha(1, 2, 3, 4))
@@ -464,7 +465,7 @@ def test_what_came_to_be_meanwhile_is_not_judged(archiving):
     with archiving.watch() as site:
         before = known(site.journal)
         site.run_once()
-        again = functools.partial(api.copied, settings)
+        again = functools.partial(copied_journal, settings)
         means = PlatformAudit(CachingGrandChallenge(site.platform), again, None, audit.no_progress)
         assert len(archiving.sandbox.world.items) == 1
         assert list(submissions(before, settings.routes, means)) == []

@@ -9,9 +9,9 @@ import pytest
 from support.builders import Site, until
 
 from gcwatch import config
-from gcwatch.api import remembered
 from gcwatch.commands import check
 from gcwatch.core.errors import StateError
+from gcwatch.journal.copies import latest_cases
 from gcwatch.journal.journal import Journal
 from gcwatch.journal.presence import running_daemon
 from gcwatch.journal.schema import JOURNAL_FILE
@@ -156,7 +156,7 @@ def test_a_journal_that_would_stop_the_daemon_is_a_cross(site, spoil, said):
     assert said in found.detail
     assert str(site.state / JOURNAL_FILE) in found.detail
     with pytest.raises(StateError, match=str(site.state)):
-        remembered(config.load(site.file))
+        latest_cases(config.load(site.file))
 
 
 def _set_version(file, version):

@@ -11,14 +11,14 @@ from contextlib import closing
 
 import psutil
 import pytest
-import sqlalchemy.exc
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gcwatch.core import checklist, events
 from gcwatch.core.case import Input, Snapshot, Target, Upload
-from gcwatch.core.errors import StateError
+from gcwatch.core.errors import JournalUnavailable, StateError
 from gcwatch.core.reasons import Reason
+from gcwatch.core.timing import Pace
 from gcwatch.journal import schema
 from gcwatch.journal.journal import Journal
 from gcwatch.journal.presence import only_daemon
@@ -44,6 +44,9 @@ EVENTS = (
 )
 
 
+PACE = Pace()
+
+
 @pytest.fixture
 def book(tmp_path):
     """A journal of its own for one test."""
@@ -60,10 +63,10 @@ def fold(book, key):
 
 def test_a_case_is_the_fold_of_its_history(book):
     """After every event, the row of the case is what its events make of it."""
-    key = book.open_case("lobes", "p1").key
+    key = book.open_case("lobes", "p1", PACE).key
 
     for event in EVENTS:
-        recorded = book.record(key, event)
+        recorded = book.record(key, event, PACE)
 
         assert fold(book, key) == recorded == book.case(key)
 
@@ -77,7 +80,7 @@ def test_a_folder_name_of_any_bytes_survives(tmp_path_factory, name):
     folder = os.fsdecode(name)
     state = tmp_path_factory.mktemp("state")
     with closing(Journal(state)) as book:
-        key = book.open_case("lobes", folder).key
+        key = book.open_case("lobes", folder, PACE).key
 
     with closing(Journal(state)) as book:
         assert folder == book.case(key).folder
@@ -88,12 +91,12 @@ def test_a_folder_name_of_any_bytes_survives(tmp_path_factory, name):
 def test_two_writers_never_lose_each_other_s_events(tmp_path):
     """The daemon and an operator's command may write at the same time."""
     with closing(Journal(tmp_path)) as one, closing(Journal(tmp_path)) as other:
-        key = one.open_case("lobes", "p1").key
+        key = one.open_case("lobes", "p1", PACE).key
         postponed = events.Postponed(Reason("busy"), 1)
 
         def write(book):
             for _ in range(50):
-                book.record(key, postponed)
+                book.record(key, postponed, PACE)
 
         threads = [threading.Thread(target=write, args=[book]) for book in (one, other)]
         for thread in threads:
@@ -107,11 +110,11 @@ def test_two_writers_never_lose_each_other_s_events(tmp_path):
 
 def test_an_event_of_an_earlier_round_is_dropped(book):
     """A worker that comes late with news of a withdrawn round changes nothing."""
-    key = book.open_case("lobes", "p1").key
-    book.record(key, events.Withdrawn())
-    again = book.record(key, events.Retried())
+    key = book.open_case("lobes", "p1", PACE).key
+    book.record(key, events.Withdrawn(), PACE)
+    again = book.record(key, events.Retried(), PACE)
 
-    after = book.record(key, events.Submitted("j", ""), of_round=1)
+    after = book.record(key, events.Submitted("j", ""), PACE, of_round=1)
 
     assert after == again
     assert after.submission is None
@@ -119,7 +122,7 @@ def test_an_event_of_an_earlier_round_is_dropped(book):
 
 def test_keys_are_random_and_never_made_of_the_folder_s_name(book):
     """One folder dropped twice has two keys; neither tells its name."""
-    keys = {book.open_case("lobes", "doe-john").key for _ in range(100)}
+    keys = {book.open_case("lobes", "doe-john", PACE).key for _ in range(100)}
 
     assert len(keys) == 100
     assert all(key.startswith("lobes-") and "doe" not in key for key in keys)
@@ -130,11 +133,13 @@ def test_keys_are_random_and_never_made_of_the_folder_s_name(book):
 
 def test_only_open_cases_of_the_asked_routes_are_due_the_longest_first(book):
     """A closed case, a foreign route and a case that waits take no turn."""
-    first = book.open_case("lobes", "p1")
-    second = book.open_case("lobes", "p2")
-    book.record(book.open_case("lobes", "p3").key, events.Withdrawn())
-    book.record(book.open_case("lobes", "p4").key, events.Postponed(Reason("busy"), 1000))
-    book.open_case("other", "p5")
+    first = book.open_case("lobes", "p1", PACE)
+    second = book.open_case("lobes", "p2", PACE)
+    book.record(book.open_case("lobes", "p3", PACE).key, events.Withdrawn(), PACE)
+    book.record(
+        book.open_case("lobes", "p4", PACE).key, events.Postponed(Reason("busy"), 1000), PACE
+    )
+    book.open_case("other", "p5", PACE)
 
     due = book.due(["lobes"], second.touched, 10)
 
@@ -144,8 +149,8 @@ def test_only_open_cases_of_the_asked_routes_are_due_the_longest_first(book):
 
 def test_a_folder_is_known_by_its_latest_case(book):
     """What intake sees of a folder that was dropped again is its newest case."""
-    book.record(book.open_case("lobes", "p1").key, events.Withdrawn())
-    latest = book.open_case("lobes", "p1")
+    book.record(book.open_case("lobes", "p1", PACE).key, events.Withdrawn(), PACE)
+    latest = book.open_case("lobes", "p1", PACE)
 
     known = book.known("lobes")
 
@@ -155,31 +160,31 @@ def test_a_folder_is_known_by_its_latest_case(book):
 
 def test_what_needs_attention_is_open_failed_or_odd(book):
     """What was delivered as it should be is never read, however many there are."""
-    waiting, failed, odd, fine, gone = (book.open_case("r", f"p{n}").key for n in range(5))
-    other = book.open_case("s", "p").key
+    waiting, failed, odd, fine, gone = (book.open_case("r", f"p{n}", PACE).key for n in range(5))
+    other = book.open_case("s", "p", PACE).key
     for key in (failed, gone):
-        book.record(key, events.Rejected(Reason("job_failed")))
-        book.record(key, events.FailureReported())
-    book.record(gone, events.FolderRemoved())
-    book.record(odd, events.WarningFound(Reason("left_out")))
+        book.record(key, events.Rejected(Reason("job_failed")), PACE)
+        book.record(key, events.FailureReported(), PACE)
+    book.record(gone, events.FolderRemoved(), PACE)
+    book.record(odd, events.WarningFound(Reason("left_out")), PACE)
     for key in (odd, fine):
-        book.record(key, events.Delivered("x"))
+        book.record(key, events.Delivered("x"), PACE)
 
     assert [case.key for case in book.attention()] == [waiting, failed, odd, other]
     assert book.counts("r") == {"settling": 1, "failed": 2, "delivered": 2}
 
-    again = book.open_case("r", "p1").key
+    again = book.open_case("r", "p1", PACE).key
     assert failed not in [case.key for case in book.attention()]
     assert again in [case.key for case in book.attention()]
 
 
 def test_a_job_is_known_once_it_is_on_record(book):
     """The search for a lost job passes over the jobs of other cases."""
-    key = book.open_case("lobes", "p1").key
+    key = book.open_case("lobes", "p1", PACE).key
     assert not book.knows("j")
 
     for event in EVENTS:
-        book.record(key, event)
+        book.record(key, event, PACE)
 
     assert book.knows("j")
 
@@ -190,10 +195,12 @@ DIE = """
 import os, signal, sys
 from pathlib import Path
 from gcwatch.core.events import FolderSettled, Withdrawn
+from gcwatch.core.timing import Pace
 from gcwatch.journal.journal import Journal
+PACE = Pace()
 book = Journal(Path(sys.argv[1]))
-key = book.open_case("lobes", "p1").key
-book.record(key, FolderSettled())
+key = book.open_case("lobes", "p1", PACE).key
+book.record(key, FolderSettled(), PACE)
 print(key, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -223,20 +230,20 @@ def test_it_is_written_through_to_the_disk_and_read_by_its_owner_only(tmp_path):
 
 def test_a_full_disk_loses_nothing_that_was_recorded(book):
     """An event that finds no room is not recorded at all; with room it is, later."""
-    key = book.open_case("lobes", "p1").key
+    key = book.open_case("lobes", "p1", PACE).key
     before = book.case(key)
     big = events.Planned((Input("x", "value", value="x" * 10**6),), EVENTS[2].target)
     with book._engine.connect() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
         connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
 
-    with pytest.raises(sqlalchemy.exc.OperationalError, match="full"):
-        book.record(key, big)
+    with pytest.raises(JournalUnavailable, match="full"):
+        book.record(key, big, PACE)
 
     assert fold(book, key) == book.case(key) == before
     with book._engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
-    assert book.record(key, big).inputs == big.inputs
+    assert book.record(key, big, PACE).inputs == big.inputs
 
 
 def test_only_one_daemon_works_on_a_state_directory(tmp_path):
@@ -280,9 +287,9 @@ def test_a_damaged_file_is_refused_and_left_alone(tmp_path):
 def write_version_1(state):
     """A journal as version 1 wrote it, with one running case."""
     with closing(Journal(state / "now")) as now:
-        key = now.open_case("lobes", "p1").key
+        key = now.open_case("lobes", "p1", PACE).key
         for event in EVENTS:
-            now.record(key, event)
+            now.record(key, event, PACE)
     columns = "key, route, folder, newest, open, stage, gone, stamp, due, record"
     with closing(sqlite3.connect(state / JOURNAL_FILE)) as old:
         for statement in schema.VERSIONS[0]:

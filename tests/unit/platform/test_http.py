@@ -1,4 +1,4 @@
-"""What gcwatch.platform.http promises: the token stays home, nothing is repeated that must not be."""
+"""What platform.http promises: the token stays home, nothing is repeated that must not be."""
 
 import json
 import socket

@@ -1,0 +1,120 @@
+"""One case: step, record, step, until it has to wait.
+
+The daemon's workers, `gcwatch once` and the proofs of crashes all run cases by this and nothing
+else. Recovery is the ordinary path: a case goes on at its first missing fact.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+
+from gcwatch import log
+from gcwatch.core import checklist
+from gcwatch.core.case import Case
+from gcwatch.core.checklist import StepEvents
+from gcwatch.core.events import Event
+from gcwatch.core.timing import due_time
+from gcwatch.daemon.current_config import CurrentConfig
+from gcwatch.daemon.perform import perform_step
+from gcwatch.daemon.step_context import StepContext, TransferProgress, no_progress
+from gcwatch.journal.journal import Journal
+from gcwatch.log.case_events import log_entry
+from gcwatch.platform.transfer import Transfers
+from gcwatch.targets.upload_quota import UploadQuota
+from gcwatch.threads.heartbeats import heartbeat
+
+
+class CaseRunner:
+    """Takes cases as far as they go for now.
+
+    Args:
+        journal: Where each event is recorded before the step goes on.
+        current: The settings, and the connections that steps use.
+        clock: The time in seconds since the epoch.
+        progress: Told how far transfers are.
+        stop: Once it is set, no further step begins.
+        recorded: Told of each event that was recorded, with the case before it.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        current: CurrentConfig,
+        *,
+        clock: Callable[[], float] = time.time,
+        progress: TransferProgress = no_progress,
+        stop: threading.Event | None = None,
+        recorded: Callable[[Case, Event], None] = lambda _case, _event: None,
+    ) -> None:
+        self._journal = journal
+        self._current = current
+        self._clock = clock
+        self._progress = progress
+        self._stop = stop or threading.Event()
+        self._recorded = recorded
+        self._quota = UploadQuota(journal.uploads_held)
+
+    def run(self, key: str) -> None:
+        """Given a case's key, do its first step, due or not, and each further step that is due."""
+        is_first = True
+        while not self._stop.is_set() and self.run_step(key, even_if_early=is_first):
+            is_first = False
+
+    def run_step(self, key: str, *, even_if_early: bool = False) -> bool:
+        """Given a case's key, do its next step; return whether there was one that is due.
+
+        The step is done by what its route says at this moment.
+        """
+        with self._current.switching:
+            case = self._journal.case(key)
+            route, pace = self._current.routes.get(case.route), self._current.pace(case.route)
+        step, due = checklist.next_step(case), due_time(case, pace)
+        if route is None or step is None or due is None:
+            return False
+        if due > self._clock() and not even_if_early:
+            return False
+        with self._current.transfers() as transfers:
+            self._perform(case, perform_step(step, case, route, pace, self._context(transfers)))
+        return True
+
+    def _context(self, transfers: Transfers) -> StepContext:
+        return StepContext(
+            transfers=transfers,
+            spool=self._current.settings.state / "spool",
+            clock=self._clock,
+            knows=self._journal.knows,
+            active=lambda: self._journal.count("running", self._current.algorithm_routes()),
+            quota=self._quota,
+            progress=self._progress,
+        )
+
+    def _perform(self, case: Case, work: StepEvents) -> None:
+        """Perform one step, recording each event before the step goes on."""
+        of_round = case.round
+        event = next(work, None)
+        while event is not None:
+            case = self.record(case, event)
+            if not case.is_open or case.round != of_round:
+                work.close()  # an operator closed it, or began it anew, meanwhile
+                return
+            try:
+                event = work.send(case)
+            except StopIteration:
+                return
+
+    def record(self, case: Case, event: Event) -> Case:
+        """Record an event of a case, and log it; return the case as it is now."""
+        pace = self._current.pace(case.route)
+        after = self._journal.record(case.key, event, pace, of_round=case.round)
+        heartbeat()
+        self._recorded(case, event)
+        log_case_event(case, event, after)
+        return after
+
+
+def log_case_event(before: Case, event: Event, after: Case) -> None:
+    """Log an event of a case, if it is one that is logged."""
+    entry = log_entry(before, event, after)
+    if entry:
+        name, facts = entry
+        log.emit(name, route=after.route, case=after.key, **facts)

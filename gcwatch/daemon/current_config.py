@@ -1,0 +1,123 @@
+"""What is current: the settings, the pace of each route, and the connections made from them.
+
+One owner, read by all. A reload replaces settings and connections here, and nowhere else.
+"""
+
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from gcwatch.config import Platform, Route, Settings
+from gcwatch.core.timing import Pace
+from gcwatch.platform.client import GrandChallenge
+from gcwatch.platform.connect import connect
+from gcwatch.platform.transfer import Transfers
+
+
+@dataclass
+class _Held:
+    """Connections, and how many steps use them."""
+
+    transfers: Transfers
+    users: int = 0
+
+
+class CurrentConfig:
+    """The settings that are followed now, and the connections to the platform that they name.
+
+    Whoever holds `switching` sees settings and route names that belong together.
+
+    Args:
+        settings: What the config file says.
+        pace: The pace where a route leaves it open.
+        token: The API token, instead of the one that the settings lead to.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        pace: Pace = Pace(),  # noqa: B008 -- a frozen value
+        token: str | None = None,
+    ) -> None:
+        self.base_pace = pace
+        self.switching = threading.RLock()
+        self._token = token
+        self._lock = threading.Lock()
+        self._held: _Held | None = None
+        self._stop = threading.Event()
+        self._use_settings(settings)
+        self.platform: GrandChallenge = connect(settings, token)
+
+    def _use_settings(self, settings: Settings) -> None:
+        self.settings = settings
+        self.routes: Mapping[str, Route] = {route.name: route for route in settings.routes}
+
+    def pace(self, route: str) -> Pace:
+        """Given a route's name, return how fast its cases go; the base pace if it is gone."""
+        found = self.routes.get(route)
+        return found.pace(self.base_pace) if found else self.base_pace
+
+    def algorithm_routes(self) -> list[str]:
+        """Return the names of the routes whose cases become jobs."""
+        return [route.name for route in self.settings.routes if route.kind == "algorithm"]
+
+    # --- connections -----------------------------------------------------------------------------
+
+    def open_transfers(self, stop: threading.Event) -> None:
+        """Let steps transfer from now on, until *stop* is set."""
+        self._stop = stop
+        self._held = self._new_transfers()
+
+    def _new_transfers(self) -> _Held:
+        workers = self.settings.limits.connections
+        pool = ThreadPoolExecutor(workers, thread_name_prefix="transfer")
+        return _Held(Transfers(self.platform, pool, self._stop))
+
+    @contextmanager
+    def transfers(self) -> Iterator[Transfers]:
+        """Use the current connections; they stay open for as long as the block lasts."""
+        with self._lock:
+            held = self._held
+            assert held is not None, "open_transfers comes first"
+            held.users += 1
+        try:
+            yield held.transfers
+        finally:
+            with self._lock:
+                held.users -= 1
+            self._close_unused(held)
+
+    def _close_unused(self, held: _Held) -> None:
+        with self._lock:
+            is_over = held is not self._held and not held.users
+        if is_over:
+            held.transfers.close()
+
+    def follow(self, settings: Settings) -> bool:
+        """Follow other settings; return whether the connections are others.
+
+        A step under way keeps its connections, which are closed when the last step has left them.
+        """
+        former = self.settings
+        self._use_settings(settings)
+        if _connection(former) == _connection(settings):
+            return False
+        self.platform = connect(settings, self._token)
+        with self._lock:
+            replaced, self._held = self._held, self._new_transfers()
+        if replaced is not None:
+            self._close_unused(replaced)
+        return True
+
+    def close(self) -> None:
+        """Close all connections: no step works any more."""
+        if self._held is not None:
+            self._held.transfers.close()
+        self.platform.http.close()
+
+
+def _connection(settings: Settings) -> tuple[Platform, int]:
+    """Return those settings that a connection is made from."""
+    return settings.platform, settings.limits.connections

@@ -1,0 +1,117 @@
+"""Whether work may begin: a refused token and a full disk pause all of it.
+
+It also logs once that the platform is out of reach, and once that it is back.
+"""
+
+import threading
+import time
+from typing import Final
+
+from gcwatch import log
+from gcwatch.core import events
+from gcwatch.core.case import Case
+from gcwatch.core.errors import CaseError, Refused, Unreachable
+from gcwatch.core.events import Event
+from gcwatch.daemon.current_config import CurrentConfig
+from gcwatch.journal.presence import LockFile
+
+DISK_PAUSE_SECONDS: Final = 60.0
+
+_SEEN_WITHIN_REACH: Final = (
+    events.UploadStarted,
+    events.UploadCompleted,
+    events.Submitted,
+    events.StillRunning,
+    events.Succeeded,
+)
+"""Events that only a platform within reach can bring."""
+
+
+class PlatformGate:
+    """Pauses all work while the token is refused or the journal's disk is full.
+
+    Args:
+        current: The settings and connections of the moment.
+        lock_file: Where the reason of a pause is written for `gcwatch status`.
+    """
+
+    def __init__(self, current: CurrentConfig, lock_file: LockFile) -> None:
+        self._current = current
+        self._lock_file = lock_file
+        self._lock = threading.Lock()
+        self._paused_until = 0.0  # on the monotonic clock
+        self._is_token_refused = False
+        self._is_out_of_reach = False
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether no work may begin at this moment."""
+        return time.monotonic() < self._paused_until
+
+    @property
+    def is_token_refused(self) -> bool:
+        """Whether the platform has refused the token, and not taken it since."""
+        return self._is_token_refused
+
+    def end_pause(self) -> None:
+        """Work may begin: other connections, or another token, are to be tried at once."""
+        self._paused_until = 0.0
+
+    def _pause(self, seconds: float) -> None:
+        self._paused_until = time.monotonic() + seconds
+
+    def on_journal_unavailable(self, error: Exception) -> None:
+        """Pause: the journal can't be written."""
+        log.emit("journal.full", error=error)
+        self._pause(DISK_PAUSE_SECONDS)
+
+    # --- a refused token -------------------------------------------------------------------------
+
+    def on_token_refused(self) -> None:
+        """Pause all work, loudly; no case fails, and the token is tried again."""
+        seconds = self._current.base_pace.refused
+        with self._lock:
+            if self._is_token_refused and self.is_paused:
+                return  # another worker has just said so
+            self._is_token_refused = True
+            self._lock_file.write_pause("token_refused")
+            log.emit("platform.token_refused", seconds=round(seconds))
+            self._pause(seconds)
+
+    def probe(self) -> None:
+        """Ask whether the token is taken again; if nobody answers, pause until the next probe.
+
+        Raises:
+            TokenRefused: when it is still refused.
+        """
+        try:
+            with self._current.transfers() as transfers:
+                transfers.platform.me()
+        except (Unreachable, CaseError, Refused):
+            self._pause(self._current.base_pace.refused)
+            return
+        with self._lock:
+            self._lock_file.write_pause("")
+            log.emit("platform.token_accepted")
+            self._is_token_refused = False
+
+    # --- within reach ----------------------------------------------------------------------------
+
+    def on_event(self, case: Case, event: Event) -> None:
+        """Given a case and what has just happened to it, log whether the platform is in reach."""
+        with self._lock:  # many cases find it out at the same moment
+            if isinstance(event, events.AttemptFailed) and event.reason.code == "unreachable":
+                if not self._is_out_of_reach:
+                    log.emit("platform.unreachable", error=event.reason.facts.get("error", ""))
+                self._is_out_of_reach = True
+            elif self._is_out_of_reach and _shows_reach(case, event):
+                self._is_out_of_reach = False
+                log.emit("platform.reachable")
+
+
+def _shows_reach(case: Case, event: Event) -> bool:
+    """Whether the platform must be within reach; a plain value is written without it."""
+    if isinstance(event, events.OutputFetched):
+        fetched = {file.output for file in event.files}
+        return any(output.url for output in case.outputs or () if output.pk in fetched)
+    return isinstance(event, _SEEN_WITHIN_REACH)

@@ -1,0 +1,30 @@
+"""The platform as the settings name it: its address, certificates, proxy and token."""
+
+from gcwatch import config, log
+from gcwatch.config import Settings
+from gcwatch.core.errors import ConfigError, TokenRefused
+from gcwatch.platform.client import GrandChallenge
+from gcwatch.platform.http import Http
+
+
+def connect(settings: Settings, token: str | None = None) -> GrandChallenge:
+    """Given settings, return the platform; a token that is not given is read for every call."""
+    log.hide_secret(token or "")
+    ca_bundle = settings.platform.ca_bundle
+    http = Http(
+        settings.platform.url,
+        lambda: token or _read_token(settings),
+        ca_bundle=str(ca_bundle) if ca_bundle else None,
+        proxy=settings.platform.proxy,
+    )
+    return GrandChallenge(http)
+
+
+def _read_token(settings: Settings) -> str:
+    """Return the token; one that can't be read stops all work like one that is refused."""
+    try:
+        token = config.read_token(settings)
+    except ConfigError as error:
+        raise TokenRefused(error.problems[0].message) from error
+    log.hide_secret(token)
+    return token
