@@ -77,6 +77,6 @@ def user_and_group() -> tuple[int, int]:
     try:
         user = pwd.getpwnam(USER)
     except KeyError:
-        hint = "Install the service first (README.md); systemd-sysusers makes its user."
+        hint = "Install the service first (docs/install.md); systemd-sysusers makes its user."
         raise Misused(f"There is no user {USER} on this machine.", hint) from None
     return user.pw_uid, user.pw_gid
