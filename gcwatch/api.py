@@ -29,7 +29,7 @@ from gcwatch.journal.journal import Journal, Recorded
 from gcwatch.journal.presence import pause_reason, running_daemon
 from gcwatch.journal.progress import read_progress
 from gcwatch.platform.client import GrandChallenge
-from gcwatch.platform.transfer import Transfers
+from gcwatch.platform.transfers import Transfers
 
 STAGES = (
     *(line.stage for line in (*CHECKLIST, REPORTING)),

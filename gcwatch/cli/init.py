@@ -217,7 +217,7 @@ def _ask_for_token(settings: Settings, file: Path) -> None:
 @contextmanager
 def _connected(settings: Settings) -> Iterator[GrandChallenge]:
     platform = CachingGrandChallenge(connect(settings))
-    with closing(platform.http):
+    with closing(platform):
         yield platform
 
 

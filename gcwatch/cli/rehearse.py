@@ -46,16 +46,16 @@ def demo(
 
     Exit code 0 only if every result is there with the right bytes and each refusal is explained.
     """
-    from gcwatch import demo as showing  # noqa: PLC0415 - as above
+    from gcwatch import demo as example  # noqa: PLC0415 - as above
 
-    if keep is not None and showing.was_here(keep):
+    if keep is not None and example.has_demo(keep):
         raise Misused(
             f"{keep} holds an earlier demo, whose folders gcwatch would not send again.",
             "Name another folder, or remove that one.",
         )
     # A demo that is ended takes its sandbox along.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    problems = showing.demo(keep)
+    problems = example.run_demo(keep)
     for problem in problems:
         typer.echo(problem, err=True)
     raise typer.Exit(Exit.WRONG if problems else Exit.DONE)

@@ -25,12 +25,11 @@ from gcwatch.cli.options import (
     stoppable,
 )
 from gcwatch.commands.send.send import SendArguments, SendSession, Sent
+from gcwatch.core.reasons import is_platform_away
 from gcwatch.core.text import printable_name
 from gcwatch.views.progress import TransferMeter, send_progress
 from gcwatch.views.sent_lines import sent_lines, sent_note
 from gcwatch.views.terminal import console
-
-_PLATFORM_AWAY = {"unreachable", "server_error"}
 
 
 def _slug(name: str, what: str) -> Any:
@@ -186,6 +185,6 @@ def _code(sent: Sequence[Sent], *, stopped: bool) -> Exit:
     waits = {each.reason for each in sent if each.ending is None}
     if waits and stopped:
         return Exit.INTERRUPTED
-    if waits & _PLATFORM_AWAY:
+    if any(map(is_platform_away, waits)):
         return Exit.UNREACHABLE
     return Exit.WAITING if waits else Exit.DONE

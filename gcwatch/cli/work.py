@@ -11,11 +11,9 @@ import gcwatch
 from gcwatch import log
 from gcwatch.cli.errors import Exit
 from gcwatch.cli.options import Config, Json, chosen, heard_hangups, stoppable
-from gcwatch.core.reasons import Reason
+from gcwatch.core.reasons import Reason, is_platform_away
 from gcwatch.mirror import MirrorSummary
 from gcwatch.views.progress import TransferMeter, transfer_progress
-
-_PLATFORM_AWAY = {"unreachable", "server_error"}
 
 
 def run(context: typer.Context, config: Config = None) -> None:
@@ -69,7 +67,7 @@ def _code(outcome: gcwatch.Outcome, waits: set[str]) -> Exit:
     waits |= {each.code for each in mirrored if isinstance(each, Reason)}
     if outcome.failed or any(isinstance(each, MirrorSummary) and each.failed for each in mirrored):
         return Exit.SOME_FAILED
-    if waits & _PLATFORM_AWAY:
+    if any(map(is_platform_away, waits)):
         return Exit.UNREACHABLE
     return Exit.WAITING if waits else Exit.DONE
 

@@ -2,14 +2,13 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 from gcwatch import config, targets
 from gcwatch.config import Constant, Glob, JsonFile, Mirror, Named, Route, Settings, Source
-from gcwatch.core.case import Kind
 from gcwatch.core.errors import (
     CannotSend,
     CaseError,
@@ -18,6 +17,7 @@ from gcwatch.core.errors import (
     TokenRefused,
     Unreachable,
 )
+from gcwatch.core.kinds import KIND_NAMES
 from gcwatch.core.reasons import Reason, explain
 from gcwatch.daemon.status_files import read_beginning
 from gcwatch.explain import status_file
@@ -28,12 +28,6 @@ from gcwatch.platform.client import CachingGrandChallenge, GrandChallenge
 from gcwatch.platform.connect import connect
 from gcwatch.platform.models import Socket
 from gcwatch.targets import sockets
-
-_MAY: Final[Mapping[Kind, str]] = {
-    "algorithm": "run it",
-    "reader_study": "add to it",
-    "archive": "add to it",
-}
 
 Cause = Literal["config", "token", "platform"]
 """What has to be mended where something is wrong."""
@@ -208,7 +202,7 @@ def _online(settings: Settings) -> Iterator[Finding]:
         detail = f"{error.call} was answered {error.status}: {'; '.join(error.messages)}"
         yield Finding("platform", "url", detail, "platform", "Is this the root of the API?")
     finally:
-        platform.http.close()
+        platform.close()
 
 
 def _archive(mirror: Mirror, platform: GrandChallenge) -> Finding:
@@ -222,7 +216,8 @@ def _archive(mirror: Mirror, platform: GrandChallenge) -> Finding:
 
 def target(route: Route, platform: GrandChallenge) -> Iterator[Finding]:
     """What a route is for: whether it is there, may be used, and takes what the route gives."""
-    where, what = f"route {route.name}", route.kind.replace("_", " ")
+    names = KIND_NAMES[route.kind]
+    where, what = f"route {route.name}", names.noun
     try:
         seen = targets.target_for(route).inspect(platform, route)
     except CaseError as error:
@@ -232,7 +227,7 @@ def target(route: Route, platform: GrandChallenge) -> Iterator[Finding]:
         yield _wrong(where, what, seen.no_right)
     else:
         title = f" ({seen.title})" if seen.title else ""
-        yield Finding(where, what, f"{route.target}{title}: the token may {_MAY[route.kind]}")
+        yield Finding(where, what, f"{route.target}{title}: the token may {names.right}")
     for socket in seen.sockets:
         yield _socket(where, socket, route)
 

@@ -22,6 +22,7 @@ from gcwatch.commands.systemd_unit import Unit
 from gcwatch.config import Constant, Glob, JsonFile, Named, Platform, Settings, Source
 from gcwatch.config.token import token_in
 from gcwatch.core.errors import ConfigError, Misused, Refused
+from gcwatch.core.kinds import KIND_NAMES
 from gcwatch.files.atomic import write_atomically
 from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.connect import connect
@@ -31,9 +32,7 @@ Kind = Literal["algorithm", "reader_study", "archive", "mirror"]
 """What a config is for; a mirror is of an archive."""
 
 KINDS: Final[Mapping[Kind, str]] = {
-    "algorithm": "run an algorithm",
-    "reader_study": "fill a reader study",
-    "archive": "fill an archive",
+    **{kind: names.purpose for kind, names in KIND_NAMES.items()},
     "mirror": "mirror an archive into a folder",
 }
 
@@ -112,9 +111,9 @@ def _may_use(platform: GrandChallenge, kind: Kind, seen: Algorithm | Collection)
             case "algorithm":
                 return platform.may_run(seen.api_url)
             case "reader_study":
-                return platform.may_add("reader-studies/display-sets", {"reader_study": seen.slug})
+                return platform.may_add("reader_study", seen.slug)
             case "archive":
-                return platform.may_add("archives/items", {"archive": seen.api_url})
+                return platform.may_add("archive", seen.api_url)
             case "mirror":
                 return True
     except Refused:
@@ -197,7 +196,7 @@ def owner(settings: Settings, entered: str) -> str:
     if not token:
         raise Misused("This is no token.")
     platform = connect(settings, token)
-    with closing(platform.http):
+    with closing(platform):
         return platform.me()
 
 

@@ -16,9 +16,10 @@ from typing import Literal
 from gcwatch import targets
 from gcwatch.config import Route, Settings
 from gcwatch.config.model import Unit
-from gcwatch.core.case import Carrier, Case, Input, Kind
+from gcwatch.core.case import Carrier, Case, Input
 from gcwatch.core.checklist import stage
 from gcwatch.core.errors import CannotSend, CaseError, NotYet, SourceChanged, SourceVanished
+from gcwatch.core.kinds import Kind
 from gcwatch.core.reasons import Reason
 from gcwatch.daemon.perform import bundles
 from gcwatch.files.snapshot import SourceFile
@@ -102,7 +103,7 @@ def plan(settings: Settings) -> Iterator[RoutePlan]:
         for route in settings.routes:
             yield _as_allowed(_route(route, known, platform), route, platform)
     finally:
-        platform.http.close()
+        platform.close()
 
 
 def _as_allowed(planned: RoutePlan, route: Route, platform: GrandChallenge) -> RoutePlan:
@@ -126,13 +127,13 @@ def _route(
     planned = RoutePlan(route.name, route.kind, route.target, cases=route.cases)
     box = inbox_of(route)
     try:
-        listing = box.survey(patience=math.inf)
+        listing = box.list_cases(patience=math.inf)
     except NotYet as error:
         return replace(planned, away=error.reason)
     before = [folder for name, folder in known if name == route.name]
     folders = tuple(
         _folder(entry, route, known.get((route.name, entry.name)), platform)
-        for entry in box.cases(listing, before)
+        for entry in box.select_cases(listing, before)
     )
     return replace(planned, folders=folders, loose=listing.loose, links=listing.links)
 
@@ -171,11 +172,11 @@ def _judged(folder: FolderPlan, route: Route, platform: GrandChallenge) -> Folde
     box = inbox_of(route)
     if route.ready and not box.is_marked(folder.name):
         raise NotYet(Reason("waiting_for_marker", {"marker": route.ready}), 0)
-    box.look(folder.name)
+    box.snapshot_case(folder.name)
     files = box.source_files(folder.name)
     context = TargetContext(platform, route, time.time, lambda _: False, lambda: 0, doubt=0)
-    receipt = box.receipt(folder.name) if route.reuse else {}
-    dropped = DroppedFolder(f"{route.name}-{UNKNOWN}", box.title(folder.name), files, receipt)
+    receipt = box.read_receipt(folder.name) if route.reuse else {}
+    dropped = DroppedFolder(f"{route.name}-{UNKNOWN}", box.public_name(folder.name), files, receipt)
     planned = targets.target_for(route).plan(context, dropped)
     made = {item.socket: _made(item, files, route) for item in planned.inputs}
     parcels = tuple(_parcel(item, made[item.socket]) for item in planned.inputs)
@@ -193,7 +194,7 @@ def _made(item: Input, files: Sequence[SourceFile], route: Route) -> tuple[Bundl
     if not item.is_uploaded:
         return ()
     with tempfile.TemporaryDirectory(prefix="gcwatch-plan-") as spool:
-        chosen = bundle.select(files, item.pattern)
+        chosen = bundle.select_files(files, item.pattern)
         return bundles(item, chosen, route, spool=Path(spool), stem="plan")
 
 
@@ -213,6 +214,9 @@ def _left_out(
 ) -> int:
     """Return how many of a folder's files no input takes, by its pattern or by their content."""
     taken = {
-        file.name for item in inputs if item.pattern for file in bundle.select(files, item.pattern)
+        file.name
+        for item in inputs
+        if item.pattern
+        for file in bundle.select_files(files, item.pattern)
     }
     return len(files) - len(taken) + sum(parcel.left_out for parcel in parcels)

@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 from gcwatch.config.messages import Mistake, label
 from gcwatch.config.model import state_folder
 from gcwatch.config.types import absolute, within
+from gcwatch.core.kinds import KIND_NAMES
 
 
 @dataclass(frozen=True)
@@ -66,12 +67,9 @@ def clashes(data: Mapping[str, Any], folder: Path) -> list[Mistake]:
     return found + _circles(places)
 
 
-_TARGETS = ("algorithm", "reader_study", "archive")
-
-
 def _target_clashes(route: _FolderUses) -> Iterator[Mistake]:
     """A route has exactly one target."""
-    given = [key for key in _TARGETS if key in route.table]
+    given = [key for key in KIND_NAMES if key in route.table]
     hint = "name what the folders are for: algorithm, reader_study or archive"
     if not given:
         yield route.wrong("algorithm", "is missing", hint)

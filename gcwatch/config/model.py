@@ -34,7 +34,7 @@ from gcwatch.config.types import (
     web_address,
     wrong,
 )
-from gcwatch.core.case import Kind
+from gcwatch.core.kinds import KIND_NAMES, Kind
 from gcwatch.core.timing import Pace
 
 
@@ -193,14 +193,12 @@ class Route(Table):
     @property
     def kind(self) -> Kind:
         """What a case of this route is sent to."""
-        if self.reader_study is not None:
-            return "reader_study"
-        return "archive" if self.archive is not None else "algorithm"
+        return next((kind for kind in KIND_NAMES if getattr(self, kind) is not None), "algorithm")
 
     @property
     def target(self) -> str:
         """The slug of what a case is sent to."""
-        return self.algorithm or self.reader_study or self.archive or ""
+        return getattr(self, self.kind) or ""
 
     @field_validator("done")
     @classmethod

@@ -1,17 +1,29 @@
-"""The nouns: what is known of a case, and the events that add to it.
+"""What is known of a case, as frozen records.
 
-Glossary:
-    ROUTE       joins an inbox to a target on the platform and to an outbox.
-    CASE        one patient folder of an inbox, on its way through a route.
-    KEY         a case's random name, the only one that leaves the building.
-    SNAPSHOT    what a folder looked like: a digest over its paths, sizes and times.
-    INPUT       what one socket of the target gets: an image, a file or a value.
-    UPLOAD      one file, or one zip of many, on its way into the platform's storage.
-    SESSION     the platform's upload session: a one-time token that turns uploads into an image.
-    SUBMISSION  what a case became on the platform: a job, a display set or an archive item.
-    OUTPUT      what one socket of a finished job holds.
+Glossary, in the order in which a case meets these words:
+    INBOX         the folder that gcwatch watches; each folder in it becomes a case.
+    OUTBOX        the folder where results and failure notes appear.
+    TARGET        what a case is sent to: an algorithm, a reader study or an archive.
+    SOCKET        one named input or output of a target; the platform gives it a slug.
+    ROUTE         joins an inbox to a target and to an outbox.
+    CASE          one patient folder of an inbox (or one file, or one series) on its way.
+    KEY           the random name of a case: route-7f3k2q9d. Unlike the folder's name it is public.
+    SNAPSHOT      what a folder looked like: a digest of its paths, sizes and times.
+    SETTLED       complete: unchanged for the settle time, or marked by the marker file.
+    INPUT         what one socket of the target gets: an image, a file or a value.
+    UPLOAD        one file, or one zip of many, on its way to the platform's storage.
+    SESSION       the platform's upload session: it turns uploads into an image, once.
+    ATTEMPT       a call that may have reached the platform although its reply was lost.
+    SUBMISSION    what the case became on the platform: a job, a display set or an archive item.
+    OUTPUT        what one socket of a finished job holds.
+    RECEIPT       gcwatch.json in a result folder: what was sent, and what came back.
+    FAILURE NOTE  <folder>.failed.txt in the outbox: why a case failed, and what to do.
+    ROUND         one passage of a case from folder to result; `gcwatch retry` starts the next one.
+    EVENT         something that happened to a case; the journal keeps all events.
+    STAGE         the first fact that a case lacks; its STEP is what gcwatch does to get that fact.
+    REASON        a code with facts that says why a case waits or has failed.
+    MIRROR        a local folder that holds a copy of an archive on the platform.
 
-A case is a checklist of facts; its stage is the first fact that is missing (see `steps`).
 Times are seconds since the epoch, UTC; sizes are bytes.
 """
 
@@ -20,21 +32,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import PlainSerializer, PlainValidator
 
+from gcwatch.core.kinds import Kind
 from gcwatch.core.reasons import Reason
 
 Name = Annotated[str, PlainValidator(lambda name: name), PlainSerializer(lambda name: name)]
-"""A file or folder name as Python decodes it; undecodable bytes are lone surrogates."""
+"""A file or folder name as Python decodes it: bytes that are not UTF-8 become lone surrogates."""
 
 Carrier = Literal["image", "dicom", "file", "value"]
-"""How a socket's content travels: imported as one image, as a DICOM image set, as a file, or inline
-as JSON.
+"""How the content of a socket travels: imported as one image, as a DICOM image set, as a file, or
+as a JSON value in the call itself.
 """
 
-Kind = Literal["algorithm", "reader_study", "archive"]
-"""What a case is sent to: it becomes a job, a display set or an archive item."""
 
 Source = Literal["kept", "moved", "deleted", "changed"]
-"""What became of a delivered folder; one that had changed since it was sent stays."""
+"""What happened to the inbox folder after delivery; a folder that changed after sending stays."""
 
 Ending = Literal["delivered", "failed", "withdrawn"]
 
@@ -57,15 +68,16 @@ STATUSES = frozenset(
         "Cancelled",
     }
 )
-"""Every status of a job (platform 7.4); any other counts as running."""
+"""All statuses of a job that are known (platform 7.4); any other counts as running."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a folder looked like: `stamp` is the folder's own change time in nanoseconds.
+    """What a folder looked like at one moment.
 
-    `latest` is the last change time of a file in it. `changing` of the files were not there, or not
-    as they are, when the folder was looked at before; of a first look it is not known (0).
+    `digest` covers the paths, sizes and change times of its `files` files, `bytes` in all. `stamp`
+    is the folder's own change time in nanoseconds, `latest` the last change time of a file in it.
+    `changing` is the number of files that are new or changed since the scan before (0: first scan).
     """
 
     digest: str
@@ -80,8 +92,8 @@ class Snapshot:
 class Input:
     """What one socket gets: the folder's files that match `pattern`, or `value` (any JSON).
 
-    `image` is the API URL of an image that is on the platform already and used again. Otherwise
-    the content goes out as so many `uploads`: a DICOM image set needs one for each file.
+    `image` is the API URL of an image on the platform that is used again. Otherwise the content
+    needs `uploads` uploads: one, or for a DICOM image set one for each file.
     """
 
     socket: str
@@ -93,7 +105,7 @@ class Input:
 
     @property
     def is_uploaded(self) -> bool:
-        """Whether something has to be uploaded for it."""
+        """Whether this input needs an upload."""
         return self.carrier != "value" and not self.image
 
 
@@ -101,8 +113,8 @@ class Input:
 class Target:
     """Where a case goes: an algorithm, a reader study or an archive.
 
-    `expected` is how long an algorithm takes on average, in seconds. `title` and `order` are what
-    the display set or archive item is to have; the title is the guard against a second one.
+    `expected` is the average duration of the algorithm's jobs in seconds. `title` and `order` are
+    for the display set or archive item; the title also prevents that a second one is made.
     """
 
     pk: str
@@ -116,9 +128,10 @@ class Target:
 
 @dataclass(frozen=True)
 class Upload:
-    """One upload record on the platform: `files` of the folder are in it, `left_out` are not.
+    """One upload record on the platform.
 
-    `sha256` is known once every byte has been read.
+    It holds `files` files of the folder; `left_out` files were not packed. `size` and `part_size`
+    are bytes. `sha256` is known once every byte has been read.
     """
 
     socket: str
@@ -137,9 +150,9 @@ class Upload:
 
 @dataclass(frozen=True)
 class Attempt:
-    """A submission, or the call that fills it, that may have reached the platform.
+    """A call that makes or fills a submission and that may have reached the platform.
 
-    `jobs` is how many jobs stood before it, `images` are those that the item held before it.
+    `at` is its time. `jobs` is the number of jobs and `images` the item's images before the call.
     """
 
     at: float
@@ -149,10 +162,10 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Submission:
-    """The job, display set or archive item that a case became, and its page for people.
+    """The job, display set or archive item that a case became; `url` is its web page.
 
-    A job is made with its inputs; the others are made empty and are `filled` by a second call.
-    `parent` is the API URL of what it belongs to.
+    A job gets its inputs when it is made; the others are made empty and `filled` by a second call.
+    `parent` is the API URL of the algorithm, reader study or archive it belongs to.
     """
 
     pk: str
@@ -178,7 +191,7 @@ class Output:
 class Fetched:
     """One file of a result on disk; `path` is relative to the result folder.
 
-    `odd` tells what its structure lacks, where the platform gave the same bytes again and again.
+    `odd` says what is wrong with its structure if the platform sent the same bytes several times.
     """
 
     output: int
@@ -190,7 +203,7 @@ class Fetched:
 
 @dataclass(frozen=True)
 class Wait:
-    """Why a case does not move, and until when it is left alone."""
+    """Why a case does not move, and the time at which gcwatch continues with it."""
 
     reason: Reason
     until: float
@@ -198,10 +211,12 @@ class Wait:
 
 @dataclass(frozen=True)
 class Case:
-    """Everything known of one case. Facts are only ever added by `steps.apply`.
+    """Everything that is known of one case; only `checklist.apply` adds facts.
 
-    Once the platform has imported everything, `images` names the image of each socket by its API
-    URL. `warnings` tell what is odd about what was sent, or what the platform left out of it.
+    `found`, `touched` (the last event), `changed` (the folder's last change) and `settled` are
+    times. `images` holds the API URL of each socket's image once the platform has imported all.
+    `warnings` say what is odd about what was sent, or what the platform left out. `gone` says that
+    the folder is no longer in the inbox. `attempts` counts the tries in a row that failed.
     """
 
     key: str
@@ -232,9 +247,11 @@ class Case:
     wait: Wait | None = None
 
     @property
+    def kind(self) -> Kind:
+        """What it is sent to; an algorithm as long as no target is planned."""
+        return self.target.kind if self.target else "algorithm"
+
+    @property
     def is_open(self) -> bool:
-        """Whether something is left to do."""
+        """Whether something is left to do for this case."""
         return self.ending is None
-
-
-# --- events: what can come of a step, and the operator's words -----------------------------------

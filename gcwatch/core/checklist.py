@@ -1,7 +1,7 @@
-"""The verbs: what a case needs next, what an event makes of it, and when it is due. Pure.
+"""What a case needs next, and how an event changes it.
 
-A case's stage is the first line of `CHECKLIST` whose fact is missing. `apply` is the only place
-where facts are added; folding a case's events with it gives the case, at any time.
+The stage of a case is the first line of `CHECKLIST` whose fact it lacks. Only `apply` adds facts:
+applied to all events of a case in order, it gives the case as it is now.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ from gcwatch.core.reasons import CATALOGUE, Reason
 
 
 class Step(StrEnum):
-    """What can be done for a case."""
+    """What gcwatch can do for a case; the values are in the log."""
 
     SURVEY = "survey"
     UPLOAD = "upload"
@@ -30,7 +30,7 @@ class Step(StrEnum):
 
 @dataclass(frozen=True)
 class ChecklistLine:
-    """One line of the checklist: the stage in which a case lacks the fact, and the step for it."""
+    """One fact: the stage of a case that lacks it, the step that provides it, and its test."""
 
     stage: str
     step: Step
@@ -86,7 +86,7 @@ def next_step(case: Case) -> Step | None:
 
 
 def stage(case: Case) -> str:
-    """Given a case, return where it is: a stage of the checklist, or how it ended."""
+    """Given a case, return its stage: a line of the checklist, or how the case ended."""
     line = _checklist_line(case)
     return line.stage if line else str(case.ending)
 
@@ -100,7 +100,7 @@ def new_case(key: str, event: events.FolderFound, now: float) -> Case:
 
 
 def fold(key: str, history: Iterable[tuple[float, Event]]) -> Case:
-    """Given a case's events with their times, the first of which is Found, return the case."""
+    """Given the events of a case with their times, the first a `FolderFound`, return the case."""
     recorded = iter(history)
     at, found = next(recorded)
     if not isinstance(found, events.FolderFound):
@@ -112,12 +112,12 @@ def fold(key: str, history: Iterable[tuple[float, Event]]) -> Case:
 
 
 def _advance(case: Case, now: float, **facts: Any) -> Case:
-    """Add facts; whatever the case waited for is over."""
+    """Add facts, and end the waiting and the count of failed tries."""
     return replace(case, touched=now, attempts=0, wait=None, **facts)
 
 
 def _start_over(case: Case, now: float, **facts: Any) -> Case:
-    """Forget what was sent, keep what the folder looked like."""
+    """Forget what was planned and sent; keep what the folder looked like."""
     return _advance(
         case,
         now,
@@ -133,7 +133,7 @@ def _start_over(case: Case, now: float, **facts: Any) -> Case:
 
 
 def _retry(case: Case, now: float) -> Case:
-    """A closed case starts a new round; an open one is simply due now."""
+    """A closed case starts a new round; an open case becomes due now."""
     if case.is_open:
         return _advance(case, now)
     return Case(
@@ -148,20 +148,20 @@ def _retry(case: Case, now: float) -> Case:
 
 
 def _still_in_doubt(case: Case) -> Attempt | None:
-    """A job can't use uploads that are gone, nor an item be filled with them; to make it can do."""
-    makes_item = case.target and case.target.kind != "algorithm" and case.submission is None
+    """Keep only the doubt whether an empty item was made: that call needs no uploads."""
+    makes_item = case.kind != "algorithm" and case.submission is None
     return case.attempt if makes_item else None
 
 
 def _empty_again(case: Case) -> Submission | None:
-    """A display set or archive item is filled anew; after a job there will be another job."""
-    if case.submission is None or case.target is None or case.target.kind == "algorithm":
+    """Keep a display set or archive item, to be filled again; a job is never used again."""
+    if case.submission is None or case.kind == "algorithm":
         return None
     return replace(case.submission, filled=False)
 
 
 def _planned(case: Case, event: events.Planned, now: float) -> Case:
-    """What the case became earlier counts only if it still belongs to the target."""
+    """Keep an earlier submission only if it belongs to this target."""
     kept = case.submission if _belongs(case.submission, event.target) else None
     return _advance(case, now, inputs=event.inputs, target=event.target, submission=kept)
 
@@ -183,12 +183,12 @@ def _filled(case: Case, now: float) -> Case:
 
 
 def _falter(case: Case, event: events.AttemptFailed, now: float) -> Case:
-    """Count the attempt; when the reason's patience ends, the case fails with it."""
+    """Count the failed try; after `patience` tries the case fails with this reason."""
     attempts = case.attempts + 1
     attempt = None if event.undone else case.attempt
     patience = CATALOGUE[event.reason.code].patience
     if case.failure is None and patience is not None and attempts >= patience:
-        # Whoever dropped the folder is told at once, not after one more pause.
+        # The failure note is written at once, without one more pause.
         return _advance(case, now, failure=event.reason, attempt=attempt)
     wait = Wait(event.reason, until=0.0)
     return replace(case, touched=now, attempts=attempts, wait=wait, attempt=attempt)
@@ -202,24 +202,23 @@ def _completed(case: Case, event: events.UploadCompleted) -> tuple[Upload, ...]:
 
 
 def _begun(case: Case, event: events.UploadStarted) -> tuple[Upload, ...]:
-    """A socket's new upload takes the place of an earlier one that the platform lost."""
+    """The new upload of a socket replaces an earlier one that the platform lost."""
     others = tuple(upload for upload in case.uploads if upload.socket != event.upload.socket)
     return (*others, event.upload)
 
 
 def _running(case: Case, event: events.StillRunning, now: float) -> Case:
-    """An unchanged status still counts as news of the job, so that the next poll is later."""
+    """Record the status, also an unchanged one: the time of this poll sets the next one."""
     hours = round((now - case.submission.submitted) / 3600) if case.submission else 0
     url = case.submission.url if case.submission else ""
-    is_job = case.target is None or case.target.kind == "algorithm"
-    code = "job_stalled" if is_job else "import_stalled"
+    code = "job_stalled" if case.kind == "algorithm" else "import_stalled"
     stalled = Reason(code, {"status": event.status, "hours": hours, "url": url})
     wait = Wait(stalled, until=0.0) if event.stalled else None
     return replace(case, touched=now, attempts=0, status=event.status, wait=wait)
 
 
 def _closed(case: Case, event: Event, now: float) -> Case:
-    """A closed case only hears of its folder, and of an operator who wants it again."""
+    """A closed case changes only with its folder, its route's name, or by `gcwatch retry`."""
     match event:
         case events.Retried():
             return _retry(case, now)
@@ -245,14 +244,16 @@ def apply(case: Case, event: Event, now: float) -> Case:  # noqa: C901, PLR0912 
         case events.FolderSettled():
             return _advance(case, now, settled=now)
         case events.FolderVanished():
-            # Whatever stands there later is new, even the same folder: nothing of it was sent.
+            # A folder of that name that comes later is a new case: nothing of it was sent.
             return _advance(case, now, ending="withdrawn", gone=True, seen=None)
         case events.Planned():
             return _planned(case, event, now)
         case events.UploadStarted():
             return _advance(case, now, uploads=_begun(case, event))
         case events.UploadResumed():
-            return replace(case, touched=now, wait=None)  # a try, no success: tries are counted on
+            return replace(
+                case, touched=now, wait=None
+            )  # no success yet: the count of tries goes on
         case events.UploadCompleted():
             return _advance(case, now, uploads=_completed(case, event))
         case events.FilesUploaded(uploads):
@@ -307,7 +308,4 @@ def apply(case: Case, event: Event, now: float) -> Case:  # noqa: C901, PLR0912 
 
 
 StepEvents = Generator[Event, Case, None]
-"""A step under way: events go out to be recorded, the case as recorded comes back."""
-
-
-# --- when a case is due --------------------------------------------------------------------------
+"""A running step: it yields events, and gets back the case with each event recorded."""

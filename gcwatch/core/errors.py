@@ -1,22 +1,22 @@
-"""What can go wrong, drawn as a tree by remedy.
+"""All errors of gcwatch, as a tree; beside each, what helps.
 
     GcwatchError
     ├── Misused              ask for something else (exit 64)
-    ├── ConfigError          mend the config file (exit 78)
-    ├── StateError           mend the state directory (exit 78)
-    ├── TokenRefused         mend the token; all work stops until then (exit 77)
-    ├── Unreachable          wait for the platform (exit 69 where nothing else can be done)
-    ├── Refused              the platform said no; the caller knows what the call meant
-    ├── Stopped              the daemon stops; the next start goes on
-    └── CaseError            something about one case
-        ├── TryAgain         back off and repeat; gives up when the reason's patience ends
-        ├── NotYet           not our turn; wait and repeat, at no cost
-        ├── CannotSend       the case fails with this reason
-        ├── SourceChanged    the folder is not as it was when it settled
-        ├── SourceVanished   the folder is gone
-        └── UploadsGone      the platform dropped the uploads; send again
+    ├── ConfigError          correct the config file (exit 78)
+    ├── StateError           correct the state directory (exit 78)
+    ├── TokenRefused         replace the token; all work stops until then (exit 77)
+    ├── Unreachable          wait for the platform (exit 69 if a command needs it)
+    ├── Refused              the platform said no; the caller knows what that means
+    ├── Stopped              the daemon stops; the next start continues
+    ├── SourceChanged        the folder changed after it had settled: it settles again
+    ├── SourceVanished       the folder is gone: the case ends
+    ├── UploadsGone          the platform dropped the uploads: they are sent again
+    └── CaseError            a problem with one case
+        ├── TryAgain         try again later; the case fails when the reason's patience ends
+        ├── NotYet           wait and try again; costs no attempt
+        └── CannotSend       the case fails with this reason
 
-Errors carry facts; `reasons` and `cli` make prose of them.
+Errors carry facts; `reasons` and `cli` turn them into sentences.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,13 +26,13 @@ from gcwatch.core.reasons import Reason
 
 
 class GcwatchError(Exception):
-    """Any trouble that gcwatch knows by name; `hint` says what to do."""
+    """Base class of all errors that gcwatch foresees; `hint` says what to do."""
 
     hint = ""
 
 
 class Misused(GcwatchError):
-    """What was asked for can't be done; `hint` says what can."""
+    """The user asked for something that is not possible; `hint` says what is."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -41,7 +41,7 @@ class Misused(GcwatchError):
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with a config file: where, what, and what would be right."""
+    """One mistake in a config file: where it is, what is wrong, and what is right."""
 
     path: str
     message: str
@@ -49,14 +49,14 @@ class Problem:
     line: int | None = None
 
     def __str__(self) -> str:
-        """All of it on one line."""
+        """Return all of it on one line."""
         line = f"line {self.line}: " if self.line else ""
         where = f"{self.path} " if self.path else ""
         return "; ".join(filter(None, (f"{line}{where}{self.message}", self.hint)))
 
 
 class ConfigError(GcwatchError):
-    """The config file can't be used; `problems` are all of them."""
+    """The config file can't be used; `problems` are all mistakes in it."""
 
     def __init__(self, file: str, problems: Sequence[Problem]) -> None:
         super().__init__(f"{file}: {len(problems)} problem(s)")
@@ -80,7 +80,7 @@ class JournalUnavailable(GcwatchError):
 
 
 class TokenRefused(GcwatchError):
-    """The platform does not know the token, or the header was lost on the way."""
+    """The platform does not accept the token, or a proxy removed it from the request."""
 
     hint = "Make a new token on the platform and write it into the token file."
 
@@ -90,7 +90,7 @@ class TokenRefused(GcwatchError):
 
 
 class Unreachable(GcwatchError):
-    """No answer, or no sensible one; `doubt` if the platform may have acted all the same."""
+    """The platform gave no usable answer; `doubt`: it may have acted on the call."""
 
     hint = "Check the network, the proxy and the platform's status page."
 
@@ -101,9 +101,9 @@ class Unreachable(GcwatchError):
 
 
 class Refused(GcwatchError):
-    """The platform said no (a 4xx): `messages` are the sentences of its answer's body.
+    """The platform refused a call (a 4xx): `messages` are the sentences in its answer.
 
-    `fields` are the keys of that body: what of the request it found fault with.
+    `fields` are the keys in the answer: the parts of the request that the platform rejects.
     """
 
     def __init__(
@@ -116,16 +116,16 @@ class Refused(GcwatchError):
         self.fields = frozenset(fields)
 
     def says(self, text: str) -> bool:
-        """Whether *text* stands in one of the messages."""
+        """Whether one of the messages holds *text*."""
         return any(text in message for message in self.messages)
 
 
 class Stopped(GcwatchError):
-    """The daemon is stopping; what was under way goes on at the next start."""
+    """The daemon is stopping; running work continues at the next start."""
 
 
 class CaseError(GcwatchError):
-    """Trouble with one case, for a reason of the catalogue."""
+    """A problem with one case; `reason` is in the catalogue."""
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason.code)
@@ -133,11 +133,11 @@ class CaseError(GcwatchError):
 
 
 class TryAgain(CaseError):
-    """Back off and repeat."""
+    """Try again after a pause that grows with each attempt."""
 
 
 class NotYet(CaseError):
-    """Not our turn: repeat after `wait` seconds."""
+    """Try again after `wait` seconds; this costs no attempt."""
 
     def __init__(self, reason: Reason, wait: float) -> None:
         super().__init__(reason)
@@ -145,15 +145,15 @@ class NotYet(CaseError):
 
 
 class CannotSend(CaseError):
-    """The case fails for good."""
+    """The case fails."""
 
 
 class SourceChanged(GcwatchError):
-    """The folder is not as it was when it settled."""
+    """The folder changed after it had settled."""
 
 
 class SourceVanished(GcwatchError):
-    """The folder is gone, from an inbox that is there."""
+    """The folder is gone, although its inbox can be reached."""
 
 
 class UploadsGone(GcwatchError):

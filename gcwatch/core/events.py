@@ -1,6 +1,6 @@
-"""The events of a case: what can come of a step, and what the operator says.
+"""The events of a case: results of a step, changes of its folder, and what the operator does.
 
-`kind` is what the journal calls an event. It stays, whatever the class is called.
+`kind` is the event's name in the journal. It never changes, even if the class gets another name.
 """
 
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from gcwatch.core.reasons import Reason
 
 @dataclass(frozen=True)
 class FolderFound:
-    """A new folder stands in an inbox."""
+    """A new folder is in an inbox."""
 
     kind: ClassVar[str] = "folder_found"
 
@@ -22,7 +22,7 @@ class FolderFound:
 
 @dataclass(frozen=True)
 class FolderChanged:
-    """The folder looks different from the last time."""
+    """The folder differs from the last scan."""
 
     kind: ClassVar[str] = "folder_changed"
 
@@ -31,21 +31,21 @@ class FolderChanged:
 
 @dataclass(frozen=True)
 class FolderSettled:
-    """The folder is complete: unchanged for the settle time, or marked ready."""
+    """The folder is complete: unchanged for the settle time, or its marker file is there."""
 
     kind: ClassVar[str] = "folder_settled"
 
 
 @dataclass(frozen=True)
 class FolderVanished:
-    """The folder was taken away before everything was sent."""
+    """The folder was removed before everything was sent."""
 
     kind: ClassVar[str] = "folder_vanished"
 
 
 @dataclass(frozen=True)
 class Planned:
-    """The target's sockets are matched to the folder's files; `why`, if there was a choice."""
+    """The folder's files are matched to the target's sockets; `why` explains a choice, if any."""
 
     kind: ClassVar[str] = "planned"
 
@@ -56,7 +56,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class UploadStarted:
-    """An upload record exists on the platform; no byte has been sent."""
+    """An upload record exists on the platform; no byte has been sent yet."""
 
     kind: ClassVar[str] = "upload_started"
 
@@ -65,7 +65,7 @@ class UploadStarted:
 
 @dataclass(frozen=True)
 class UploadResumed:
-    """An upload goes on after a cut, with what the platform does not hold yet."""
+    """An interrupted upload continues with the parts that the platform does not have yet."""
 
     kind: ClassVar[str] = "upload_resumed"
 
@@ -93,16 +93,16 @@ class FilesUploaded:
 
 @dataclass(frozen=True)
 class UploadsExpired:
-    """The platform no longer has the uploads, and nothing has used them: send again."""
+    """The platform dropped the uploads before anything used them; they are sent again."""
 
     kind: ClassVar[str] = "uploads_expired"
 
 
 @dataclass(frozen=True)
 class SessionCreated:
-    """An upload session stands ready for a socket; it is inert until a job uses it.
+    """An upload session exists for a socket; it has no effect until a job uses it.
 
-    `session` is empty where the platform makes none: then the job takes the upload itself.
+    `session` is empty if the platform makes none: the job then takes the upload itself.
     """
 
     kind: ClassVar[str] = "session_created"
@@ -113,9 +113,9 @@ class SessionCreated:
 
 @dataclass(frozen=True)
 class SubmissionAttempted:
-    """The submission is about to be asked for, or to be filled.
+    """gcwatch is about to make the submission, or to fill it.
 
-    `jobs` and `images` stood before, where that helps to tell what comes of it.
+    `jobs` and `images` are what existed before the call: after a lost reply they show its effect.
     """
 
     kind: ClassVar[str] = "submission_attempted"
@@ -126,7 +126,7 @@ class SubmissionAttempted:
 
 @dataclass(frozen=True)
 class Submitted:
-    """The job, display set or archive item exists; one that is not `filled` is still empty."""
+    """The job, display set or archive item exists; if not `filled`, it is still empty."""
 
     kind: ClassVar[str] = "submitted"
 
@@ -137,7 +137,7 @@ class Submitted:
 
 @dataclass(frozen=True)
 class WarningFound:
-    """Something about the case is odd, and it goes on: whoever uses the result has to know."""
+    """Something about the case is odd; it continues, and whoever uses the result is warned."""
 
     kind: ClassVar[str] = "warning_found"
 
@@ -146,14 +146,14 @@ class WarningFound:
 
 @dataclass(frozen=True)
 class ItemFilled:
-    """The platform has accepted what the display set or archive item is to hold."""
+    """The platform has accepted the content of the display set or archive item."""
 
     kind: ClassVar[str] = "item_filled"
 
 
 @dataclass(frozen=True)
 class StillRunning:
-    """The job or import is not done; `stalled` if it has been so for longer than can be right."""
+    """The job or import is not done; `stalled` if it takes far longer than it should."""
 
     kind: ClassVar[str] = "still_running"
 
@@ -163,9 +163,9 @@ class StillRunning:
 
 @dataclass(frozen=True)
 class Succeeded:
-    """The job is done and holds these outputs, or everything is attached to the item.
+    """The job is done and has these outputs, or the item holds everything that was sent.
 
-    `images` are the API URLs of what was sent, by socket.
+    `images` are the API URLs of the images that were sent, by socket.
     """
 
     kind: ClassVar[str] = "succeeded"
@@ -176,7 +176,7 @@ class Succeeded:
 
 @dataclass(frozen=True)
 class OutputFetched:
-    """One output's files are in the staging folder, whole and synced."""
+    """The files of one output are in the staging folder, complete and written to disk."""
 
     kind: ClassVar[str] = "output_fetched"
 
@@ -185,7 +185,7 @@ class OutputFetched:
 
 @dataclass(frozen=True)
 class Delivered:
-    """The results stand in the outbox under this folder name; `source` tells of the inbox's."""
+    """The results are in this folder of the outbox; `source`: what became of the inbox folder."""
 
     kind: ClassVar[str] = "delivered"
 
@@ -204,14 +204,14 @@ class Rejected:
 
 @dataclass(frozen=True)
 class FailureReported:
-    """The failure's explanation stands in the outbox."""
+    """The failure note is in the outbox."""
 
     kind: ClassVar[str] = "failure_reported"
 
 
 @dataclass(frozen=True)
 class AttemptFailed:
-    """A step did not work out and is tried again; `undone` proves that no attempt stands."""
+    """A step failed and is tried again; `undone`: the platform did not act on the call."""
 
     kind: ClassVar[str] = "attempt_failed"
 
@@ -221,7 +221,7 @@ class AttemptFailed:
 
 @dataclass(frozen=True)
 class Postponed:
-    """It is not our turn for `wait` seconds; `undone` proves that no attempt stands."""
+    """The case has to wait `wait` seconds; `undone`: the platform did not act on the call."""
 
     kind: ClassVar[str] = "postponed"
 
@@ -232,21 +232,21 @@ class Postponed:
 
 @dataclass(frozen=True)
 class Retried:
-    """The operator wants it tried (again) now."""
+    """The operator asked for another try now (`gcwatch retry`)."""
 
     kind: ClassVar[str] = "retried"
 
 
 @dataclass(frozen=True)
 class Withdrawn:
-    """The operator wants it left alone."""
+    """The operator asked to leave the case alone from now on (`gcwatch withdraw`)."""
 
     kind: ClassVar[str] = "withdrawn"
 
 
 @dataclass(frozen=True)
 class FolderChangedLate:
-    """A closed case's folder changed; nothing is sent."""
+    """The folder of a closed case changed; nothing is sent."""
 
     kind: ClassVar[str] = "folder_changed_late"
 
@@ -255,21 +255,21 @@ class FolderChangedLate:
 
 @dataclass(frozen=True)
 class FolderRemoved:
-    """A closed case's folder is no longer in the inbox."""
+    """The folder of a closed case is no longer in the inbox."""
 
     kind: ClassVar[str] = "folder_removed"
 
 
 @dataclass(frozen=True)
 class FolderReturned:
-    """A closed case's folder is back as it was (the share was away, not the folder)."""
+    """The folder of a closed case is back, unchanged: the share was away, not the folder."""
 
     kind: ClassVar[str] = "folder_returned"
 
 
 @dataclass(frozen=True)
 class RouteRenamed:
-    """The case's route is called otherwise from now on."""
+    """The route of the case has a new name."""
 
     kind: ClassVar[str] = "route_renamed"
 

@@ -1,22 +1,24 @@
-"""What a receipt says: everything of a delivered case, for people and for programs."""
+"""The receipt gcwatch.json: what was sent for a delivered case, and what came back."""
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gcwatch.core.case import Case, Input, Kind, Submission, Upload
+from gcwatch.core.case import Case, Input, Submission, Upload
+from gcwatch.core.kinds import KIND_NAMES
 from gcwatch.core.reasons import explain
 from gcwatch.core.text import iso_time, readable_name
 
 RECEIPT_NAME = "gcwatch.json"
-"""Name of the receipt in a folder of results or of a mirror."""
+"""Name of the receipt file in a result folder or in a mirrored item's folder."""
 
 FORMAT = 1
+"""Version of the receipt's layout; a reader may rely on its keys."""
 
 
 def receipt(case: Case, platform: str, version: str, now: float) -> Mapping[str, Any]:
-    """Given a case whose outputs are all on disk, return its receipt (design, section 4)."""
+    """Given a case whose outputs are all on disk, return its receipt, ready for JSON."""
     submission = case.submission
     assert submission is not None, "only what was submitted is delivered"
     return {
@@ -39,17 +41,10 @@ def receipt(case: Case, platform: str, version: str, now: float) -> Mapping[str,
     }
 
 
-_MADE: Mapping[Kind, str] = {
-    "algorithm": "job",
-    "reader_study": "display_set",
-    "archive": "archive_item",
-}
-
-
 def _target(case: Case, submission: Submission, platform: str) -> dict[str, Any]:
     target = case.target
     assert target is not None, "what is submitted has a target"
-    made = _MADE[target.kind]
+    made = KIND_NAMES[target.kind].product_key
     named = {"title": target.title} if target.title else {}
     return {
         "platform": platform,
@@ -79,7 +74,7 @@ def _input(case: Case, item: Input) -> dict[str, Any]:
 
 
 def _sent(uploads: Sequence[Upload]) -> dict[str, Any]:
-    """What was sent for a socket; the files of a DICOM image set each have their own digest."""
+    """Return what was sent for a socket; each file of a DICOM image set has its own digest."""
     if len(uploads) != 1:
         files = [{"sent_as": u.filename, "size": u.size, "sha256": u.sha256} for u in uploads]
         return {

@@ -1,11 +1,13 @@
-"""Names, times, sizes and counts as text for people. Pure."""
+"""Names, times, sizes and counts as text for people, and sentences filled with them."""
 
 import re
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from string import Formatter
+from typing import Any
 
 _UNDECODED = re.compile("[\udc80-\udcff]")
-"""What Python makes of a name's bytes that are no UTF-8."""
+"""What Python makes of a name's bytes that are not UTF-8."""
 
 
 def iso_time(at: float) -> str:
@@ -19,8 +21,15 @@ def readable_name(name: str) -> str:
     return bytes_shown.encode("utf-8", "backslashreplace").decode()
 
 
+def printable_name(name: str) -> str:
+    """Given a file or folder name, return it with control characters escaped, for a terminal."""
+    text = readable_name(name)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def time_span(seconds: float) -> str:
-    """Given seconds, return them as people say it, rounded: 40 s, 12 min, 3 h 20 min, 5 days."""
+    """Given seconds, return them rounded, with a unit: 40 s, 12 min, 3 h 20 min, 5 days."""
+    # humanize writes "3 hours and 20 minutes": too long for a table and a status line.
     if seconds < 1:
         return f"{seconds:.1g} s" if seconds else "0 s"
     if seconds < 90:
@@ -34,25 +43,48 @@ def time_span(seconds: float) -> str:
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
-_UNITS: Final = ("kB", "MB", "GB")
-
-
 def data_size(count: int) -> str:
-    """Given bytes, return them as people say it: 512 bytes, 1.3 GB."""
-    if count < 1000:
-        return counted(count, "byte")
-    for power, unit in enumerate(_UNITS, start=1):
-        if count < 999.95 * 1000**power:
-            return f"{count / 1000**power:.1f} {unit}"
-    return f"{count / 1000**4:.1f} TB"
+    """Given a number of bytes, return it with a decimal unit: 512 bytes, 1.3 GB."""
+    import humanize  # noqa: PLC0415 -- late, for a fast start
+
+    return humanize.naturalsize(count).replace("Byte", "byte")
 
 
-def counted(count: int, what: str) -> str:
-    """Given a number and a noun, return the two in agreement."""
-    return f"1 {what}" if count == 1 else f"{count} {what}s"
+def count_noun(count: int, noun: str) -> str:
+    """Given a number and a noun in the singular, return both: 1 file, 2 files."""
+    return f"1 {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def printable_name(name: str) -> str:
-    """Given any file or folder name, return it without what a terminal would obey."""
-    text = readable_name(name)
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+class _SentenceFormatter(Formatter):
+    """Knows the specs of `fill_sentence`, and shows a fact that is missing as its name."""
+
+    def get_value(
+        self,
+        key: int | str,
+        args: Sequence[Any],  # noqa: ARG002
+        kwargs: Mapping[str, Any],
+    ) -> Any:
+        return kwargs.get(str(key), f"<{key}>")
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        if "|" in format_spec:
+            one, several = format_spec.split("|")
+            return one if value == 1 else several
+        if not isinstance(value, int | float):
+            return str(value)
+        match format_spec:
+            case "span":
+                return time_span(value)
+            case "size":
+                return data_size(int(value))
+            case _:
+                return format(value, format_spec)
+
+
+def fill_sentence(template: str, facts: Mapping[str, Any]) -> str:
+    """Given a sentence with {facts} in braces and the facts, return the sentence.
+
+    `{count:file|files}` gives the word that agrees with the number `count`, `{wait:span}` seconds
+    as a time span, `{bytes:size}` bytes as a size. A missing fact shows as its name: `<count>`.
+    """
+    return _SentenceFormatter().vformat(template, (), facts)

@@ -1,5 +1,6 @@
-"""When a case is due: polls, pauses between tries, and the pace of a route. Pure."""
+"""When a case is due: polls, pauses between tries, and the pace of a route."""
 
+import math
 import zlib
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,15 +10,15 @@ from gcwatch.core.checklist import stage
 
 
 class Poll(Protocol):
-    """When to ask again: every so often, or at the times of a cron expression."""
+    """When to ask the platform again: at an interval, or at the times of a cron expression."""
 
     def after(self, now: float) -> float:
-        """Given a time, return the next one."""
+        """Given a time (seconds since the epoch), return the next time after it."""
 
 
 @dataclass(frozen=True)
 class Every:
-    """Again and again, `seconds` apart."""
+    """At an interval of `seconds`."""
 
     seconds: float
 
@@ -28,11 +29,14 @@ class Every:
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast things go, in seconds; tests choose other numbers than hospitals.
+    """All intervals of a route in seconds; tests use shorter ones than hospitals.
 
-    `doubt` is how long the platform may go on working on a call whose reply was lost
-    (platform 10.2); `slowest` bounds the pauses between two tries or two polls of an old job;
-    `hung` is for how long work may show no progress before it counts as hanging.
+    `settle`: how long a folder must stay unchanged. `poll`: when to ask for a job's status.
+    `survey`: between two scans of the inboxes. `backoff`: the first pause after a failed try;
+    `slowest`: the longest pause between two tries, or two polls of an old job. `doubt`: how long
+    the platform may still work on a call whose reply was lost (platform 10.2). `upkeep`: between
+    two clean-ups. `refused`: between two tries with a refused token. `hung`: how long work may
+    show no progress before it counts as hanging.
     """
 
     settle: float = 30.0
@@ -46,17 +50,31 @@ class Pace:
     hung: float = 900.0
 
 
-def _backoff(case: Case, pace: Pace) -> float:
-    """Doubling from `backoff` to `slowest`, spread by up to a fifth so that cases drift apart."""
+def retry_pause(
+    tries: int, first: float, longest: float = math.inf, *, spread: float = 0.0
+) -> float:
+    """Return how many seconds to pause after a try that failed.
+
+    Args:
+        tries: How many tries in a row have failed, at least 1.
+        first: The pause after the first; each further one is twice as long.
+        longest: No pause is longer, in seconds.
+        spread: The part by which the pause is longer, so that retries do not all come at once.
+    """
+    doublings = min(tries - 1, 16)  # more would only overflow
+    return min(first * 2.0**doublings * (1 + spread), longest)
+
+
+def _case_pause(case: Case, pace: Pace) -> float:
+    """Return the pause: it doubles up to `slowest`; up to 20 % more keeps cases apart."""
     spread = zlib.crc32(f"{case.key}/{case.attempts}".encode()) % 1000 / 5000
-    wait = float(pace.backoff * 2 ** min(case.attempts - 1, 16))
-    return min(wait * (1 + spread), pace.slowest)
+    return retry_pause(case.attempts, pace.backoff, pace.slowest, spread=spread)
 
 
 def _poll_due(case: Case, submission: Submission, pace: Pace) -> float:
-    """First after three quarters of the algorithm's average, then at the route's pace, then slower.
+    """Return the next poll: the first after 75 % of the average duration, then at the route's pace.
 
-    A twentieth of the submission's age is added once that exceeds the route's own pace.
+    An old job is polled more rarely: the pause is at least 5 % of the time since submission.
     """
     expected = case.target.expected if case.target else None
     first = submission.submitted + 0.75 * (expected or 0.0)
@@ -67,13 +85,13 @@ def _poll_due(case: Case, submission: Submission, pace: Pace) -> float:
 
 
 def due_time(case: Case, pace: Pace) -> float | None:
-    """Given a case, return when its next step may start, or None once it is closed."""
+    """Given a case, return the time at which its next step may start; None for a closed case."""
     if case.ending is not None:
         return None
     if case.wait and case.wait.until:
         return case.wait.until
     if case.attempts:
-        return case.touched + _backoff(case, pace)
+        return case.touched + _case_pause(case, pace)
     if case.failure is None and case.settled is None and case.seen is not None:
         return case.changed + pace.settle
     if stage(case) == "running" and case.submission:

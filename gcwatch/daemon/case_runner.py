@@ -19,7 +19,7 @@ from gcwatch.daemon.perform import perform_step
 from gcwatch.daemon.step_context import StepContext, TransferProgress, no_progress
 from gcwatch.journal.journal import Journal
 from gcwatch.log.case_events import log_entry
-from gcwatch.platform.transfer import Transfers
+from gcwatch.platform.transfers import Transfers
 from gcwatch.targets.upload_quota import UploadQuota
 from gcwatch.threads.heartbeats import heartbeat
 

@@ -13,7 +13,7 @@ from gcwatch.config import Platform, Route, Settings
 from gcwatch.core.timing import Pace
 from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.connect import connect
-from gcwatch.platform.transfer import Transfers
+from gcwatch.platform.transfers import Transfers
 
 
 @dataclass
@@ -115,7 +115,7 @@ class CurrentConfig:
         """Close all connections: no step works any more."""
         if self._held is not None:
             self._held.transfers.close()
-        self.platform.http.close()
+        self.platform.close()
 
 
 def _connection(settings: Settings) -> tuple[Platform, int]:

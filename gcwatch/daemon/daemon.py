@@ -31,7 +31,7 @@ from gcwatch.daemon.wakeup import Wakeup
 from gcwatch.daemon.watchdog import SystemdWatchdog, manager
 from gcwatch.daemon.workers import Workers
 from gcwatch.explain.why_waiting import DaemonSnapshot
-from gcwatch.inbox.scanner import SHORTEST_PAUSE_SECONDS, InboxScanner
+from gcwatch.inbox.scanner import MIN_PAUSE_SECONDS, InboxScanner
 from gcwatch.inbox.watcher import Watcher
 from gcwatch.journal.journal import Journal
 from gcwatch.journal.presence import LockFile, only_daemon
@@ -179,7 +179,7 @@ class Daemon:
                 break
             # A requested scan may be rate-limited: then the sleep is short.
             is_scan_due = self._wakeup.is_scan_requested()
-            self._wakeup.wait(SHORTEST_PAUSE_SECONDS if is_scan_due else LONGEST_SLEEP_SECONDS)
+            self._wakeup.wait(MIN_PAUSE_SECONDS if is_scan_due else LONGEST_SLEEP_SECONDS)
 
     def _tick(self) -> None:
         """Scan, tidy and start what is due, unless all work is paused."""
@@ -198,7 +198,7 @@ class Daemon:
     def _scan(self) -> None:
         if self._wakeup.is_scan_requested() and not self._scanner.is_too_soon():
             self._wakeup.scan_started()
-            cpu_seconds = self._scanner.scan(self._current.routes)
+            cpu_seconds = self._scanner.scan_inboxes(self._current.routes)
             self._schedule.rest(REST_FACTOR * cpu_seconds)
 
     def _is_idle(self) -> bool:

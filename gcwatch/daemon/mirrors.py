@@ -17,7 +17,7 @@ from gcwatch.core.errors import (
     Unreachable,
 )
 from gcwatch.core.reasons import Reason
-from gcwatch.core.timing import Pace
+from gcwatch.core.timing import Pace, retry_pause
 from gcwatch.daemon.schedule import Schedule
 from gcwatch.daemon.wakeup import Wakeup
 from gcwatch.mirror import MirrorContext, MirrorSummary
@@ -122,8 +122,9 @@ class MirrorScheduler:
             self._runs[name] = stop
         try:
             settings = self._settings(name)  # looked at last: whoever changes them stops the run
-            if settings is None or means.transfers.stop.is_set():
+            if settings is None:
                 raise Stopped
+            means.transfers.require_running()
             yield settings, replace(means, transfers=replace(means.transfers, stop=stop))
         finally:
             with self._lock:
@@ -163,7 +164,7 @@ class MirrorScheduler:
         before = self.outcomes.get(name)
         tries = self._tries[name] = self._tries.get(name, 0) + 1
         asked = error.wait if isinstance(error, NotYet) else 0.0
-        wait = max(asked, min(self.pace.backoff * 2.0 ** (tries - 1), self.pace.slowest))
+        wait = max(asked, retry_pause(tries, self.pace.backoff, self.pace.slowest))
         if not isinstance(before, Reason) or before.code != reason.code:
             log.emit("mirror.failed", mirror=name, seconds=round(wait), **mirror.log_fields(reason))
         self.outcomes[name] = reason

@@ -29,11 +29,11 @@ from gcwatch.core.errors import (
     UploadsGone,
 )
 from gcwatch.core.events import Event
-from gcwatch.core.reasons import Explanation, Reason, explain
+from gcwatch.core.reasons import Reason
 from gcwatch.core.receipt import receipt
-from gcwatch.core.text import readable_name
 from gcwatch.core.timing import Pace
 from gcwatch.daemon.step_context import StepContext
+from gcwatch.explain.failure_note import failure_note_text
 from gcwatch.files.atomic import disk_trouble
 from gcwatch.files.safe_open import open_unchanged
 from gcwatch.files.snapshot import SourceFile, listing_digest
@@ -44,7 +44,9 @@ from gcwatch.inbox.layouts import inbox_of
 from gcwatch.inbox.single import SingleCaseRoute
 from gcwatch.outbox import outputs, publish
 from gcwatch.outbox.failure_note import remove_failure_note, write_failure_note
-from gcwatch.platform import transfer
+from gcwatch.platform.file_parts import part_size
+from gcwatch.platform.transfers import Moved
+from gcwatch.platform.upload import FileUpload
 from gcwatch.targets.context import DroppedFolder, TargetContext
 from gcwatch.version import VERSION
 
@@ -71,7 +73,7 @@ def perform_step(
 
 def _look_again(case: Case, route: Route) -> StepEvents:
     """The folder is not as it had settled: begin again with how it looks now."""
-    yield events.FolderChanged(inbox_of(route).look(case.folder, case.seen))
+    yield events.FolderChanged(inbox_of(route).snapshot_case(case.folder, case.seen))
 
 
 def _translated(work: StepEvents) -> StepEvents:
@@ -137,7 +139,7 @@ def _perform(step: Step, case: Case, route: Route, pace: Pace, context: StepCont
 def _survey(case: Case, route: Route, pace: Pace, context: StepContext) -> StepEvents:
     """The folder has settled once it is marked ready, or was the same for the settle time."""
     marked = inbox_of(route).is_marked(case.folder)
-    seen = inbox_of(route).look(case.folder, case.seen)
+    seen = inbox_of(route).snapshot_case(case.folder, case.seen)
     if not seen.files:
         raise SourceVanished
     if case.seen is None or seen.digest != case.seen.digest:
@@ -161,7 +163,7 @@ def _upload(case: Case, route: Route, pace: Pace, context: StepContext) -> StepE
     if case.seen is None or listing_digest(files) != case.seen.digest:
         raise SourceChanged
     if case.inputs is None:
-        bundle.discard(spool)
+        bundle.discard_spool(spool)
         case = yield _plan(case, files, route, context.for_target(route, pace))
     todo = [
         (item, _bundles(case, item, files, route, spool)) for item in checklist.unsent_inputs(case)
@@ -172,15 +174,17 @@ def _upload(case: Case, route: Route, pace: Pace, context: StepContext) -> StepE
             case = yield from _send_set(case, item, parcels, context)
         else:
             case = yield from _send(case, item, parcels[0], context)
-    context.quota.release(case.key)
+    context.quota.release_uploads(case.key)
 
 
 def _plan(
     case: Case, files: Sequence[SourceFile], route: Route, context: TargetContext
 ) -> events.Planned:
     box = inbox_of(route)
-    receipt = box.receipt(case.folder) if route.reuse else {}
-    dropped = DroppedFolder(case.key, box.title(case.folder), files, receipt, again=case.round > 1)
+    receipt = box.read_receipt(case.folder) if route.reuse else {}
+    dropped = DroppedFolder(
+        case.key, box.public_name(case.folder), files, receipt, again=case.round > 1
+    )
     return targets.target_for(route).plan(context, dropped)
 
 
@@ -204,7 +208,7 @@ def _refuse_late_changes(case: Case, route: Route) -> None:
     if case.attempt is not None or case.sessions:
         return
     try:
-        now = inbox_of(route).look(case.folder)
+        now = inbox_of(route).snapshot_case(case.folder)
     except NotYet as error:
         if error.reason.code == "being_written":
             raise
@@ -221,7 +225,7 @@ def _bundles(
     """Given an input, return what goes out for it: one file, but for DICOM image sets."""
     number = 1 + [other.socket for other in case.inputs or ()].index(item.socket)
     stem = f"{_public_name(case, route)}-{case.round}-{number:02}"
-    chosen = bundle.select(files, item.pattern)
+    chosen = bundle.select_files(files, item.pattern)
     return bundles(item, chosen, route, spool=spool, stem=stem)
 
 
@@ -262,8 +266,8 @@ def _public_name(case: Case, route: Route) -> str:
     """Return what the platform sees of a case: its key, or with it the folder's sanitised name."""
     if route.names == "opaque":
         return case.key
-    title = inbox_of(route).title(case.folder)
-    return f"{bundle.sanitised(title)[:60]}-{case.key.rpartition('-')[2]}"
+    title = inbox_of(route).public_name(case.folder)
+    return f"{bundle.sanitise_name(title)[:60]}-{case.key.rpartition('-')[2]}"
 
 
 def _send(
@@ -278,7 +282,9 @@ def _send(
     else:
         case = yield events.UploadResumed(upload.pk)
     with _counting(case.key, parcel.size, context) as moved:
-        sha256 = context.transfers.send(parcel.path, upload, moved, begun_before=begun_before)
+        sha256 = FileUpload(context.transfers, parcel.path, upload, moved).send(
+            begun_before=begun_before
+        )
     _require_unchanged(parcel)
     return (yield events.UploadCompleted(upload.pk, sha256))
 
@@ -289,7 +295,7 @@ def _send_set(
     """Send the files of a DICOM image set, many at once; what a crash cuts off is sent anew."""
     if len(parcels) != item.uploads:
         case = yield _recounted(case, item, len(parcels))
-    context.quota.claim(
+    context.quota.claim_uploads(
         case.key, sum(each.uploads for each in case.inputs or () if each.is_uploaded)
     )
     sent = {upload.filename for upload in case.uploads if upload.socket == item.socket}
@@ -298,7 +304,7 @@ def _send_set(
         for first in range(0, len(todo), FILES_AT_ONCE):
             some = todo[first : first + FILES_AT_ONCE]
             send = partial(_send_whole, item, context=context, moved=moved)
-            uploads = context.transfers.each(send, some)
+            uploads = context.transfers.run_each(send, some)
             case = yield events.FilesUploaded(tuple(uploads))
     return case
 
@@ -310,11 +316,9 @@ def _recounted(case: Case, item: Input, uploads: int) -> events.Planned:
     return events.Planned(tuple(inputs), case.target)
 
 
-def _send_whole(
-    item: Input, parcel: Bundle, *, context: StepContext, moved: transfer.Moved
-) -> Upload:
+def _send_whole(item: Input, parcel: Bundle, *, context: StepContext, moved: Moved) -> Upload:
     upload = replace(_begin(item, parcel, context), part_size=max(parcel.size, 1))
-    sha256 = context.transfers.send_whole(parcel.path, upload, moved)
+    sha256 = FileUpload(context.transfers, parcel.path, upload, moved).send_in_one_part()
     _require_unchanged(parcel)
     return replace(upload, completed=True, sha256=sha256)
 
@@ -329,7 +333,7 @@ def _require_unchanged(parcel: Bundle) -> None:
 def _begin(item: Input, parcel: Bundle, context: StepContext) -> Upload:
     """Make the upload record; an orphan of an earlier crash fades by itself (platform 10.1)."""
     try:
-        record = context.transfers.platform.create_upload(parcel.filename)
+        record = context.platform.create_upload(parcel.filename)
     except Refused as error:
         if error.says("too many uploads"):
             raise NotYet(Reason("too_many_uploads"), UPLOADS_PAUSE) from error
@@ -341,7 +345,7 @@ def _begin(item: Input, parcel: Bundle, context: StepContext) -> Upload:
         api_url=record.api_url,
         filename=record.filename,
         size=parcel.size,
-        part_size=transfer.part_size(parcel.size),
+        part_size=part_size(parcel.size),
         created=context.clock(),
         files=parcel.files,
         left_out=parcel.left_out,
@@ -349,7 +353,7 @@ def _begin(item: Input, parcel: Bundle, context: StepContext) -> Upload:
 
 
 @contextmanager
-def _counting(key: str, total: int, context: StepContext) -> Generator[transfer.Moved, None, None]:
+def _counting(key: str, total: int, context: StepContext) -> Generator[Moved, None, None]:
     """Give what counts a transfer's bytes, and forget the count afterwards."""
     count = 0
 
@@ -374,11 +378,11 @@ def _fetch(case: Case, route: Route, context: StepContext) -> StepEvents:
 
 
 def _bring(case: Case, output: Output, route: Route, context: StepContext) -> tuple[Fetched, ...]:
-    place = outputs.output_places(case.outputs or ())[output.pk]
+    place = outputs.output_paths(case.outputs or ())[output.pk]
     folder = publish.staging_folder(route.outbox, case.key)
     lenient = case.attempts >= OFTEN_ENOUGH
     with disk_trouble("Writing results"), _counting(case.key, 0, context) as moved:
-        return outputs.Staging(folder, context.transfers, moved, lenient=lenient).bring(
+        return outputs.Staging(folder, context.transfers, moved, lenient=lenient).fetch_output(
             output, place
         )
 
@@ -397,12 +401,12 @@ def _bring_again(case: Case, route: Route, context: StepContext) -> None:
 def _deliver(case: Case, route: Route, context: StepContext) -> StepEvents:
     """Publish by one rename; then, and only then, the source may be moved or deleted."""
     _bring_again(case, route, context)
-    platform = context.transfers.platform.http.home
+    platform = context.platform.home
     paper = receipt(case, platform, VERSION, context.clock())
     name = publish.publish_results(route.outbox, case.key, case.folder, paper)
     remove_failure_note(route.outbox, case.folder)
     source = _dispose(case, route)
-    bundle.discard(_spool(case, context))
+    bundle.discard_spool(_spool(case, context))
     yield events.Delivered(name, source)
 
 
@@ -422,28 +426,8 @@ def _dispose(case: Case, route: Route) -> Source:
 
 def _report(case: Case, route: Route, context: StepContext) -> StepEvents:
     """Write down why the case failed, where whoever dropped the folder will look."""
-    assert case.failure is not None, "only a failure is reported"
     publish.discard_staging(route.outbox, case.key)
-    text = failure_note(case, explain(case.failure), once=isinstance(route, SingleCaseRoute))
+    text = failure_note_text(case, once=isinstance(route, SingleCaseRoute))
     write_failure_note(route.outbox, case.folder, text)
-    bundle.discard(_spool(case, context))
+    bundle.discard_spool(_spool(case, context))
     yield events.FailureReported()
-
-
-def failure_note(case: Case, words: Explanation, *, once: bool = False) -> str:
-    """Given a failed case and its reason in words, return what `<folder>.failed.txt` says.
-
-    A case of a route that is there only *once* has no config file that a command could find.
-    """
-    again = f"gcwatch retry {case.key}"
-    lines = [
-        words.plain,
-        "",
-        "For whoever runs gcwatch:",
-        f"  {readable_name(words.detail)}",
-        *([f"  {words.hint}"] if words.hint else []),
-        f"  Case {case.key}" + (once * "." or f"; its history: gcwatch show {case.key}"),
-        f"  When the cause is mended: {'the same gcwatch send' if once else again}",
-        "",
-    ]
-    return "\n".join(lines)

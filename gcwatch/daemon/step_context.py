@@ -6,7 +6,8 @@ from pathlib import Path
 
 from gcwatch.config import Route
 from gcwatch.core.timing import Pace
-from gcwatch.platform.transfer import Transfers
+from gcwatch.platform.client import GrandChallenge
+from gcwatch.platform.transfers import Transfers
 from gcwatch.targets.context import TargetContext
 from gcwatch.targets.upload_quota import UploadQuota
 
@@ -34,10 +35,15 @@ class StepContext:
     quota: UploadQuota
     progress: TransferProgress = field(default=no_progress)
 
+    @property
+    def platform(self) -> GrandChallenge:
+        """The platform that cases are sent to."""
+        return self.transfers.platform
+
     def for_target(self, route: Route, pace: Pace) -> TargetContext:
         """Return what a target works with."""
         return TargetContext(
-            platform=self.transfers.platform,
+            platform=self.platform,
             route=route,
             clock=self.clock,
             knows=self.knows,

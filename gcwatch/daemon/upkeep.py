@@ -13,4 +13,4 @@ def clear_spool(spool: Path, journal: Journal) -> None:
     wanted = {f"{case.key}-{case.round}" for case in journal.open_cases()}
     for folder in spooled:
         if folder.name not in wanted:
-            bundle.discard(folder)
+            bundle.discard_spool(folder)

@@ -1,6 +1,9 @@
-"""`gcwatch demo`: a sandbox, its archive, real patients, the daemon, and the proof of it all."""
+"""`gcwatch demo`: run the daemon on example patients against a sandbox, and verify the results.
 
-from gcwatch.demo.proof import problems
-from gcwatch.demo.run import demo, outcome, was_here
+Nothing that the daemon needs is in here, and nothing in here opens an address outside this machine.
+"""
 
-__all__ = ["demo", "outcome", "problems", "was_here"]
+from gcwatch.demo.run import has_demo, latest_cases, run_demo
+from gcwatch.demo.verify import find_problems
+
+__all__ = ["find_problems", "has_demo", "latest_cases", "run_demo"]

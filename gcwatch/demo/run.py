@@ -1,4 +1,4 @@
-"""The demo from its first line to its last."""
+"""Run the demo: start a sandbox, run the daemon until all cases end, verify the results."""
 
 import tempfile
 import threading
@@ -12,31 +12,38 @@ from rich.text import Text
 
 from gcwatch import config, log
 from gcwatch.api import Watch
-from gcwatch.demo import scene, story
-from gcwatch.demo.proof import Cases, problems
+from gcwatch.demo import output, setup
+from gcwatch.demo.verify import Cases, find_problems
 from gcwatch.views.progress import TransferMeter, transfer_progress
 from gcwatch.views.terminal import console
 
-_SECONDS: Final = 200.0
-"""After which it is not waited for what does not come to its end."""
+_TIMEOUT_SECONDS: Final = 200.0
+"""The demo stops waiting for open cases after this time."""
 
 
-def was_here(folder: Path) -> bool:
-    """Given a folder to keep a demo in, return whether there is one already."""
+def has_demo(folder: Path) -> bool:
+    """Return whether a folder holds an earlier demo."""
     return (folder / "gcwatch.toml").exists()
 
 
-def demo(keep: Path | None = None) -> list[str]:
-    """Run the demo, in *keep* or in a temporary folder; return what went wrong, if anything."""
+def run_demo(keep: Path | None = None) -> list[str]:
+    """Run the demo.
+
+    Args:
+        keep: The folder to run in, which is kept; None uses a temporary folder.
+
+    Returns:
+        A sentence for each problem; empty if all went well.
+    """
     screen = console()
-    story.begin(screen)
-    with _place(keep) as folder, scene.sandbox(folder / "sandbox") as platform:
-        file = scene.write_config(folder, platform)
+    output.print_introduction(screen)
+    with _open_folder(keep) as folder, setup.run_sandbox(folder / "sandbox") as platform:
+        file = setup.write_config(folder, platform)
         platform.fill_archive()
-        scene.drop_patients(folder)
-        cases = _work(file)
-        wrong = list(problems(folder, cases, platform.state()))
-        story.tell(screen, folder, cases)
+        setup.drop_patients(folder)
+        cases = _run_daemon(file)
+        wrong = list(find_problems(folder, cases, platform.state()))
+        output.print_results(screen, folder, cases)
     if not wrong:
         screen.print(
             Text("Every result is here with the right bytes; refusals are explained.", "green")
@@ -44,13 +51,13 @@ def demo(keep: Path | None = None) -> list[str]:
     if keep:
         screen.print(f"Look at the cases:    gcwatch --config {file} status")
         screen.print(
-            f"The platform again:   gcwatch sandbox --dir {folder}/sandbox --port {platform.port}"
+            f"Start the sandbox:    gcwatch sandbox --dir {folder}/sandbox --port {platform.port}"
         )
     return wrong
 
 
 @contextmanager
-def _place(keep: Path | None) -> Iterator[Path]:
+def _open_folder(keep: Path | None) -> Iterator[Path]:
     if keep is None:
         with tempfile.TemporaryDirectory(prefix="gcwatch-demo-") as name:
             yield Path(name)
@@ -59,35 +66,35 @@ def _place(keep: Path | None) -> Iterator[Path]:
         yield keep.absolute()
 
 
-def _work(file: Path) -> Cases:
-    """Be the daemon until every folder has come to its end; return the cases by their folders."""
+def _run_daemon(file: Path) -> Cases:
+    """Run the daemon until no case is open; return the cases."""
     settings, meter, stop = config.load(file), TransferMeter(), threading.Event()
     with (
         closing(Watch(settings, progress=meter)) as watch,
         transfer_progress(meter, watch.counts) as stream,
     ):
         log.configure(settings.log, stream=stream)
-        judge = threading.Thread(target=_wait_for_the_end, args=(watch, stop))
-        judge.start()
+        waiter = threading.Thread(target=_stop_when_done, args=(watch, stop))
+        waiter.start()
         try:
             watch.run(stop)
         finally:
             stop.set()
-            judge.join()
+            waiter.join()
             log.reset_logging()
-    return outcome(file)
+    return latest_cases(file)
 
 
-def outcome(file: Path) -> Cases:
-    """Given a config file, return each folder's latest case, by route and folder."""
+def latest_cases(file: Path) -> Cases:
+    """Return the latest case of each folder, by route and folder, from a config file's journal."""
     with closing(Watch(config.load(file))) as watch:
         return {(case.route, case.folder): case for case in watch.cases()}
 
 
-def _wait_for_the_end(watch: Watch, stop: threading.Event) -> None:
-    until = time.monotonic() + _SECONDS
+def _stop_when_done(watch: Watch, stop: threading.Event) -> None:
+    until = time.monotonic() + _TIMEOUT_SECONDS
     while time.monotonic() < until and not stop.wait(0.1):
         cases = watch.cases()
-        if len(cases) == scene.CASES and not any(case.is_open for case in cases):
+        if len(cases) == setup.CASE_COUNT and not any(case.is_open for case in cases):
             break
     stop.set()

@@ -1,7 +1,7 @@
-"""What can be said of a case to people in the building: where it is, why it waits, what happened.
+"""A case in words: its stage, why it waits, and its history.
 
-The views made here are what `status` and `show` print, as tables and as JSON. Names are in them:
-they go to a terminal or to a program beside it, never into a log.
+`status` and `show` print these views as tables and as JSON. They hold names of folders and files,
+so they go to a terminal or to a program on this machine, never into the log.
 """
 
 import re
@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gcwatch import log
 from gcwatch.core import checklist, events
 from gcwatch.core.case import Case
 from gcwatch.core.reasons import CATALOGUE, Explanation, Reason, explain
@@ -19,21 +18,22 @@ from gcwatch.explain import why_waiting
 from gcwatch.explain.why_waiting import DaemonSnapshot
 from gcwatch.journal.journal import Recorded
 from gcwatch.log.case_events import log_entry
+from gcwatch.log.sentences import event_sentence
 
-_OVERDUE = 120.0
-"""Seconds after which a case that is due and does not move needs a word."""
+_OVERDUE_SECONDS = 120.0
+"""If a case is due for longer than this and does not move, `detail` says so."""
 
-
-_ANY = DaemonSnapshot()
-"""Where it is not known what goes on around a case."""
+_UNKNOWN = DaemonSnapshot()
+"""Stands for the daemon if nothing is known about it."""
 
 
 @dataclass(frozen=True)
 class CaseView:
-    """One case in words: `why` it does not move or what it is at, `detail` for an engineer.
+    """One case in words.
 
-    `moved` bytes of `total` (0: unknown) are through of the transfer under way; `status` is the
-    platform's word for the job or import.
+    `why` says why it waits or what gcwatch does for it; `detail` and `hint` are for IT, `advice` is
+    for whoever dropped the folder. Of the running transfer, `moved` bytes of `total` (0: unknown)
+    are done. `status` is the platform's word for the job or import. Times are ISO 8601, UTC.
     """
 
     case: str
@@ -44,6 +44,7 @@ class CaseView:
     why: str
     detail: str = ""
     hint: str = ""
+    advice: str = ""
     reason: str = ""
     attempts: int = 0
     next: str = ""
@@ -59,7 +60,7 @@ class CaseView:
 
 @dataclass(frozen=True)
 class HistoryLine:
-    """One thing that happened: when, the log's name for it, a sentence, and its facts."""
+    """One event of a case: its time, its name in the log, a sentence, and its facts."""
 
     time: str
     event: str
@@ -67,8 +68,8 @@ class HistoryLine:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-def case_view(case: Case, pace: Pace, now: float, around: DaemonSnapshot = _ANY) -> CaseView:
-    """Given a case, its route's pace, the time and what is around it, return the case in words."""
+def case_view(case: Case, pace: Pace, now: float, around: DaemonSnapshot = _UNKNOWN) -> CaseView:
+    """Given a case, its route's pace, the time and the daemon's state, return the case in words."""
     reason = _reason(case)
     words = explain(reason) if reason else Explanation("", "", "")
     due = due_time(case, pace)
@@ -81,7 +82,8 @@ def case_view(case: Case, pace: Pace, now: float, around: DaemonSnapshot = _ANY)
         since=iso_time(_since(case)),
         why=printable_name(why_waiting.why_waiting(case, pace, now, around)),
         detail=" ".join(filter(None, (readable_name(words.detail), _overdue(due, now)))),
-        hint=words.hint,
+        hint=printable_name(words.hint),
+        advice=printable_name(words.advice),
         reason=reason.code if reason else "",
         attempts=case.attempts,
         next=iso_time(due) if due is not None else "",
@@ -103,7 +105,7 @@ def _reason(case: Case) -> Reason | None:
 
 
 def _since(case: Case) -> float:
-    """Since when a case is at its stage, as far as its facts tell."""
+    """Return the time since when a case is at its stage, as far as its facts show."""
     moments = {
         "settling": case.changed or case.touched,
         "uploading": case.settled,
@@ -114,57 +116,60 @@ def _since(case: Case) -> float:
 
 
 def _overdue(due: float | None, now: float) -> str:
-    """Say so if a case could have been worked on long ago, as when the token is refused."""
-    if due is None or now - due < _OVERDUE:
+    """Return a sentence if the case should have moved long ago; "" otherwise."""
+    if due is None or now - due < _OVERDUE_SECONDS:
         return ""
     late = time_span(now - due)
-    return f"It has been due for {late}: others go first, or all work pauses (gcwatch check tells)."
+    return (
+        f"It has been due for {late}: other cases go first, or all work is paused (gcwatch check)."
+    )
 
 
 # --- history -------------------------------------------------------------------------------------
 
 
 def history_lines(key: str, recorded: Sequence[Recorded]) -> Iterator[HistoryLine]:
-    """Given a case's key and its events, return them in words; what is no news is passed over."""
+    """Given the key and the events of a case, return its history in words, without repetitions."""
     before: Case | None = None
     for each in recorded:
         if before is None:
-            assert isinstance(each.event, events.FolderFound), (
-                "a history begins with a folder found"
-            )
+            assert isinstance(each.event, events.FolderFound), "a history starts with FolderFound"
             before = after = checklist.new_case(key, each.event, each.at)
         else:
             after = checklist.apply(before, each.event, each.at)
         told = log_entry(before, each.event, after)
         if told:
-            yield _told(iso_time(each.at), each.event, *told)
+            yield _history_line(iso_time(each.at), each.event, *told)
         before = after
 
 
-def _told(time: str, event: events.Event, name: str, facts: Any) -> HistoryLine:
+def _history_line(time: str, event: events.Event, name: str, facts: Any) -> HistoryLine:
     kept = {key: value for key, value in facts.items() if key not in {"plain", "detail", "folder"}}
     reason = getattr(event, "reason", None)
     if isinstance(reason, Reason):
         words = explain(reason)
-        return HistoryLine(time, name, f"{words.plain} {words.detail}", kept)
-    return HistoryLine(time, name, log.CATALOGUE[name].meaning, kept)
+        sentence = f"{event_sentence(name, facts)} {words.plain} {words.detail}"
+        return HistoryLine(time, name, sentence, kept)
+    return HistoryLine(time, name, event_sentence(name, facts), kept)
 
 
 # --- docs/troubleshooting.md ---------------------------------------------------------------------
 
-_TABLE = "| code | reads | means | to do | gives up |\n|---|---|---|---|---|\n"
+_TABLE = "| code | what is wrong | what to do | for IT | gives up |\n|---|---|---|---|---|\n"
 
 
 def page_with_reasons(page: str) -> str:
-    """Given docs/troubleshooting.md, return it with its table of reasons, the last, made anew."""
+    """Given docs/troubleshooting.md, return it with its last table, of all reasons, renewed."""
     rows = "".join(
-        f"| `{code}` | {_bare(entry.plain)} | {_bare(entry.detail)} | {_bare(entry.hint)} "
-        f"| {entry.patience or '-'} |\n"
+        f"| `{code}` | {_readable(entry.plain)} | {_readable(entry.advice)} "
+        f"| {_readable(f'{entry.detail} {entry.hint}'.strip())} | {entry.patience or '-'} |\n"
         for code, entry in CATALOGUE.items()
     )
     return page.partition(_TABLE)[0] + _TABLE + rows
 
 
-def _bare(template: str) -> str:
-    """Return a template with the names of its facts in italics."""
-    return re.sub(r"(?<!{){(\w+)}(?!})", r"*\1*", template).replace("{{", "{").replace("}}", "}")
+def _readable(template: str) -> str:
+    """Return a template with the names of its facts in italics, and its words in the plural."""
+    plural = re.sub(r"{\w+:[^|}]*\|([^}]*)}", r"\1", template)
+    named = re.sub(r"(?<!{){(\w+)}(?!})", r"*\1*", plural)
+    return named.replace("{{", "{").replace("}}", "}")

@@ -1,6 +1,6 @@
-"""What a route's report says: a plain text file for people who have only the share. Pure.
+"""What a route's status file says: plain text for people who see only the share.
 
-It names folders, as the share does that it lies on; it holds no token and no address but links.
+It holds folder names, like the share itself, but no token and no address other than links.
 """
 
 import textwrap
@@ -13,23 +13,24 @@ from gcwatch.core.reasons import Reason, explain
 from gcwatch.explain.case_view import CaseView
 
 MARK: Final = "gcwatch, route "
-"""How every report begins; what begins otherwise is somebody else's file."""
+"""The start of every status file; a file that starts differently belongs to somebody else."""
 
-OLD: Final = 600.0
-"""Seconds after which a report tells that nobody keeps it."""
+OLD_SECONDS: Final = 600.0
+"""A status file that is older than this shows that gcwatch does not write it any more."""
 
-MOST: Final = 200
-"""Cases that are listed in one section."""
+MAX_CASES: Final = 200
+"""Number of cases that one section lists."""
 
-_WIDTH: Final = 88
+_WIDTH_CHARACTERS: Final = 88
 
 
 @dataclass(frozen=True)
 class StatusFileFacts:
-    """What is known of a route: its cases that are open, failed or odd, and how many are where.
+    """What a status file shows of a route.
 
-    `pause` is why all work pauses; `is_away` tells whether the inbox can't be reached, `is_over`
-    whether gcwatch has stopped.
+    `views` are the cases that are open, failed or have warnings; `counts` the numbers of cases by
+    stage. `pause` is why all work is paused. `is_away`: the inbox can't be reached. `is_over`:
+    gcwatch has stopped.
     """
 
     route: str
@@ -41,22 +42,22 @@ class StatusFileFacts:
 
 
 def file_body(facts: StatusFileFacts) -> str:
-    """Given facts, return all of the report but its head, which tells the time."""
+    """Given facts, return the status file without its head, which holds the time."""
     return "\n".join([*_troubles(facts), _sum(facts.counts), "", *_sections(facts)])
 
 
-def file_bytes(facts: StatusFileFacts, told: str, now: float) -> bytes:
-    """Given facts, the body made of them and the time, return the file.
+def file_bytes(facts: StatusFileFacts, body: str, now: float) -> bytes:
+    """Given facts, their body and the time (seconds since the epoch), return the whole file.
 
-    With a byte order mark and CRLF, so that every Windows editor shows it as it is.
+    It has a byte order mark and CRLF line ends, so that every Windows editor shows it correctly.
     """
-    lines = [MARK + facts.route, *_head(facts, now), "", told]
+    lines = [MARK + facts.route, *_head(facts, now), "", body]
     text = "\n".join(lines).rstrip() + "\n"
     return b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode("utf-8", "backslashreplace")
 
 
 def is_status_file(beginning: bytes) -> bool:
-    """Given how a file begins, return whether it is a report, or nothing at all."""
+    """Given the first bytes of a file, return whether it is a status file, or empty."""
     return not beginning or beginning.removeprefix(b"\xef\xbb\xbf").startswith(MARK.encode())
 
 
@@ -67,16 +68,16 @@ def _head(facts: StatusFileFacts, now: float) -> Iterator[str]:
         yield "Nothing moves until it is started again."
         return
     yield f"As of {moment:%H:%M} on {moment:%Y-%m-%d} ({moment:%Z})."
-    yield f"If this is older than {OLD / 60:.0f} minutes, gcwatch is not running or can't reach"
-    yield "this share."
+    yield f"If this is older than {OLD_SECONDS / 60:.0f} minutes, gcwatch is not running or can't"
+    yield "reach this share."
 
 
 def _troubles(facts: StatusFileFacts) -> Iterator[str]:
     if facts.pause is not None:
         words = explain(facts.pause)
-        yield from (*_wrapped(f"{words.plain} {words.hint}", ""), "")
+        yield from (*_wrapped(f"{words.plain} {_todo(words.advice, words.hint)}", ""), "")
     if facts.is_away:
-        yield from ("The inbox can't be reached: new folders are not seen.", "")
+        yield from ("The inbox can't be reached: gcwatch does not see new folders.", "")
 
 
 _ENDED: Final = ("delivered", "failed", "withdrawn")
@@ -101,8 +102,8 @@ def _sections(facts: StatusFileFacts) -> Iterator[str]:
 
 
 _AGAIN: Final = (
-    "When the cause is mended: take the folder out of the inbox, wait two minutes and drop it "
-    "again; or ask whoever runs gcwatch to retry it."
+    "When the cause is corrected: take the folder out of the inbox, wait two minutes, and drop it "
+    "again; or ask IT to try it again."
 )
 
 
@@ -113,29 +114,35 @@ def _section(
         return
     yield title
     yield ""
-    for view in views[:MOST]:
+    for view in views[:MAX_CASES]:
         yield f"{view.folder}   ({view.case})"
         for sentence in told(view):
             yield from _wrapped(sentence, "    ")
         yield ""
-    if len(views) > MOST:
-        yield from (f"and {len(views) - MOST} more", "")
+    if len(views) > MAX_CASES:
+        yield from (f"and {len(views) - MAX_CASES} more", "")
 
 
 def _waiting(view: CaseView) -> Iterator[str]:
     yield f"{view.stage} since {_moment(view.since)}"
     yield view.why
     if view.reason and view.hint:
-        yield f"What helps: {view.hint}"
+        yield _todo(view.advice, view.hint)
     yield from view.warnings
 
 
 def _failed(view: CaseView) -> Iterator[str]:
     yield f"failed {_moment(view.since)}"
     yield view.why
-    if view.hint:
-        yield f"What to do: {view.hint}"
-    yield f"More stands in the outbox, in {view.folder}.failed.txt"
+    if view.advice or view.hint:
+        yield _todo(view.advice, view.hint)
+    yield f"Details: {view.folder}.failed.txt in the results folder."
+
+
+def _todo(advice: str, hint: str) -> str:
+    if advice:
+        return f"What to do: {advice}"
+    return f"For IT: {hint}" if hint else ""
 
 
 def _odd(view: CaseView) -> Iterator[str]:
@@ -144,14 +151,14 @@ def _odd(view: CaseView) -> Iterator[str]:
 
 
 def _moment(written: str) -> str:
-    """Given a time in UTC as a view has it, return it on this machine's clock."""
+    """Given a time in UTC as a view has it, return it in this machine's time zone."""
     return f"{datetime.fromisoformat(written).astimezone():%Y-%m-%d %H:%M}"
 
 
 def _wrapped(text: str, indent: str) -> list[str]:
     return textwrap.wrap(
         text,
-        _WIDTH,
+        _WIDTH_CHARACTERS,
         initial_indent=indent,
         subsequent_indent=indent,
         break_long_words=False,

@@ -1,7 +1,7 @@
-"""Why a case does not move, or what it is at, in one sentence with its numbers. Pure.
+"""Why a case waits, or what gcwatch does for it, in one sentence with numbers.
 
-Every state that a case can be in has its sentence here; what hinders a case, and why one failed,
-has it in the catalogue of reasons.
+Every stage of a case has its sentence here; the catalogue of reasons has those for a case that
+can't go on or has failed.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -12,24 +12,25 @@ from gcwatch.config import Cron, Settings
 from gcwatch.core import checklist
 from gcwatch.core.case import Case
 from gcwatch.core.reasons import Reason, explain
-from gcwatch.core.text import counted, data_size, readable_name, time_span
+from gcwatch.core.text import count_noun, data_size, readable_name, time_span
 from gcwatch.core.timing import Pace, due_time
 from gcwatch.journal.progress import NOTHING, DaemonProgress
+from gcwatch.log.sentences import name_activity
 
 _QUEUED: Final = frozenset({"", "Queued", "Re-Queued"})
-"""Statuses of a job that does not run yet."""
+"""Statuses of a job that has not started yet."""
 
-_SOON: Final = 2.0
-"""Seconds for which a case that is due may be without a worker before it counts as waiting."""
+_SOON_SECONDS: Final = 2.0
+"""A due case without a worker counts as waiting for its turn only after this time."""
 
 
 @dataclass(frozen=True)
 class DaemonSnapshot:
-    """What a case's waiting depends on besides the case.
+    """What the daemon does at this moment, as far as the waiting of a case depends on it.
 
-    `is_running` tells whether anybody works, `pause` why nobody does all the same. `routes` are
-    those of the config, None where any will do. `at_once` cases are worked on at a time; `ahead`
-    tells of each case that is due how many others go first.
+    `is_running`: a daemon is there. `pause`: why all work is paused. `routes`: the names in the
+    config; None: unknown. `at_once`: the number of cases that are worked on at a time. `ahead`: for
+    each due case, the number of cases that go first.
     """
 
     is_running: bool = True
@@ -46,7 +47,7 @@ class DaemonSnapshot:
         pace_of: Callable[[str], Pace],
         now: float,
     ) -> "DaemonSnapshot":
-        """Given settings, all open cases and the time, return this with what they tell."""
+        """Given settings, all open cases and the time, return this with routes and queue."""
         routes = frozenset(route.name for route in settings.routes)
         ready = [
             (due, case.key)
@@ -59,7 +60,7 @@ class DaemonSnapshot:
 
 
 def why_waiting(case: Case, pace: Pace, now: float, around: DaemonSnapshot) -> str:
-    """Given a case, its route's pace, the time and what is around it, return the sentence."""
+    """Given a case, its route's pace, the time and the daemon's state, return the sentence."""
     if case.ending is not None:
         return explain(case.failure).plain if case.failure else _done(case)
     if around.routes is not None and case.route not in around.routes:
@@ -73,22 +74,22 @@ def why_waiting(case: Case, pace: Pace, now: float, around: DaemonSnapshot) -> s
     return _queued(case, pace, now, around) or _doing(case, pace, now, around)
 
 
-# --- what hinders --------------------------------------------------------------------------------
+# --- cases that can't go on ----------------------------------------------------------------------
 
 
 def _hindered(case: Case, reason: Reason, pace: Pace, now: float, around: DaemonSnapshot) -> str:
     plain = explain(reason).plain
     if reason.code == "importing" and case.attempt is not None:
-        plain = f"Waiting for the platform's import, {time_span(max(now - case.attempt.at, 0))}."
-    when = _when(case, pace, now, around)
+        plain = _importing(now - case.attempt.at)
     if case.attempts:
-        return f"Tried again {when} ({_nth(case.attempts + 1)} attempt): {plain}"
-    return f"{plain} Looked at again {when}."
+        activity = name_activity(checklist.next_step(case) or "")
+        plain = f"{activity} failed (attempt {case.attempts}): {plain}"
+    return f"{plain} Next try {_when(case, pace, now, around)}."
 
 
 def _when(case: Case, pace: Pace, now: float, around: DaemonSnapshot) -> str:
     if case.key in around.progress.working:
-        return "at this moment"
+        return "now"
     if not around.is_running:
         return "once gcwatch runs"
     left = (due_time(case, pace) or now) - now
@@ -96,79 +97,76 @@ def _when(case: Case, pace: Pace, now: float, around: DaemonSnapshot) -> str:
 
 
 def _queued(case: Case, pace: Pace, now: float, around: DaemonSnapshot) -> str:
-    """Say so if the case could go on but for a worker; "" if it is worked on, or not due."""
+    """Return a sentence if a due case lacks a worker; "" if it has one, or is not due."""
     due = due_time(case, pace)
     if due is None or due > now or case.key in around.progress.working:
         return ""
     if not around.is_running:
         return f"{_NEXT[checklist.stage(case)]} once gcwatch runs."
     before, busy = around.ahead.get(case.key, 0), len(around.progress.working)
-    if now - due < _SOON or busy + before < around.at_once or not around.at_once:
+    if now - due < _SOON_SECONDS or busy + before < around.at_once or not around.at_once:
         return ""
-    first = f"{counted(before, 'more case')} before it" if before else "it is the next one"
-    return f"Waiting for its turn: {counted(busy, 'case')} being worked on, {first}."
+    first = f"{count_noun(before, 'more case')} before it" if before else "it is next"
+    return f"Waiting for its turn: {count_noun(busy, 'case')} in work, {first}."
 
 
 _NEXT: Final[Mapping[str, str]] = {
-    "settling": "Its files are looked at",
+    "settling": "Its files are checked",
     "uploading": "It is sent",
-    "submitting": "Everything is sent; the platform is asked to use it",
-    "running": "It is on the platform; what became of it is asked",
+    "submitting": "Everything is sent; gcwatch asks the platform to use it",
+    "running": "It is on the platform; gcwatch asks for its status",
     "fetching": "Its results are fetched",
     "delivering": "Its results are put into the outbox",
-    "reporting": "It failed; that is written down in the outbox",
+    "reporting": "It failed; gcwatch writes the failure note",
 }
 """What comes next at each stage."""
 
 
-# --- what it is at -------------------------------------------------------------------------------
+# --- cases in work --------------------------------------------------------------------------------
 
 
 def _doing(case: Case, pace: Pace, now: float, around: DaemonSnapshot) -> str:
-    """Given a case that nothing hinders, return what it is at."""
+    """Given a case that can go on, return what gcwatch does for it."""
     match checklist.stage(case):
         case "settling":
             return _settling(case, pace, now, around)
         case "uploading":
             return _uploading(case, around)
         case "submitting":
-            return "Everything is sent; the platform is asked to use it."
+            return f"{_NEXT['submitting']}."
         case "running":
-            return f"{_running(case, now)} {_asking(case, pace, now, around)}"
+            return f"{_running(case, now)} {_next_check(case, pace, now, around)}"
         case "fetching":
-            return f"The results are being fetched: {_fetched(case)}."
+            return f"Fetching the results: {_fetched(case)}."
         case "delivering":
-            return "The results are being put into the outbox."
+            return "Putting the results into the outbox."
         case _:
             plain = explain(case.failure).plain if case.failure else ""
-            return f"It failed; that is being written down in the outbox: {plain}"
+            return f"{_NEXT['reporting']}: {plain}"
 
 
 def _settling(case: Case, pace: Pace, now: float, around: DaemonSnapshot) -> str:
     seen = case.seen
     if seen is None:
-        return "Its files are about to be looked at for the first time."
+        return "Waiting to be checked."
     quiet, left = time_span(pace.settle), case.changed + pace.settle - now
-    rest = f"{time_span(left)} to go" if left > 0 else "it is looked at once more"
-    rest = rest if around.is_running else "it is looked at once gcwatch runs"
+    rest = f"{time_span(left)} to go" if left > 0 else "last check now"
+    rest = rest if around.is_running else "last check once gcwatch runs"
+    complete = f"Complete when nothing has changed for {quiet}: {rest}"
     if seen.changing:
         ago = f"{time_span(max(now - case.changed, 0))} ago"
-        return (
-            f"Files still changing: {seen.changing} of {seen.files}, {ago}. "
-            f"It is complete when nothing has changed for {quiet}: {rest}."
-        )
-    held = f"{counted(seen.files, 'file')}, {data_size(seen.bytes)}"
-    return f"Until nothing in it has changed for {quiet}: {rest} ({held})."
+        return f"Files still changing: {seen.changing} of {seen.files}, {ago}. {complete}."
+    return f"{complete} ({count_noun(seen.files, 'file')}, {data_size(seen.bytes)})."
 
 
 def _uploading(case: Case, around: DaemonSnapshot) -> str:
     if case.inputs is None:
-        return "Its files are being matched to what the platform asks for."
+        return "Matching its files to the inputs that the platform asks for."
     done, of = _uploads(case)
-    files = counted(case.seen.files, "file") if case.seen else "its files"
+    files = count_noun(case.seen.files, "file") if case.seen else "its files"
     if case.key in around.progress.working and done < of:
-        return f"Being prepared for sending: {files} read, checked and packed."
-    return f"It is being sent: {done} of {counted(of, 'upload')} complete."
+        return f"Preparing: reading, checking and packing {files}."
+    return f"Sending: {done} of {count_noun(of, 'upload')} complete."
 
 
 def _uploads(case: Case) -> tuple[int, int]:
@@ -185,57 +183,52 @@ def _transfer(case: Case, moved: int, total: int) -> str:
         else f"{data_size(moved)} so far"
     )
     if checklist.stage(case) == "fetching":
-        return f"The results are being fetched: {amount}; {_fetched(case)}."
+        return f"Fetching the results: {amount}; {_fetched(case)}."
     done, of = _uploads(case)
     rest = f"; {done} of {of} uploads complete" if of > 1 else ""
-    return f"It is being sent: {amount}{rest}."
+    return f"Sending: {amount}{rest}."
 
 
 def _fetched(case: Case) -> str:
     of = len(case.outputs or ())
-    return f"{of - len(checklist.unfetched_outputs(case))} of {counted(of, 'output')} here"
+    return f"{of - len(checklist.unfetched_outputs(case))} of {count_noun(of, 'output')} complete"
 
 
 def _running(case: Case, now: float) -> str:
-    since = time_span(max(now - case.submission.submitted, 0)) if case.submission else "not long"
+    seconds = max(now - case.submission.submitted, 0) if case.submission else 0
     if is_import(case) or case.status == "Validating inputs":
-        return f"Waiting for the platform's import, {since}."
+        return _importing(seconds)
     if case.status in _QUEUED:
-        return f"The job is queued on the platform, {since}."
+        return f"The job has been queued on the platform for {time_span(seconds)}."
     expected = case.target.expected if case.target else None
-    average = f"; it takes {time_span(expected)} on average" if expected else ""
-    return f"The job is running on the platform ({case.status}), {since}{average}."
+    average = f"; the average is {time_span(expected)}" if expected else ""
+    duration = time_span(seconds)
+    return f"The job has been running on the platform for {duration} ({case.status}){average}."
 
 
-def _asking(case: Case, pace: Pace, now: float, around: DaemonSnapshot) -> str:
+def _importing(seconds: float) -> str:
+    return f"Waiting for the platform's import: {time_span(max(seconds, 0))} so far."
+
+
+def _next_check(case: Case, pace: Pace, now: float, around: DaemonSnapshot) -> str:
     if not around.is_running:
-        return "It is asked after once gcwatch runs."
+        return "Next check once gcwatch runs."
     left = (due_time(case, pace) or now) - now
     if isinstance(pace.poll, Cron):
-        return f"It is asked after at {pace.poll.expression}."
-    return f"It is asked after in {time_span(left)}." if left > 0 else "It is being asked after."
+        return f"Next check by the schedule {pace.poll.expression}."
+    return f"Next check in {time_span(left)}." if left > 0 else "Next check now."
 
 
 def _done(case: Case) -> str:
     """Given a closed case that did not fail, return how it ended."""
     if case.ending == "delivered":
-        what = (
-            "It is on the platform; the receipt stands" if is_import(case) else "The results stand"
-        )
+        what = "It is on the platform; the receipt is" if is_import(case) else "The results are"
         return f"{what} in the outbox as {readable_name(case.result)}."
     if case.gone:
-        return "The folder was taken away before everything was sent."
-    return "It was taken back; nothing more is done."
+        return "The folder was removed before everything was sent."
+    return "It was withdrawn; gcwatch does nothing more with it."
 
 
 def is_import(case: Case) -> bool:
     """Whether a case becomes a display set or archive item, which has no results."""
-    return case.target is not None and case.target.kind != "algorithm"
-
-
-# --- numbers -------------------------------------------------------------------------------------
-
-
-def _nth(number: int) -> str:
-    suffix = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
-    return f"{number}{'th' if 10 <= number % 100 <= 20 else suffix}"
+    return case.kind != "algorithm"

@@ -1,4 +1,4 @@
-"""Atomic writes, syncs, and what a folder lies on."""
+"""Files written completely or not at all, and synced to the disk."""
 
 import contextlib
 import errno
@@ -11,25 +11,29 @@ from gcwatch.core.errors import TryAgain
 from gcwatch.core.reasons import Reason
 
 FOLDER_MODE = 0o750
-"""The group reads (a setgid outbox says which), the world never does, whatever the umask."""
-FILE_MODE = 0o640
-"""Permission bits of what gcwatch publishes."""
+"""Permission bits of published folders: the group may read, others may not, whatever the umask.
 
-BUFFER = 1024 * 1024
-"""Bytes read or written at a time, so that memory does not depend on file size."""
+A setgid outbox sets the group.
+"""
+FILE_MODE = 0o640
+"""Permission bits of published files."""
+
+BUFFER_BYTES = 1024 * 1024
+"""Bytes read or written at a time, so that memory use does not depend on the file's size."""
 
 
 _NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF})
+"""Errors of a file system that can't sync a folder."""
 
 
 def error_text(error: OSError) -> str:
-    """Given an OSError, return what it says without the paths in it."""
+    """Given an OSError, return its message without paths: they may contain a patient's name."""
     return os.strerror(error.errno) if error.errno else type(error).__name__
 
 
 @contextlib.contextmanager
 def disk_trouble(what: str) -> Iterator[None]:
-    """Given what is being done, raise TryAgain (reason `disk`) if the body raises an OSError."""
+    """Given what the body does, raise TryAgain (reason `disk`) if it raises an OSError."""
     try:
         yield
     except OSError as error:
@@ -37,13 +41,12 @@ def disk_trouble(what: str) -> Iterator[None]:
 
 
 def write_atomically(path: Path, data: bytes, mode: int = 0o600, *, durable: bool = True) -> None:
-    """Given a path, bytes and permission bits, put a file there that is whole or absent.
+    """Given a path, bytes and permission bits, write a file there, completely or not at all.
 
-    What stood there before is replaced. The bytes and the name survive a power cut once this
-    returns, unless they need not be *durable*. Raise OSError if it can't be written; nothing is
-    left behind then. What a crash left behind, the next try takes away: the name of the file in
-    the making is always the same.
+    An existing file is replaced. If *durable*, the file survives a power cut once this returns.
+    Raise OSError if it can't be written; nothing is left behind then.
     """
+    # The temporary name is always the same, so the next try removes what a crash left behind.
     digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()
     temporary = path.with_name(f".gcwatch-{digest[:16]}.tmp")
     temporary.unlink(missing_ok=True)
@@ -64,7 +67,7 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o600, *, durable: boo
 
 
 def sync_folder(path: Path) -> None:
-    """Given a folder, return when its names are on the disk (where its file system can say so)."""
+    """Given a folder, return when its entries are on the disk, if its file system can sync them."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -76,8 +79,8 @@ def sync_folder(path: Path) -> None:
 
 
 def sync_tree(path: Path) -> None:
-    """Given a folder, return when it and everything below it is on the disk."""
-    for folder, _, names in os.walk(path, topdown=False, onerror=_raise):
+    """Given a folder, return when it and all files and folders below it are on the disk."""
+    for folder, _, names in os.walk(path, topdown=False, onerror=_raise_error):
         for name in names:
             _sync_file(Path(folder, name))
         sync_folder(Path(folder))
@@ -93,5 +96,5 @@ def _sync_file(path: Path) -> None:
         os.close(descriptor)
 
 
-def _raise(error: OSError) -> None:
+def _raise_error(error: OSError) -> None:
     raise error

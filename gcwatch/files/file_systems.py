@@ -38,20 +38,23 @@ _NETWORK_TYPES = (
     "vboxsf",
     "virtiofs",
 )
-"""File systems that another machine can write to: no events for its writes, no SQLite WAL."""
+"""File systems that other machines can write to.
+
+Linux sends no events for those writes, and SQLite's WAL does not work there.
+"""
 
 
 def file_system(path: Path) -> str:
     """Given a path, return the type of the file system it lies on ("ext4"), or "" if unknown.
 
-    A path that does not exist yet lies where its nearest existing parent does.
+    For a path that does not exist yet it is the file system of its nearest existing parent.
     """
     import psutil  # noqa: PLC0415 - needed once at start, not while idle
 
     real = os.path.realpath(path)
     found, length = "", -1
     for mount in psutil.disk_partitions(all=True):
-        # Of several mounts on one point the last one is the one that is seen.
+        # Of several mounts on one folder, the last one hides the others.
         if _lies_under(real, mount.mountpoint) and len(mount.mountpoint) >= length:
             found, length = mount.fstype, len(mount.mountpoint)
     return found
@@ -62,7 +65,7 @@ def _lies_under(path: str, folder: str) -> bool:
 
 
 def is_network_type(kind: str) -> bool:
-    """Given a file system's type, return whether other machines can write to it unseen."""
+    """Given a file system's type, return whether other machines can write to it."""
     return any(fnmatchcase(kind.lower(), pattern) for pattern in _NETWORK_TYPES)
 
 

@@ -1,4 +1,4 @@
-"""Names matched against globs, and names that are never content of a case."""
+"""File names matched against globs, and names that never belong to a case."""
 
 import functools
 import re
@@ -18,7 +18,7 @@ IGNORED_NAMES = (
     "@eaDir",
     "gcwatch.json",
 )
-"""Globs of names that are never case content, whatever their case."""
+"""Globs of names that never belong to a case; upper and lower case are the same."""
 
 
 _IGNORED = re.compile("|".join(translate(pattern) for pattern in IGNORED_NAMES), re.IGNORECASE)
@@ -26,35 +26,37 @@ _IGNORED = re.compile("|".join(translate(pattern) for pattern in IGNORED_NAMES),
 
 @functools.lru_cache(maxsize=256)
 def _pattern_parts(pattern: str) -> tuple[str, ...]:
-    return tuple(_comparable(pattern).split("/"))
+    return tuple(_fold_name(pattern).split("/"))
 
 
-def _comparable(name: str) -> str:
-    # macOS writes decomposed letters where a config file has composed ones.
+def _fold_name(name: str) -> str:
+    # macOS writes decomposed letters ("e" and an accent), a config file has composed ones.
     return unicodedata.normalize("NFC", name).lower()
 
 
 def matches_pattern(name: str, pattern: str) -> bool:
-    """Given a relative name and a glob, return whether the whole name matches, whatever its case.
+    """Given a relative name and a glob, return whether the whole name matches, ignoring case.
 
-    `*` and `?` stay within one component; a component `**` stands for any number of them.
+    `*` and `?` match within one component; a component `**` matches any number of components.
     """
-    return _match(tuple(_comparable(name).split("/")), _pattern_parts(pattern))
+    return _match_parts(tuple(_fold_name(name).split("/")), _pattern_parts(pattern))
 
 
-def _match(parts: tuple[str, ...], patterns: tuple[str, ...]) -> bool:
+def _match_parts(parts: tuple[str, ...], patterns: tuple[str, ...]) -> bool:
     if not patterns:
         return not parts
     if patterns[0] == "**":
-        return any(_match(parts[skip:], patterns[1:]) for skip in range(len(parts) + 1))
-    return bool(parts) and fnmatchcase(parts[0], patterns[0]) and _match(parts[1:], patterns[1:])
+        return any(_match_parts(parts[skip:], patterns[1:]) for skip in range(len(parts) + 1))
+    return (
+        bool(parts) and fnmatchcase(parts[0], patterns[0]) and _match_parts(parts[1:], patterns[1:])
+    )
 
 
 def is_ignored(name: str, ignore: Sequence[str] = ()) -> bool:
-    """Given a relative name and a route's globs, return whether it is never case content.
+    """Given a relative name and a route's globs, return whether it never belongs to a case.
 
-    The built-in globs see the last component (folders are judged before what is in them); a
-    route's glob sees the last component, and the whole name too.
+    The built-in globs are compared with the last component only: a folder is checked before its
+    content. A route's globs are compared with the last component and with the whole name.
     """
     last = name.rpartition("/")[2]
     return bool(_IGNORED.match(last)) or any(

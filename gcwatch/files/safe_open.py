@@ -1,4 +1,4 @@
-"""Files opened as they were listed, or not at all."""
+"""Listed files, opened only if they have not changed since."""
 
 import contextlib
 import os
@@ -13,25 +13,26 @@ from gcwatch.threads.heartbeats import heartbeat
 
 @contextlib.contextmanager
 def open_unchanged(file: SourceFile) -> Iterator[BinaryIO]:
-    """Given a file as it was listed, yield it open for reading, if it is still that file.
+    """Given a listed file, yield it open for reading if it has not changed since.
 
-    Raise SourceChanged if it is not, before or after the body; TryAgain (`file_unreadable`) if
-    it can't be opened. A verdict that the body gives on bytes that changed is no verdict.
+    Raise SourceChanged if it changed before or during the body, TryAgain (`file_unreadable`) if
+    it can't be opened.
     """
     heartbeat()
-    with _open(file) as stream:
+    with _open_file(file) as stream:
         _require_same(stream, file)
         try:
             yield stream
         except CannotSend:
+            # If the file changed meanwhile, the refusal was about bytes that no longer count.
             _require_same(stream, file)
             raise
         _require_same(stream, file)
 
 
-def _open(file: SourceFile) -> BinaryIO:
+def _open_file(file: SourceFile) -> BinaryIO:
     try:
-        # Without O_NONBLOCK a pipe that took the file's place would hang the worker.
+        # Without O_NONBLOCK, opening a pipe that replaced the file would block the worker forever.
         return os.fdopen(os.open(file.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         raise SourceChanged from error

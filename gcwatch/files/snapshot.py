@@ -1,4 +1,4 @@
-"""A listed file, and what the files of a case looked like at one moment."""
+"""A listed file, and the state of a case's files at one moment."""
 
 import errno
 import hashlib
@@ -14,7 +14,10 @@ from gcwatch.files.atomic import error_text
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One regular file of a case; `name` is relative to the folder, with slashes."""
+    """One regular file of a case.
+
+    `name` is relative to the folder, with slashes; `size` is in bytes, times are in nanoseconds.
+    """
 
     path: str
     name: str
@@ -24,13 +27,14 @@ class SourceFile:
 
 
 def unreadable_error(name: str, error: OSError) -> TryAgain:
+    """Given a file's name and why it can't be read, return that as an error to try again."""
     return TryAgain(Reason("file_unreadable", {"error": error_text(error)}, {"file": name}))
 
 
 def take_snapshot(
     files: Sequence[SourceFile], stamp: int, before: Snapshot | None = None
 ) -> Snapshot:
-    """Given a case's files, its stamp and how it looked *before*, return what it looks like.
+    """Given a case's files, its stamp (in ns) and its snapshot *before*, return its snapshot now.
 
     Raise TryAgain (`file_unreadable`) if a file may not be read.
     """
@@ -42,18 +46,19 @@ def take_snapshot(
         sum(file.size for file in files),
         stamp,
         latest=max((file.ctime_ns for file in files), default=0),
-        changing=_changing(files, before),
+        changing=_count_changed(files, before),
     )
 
 
-def _changing(files: Sequence[SourceFile], before: Snapshot | None) -> int:
-    """Return how many files are new or changed since, by the clock of the disk they lie on.
+def _count_changed(files: Sequence[SourceFile], before: Snapshot | None) -> int:
+    """Return how many files are new or changed since the snapshot before.
 
-    Whatever happened to a file since is later than all that was seen of the others. Only what was
-    moved in with its folder keeps its time; it shows in the number of files.
+    Times are compared with each other, never with this machine's clock: a file server has its own.
     """
     if before is None or not before.latest:
         return 0
+    # A new or changed file has a later change time than every file of the snapshot before. Files
+    # moved in together with their folder keep their old time, so the number of files counts too.
     later = sum(file.ctime_ns > before.latest for file in files)
     return max(later, len(files) - before.files)
 

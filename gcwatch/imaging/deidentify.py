@@ -1,4 +1,4 @@
-"""DICOM files without what names a patient: the platform's own procedure, run here."""
+"""De-identifies DICOM files with the platform's own procedure, before they are sent."""
 
 import io
 import struct
@@ -7,14 +7,14 @@ from typing import Any, BinaryIO
 
 from gcwatch.core.errors import CannotSend
 from gcwatch.core.reasons import Reason
-from gcwatch.files.atomic import BUFFER
+from gcwatch.files.atomic import BUFFER_BYTES
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging.dicom_file import (
     DICOM_ERRORS,
     UNDEFINED_LENGTH,
     DamagedDicom,
     PixelData,
-    damaged,
+    damaged_image_error,
     find_pixel_data,
     raise_if_system_error,
     read_dataset,
@@ -23,30 +23,30 @@ from gcwatch.imaging.dicom_file import (
 
 
 class Deidentifier:
-    """The platform's own procedure, for the files of one image.
+    """De-identifies the files of one image with the platform's own procedure.
 
-    UIDs are replaced by random ones that stay the same within one instance: one instance must
-    serve a whole image, and a second one gives other bytes. It covers what DICOM elements say,
-    the file's preamble and its meta group; names that are burnt into pixels it does not see.
+    UIDs are replaced by random ones, the same UID always by the same one within one instance of
+    this class. So use one instance for all files of an image; a second one gives other bytes. It
+    covers DICOM elements, the file's preamble and its meta group, not names burnt into pixels.
     """
 
     def __init__(self) -> None:
-        from grand_challenge_dicom_de_identifier import deidentifier  # noqa: PLC0415 - as above
+        from grand_challenge_dicom_de_identifier import deidentifier  # noqa: PLC0415 - as in read_dataset
 
         self._procedure = deidentifier.DicomDeidentifier()
         self._rejected = deidentifier.RejectedDICOMFileError
 
-    def prepare(self, stream: BinaryIO, file: SourceFile) -> Callable[[BinaryIO], None]:
-        """Given an image open for reading, return what writes its de-identified copy to a target.
+    def prepare_copy(self, stream: BinaryIO, file: SourceFile) -> Callable[[BinaryIO], None]:
+        """Given an image open for reading, return a function that writes its de-identified copy.
 
-        Pixels are streamed, and nothing that stands behind them goes along. Raise CannotSend
-        (`not_deidentified`, `damaged_image`) before a byte is written if the procedure does not
-        know this kind of file, or if it is not whole.
+        Pixels are streamed; whatever follows them in the file is dropped. Raise CannotSend before
+        a byte is written: `not_deidentified` if the procedure does not know this kind of file,
+        `damaged_image` if the file is incomplete.
         """
         try:
-            header, pixels = self._header(stream)
+            header, pixels = self._encode_start(stream)
         except DamagedDicom as damage:
-            raise damaged(file, str(damage)) from damage
+            raise damaged_image_error(file, str(damage)) from damage
         except self._rejected as error:
             raise _not_deidentified(file, error.justification) from error
         except (*DICOM_ERRORS, OSError) as error:
@@ -59,14 +59,14 @@ class Deidentifier:
 
         return write
 
-    def _header(self, stream: BinaryIO) -> tuple[bytes, PixelData]:
-        """Given a stream at its start, return the bytes before its pixels, and where they are."""
+    def _encode_start(self, stream: BinaryIO) -> tuple[bytes, PixelData]:
+        """Given a stream at its start, return the new bytes before the pixels, and their place."""
         dataset = read_dataset(stream)
         syntax = transfer_syntax(dataset)
         if syntax.is_deflated or syntax.is_little_endian != dataset.original_encoding[1]:
-            raise NotImplementedError  # its pixels can't be taken over as they stand
+            raise NotImplementedError  # its pixels can't be copied unchanged
         pixels = find_pixel_data(stream, dataset)
-        # A stand-in, so that the procedure has its say on the pixels, too.
+        # A placeholder, so that the procedure also applies its rule for pixel data.
         dataset.add_new(pixels.tag, "OW", b"")
         self._procedure.deidentify_dataset(dataset)
         del dataset[pixels.tag]
@@ -78,11 +78,9 @@ def _not_deidentified(file: SourceFile, problem: str) -> CannotSend:
 
 
 def _encode_header(dataset: Any, syntax: Any) -> bytes:
-    """Given a dataset without pixels, return it with a new preamble and a new meta group.
-
-    The old ones may name the scanner, the hospital, or the original instance.
-    """
-    from pydicom.dataset import FileMetaDataset  # noqa: PLC0415 - as above
+    """Given a dataset without pixels, return its bytes with a new preamble and meta group."""
+    # The old ones may name the scanner, the hospital, or the original instance.
+    from pydicom.dataset import FileMetaDataset  # noqa: PLC0415 - as in read_dataset
 
     dataset.preamble = None
     dataset.file_meta = FileMetaDataset()
@@ -103,6 +101,6 @@ def _pixel_header(pixels: PixelData, syntax: Any) -> bytes:
 def _copy_pixels(stream: BinaryIO, pixels: PixelData, target: BinaryIO) -> None:
     stream.seek(pixels.start)
     left = pixels.end - pixels.start
-    while left and (data := stream.read(min(left, BUFFER))):
+    while left and (data := stream.read(min(left, BUFFER_BYTES))):
         target.write(data)
         left -= len(data)

@@ -1,4 +1,4 @@
-"""What DICOM files say: what image they belong to, whether they are whole, and who it is not."""
+"""Reads DICOM headers: which image a file belongs to, whether it is complete, where it lies."""
 
 import functools
 import math
@@ -17,12 +17,12 @@ from gcwatch.imaging.dicom_file import (
 )
 
 _MAGIC = b"DICM"
-_PREAMBLE = 128
+_PREAMBLE_BYTES = 128
 
-SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
-"""The SOP class of whole slides: one file a level, each of many tiles."""
+SLIDE_SOP_CLASS = "1.2.840.10008.5.1.4.1.1.77.1.6"
+"""The SOP class of whole slide images: one file for each level, of many tiles."""
 
-SHARED = (
+SHARED_ELEMENTS = (
     "StudyInstanceUID",
     "SeriesInstanceUID",
     "PatientID",
@@ -31,10 +31,10 @@ SHARED = (
     "AccessionNumber",
     "SeriesNumber",
 )
-"""What all files of one DICOM Image Set have in common (platform 3.9)."""
+"""Elements that must be the same in all files of one DICOM Image Set (platform 3.9)."""
 
-_FACTS = (
-    *SHARED,
+_READ_ELEMENTS = (
+    *SHARED_ELEMENTS,
     "SOPClassUID",
     "SOPInstanceUID",
     "StackID",
@@ -53,10 +53,10 @@ _FACTS = (
 
 @dataclass(frozen=True)
 class Group:
-    """What makes files one image on the platform.
+    """Files of the same group become one image on the platform.
 
-    As its importer does (panimg 0.15.2, `image_builders/dicom.py`, `get_dicom_headers_by_study`):
-    the study, the stack or else the series, and the SOP class, which keeps dose reports apart.
+    As in its importer (panimg 0.15.2, `image_builders/dicom.py`, `get_dicom_headers_by_study`):
+    the study, the stack or else the series, and the SOP class, which separates dose reports.
     """
 
     study: str
@@ -65,12 +65,12 @@ class Group:
 
 
 Vector = tuple[float, float, float]
-"""Three numbers in the patient's coordinates, in mm where they are a place."""
+"""x, y and z in the patient's coordinates; in mm for a position."""
 
 
 @dataclass(frozen=True, slots=True)
 class SlicePosition:
-    """Where a slice lies: its first pixel, and the directions of its rows and of its columns."""
+    """Where a slice lies: position of its first pixel, directions of its rows and columns."""
 
     position: Vector
     row: Vector
@@ -79,14 +79,13 @@ class SlicePosition:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What one DICOM file says of itself.
+    """The header of one DICOM file.
 
-    `group` is None if it is no image (a report, a DICOMDIR), or if it can't be told which one it
-    is part of. `problem` says in what way the file is not whole, without any value of it; "" if
-    it is. `stacked` tells that a StackID makes the group. `number` is the InstanceNumber, by
-    which the platform sorts. `place` is None if the file does not say where it lies, and for
-    localizers, which lie anywhere. `shared` are the values of the `SHARED` elements as they
-    stand in the file.
+    `group` is None if the file is no image (a report, a DICOMDIR), or if its image is unknown.
+    `problem` says how the file is incomplete, without any value of it; "" if it is complete.
+    `stacked` tells that a StackID makes the group. `number` is the InstanceNumber, by which the
+    platform sorts. `slice_position` is None if the file has no position, and for localizers,
+    which are no part of a stack. `shared` are the raw values of the `SHARED_ELEMENTS`.
     """
 
     group: Group | None
@@ -94,7 +93,7 @@ class Header:
     stacked: bool = False
     instance: str = ""
     number: int | None = None
-    place: SlicePosition | None = None
+    slice_position: SlicePosition | None = None
     shared: tuple[bytes, ...] = ()
 
 
@@ -102,18 +101,18 @@ class Header:
 
 
 def could_be_dicom(start: bytes) -> bool:
-    """Given a file's first bytes (132 or more), return whether they may be those of DICOM.
+    """Given a file's first bytes (132 or more), return whether it may be DICOM.
 
-    Without the preamble the first element must be of group 0002 or 0008.
+    Without a preamble, the first element must be of group 0002 or 0008.
     """
-    if start[_PREAMBLE : _PREAMBLE + 4] == _MAGIC:
+    if start[_PREAMBLE_BYTES : _PREAMBLE_BYTES + 4] == _MAGIC:
         return True
     return len(start) >= 8 and start[:2] in {b"\x02\0", b"\x08\0"} and start[3] == 0
 
 
 def read_header(stream: BinaryIO) -> Header | None:
-    """Given a file open for reading, return what it says of itself, or None if it is no DICOM."""
-    start = stream.read(_PREAMBLE + 4)
+    """Given a file open for reading, return its header, or None if it is no DICOM."""
+    start = stream.read(_PREAMBLE_BYTES + 4)
     if not could_be_dicom(start):
         return None
     stream.seek(0)
@@ -123,11 +122,11 @@ def read_header(stream: BinaryIO) -> Header | None:
         return Header(None, str(damage))
     except (*DICOM_ERRORS, OSError) as error:
         raise_if_system_error(error)
-        return Header(None, "unreadable header") if start[_PREAMBLE:] == _MAGIC else None
+        return Header(None, "unreadable header") if start[_PREAMBLE_BYTES:] == _MAGIC else None
 
 
 def _read_header(stream: BinaryIO) -> Header | None:
-    dataset = read_dataset(stream, _FACTS)
+    dataset = read_dataset(stream, _READ_ELEMENTS)
     sop_class = str(dataset.get("SOPClassUID", "")) or meta_value(
         dataset, "MediaStorageSOPClassUID"
     )
@@ -136,68 +135,69 @@ def _read_header(stream: BinaryIO) -> Header | None:
     if not _is_image(dataset, sop_class):
         return Header(None)
     return Header(
-        _group(dataset),
+        _read_group(dataset),
         _pixel_problem(stream, dataset),
         dataset.get("StackID") is not None,
-        _required(dataset, "SOPInstanceUID"),
-        _number(dataset),
-        _place(dataset),
-        tuple(_raw(dataset, keyword).strip(b" \0") for keyword in SHARED),
+        _required_text(dataset, "SOPInstanceUID"),
+        _instance_number(dataset),
+        _slice_position(dataset),
+        tuple(_raw_value(dataset, keyword).strip(b" \0") for keyword in SHARED_ELEMENTS),
     )
 
 
 def _is_image(dataset: Any, sop_class: str) -> bool:
-    from pydicom.uid import UID  # noqa: PLC0415 - as above
+    from pydicom.uid import UID  # noqa: PLC0415 - as in read_dataset
 
     return "Rows" in dataset or "Image Storage" in UID(sop_class).name
 
 
-def _group(dataset: Any) -> Group:
+def _read_group(dataset: Any) -> Group:
     stack = dataset.get("StackID")
-    return _one_group(
-        _required(dataset, "StudyInstanceUID"),
-        str(stack) if stack is not None else _required(dataset, "SeriesInstanceUID"),
-        _required(dataset, "SOPClassUID"),
+    return _shared_group(
+        _required_text(dataset, "StudyInstanceUID"),
+        str(stack) if stack is not None else _required_text(dataset, "SeriesInstanceUID"),
+        _required_text(dataset, "SOPClassUID"),
     )
 
 
-_one_group = functools.lru_cache(256)(Group)
-"""The files of an image share one object, not three texts each."""
+_shared_group = functools.lru_cache(256)(Group)
+"""Makes groups; equal groups are one object, which saves memory with many files."""
 
 
-def _required(dataset: Any, keyword: str) -> str:
+def _required_text(dataset: Any, keyword: str) -> str:
     value = dataset.get(keyword)
     if not value:
         raise DamagedDicom(f"no {keyword}")
     return str(value)
 
 
-def _number(dataset: Any) -> int | None:
+def _instance_number(dataset: Any) -> int | None:
     number = dataset.get("InstanceNumber")
     return None if number is None else int(number)
 
 
-def _raw(dataset: Any, keyword: str) -> bytes:
-    """Return an element's value as it stands in the file: pydicom's own values take their time."""
+def _raw_value(dataset: Any, keyword: str) -> bytes:
+    """Return the bytes of an element's value, b"" if it has none."""
+    # pydicom's conversion of all values would take most of the time.
     element = dataset.get_item(tag_of(keyword))
     value = b"" if element is None else element.value
     return value if isinstance(value, bytes) else str(value or "").encode()
 
 
-def _place(dataset: Any) -> SlicePosition | None:
-    if b"LOCALIZER" in _raw(dataset, "ImageType"):
+def _slice_position(dataset: Any) -> SlicePosition | None:
+    if b"LOCALIZER" in _raw_value(dataset, "ImageType"):
         return None
-    position = _numbers(_raw(dataset, "ImagePositionPatient"))
-    directions = _numbers(_raw(dataset, "ImageOrientationPatient"))
+    position = _parse_numbers(_raw_value(dataset, "ImagePositionPatient"))
+    directions = _parse_numbers(_raw_value(dataset, "ImageOrientationPatient"))
     if len(position) != 3 or len(directions) != 6:
         return None
     return SlicePosition(
-        *(_vector(numbers) for numbers in (position, directions[:3], directions[3:]))
+        *(_as_vector(numbers) for numbers in (position, directions[:3], directions[3:]))
     )
 
 
-def _numbers(raw: bytes) -> list[float]:
-    """Given numbers as DICOM writes them, return them; none if one of them is no number."""
+def _parse_numbers(raw: bytes) -> list[float]:
+    """Given numbers as DICOM writes them, return them; an empty list if one is no number."""
     try:
         numbers = [float(number) for number in raw.rstrip(b"\0").split(b"\\")]
     except ValueError:
@@ -205,7 +205,7 @@ def _numbers(raw: bytes) -> list[float]:
     return numbers if all(map(math.isfinite, numbers)) else []
 
 
-def _vector(numbers: list[float]) -> Vector:
+def _as_vector(numbers: list[float]) -> Vector:
     x, y, z = numbers
     return x, y, z
 
@@ -214,10 +214,8 @@ def _vector(numbers: list[float]) -> Vector:
 
 
 def _pixel_problem(stream: BinaryIO, dataset: Any) -> str:
-    """Given a stream that stands at its pixel data, return what is wrong with them, "" if nothing.
-
-    That the pixels are cut does not hide what image the file is part of.
-    """
+    """Given a stream at its pixel data, return what is wrong with them, "" if nothing."""
+    # A text and no exception: the group of a file with cut pixels is still needed.
     try:
         _check_pixels(stream, dataset)
     except DamagedDicom as damage:
@@ -230,14 +228,14 @@ def _pixel_problem(stream: BinaryIO, dataset: Any) -> str:
 
 def _check_pixels(stream: BinaryIO, dataset: Any) -> None:
     if _is_deflated(dataset):
-        return  # what inflates is whole: the stream has a checksum's worth of structure
+        return  # a cut deflated file has already failed when its elements were read
     pixels = find_pixel_data(stream, dataset)
     if not pixels.encapsulated and pixels.end - pixels.start < _expected_bytes(dataset, pixels.tag):
         raise DamagedDicom("pixel data is too short")
 
 
 def _is_deflated(dataset: Any) -> bool:
-    from pydicom.uid import DeflatedExplicitVRLittleEndian  # noqa: PLC0415 - as above
+    from pydicom.uid import DeflatedExplicitVRLittleEndian  # noqa: PLC0415 - as in read_dataset
 
     return meta_value(dataset, "TransferSyntaxUID") == str(DeflatedExplicitVRLittleEndian)
 
@@ -247,5 +245,5 @@ def _expected_bytes(dataset: Any, tag: tuple[int, int]) -> int:
     pixels = int(dataset.Rows) * int(dataset.Columns) * int(dataset.get("NumberOfFrames") or 1)
     bits = pixels * samples * (PIXEL_TAGS[tag] or int(dataset.get("BitsAllocated") or 1))
     if "422" in str(dataset.get("PhotometricInterpretation", "")):
-        bits = bits * 2 // 3  # two pixels share their colour
+        bits = bits * 2 // 3  # two pixels share their colour values
     return -(-bits // 8)

@@ -1,4 +1,4 @@
-"""DICOM files as bytes: their elements read, and where their pixel data stands."""
+"""Reads the elements of DICOM files and finds where their pixel data is."""
 
 import functools
 import logging
@@ -14,7 +14,7 @@ from gcwatch.core.reasons import Reason
 from gcwatch.files.snapshot import SourceFile
 
 PIXEL_TAGS = {(0x7FE0, 0x0008): 32, (0x7FE0, 0x0009): 64, (0x7FE0, 0x0010): 0}
-"""The tags of pixel data (float, double, any), and their fixed bits per sample."""
+"""Tags of pixel data (float, double, others) and their bits per sample; 0: see BitsAllocated."""
 
 
 _LONG_HEADER = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"UN"})
@@ -37,12 +37,12 @@ DICOM_ERRORS = (
     struct.error,
     zlib.error,
 )
-"""What pydicom raises on bytes that are no sound DICOM (InvalidDicomError apart)."""
+"""What pydicom raises on invalid DICOM, except InvalidDicomError."""
 
 
 @dataclass(frozen=True)
 class PixelData:
-    """Where the pixel data stands: its value spans `start` to `end` of the file."""
+    """Where the pixel data is: its value is the bytes `start` to `end` of the file."""
 
     vr: bytes
     tag: tuple[int, int]
@@ -52,28 +52,31 @@ class PixelData:
 
 
 class DamagedDicom(Exception):
-    """The file is not whole; the text says in what way, without any value of it."""
+    """The file is incomplete; the text says how, without any value of the file."""
 
 
-def _be_quiet() -> None:
+def _silence_pydicom() -> None:
     """Keep pydicom from writing values of a patient's file into warnings and logs."""
-    # Filters are process-wide: put in front again for each file, never taken away, so that
-    # threads can't take it from each other (catch_warnings is not thread-safe).
+    # Warning filters belong to the whole process, and catch_warnings is not thread-safe. So the
+    # filter is set again for each file and never removed; no thread can remove it for another.
     warnings.filterwarnings("ignore", module=r"(pydicom|grand_challenge_dicom|gcwatch\.imaging)\b")
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 
 
 def raise_if_system_error(error: Exception) -> None:
-    """Raise an OSError of the operating system; pydicom raises its own, on cut sequences."""
+    """Raise the error again if it is the operating system's, which has an errno.
+
+    pydicom raises OSError without one for sequences that are cut off.
+    """
     if isinstance(error, OSError) and error.errno is not None:
         raise error
 
 
 def read_dataset(stream: BinaryIO, tags: tuple[str, ...] | None = None) -> Any:
-    """Given a stream at its start, return its elements before the pixels; it then stands there."""
-    import pydicom  # noqa: PLC0415 - 20 MiB that an idle daemon does without
+    """Given a stream at its start, return the elements before the pixels, and stop there."""
+    import pydicom  # noqa: PLC0415 - needs 20 MiB, which an idle daemon saves
 
-    _be_quiet()
+    _silence_pydicom()
     return pydicom.dcmread(
         stream,
         stop_before_pixels=True,
@@ -84,27 +87,31 @@ def read_dataset(stream: BinaryIO, tags: tuple[str, ...] | None = None) -> Any:
 
 @functools.cache
 def tag_of(keyword: str) -> Any:
-    """Given a keyword of this module, return its tag, which takes time to look up."""
-    from pydicom.tag import Tag  # noqa: PLC0415 - as above
+    """Given a DICOM keyword, return its tag; cached, as pydicom's look-up is slow."""
+    from pydicom.tag import Tag  # noqa: PLC0415 - as in read_dataset
 
     return Tag(keyword)
 
 
 def meta_value(dataset: Any, keyword: str) -> str:
+    """Given a dataset and a keyword of its meta group, return the value, or "" without one."""
     return str(dataset.file_meta.get(keyword, ""))
 
 
 def find_pixel_data(stream: BinaryIO, dataset: Any) -> PixelData:
-    """Given a stream that stands at its pixel data, return where that is; raise if it is cut."""
+    """Given a stream at its pixel data, return where that is.
+
+    Raise DamagedDicom if there is none, or if it is cut off.
+    """
     implicit, little = dataset.original_encoding
     order = "<" if little else ">"
-    start = _unpack(stream, f"{order}HH4s")
+    start = _unpack_next(stream, f"{order}HH4s")
     tag = (start[0], start[1])
     if tag not in PIXEL_TAGS:
         raise DamagedDicom("no pixel data")
     vr, length = _vr_and_length(stream, start[2], order, implicit=implicit)
     position = stream.tell()
-    end = _last_fragment(stream, order) if length == UNDEFINED_LENGTH else position + length
+    end = _find_last_fragment(stream, order) if length == UNDEFINED_LENGTH else position + length
     if end > os.fstat(stream.fileno()).st_size:
         raise DamagedDicom("pixel data is cut off")
     return PixelData(vr, tag, position, end, length == UNDEFINED_LENGTH)
@@ -116,41 +123,41 @@ def _vr_and_length(
     if implicit:
         return b"OW", struct.unpack(f"{order}L", four)[0]
     if four[:2] in _LONG_HEADER:
-        return four[:2], _unpack(stream, f"{order}L")[0]
+        return four[:2], _unpack_next(stream, f"{order}L")[0]
     return four[:2], struct.unpack(f"{order}H", four[2:])[0]
 
 
-def _last_fragment(stream: BinaryIO, order: str) -> int:
-    """Given a stream at its first fragment, return where the end mark stops."""
+def _find_last_fragment(stream: BinaryIO, order: str) -> int:
+    """Given a stream at its first fragment, return the position after the end mark."""
     fragments = 0
     while True:
-        group, element, length = _unpack(stream, f"{order}HHL")
+        group, element, length = _unpack_next(stream, f"{order}HHL")
         if (group, element) == END_TAG:
             break
         if (group, element) != ITEM_TAG or length == UNDEFINED_LENGTH:
-            raise DamagedDicom("pixel data is garbled")
+            raise DamagedDicom("pixel data is invalid")
         fragments += 1
         stream.seek(length, os.SEEK_CUR)
-    if fragments < 2:  # the first is the table of offsets
+    if fragments < 2:  # the first fragment is the table of offsets
         raise DamagedDicom("no pixel data")
     return stream.tell()
 
 
-def _unpack(stream: BinaryIO, layout: str) -> tuple[Any, ...]:
+def _unpack_next(stream: BinaryIO, layout: str) -> tuple[Any, ...]:
     data = stream.read(struct.calcsize(layout))
     if len(data) < struct.calcsize(layout):
         raise DamagedDicom("pixel data is cut off" if data else "no pixel data")
     return struct.unpack(layout, data)
 
 
-def damaged(file: SourceFile, problem: str) -> CannotSend:
-    """Given a file and what is wrong with it, return that as an error."""
+def damaged_image_error(file: SourceFile, problem: str) -> CannotSend:
+    """Given a file and what is wrong with it, return the error to raise."""
     return CannotSend(Reason("damaged_image", {"problem": problem}, {"file": file.name}))
 
 
 def transfer_syntax(dataset: Any) -> Any:
-    """Given a dataset, return its transfer syntax; without a meta group, as it was found to be."""
-    from pydicom import uid  # noqa: PLC0415 - as above
+    """Given a dataset, return its transfer syntax; without a meta group, as pydicom guessed it."""
+    from pydicom import uid  # noqa: PLC0415 - as in read_dataset
 
     told = meta_value(dataset, "TransferSyntaxUID")
     if told:

@@ -1,4 +1,4 @@
-"""Which images a folder's files make up."""
+"""Finds the images that a folder's files make up, as the platform's importer would."""
 
 import functools
 import hashlib
@@ -16,7 +16,7 @@ from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging import dicom, slice_geometry, slides
 
 Integrity = Literal["refuse", "warn"]
-"""Whether an image that would be imported wrongly is refused, or sent with warnings."""
+"""Refuse an image that the platform would import wrongly, or send it with warnings."""
 
 Kind = Literal[
     "DICOM series",
@@ -30,7 +30,7 @@ Kind = Literal[
     "PNG",
     "JPEG",
 ]
-"""What the platform's importer knows (panimg's builders, in its order)."""
+"""Formats that the platform's importer knows (panimg's builders, in its order)."""
 
 _SUFFIXES: Mapping[str, Kind] = {
     ".mha": "MetaImage",
@@ -74,22 +74,22 @@ _MAGIC: Mapping[str, tuple[bytes, ...]] = {
     ".jpeg": (b"\xff\xd8\xff",),
 }
 
-_KNOWN = 16384
-"""Files of which is remembered what series they belong to: some 10 MiB."""
+_REMEMBERED_FILES = 16384
+"""Number of files whose series is remembered; they need about 10 MiB."""
 
-_START = 512
-"""Bytes that are enough to tell one kind of file from another."""
+_START_BYTES = 512
+"""Bytes from a file's start that are enough to know its format."""
 
-_META_HEADER = 64 * 1024
-"""Bytes within which the header of a MetaImage or an NRRD ends."""
+_META_HEADER_BYTES = 64 * 1024
+"""Maximum length of the header of a MetaImage or an NRRD."""
 
 _DATA_ELSEWHERE = re.compile(rb"(?im)^data ?file:")
 """The field of an NRRD header that names other files; the platform reads no such NRRD."""
 
-_SLIDE_INDEX = 16 * 1024 * 1024
-"""Bytes of a slide's index that are read."""
+_SLIDE_INDEX_BYTES = 16 * 1024 * 1024
+"""Bytes of a slide's index that are read at most."""
 
-META_BYTES: Mapping[str, int] = {
+META_VOXEL_BYTES: Mapping[str, int] = {
     "MET_CHAR": 1,
     "MET_UCHAR": 1,
     "MET_SHORT": 2,
@@ -108,11 +108,11 @@ META_BYTES: Mapping[str, int] = {
 
 @dataclass(frozen=True)
 class Image:
-    """One image: its kind, the suffix its file goes by, its files.
+    """One image: its kind, the suffix of its main file, its files.
 
-    A header comes before its data; so does the index of a slide, and what it is found by comes
-    before that. `warnings` tell why the platform would make a wrong or an incomplete image of
-    it. `mixed` names those elements of `dicom.SHARED` that are not the same in all files.
+    The main file is the first one; a slide's index comes next; data files are last. `warnings`
+    tell why the platform would make a wrong or incomplete image of it. `mixed` are the names of
+    `dicom.SHARED_ELEMENTS` that differ between its files.
     """
 
     kind: Kind
@@ -123,15 +123,16 @@ class Image:
 
     @property
     def is_dicom(self) -> bool:
-        """Whether its files are DICOM, and can be de-identified."""
+        """Whether its files are DICOM; only these can be de-identified."""
         return self.suffix == ".dcm"
 
 
 @dataclass
-class _Sorted:
-    """Files sorted into those of DICOM images, those of others, and the rest.
+class _SortedFiles:
+    """Files sorted by what they are: parts of DICOM images (`series`), of `others`, or the `rest`.
 
-    What is `broken` or `empty` should be part of an image, but can't be read; `problems` tell why.
+    `broken` and `empty` files should be part of an image but can't be read; `problems` tell why.
+    `suspects` are binary files of no known format.
     """
 
     series: dict[dicom.Group, list[slice_geometry.Slice]] = field(default_factory=dict)
@@ -143,61 +144,64 @@ class _Sorted:
     problems: list[Reason] = field(default_factory=list)
 
 
-def recognise(
+def recognise_images(
     files: Iterable[SourceFile], *, integrity: Integrity = "refuse"
 ) -> tuple[tuple[Image, ...], int]:
     """Given files, return the images that they make up, and how many files belong to none.
 
-    Files are told apart by content and suffix as the platform's importer does. What belongs to
-    none (reports, DICOMDIRs, text, archives) could hold a name and must not be sent. The
-    platform would unpack an archive; it is left out all the same, as nobody looked into it.
+    Formats are recognised by content and suffix, as the platform's importer does. Files that
+    belong to no image (reports, DICOMDIRs, text) may contain a patient's name and must not be
+    sent. The same holds for archives: the platform would unpack them, but nobody checked them.
 
-    The importer makes a wrong or an incomplete image, without a word, of files that are
-    unreadable, cut off, empty, there twice or not all there (platform 13.9). With
-    `integrity` "refuse", raise CannotSend (`damaged_image`, `empty_file`, `slice_twice`,
-    `slices_missing`, `slices_overlap`, `slices_uneven`, `slices_unplaced`, `slices_disordered`)
-    for the first of these that is found in what is else one image. With "warn", the image has
-    them as its warnings, and its files are as the platform would get them: unreadable ones are
-    among those of a DICOM image. Empty ones are not, and count as belonging to none.
+    Files may be unreadable, cut off, empty, duplicate or missing. The importer then makes a wrong
+    or incomplete image without an error (platform 13.9). With `integrity` "refuse", raise
+    CannotSend for the first such problem if the files are one image (`damaged_image`,
+    `empty_file`, `slice_twice`, `slices_missing`, `slices_overlap`, `slices_uneven`,
+    `slices_unplaced`, `slices_disordered`). With "warn", the problems are the image's warnings,
+    and its files are those that the platform should get: a DICOM image includes its unreadable
+    files. Empty files are never included; they count as belonging to no image.
 
-    Raise CannotSend for the like if there is no image without them, and for an image that the
-    platform could not read at all (`detached_header`). Raise SourceChanged if a file is not as
-    listed.
+    Also raise CannotSend for such a problem if there is no image at all, and for an image that
+    the platform can't read (`detached_header`). Raise SourceChanged if a file changed since it
+    was listed.
     """
-    heap = _Sorted()
+    heap = _SortedFiles()
     for file in files:
-        _sort(file, heap, _read)
-    _suspect(heap)
-    others, companions = _others(heap)
-    images = (*(_series(members) for members in heap.series.values()), *others)
+        _sort_file(file, heap, _read_start)
+    _set_aside_cut_slices(heap)
+    others, companions = _other_images(heap)
+    images = (*(_series_image(members) for members in heap.series.values()), *others)
     if heap.problems and (integrity == "refuse" or not images):
         raise CannotSend(heap.problems[0])
     if integrity == "refuse" and len(images) == 1 and images[0].warnings:
         raise CannotSend(images[0].warnings[0])
     left = [file for file in (*heap.rest, *heap.empty) if file not in companions]
     if len(images) == 1 and images[0].is_dicom:
-        return (_with(images[0], heap.broken, heap.problems),), len(left)
-    return tuple(_with(image, (), heap.problems) for image in images), len(left) + len(heap.broken)
+        return (_add_findings(images[0], heap.broken, heap.problems),), len(left)
+    return tuple(_add_findings(image, (), heap.problems) for image in images), len(left) + len(
+        heap.broken
+    )
 
 
-def _with(image: Image, files: Sequence[SourceFile], problems: Sequence[Reason]) -> Image:
+def _add_findings(image: Image, files: Sequence[SourceFile], problems: Sequence[Reason]) -> Image:
     return replace(image, files=(*image.files, *files), warnings=(*image.warnings, *problems))
 
 
 def suffix_of(name: str) -> str:
-    """Given a name, return its suffix in lower case; digits are none (UIDs end in them)."""
+    """Given a name, return its suffix in lower case, or "" without one."""
     last = name.rpartition("/")[2].lower()
     if last.endswith(".nii.gz"):
         return ".nii.gz"
     suffix = PurePosixPath(last).suffix
+    # Names made of UIDs end in a dot and digits; that is no suffix.
     return "" if suffix[1:].isdigit() else suffix
 
 
 _Found = tuple[bytes, dicom.Header | None]
-"""What a file says of itself if it is DICOM, or else its first bytes."""
+"""A file's first bytes, and its header; of DICOM files only the header is kept."""
 
 
-def _sort(file: SourceFile, heap: _Sorted, read: Callable[[SourceFile], _Found]) -> None:
+def _sort_file(file: SourceFile, heap: _SortedFiles, read: Callable[[SourceFile], _Found]) -> None:
     suffix = suffix_of(file.name)
     if file.size == 0:
         _sort_empty(file, suffix, heap)
@@ -215,22 +219,22 @@ def _sort(file: SourceFile, heap: _Sorted, read: Callable[[SourceFile], _Found])
             heap.suspects.append(file)
 
 
-def _read(file: SourceFile) -> _Found:
+def _read_start(file: SourceFile) -> _Found:
     with open_unchanged(file) as stream:
-        start = stream.read(_START)
+        start = stream.read(_START_BYTES)
         stream.seek(0)
         header = dicom.read_header(stream)
     return (b"" if header else start), header
 
 
-@functools.lru_cache(_KNOWN)
+@functools.lru_cache(_REMEMBERED_FILES)
 def _read_once(file: SourceFile) -> _Found:
-    """Given a file, return what is enough to tell its series; read again only if it changed."""
-    start, header = _read(file)
+    """Given a file, return what is needed to know its series; read again only if it changed."""
+    start, header = _read_start(file)
     return start, header and dicom.Header(header.group, header.problem, header.stacked)
 
 
-def _sort_empty(file: SourceFile, suffix: str, heap: _Sorted) -> None:
+def _sort_empty(file: SourceFile, suffix: str, heap: _SortedFiles) -> None:
     if suffix and suffix not in _DICOM_SUFFIXES and suffix not in _SUFFIXES:
         heap.rest.append(file)
         return
@@ -238,7 +242,7 @@ def _sort_empty(file: SourceFile, suffix: str, heap: _Sorted) -> None:
     heap.problems.append(Reason("empty_file", names={"file": file.name}))
 
 
-def _sort_dicom(header: dicom.Header, file: SourceFile, heap: _Sorted) -> None:
+def _sort_dicom(header: dicom.Header, file: SourceFile, heap: _SortedFiles) -> None:
     if header.group is not None:
         heap.series.setdefault(header.group, []).append((header, file))
     elif header.problem:
@@ -247,25 +251,25 @@ def _sort_dicom(header: dicom.Header, file: SourceFile, heap: _Sorted) -> None:
         heap.rest.append(file)
 
 
-def _set_aside(file: SourceFile, problem: str, heap: _Sorted) -> None:
+def _set_aside(file: SourceFile, problem: str, heap: _SortedFiles) -> None:
     heap.broken.append(file)
-    heap.problems.append(_damage(file, problem))
+    heap.problems.append(_damage_reason(file, problem))
 
 
-def _damage(file: SourceFile, problem: str) -> Reason:
+def _damage_reason(file: SourceFile, problem: str) -> Reason:
     return Reason("damaged_image", {"problem": problem}, {"file": file.name})
 
 
 def _start_problems(file: SourceFile, suffix: str, start: bytes) -> tuple[Reason, ...]:
     magic = _MAGIC.get(suffix)
-    return (_damage(file, f"no {suffix}"),) if magic and not start.startswith(magic) else ()
+    return (_damage_reason(file, f"no {suffix}"),) if magic and not start.startswith(magic) else ()
 
 
 # --- DICOM -------------------------------------------------------------------------------------
 
 
-def _suspect(heap: _Sorted) -> None:
-    """Set aside a binary file that is named as the slices are: most likely a slice cut short."""
+def _set_aside_cut_slices(heap: _SortedFiles) -> None:
+    """Set aside binary files with the same suffix as the slices: probably slices cut off."""
     suffixes = {suffix_of(file.name) for group in heap.series.values() for _, file in group}
     for file in heap.suspects:
         if suffix_of(file.name) in suffixes:
@@ -273,28 +277,32 @@ def _suspect(heap: _Sorted) -> None:
             _set_aside(file, "no DICOM", heap)
 
 
-def _series(members: Sequence[slice_geometry.Slice]) -> Image:
+def _series_image(members: Sequence[slice_geometry.Slice]) -> Image:
     group = members[0][0].group
-    kind: Kind = "DICOM slide" if group and group.sop_class == dicom.SLIDE else "DICOM series"
+    kind: Kind = (
+        "DICOM slide" if group and group.sop_class == dicom.SLIDE_SOP_CLASS else "DICOM series"
+    )
     return Image(
         kind,
         ".dcm",
         tuple(file for _, file in members),
-        tuple(slice_geometry.findings(members)),
-        _mixed([header for header, _ in members]),
+        tuple(slice_geometry.find_irregularities(members)),
+        _mixed_elements([header for header, _ in members]),
     )
 
 
-def _mixed(headers: Sequence[dicom.Header]) -> tuple[str, ...]:
+def _mixed_elements(headers: Sequence[dicom.Header]) -> tuple[str, ...]:
     values = zip(*(header.shared for header in headers), strict=True)
     return tuple(
-        keyword for keyword, found in zip(dicom.SHARED, values, strict=True) if len(set(found)) > 1
+        keyword
+        for keyword, found in zip(dicom.SHARED_ELEMENTS, values, strict=True)
+        if len(set(found)) > 1
     )
 
 
 @dataclass(frozen=True)
 class Series:
-    """One DICOM image among others: a name that it keeps, and its files."""
+    """One DICOM image of a folder: a name that does not change, and its files."""
 
     name: str
     files: tuple[SourceFile, ...]
@@ -302,9 +310,9 @@ class Series:
 
 @dataclass(frozen=True)
 class Grouping:
-    """DICOM series by name; how many files belong to none; and files that nobody can read.
+    """DICOM series sorted by name; the number of files of no series; and unreadable files.
 
-    One of the `unreadable` may be a slice of any of the series.
+    An `unreadable` file may be a slice of any of the series.
     """
 
     series: tuple[Series, ...]
@@ -315,21 +323,19 @@ class Grouping:
 def group_series(files: Iterable[SourceFile]) -> Grouping:
     """Given a patient's files, return the DICOM series that they make up.
 
-    Files are grouped as the platform's importer does (`dicom.Group`). A name depends on its
-    group and on nothing else in the folder: the SeriesInstanceUID, or the StudyInstanceUID if
-    a StackID makes the group (its slices may be of several series), then a dot and 8 hex digits
-    of the group's SHA-256, which tell apart the SOP classes of one series. It holds letters,
-    digits, dots and dashes only, 73 at most.
+    Files are grouped as in the platform's importer (`dicom.Group`). A name depends only on the
+    group: the SeriesInstanceUID, or the StudyInstanceUID if a StackID makes the group (its slices
+    may be of several series), then a dot and 8 hex digits of the group's SHA-256, which differ
+    between the SOP classes of one series. It has at most 73 letters, digits, dots and dashes.
 
-    A slice that is cut off is part of its series if its header tells which. Other formats, text
-    and DICOM files that are no images belong to none. Headers are read once for each file, as
-    long as it does not change (its size and times). Raise SourceChanged if a file is not as
-    listed.
+    A slice that is cut off is part of its series if its header can be read. Other formats, text
+    and DICOM files that are no images belong to no series. A file's header is read again only if
+    its size or times change. Raise SourceChanged if a file changed since it was listed.
     """
-    heap = _Sorted()
+    heap = _SortedFiles()
     for file in files:
-        _sort(file, heap, _read_once)
-    _suspect(heap)
+        _sort_file(file, heap, _read_once)
+    _set_aside_cut_slices(heap)
     series = [
         Series(_series_name(members[0][0]), tuple(file for _, file in members))
         for members in heap.series.values()
@@ -339,7 +345,7 @@ def group_series(files: Iterable[SourceFile]) -> Grouping:
 
 
 def count_dicom(files: Iterable[SourceFile]) -> int:
-    """Given files, return how many of them are DICOM images; headers are read as above."""
+    """Given files, return how many are DICOM images; headers are read as by `group_series`."""
     return sum(len(series.files) for series in group_series(files).series)
 
 
@@ -354,17 +360,19 @@ def _series_name(header: dicom.Header) -> str:
 # --- the others --------------------------------------------------------------------------------
 
 
-def _others(heap: _Sorted) -> tuple[list[Image], set[SourceFile]]:
-    """Given sorted files, return the images other than DICOM, and the data files they take."""
+def _other_images(heap: _SortedFiles) -> tuple[list[Image], set[SourceFile]]:
+    """Given sorted files, return the images other than DICOM, and the data files they use."""
     by_name = {file.name: file for file in heap.rest}
-    of_slides = slides.by_name((*heap.rest, *heap.empty, *(file for _, file, _ in heap.others)))
+    of_slides = slides.files_by_name(
+        (*heap.rest, *heap.empty, *(file for _, file, _ in heap.others))
+    )
     images: list[Image] = []
     for suffix, file, problems in heap.others:
         image = Image(_SUFFIXES[suffix], suffix, (file,), problems)
         if suffix in {".mha", ".mhd"}:
-            image = _meta_image(image, by_name)
+            image = _complete_meta_image(image, by_name)
         elif suffix in {".mrxs", ".vms", ".vmu"}:
-            image = _slide(image, of_slides)
+            image = _complete_slide(image, of_slides)
         elif suffix in {".nrrd", ".nhdr"}:
             _require_attached(file)
         images.append(image)
@@ -374,51 +382,51 @@ def _others(heap: _Sorted) -> tuple[list[Image], set[SourceFile]]:
 
 def _require_attached(file: SourceFile) -> None:
     with open_unchanged(file) as stream:
-        header, _, _ = stream.read(_META_HEADER).replace(b"\r", b"").partition(b"\n\n")
+        header, _, _ = stream.read(_META_HEADER_BYTES).replace(b"\r", b"").partition(b"\n\n")
     if _DATA_ELSEWHERE.search(header):
         raise CannotSend(Reason("detached_header", names={"file": file.name}))
 
 
-def _slide(image: Image, others: Mapping[str, SourceFile]) -> Image:
+def _complete_slide(image: Image, others: Mapping[str, SourceFile]) -> Image:
     [file] = image.files
     index = others.get(slides.index_name(file.name))
     if index is None:
-        raise CannotSend(_damage(file, "its folder with Slidedat.ini is missing"))
+        raise CannotSend(_damage_reason(file, "its folder with Slidedat.ini is missing"))
     with open_unchanged(index) as stream:
-        named = slides.named(stream.read(_SLIDE_INDEX), index, others)
+        named = slides.find_named_files(stream.read(_SLIDE_INDEX_BYTES), index, others)
     data = [other for other in named.values() if other]
     if not data:
-        raise CannotSend(_damage(file, "its data files are missing"))
+        raise CannotSend(_damage_reason(file, "its data files are missing"))
     lost = len(named) - sum(other.size > 0 for other in data)
-    problems = (_damage(file, f"{lost} of its {len(named)} data files are missing"),)
+    problems = (_damage_reason(file, f"{lost} of its {len(named)} data files are missing"),)
     files = tuple(dict.fromkeys((file, index, *data)))
     return replace(image, files=files, warnings=problems if lost else ())
 
 
 def meta_header(stream: BinaryIO) -> bytes:
-    """Given a MetaImage at its start, return its header up to the end of its last line.
+    """Given a MetaImage at its start, return its header with its last line, `ElementDataFile`.
 
-    That line is `ElementDataFile`; b"" if there is none.
+    Return b"" if that line is missing.
     """
-    start = stream.read(_META_HEADER)
+    start = stream.read(_META_HEADER_BYTES)
     found = re.search(rb"(?m)^ElementDataFile[ \t]*=[^\n]*\n?", start)
     return start[: found.end()] if found else b""
 
 
 def meta_fields(header: bytes) -> dict[str, str]:
-    """Given a MetaImage header, return its fields."""
+    """Given a MetaImage header, return its fields by name."""
     lines = (line.partition(b"=") for line in header.splitlines())
     return {os.fsdecode(key).strip(): os.fsdecode(value).strip() for key, _, value in lines}
 
 
-def _meta_image(image: Image, others: Mapping[str, SourceFile]) -> Image:
+def _complete_meta_image(image: Image, others: Mapping[str, SourceFile]) -> Image:
     [file] = image.files
     with open_unchanged(file) as stream:
         header = meta_header(stream)
     fields = meta_fields(header)
     data = fields.get("ElementDataFile", "")
     if not data:
-        raise CannotSend(_damage(file, "no ElementDataFile"))
+        raise CannotSend(_damage_reason(file, "no ElementDataFile"))
     if data.upper() == "LOCAL":
         return replace(image, warnings=_size_problems(file, fields, file.size - len(header)))
     companion = others.get(os.path.normpath(PurePosixPath(file.name).parent / data))
@@ -432,13 +440,13 @@ def _meta_image(image: Image, others: Mapping[str, SourceFile]) -> Image:
 
 
 def _size_problems(file: SourceFile, fields: Mapping[str, str], size: int) -> tuple[Reason, ...]:
-    """Tell of data that are shorter than their header says, where the header is plain enough."""
+    """Return a problem if the data is shorter than the header says; none for compressed data."""
     if fields.get("CompressedData", "False").lower() == "true":
         return ()
     numbers = [*fields.get("DimSize", "").split(), fields.get("ElementNumberOfChannels", "1")]
     if not all(number.isdigit() for number in numbers):
         return ()
-    expected = META_BYTES.get(fields.get("ElementType", ""), 0)
+    expected = META_VOXEL_BYTES.get(fields.get("ElementType", ""), 0)
     for number in numbers:
         expected *= int(number)
-    return (_damage(file, "pixel data is cut off"),) if size < expected else ()
+    return (_damage_reason(file, "pixel data is cut off"),) if size < expected else ()

@@ -1,9 +1,9 @@
-"""What the JSON of each kind of socket must look like.
+"""Checks the shape of JSON for each kind of socket.
 
-The platform holds a value to the schema of its socket's kind; that schema can't be asked for, so
-its rules stand here as far as they are public (platform 3.5). Where the two could differ
-this is the more lenient: unknown keys pass, a chart is only known by what it draws, and a socket
-may have a schema of its own that nobody but the platform knows.
+The platform checks a value with the schema of its socket's kind, but its API does not offer that
+schema. The rules here are the public part of it (platform 3.5). Where they could differ, they
+allow more: unknown keys pass, and a chart needs only one of the keys that draw something. A socket
+may also have a schema of its own, which only the platform knows.
 """
 
 from collections.abc import Mapping
@@ -19,18 +19,20 @@ from pydantic_core import (
 )
 from pydantic_core import core_schema as schema
 
+from gcwatch.core.text import count_noun
+
 _NUMBER = schema.float_schema(strict=True, allow_inf_nan=False)
-_WHOLE = schema.float_schema(strict=True, allow_inf_nan=False, multiple_of=1)  # 3.0 is one, too
+_WHOLE = schema.float_schema(strict=True, allow_inf_nan=False, multiple_of=1)  # 3.0 is allowed too
 _TEXT = schema.str_schema(strict=True)
 _OBJECT = schema.dict_schema()
 
 
-def _list(items: CoreSchema, length: int | None = None) -> CoreSchema:
-    # A list of a million wrong numbers needs one sentence.
+def _array_schema(items: CoreSchema, length: int | None = None) -> CoreSchema:
+    # Only the first wrong item is reported; a list may have a million.
     return schema.list_schema(items, min_length=length, max_length=length, fail_fast=True)
 
 
-def _object(
+def _object_schema(
     required: Mapping[str, CoreSchema], optional: Mapping[str, CoreSchema] | None = None
 ) -> CoreSchema:
     must = {key: schema.typed_dict_field(rule) for key, rule in required.items()}
@@ -40,28 +42,31 @@ def _object(
     return schema.typed_dict_schema(must | may, extra_behavior="ignore")
 
 
-_XYZ = _list(_NUMBER, 3)
-_AXIS = _list(_XYZ, 2)
+_XYZ = _array_schema(_NUMBER, 3)
+_AXIS = _array_schema(_XYZ, 2)
 _AMOUNT = schema.float_schema(strict=True, allow_inf_nan=False, ge=0, multiple_of=1)
-_VERSION = _object({"major": _AMOUNT, "minor": _AMOUNT})
+_VERSION = _object_schema({"major": _AMOUNT, "minor": _AMOUNT})
 _PROBABILITY = schema.float_schema(strict=True, allow_inf_nan=False, ge=0, le=1)
 
 _ANNOTATIONS: Mapping[str, Mapping[str, CoreSchema]] = {
-    "2D bounding box": {"corners": _list(_XYZ, 4)},
+    "2D bounding box": {"corners": _array_schema(_XYZ, 4)},
     "Distance measurement": {"start": _XYZ, "end": _XYZ},
     "Point": {"point": _XYZ},
     "Polygon": {
         "seed_point": _XYZ,
-        "path_points": _list(_XYZ),
+        "path_points": _array_schema(_XYZ),
         "sub_type": _TEXT,
-        "groups": _list(_TEXT),
+        "groups": _array_schema(_TEXT),
     },
-    "Line": {"seed_points": _list(_XYZ), "path_point_lists": _list(_list(_XYZ))},
-    "Angle": {"lines": _list(_AXIS, 2)},
+    "Line": {
+        "seed_points": _array_schema(_XYZ),
+        "path_point_lists": _array_schema(_array_schema(_XYZ)),
+    },
+    "Angle": {"lines": _array_schema(_AXIS, 2)},
     "Ellipse": {"major_axis": _AXIS, "minor_axis": _AXIS},
-    "Three-point angle": {"angle": _list(_XYZ, 3)},
+    "Three-point angle": {"angle": _array_schema(_XYZ, 3)},
 }
-"""What one annotation of a kind consists of."""
+"""The fields of one annotation, by kind."""
 
 _COLLECTIONS = {
     "Multiple 2D bounding boxes": ("boxes", "2D bounding box"),
@@ -73,30 +78,30 @@ _COLLECTIONS = {
     "Multiple ellipses": ("ellipses", "Ellipse"),
     "Multiple three-point angles": ("angles", "Three-point angle"),
 }
-"""The key and the kind of the annotations in a collection."""
+"""For each kind of collection: the key of its annotations, and their kind."""
 
 _DRAWN = ("mark", "layer", "facet", "repeat", "concat", "hconcat", "vconcat")
 
 
-def _annotation(kind: str) -> CoreSchema:
+def _annotation_schema(kind: str) -> CoreSchema:
     head = {"type": schema.literal_schema([kind]), "version": _VERSION}
     optional = {"name": _TEXT, "probability": _PROBABILITY}
-    return _object({**head, **_ANNOTATIONS[kind]}, optional)
+    return _object_schema({**head, **_ANNOTATIONS[kind]}, optional)
 
 
-def _collection(kind: str) -> CoreSchema:
+def _collection_schema(kind: str) -> CoreSchema:
     key, of = _COLLECTIONS[kind]
     optional = {
         "name": _TEXT,
         "probability": _PROBABILITY,
         "type": schema.literal_schema([of]),
     }
-    items = _list(_object(_ANNOTATIONS[of], optional))
+    items = _array_schema(_object_schema(_ANNOTATIONS[of], optional))
     head = {"type": schema.literal_schema([kind]), "version": _VERSION}
-    return _object({**head, key: items}, {"name": _TEXT})
+    return _object_schema({**head, key: items}, {"name": _TEXT})
 
 
-def _draws(chart: dict[str, Any]) -> dict[str, Any]:
+def _require_chart(chart: dict[str, Any]) -> dict[str, Any]:
     if not any(key in chart for key in _DRAWN):
         raise PydanticCustomError("chart", "it has none of " + ", ".join(_DRAWN))
     return chart
@@ -109,38 +114,40 @@ _PLAIN: Mapping[str, CoreSchema] = {
     "Bool": schema.bool_schema(strict=True),
     "Anything": schema.any_schema(),
     "Choice": _TEXT,
-    "Multiple choice": _list(_TEXT),
-    "Chart": schema.no_info_after_validator_function(_draws, _OBJECT),
-    "Affine transform registration": _object({"3d_affine_transform": _list(_list(_NUMBER, 4), 4)}),
+    "Multiple choice": _array_schema(_TEXT),
+    "Chart": schema.no_info_after_validator_function(_require_chart, _OBJECT),
+    "Affine transform registration": _object_schema(
+        {"3d_affine_transform": _array_schema(_array_schema(_NUMBER, 4), 4)}
+    ),
 }
 
 KINDS = frozenset({*_PLAIN, *_ANNOTATIONS, *_COLLECTIONS})
-"""Kinds of sockets whose content is JSON, inline or in a file (platform 3.3)."""
+"""Kinds of sockets with JSON content, as a value or as a file (platform 3.3)."""
 
 
 @cache
-def _validator(kind: str) -> SchemaValidator:
+def _validator_for(kind: str) -> SchemaValidator:
     if kind in _ANNOTATIONS:
-        return SchemaValidator(_annotation(kind))
+        return SchemaValidator(_annotation_schema(kind))
     if kind in _COLLECTIONS:
-        return SchemaValidator(_collection(kind))
+        return SchemaValidator(_collection_schema(kind))
     return SchemaValidator(_PLAIN[kind])
 
 
-def problem(value: Any, kind: str) -> str:
+def find_problem(value: Any, kind: str) -> str:
     """Given decoded JSON and a kind of `KINDS`, return what is wrong with it and where, or "".
 
-    The place is a path like `points[3].point[2]`. Neither the value nor a part of it is told.
+    The place is a path such as `points[3].point[2]`. The text contains no part of the value.
     """
     try:
-        _validator(kind).validate_python(value)
+        _validator_for(kind).validate_python(value)
     except ValidationError as error:
-        return _in_words(error.errors(include_url=False)[0])
+        return _describe_error(error.errors(include_url=False)[0])
     return ""
 
 
-def _in_words(error: ErrorDetails) -> str:
-    where = _path(error["loc"]) or "it"
+def _describe_error(error: ErrorDetails) -> str:
+    where = _format_path(error["loc"]) or "it"
     context = error.get("ctx", {})
     match error["type"]:
         case "missing":
@@ -149,7 +156,7 @@ def _in_words(error: ErrorDetails) -> str:
             return f"{where} is not {context['expected']}"
         case "too_short" | "too_long":
             wanted = context.get("min_length", context.get("max_length"))
-            return f"{where} has {context['actual_length']} items instead of {wanted}"
+            return f"{where} has {count_noun(context['actual_length'], 'item')} instead of {wanted}"
         case "multiple_of":
             return f"{where} is not a whole number"
         case "greater_than_equal" | "less_than_equal":
@@ -175,7 +182,7 @@ _WANTED = {
 }
 
 
-def _path(location: tuple[int | str, ...]) -> str:
+def _format_path(location: tuple[int | str, ...]) -> str:
     parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
     return "".join(parts).removeprefix(".")
 

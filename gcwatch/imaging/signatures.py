@@ -1,7 +1,7 @@
-"""What a file is by its first bytes, and whether it is whole by its own structure.
+"""Recognises a file's format by its first bytes, and damage by the format's own structure.
 
-Only what a format promises is used: a file that readers open is never called damaged, and a file
-that is not may still be. Nothing is decompressed, and memory does not depend on a file's size.
+A file that readers can open is never called damaged; a damaged file may be missed. Nothing is
+decompressed, and memory use does not depend on a file's size.
 """
 
 import re
@@ -11,37 +11,39 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
-from gcwatch.files.atomic import BUFFER
+from gcwatch.core.text import count_noun
+from gcwatch.files.atomic import BUFFER_BYTES
 
-START = 4096
-"""Bytes from a file's begin that are enough to tell one format from another."""
+START_BYTES = 4096
+"""Bytes from a file's start that are enough to recognise its format."""
 
-CUT = "its end is missing"
+END_MISSING = "its end is missing"
 
-_PDF_TAIL = 4096
-"""Bytes in which a PDF must end; readers ask for 1024."""
+_PDF_TAIL_BYTES = 4096
+"""The end mark of a PDF must be within its last bytes; readers require 1024."""
 
 _NEWICK_BYTES = 16 * 1024 * 1024
-"""Larger trees are not taken apart."""
+"""The brackets of larger trees are not count_noun."""
 
 Damage = Callable[[BinaryIO], str]
 
 
-def _starts(*magic: bytes) -> Callable[[bytes], bool]:
+def _starts_with(*magic: bytes) -> Callable[[bytes], bool]:
     return lambda start: start.startswith(magic)
 
 
-def _none(_: BinaryIO) -> str:
+def _no_check(_: BinaryIO) -> str:
     return ""
 
 
-def _size(stream: BinaryIO) -> int:
+def _count_bytes(stream: BinaryIO) -> int:
     return stream.seek(0, 2)
 
 
-def _at(stream: BinaryIO, position: int, count: int) -> bytes:
-    """Return what stands there: `count` bytes, fewer where the file ends."""
-    stream.seek(max(0, min(position, _size(stream))))  # what a file tells of itself may be absurd
+def _read_at(stream: BinaryIO, position: int, count: int) -> bytes:
+    """Return `count` bytes from a position on, fewer at the end of the file."""
+    # The position was read from the file itself, so it may be any number.
+    stream.seek(max(0, min(position, _count_bytes(stream))))
     return stream.read(count)
 
 
@@ -49,57 +51,57 @@ def _at(stream: BinaryIO, position: int, count: int) -> bytes:
 
 
 def _png_damage(stream: BinaryIO) -> str:
-    """A PNG is a chain of chunks that ends in one called IEND."""
+    """A PNG is a chain of chunks; the last one is called IEND."""
     position = 8
-    while len(head := _at(stream, position, 8)) == 8:
+    while len(head := _read_at(stream, position, 8)) == 8:
         length, kind = struct.unpack(">L4s", head)
         position += 12 + length
         if kind == b"IEND":
             break
     else:
-        return CUT
-    return CUT if position > _size(stream) else ""
+        return END_MISSING
+    return END_MISSING if position > _count_bytes(stream) else ""
 
 
 def _jpeg_damage(stream: BinaryIO) -> str:
-    """A JPEG is a chain of segments (a thumbnail may be in one), then pixels, then FFD9."""
+    """A JPEG is a chain of segments, then pixels, then FFD9; a thumbnail is within a segment."""
     stream.seek(2)
     while (marker := _jpeg_marker(stream)) != 0xDA:
         length = int.from_bytes(stream.read(2))
         if marker is None or length < 2:
-            return CUT
+            return END_MISSING
         stream.seek(length - 2, 1)
-    return "" if _holds(stream, b"\xff\xd9", stream.tell()) else CUT
+    return "" if _contains(stream, b"\xff\xd9", stream.tell()) else END_MISSING
 
 
 def _jpeg_marker(stream: BinaryIO) -> int | None:
     if stream.read(1) != b"\xff":
         return None
     while (byte := stream.read(1)) == b"\xff":
-        pass  # any number of them may stand before a marker
+        pass  # any number of FF bytes may precede a marker
     return byte[0] if byte else None
 
 
-def _holds(stream: BinaryIO, wanted: bytes, begin: int = 0) -> bool:
-    """Whether these bytes stand anywhere from `begin` on."""
+def _contains(stream: BinaryIO, wanted: bytes, begin: int = 0) -> bool:
+    """Whether these bytes are anywhere from `begin` on."""
     stream.seek(begin)
     last = b""
-    while data := stream.read(BUFFER):
+    while data := stream.read(BUFFER_BYTES):
         if wanted in last + data:
             return True
         last = (last + data)[-len(wanted) :]
     return False
 
 
-_TIFF_BYTES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
-"""Bytes of a TIFF value, by the number of its type; the others have one."""
+_TIFF_VALUE_BYTES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+"""Bytes of a TIFF value, by the number of its type; other types have 1 byte."""
 
 _TIFF_PIXELS = ((273, 279), (324, 325))
-"""Tags that tell where strips, and tiles, begin and how long they are."""
+"""Tags with the offsets and lengths of strips, and of tiles."""
 
 
 class _Field(NamedTuple):
-    """One field of a TIFF directory: where its values are, and how many bytes."""
+    """One field of a TIFF directory; its values are `length` bytes from `begin` on."""
 
     tag: int
     kind: int
@@ -109,45 +111,45 @@ class _Field(NamedTuple):
 
 @dataclass(frozen=True)
 class _Tiff:
-    """A TIFF and how its numbers are written: byte order, count of fields, offset."""
+    """A TIFF, its byte order, and the `struct` codes of a count of fields and of an offset."""
 
     stream: BinaryIO
     order: str
     count: str
     offset: str
 
-    def numbers(self, code: str, position: int, length: int) -> tuple[int, ...]:
-        """Return the numbers that stand there, none of those that the file's end cuts off."""
+    def read_numbers(self, code: str, position: int, length: int) -> tuple[int, ...]:
+        """Return the numbers at a position, without those beyond the end of the file."""
         layout = struct.Struct(self.order + code)
-        data = _at(self.stream, position, length)
+        data = _read_at(self.stream, position, length)
         whole = data[: len(data) // layout.size * layout.size]
         return tuple(number for (number,) in layout.iter_unpack(whole))
 
-    def one(self, code: str, position: int) -> int:
-        """Return the number that stands there, 0 if the file ends before."""
-        return next(iter(self.numbers(code, position, struct.calcsize("<" + code))), 0)
+    def read_number(self, code: str, position: int) -> int:
+        """Return the number at a position, 0 if the file ends before."""
+        return next(iter(self.read_numbers(code, position, struct.calcsize("<" + code))), 0)
 
 
 def _tiff_damage(stream: BinaryIO) -> str:
-    """The directories of a TIFF tell where everything is: none of it may be beyond the end."""
-    start, size = _at(stream, 0, 4), _size(stream)
+    """The directories of a TIFF list all positions; none may be beyond the end of the file."""
+    start, size = _read_at(stream, 0, 4), _count_bytes(stream)
     big = b"+" in start[2:]
     order = "<" if start.startswith(b"II") else ">"
     tiff = _Tiff(stream, order, *(("Q", "Q") if big else ("H", "L")))
     if size < (16 if big else 8):
-        return CUT
-    position, seen = tiff.one(tiff.offset, 8 if big else 4), set[int]()
+        return END_MISSING
+    position, seen = tiff.read_number(tiff.offset, 8 if big else 4), set[int]()
     while position and position not in seen:
         seen.add(position)
         end, position = _tiff_directory(tiff, position, size)
         if end > size:
-            return CUT
+            return END_MISSING
     return ""
 
 
 def _tiff_directory(tiff: _Tiff, position: int, size: int) -> tuple[int, int]:
-    """Given where a directory is, return where all that it tells of ends, and the next one."""
-    count, width = tiff.one(tiff.count, position), struct.calcsize("<" + tiff.offset)
+    """Given a directory's position, return where its content ends, and the next directory."""
+    count, width = tiff.read_number(tiff.count, position), struct.calcsize("<" + tiff.offset)
     first = position + struct.calcsize("<" + tiff.count)
     last = first + count * (4 + 2 * width)
     if last + width > size:
@@ -158,19 +160,19 @@ def _tiff_directory(tiff: _Tiff, position: int, size: int) -> tuple[int, int]:
     ends = [field.begin + field.length for field in fields.values()]
     if max(ends, default=0) <= size:
         ends.extend(_tiff_pixels(tiff, fields))
-    return max(ends, default=0), tiff.one(tiff.offset, last)
+    return max(ends, default=0), tiff.read_number(tiff.offset, last)
 
 
 def _tiff_field(tiff: _Tiff, place: int, width: int) -> _Field:
-    tag, kind = tiff.numbers("H", place, 4)
-    length = tiff.one(tiff.offset, place + 4) * _TIFF_BYTES.get(kind, 1)
+    tag, kind = tiff.read_numbers("H", place, 4)
+    length = tiff.read_number(tiff.offset, place + 4) * _TIFF_VALUE_BYTES.get(kind, 1)
     inline = place + 4 + width
-    begin = inline if length <= width else tiff.one(tiff.offset, inline)
+    begin = inline if length <= width else tiff.read_number(tiff.offset, inline)
     return _Field(tag, kind, begin, length)
 
 
 def _tiff_pixels(tiff: _Tiff, fields: Mapping[int, _Field]) -> Iterator[int]:
-    """Yield where each strip and tile ends."""
+    """Yield the end position of each strip and tile."""
     for begins, lengths in _TIFF_PIXELS:
         if begins in fields and lengths in fields:
             pairs = (_tiff_values(tiff, fields[begins]), _tiff_values(tiff, fields[lengths]))
@@ -179,33 +181,33 @@ def _tiff_pixels(tiff: _Tiff, fields: Mapping[int, _Field]) -> Iterator[int]:
 
 def _tiff_values(tiff: _Tiff, field: _Field) -> tuple[int, ...]:
     code = {3: "H", 4: "L", 16: "Q"}.get(field.kind)
-    return tiff.numbers(code, field.begin, field.length) if code else ()
+    return tiff.read_numbers(code, field.begin, field.length) if code else ()
 
 
-# --- documents, films, archives, data bases ----------------------------------------------------
+# --- documents, films, archives, databases -----------------------------------------------------
 
 
 def _pdf_damage(stream: BinaryIO) -> str:
-    tail = _at(stream, max(0, _size(stream) - _PDF_TAIL), _PDF_TAIL)
-    return "" if b"%%EOF" in tail or b"startxref" in tail else CUT
+    tail = _read_at(stream, max(0, _count_bytes(stream) - _PDF_TAIL_BYTES), _PDF_TAIL_BYTES)
+    return "" if b"%%EOF" in tail or b"startxref" in tail else END_MISSING
 
 
 def _mp4_damage(stream: BinaryIO) -> str:
-    """An MP4 is a chain of boxes; the one called moov is needed to play it."""
-    size, position, found = _size(stream), 0, set()
+    """An MP4 is a chain of boxes; the box moov is needed to play it."""
+    size, position, found = _count_bytes(stream), 0, set()
     while position < size:
         length, kind = _mp4_box(stream, position, size)
         if not kind.isalnum():
-            break  # padding that is no box
+            break  # padding, not a box
         found.add(kind)
         position += length
     if position > size:
-        return CUT
+        return END_MISSING
     return "" if b"moov" in found else "its index (the box moov) is missing"
 
 
 def _mp4_box(stream: BinaryIO, position: int, size: int) -> tuple[int, bytes]:
-    head = _at(stream, position, 16)
+    head = _read_at(stream, position, 16)
     length, kind, least = int.from_bytes(head[:4]), head[4:8], 8
     if length == 0:
         length = size - position
@@ -215,17 +217,17 @@ def _mp4_box(stream: BinaryIO, position: int, size: int) -> tuple[int, bytes]:
 
 
 def _zip_damage(stream: BinaryIO) -> str:
-    """A zip ends in a directory of its members; each must be where the directory says."""
+    """A zip ends with a directory of its members; each must be at its listed position."""
     try:
         with zipfile.ZipFile(stream) as archive:
             members = archive.infolist()
             end = archive.start_dir
     except NotImplementedError:
-        return ""  # newer than Python's reader
+        return ""  # a newer zip version than Python can read
     except (zipfile.BadZipFile, ValueError, OSError, struct.error):
         return "its directory is missing or damaged"
     lost = any(
-        _at(stream, member.header_offset, 4) != b"PK\x03\x04"
+        _read_at(stream, member.header_offset, 4) != b"PK\x03\x04"
         or member.header_offset + member.compress_size > end
         for member in members
     )
@@ -233,43 +235,45 @@ def _zip_damage(stream: BinaryIO) -> str:
 
 
 def _sqlite_damage(stream: BinaryIO) -> str:
-    """A data base tells how many pages it has, if its last writer kept count."""
-    head = _at(stream, 0, 100)
+    """A database has its number of pages in its header, if the last writer set it."""
+    head = _read_at(stream, 0, 100)
     if len(head) < 100:
-        return CUT
+        return END_MISSING
     page = int.from_bytes(head[16:18])
     bytes_told = int.from_bytes(head[28:32]) * (65536 if page == 1 else page)
-    return CUT if head[24:28] == head[92:96] and bytes_told > _size(stream) else ""
+    return END_MISSING if head[24:28] == head[92:96] and bytes_told > _count_bytes(stream) else ""
 
 
 _NO_TABLE = "it has no BIOM table (observation and sample)"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _HDF5_END = {0: (13, 40), 1: (13, 44), 2: (9, 28), 3: (9, 28)}
-"""By version: where the width of an address stands, and where the address of the end."""
+"""By version: offset of the width of an address, and offset of the file's end address."""
 
 
 def _is_hdf5(start: bytes) -> bool:
-    """Whether the signature stands at the begin, or after a block that is the user's own."""
+    """Whether the signature is at the start, or after a user block."""
     return any(start.startswith(_HDF5, place) for place in (0, 512, 1024, 2048))
 
 
 def _hdf5_damage(stream: BinaryIO) -> str:
-    head = _at(stream, 0, 64)
+    head = _read_at(stream, 0, 64)
     if not head.startswith(_HDF5):
         return ""
     if len(head) < 64:
-        return CUT
+        return END_MISSING
     width, end = _HDF5_END.get(head[8], (0, 0))
     if head[width] != 8:
         return ""
-    return CUT if int.from_bytes(head[end : end + 8], "little") > _size(stream) else ""
+    return (
+        END_MISSING if int.from_bytes(head[end : end + 8], "little") > _count_bytes(stream) else ""
+    )
 
 
 def _biom_damage(stream: BinaryIO) -> str:
-    """A table has two axes, whose names HDF5 keeps as plain text."""
+    """A BIOM table has two axes; HDF5 stores their names as plain text."""
     if problem := _hdf5_damage(stream):
         return problem
-    return "" if all(_holds(stream, axis) for axis in (b"observation", b"sample")) else _NO_TABLE
+    return "" if all(_contains(stream, axis) for axis in (b"observation", b"sample")) else _NO_TABLE
 
 
 # --- text --------------------------------------------------------------------------------------
@@ -281,37 +285,44 @@ _JSON_OBJECT = re.compile(rb'\s*(?:\[\s*)?\{\s*"[^"\r\n]*"\s*:')
 
 
 def _is_text(start: bytes) -> bool:
-    return not recognise(start) and (b"\0" not in start or start.startswith(_UTF16))
+    return not recognise_format(start) and (b"\0" not in start or start.startswith(_UTF16))
 
 
 def _text_damage(stream: BinaryIO) -> str:
-    """Copies that broke off often keep their length, and zeros take the place of the rest."""
-    if _at(stream, 0, 2) in _UTF16:
+    """An interrupted copy often has its full length, with zeros at the end."""
+    if _read_at(stream, 0, 2) in _UTF16:
         return ""
-    return "a part of it is binary zeros" if _holds(stream, b"\0") else ""
+    return "a part of it is binary zeros" if _contains(stream, b"\0") else ""
 
 
 def _obj_damage(stream: BinaryIO) -> str:
     if problem := _text_damage(stream):
         return problem
     stream.seek(0)
-    lines = iter(lambda: stream.readline(START), b"")
+    lines = iter(lambda: stream.readline(START_BYTES), b"")
     return (
         "" if any(_VERTEX.search(line) for line in lines) else "it has no vertex (a line v x y z)"
     )
 
 
 def _newick_damage(stream: BinaryIO) -> str:
-    """A tree ends in a semicolon, and every bracket that is opened is closed."""
+    """A tree ends with a semicolon, and each opened bracket is closed."""
     if problem := _text_damage(stream):
         return problem
-    if not _at(stream, max(0, _size(stream) - START), START).rstrip().endswith(b";"):
+    if (
+        not _read_at(stream, max(0, _count_bytes(stream) - START_BYTES), START_BYTES)
+        .rstrip()
+        .endswith(b";")
+    ):
         return "it does not end in a semicolon"
-    if _size(stream) > _NEWICK_BYTES:
+    if _count_bytes(stream) > _NEWICK_BYTES:
         return ""
-    tree = _NEWICK_OPAQUE.sub(b"", _at(stream, 0, _NEWICK_BYTES))
+    tree = _NEWICK_OPAQUE.sub(b"", _read_at(stream, 0, _NEWICK_BYTES))
     opened, closed = tree.count(b"("), tree.count(b")")
-    return "" if opened == closed else f"{opened} brackets are opened and {closed} are closed"
+    if opened == closed:
+        return ""
+    brackets = count_noun(opened, "opening bracket"), count_noun(closed, "closing bracket")
+    return f"it has {' and '.join(brackets)}"
 
 
 # --- all of them -------------------------------------------------------------------------------
@@ -319,24 +330,25 @@ def _newick_damage(stream: BinaryIO) -> str:
 
 @dataclass(frozen=True)
 class Format:
-    """A format: its name in a sentence, how it begins, and what can be seen to be damaged.
+    """A format: its name in a sentence, and two checks.
 
-    `damage` takes a stream that can seek and returns a clause, "" if nothing is found.
+    `begins` gets the first `START_BYTES` and tells whether they are of this format. `damage` gets a
+    stream that can seek and returns a clause that tells the damage, "" if it finds none.
     """
 
     name: str
     begins: Callable[[bytes], bool]
-    damage: Damage = _none
+    damage: Damage = _no_check
 
 
-PDF = Format("a PDF", lambda start: b"%PDF-" in start[:1024], _pdf_damage)  # as readers do
-PNG = Format("a PNG picture", _starts(b"\x89PNG\r\n\x1a\n"), _png_damage)
-JPEG = Format("a JPEG picture", _starts(b"\xff\xd8\xff"), _jpeg_damage)
-TIFF = Format("a TIFF image", _starts(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), _tiff_damage)
+PDF = Format("a PDF", lambda start: b"%PDF-" in start[:1024], _pdf_damage)  # as readers accept it
+PNG = Format("a PNG picture", _starts_with(b"\x89PNG\r\n\x1a\n"), _png_damage)
+JPEG = Format("a JPEG picture", _starts_with(b"\xff\xd8\xff"), _jpeg_damage)
+TIFF = Format("a TIFF image", _starts_with(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), _tiff_damage)
 MP4 = Format("an MP4 film", lambda start: start[:1] == b"\0" and start[4:8] == b"ftyp", _mp4_damage)
-ZIP = Format("a ZIP or Office file", _starts(b"PK\x03\x04", b"PK\x05\x06"), _zip_damage)
-GZIP = Format("a gzip file", _starts(b"\x1f\x8b"))
-SQLITE = Format("an SQLite data base", _starts(b"SQLite format 3\0"), _sqlite_damage)
+ZIP = Format("a ZIP or Office file", _starts_with(b"PK\x03\x04", b"PK\x05\x06"), _zip_damage)
+GZIP = Format("a gzip file", _starts_with(b"\x1f\x8b"))
+SQLITE = Format("an SQLite database", _starts_with(b"SQLite format 3\0"), _sqlite_damage)
 HDF5 = Format("an HDF5 file", _is_hdf5, _hdf5_damage)
 BIOM = Format("an HDF5 file", _is_hdf5, _biom_damage)
 CSV = Format("CSV text", _is_text, _text_damage)
@@ -345,7 +357,7 @@ NEWICK = Format("a Newick tree", _is_text, _newick_damage)
 
 _FOREIGN = (
     Format("a DICOM file", lambda start: start[128:132] == b"DICM"),
-    Format("an old Office file", _starts(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")),
+    Format("an old Office file", _starts_with(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")),
     Format(
         "a web page",
         lambda start: start.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")),
@@ -355,8 +367,8 @@ _FOREIGN = (
 _TOLD_APART = (PNG, JPEG, TIFF, MP4, ZIP, GZIP, SQLITE, HDF5, *_FOREIGN)
 
 
-def recognise(start: bytes) -> str:
-    """Given how a file begins (`START` bytes), return what it is, in words; "" if not known."""
-    if start.startswith(b"%PDF-"):  # a text may speak of PDFs further on
+def recognise_format(start: bytes) -> str:
+    """Given a file's first `START_BYTES`, return its format in words; "" if unknown."""
+    if start.startswith(b"%PDF-"):  # further on, it may be a text about PDFs
         return PDF.name
     return next((known.name for known in _TOLD_APART if known.begins(start)), "")

@@ -1,11 +1,10 @@
-"""Whether the slices of one DICOM series are a whole and regular stack.
+"""Checks from the headers whether the slices of one DICOM series are a complete, regular stack.
 
-The platform sorts slices by InstanceNumber and takes their mean distance for that of all of them
-(panimg 0.15.2, `image_builders/dicom.py`). What does not fit that becomes an image that is wrong,
-and nothing says so; it is found here, in the headers.
+The platform sorts slices by InstanceNumber and uses their mean distance for all of them (panimg
+0.15.2, `image_builders/dicom.py`). It makes a wrong image of an irregular stack, without an error.
 
-Slices that don't say where they lie, and localizers, are not judged by their places. Slices that
-are missing at an end of a series leave no gap: they can't be found by what is there.
+Slices without a position, and localizers, are not checked for distances. Slices missing at an end
+of a series leave no gap, so they can't be found.
 """
 
 import itertools
@@ -16,60 +15,60 @@ from dataclasses import dataclass, field
 
 from gcwatch.core.reasons import Reason
 from gcwatch.files.snapshot import SourceFile
-from gcwatch.imaging.dicom import SLIDE, Header, SlicePosition, Vector
+from gcwatch.imaging.dicom import SLIDE_SOP_CLASS, Header, SlicePosition, Vector
 
 Slice = tuple[Header, SourceFile]
 
-_PARALLEL = 1e-3
-"""By how much the directions of parallel slices may differ, in each coordinate."""
+_PARALLEL_TOLERANCE = 1e-3
+"""Allowed difference between the directions of parallel slices, in each coordinate."""
 
-_SAME_PLACE = 1e-3
-"""Millimetres within which two slices lie at the same place."""
+_SAME_PLACE_MM = 1e-3
+"""Slices that are closer than this lie at the same position."""
 
-_OVERLAP, _GAP = 0.5, 1.6
-"""Distances, in typical ones, from which on slices overlap, and from which on one is missing.
+_OVERLAP_RATIO, _GAP_RATIO = 0.5, 1.6
+"""Limits of a distance divided by the typical one: below, slices overlap; above, one is missing.
 
-Between the two lies what rounding makes of narrow slices: 0.25 mm written with one decimal.
+They allow for the rounding of thin slices: 0.25 mm written with one decimal is 0.2 or 0.3 mm.
 """
 
-_UNEVEN, _ROUNDING = 0.25, 0.11
-"""What a distance may be off by: a part of the typical one, or millimetres, whichever is more."""
+_UNEVEN_RATIO, _ROUNDING_MM = 0.25, 0.11
+"""Allowed deviation of a distance: a part of the typical one, or mm, whichever is larger."""
 
-_SHOWN = 3
-"""Places that a reason names; the others are counted."""
+_SHOWN_PLACES = 3
+"""Number of positions that a reason names; the others are only counted."""
 
 
-def findings(members: Sequence[Slice]) -> list[Reason]:
+def find_irregularities(members: Sequence[Slice]) -> list[Reason]:
     """Given the slices of one image, return why the platform would make a wrong image of them.
 
-    Whole slides are no stacks of slices: only a file that is there twice is found of them.
+    Whole slide images are no stacks: only damaged and duplicate files are found there.
     """
-    found = [*_damaged(members), *_twice(members)]
+    found = [*_find_damaged(members), *_find_duplicates(members)]
     if _is_slide(members):
         return found
     single = list({header.instance: (header, file) for header, file in members}.values())
-    return [*found, *_unnumbered(single), *_misplaced(single)]
+    return [*found, *_find_unnumbered(single), *_find_misplaced(single)]
 
 
 def _is_slide(members: Sequence[Slice]) -> bool:
     group = members[0][0].group
-    return group is not None and group.sop_class == SLIDE
+    return group is not None and group.sop_class == SLIDE_SOP_CLASS
 
 
-def _damaged(members: Sequence[Slice]) -> Iterator[Reason]:
+def _find_damaged(members: Sequence[Slice]) -> Iterator[Reason]:
     for header, file in members:
         if header.problem:
             yield Reason("damaged_image", {"problem": header.problem}, {"file": file.name})
 
 
-def _twice(members: Sequence[Slice]) -> Iterator[Reason]:
+def _find_duplicates(members: Sequence[Slice]) -> Iterator[Reason]:
     first: dict[str, SourceFile] = {}
     for header, file in members:
         if (other := first.setdefault(header.instance, file)) is not file:
             yield Reason("slice_twice", names={"file": file.name, "other": other.name})
 
 
-def _unnumbered(members: Sequence[Slice]) -> Iterator[Reason]:
+def _find_unnumbered(members: Sequence[Slice]) -> Iterator[Reason]:
     if len(members) > 1:
         for header, file in members:
             if header.number is None:
@@ -85,113 +84,116 @@ _Level = list[Header]
 
 @dataclass
 class _Stack:
-    """Parallel slices; each one's height is where it lies along their normal, in mm."""
+    """Parallel slices; the height of a slice is its position along their normal, in mm."""
 
     plane: _Plane
     slices: list[tuple[float, Header]] = field(default_factory=list)
 
     def add(self, header: Header, place: SlicePosition) -> None:
-        """Given one more slice and where it lies, put it in."""
+        """Given one more slice and its position, add it to the stack."""
         (a, b, c), (d, e, f) = self.plane
         x, y, z = place.position
         height = x * (b * f - c * e) + y * (c * d - a * f) + z * (a * e - b * d)
         self.slices.append((height, header))
 
     def levels(self) -> list[tuple[float, _Level]]:
-        """Return the heights from one end to the other, and the slices that lie at each."""
+        """Return the heights in order (mm), each with the slices that lie there."""
         found: list[tuple[float, _Level]] = []
         for height, header in sorted(self.slices, key=lambda each: each[0]):
-            if not found or height - found[-1][0] > _SAME_PLACE:
+            if not found or height - found[-1][0] > _SAME_PLACE_MM:
                 found.append((height, []))
             found[-1][1].append(header)
         return found
 
 
-def _misplaced(members: Sequence[Slice]) -> Iterator[Reason]:
-    placed = [(header, header.place) for header, _ in members if header.place]
+def _find_misplaced(members: Sequence[Slice]) -> Iterator[Reason]:
+    placed = [(header, header.slice_position) for header, _ in members if header.slice_position]
     if not placed:
         return
     if len(placed) < len(members):
         facts = {"count": len(members) - len(placed), "total": len(members)}
         yield Reason("slices_unplaced", facts)
-    stacks = _stacks(placed)
+    stacks = _group_stacks(placed)
     for stack in stacks:
         levels = stack.levels()
-        yield from _repeats([level for _, level in levels])
-        yield from _distances(levels)
+        yield from _find_uneven_counts([level for _, level in levels])
+        yield from _find_odd_distances(levels)
         if len(stacks) == 1:
-            yield from _disordered([level for _, level in levels])
+            yield from _find_disorder([level for _, level in levels])
 
 
-def _stacks(placed: Sequence[tuple[Header, SlicePosition]]) -> list[_Stack]:
+def _group_stacks(placed: Sequence[tuple[Header, SlicePosition]]) -> list[_Stack]:
     stacks: list[_Stack] = []
     exact: dict[_Plane, _Stack] = {}
     for header, place in placed:
         plane = place.row, place.column
         if plane not in exact:
-            exact[plane] = _parallel(plane, stacks)
+            exact[plane] = _find_parallel_stack(plane, stacks)
         exact[plane].add(header, place)
     return stacks
 
 
-def _parallel(plane: _Plane, stacks: list[_Stack]) -> _Stack:
-    """Given a plane, return the stack that is parallel to it; if there is none, a new one."""
+def _find_parallel_stack(plane: _Plane, stacks: list[_Stack]) -> _Stack:
+    """Given a plane, return the stack that is parallel to it, or a new one."""
     for stack in stacks:
         pairs = zip(itertools.chain(*plane), itertools.chain(*stack.plane), strict=True)
-        if all(abs(one - other) <= _PARALLEL for one, other in pairs):
+        if all(abs(one - other) <= _PARALLEL_TOLERANCE for one, other in pairs):
             return stack
     stacks.append(_Stack(plane))
     return stacks[-1]
 
 
-def _repeats(levels: Sequence[_Level]) -> Iterator[Reason]:
-    """Given the slices at each place, find places that have more of them, or fewer, than most.
-
-    The same number at every place is right: a series over time, or of several weights.
-    """
+def _find_uneven_counts(levels: Sequence[_Level]) -> Iterator[Reason]:
+    """Given the slices at each position, find positions with more or fewer slices than usual."""
+    # Several slices at every position are correct: a series over time, or diffusion weights.
     tally = Counter(map(len, levels))
     usual = min(tally, key=lambda count: (-tally[count], count))
     more = [level for level in levels if len(level) > usual]
     if more:
         count = sum(len(level) - usual for level in more)
-        yield Reason("slices_overlap", {"count": count, "where": _listed(map(_named, more))})
+        yield Reason(
+            "slices_overlap", {"count": count, "where": _join_places(map(_name_instances, more))}
+        )
     fewer = [level for level in levels if len(level) < usual]
     if fewer:
-        where = _listed(map(_named, fewer))
+        where = _join_places(map(_name_instances, fewer))
         count = sum(usual - len(level) for level in fewer)
         facts = {"count": count, "expected": usual * len(levels), "where": where}
         yield Reason("slices_missing", facts)
 
 
-def _distances(levels: Sequence[tuple[float, _Level]]) -> Iterator[Reason]:
-    """Given places in order, find distances that are not as the others; two are too few to tell."""
+def _find_odd_distances(levels: Sequence[tuple[float, _Level]]) -> Iterator[Reason]:
+    """Given positions in order, find distances unlike the others; at least 3 slices are needed."""
     steps = [above - below for (below, _), (above, _) in itertools.pairwise(levels)]
     if len(steps) < 2:
         return
     typical = statistics.median_low(steps)
     odd: dict[str, list[tuple[float, str]]] = {}
     for step, ((_, below), (_, above)) in zip(steps, itertools.pairwise(levels), strict=True):
-        if code := _verdict(step, typical):
-            where = f"{_named([below[-1], above[0]])}: {step:.4g} mm instead of {typical:.4g} mm"
+        if code := _judge_distance(step, typical):
+            between = _name_instances([below[-1], above[0]])
+            where = f"{between}: {step:.4g} mm instead of {typical:.4g} mm"
             odd.setdefault(code, []).append((step, where))
     for code, found in odd.items():
-        facts = {"count": len(found), "where": _listed(where for _, where in found)}
+        facts = {"count": len(found), "where": _join_places(where for _, where in found)}
         if code == "slices_missing":
             lost = sum(max(1, round(step / typical) - 1) for step, _ in found)
             facts |= {"count": lost, "expected": lost + len(levels)}
         yield Reason(code, facts)
 
 
-def _verdict(step: float, typical: float) -> str:
-    if step >= _GAP * typical:
+def _judge_distance(step: float, typical: float) -> str:
+    if step >= _GAP_RATIO * typical:
         return "slices_missing"
-    if step <= _OVERLAP * typical:
+    if step <= _OVERLAP_RATIO * typical:
         return "slices_overlap"
-    return "slices_uneven" if abs(step - typical) > max(_UNEVEN * typical, _ROUNDING) else ""
+    return (
+        "slices_uneven" if abs(step - typical) > max(_UNEVEN_RATIO * typical, _ROUNDING_MM) else ""
+    )
 
 
-def _disordered(levels: Sequence[_Level]) -> Iterator[Reason]:
-    """Given the slices at each place in order, find numbers that are not in that order."""
+def _find_disorder(levels: Sequence[_Level]) -> Iterator[Reason]:
+    """Given the slices at each position in order, find numbers that are not in that order."""
     numbers = [level[0].number for level in levels]
     if any(len(level) > 1 for level in levels) or None in numbers:
         return
@@ -200,11 +202,11 @@ def _disordered(levels: Sequence[_Level]) -> Iterator[Reason]:
         yield Reason("slices_disordered")
 
 
-def _named(headers: Sequence[Header]) -> str:
+def _name_instances(headers: Sequence[Header]) -> str:
     return "InstanceNumber " + " to ".join(str(header.number) for header in headers)
 
 
-def _listed(places: Iterable[str]) -> str:
+def _join_places(places: Iterable[str]) -> str:
     every = list(places)
-    more = [f"{len(every) - _SHOWN} more"] if len(every) > _SHOWN else []
-    return ", ".join([*every[:_SHOWN], *more])
+    more = [f"{len(every) - _SHOWN_PLACES} more"] if len(every) > _SHOWN_PLACES else []
+    return ", ".join([*every[:_SHOWN_PLACES], *more])

@@ -1,4 +1,4 @@
-"""Is a file, or a value, what its socket says."""
+"""Checks whether a file or a value fits the kind of its socket."""
 
 import io
 import json
@@ -15,12 +15,12 @@ from gcwatch.imaging.json_syntax import find_fault
 from gcwatch.imaging.signatures import Format
 
 VALUE_BYTES = 16 * 1024 * 1024
-"""The largest body that the platform's proxy lets through (platform 1.13)."""
+"""The largest request body that the platform's proxy accepts (platform 1.13)."""
 
 _BOM = b"\xef\xbb\xbf"
 
 
-def _refused(code: str, problem: object, socket: str, file: SourceFile) -> CannotSend:
+def _file_error(code: str, problem: object, socket: str, file: SourceFile) -> CannotSend:
     facts = {"problem": str(problem), "socket": socket}
     return CannotSend(Reason(code, facts, {"file": file.name}))
 
@@ -31,35 +31,35 @@ def _refused(code: str, problem: object, socket: str, file: SourceFile) -> Canno
 def read_value(file: SourceFile, socket: str = "") -> Any:
     """Given a JSON file for a Value socket, return its value.
 
-    Raise CannotSend: `broken_json` if it is no JSON (NaN and Infinity are none), `wrong_content`
-    if it is larger than the platform takes (16 MiB), `empty_file` if it has no bytes. Raise
-    SourceChanged if it is not as listed.
+    Raise CannotSend: `broken_json` if it is no JSON (NaN and Infinity are not allowed),
+    `wrong_content` if it is larger than the platform accepts (16 MiB), `empty_file` if it has no
+    bytes. Raise SourceChanged if it changed since it was listed.
     """
     _require_bytes(file)
     if file.size > VALUE_BYTES:
-        raise _refused("wrong_content", "it has more than 16 MiB", socket, file)
+        raise _file_error("wrong_content", "it has more than 16 MiB", socket, file)
     with open_unchanged(file) as stream:
-        return _parse(stream, file, socket)
+        return _parse_value(stream, file, socket)
 
 
-def _parse(stream: BinaryIO, file: SourceFile, socket: str) -> Any:
+def _parse_value(stream: BinaryIO, file: SourceFile, socket: str) -> Any:
     data = stream.read()
     try:
-        return _decoded(data)
+        return _decode_json(data)
     except (ValueError, RecursionError) as error:
         fault = find_fault(io.BytesIO(data.removeprefix(_BOM)))
-        raise _refused("broken_json", fault or "it can't be read", socket, file) from error
+        raise _file_error("broken_json", fault or "it can't be read", socket, file) from error
 
 
-def _decoded(data: bytes | str) -> Any:
-    return json.loads(data, parse_constant=_refuse, parse_float=_finite)
+def _decode_json(data: bytes | str) -> Any:
+    return json.loads(data, parse_constant=_refuse_constant, parse_float=_parse_finite)
 
 
-def _refuse(constant: str) -> NoReturn:
+def _refuse_constant(constant: str) -> NoReturn:
     raise ValueError(constant)
 
 
-def _finite(literal: str) -> float:
+def _parse_finite(literal: str) -> float:
     number = float(literal)
     if not math.isfinite(number):
         raise ValueError(literal)
@@ -67,10 +67,10 @@ def _finite(literal: str) -> float:
 
 
 def check_value(value: Any, kind: str, socket: str) -> None:
-    """Given a value for a Value socket of this kind, raise CannotSend if it can't be right.
+    """Given a value for a Value socket of this kind, raise CannotSend if it is surely wrong.
 
-    The reason is `wrong_value`; it says what is wrong and where, never the value. What is checked
-    is what `shapes` knows. Kinds that are not known there may be anything but null.
+    The reason is `wrong_value`; it says what is wrong and where, without the value. The checks are
+    those of `json_shapes`. A value of an unknown kind may be anything except null.
     """
     problem = "it is null" if value is None else _value_problem(value, kind)
     if problem:
@@ -80,7 +80,7 @@ def check_value(value: Any, kind: str, socket: str) -> None:
 
 
 def _value_problem(value: Any, kind: str) -> str:
-    if kind in json_shapes.KINDS and (problem := json_shapes.problem(value, kind)):
+    if kind in json_shapes.KINDS and (problem := json_shapes.find_problem(value, kind)):
         return problem
     try:
         json.dumps(value, allow_nan=False)
@@ -93,14 +93,15 @@ def _value_problem(value: Any, kind: str) -> str:
 
 
 def check_file(file: SourceFile, kind: str, socket: str) -> None:
-    """Given a file for a File socket of this kind, raise CannotSend if it can't be right.
+    """Given a file for a File socket of this kind, raise CannotSend if it is surely wrong.
 
-    Name and content are checked (platform 3.6, 3.7): the platform checks neither, and a
-    job whose JSON file does not parse never ends. Kinds that are not known here pass. The reason
-    is `empty_file`, `wrong_content` (another kind of file), `broken_json` or `damaged_file`.
-    Raise SourceChanged if it is not as listed.
+    Name and content are checked (platform 3.6, 3.7), because the platform checks neither, and a
+    job with an invalid JSON file never ends. Unknown kinds pass. The reason is `empty_file`,
+    `wrong_content` (another kind of file), `broken_json` or `damaged_file`. Raise SourceChanged if
+    the file changed since it was listed.
 
-    JSON of up to 16 MiB is held to its kind's shape (`shapes`); of more, only to JSON's grammar.
+    JSON of up to 16 MiB must have the shape of its kind (`json_shapes`); for larger files only the
+    syntax is checked.
     """
     _require_bytes(file)
     if kind in json_shapes.KINDS:
@@ -120,7 +121,7 @@ def _require_bytes(file: SourceFile) -> None:
 def _require_suffix(file: SourceFile, suffixes: tuple[str, ...], socket: str) -> None:
     if not file.name.lower().endswith(suffixes):
         problem = f"its name does not end in {' or '.join(suffixes)}"
-        raise _refused("wrong_content", problem, socket, file)
+        raise _file_error("wrong_content", problem, socket, file)
 
 
 def _check_json(file: SourceFile, kind: str, socket: str) -> None:
@@ -128,17 +129,17 @@ def _check_json(file: SourceFile, kind: str, socket: str) -> None:
         problem = _shape_problem(stream, file, kind)
         stream.seek(0)
         if problem is None and (fault := find_fault(stream)):
-            raise _refused("broken_json", fault, socket, file)
+            raise _file_error("broken_json", fault, socket, file)
     if problem:
-        raise _refused("wrong_content", f"as {kind}, {problem}", socket, file)
+        raise _file_error("wrong_content", f"as {kind}, {problem}", socket, file)
 
 
 def _shape_problem(stream: BinaryIO, file: SourceFile, kind: str) -> str | None:
-    """Return what is wrong with the shape, or None if the file is too large or no JSON."""
+    """Return what is wrong with the shape, or None if the file is too large or not JSON."""
     if file.size > VALUE_BYTES:
         return None
     try:
-        return json_shapes.problem(_decoded(stream.read().decode()), kind)
+        return json_shapes.find_problem(_decode_json(stream.read().decode()), kind)
     except (ValueError, RecursionError):
         return None
 
@@ -146,13 +147,13 @@ def _shape_problem(stream: BinaryIO, file: SourceFile, kind: str) -> str | None:
 def _check_format(file: SourceFile, kind: str, socket: str) -> None:
     _, wanted = _FILES[kind]
     with open_unchanged(file) as stream:
-        start = stream.read(signatures.START)
+        start = stream.read(signatures.START_BYTES)
         if not wanted.begins(start):
-            found = signatures.recognise(start)
+            found = signatures.recognise_format(start)
             problem = f"as {kind} it should be {wanted.name}, but it is {found or 'not'}"
-            raise _refused("wrong_content", problem, socket, file)
+            raise _file_error("wrong_content", problem, socket, file)
         if problem := wanted.damage(stream):
-            raise _refused("damaged_file", problem, socket, file)
+            raise _file_error("damaged_file", problem, socket, file)
 
 
 _FILES: Mapping[str, tuple[tuple[str, ...], Format]] = {

@@ -1,4 +1,4 @@
-"""What becomes of a delivered folder in its inbox: kept, moved or deleted."""
+"""Keeps, moves or deletes the source of a delivered case in the inbox, as the route says."""
 
 import contextlib
 import errno
@@ -14,13 +14,13 @@ from typing import Literal
 from gcwatch.core.case import Snapshot
 from gcwatch.core.errors import CaseError, NotYet, SourceVanished
 from gcwatch.files.atomic import FOLDER_MODE, disk_trouble, sync_folder, sync_tree
-from gcwatch.files.names import namesakes, remove_tree, take_free_file_name, take_free_name
+from gcwatch.files.names import find_namesakes, remove_tree, take_free_file_name, take_free_name
 from gcwatch.files.snapshot import SourceFile, listing_digest
 from gcwatch.inbox.layouts import Inbox
-from gcwatch.inbox.tree import look_at_folder
+from gcwatch.inbox.tree import snapshot_folder
 
 _IN_FLIGHT = re.compile(r"(?i).*\.(part|partial|tmp)|~\$.*", re.DOTALL)
-"""Names of files that somebody is still writing."""
+"""Names of files that a program is still writing."""
 
 
 def dispose_of_source(
@@ -30,99 +30,101 @@ def dispose_of_source(
     done: Path | None,
     expected: Snapshot,
 ) -> bool:
-    """Given a delivered case, do with its files as the route says; return whether that is done.
+    """Given a delivered case, keep, move or delete its files; return whether that is done.
 
-    A case that is not as it was sent (`expected`), or a folder into which somebody still writes,
-    is left alone: late files are never deleted. `done` is where "move" moves to. Twice is once.
+    `expected` is the snapshot that was sent. If the case has changed since, or if a program still
+    writes into its folder, return False and leave it as it is: late files are never deleted. `done`
+    is the target folder of "move". A second call after the first changes nothing.
 
-    Raise TryAgain (`disk`) if it can't be done, or if the inbox is away.
+    Raise TryAgain (`disk`) if it can't be done, or if the inbox is not available.
     """
     if after == "keep":
         return True
     target = done if after == "move" else None
     with disk_trouble("clearing the inbox"):
         if inbox.is_part(name):
-            return _Part(inbox, name, expected).dispose(target)
-        return _Source(inbox.root, name, expected, inbox.ignore).dispose(target)
+            return _SentPart(inbox, name, expected).move_or_delete(target)
+        return _SentFolder(inbox.root, name, expected, inbox.ignore).move_or_delete(target)
 
 
 @dataclass(frozen=True)
-class _Source:
-    """A delivered folder in its inbox, and what it looked like when it was sent."""
+class _SentFolder:
+    """A delivered folder in its inbox, and its snapshot when it was sent."""
 
     inbox: Path
     folder: str
     expected: Snapshot
     ignore: tuple[str, ...]
 
-    def dispose(self, done: Path | None) -> bool:
+    def move_or_delete(self, done: Path | None) -> bool:
         """Move the folder into `done`, or delete it; return whether that is done."""
         self.finish_earlier()
         if not self.is_there():
             return True
         if not self.is_as_sent(self.folder):
             return False
-        return self.delete() if done is None else self.move(done, self.folder)
+        return self.delete_folder() if done is None else self.move_folder(done, self.folder)
 
     def _hidden(self, suffix: str) -> str:
-        return _hidden(self.folder, suffix)
+        return _hidden_name(self.folder, suffix)
 
     @property
-    def _held(self) -> str:
+    def _held_name(self) -> str:
         return self._hidden("held")
 
     @property
-    def _doomed(self) -> Path:
+    def _doomed_path(self) -> Path:
         return self.inbox / self._hidden("doomed")
 
     def finish_earlier(self) -> None:
-        """Finish what an earlier run began: what was doomed goes, what was held comes back."""
-        remove_tree(self._doomed)
-        if os.path.lexists(self.inbox / self._held):
-            take_free_name(self.inbox / self._held, self.inbox, self.folder)
+        """Finish what a killed run began: delete the doomed folder, put the held one back."""
+        remove_tree(self._doomed_path)
+        if os.path.lexists(self.inbox / self._held_name):
+            take_free_name(self.inbox / self._held_name, self.inbox, self.folder)
 
     def is_there(self) -> bool:
-        """Return whether the folder stands in the inbox; raise OSError if that is away."""
+        """Return whether the folder is in the inbox; OSError if the inbox is not available."""
         with os.scandir(self.inbox):
             return os.path.lexists(self.inbox / self.folder)
 
     def is_as_sent(self, name: str) -> bool:
-        """Return whether the folder, now under this name, is as it was sent, and nobody writes."""
+        """Return whether the folder, now with this name, is unchanged and nothing is written."""
         try:
-            now = look_at_folder(self.inbox, name, self.ignore)
+            now = snapshot_folder(self.inbox, name, self.ignore)
         except (CaseError, SourceVanished):
             return False
         return now.digest == self.expected.digest and not _is_written_to(self.inbox / name)
 
-    def delete(self) -> bool:
-        """Delete the folder unless something came late; return whether it is gone."""
-        # Set aside first, so that whoever writes by path fails instead of losing a file; judged
-        # there; and only then given the name under which a later run deletes without looking.
-        held = self.inbox / self._held
+    def delete_folder(self) -> bool:
+        """Delete the folder unless it changed; return whether it is deleted."""
+        # First the folder is renamed ("held"), so that a program that writes to the old path gets
+        # an error and does not lose a file. Then it is compared. Only then it is renamed again
+        # ("doomed"); a folder with that name is deleted by a later run without a check.
+        held = self.inbox / self._held_name
         (self.inbox / self.folder).rename(held)
-        if not self.is_as_sent(self._held):
+        if not self.is_as_sent(self._held_name):
             take_free_name(held, self.inbox, self.folder)
             return False
-        held.rename(self._doomed)
-        remove_tree(self._doomed)
+        held.rename(self._doomed_path)
+        remove_tree(self._doomed_path)
         sync_folder(self.inbox)
         return True
 
-    def move(self, done: Path, name: str) -> bool:
-        """Move the folder into `done` under a name, if it is free; return whether it is there."""
+    def move_folder(self, done: Path, name: str) -> bool:
+        """Move the folder into `done` under the first unused name; return whether it is there."""
         done.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         try:
             take_free_name(self.inbox / self.folder, done, name)
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-            return self._copy(done, name) and self.delete()
+            return self._copy_folder(done, name) and self.delete_folder()
         sync_folder(self.inbox)
         return True
 
-    def _copy(self, done: Path, name: str) -> bool:
+    def _copy_folder(self, done: Path, name: str) -> bool:
         """Copy the folder to another file system; return False if it changed meanwhile."""
-        if any(self._is_copy(done, each) for each in namesakes(done, name)):
+        if any(self._is_copy(done, each) for each in find_namesakes(done, name)):
             return True
         partial = done / self._hidden("partial")
         remove_tree(partial)
@@ -138,20 +140,20 @@ class _Source:
         return replace(self, inbox=done).is_as_sent(name)
 
 
-def _hidden(name: str, suffix: str) -> str:
+def _hidden_name(name: str, suffix: str) -> str:
     return f".gcwatch-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}.{suffix}"
 
 
 _LITTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
-"""Files that file managers leave in every folder."""
+"""Files that file managers create in every folder."""
 
 
 @dataclass(frozen=True)
-class _Part:
-    """A delivered series or file, which stands among what belongs to others.
+class _SentPart:
+    """A delivered series or file, whose folder also contains files of other cases.
 
-    Its own files are gathered in a hidden folder of the inbox; that folder is then the source.
-    Nothing else is touched.
+    Its own files are gathered in a hidden folder of the inbox, and that folder is moved or deleted.
+    Other files are not touched.
     """
 
     inbox: Inbox
@@ -159,28 +161,30 @@ class _Part:
     expected: Snapshot
 
     @property
-    def _gathered(self) -> Path:
-        return self.inbox.root / _hidden(self.name, "gathered")
+    def _gathering_folder(self) -> Path:
+        return self.inbox.root / _hidden_name(self.name, "gathered")
 
     @property
-    def _home(self) -> Path:
+    def _own_path(self) -> Path:
         """The file, or the patient's folder that holds the series."""
         return self.inbox.root / self.name.partition("/")[0]
 
     @property
-    def _base(self) -> Path:
-        """What the names of the files are relative to."""
-        return self._home if "/" in self.name else self.inbox.root
+    def _base_folder(self) -> Path:
+        """The folder to which the names of the files are relative."""
+        return self._own_path if "/" in self.name else self.inbox.root
 
-    def _source(self, own: Sequence[SourceFile]) -> _Source:
+    def _as_folder(self, own: Sequence[SourceFile]) -> _SentFolder:
         expected = replace(self.expected, digest=listing_digest(own))
-        return _Source(self.inbox.root, self._gathered.name, expected, self.inbox.ignore)
+        return _SentFolder(
+            self.inbox.root, self._gathering_folder.name, expected, self.inbox.ignore
+        )
 
-    def dispose(self, done: Path | None) -> bool:
+    def move_or_delete(self, done: Path | None) -> bool:
         """Move the files into `done`, or delete them; return whether that is done."""
         self._finish_earlier()
         try:
-            own = self._own() if self._is_as_sent() else []
+            own = self._list_own_files() if self._is_as_sent() else []
         except SourceVanished:
             return True
         except NotYet:
@@ -189,45 +193,45 @@ class _Part:
             raise
         except CaseError:
             return False
-        return bool(own) and self._take(own, done)
+        return bool(own) and self._take_out(own, done)
 
     def _is_as_sent(self) -> bool:
-        return self.inbox.look(self.name).digest == self.expected.digest
+        return self.inbox.snapshot_case(self.name).digest == self.expected.digest
 
-    def _own(self) -> list[SourceFile]:
-        """Return the case's files, but for those that a link leads to: they are somebody else's."""
+    def _list_own_files(self) -> list[SourceFile]:
+        """Return the case's files without those reached by links: these belong to others."""
         files = self.inbox.own_files(self.name)
-        return [file for file in files if file.path == str(self._base / file.name)]
+        return [file for file in files if file.path == str(self._base_folder / file.name)]
 
     def _is_gone(self) -> bool:
-        """Whether it is gone from an inbox that is there, though bare; OSError if that is away."""
+        """Whether the case was removed; raise OSError if the inbox is not available."""
         with os.scandir(self.inbox.root):
-            return not os.path.lexists(self._home)
+            return not os.path.lexists(self._own_path)
 
     def _finish_earlier(self) -> None:
-        """Finish what an earlier run began: what was gathered and not doomed comes back."""
-        self._source(()).finish_earlier()
+        """Finish what a killed run began: put gathered files back that were not doomed."""
+        self._as_folder(()).finish_earlier()
         self._give_back()
 
-    def _take(self, own: Sequence[SourceFile], done: Path | None) -> bool:
-        source = self._source(own)
+    def _take_out(self, own: Sequence[SourceFile], done: Path | None) -> bool:
+        source = self._as_folder(own)
         for file in own:
-            self._gather(file)
+            self._gather_file(file)
         if source.is_as_sent(source.folder) and not self._has_more():
-            self._tidy(own)  # first: what a crash leaves after the files are gone, stays
-            if self._carry(source, done):
+            self._remove_bare_folders(own)  # before the files are gone: after a crash nobody would
+            if self._move_or_delete_gathered(source, done):
                 return True
         self._give_back()
         return False
 
-    def _gather(self, file: SourceFile) -> None:
-        place = self._gathered / file.name
-        place.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):  # taken away meanwhile: the digest shows it
-            Path(file.path).rename(place)
+    def _gather_file(self, file: SourceFile) -> None:
+        target = self._gathering_folder / file.name
+        target.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # removed meanwhile: the digest differs
+            Path(file.path).rename(target)
 
     def _has_more(self) -> bool:
-        """Whether a slice came while the others were gathered; raise NotYet if that is unclear."""
+        """Whether a slice came while the others were gathered; NotYet if that is unknown."""
         try:
             return bool(self.inbox.own_files(self.name))
         except SourceVanished:
@@ -240,40 +244,42 @@ class _Part:
             return True
 
     def _give_back(self) -> None:
-        for parent, _, names in os.walk(self._gathered):
+        for parent, _, names in os.walk(self._gathering_folder):
             for name in names:
                 file = Path(parent, name)
-                place = self._base / file.relative_to(self._gathered)
-                place.parent.mkdir(parents=True, exist_ok=True)
-                take_free_file_name(file, place.parent, name)
-        remove_tree(self._gathered)
+                target = self._base_folder / file.relative_to(self._gathering_folder)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                take_free_file_name(file, target.parent, name)
+        remove_tree(self._gathering_folder)
 
-    def _carry(self, source: _Source, done: Path | None) -> bool:
+    def _move_or_delete_gathered(self, source: _SentFolder, done: Path | None) -> bool:
         if done is None:
-            return source.delete()
+            return source.delete_folder()
         parent, _, series = self.name.partition("/")
-        return source.move(done / parent, series) if series else self._move_file(source, done)
+        return (
+            source.move_folder(done / parent, series) if series else self._move_file(source, done)
+        )
 
-    def _move_file(self, source: _Source, done: Path) -> bool:
-        """Move the one file into `done` under a free name; return whether it is there."""
-        file = self._gathered / self.name
+    def _move_file(self, source: _SentFolder, done: Path) -> bool:
+        """Move the one file into `done` under an unused name; return whether it is there."""
+        file = self._gathering_folder / self.name
         done.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         try:
             take_free_file_name(file, done, self.name)
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-            return self._copy_file(source, done) and source.delete()
+            return self._copy_file(source, done) and source.delete_folder()
         sync_folder(done)
-        remove_tree(self._gathered)
+        remove_tree(self._gathering_folder)
         return True
 
-    def _copy_file(self, source: _Source, done: Path) -> bool:
+    def _copy_file(self, source: _SentFolder, done: Path) -> bool:
         """Copy the file to another file system; return False if it changed meanwhile."""
-        file = self._gathered / self.name
-        if any(_is_copy(done / each, file) for each in namesakes(done, self.name)):
+        file = self._gathering_folder / self.name
+        if any(_is_copy(done / each, file) for each in find_namesakes(done, self.name)):
             return True
-        aside = done / _hidden(self.name, "partial")
+        aside = done / _hidden_name(self.name, "partial")
         remove_tree(aside)
         aside.mkdir(mode=FOLDER_MODE)
         shutil.copy2(file, aside / self.name)
@@ -286,16 +292,16 @@ class _Part:
         remove_tree(aside)
         return True
 
-    def _tidy(self, own: Sequence[SourceFile]) -> None:
-        """Remove a patient's folders in which nothing is left but a marker or litter."""
+    def _remove_bare_folders(self, own: Sequence[SourceFile]) -> None:
+        """Remove a patient's folders that contain nothing but a marker or file managers' files."""
         if "/" not in self.name:
             return
         inside = {folder for file in own for folder in Path(file.name).parents}
         for folder in sorted(inside, key=lambda each: len(each.parts), reverse=True):
-            self._remove_bare(self._home / folder)
+            self._remove_if_bare(self._own_path / folder)
 
-    def _remove_bare(self, folder: Path) -> None:
-        with contextlib.suppress(FileNotFoundError):  # another of its series was the last one
+    def _remove_if_bare(self, folder: Path) -> None:
+        with contextlib.suppress(FileNotFoundError):  # another series of the patient removed it
             left = list(folder.iterdir())
             if all(path.name in {*_LITTER, self.inbox.ready} for path in left):
                 for path in left:
@@ -310,5 +316,5 @@ def _is_copy(path: Path, file: Path) -> bool:
 
 
 def _is_written_to(path: Path) -> bool:
-    """Given a folder, return whether it holds a file that goes by a name of unfinished ones."""
+    """Given a folder, return whether any file below it has a name of unfinished files."""
     return any(_IN_FLIGHT.fullmatch(name) for _, _, names in os.walk(path) for name in names)

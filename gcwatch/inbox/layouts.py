@@ -1,7 +1,7 @@
 """What a case is: a folder of the inbox, a file in it, or a DICOM series below a patient's folder.
 
-An `Inbox` answers for its cases by name, so that nobody else needs to know which of these it is.
-A case's name is that of the folder or file; that of a series is `<patient>/<series>`.
+An `Inbox` has the same methods for all three layouts, so other rooms need not know which one a
+route uses. A case's name is the name of its folder or file; of a series, `<patient>/<series>`.
 """
 
 import functools
@@ -33,22 +33,23 @@ from gcwatch.inbox.listing import (
     list_folders,
     read_receipt,
 )
-from gcwatch.inbox.tree import FolderTree, folder_tree, look_at_folder, source_file, source_files
+from gcwatch.inbox.tree import FolderTree, folder_tree, snapshot_folder, source_file, source_files
 
-READING: Final = 1.0
-"""Seconds that one survey spends on the headers of files that it has not seen before."""
+READ_SECONDS: Final = 1.0
+"""Time that one listing spends on reading headers of new files."""
 
-_PAUSE: Final = 5.0
-"""Seconds until files that are being written are looked at again."""
+_RETRY_SECONDS: Final = 5.0
+"""Time until the next try to read files that are being written."""
 
 
 @dataclass(frozen=True)
 class Inbox(ABC):
-    """An inbox and what a case is in it; `ignore` are globs of names that are never case content.
+    """An inbox, and what a case is in it.
 
-    `ready` is the name of the marker file that ends the wait, if the route has one. `report` is the
-    name of the route's report, if that stands directly in the inbox. `is_watched` tells whether
-    news of anything below it is news of its cases.
+    `ignore` are globs of names that never belong to a case. `ready` is the name of the marker file
+    that says that a folder is complete, if the route has one. `report` is the name of the route's
+    status file, if that is directly in the inbox. `is_watched` tells whether the watcher should
+    watch everything below the inbox.
     """
 
     is_watched: ClassVar[bool] = True
@@ -59,90 +60,94 @@ class Inbox(ABC):
     report: str | None = None
 
     @abstractmethod
-    def survey(self, patience: float = READING) -> InboxListing:
-        """Return the cases that stand in the inbox, sorted by name.
+    def list_cases(self, patience: float = READ_SECONDS) -> InboxListing:
+        """Return the cases in the inbox, sorted by name.
 
-        Files that were not seen before may be read for `patience` seconds to tell.
+        Headers of new files are read for at most `patience` seconds.
 
-        Raise NotYet (reason `inbox_away`) if it is missing, unreadable or no folder.
+        Raise NotYet (reason `inbox_away`) if the inbox is missing, unreadable or no folder.
         """
 
     @abstractmethod
     def source_files(self, name: str) -> tuple[SourceFile, ...]:
-        """Given a case, return its files, sorted by name; raise as `inbox.source_files` does."""
+        """Given a case, return its files, sorted by name; raise as `tree.source_files` does."""
 
     @abstractmethod
-    def look(self, name: str, before: Snapshot | None = None) -> Snapshot:
-        """Given a case, and how it looked *before*, return what it looks like now.
+    def snapshot_case(self, name: str, before: Snapshot | None = None) -> Snapshot:
+        """Given a case and its snapshot *before*, return its snapshot now.
 
-        Raise as `source_files` does, and TryAgain (`file_unreadable`) if a file may not be read.
+        Raise as `source_files` does, and TryAgain (`file_unreadable`) if this process may not read
+        a file.
         """
 
     @property
-    def beside(self) -> tuple[str, ...]:
-        """Globs of what stands directly in the inbox and is nobody's."""
+    def not_cases(self) -> tuple[str, ...]:
+        """Globs of names directly in the inbox that belong to no case."""
         return (*self.ignore, glob.escape(self.report)) if self.report else self.ignore
 
     def holds_files(self, name: str) -> bool:
-        """Given a case of the listing, return whether it holds anything that could be sent."""
+        """Given a case of the listing, return whether it has any file that could be sent."""
         return holds_files(self.root, name, self.ignore)
 
     def is_marked(self, name: str) -> bool:
-        """Given a case, return whether the marker file stands in its folder."""
+        """Given a case, return whether the marker file is in its folder."""
         return self.ready is not None and has_marker(self.root, name, self.ready)
 
-    def receipt(self, name: str) -> Mapping[str, Any]:
-        """Given a case, return what the gcwatch.json in its folder says; nothing if it has none."""
+    def read_receipt(self, name: str) -> Mapping[str, Any]:
+        """Given a case, return the content of the gcwatch.json in its folder; empty if none."""
         return read_receipt(self.root, name)
 
     def has_changed(self, before: int, now: int) -> bool:
-        """Given two stamps of a case, return whether something happened to it in between."""
+        """Given two stamps of a case, return whether it changed in between."""
         return before != now
 
-    def cases(self, listing: InboxListing, known: Collection[str]) -> tuple[InboxEntry, ...]:
-        """Given a listing and the names of all known cases, return what of it is a case."""
+    def select_cases(self, listing: InboxListing, known: Collection[str]) -> tuple[InboxEntry, ...]:
+        """Given a listing and the names of all known cases, return the entries that are cases."""
         del known
         return listing.cases
 
     def is_part(self, name: str) -> bool:
-        """Given a case, return whether its files stand among what belongs to others."""
+        """Given a case, return whether its folder also contains files of other cases."""
         del name
         return False
 
     def own_files(self, name: str) -> tuple[SourceFile, ...]:
-        """Given a case, return those of its files that are no other's.
+        """Given a case, return the files that belong to no other case.
 
         Raise as `source_files` does.
         """
         return self.source_files(name)
 
-    def title(self, name: str) -> str:
-        """Given a case, return as much of its name as the platform may see, if it may see any."""
+    def public_name(self, name: str) -> str:
+        """Given a case, return the part of its name that may be shown on the platform.
+
+        It is used only if the route allows names there.
+        """
         return name
 
 
 class FolderInbox(Inbox):
     """Each folder of the inbox is a case."""
 
-    def survey(self, patience: float = READING) -> InboxListing:
-        """See `Inbox`; the loose files are those beside the folders."""
+    def list_cases(self, patience: float = READ_SECONDS) -> InboxListing:
+        """See `Inbox`; `loose` counts the files directly in the inbox."""
         del patience
-        return list_folders(self.root, self.beside)
+        return list_folders(self.root, self.not_cases)
 
     def source_files(self, name: str) -> tuple[SourceFile, ...]:
         """See `Inbox`."""
         return source_files(self.root, name, self.ignore)
 
-    def look(self, name: str, before: Snapshot | None = None) -> Snapshot:
+    def snapshot_case(self, name: str, before: Snapshot | None = None) -> Snapshot:
         """See `Inbox`."""
-        return look_at_folder(self.root, name, self.ignore, before)
+        return snapshot_folder(self.root, name, self.ignore, before)
 
 
 class FileInbox(Inbox):
     """Each file directly in the inbox is a case."""
 
-    def survey(self, patience: float = READING) -> InboxListing:
-        """See `Inbox`; the loose ones are the folders."""
+    def list_cases(self, patience: float = READ_SECONDS) -> InboxListing:
+        """See `Inbox`; `loose` counts the folders."""
         del patience
         return list_files(self.root, self.ignore)
 
@@ -150,25 +155,26 @@ class FileInbox(Inbox):
         """See `Inbox`."""
         return (source_file(self.root, name),)
 
-    def look(self, name: str, before: Snapshot | None = None) -> Snapshot:
+    def snapshot_case(self, name: str, before: Snapshot | None = None) -> Snapshot:
         """See `Inbox`."""
         [file] = self.source_files(name)
         return take_snapshot([file], file.ctime_ns, before)
 
     def holds_files(self, name: str) -> bool:
-        """See `Inbox`; a pipe or a device holds nothing."""
+        """See `Inbox`; False for a pipe or a device."""
         return (self.root / name).is_file()
 
-    def title(self, name: str) -> str:
-        """See `Inbox`; a suffix tells nothing, and would give it the wrong number."""
+    def public_name(self, name: str) -> str:
+        """See `Inbox`; the name without its suffix."""
+        # `{number}` in a title is the name's last number: ".mp4" would always make it 4.
         return name[: len(name) - len(images.suffix_of(name))]
 
     def is_marked(self, name: str) -> bool:
-        """See `Inbox`; a file has no folder that a marker could stand in."""
+        """See `Inbox`; always False: a file has no folder for a marker."""
         del name
         return False
 
-    def receipt(self, name: str) -> Mapping[str, Any]:
+    def read_receipt(self, name: str) -> Mapping[str, Any]:
         """See `Inbox`."""
         del name
         return {}
@@ -181,70 +187,73 @@ class FileInbox(Inbox):
 
 # --- series --------------------------------------------------------------------------------------
 
-_DOUBTFUL, _REST = -1, -2
-"""A file that may be a slice of any series, and one that belongs to none."""
+_ANY_SERIES, _NO_SERIES = -1, -2
+"""In place of a series' index: the file may be a slice of any series, or of none."""
 
 
 @dataclass(frozen=True)
-class _Sorting:
-    """Which series each of a patient's files belongs to, for as long as none of them changes.
+class _SeriesIndex:
+    """Which series each of a patient's files belongs to, valid while `fingerprint` is the same.
 
-    `places` holds, for each file in its order, the index of its series in `names`, or one of the
-    above: a few bytes a file, so that a hundred thousand can be remembered.
+    `series` has, for each file in its order, the index of its series in `names`, or one of the two
+    constants above.
     """
+
+    # An array needs 4 bytes a file, so 100,000 files can be remembered.
 
     fingerprint: bytes
     names: tuple[str, ...]
-    places: "array[int]"
+    series: "array[int]"
 
 
 @dataclass(frozen=True)
-class _Patient:
-    """A patient's folder as it is now, with its files sorted into series."""
+class _PatientFolder:
+    """A patient's folder as it is now, and the series of its files."""
 
     tree: FolderTree
-    sorting: _Sorting
+    index: _SeriesIndex
 
-    def own(self, series: str) -> tuple[SourceFile, ...]:
-        """Return the files that are known to be of a series; all, where there is no series."""
-        if not self.sorting.names:
+    def own_files(self, series: str) -> tuple[SourceFile, ...]:
+        """Return the files that surely belong to a series; all files if the folder has none."""
+        if not self.index.names:
             return () if series else self.tree.files
-        if series not in self.sorting.names:
+        if series not in self.index.names:
             return ()
-        return tuple(self._at(self.sorting.names.index(series)))
+        return tuple(self._files_at(self.index.names.index(series)))
 
-    def _at(self, *wanted: int) -> Iterator[SourceFile]:
-        pairs = zip(self.tree.files, self.sorting.places, strict=True)
-        return (file for file, place in pairs if place in wanted)
+    def _files_at(self, *wanted: int) -> Iterator[SourceFile]:
+        pairs = zip(self.tree.files, self.index.series, strict=True)
+        return (file for file, series in pairs if series in wanted)
 
-    def files(self, series: str) -> tuple[SourceFile, ...]:
-        """Return a series' files and the doubtful ones, so that none is left out unnoticed."""
-        own = self.own(series)
+    def all_files(self, series: str) -> tuple[SourceFile, ...]:
+        """Return a series' files, and those that may be part of any series."""
+        # Otherwise a slice that can't be read would be left out without notice.
+        own = self.own_files(series)
         if not own or not series:
             return own
-        return tuple(self._at(self.sorting.names.index(series), _DOUBTFUL))
+        return tuple(self._files_at(self.index.names.index(series), _ANY_SERIES))
 
-    def rest(self) -> int:
-        """Return how many files belong to no series, where there are some."""
-        return self.sorting.places.count(_REST) if self.sorting.names else 0
+    def count_rest(self) -> int:
+        """Return how many files belong to no series; 0 if the folder has no series."""
+        return self.index.series.count(_NO_SERIES) if self.index.names else 0
 
-    def entries(self, patient: InboxEntry) -> Iterator[InboxEntry]:
-        """Return the patient's series; the folder itself, if it holds files but no series."""
-        stamps = [0] * len(self.sorting.names)
-        for file, place in zip(self.tree.files, self.sorting.places, strict=True):
-            if place >= 0:
-                stamps[place] = max(stamps[place], file.ctime_ns, self._moved(file))
-        for name, stamp in zip(self.sorting.names, stamps, strict=True):
+    def list_entries(self, patient: InboxEntry) -> Iterator[InboxEntry]:
+        """Return the patient's series; the folder itself if it has files but no series."""
+        stamps = [0] * len(self.index.names)
+        for file, series in zip(self.tree.files, self.index.series, strict=True):
+            if series >= 0:
+                stamps[series] = max(stamps[series], file.ctime_ns, self._moved_at(file))
+        for name, stamp in zip(self.index.names, stamps, strict=True):
             yield InboxEntry(f"{patient.name}/{name}", stamp)
         if self.tree.files and not stamps:
             yield patient
 
-    def stamp(self, series: str) -> int:
-        """Return when a series' files last changed or took their places, in nanoseconds."""
-        return max(max(file.ctime_ns, self._moved(file)) for file in self.own(series))
+    def series_stamp(self, series: str) -> int:
+        """Return when a series' files last changed or were moved, in nanoseconds."""
+        return max(max(file.ctime_ns, self._moved_at(file)) for file in self.own_files(series))
 
-    def _moved(self, file: SourceFile) -> int:
-        """Return when a file's folder, or one above it, took its place."""
+    def _moved_at(self, file: SourceFile) -> int:
+        """Return when a file's folder, or one above it, was moved or renamed, in nanoseconds."""
         folder = file.name.rpartition("/")[0]
         latest = self.tree.moved.get("", 0)
         while folder:
@@ -257,17 +266,17 @@ class _Patient:
 class SeriesInbox(Inbox):
     """Each DICOM series anywhere below a folder of the inbox is a case.
 
-    A folder that holds files but no series is one case, and so is one that can't be read: either
-    way somebody hears of it. While a folder holds files of which nobody can tell whether they are
-    slices, they are part of each of its series: so those wait until such a file is still, and then
-    fail or are sent with a warning, as the route's `integrity` says.
+    A folder with files but without a series is one case, and so is a folder that can't be read, so
+    that somebody is told. A file that may be a slice but can't be read is part of each series of
+    its folder: these series wait until the file no longer changes, and then fail or are sent with
+    a warning, as the route's `integrity` says.
     """
 
-    _known: dict[str, _Sorting] = field(default_factory=dict, compare=False, repr=False)
+    _known: dict[str, _SeriesIndex] = field(default_factory=dict, compare=False, repr=False)
 
-    def survey(self, patience: float = READING) -> InboxListing:
-        """See `Inbox`; the loose files are those of no folder, and those of no series."""
-        listing = list_folders(self.root, self.beside)
+    def list_cases(self, patience: float = READ_SECONDS) -> InboxListing:
+        """See `Inbox`; `loose` counts files outside folders and files of no series."""
+        listing = list_folders(self.root, self.not_cases)
         patients = {entry.name for entry in listing.cases}
         for gone in self._known.keys() - patients:
             self._known.pop(gone, None)
@@ -276,7 +285,7 @@ class SeriesInbox(Inbox):
         loose, unread, end = listing.loose, False, time.monotonic() + patience
         for entry in listing.cases:
             try:
-                patient = self._patient(entry.name, end)
+                patient = self._read_patient(entry.name, end)
             except SourceVanished:
                 continue
             except NotYet:
@@ -286,49 +295,50 @@ class SeriesInbox(Inbox):
                 found.append(entry)
                 unsure.add(entry.name)
             else:
-                found += patient.entries(entry)
-                loose += patient.rest()
+                found += patient.list_entries(entry)
+                loose += patient.count_rest()
         return InboxListing(tuple(found), loose, listing.links, frozenset(unsure), unread)
 
     def source_files(self, name: str) -> tuple[SourceFile, ...]:
-        """See `Inbox`; raise NotYet (`being_written`) while a file of the patient's is written."""
+        """See `Inbox`; raise NotYet (`being_written`) while a file in the folder is written."""
         patient, _, series = name.partition("/")
-        files = self._patient(patient).files(series)
+        files = self._read_patient(patient).all_files(series)
         if not files:
             raise SourceVanished
         return files
 
-    def look(self, name: str, before: Snapshot | None = None) -> Snapshot:
+    def snapshot_case(self, name: str, before: Snapshot | None = None) -> Snapshot:
         """See `Inbox`; raise as `source_files` does."""
         patient, _, series = name.partition("/")
         if not series:
             self.source_files(name)
-            return look_at_folder(self.root, name, self.ignore, before)
-        found = self._patient(patient)
-        files = found.files(series)
+            return snapshot_folder(self.root, name, self.ignore, before)
+        found = self._read_patient(patient)
+        files = found.all_files(series)
         if not files:
             raise SourceVanished
-        return take_snapshot(files, found.stamp(series), before)
+        return take_snapshot(files, found.series_stamp(series), before)
 
     def holds_files(self, name: str) -> bool:
-        """See `Inbox`; what is listed as a case holds files, or can't be read."""
+        """See `Inbox`; always True: a listed case has files, or can't be read."""
         del name
         return True
 
     def is_marked(self, name: str) -> bool:
-        """See `Inbox`; the marker in a patient's folder is for all its series."""
+        """See `Inbox`; one marker in the patient's folder counts for all its series."""
         return super().is_marked(name.partition("/")[0])
 
-    def receipt(self, name: str) -> Mapping[str, Any]:
-        """See `Inbox`; it stands in the patient's folder."""
-        return super().receipt(name.partition("/")[0])
+    def read_receipt(self, name: str) -> Mapping[str, Any]:
+        """See `Inbox`; the file is in the patient's folder."""
+        return super().read_receipt(name.partition("/")[0])
 
     def has_changed(self, before: int, now: int) -> bool:
-        """See `Inbox`; what comes into the folder of a series, or leaves it, is not news of it."""
+        """See `Inbox`; True only if a file of the series is newer than before."""
+        # The stamp falls if a file leaves the series; that alone is no change to report.
         return now > before
 
-    def cases(self, listing: InboxListing, known: Collection[str]) -> tuple[InboxEntry, ...]:
-        """See `Inbox`; what is left in a folder whose series were cases is none."""
+    def select_cases(self, listing: InboxListing, known: Collection[str]) -> tuple[InboxEntry, ...]:
+        """See `Inbox`; a folder whose series were cases is not itself a case afterwards."""
         patients = {name.partition("/")[0] for name in known if "/" in name}
         return tuple(
             entry
@@ -341,43 +351,50 @@ class SeriesInbox(Inbox):
         return "/" in name
 
     def own_files(self, name: str) -> tuple[SourceFile, ...]:
-        """See `Inbox`; doubtful files are nobody's own."""
+        """See `Inbox`; without files that may be part of several series."""
         patient, _, series = name.partition("/")
-        files = self._patient(patient).own(series)
+        files = self._read_patient(patient).own_files(series)
         if not files:
             raise SourceVanished
         return files
 
-    def title(self, name: str) -> str:
-        """See `Inbox`; the UID of a series must not leave the building."""
+    def public_name(self, name: str) -> str:
+        """See `Inbox`; the patient's folder only."""
+        # A series' name contains its UID, which must not leave the hospital.
         return name.partition("/")[0]
 
-    def _patient(self, name: str, end: float = math.inf) -> _Patient:
-        """Given a patient's folder, return its series; headers are read until `end`, if need be."""
+    def _read_patient(self, name: str, end: float = math.inf) -> _PatientFolder:
+        """Given a patient's folder, return its series; new headers are read until time `end`.
+
+        Raise NotYet (`being_written`) if that time is over, or while files change.
+        """
         for _ in range(2):
             tree = folder_tree(self.root, name, self.ignore)
-            fingerprint = _fingerprint(tree)
+            fingerprint = _tree_fingerprint(tree)
             known = self._known.get(name)
             if known is not None and known.fingerprint == fingerprint:
-                return _Patient(tree, known)
+                return _PatientFolder(tree, known)
             if time.monotonic() > end:
                 break
-            with suppress(SourceChanged):  # written at this moment; the others are remembered
-                self._known[name] = _sort(tree, fingerprint)
-        raise NotYet(Reason("being_written"), _PAUSE)
+            with suppress(SourceChanged):  # a file is being written: list the folder once more
+                self._known[name] = _sort_into_series(tree, fingerprint)
+        raise NotYet(Reason("being_written"), _RETRY_SECONDS)
 
 
-def _sort(tree: FolderTree, fingerprint: bytes) -> _Sorting:
-    """Given a patient's files, read their headers and sort them; raise SourceChanged if need be."""
+def _sort_into_series(tree: FolderTree, fingerprint: bytes) -> _SeriesIndex:
+    """Given a patient's files, read their headers and sort them into series.
+
+    Raise SourceChanged if a file changed since it was listed.
+    """
     grouping = images.group_series(tree.files)
-    place = dict.fromkeys((file.name for file in grouping.unreadable), _DOUBTFUL)
+    index_of = dict.fromkeys((file.name for file in grouping.unreadable), _ANY_SERIES)
     for index, series in enumerate(grouping.series):
-        place.update(dict.fromkeys((file.name for file in series.files), index))
-    places = array("i", [place.get(file.name, _REST) for file in tree.files])
-    return _Sorting(fingerprint, tuple(series.name for series in grouping.series), places)
+        index_of.update(dict.fromkeys((file.name for file in series.files), index))
+    indexes = array("i", [index_of.get(file.name, _NO_SERIES) for file in tree.files])
+    return _SeriesIndex(fingerprint, tuple(series.name for series in grouping.series), indexes)
 
 
-def _fingerprint(tree: FolderTree) -> bytes:
+def _tree_fingerprint(tree: FolderTree) -> bytes:
     total = hashlib.sha256()
     for file in tree.files:
         facts = (file.size, file.mtime_ns, file.ctime_ns)
@@ -385,9 +402,9 @@ def _fingerprint(tree: FolderTree) -> bytes:
     return total.digest()
 
 
-# --- a route's -----------------------------------------------------------------------------------
+# --- the inbox of a route ------------------------------------------------------------------------
 
-_UNITS: Mapping[str, type[Inbox]] = {
+_LAYOUTS: Mapping[str, type[Inbox]] = {
     "folders": FolderInbox,
     "files": FileInbox,
     "series": SeriesInbox,
@@ -396,14 +413,15 @@ _UNITS: Mapping[str, type[Inbox]] = {
 
 @functools.singledispatch
 def inbox_of(route: Route) -> Inbox:
-    """Given a route, return its inbox: one for the whole process, as it remembers what it read."""
+    """Given a route, return its inbox; the same object for equal routes in the whole process."""
+    # One object, because a `SeriesInbox` remembers the headers that it has read.
     ignore = (*route.ignore, route.ready) if route.ready else tuple(route.ignore)
     report = route.report.name if route.report and route.report.parent == route.inbox else None
-    return _inbox(_UNITS[route.cases], route.inbox, ignore, route.ready, report)
+    return _make_inbox(_LAYOUTS[route.cases], route.inbox, ignore, route.ready, report)
 
 
 @functools.lru_cache(256)
-def _inbox(
+def _make_inbox(
     unit: type[Inbox], root: Path, ignore: tuple[str, ...], ready: str | None, report: str | None
 ) -> Inbox:
     return unit(root, ignore, ready, report)

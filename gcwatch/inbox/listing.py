@@ -1,4 +1,4 @@
-"""What an inbox folder holds: folders and files, and whether they changed."""
+"""Lists an inbox: its folders, its files, their change times, marker files and receipts."""
 
 import errno
 import json
@@ -15,13 +15,13 @@ from gcwatch.files.atomic import error_text
 from gcwatch.files.patterns import is_ignored
 from gcwatch.threads.heartbeats import heartbeat
 
-_AWAY_WAIT = 30.0
-"""Seconds until an inbox that is away is looked at again."""
+_AWAY_SECONDS = 30.0
+"""Seconds until the next try to read an inbox that is not available."""
 
 
 @dataclass(frozen=True)
 class InboxEntry:
-    """One case of an inbox; `stamp` is its own change time in nanoseconds."""
+    """One case of an inbox; `stamp` is the change time of its folder or file in nanoseconds."""
 
     name: str
     stamp: int
@@ -29,10 +29,10 @@ class InboxEntry:
 
 @dataclass(frozen=True)
 class InboxListing:
-    """An inbox: its cases, and how many `loose` files (or folders) and links are left alone.
+    """The cases of an inbox, and how many `loose` files (or folders) and `links` are ignored.
 
-    Of the `unsure` folders it can't be told at this moment which cases they hold; some of them may
-    only be `unread`, for which the next survey will have the time.
+    `unsure` are folders whose cases are not known at the moment. `unread` tells that the time was
+    too short to read all of them: another listing continues.
     """
 
     cases: tuple[InboxEntry, ...]
@@ -42,39 +42,36 @@ class InboxListing:
     unread: bool = False
 
     def may_hold(self, name: str) -> bool:
-        """Given the name of a case that is not listed, return whether it may stand there still."""
+        """Given the name of a case that is not listed, return whether it may still be there."""
         return name.partition("/")[0] in self.unsure
-
-
-# --- patterns ----------------------------------------------------------------------------------
 
 
 # --- the inbox ---------------------------------------------------------------------------------
 
 
 def list_folders(inbox: Path, ignore: Sequence[str] = ()) -> InboxListing:
-    """Given an inbox and a route's ignore globs, return its folders, sorted by name.
+    """Given an inbox and a route's ignore globs, return its folders as cases, sorted by name.
 
-    Raise NotYet (reason `inbox_away`) if it is missing, unreadable or no folder.
+    Raise NotYet (reason `inbox_away`) if the inbox is missing, unreadable or no folder.
     """
     folders, files, links = _folders_and_files(inbox, ignore)
-    return InboxListing(_cases(folders), len(files), links)
+    return InboxListing(_list_entries(folders), len(files), links)
 
 
 def list_files(inbox: Path, ignore: Sequence[str] = ()) -> InboxListing:
-    """Given an inbox and a route's ignore globs, return the files directly in it, sorted by name.
+    """Given an inbox and a route's ignore globs, return its files as cases, sorted by name.
 
-    Its folders are the loose ones. Raise as `survey` does.
+    Only files directly in the inbox count; `loose` counts its folders. Raise as `list_folders`.
     """
     folders, files, links = _folders_and_files(inbox, ignore)
-    return InboxListing(_cases(files), len(folders), links)
+    return InboxListing(_list_entries(files), len(folders), links)
 
 
 _Found = list[os.DirEntry[str]]
 
 
 def _folders_and_files(inbox: Path, ignore: Sequence[str]) -> tuple[_Found, _Found, int]:
-    """Return the folders and the files of an inbox, and how many links there are."""
+    """Return the folders and the files of an inbox, and the number of its links."""
     folders: _Found = []
     files: _Found = []
     links = 0
@@ -87,44 +84,46 @@ def _folders_and_files(inbox: Path, ignore: Sequence[str]) -> tuple[_Found, _Fou
             else:
                 (folders if entry.is_dir(follow_symlinks=False) else files).append(entry)
     except OSError as error:
-        raise _away(error_text(error)) from error
+        raise _away_error(error_text(error)) from error
     return folders, files, links
 
 
-def _cases(entries: _Found) -> tuple[InboxEntry, ...]:
-    return tuple(each for entry in entries for each in _entry(entry))
+def _list_entries(entries: _Found) -> tuple[InboxEntry, ...]:
+    return tuple(each for entry in entries for each in _read_entry(entry))
 
 
-def _entry(entry: os.DirEntry[str]) -> Iterator[InboxEntry]:
+def _read_entry(entry: os.DirEntry[str]) -> Iterator[InboxEntry]:
     try:
         yield InboxEntry(entry.name, entry.stat(follow_symlinks=False).st_ctime_ns)
-    except FileNotFoundError:  # taken away between listing and asking
+    except FileNotFoundError:  # removed since the folder was listed
         return
     except OSError as error:
-        raise _away(error_text(error)) from error
+        raise _away_error(error_text(error)) from error
 
 
-def _away(error: str) -> NotYet:
-    return NotYet(Reason("inbox_away", {"error": error}), _AWAY_WAIT)
+def _away_error(error: str) -> NotYet:
+    return NotYet(Reason("inbox_away", {"error": error}), _AWAY_SECONDS)
 
 
 def missing_folder_error(inbox: Path) -> NotYet | SourceVanished:
-    """Given the inbox of a folder that is not there, return what that means.
+    """Given the inbox of a folder that does not exist, return the error that tells why.
 
-    An empty inbox may be the mount point of a share that is away: never proof of withdrawal.
+    SourceVanished if the folder was removed, NotYet if the whole inbox is not available.
     """
     try:
         with os.scandir(inbox) as entries:
             empty = next(entries, None) is None
     except OSError as error:
-        return _away(error_text(error))
-    return _away(os.strerror(errno.ENOENT)) if empty else SourceVanished()
+        return _away_error(error_text(error))
+    # An empty inbox may be the mount point of a share that is not mounted, so it proves nothing.
+    return _away_error(os.strerror(errno.ENOENT)) if empty else SourceVanished()
 
 
 def holds_files(inbox: Path, name: str, ignore: Sequence[str] = ()) -> bool:
-    """Given a folder of an inbox, return whether it holds anything that could be case content.
+    """Given a folder of an inbox, return whether it contains any file that could be sent.
 
-    A folder without files is not a case yet. What can't be read counts, so that it is reported.
+    A folder without files is not a case yet. A folder that can't be read counts as having files,
+    so that it becomes a case and somebody is told.
     """
     pending = [(inbox / name, "")]
     while pending:
@@ -147,7 +146,7 @@ def holds_files(inbox: Path, name: str, ignore: Sequence[str] = ()) -> bool:
 
 
 def has_marker(inbox: Path, name: str, marker: str) -> bool:
-    """Given a folder and a marker file's relative name, return whether the marker stands there."""
+    """Given a folder and a marker file's relative name, return whether the marker is there."""
     return (inbox / name / marker).is_file()
 
 
@@ -155,15 +154,16 @@ def has_marker(inbox: Path, name: str, marker: str) -> bool:
 
 
 def sorted_entries(path: str | Path) -> list[os.DirEntry[str]]:
+    """Given a folder, return its entries, sorted by name; raise OSError if it can't be read."""
     heartbeat()
     with os.scandir(path) as entries:
         return sorted(entries, key=lambda entry: entry.name)
 
 
 def read_receipt(inbox: Path, name: str) -> Mapping[str, Any]:
-    """Given a folder, return what its gcwatch.json says; nothing if it has none.
+    """Given a folder, return the content of its gcwatch.json; empty if it has no valid one.
 
-    It is written by whoever made the folder, so nothing in it is believed unseen.
+    Anybody may have written the file, so callers check every value before they use it.
     """
     try:
         found = json.loads((inbox / name / RECEIPT_NAME).read_bytes())

@@ -1,7 +1,7 @@
-"""Looks into the inboxes: what is new becomes a case; what changed, went or came back is noted.
+"""Scans the inboxes: opens a case for each new folder; records what changed, left or came back.
 
-A look compares what stands there with what the journal knows, so it does not matter which news of
-it were lost. The loop decides when to look.
+A scan compares the inboxes with the journal, so it finds every change, also one of which the
+watcher reported nothing. The daemon's loop decides when to scan.
 """
 
 import threading
@@ -26,8 +26,8 @@ from gcwatch.journal.journal import Journal, Known
 from gcwatch.log.case_events import log_entry
 from gcwatch.threads.heartbeats import heartbeat
 
-SHORTEST_PAUSE_SECONDS: Final = 0.2
-"""Seconds between two looks at least."""
+MIN_PAUSE_SECONDS: Final = 0.2
+"""Minimum time between two scans."""
 
 Routes = Mapping[str, Route]
 """Routes by their names."""
@@ -35,18 +35,17 @@ Routes = Mapping[str, Route]
 
 @dataclass
 class ScanEffort:
-    """What a look took: seconds by the clock, and seconds of a core.
+    """What a scan took: `took` seconds by the clock, `cpu` seconds of one processor core.
 
-    What it takes to write down what was found is left out: that is done only once, however often
-    one looks.
+    Writing to the journal is not counted: that happens once per change, not at every scan.
     """
 
     took: float = 0.0
     cpu: float = 0.0
 
     @contextmanager
-    def counting(self, sign: int = 1) -> Iterator[None]:
-        """Count what the block takes; with -1, leave it out of what is counted around it."""
+    def count_time(self, sign: int = 1) -> Iterator[None]:
+        """Add the time that the body takes; with -1, subtract it from an enclosing count."""
         begun, cpu = time.monotonic(), time.thread_time()
         try:
             yield
@@ -56,19 +55,19 @@ class ScanEffort:
 
 
 class InboxScanner:
-    """What is looked for, and what is remembered from one look to the next.
+    """Scans all inboxes and remembers what the next scan needs.
 
-    `away` names the routes whose inbox was not there; `urgent` the cases whose marker came, until
-    the loop has seen to them; `last` is when the last look ended, on the clock that never steps,
-    and 0 before the first.
+    `away` are the names of routes whose inbox was not available. `urgent` are the keys of cases
+    whose marker file came; the daemon's loop removes them when their step runs. `last` is when the
+    last scan ended (`time.monotonic`), 0 before the first.
 
     Args:
-        journal: Where cases are opened and known.
-        watcher: Has every inbox under watch that can be.
-        look_again: Asks for another look where one look could not see everything.
-        pace_of: The pace of a route, by its name.
-        record: Records an event of a case, and logs it.
-        log_event: Logs an event, given the case before and after it.
+        journal: Where cases are opened and looked up.
+        watcher: Watches every inbox that can be watched.
+        look_again: Asks for another scan if one could not read everything.
+        pace_of: Returns the pace of a route, by its name.
+        record: Writes an event of a case to the journal and to the log.
+        log_event: Logs an event, given the case before, the event, and the case after.
     """
 
     def __init__(
@@ -96,36 +95,39 @@ class InboxScanner:
         self._effort = ScanEffort()
 
     def is_too_soon(self) -> bool:
-        """Looks take at most half of the time and a sixth of a core, however many nudges come."""
+        """Whether the next scan must wait, however often it is asked for.
+
+        Scans take at most half of the time and a sixth of one processor core.
+        """
         return time.monotonic() < self.last + max(
-            SHORTEST_PAUSE_SECONDS, self._effort.took, 5 * self._effort.cpu
+            MIN_PAUSE_SECONDS, self._effort.took, 5 * self._effort.cpu
         )
 
-    # --- a look at all inboxes -------------------------------------------------------------------
+    # --- all inboxes -----------------------------------------------------------------------------
 
-    def scan(self, routes: Routes) -> float:
-        """Look into every inbox; return how many seconds of a core that took."""
+    def scan_inboxes(self, routes: Routes) -> float:
+        """Scan every inbox; return how many seconds of processor time that took."""
         self._effort = ScanEffort()
-        with self._effort.counting():
+        with self._effort.count_time():
             for route in routes.values():
                 self._scan_inbox(route)
-            if self._watcher.folders != self._watched:
-                self._watched = self._watcher.folders
+            if self._watcher.folder_count != self._watched:
+                self._watched = self._watcher.folder_count
                 log.emit("watch.started", folders=self._watched)
             self.last = time.monotonic()
         return self._effort.cpu
 
     def watch_only(self, routes: Routes) -> None:
-        """Given the routes that there are now, watch the inboxes of no other any more."""
-        self._watcher.only([route.inbox for route in routes.values()])
+        """Given all routes of the config, stop watching the inboxes of former routes."""
+        self._watcher.watch_only([route.inbox for route in routes.values()])
         self.away &= routes.keys()
 
     def _scan_inbox(self, route: Route) -> None:
         box = inbox_of(route)
         if box.is_watched:
-            self._watcher.watch(route.inbox)
+            self._watcher.watch_inbox(route.inbox)
         try:
-            listing = box.survey()
+            listing = box.list_cases()
         except NotYet as error:
             self._on_unavailable(route, error)
         else:
@@ -141,70 +143,73 @@ class InboxScanner:
         if route.name in self.away:
             self.away.discard(route.name)
             log.emit("inbox.returned", route=route.name)
-            log_network_inbox(route)  # what was away at the start may have been a share
+            log_network_inbox(route)  # at the start it was not there to be checked
         if listing.loose and route.cases == "files":
-            self._tell_once("inbox.folders_ignored", route, folders=listing.loose)
+            self._log_once("inbox.folders_ignored", route, folders=listing.loose)
         elif listing.loose:
-            self._tell_once("inbox.loose_files_ignored", route, files=listing.loose)
+            self._log_once("inbox.loose_files_ignored", route, files=listing.loose)
         if listing.links:
-            self._tell_once("inbox.links_ignored", route, links=listing.links)
+            self._log_once("inbox.links_ignored", route, links=listing.links)
 
-    def _tell_once(self, event: str, route: Route, **facts: int) -> None:
+    def _log_once(self, event: str, route: Route, **facts: int) -> None:
         if self._is_first(event, route.name):
             log.emit(event, route=route.name, **facts)
 
     def _is_first(self, event: str, whom: str) -> bool:
-        """Whether an event is told of somebody for the first time since the daemon began."""
+        """Whether this is the first time since the start that an event is logged for a subject."""
         with self._lock:
             told = (event, whom) in self._told
             self._told.add((event, whom))
             return not told
 
-    # --- what stands in one ----------------------------------------------------------------------
+    # --- one inbox -------------------------------------------------------------------------------
 
     def _reconcile(self, route: Route, listing: InboxListing) -> None:
-        """Compare what stands in an inbox with what is known of it."""
+        """Compare the entries of an inbox with its cases in the journal."""
         known = self._journal.known(route.name)
-        for entry in inbox_of(route).cases(listing, known):
-            with suppress(CaseError, SourceVanished):  # gone again: the next survey tells
+        for entry in inbox_of(route).select_cases(listing, known):
+            with suppress(CaseError, SourceVanished):  # it changed again: the next scan sees it
                 self._reconcile_entry(route, entry, known.get(entry.name))
         present = {entry.name for entry in listing.cases}
         for folder, latest in known.items():
             if folder in present or latest.is_open or latest.gone:
                 continue
             if not listing.may_hold(folder):
-                self._note(latest.key, events.FolderRemoved())
+                self._record_event(latest.key, events.FolderRemoved())
         if listing.unread:
             self._look_again()
 
     def _reconcile_entry(self, route: Route, entry: InboxEntry, latest: Known | None) -> None:
-        """Given what stands in an inbox and its latest case, do what its sight asks for."""
+        """Reconcile one inbox entry with its latest case.
+
+        Open a case for a new entry, or record that it changed, came back or is urgent.
+        """
         box = inbox_of(route)
         changed = latest is not None and box.has_changed(latest.stamp, entry.stamp)
         if latest is None or (latest.gone and changed):
             if box.holds_files(entry.name):
-                self._open(route, entry.name)
+                self._open_case(route, entry.name)
         elif latest.is_open:
             if latest.stage == "settling" and box.is_marked(entry.name):
                 self.urgent.add(latest.key)
         elif latest.gone:
-            self._note(latest.key, events.FolderReturned())
+            self._record_event(latest.key, events.FolderReturned())
         elif changed:
             self._note_late_changes(route, latest.key)
 
-    def _open(self, route: Route, folder: str) -> None:
-        with self._effort.counting(-1):
+    def _open_case(self, route: Route, folder: str) -> None:
+        with self._effort.count_time(-1):
             case = self._journal.open_case(route.name, folder, self._pace_of(route.name))
             self._log_event(case, events.FolderFound(route.name, folder), case)
 
-    def _note(self, key: str, event: Event) -> None:
-        with self._effort.counting(-1):
+    def _record_event(self, key: str, event: Event) -> None:
+        with self._effort.count_time(-1):
             self._record(self._journal.case(key), event)
 
     # --- closed cases ----------------------------------------------------------------------------
 
     def scan_closed_cases(self, routes: Routes, go_on: Callable[[], bool]) -> None:
-        """Look at all files of closed cases, while `go_on` says so."""
+        """Check all files of closed cases for late changes, as long as `go_on` returns True."""
         for route in routes.values():
             for latest in self._journal.known(route.name).values():
                 if not go_on():
@@ -215,9 +220,9 @@ class InboxScanner:
                         self._note_late_changes(route, latest.key)
 
     def _note_late_changes(self, route: Route, key: str) -> None:
-        """A closed case's folder changed: remember how it looks now, say so once, send nothing."""
+        """Record that a closed case's folder changed; log it once per round, send nothing."""
         case = self._journal.case(key)
-        now = inbox_of(route).look(case.folder)
+        now = inbox_of(route).snapshot_case(case.folder)
         if now == case.seen:
             return
         event = events.FolderChangedLate(now)
@@ -227,7 +232,7 @@ class InboxScanner:
 
 
 def log_network_inbox(route: Route) -> None:
-    """Say that an inbox lies where early news of other machines' writes can't be had."""
+    """Log if an inbox is on a network file system: then Linux reports no writes of others."""
     kind = file_systems.network_file_system(route.inbox)
     if kind:
         log.emit("inbox.on_network_file_system", route=route.name, file_system=kind)

@@ -1,4 +1,4 @@
-"""A case of its own: one folder, or a few files, that somebody names instead of dropping them."""
+"""The inbox of `gcwatch send`: one case that a person names on the command line."""
 
 import math
 from collections.abc import Mapping
@@ -13,14 +13,15 @@ from gcwatch.files.patterns import is_ignored
 from gcwatch.files.snapshot import SourceFile, take_snapshot
 from gcwatch.inbox.layouts import Inbox, inbox_of
 from gcwatch.inbox.listing import InboxEntry, InboxListing, read_receipt
-from gcwatch.inbox.tree import look_at_folder, source_files
+from gcwatch.inbox.tree import snapshot_folder, source_files
 
 
 class SingleCaseRoute(Route, defer_build=True):
-    """A route for one case, which is not in any config file.
+    """A route for exactly one case; it is not in any config file.
 
-    The case is called `folder`. It is the folder `given` of the inbox (then it is `whole`), or it
-    is the files `given`, which need not lie side by side.
+    The case's name is `folder`. If `whole`, its content is the one folder in `given`; otherwise its
+    content is the files in `given`, which may be in different folders. Both are relative to the
+    inbox.
     """
 
     folder: Name
@@ -30,7 +31,7 @@ class SingleCaseRoute(Route, defer_build=True):
 
 @dataclass(frozen=True)
 class SingleCaseInbox(Inbox):
-    """The one case of a `OneOff`; what else lies in its inbox is nobody's business."""
+    """An inbox with the one case of a `SingleCaseRoute`; everything else in it is ignored."""
 
     is_watched: ClassVar[bool] = False
 
@@ -38,7 +39,7 @@ class SingleCaseInbox(Inbox):
     given: tuple[str, ...] = ()
     whole: bool = True
 
-    def survey(self, patience: float = math.inf) -> InboxListing:
+    def list_cases(self, patience: float = math.inf) -> InboxListing:
         """See `Inbox`."""
         del patience
         try:
@@ -55,10 +56,10 @@ class SingleCaseInbox(Inbox):
         files = (_source_file(self.root / each, each) for each in sorted(self.given))
         return tuple(file for file in files if not is_ignored(file.name, self.ignore))
 
-    def look(self, name: str, before: Snapshot | None = None) -> Snapshot:
+    def snapshot_case(self, name: str, before: Snapshot | None = None) -> Snapshot:
         """See `Inbox`."""
         if self.whole:
-            return look_at_folder(self.root, self.given[0], self.ignore, before)
+            return snapshot_folder(self.root, self.given[0], self.ignore, before)
         files = self.source_files(name)
         return take_snapshot(files, max((file.ctime_ns for file in files), default=0), before)
 
@@ -66,14 +67,14 @@ class SingleCaseInbox(Inbox):
         """See `Inbox`."""
         return bool(self.source_files(name))
 
-    def receipt(self, name: str) -> Mapping[str, Any]:
+    def read_receipt(self, name: str) -> Mapping[str, Any]:
         """See `Inbox`."""
         del name
         return read_receipt(self.root, self.given[0]) if self.whole else {}
 
 
 def _source_file(path: Path, name: str) -> SourceFile:
-    """Given a file that somebody named, return what it is now; a link is what it leads to."""
+    """Given a file that a person named, return it; a link counts as the file that it leads to."""
     try:
         status = path.stat()
     except OSError as error:

@@ -17,10 +17,10 @@ from gcwatch.inbox.listing import missing_folder_error, sorted_entries
 
 @dataclass(frozen=True)
 class FolderTree:
-    """A folder's regular files, sorted by name, and when its folders took their places.
+    """A folder's regular files, sorted by name, and when its folders were moved or renamed.
 
-    `moved` has the folder itself as "", those below it by their relative names with a slash at
-    the end; in nanoseconds, 0 where something came into the folder since.
+    `moved` maps relative folder names with a slash at the end ("" for the folder itself) to a time
+    in nanoseconds; 0 if the folder's content changed after the move.
     """
 
     files: tuple[SourceFile, ...]
@@ -29,7 +29,10 @@ class FolderTree:
 
 @dataclass
 class _Walk:
-    """A walk through one folder: real files first, then what only links lead to."""
+    """A walk through one folder: first the real files, then what is reached only by links.
+
+    `seen` are device and inode of everything found, so that no file is found twice.
+    """
 
     inbox: Path
     ignore: Sequence[str]
@@ -39,12 +42,12 @@ class _Walk:
     seen: set[tuple[int, int]] = field(default_factory=set)
     moved: dict[str, int] = field(default_factory=dict)
 
-    def folder(self, path: str, prefix: str) -> None:
-        """Add every file below a folder; keep links for later."""
+    def add_folder(self, path: str, prefix: str) -> None:
+        """Add every file below a folder; collect its links for later."""
         pending = [(path, prefix)]
         while pending:
             here, above = pending.pop()
-            for entry in self._enter(here, above):
+            for entry in self._enter_folder(here, above):
                 relative = above + entry.name
                 if is_ignored(relative, self.ignore):
                     continue
@@ -53,56 +56,60 @@ class _Walk:
                 elif entry.is_dir(follow_symlinks=False):
                     pending.append((entry.path, relative + "/"))
                 else:
-                    self.file(entry.path, relative)
+                    self.add_file(entry.path, relative)
 
-    def _enter(self, path: str, prefix: str) -> list[os.DirEntry[str]]:
-        """Note where a folder is and when it came there; return what is in it."""
+    def _enter_folder(self, path: str, prefix: str) -> list[os.DirEntry[str]]:
+        """Record a folder's identity and when it was moved; return its entries."""
         try:
             status = os.stat(path)  # noqa: PTH116 - names of any bytes, fast
-            self.seen.add(_identity(status))
-            self.moved[prefix] = _moved(status)
+            self.seen.add(_inode_of(status))
+            self.moved[prefix] = _moved_at(status)
             return sorted_entries(path)
         except (FileNotFoundError, NotADirectoryError):
             if not prefix:
                 raise
-            return []  # a sub-folder taken away under way shows in the digest
+            return []  # a sub-folder removed during the walk: the digest will differ
         except PermissionError as error:
             if not prefix:
                 raise
             raise unreadable_error(prefix.rstrip("/"), error) from error
 
-    def file(self, path: str, relative: str) -> None:
-        """Add one file, if it is a regular one and still there."""
+    def add_file(self, path: str, relative: str) -> None:
+        """Add one file, if it is a regular file and still exists."""
         try:
             status = os.stat(path)  # noqa: PTH116 - names of any bytes, fast
         except (FileNotFoundError, NotADirectoryError):
             return
         if stat.S_ISREG(status.st_mode):
-            self.seen.add(_identity(status))
+            self.seen.add(_inode_of(status))
             self.found.append(_source_file(path, relative, status))
 
-    def link(self, path: str, relative: str) -> None:
-        """Add what a link leads to, unless the walk has been there (so cycles end)."""
-        with _readable(relative):
+    def add_link(self, path: str, relative: str) -> None:
+        """Add the target of a link, unless it was found before, so that cycles end.
+
+        Raise CannotSend (`link_outside`) if the target is outside the inbox.
+        """
+        with _raise_unreadable(relative):
             target = os.path.realpath(path, strict=True)
         if not target.startswith(self.root + "/"):
             raise CannotSend(Reason("link_outside", names={"file": relative}))
-        with _readable(relative):
+        with _raise_unreadable(relative):
             status = os.stat(target)  # noqa: PTH116 - names of any bytes, fast
-            if _identity(status) in self.seen:
+            if _inode_of(status) in self.seen:
                 return
             if stat.S_ISDIR(status.st_mode):
-                self.folder(target, relative + "/")
+                self.add_folder(target, relative + "/")
             else:
-                self.file(path, relative)
+                self.add_file(path, relative)
 
 
-def _moved(status: os.stat_result) -> int:
-    """When a folder took its place: a rename changes its change time, but not what is in it."""
+def _moved_at(status: os.stat_result) -> int:
+    """Return when a folder was moved or renamed, in ns; 0 if its content changed after that."""
+    # A rename sets the change time (ctime) only; new or removed entries set both times.
     return status.st_ctime_ns if status.st_ctime_ns > status.st_mtime_ns else 0
 
 
-def _identity(status: os.stat_result) -> tuple[int, int]:
+def _inode_of(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
@@ -111,15 +118,15 @@ def _source_file(path: str, relative: str, status: os.stat_result) -> SourceFile
 
 
 @contextlib.contextmanager
-def _readable(name: str) -> Iterator[None]:
+def _raise_unreadable(name: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise unreadable_error(name, error) from error
 
 
-def _blame(inbox: Path, name: str, error: OSError) -> CaseError:
-    """Given an error below a folder, return whether the folder or its share is to blame."""
+def _read_error(inbox: Path, name: str, error: OSError) -> CaseError:
+    """Given an OSError below a folder, return it as an error of the share or of the folder."""
     trouble = missing_folder_error(inbox)
     return trouble if isinstance(trouble, NotYet) else unreadable_error(name, error)
 
@@ -127,11 +134,11 @@ def _blame(inbox: Path, name: str, error: OSError) -> CaseError:
 def source_files(inbox: Path, name: str, ignore: Sequence[str] = ()) -> tuple[SourceFile, ...]:
     """Given a folder of an inbox, return its regular files, sorted by name.
 
-    Links within the inbox are followed, and add what the folder does not hold already.
+    Links to files and folders within the inbox are followed; a file is returned only once.
 
     Raise CannotSend (`link_outside`) if a link leads out of the inbox, TryAgain
-    (`file_unreadable`) if a folder or a link can't be read, SourceVanished if the folder is gone
-    from an inbox that holds others, NotYet (`inbox_away`) if the inbox is missing or empty.
+    (`file_unreadable`) if a folder or a link can't be read, SourceVanished if the folder was
+    removed, NotYet (`inbox_away`) if the inbox is missing or empty.
     """
     return folder_tree(inbox, name, ignore).files
 
@@ -141,14 +148,14 @@ def folder_tree(inbox: Path, name: str, ignore: Sequence[str] = ()) -> FolderTre
     walk = _Walk(inbox, ignore, os.path.realpath(inbox))
     try:
         if (inbox / name).is_symlink():
-            raise missing_folder_error(inbox)  # a link took the folder's place; links are no cases
-        walk.folder(str(inbox / name), "")
+            raise missing_folder_error(inbox)  # a link replaced the folder; links are no cases
+        walk.add_folder(str(inbox / name), "")
         while walk.links:
-            walk.link(*walk.links.pop(0))
+            walk.add_link(*walk.links.pop(0))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise missing_folder_error(inbox) from error
     except OSError as error:
-        raise _blame(inbox, name, error) from error
+        raise _read_error(inbox, name, error) from error
     return FolderTree(tuple(sorted(walk.found, key=lambda file: file.name)), walk.moved)
 
 
@@ -160,25 +167,25 @@ def source_file(inbox: Path, name: str) -> SourceFile:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise missing_folder_error(inbox) from error
     except OSError as error:
-        raise _blame(inbox, name, error) from error
+        raise _read_error(inbox, name, error) from error
     if not stat.S_ISREG(status.st_mode):
         raise missing_folder_error(inbox)
     return _source_file(str(path), name, status)
 
 
-def look_at_folder(
+def snapshot_folder(
     inbox: Path, name: str, ignore: Sequence[str] = (), before: Snapshot | None = None
 ) -> Snapshot:
-    """Given a folder of an inbox, and how it looked *before*, return what it looks like now.
+    """Given a folder of an inbox and its snapshot *before*, return its snapshot now.
 
-    The digest covers every file's name, size and time of change. Raise as `source_files` does,
-    and TryAgain (`file_unreadable`) if a file may not be read.
+    The digest covers every file's name, size and modification time. Raise as `source_files` does,
+    and TryAgain (`file_unreadable`) if this process may not read a file.
     """
     files = source_files(inbox, name, ignore)
-    return take_snapshot(files, _stamp(inbox, name), before)
+    return take_snapshot(files, _folder_stamp(inbox, name), before)
 
 
-def _stamp(inbox: Path, name: str) -> int:
+def _folder_stamp(inbox: Path, name: str) -> int:
     try:
         return (inbox / name).lstat().st_ctime_ns
     except OSError as error:

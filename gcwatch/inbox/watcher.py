@@ -1,7 +1,6 @@
-"""What wakes the daemon: watchdog's early news, APScheduler's times, and one bell for both.
+"""Watches the inboxes with watchdog (inotify) and asks for a scan when something happens there.
 
-Neither decides anything. Their threads only ring the bell; a ring while the daemon is busy is
-remembered once. What is missed here, the next survey finds.
+It decides nothing and need not see everything: what it misses, the next scan finds.
 """
 
 import logging
@@ -27,7 +26,7 @@ from watchdog.observers.api import BaseObserver, ObservedWatch
 
 from gcwatch import log
 
-_NEWS: list[type[FileSystemEvent]] = [
+_WATCHED_EVENTS: list[type[FileSystemEvent]] = [
     DirCreatedEvent,
     DirDeletedEvent,
     DirMovedEvent,
@@ -36,19 +35,19 @@ _NEWS: list[type[FileSystemEvent]] = [
     FileDeletedEvent,
     FileMovedEvent,
 ]
-"""What can make a folder appear, complete it or take it away; mere writes would only flood."""
+"""Events that can add, complete or remove a folder. Single writes would be far too many."""
 
 
-_MOST_GONE = 1000
-"""Folders that may leave an inbox before its watch is made anew; see `_Ring`."""
+_MAX_DELETED_FOLDERS = 1000
+"""Folders that may be removed from an inbox before its watch is renewed; see `_InboxHandler`."""
 
 
-class _Ring(FileSystemEventHandler):
-    """A handler that only rings: it runs under the observer's lock and must not raise.
+class _InboxHandler(FileSystemEventHandler):
+    """Asks for a scan. It runs under the observer's lock, so it is fast and never raises.
 
-    `lost` tells that the folder was deleted: the watch is dead, whatever stands there now. `gone`
-    counts the folders that were taken out of it: one that was moved elsewhere stays watched there,
-    and the system grants only so many watches.
+    `lost` is set when the inbox itself was deleted: its watch no longer works, even if a new
+    folder has the same path. `gone` counts the folders removed from it: a folder that was moved
+    elsewhere stays watched there, and the system allows a limited number of watches.
     """
 
     def __init__(self, notify: Callable[[], None], folder: Path) -> None:
@@ -58,114 +57,125 @@ class _Ring(FileSystemEventHandler):
         self.gone = 0
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        """Something happened to an inbox, or below it."""
+        """Ask for a scan: something happened in the inbox or below it."""
         if isinstance(event, DirDeletedEvent):
             self.gone += 1
             self.lost = self.lost or event.src_path == self._folder
         self._notify()
 
 
-class _Overflow(logging.Handler):
-    """watchdog tells of a lost queue only in its own log: then everything is looked at."""
+class _OverflowHandler(logging.Handler):
+    """Asks for a scan if events were lost; watchdog reports that only in its own log."""
 
     def __init__(self, notify: Callable[[], None]) -> None:
         super().__init__(logging.WARNING)
         self._notify = notify
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Watchdog has something to say about its queue."""
+        """Log that events were lost, and ask for a scan."""
         del record
         log.emit("watch.overflowed")
         self._notify()
 
 
 @dataclass(frozen=True)
-class _Watched:
-    """A folder as it was when it was put under watch."""
+class _WatchedInbox:
+    """An inbox whose watch was started, and which folder it was then (device and inode)."""
 
     identity: tuple[int, int]
-    ring: _Ring
+    handler: _InboxHandler
     watch: ObservedWatch
 
-    def still(self, identity: tuple[int, int] | None) -> bool:
-        """Whether it is still watched well; a folder made anew may be given the old one's inode."""
-        return self.identity == identity and not self.ring.lost and self.ring.gone < _MOST_GONE
+    def is_current(self, identity: tuple[int, int] | None) -> bool:
+        """Whether the watch still works for the folder that now has this identity."""
+        # The identity is not enough: a new folder may get the inode of the deleted one.
+        return (
+            self.identity == identity
+            and not self.handler.lost
+            and self.handler.gone < _MAX_DELETED_FOLDERS
+        )
 
 
 class Watcher:
-    """Early news of inboxes. One that is missing, replaced or unwatchable is tried again.
+    """Asks for a scan when something happens in an inbox.
 
-    Where the system grants no watches at all, there is no early news.
+    An inbox that is missing, replaced or can't be watched is tried again at the next scan. If the
+    system allows no watches at all, only the scheduled scans find new folders.
+
+    Args:
+        notify: Asks for a scan; called in watchdog's thread.
     """
 
     def __init__(self, notify: Callable[[], None]) -> None:
         self._notify = notify
-        self._overflow = _Overflow(notify)
+        self._overflow = _OverflowHandler(notify)
         self._observer: BaseObserver | None = None
-        self._watches: dict[Path, _Watched] = {}
+        self._watches: dict[Path, _WatchedInbox] = {}
         self._failed: set[Path] = set()
 
     def start(self) -> None:
-        """Begin to listen."""
+        """Start watchdog's thread."""
         logging.getLogger("watchdog.observers.inotify_c").addHandler(self._overflow)
-        # A folder that appears while watchdog walks the tree is found twice, which does no harm.
+        # watchdog warns if a folder appears while it walks the tree; finding it twice is harmless.
         warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning)
         try:
             self._observer = Observer()
             self._observer.start()
-        except OSError as error:  # the limit of inotify instances, which all programs share
+        except OSError as error:  # the limit of inotify instances, shared by all programs
             self._observer = None
             log.emit("watch.failed", error=error)
 
     def stop(self) -> None:
-        """Stop listening."""
+        """Stop watchdog's thread."""
         logging.getLogger("watchdog.observers.inotify_c").removeHandler(self._overflow)
         if self._observer is not None:
             self._observer.stop()
             self._observer.join()
 
     def is_alive(self) -> bool:
-        """Whether news still arrive, where there are any to be had."""
+        """Whether watchdog's thread still runs; True if the system allows no watches."""
         return self._observer is None or self._observer.is_alive()
 
-    def watch(self, inbox: Path) -> None:
-        """Given an inbox, see to it that the folder which now stands there is watched."""
+    def watch_inbox(self, inbox: Path) -> None:
+        """Given an inbox, watch the folder that is now at its path, if it is not yet watched."""
         if self._observer is None:
             return
-        identity = _identity(inbox)
+        identity = _inode_of(inbox)
         known = self._watches.get(inbox)
-        if known and known.still(identity):
+        if known and known.is_current(identity):
             return
         if known:
             self._observer.unschedule(known.watch)
             del self._watches[inbox]
         if identity is None:
             return
-        ring = _Ring(self._notify, inbox)
+        handler = _InboxHandler(self._notify, inbox)
         try:
-            watch = self._observer.schedule(ring, str(inbox), recursive=True, event_filter=_NEWS)
+            watch = self._observer.schedule(
+                handler, str(inbox), recursive=True, event_filter=_WATCHED_EVENTS
+            )
         except OSError as error:
             if inbox not in self._failed:
                 log.emit("watch.failed", error=error)
             self._failed.add(inbox)
         else:
-            self._watches[inbox] = _Watched(identity, ring, watch)
+            self._watches[inbox] = _WatchedInbox(identity, handler, watch)
             self._failed.discard(inbox)
 
-    def only(self, inboxes: Collection[Path]) -> None:
-        """Given the inboxes that there are, watch no other any more."""
+    def watch_only(self, inboxes: Collection[Path]) -> None:
+        """Given all inboxes of the config, stop watching every other one."""
         for gone in self._watches.keys() - set(inboxes):
             if self._observer is not None:
                 self._observer.unschedule(self._watches.pop(gone).watch)
 
     @property
-    def folders(self) -> int:
+    def folder_count(self) -> int:
         """How many inboxes are watched."""
         return len(self._watches)
 
 
-def _identity(folder: Path) -> tuple[int, int] | None:
-    """Return which folder stands at a path; a remounted share is another one."""
+def _inode_of(folder: Path) -> tuple[int, int] | None:
+    """Return device and inode of a folder, None if it can't be read; a remount changes them."""
     try:
         status = folder.stat()
     except OSError:

@@ -1,86 +1,66 @@
-"""The lock file of a state directory: which process works on it, and why that pauses."""
+"""The lock file of a state directory: which process works on it, and why that pauses.
 
-import fcntl
+The file holds two lines: the process id, and the code of the reason for which all work pauses.
+"""
+
 import os
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from gcwatch.core.errors import StateError
 from gcwatch.core.reasons import CATALOGUE, Reason
+from gcwatch.files.lock import HeldLock, LockHeldError, exclusive_lock, read_lock_holder
 
-_WORDS = 128
-"""Bytes of the lock file."""
-
-
-def _locked(descriptor: int) -> bool:
-    """Lock a file; somebody who only asks whether a daemon is there holds it for a moment."""
-    for _ in range(100):
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(0.02)
-        else:
-            return True
-    return False
+_WAIT_SECONDS: Final = 2.0
+"""Whoever only asks whether a daemon runs holds the lock for a moment."""
 
 
 class LockFile:
-    """A daemon's words in its lock file: its process id, and the reason for which it pauses."""
+    """The lock that a running daemon holds, with what it tells others in the file."""
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self, lock: HeldLock) -> None:
+        self._lock = lock
         self.write_pause()
 
     def write_pause(self, pause: str = "") -> None:
         """Write down why all work pauses (a code of the catalogue), or that it does not."""
-        # In one write, so that whoever reads meanwhile finds the old words or the new ones.
-        words = f"{os.getpid()}\n{pause}\n".encode()
-        os.pwrite(self._descriptor, words.ljust(_WORDS, b"\n"), 0)
+        self._lock.write(f"{os.getpid()}\n{pause}\n")
 
 
 @contextmanager
 def only_daemon(state: Path) -> Iterator[LockFile]:
     """Hold the state directory's lock; raise StateError if another daemon holds it."""
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        if not _locked(descriptor):
-            holder = os.pread(descriptor, 32, 0).decode(errors="replace").partition("\n")[0]
-            raise StateError(
-                f"Another gcwatch (process {holder}) works on {state}.",
-                "Stop it first, or give this one its own state directory.",
-            )
-        yield LockFile(descriptor)
-    finally:
-        with suppress(OSError):
-            os.close(descriptor)
+        with exclusive_lock(_lock_file(state), wait_seconds=_WAIT_SECONDS) as lock:
+            yield LockFile(lock)
+    except LockHeldError as error:
+        holder, *_ = error.text.split("\n")
+        raise StateError(
+            f"Another gcwatch (process {holder}) works on {state}.",
+            "Stop it first, or give this one its own state directory.",
+        ) from None
 
 
 def running_daemon(state: Path) -> int | None:
     """Given a state directory, return the process id of the gcwatch that works on it, if any."""
-    try:
-        descriptor = os.open(state / "lock", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        holder = os.pread(descriptor, 32, 0).partition(b"\n")[0]
-        if not holder.isdigit():
-            return None  # it has not come as far as to tell; leave the lock to it
-        # A shared lock, for no longer than the asking, is refused by a daemon's exclusive one.
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return int(holder)
-    else:
-        return None
-    finally:
-        os.close(descriptor)
+    process, _ = _read(state)
+    return int(process) if process.isdigit() else None
 
 
 def pause_reason(state: Path) -> Reason | None:
     """Given a state directory, return why the gcwatch there pauses all work, if it does."""
-    if running_daemon(state) is None:
-        return None
-    code = (state / "lock").read_text().splitlines()[1:2]
-    return Reason(code[0]) if code and code[0] in CATALOGUE else None
+    _, code = _read(state)
+    return Reason(code) if code in CATALOGUE else None
+
+
+def _read(state: Path) -> tuple[str, str]:
+    """Return the two lines of the daemon that runs; both are empty if none runs."""
+    process, _, code = (read_lock_holder(_lock_file(state)) or "").partition("\n")
+    return process, code
+
+
+def _lock_file(state: Path) -> Path:
+    return state / "lock"

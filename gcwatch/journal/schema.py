@@ -1,11 +1,8 @@
 """The journal's tables, how an older file is upgraded, and how the file is opened."""
 
-import fcntl
 import itertools
-import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -13,6 +10,7 @@ from sqlalchemy.pool import StaticPool
 
 from gcwatch.core.errors import StateError
 from gcwatch.files import file_systems
+from gcwatch.files.lock import exclusive_lock
 
 JOURNAL_FILE = "journal.sqlite"
 
@@ -211,12 +209,6 @@ def open_engine(path: Path) -> sa.Engine:
     return engine
 
 
-@contextmanager
-def exclusively(state: Path) -> Iterator[None]:
-    """Nobody else opens a journal here meanwhile: SQLite waits for no one who makes a file WAL."""
-    descriptor = os.open(state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+def exclusively(state: Path) -> AbstractContextManager[object]:
+    """Let nobody else open a journal here: SQLite does not wait while another makes a file WAL."""
+    return exclusive_lock(state, wait_seconds=None)

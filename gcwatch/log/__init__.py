@@ -1,6 +1,6 @@
-"""Log events: what may be said, how a line is written, and what it must not hold.
+"""The log: the catalogue of events, how each becomes a line or an entry, and what is hidden.
 
-May import core; what other rooms do is told to it as facts of an event.
+No other room's objects may come in here but those of `core`: others pass facts as plain values.
 """
 
 from gcwatch.log.events import CATALOGUE, reference

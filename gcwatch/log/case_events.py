@@ -1,4 +1,4 @@
-"""What an event says in the log: its name in the catalogue and its facts. Pure."""
+"""Which log event each event of a case becomes, and with which facts."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,20 +6,22 @@ from typing import Any
 from gcwatch.core import checklist, events
 from gcwatch.core.case import STATUSES, Case, Upload
 from gcwatch.core.events import Event
+from gcwatch.core.kinds import KIND_NAMES
 from gcwatch.core.reasons import Reason, explain
 
-News = tuple[str, Mapping[str, Any]]
+LogEntry = tuple[str, Mapping[str, Any]]
+"""Name of a log event, and its facts."""
 
 
-def log_entry(before: Case, event: Event, after: Case) -> News | None:  # noqa: C901, PLR0912 -- one match, one line an event
-    """Given an event and its case before and after, return what to log; None if it is no news."""
+def log_entry(before: Case, event: Event, after: Case) -> LogEntry | None:  # noqa: C901, PLR0912 -- one match, one line an event
+    """Given an event and its case before and after, return the log entry; None for a repetition."""
     match event:
         case events.FolderFound():
             return "case.found", {"folder": after.folder}
         case events.FolderChanged(seen):
             return "case.changed", {"files": seen.files, "bytes": seen.bytes}
         case events.FolderSettled():
-            return "case.settled", _settled(after)
+            return "case.settled", _settled_facts(after)
         case events.FolderVanished():
             return "case.vanished", {}
         case events.Planned(inputs, _, why):
@@ -34,9 +36,9 @@ def log_entry(before: Case, event: Event, after: Case) -> News | None:  # noqa: 
         case events.UploadResumed(pk):
             return "upload.resumed", {"upload": pk}
         case events.UploadCompleted(pk):
-            return "upload.completed", _uploaded(pk, after)
+            return "upload.completed", _upload_facts(pk, after)
         case events.FilesUploaded(uploads):
-            return "upload.files_completed", _files_uploaded(uploads)
+            return "upload.files_completed", _files_facts(uploads)
         case events.UploadsExpired():
             return "uploads.expired", {}
         case events.SessionCreated(socket, session):
@@ -44,32 +46,32 @@ def log_entry(before: Case, event: Event, after: Case) -> News | None:  # noqa: 
         case events.SubmissionAttempted():
             return "case.submitting", {}
         case events.Submitted(pk, url):
-            return "case.submitted", {_name(after): pk, "url": url}
+            return "case.submitted", {_submission_field(after): pk, "url": url}
         case events.ItemFilled():
-            return "case.filled", _submission(after)
+            return "case.filled", _submission_facts(after)
         case events.WarningFound(reason):
             known = reason in before.warnings
-            return None if known else ("case.warned", _reason(reason))
+            return None if known else ("case.warned", _reason_facts(reason))
         case events.StillRunning():
-            return _running(before, event, after)
+            return _running_entry(before, event, after)
         case events.Succeeded(outputs):
-            return _succeeded(after, len(outputs))
+            return _success_entry(after, len(outputs))
         case events.OutputFetched(files):
             size = sum(file.size for file in files)
             return "output.fetched", {"files": len(files), "bytes": size}
         case events.Delivered(_, source):
-            return "case.delivered", {**_delivered(after), "source": source}
+            return "case.delivered", {**_delivery_facts(after), "source": source}
         case events.Rejected(reason):
-            return "case.failed", _reason(reason)
+            return "case.failed", _reason_facts(reason)
         case events.FailureReported():
             return "case.explained", {}
         case events.AttemptFailed(reason):
-            return _faltered(before, reason, after)
+            return _failed_attempt(before, reason, after)
         case events.Postponed(reason) if _is_waiting_for(before, reason):
             return None
         case events.Postponed(reason, wait):
             step = checklist.next_step(after)
-            return "case.postponed", {**_reason(reason), "step": step, "seconds": round(wait)}
+            return "case.postponed", {**_reason_facts(reason), "step": step, "seconds": round(wait)}
         case events.Retried():
             return "case.retried", {}
         case events.Withdrawn():
@@ -86,65 +88,59 @@ def log_entry(before: Case, event: Event, after: Case) -> News | None:  # noqa: 
 
 
 def _is_waiting_for(case: Case, reason: Reason) -> bool:
-    """Whether a case waits for just this already: it is said once."""
+    """Whether a case already waits for this reason: it is logged once."""
     return case.wait is not None and case.wait.reason.code == reason.code
 
 
-def _reason(reason: Reason) -> dict[str, Any]:
-    """A reason for the log: its words without the names, which stay in the building."""
+def _reason_facts(reason: Reason) -> dict[str, Any]:
+    """Return a reason for the log: in words, but without names of files and folders."""
     words = explain(Reason(reason.code, reason.facts))
     return {"reason": reason.code, "plain": words.plain, "detail": words.detail}
 
 
-def _settled(case: Case) -> dict[str, Any]:
+def _settled_facts(case: Case) -> dict[str, Any]:
     seen = case.seen
-    seconds = round((case.settled or 0) - case.found, 1)
+    settled = case.settled or 0
     return {
         "files": seen.files if seen else 0,
         "bytes": seen.bytes if seen else 0,
-        "seconds": seconds,
+        "seconds": round(settled - case.found, 1),
+        "unchanged_seconds": round(settled - case.changed, 1),
     }
 
 
-def _uploaded(pk: str, case: Case) -> dict[str, Any]:
+def _upload_facts(pk: str, case: Case) -> dict[str, Any]:
     upload = next(upload for upload in case.uploads if upload.pk == pk)
     seconds = round(case.touched - upload.created, 3)
     facts = {"bytes": upload.size, "seconds": seconds}
     return {"socket": upload.socket, "upload": upload.pk, **facts}
 
 
-def _files_uploaded(uploads: Sequence[Upload]) -> dict[str, Any]:
+def _files_facts(uploads: Sequence[Upload]) -> dict[str, Any]:
     size = sum(upload.size for upload in uploads)
     return {"socket": uploads[0].socket, "files": len(uploads), "bytes": size}
 
 
-_NAMES: Mapping[str, str] = {"reader_study": "display_set", "archive": "archive_item"}
+def _submission_field(case: Case) -> str:
+    """Return the log field for what a case becomes on the platform."""
+    return KIND_NAMES[case.kind].product_key
 
 
-def _name(case: Case) -> str:
-    """What a case becomes on the platform, as log fields name it."""
-    return _NAMES.get(case.target.kind, "job") if case.target else "job"
+def _submission_facts(case: Case) -> dict[str, Any]:
+    return {_submission_field(case): case.submission.pk if case.submission else ""}
 
 
-def _is_job(case: Case) -> bool:
-    return _name(case) == "job"
-
-
-def _submission(case: Case) -> dict[str, Any]:
-    return {_name(case): case.submission.pk if case.submission else ""}
-
-
-def _succeeded(case: Case, outputs: int) -> News:
+def _success_entry(case: Case, outputs: int) -> LogEntry:
     since = case.submission.submitted if case.submission else case.found
-    facts = {**_submission(case), "seconds": round(case.touched - since, 1)}
-    if _is_job(case):
+    facts = {**_submission_facts(case), "seconds": round(case.touched - since, 1)}
+    if case.kind == "algorithm":
         return "job.succeeded", {**facts, "outputs": outputs}
     return "import.succeeded", {**facts, "images": len(case.images)}
 
 
-def _running(before: Case, event: events.StillRunning, after: Case) -> News | None:
-    what = "job" if _is_job(after) else "import"
-    facts = {**_submission(after), "status": event.status}
+def _running_entry(before: Case, event: events.StillRunning, after: Case) -> LogEntry | None:
+    what = "job" if after.kind == "algorithm" else "import"
+    facts = {**_submission_facts(after), "status": event.status}
     if event.stalled and after.wait is not None and not _is_waiting_for(before, after.wait.reason):
         hours = after.wait.reason.facts["hours"]
         return f"{what}.stalled", {**facts, "hours": hours}
@@ -155,7 +151,7 @@ def _running(before: Case, event: events.StillRunning, after: Case) -> News | No
     return f"{what}.status_changed", facts
 
 
-def _delivered(case: Case) -> dict[str, Any]:
+def _delivery_facts(case: Case) -> dict[str, Any]:
     return {
         "files": len(case.fetched),
         "bytes": sum(file.size for file in case.fetched),
@@ -163,9 +159,9 @@ def _delivered(case: Case) -> dict[str, Any]:
     }
 
 
-def _faltered(before: Case, reason: Reason, after: Case) -> News:
-    """The last straw is told as the failure that it is."""
+def _failed_attempt(before: Case, reason: Reason, after: Case) -> LogEntry:
+    """Log `case.failed` instead of `case.faltered` if this attempt used up the retries."""
     if after.failure is not None and before.failure is None:
-        return "case.failed", _reason(reason)
+        return "case.failed", _reason_facts(reason)
     facts = {"step": checklist.next_step(after), "attempt": after.attempts}
-    return "case.faltered", {**_reason(reason), **facts}
+    return "case.faltered", {**_reason_facts(reason), **facts}

@@ -1,8 +1,8 @@
-"""systemd's journal, spoken to natively: one event, one entry with fields of its own.
+"""Log events as entries of journald (systemd's log), each fact in a field of its own.
 
-`journalctl -u gcwatch GCWATCH_CASE=lobes-7f3k2q9d` finds what a line of JSON in MESSAGE would hide.
-The protocol is systemd.io/JOURNAL_NATIVE_PROTOCOL: fields in a datagram, or, if it would be too
-large, in a sealed memory file whose descriptor is the datagram.
+With fields, `journalctl -u gcwatch GCWATCH_CASE=lobes-7f3k2q9d` finds all entries of a case. The
+protocol is https://systemd.io/JOURNAL_NATIVE_PROTOCOL: the fields are one datagram; if that would
+be too large, they are in a sealed memory file, and the datagram passes its descriptor.
 """
 
 import array
@@ -12,30 +12,27 @@ import json
 import os
 import re
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 from uuid import UUID, uuid5
 
 SOCKET = Path("/run/systemd/journal/socket")
-PATIENCE = 0.1
-"""Seconds that a full journal may hold up the work before the entry is lost."""
+PATIENCE_SECONDS = 0.1
+"""Maximum wait if journald takes no entry; after that the entry is lost."""
 
 _NAMESPACE = UUID("ab65752c-22c5-4b01-8c88-d3ab4997fc46")
 _PRIORITIES = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
 _TOO_LARGE = (errno.EMSGSIZE, errno.ENOBUFS)
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
-# Told by the journal itself, or told better by another field or as the sentence's own words.
+# journald has fields of its own for these.
 _NO_FIELDS = ("time", "level")
-_UNSAID = (*_NO_FIELDS, "event", "route", "case", "frames", "reason", "plain", "detail")
 
 
-def is_output(stream: TextIO) -> bool:
-    """Given a stream, return whether it leads into the journal: systemd says so of its services.
-
-    The variable alone proves nothing: children inherit it, and may write elsewhere.
-    """
+def is_journald_stream(stream: TextIO) -> bool:
+    """Given a stream, return whether it leads to journald: systemd tells its services so."""
+    # Child processes inherit the variable and may write elsewhere, so compare the file, too.
     try:
         status = os.fstat(stream.fileno())
     except (AttributeError, OSError, ValueError):
@@ -44,93 +41,84 @@ def is_output(stream: TextIO) -> bool:
 
 
 def message_id(event: str) -> str:
-    """Given an event's name, return its MESSAGE_ID: 32 hex digits, the same for ever."""
+    """Given an event's name, return its MESSAGE_ID: 32 hex digits that never change."""
     return uuid5(_NAMESPACE, event).hex
 
 
-def entry(line: Mapping[str, Any], meaning: str) -> dict[str, str]:
-    """Given an event as a line of the log has it, and what it means, return the journal's fields.
+def entry_fields(line: Mapping[str, Any], sentence: str) -> dict[str, str]:
+    """Given an event as a log line, and as a sentence, return the fields of its entry.
 
-    A list becomes a field of several lines; what is None is left out.
+    A list becomes a field of several lines; a fact that is None is left out.
     """
     facts = {key: value for key, value in line.items() if key not in _NO_FIELDS}
     return {
-        "MESSAGE": _sentence(line, meaning),
+        "MESSAGE": _message(line, sentence),
         "PRIORITY": str(_PRIORITIES.get(line["level"], 6)),
         "MESSAGE_ID": message_id(line["event"]),
         "SYSLOG_IDENTIFIER": "gcwatch",
-        **{_name(key): _text(value, "\n") for key, value in facts.items() if value is not None},
+        **{_name(key): _text(value) for key, value in facts.items() if value is not None},
     }
 
 
-def encoded(fields: Mapping[str, str]) -> bytes:
-    """Given fields, return them as the journal reads them; a value may hold anything."""
+def encode_fields(fields: Mapping[str, str]) -> bytes:
+    """Given fields, return them in journald's format; a value may hold any character."""
     return b"".join(
-        _encoded(name, value.encode(errors="backslashreplace")) for name, value in fields.items()
+        _encode_field(name, value.encode(errors="backslashreplace"))
+        for name, value in fields.items()
     )
 
 
-def send(fields: Mapping[str, str], journal: Path = SOCKET) -> None:
-    """Given fields, make an entry of them.
+def send_entry(fields: Mapping[str, str], journald_socket: Path = SOCKET) -> None:
+    """Given fields, write an entry.
 
     Raises:
-        TimeoutError: The journal is full and took nothing for `PATIENCE` seconds.
-        OSError: There is no journal at this place.
+        TimeoutError: journald took nothing for `PATIENCE_SECONDS`.
+        OSError: journald does not listen at this socket.
     """
-    data = encoded(fields)
+    data = encode_fields(fields)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
-        out.settimeout(PATIENCE)
+        out.settimeout(PATIENCE_SECONDS)
         try:
-            out.sendto(data, str(journal))
+            out.sendto(data, str(journald_socket))
         except OSError as error:
             if error.errno not in _TOO_LARGE:
                 raise
-            _send_file(out, data, journal)
+            _send_file(out, data, journald_socket)
 
 
-def _send_file(out: socket.socket, data: bytes, journal: Path) -> None:
-    """The journal reads a memory file only if nobody can change it any more."""
+def _send_file(out: socket.socket, data: bytes, journald_socket: Path) -> None:
+    """Send the data as a memory file, sealed: journald accepts only what nobody can change."""
     descriptor = os.memfd_create("gcwatch", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     with os.fdopen(descriptor, "wb", buffering=0) as file:
         file.write(data)
         fcntl.fcntl(file, fcntl.F_ADD_SEALS, _SEALS)
         rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [file.fileno()]))
-        out.sendmsg([], [rights], 0, str(journal))
+        out.sendmsg([], [rights], 0, str(journald_socket))
 
 
-def _encoded(name: str, value: bytes) -> bytes:
-    """`NAME=value`; with a newline in the value, its length goes before it instead."""
+def _encode_field(name: str, value: bytes) -> bytes:
+    """Return `NAME=value`, or for a value with a newline: name, length, value."""
     if b"\n" not in value:
         return b"%s=%s\n" % (name.encode(), value)
     return b"%s\n%s%s\n" % (name.encode(), len(value).to_bytes(8, "little"), value)
 
 
 def _name(key: str) -> str:
-    """Upper case, digits and underscores, at most 64 characters: the journal drops others."""
+    """Return a field name: upper case, digits and underscores, at most 64 characters."""
     return re.sub(r"[^A-Z0-9_]", "_", f"GCWATCH_{key.upper()}")[:64]
 
 
-def _text(value: Any, between: str) -> str:
+def _text(value: Any) -> str:
     match value:
         case str():
             return value
         case list():
-            return between.join(_text(item, between) for item in value)
+            return "\n".join(_text(item) for item in value)
         case _:
             return json.dumps(value)
 
 
-def _sentence(line: Mapping[str, Any], meaning: str) -> str:
-    """`lobes-7f3k2q9d: The job exists (job 12).`, and the reason in plain words if there is one."""
-    facts = ", ".join(_facts(line))
-    told = f"{meaning.removesuffix('.')} ({facts})." if facts else meaning
+def _message(line: Mapping[str, Any], sentence: str) -> str:
+    """Return `lobes-7f3k2q9d: The job exists (job 12).`, with a reason's plain words behind it."""
     where = line.get("case") or line.get("route")
-    return " ".join(filter(None, [f"{where}:" if where else "", told, line.get("plain")]))
-
-
-def _facts(line: Mapping[str, Any]) -> Iterator[str]:
-    for key, value in line.items():
-        if key not in _UNSAID and value not in (None, "", []):
-            counted = isinstance(value, int | float) and key.endswith("s")
-            name, said = key.replace("_", " "), _text(value, ", ")
-            yield f"{said} {name}" if counted else f"{name} {said}"
+    return " ".join(filter(None, [f"{where}:" if where else "", sentence, line.get("plain")]))

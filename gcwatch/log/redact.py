@@ -1,4 +1,4 @@
-"""What a log line may not hold: secrets, and anything but plain JSON values."""
+"""Removes secrets, and everything but plain JSON values, from log lines."""
 
 import re
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any
 _HIDDEN = "[hidden]"
 
 
-# What may be a secret: the platform's tokens are 64 hex digits, presigned URLs sign their queries.
+# The platform's tokens are 64 hex digits; a presigned URL has its signature in the query.
 _SECRET_PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?i)(authorization['\"]?\s*[:=]\s*['\"]?)(?:\w+\s+)?[^\s'\",}]+"), r"\1[hidden]"),
     (re.compile(r"(?i)\b(bearer\s+)[^\s'\",}]+"), r"\1[hidden]"),
@@ -20,17 +20,18 @@ _SECRET_PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
 
 
 _known_secrets: list[str] = []
-"""Secrets that were met, the longest first."""
+"""All secrets read so far, the longest first, so that no part of one remains."""
 
 
 def hide_secret(secret: str) -> None:
-    """Given a secret, never write it from now on."""
+    """Given a secret, hide it in every log line from now on."""
     if secret.strip():
         known = {*_known_secrets, secret}
         _known_secrets[:] = sorted(known, key=len, reverse=True)
 
 
 def plain_json(value: Any) -> Any:
+    """Given a fact, return it as a JSON value; an object of another type as its type's name."""
     match value:
         case None | bool() | int() | float():
             return value
@@ -45,13 +46,14 @@ def plain_json(value: Any) -> Any:
 
 
 def _printable(text: str) -> str:
-    """Escape what terminals obey and what UTF-8 can't hold."""
+    """Escape control characters, and what UTF-8 can't hold."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def redacted(value: Any) -> Any:
+    """Given a JSON value, return it with every secret in it replaced by [hidden]."""
     match value:
         case str():
             return _hidden_text(value)
@@ -72,5 +74,5 @@ def _hidden_text(text: str) -> str:
 
 
 def forget_secrets() -> None:
-    """Forget what `hide_secret` was told."""
+    """Forget the secrets that `hide_secret` got."""
     _known_secrets.clear()

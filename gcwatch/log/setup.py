@@ -1,8 +1,8 @@
-"""The event catalogue, and how lines are written.
+"""How log lines are written, and what is removed from them first.
 
-One line an event: `emit("case.found", route="lobes", case="lobes-7f3k2q9d")`. The catalogue below
-is all that gcwatch ever says; `make docs` writes it to docs/events.md. Nothing is
-written that could name a patient or open a door: `_library_record`, `_error_as_type`, `_without_folder_name`, `_without_secrets`.
+`emit("case.found", route="lobes", case="lobes-7f3k2q9d")` writes one line. No line names a patient
+or holds a secret: see `_library_record`, `_error_as_type`, `_without_folder_name` and
+`_without_secrets`.
 """
 
 import json
@@ -27,34 +27,35 @@ from gcwatch.core.errors import ConfigError, Problem
 from gcwatch.log import journald
 from gcwatch.log.events import CATALOGUE, COMMON_FIELDS
 from gcwatch.log.redact import forget_secrets, plain_json, redacted
+from gcwatch.log.sentences import event_sentence
 
 _NAME = "gcwatch"
 
 
-# Libraries whose messages are constant templates. Others build theirs with f-strings (pydicom puts
-# what it reads in a header into them), so of those only the place is told.
+# Libraries whose messages are constant templates. Other libraries put data into their messages
+# (pydicom: header values), so only the place of such a message is logged.
 _TEMPLATED = ("apscheduler", "urllib3", "watchdog")
 
 
 class Settings(Protocol):
-    """What `configure` wants to know; `config.Log` has it."""
+    """The settings that `configure` needs; `config.Log` has them."""
 
     @property
     def folder_names(self) -> bool:
-        """Whether the `folder` of a case may be written."""
+        """Whether the folder name of a case may be logged."""
 
     @property
     def level(self) -> str:
-        """The lowest level that is written: debug, info or warning."""
+        """The lowest level that is logged: debug, info or warning."""
 
     @property
     def file(self) -> Path | None:
-        """Where JSON lines go besides the stream."""
+        """File for JSON lines, besides the stream."""
 
 
 @dataclass
 class _State:
-    """What `configure` sets, for `reset_logging` to undo."""
+    """What `configure` sets and `reset_logging` undoes."""
 
     folder_names: bool = False
     handlers: tuple[logging.Handler, ...] = ()
@@ -63,7 +64,7 @@ class _State:
 
 _state = _State()
 
-# Wrapped by hand: a program that only imports gcwatch keeps its own structlog configuration.
+# Not structlog.configure(): a program that imports gcwatch keeps its own configuration.
 _logger: structlog.stdlib.BoundLogger = structlog.wrap_logger(
     logging.getLogger(_NAME),
     processors=[ProcessorFormatter.wrap_for_formatter],
@@ -75,7 +76,7 @@ logging.getLogger(_NAME).addHandler(logging.NullHandler())
 def emit(event: str, /, **facts: Any) -> None:
     """Given an event of the catalogue and its facts, write one line.
 
-    An exception as the fact `error` becomes its type's name, and `frames` where the event has them.
+    An exception given as `error` becomes the name of its type, and `frames` if the event has them.
 
     Raises:
         KeyError: The catalogue has no such event.
@@ -89,7 +90,7 @@ def emit(event: str, /, **facts: Any) -> None:
 
 
 def error_frames(error: BaseException) -> list[str]:
-    """Return where an error came by, innermost last, as `module:function:line`: no values."""
+    """Return the call stack of an error, innermost last, as `module:function:line`: no values."""
     return list(_frames(error.__traceback__))
 
 
@@ -98,25 +99,25 @@ def configure(
     *,
     stream: TextIO | None = None,
     tty: bool | None = None,
-    journal: Path = journald.SOCKET,
+    journald_socket: Path = journald.SOCKET,
 ) -> None:
-    """Given settings, write all events, and what libraries log, as lines.
+    """Given settings, start to log all events and the warnings of libraries.
 
-    A stream that leads into systemd's journal gets entries with fields in its place.
+    If the stream leads to journald, events are entries with fields instead of lines.
 
     Args:
         settings: The level, the file besides the stream, and whether folder names are written.
-        stream: Where lines go; standard error unless given.
-        tty: Whether people read the stream (coloured lines) or programs (JSON lines); asked of
-            the stream unless given.
-        journal: Where the journal listens.
+        stream: Where lines go; default: standard error.
+        tty: Whether people read the stream (coloured lines) or programs (JSON lines); default:
+            whether the stream is a terminal.
+        journald_socket: Where journald listens.
 
     Raises:
         ConfigError: The log file can't be opened.
     """
     _detach()
     stream = sys.stderr if stream is None else stream
-    shown = _shown(stream, tty=tty, journal=journal)
+    shown = _stream_handler(stream, tty=tty, journald_socket=journald_socket)
     _state.handlers = (shown, *_file_handlers(settings.file))
     _state.folder_names = settings.folder_names
     for handler in _state.handlers:
@@ -127,10 +128,10 @@ def configure(
 
 
 def reconfigure(settings: Settings) -> None:
-    """Given other settings, write as they say, to the same stream; nothing if nothing is written.
+    """Given new settings, log as they say, to the same stream; without `configure` do nothing.
 
     Raises:
-        ConfigError: The log file can't be opened; everything is written as before.
+        ConfigError: The log file can't be opened; logging goes on as before.
     """
     if not _state.handlers:
         return
@@ -146,7 +147,7 @@ def reconfigure(settings: Settings) -> None:
 
 
 def reset_logging() -> None:
-    """Undo `configure` and `hide_secret`: nothing is written, nothing is kept open."""
+    """Undo `configure` and `hide_secret`: log nothing, and close all files."""
     _detach()
     logging.getLogger(_NAME).setLevel(logging.NOTSET)
     forget_secrets()
@@ -157,50 +158,50 @@ def reset_logging() -> None:
 
 
 class _Quiet(logging.Handler):
-    """Loses a line rather than the work when a disk is full or a pipe is closed."""
+    """Loses a line if a disk is full or a pipe is closed; the work continues."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 -- logging's name
-        """Say nothing: the standard library would print the record, secrets and all."""
+        """Print no record: the standard library would print its secrets, too."""
         if not isinstance(sys.exception(), OSError | ValueError):
             super().handleError(logging.makeLogRecord({"name": record.name, "msg": "a fault"}))
 
 
 class _Stream(_Quiet, logging.StreamHandler[TextIO]):
-    """Lines to a stream."""
+    """Writes lines to a stream."""
 
 
 class _Entries(_Stream):
-    """Entries to systemd's journal; lines to the stream where no journal listens."""
+    """Writes entries to journald, or lines to the stream if journald does not listen."""
 
-    def __init__(self, stream: TextIO, journal: Path) -> None:
+    def __init__(self, stream: TextIO, journald_socket: Path) -> None:
         super().__init__(stream)
-        self._journal = journal
+        self._socket = journald_socket
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Lose the entry if the journal is full: a line to its stream would wait for it, too."""
+        """Write an entry; lose it if journald takes none, as a line would block, too."""
         try:
             line = json.loads(self.format(record))
-            fields = journald.entry(line, CATALOGUE[line["event"]].meaning)
-            journald.send(fields, self._journal)
+            fields = journald.entry_fields(line, event_sentence(line["event"], line))
+            journald.send_entry(fields, self._socket)
         except TimeoutError:
             self.handleError(record)
         except OSError:
             super().emit(record)
-        except Exception:  # noqa: BLE001 -- logging's own contract: a handler never raises
+        except Exception:  # noqa: BLE001 -- a logging handler must not raise
             self.handleError(record)
 
 
 class _File(_Quiet, WatchedFileHandler):
-    """Lines appended to a file that only its owner may read; opened anew once it was rotated."""
+    """Appends lines to a file that only its owner may read; opens it again after a rotation."""
 
     def _open(self) -> Any:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         return os.fdopen(os.open(self.baseFilename, flags, 0o600), "a", encoding="utf-8")
 
 
-def _shown(stream: TextIO, *, tty: bool | None, journal: Path) -> logging.Handler:
-    entries = journald.is_output(stream)
-    handler = _Entries(stream, journal) if entries else _Stream(stream)
+def _stream_handler(stream: TextIO, *, tty: bool | None, journald_socket: Path) -> logging.Handler:
+    entries = journald.is_journald_stream(stream)
+    handler = _Entries(stream, journald_socket) if entries else _Stream(stream)
     people = not entries and (stream.isatty() if tty is None else tty)
     handler.setFormatter(_formatter(people=people))
     return handler
@@ -238,19 +239,19 @@ def _detach() -> None:
 
 
 def _is_wanted(record: logging.LogRecord) -> bool:
-    """Say yes to gcwatch's own events, and to what libraries find worth a warning."""
+    """Return whether a record is an event of gcwatch, or a warning of a library."""
     return record.name == _NAME or record.levelno >= logging.WARNING
 
 
 def _show_warning(
     _message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any
 ) -> None:
-    """Tell a Python warning's kind and place; its text may quote what was read."""
+    """Log the kind and place of a Python warning; its text may hold data."""
     place = f"{category.__name__} at {PurePath(filename).name}:{lineno}"
     emit("library.message", logger="py.warnings", message=place)
 
 
-# --- processors: from what was said to what is written -------------------------------------------
+# --- processors: from an event to a line -------------------------------------------
 
 
 def _formatter(*, people: bool) -> ProcessorFormatter:
@@ -281,13 +282,13 @@ def _for_people() -> list[Processor]:
 
 
 def _local_time(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Show the time of the wall clock."""
+    """Show the local time."""
     moment = datetime.fromisoformat(event["time"]).astimezone()
     return {**event, "time": f"{moment:%H:%M:%S}"}
 
 
 def _library_record(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Make an event of a library's record; its arguments name folders and URLs, so they go."""
+    """Turn a library's record into an event, without its arguments: folder names and URLs."""
     record: logging.LogRecord = event["_record"]
     place = f"{record.module}:{record.lineno}"
     templated = record.name.partition(".")[0] in _TEMPLATED
@@ -308,7 +309,7 @@ def _common_fields_first(_logger: WrappedLogger, _method: str, event: EventDict)
 
 
 def _error_as_type(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Reduce an exception to its type and its frames: messages carry paths, locals carry all."""
+    """Reduce an exception to its type and its frames: its message may hold paths."""
     error = event.get("error")
     if isinstance(error, BaseException):
         event["error"] = type(error).__name__
@@ -324,17 +325,17 @@ def _frames(trace: TracebackType | None) -> Iterator[str]:
 
 
 def _without_folder_name(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Drop the folder's name unless the config wants it."""
+    """Remove the folder name unless the config allows it."""
     if not _state.folder_names:
         event.pop("folder", None)
     return event
 
 
 def _as_plain_json(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Leave nothing but JSON values of printable text."""
+    """Keep only JSON values of printable text."""
     return {key: plain_json(value) for key, value in event.items()}
 
 
 def _without_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Hide whatever is, or looks like, a secret."""
+    """Hide every text that is, or looks like, a secret."""
     return {key: redacted(value) for key, value in event.items()}

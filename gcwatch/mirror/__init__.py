@@ -1,4 +1,7 @@
-"""The way down: an archive kept complete in a local folder."""
+"""Mirrors: an archive of the platform kept as a complete copy in a local folder.
+
+Nothing about inboxes, cases or the journal may come in: a mirror knows only its receipts on disk.
+"""
 
 from gcwatch.mirror.last_run import LastRun, read_last_run
 from gcwatch.mirror.run import (

@@ -1,6 +1,6 @@
-"""The layout "items": one folder an item, laid out as results are, with its receipt in it.
+"""The layout "items": one folder for each item, with the layout of results and its receipt.
 
-An item appears by one rename; one that changed is exchanged for its new folder.
+A new item is published by one rename; the folder of a changed item is replaced by a new one.
 """
 
 import os
@@ -11,106 +11,106 @@ from typing import Literal
 from gcwatch.core.case import Fetched, Output
 from gcwatch.core.receipt import RECEIPT_NAME
 from gcwatch.files.names import take_free_name
-from gcwatch.mirror.receipts import Held, Receipt, Wanted, contents, read
+from gcwatch.mirror.receipts import Held, Receipt, Wanted, join_contents, parse_receipt
 from gcwatch.mirror.storage import (
     HiddenFolder,
     MakeStaging,
     Names,
     Seal,
-    candidates,
-    carry,
-    has,
-    plain,
-    reuse,
-    take_over,
+    has_files,
+    link_or_copy,
+    move_to_free_name,
+    name_candidates,
+    plain_name,
+    reuse_files,
 )
 from gcwatch.outbox import outputs, publish
 
 
 class ItemFolderLayout:
-    """A shelf of folders, named by the items' titles or by their pks."""
+    """The layout "items", with folders named by the items' titles or pks; see `MirrorStorage`."""
 
-    def __init__(self, places: HiddenFolder, named_by: Literal["title", "pk"]) -> None:
-        self._places = places
+    def __init__(self, hidden: HiddenFolder, named_by: Literal["title", "pk"]) -> None:
+        self._hidden = hidden
         self._named_by = named_by
         self._names: dict[str, str] = {}
 
-    def held(self, archive: str) -> dict[str, Held]:
-        """Return the items that are here; of two folders with one item the first one counts."""
+    def list_held(self, archive: str) -> dict[str, Held]:
+        """Return the items on disk by pk; of two folders of one item, the first one counts."""
         found: dict[str, Held] = {}
-        for name in self._places.visible():
-            receipt = _receipt(self._places.folder / name)
+        for name in self._hidden.visible_names():
+            receipt = _read_receipt(self._hidden.folder / name)
             if receipt is not None and receipt.target.archive == archive:
-                whole = has(self._places.folder / name, receipt.files())
+                whole = has_files(self._hidden.folder / name, receipt.files())
                 found.setdefault(receipt.target.item, Held(name, receipt, whole))
         return found
 
-    def prepare(self, wanted: Sequence[tuple[Wanted, Held | None]]) -> None:
-        """Give every new item a name, in the order of their pks; the first one of two wins."""
-        self._places.clear(each for each, _ in wanted)
-        names = Names(self._places.visible())
+    def choose_names(self, wanted: Sequence[tuple[Wanted, Held | None]]) -> None:
+        """Choose a name for each new item, in the order of their pks."""
+        self._hidden.clear_staging(each for each, _ in wanted)
+        names = Names(self._hidden.visible_names())
         for each, held in wanted:
-            stem = self._stem(each)
-            self._names[each.item] = held.name if held else names.take(stem, each.item)
+            stem = self._name_stem(each)
+            self._names[each.item] = held.name if held else names.take_free(stem, each.item)
 
-    def _stem(self, wanted: Wanted) -> str:
+    def _name_stem(self, wanted: Wanted) -> str:
         title = wanted.title.strip() if self._named_by == "title" else ""
-        return plain(title or wanted.item)
+        return plain_name(title or wanted.item)
 
-    def store(self, wanted: Wanted, held: Held | None, make: MakeStaging, seal: Seal) -> None:
-        """Fetch what is new of an item into its staging folder, and publish that."""
-        staged = self._places.staged(wanted)
+    def store_item(self, wanted: Wanted, held: Held | None, make: MakeStaging, seal: Seal) -> None:
+        """Fetch the new values of an item into its staging folder, and publish the folder."""
+        staged = self._hidden.staging_path(wanted)
         staged.mkdir(mode=0o750, exist_ok=True)
         staging = make(staged)
-        places = outputs.output_places(wanted.outputs)
+        places = outputs.output_paths(wanted.outputs)
         fetched = [
             file
             for output in wanted.outputs
-            for file in self._taken_over(output, places[output.pk], held, staging)
-            or staging.bring(output, places[output.pk])
+            for file in self._reuse_files(output, places[output.pk], held, staging)
+            or staging.fetch_output(output, places[output.pk])
         ]
         name = self._names[wanted.item]
-        receipt = seal(name, contents(wanted.outputs, fetched))
+        receipt = seal(name, join_contents(wanted.outputs, fetched))
         if held is not None:
-            self._keep_what_people_added(held, staged)
-        publish.seal_folder(staged, receipt.text())
+            self._keep_added_files(held, staged)
+        publish.seal_folder(staged, receipt.to_json())
         if held is None:
-            take_free_name(staged, self._places.folder, name)
+            take_free_name(staged, self._hidden.folder, name)
         else:
-            self._places.exchange(staged, name)
+            self._hidden.exchange_entry(staged, name)
 
-    def _taken_over(
+    def _reuse_files(
         self, output: Output, place: PurePosixPath, held: Held | None, staging: outputs.Staging
     ) -> tuple[Fetched, ...]:
-        """Return the files of a value that had not changed; none if they are not as they were."""
-        content = held.content(output.pk) if held else None
+        """Reuse the files of a value that is on disk; return none if they must be fetched."""
+        content = held.find_content(output.pk) if held else None
         if held is None or content is None or output.carrier == "value":
             return ()
-        return reuse(self._places.folder / held.name, content, place, staging)
+        return reuse_files(self._hidden.folder / held.name, content, place, staging)
 
-    def _keep_what_people_added(self, held: Held, staged: Path) -> None:
-        """Files of the old folder that are none of ours are taken along."""
-        old = self._places.folder / held.name
+    def _keep_added_files(self, held: Held, staged: Path) -> None:
+        """Copy files that people added to the old folder to the new one."""
+        old = self._hidden.folder / held.name
         ours = {file.path for file in held.receipt.files()} | {RECEIPT_NAME}
         for path in old.rglob("*"):
             relative = path.relative_to(old)
             target = staged / relative
             if path.is_file() and str(relative) not in ours and not os.path.lexists(target):
-                take_over(path, target)
+                link_or_copy(path, target)
 
-    def note(self, held: Held, receipt: Receipt) -> None:
+    def replace_receipt(self, held: Held, receipt: Receipt) -> None:
         """Replace an item's receipt."""
-        publish.write_receipt(self._places.folder / held.name / RECEIPT_NAME, receipt.text())
+        publish.write_receipt(self._hidden.folder / held.name / RECEIPT_NAME, receipt.to_json())
 
-    def move(self, held: Held, target: Path) -> None:
-        """Move an item's folder out."""
-        aside = self._places.partial / held.name
-        names = candidates(held.name, held.item, "")
-        carry(self._places.folder / held.name, target, names, aside)
+    def move_item(self, held: Held, target: Path) -> None:
+        """Move an item's folder to another folder."""
+        aside = self._hidden.partial / held.name
+        names = name_candidates(held.name, held.item, "")
+        move_to_free_name(self._hidden.folder / held.name, target, names, aside)
 
 
-def _receipt(folder: Path) -> Receipt | None:
+def _read_receipt(folder: Path) -> Receipt | None:
     try:
-        return read((folder / RECEIPT_NAME).read_bytes())
+        return parse_receipt((folder / RECEIPT_NAME).read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None

@@ -1,24 +1,25 @@
-"""What the state directory knows of mirrors: who works on one, and how its last run ended.
+"""Two files for each mirror in the state directory: its lock, and how its last run ended.
 
-All of it may be deleted: what a mirror holds is told by its receipts.
+Both may be deleted: the receipts in a mirror tell what it contains.
 """
 
-import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gcwatch.core.errors import StateError
 from gcwatch.files.atomic import write_atomically
+from gcwatch.files.lock import LockHeldError, exclusive_lock
 
 
 class LastRun(BaseModel):
-    """A mirror's last run: when it ended (ISO 8601), what was held then, and what went wrong.
+    """A mirror's last run: when it ended (ISO 8601), its counts, and what went wrong.
 
-    `reason` is a code of the catalogue of reasons, or "" if the run came to its end.
+    `items` are on disk, `gone` of them are no longer in the archive, `failed` could not be
+    fetched. `reason` is a code of the catalogue of reasons, "" if the run was complete.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -31,48 +32,37 @@ class LastRun(BaseModel):
 
 
 def read_last_run(state: Path, name: str) -> LastRun:
-    """Given a state directory and a mirror's name, return its last run; an empty one if none."""
+    """Given a state directory and a mirror's name, return its last run, empty without one."""
     try:
-        return LastRun.model_validate_json(_file(state, name, "json").read_bytes())
+        return LastRun.model_validate_json(_state_file(state, name, "json").read_bytes())
     except (OSError, ValidationError):
         return LastRun()
 
 
-def remember(state: Path, name: str, memory: LastRun) -> None:
-    """Write down how a run ended; raise OSError if that can't be."""
-    write_atomically(_file(state, name, "json"), memory.model_dump_json().encode())
+def write_last_run(state: Path, name: str, last_run: LastRun) -> None:
+    """Write how a run ended; raise OSError if that fails."""
+    write_atomically(_state_file(state, name, "json"), last_run.model_dump_json().encode())
 
 
 @contextmanager
-def only_mirror(state: Path, name: str) -> Iterator[None]:
-    """Be the only one who works on a mirror.
+def lock_mirror(state: Path, name: str) -> Iterator[None]:
+    """Hold the lock of a mirror during the body, so that only one run works on it.
 
     Raises:
-        StateError: when another process, or another thread, does.
+        StateError: when another process or thread has the lock.
     """
-    path = _file(state, name, "lock")
+    path = _state_file(state, name, "lock")
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        _lock(descriptor, name)
-        yield
-    finally:
-        with suppress(OSError):
-            os.close(descriptor)
-
-
-def _lock(descriptor: int, name: str) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(descriptor, 32, 0).decode(errors="replace")
+        with exclusive_lock(path) as lock:
+            lock.write(str(os.getpid()))
+            yield
+    except LockHeldError as error:
         raise StateError(
-            f"Another gcwatch (process {holder}) works on mirror {name} at this moment.",
-            "It does the same; gcwatch status tells when it is done.",
+            f"Another gcwatch (process {error.text}) works on mirror {name} now.",
+            "Wait until it is done; gcwatch status shows that.",
         ) from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
 
 
-def _file(state: Path, name: str, suffix: str) -> Path:
+def _state_file(state: Path, name: str, suffix: str) -> Path:
     return state / "mirrors" / f"{name}.{suffix}"

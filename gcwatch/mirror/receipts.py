@@ -1,7 +1,7 @@
-"""What a mirror holds: the receipts of its items. Pure.
+"""The receipts of a mirror's items, and their comparison with the archive. No input or output.
 
-A mirror keeps no journal. The receipts on disk are all that it knows, so whoever deletes a folder
-has it fetched again, and whoever kills gcwatch loses nothing.
+A mirror has no journal, only the receipts on disk. So an item is fetched again if its folder is
+deleted, and nothing is lost if gcwatch is killed.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,32 +16,36 @@ from gcwatch.core.text import iso_time
 from gcwatch.version import VERSION
 
 
-class _Paper(BaseModel):
+class _ReceiptModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-def _inside(path: str) -> str:
-    """Say no to a path that leads out: whoever can write a receipt must not aim our deletes."""
+def _require_inside(path: str) -> str:
+    """Refuse a path that leads out of the mirror."""
+    # Files in receipts may be deleted by gcwatch, and other people may be able to write a receipt.
     parts = PurePosixPath(path).parts
     if not parts or parts[0] == "/" or ".." in parts or parts[0].startswith("."):
         raise ValueError("leads out of the mirror")
     return path
 
 
-Inside = Annotated[str, AfterValidator(_inside)]
+InsidePath = Annotated[str, AfterValidator(_require_inside)]
 
 
-class File(_Paper):
-    """One file of an item; `path` is relative to the receipt's folder (flat: to the outbox)."""
+class File(_ReceiptModel):
+    """One file of an item; `path` is relative to the receipt's folder (flat: to the outbox).
 
-    path: Inside
+    `size` is in bytes; `odd` tells damage that the platform's own file has.
+    """
+
+    path: InsidePath
     size: int
     sha256: str
     odd: str | None = None
 
 
-class Content(_Paper):
-    """What one socket of an item held; the platform's `pk` of it never holds anything else."""
+class Content(_ReceiptModel):
+    """The content of one socket of an item; other content has another `pk` on the platform."""
 
     socket: str
     carrier: Carrier
@@ -50,7 +54,7 @@ class Content(_Paper):
     files: tuple[File, ...] = ()
 
 
-class Target(_Paper):
+class Target(_ReceiptModel):
     """Where an item is on the platform."""
 
     platform: str
@@ -60,15 +64,15 @@ class Target(_Paper):
     item_url: str = ""
 
 
-class Times(_Paper):
-    """When an item was fetched, and since when it is known to have left the archive."""
+class Times(_ReceiptModel):
+    """When an item was fetched, and when it was found to be gone from the archive."""
 
     fetched: str
     gone: str | None = None
 
 
-class Receipt(_Paper):
-    """An item on disk. `superseded` are files of its former values, about to be removed."""
+class Receipt(_ReceiptModel):
+    """The receipt of an item; `superseded` are files of former values, still to be removed."""
 
     format: Literal[1] = 1
     gcwatch: str = VERSION
@@ -77,25 +81,25 @@ class Receipt(_Paper):
     title: str
     target: Target
     outputs: tuple[Content, ...]
-    superseded: tuple[Inside, ...] | None = None
+    superseded: tuple[InsidePath, ...] | None = None
     times: Times
 
-    def text(self) -> str:
-        """Return it as it is written."""
+    def to_json(self) -> str:
+        """Return it as the JSON text of its file."""
         return self.model_dump_json(indent=2, exclude_none=True)
 
     def files(self) -> Iterable[File]:
         """Return all its files."""
         return (file for output in self.outputs for file in output.files)
 
-    def since(self, at: float | None) -> "Receipt":
-        """Return it noted as gone since a time (seconds since the epoch), or as there (None)."""
+    def with_gone_since(self, at: float | None) -> "Receipt":
+        """Return a copy marked as gone since a time (seconds since the epoch), or not (None)."""
         gone = None if at is None else iso_time(at)
         return self.model_copy(update={"times": self.times.model_copy(update={"gone": gone})})
 
 
-def read(text: bytes) -> Receipt | None:
-    """Given a file's content, return the receipt that it is; None if it is something else."""
+def parse_receipt(text: bytes) -> Receipt | None:
+    """Given a file's content, return it as a receipt, or None if it is not one."""
     try:
         return Receipt.model_validate_json(text)
     except ValidationError:
@@ -104,7 +108,7 @@ def read(text: bytes) -> Receipt | None:
 
 @dataclass(frozen=True)
 class Held:
-    """An item on disk, under the name that it has there; `whole` if all its files are there."""
+    """An item on disk and its name there; `whole` if all its files exist with the right size."""
 
     name: str
     receipt: Receipt
@@ -117,11 +121,11 @@ class Held:
 
     @property
     def is_gone(self) -> bool:
-        """Return whether it is noted as gone from the archive."""
+        """Return whether its receipt says that it is gone from the archive."""
         return self.receipt.times.gone is not None
 
-    def content(self, pk: int) -> Content | None:
-        """Given a value's pk, return what is held of it."""
+    def find_content(self, pk: int) -> Content | None:
+        """Given a value's pk, return its entry in the receipt, or None."""
         return next((each for each in self.receipt.outputs if each.pk == pk), None)
 
 
@@ -135,13 +139,13 @@ class Wanted:
 
     @property
     def identity(self) -> frozenset[tuple[str, int]]:
-        """Return what makes it this content: which value stands in which socket."""
+        """Return its sockets with the pks of their values; it changes if the content changes."""
         return frozenset((output.socket, output.pk) for output in self.outputs)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """What stands between an archive and its mirror; `short` if the listing can't be believed."""
+    """The difference between an archive and its mirror; `short` if the listing is not trusted."""
 
     new: tuple[Wanted, ...] = ()
     changed: tuple[tuple[Wanted, Held], ...] = ()
@@ -152,17 +156,15 @@ class Difference:
 
     @property
     def to_fetch(self) -> Sequence[tuple[Wanted, Held | None]]:
-        """Return all items that something has to be fetched of."""
+        """Return all items that must be fetched, and what is on disk of them."""
         return [*((wanted, None) for wanted in self.new), *self.changed]
 
 
-def compare(listed: Iterable[Wanted], held: Mapping[str, Held]) -> Difference:
-    """Given a complete listing and what is held by item pk, return how they differ.
-
-    An empty listing proves nothing: lost rights look the same (platform 8.9).
-    """
+def compare_listing(listed: Iterable[Wanted], held: Mapping[str, Held]) -> Difference:
+    """Given a complete listing, and the items on disk by pk, return the difference."""
     wanted = {each.item: each for each in sorted(listed, key=lambda each: each.item)}
     if not wanted:
+        # Without rights the listing is empty, too (platform 8.9), so nothing counts as gone.
         return Difference(unchanged=len(held), short=bool(held))
     both = [(each, held[each.item]) for each in wanted.values() if each.item in held]
     same = [ours for each, ours in both if _is_same(each, ours)]
@@ -180,8 +182,8 @@ def _is_same(wanted: Wanted, held: Held) -> bool:
     return held.whole and here == wanted.identity
 
 
-def contents(outputs: Iterable[Output], fetched: Iterable[Fetched]) -> tuple[Content, ...]:
-    """Given what an item's sockets hold and the files that it became, return both together."""
+def join_contents(outputs: Iterable[Output], fetched: Iterable[Fetched]) -> tuple[Content, ...]:
+    """Given an item's outputs and the files fetched for them, return both together."""
     files: dict[int, list[File]] = {}
     for each in fetched:
         file = File(path=each.path, size=each.size, sha256=each.sha256, odd=each.odd or None)

@@ -1,7 +1,7 @@
-"""One run of a mirror: list the archive, compare, fetch what is new, report what left.
+"""One run of a mirror: list the archive, compare, fetch what is new, mark what is gone.
 
-Nothing here of an archive is ever taken for gone unless the platform says so three times: in a
-complete listing, when asked for the item itself, and by still showing the archive afterwards.
+An item counts as gone only after three checks: it is not in a complete listing, a request for the
+item itself gives 404, and the archive can still be seen afterwards.
 """
 
 import threading
@@ -26,10 +26,11 @@ from gcwatch.core.errors import (
 )
 from gcwatch.core.reasons import Reason, explain
 from gcwatch.core.text import iso_time, readable_name
+from gcwatch.core.timing import retry_pause
 from gcwatch.files.atomic import disk_trouble
 from gcwatch.mirror.flat import FlatLayout
 from gcwatch.mirror.folders import ItemFolderLayout
-from gcwatch.mirror.last_run import LastRun, only_mirror, read_last_run, remember
+from gcwatch.mirror.last_run import LastRun, lock_mirror, read_last_run, write_last_run
 from gcwatch.mirror.receipts import (
     Content,
     Difference,
@@ -38,33 +39,36 @@ from gcwatch.mirror.receipts import (
     Target,
     Times,
     Wanted,
-    compare,
+    compare_listing,
 )
 from gcwatch.mirror.storage import HiddenFolder, MirrorStorage
 from gcwatch.outbox.outputs import Staging, output_of
 from gcwatch.platform.models import Collection, Item
-from gcwatch.platform.transfer import Transfers
+from gcwatch.platform.transfers import Transfers
 from gcwatch.threads.heartbeats import with_callers_heartbeat
 
-MOST_AT_ONCE: Final = 8
-"""Items: more only get into each other's way on the processor."""
+MAX_ITEMS_AT_ONCE: Final = 8
+"""Items that are fetched at the same time; more are not faster, the processor is the limit."""
 
-_TRIES: Final = 4
-_A_WHILE: Final = 60.0
-_OFTEN_ENOUGH: Final = 3
-_HOUR: Final = 3600.0
+_STORE_TRIES: Final = 4
+"""Tries to store one item in a run."""
+_WAIT_SLICE_SECONDS: Final = 60.0
+"""Longer waits report progress this often."""
+_MAX_CUT_OFF_ITEMS: Final = 3
+"""Interrupted downloads in a row that end the run."""
+_HOUR_SECONDS: Final = 3600.0
 
 MirrorProgress = Callable[[int, int, int], None]
-"""Told how many items are done, of how many that have to be fetched, and how many bytes moved."""
+"""Called with the number of items done, the number to fetch, and the bytes moved so far."""
 
 
 def no_progress(_done: int, _items: int, _moved: int) -> None:
-    """Tell nobody."""
+    """Do nothing: the default for callers that show no progress."""
 
 
 @dataclass(frozen=True)
 class MirrorSummary:
-    """What a run came to: `items` are in the archive, `gone` are here and no longer there."""
+    """The result of a run: `items` are in the archive, `gone` are only on disk."""
 
     mirror: str
     items: int
@@ -79,9 +83,10 @@ class MirrorSummary:
 
 @dataclass(frozen=True)
 class MirrorContext:
-    """What a run works with: the platform's transfers, the state directory, and its pace.
+    """What a run needs: the platform's transfers, the state directory, and its pace.
 
-    `at_once` items are worked on at a time; `backoff` seconds is the first pause after a failure.
+    At most `at_once` items are fetched at the same time. `backoff` is the first pause after a
+    failure in seconds. `clock` returns seconds since the epoch.
     """
 
     transfers: Transfers
@@ -92,38 +97,38 @@ class MirrorContext:
 
 
 def run_mirror(
-    settings: config.Mirror, means: MirrorContext, progress: MirrorProgress = no_progress
+    settings: config.Mirror, context: MirrorContext, progress: MirrorProgress = no_progress
 ) -> MirrorSummary:
-    """Given a mirror, bring its folder to what the archive is now, and report.
+    """Given a mirror, make its folder a copy of the archive as it is now; return a summary.
 
     Raises:
-        StateError: when another process works on it.
+        StateError: when another process works on the mirror.
         TokenRefused: when the platform does not take the token.
         Unreachable: when the platform can't be reached.
-        CaseError: when the archive can't be seen, or the outbox not written.
+        CaseError: when the archive can't be seen, or the outbox can't be written.
         Stopped: when the daemon is stopping.
     """
-    with only_mirror(means.state, settings.name):
-        before = read_last_run(means.state, settings.name)
+    with lock_mirror(context.state, settings.name):
+        before = read_last_run(context.state, settings.name)
         try:
-            report = _Run(settings, means, progress, before).run()
+            summary = _MirrorRun(settings, context, progress, before).run()
         except (CaseError, Unreachable, Refused, TokenRefused) as error:
             after = before.model_copy(
-                update={"ended": iso_time(means.clock()), "reason": _code(error)}
+                update={"ended": iso_time(context.clock()), "reason": _reason_code(error)}
             )
-            remember(means.state, settings.name, after)
+            write_last_run(context.state, settings.name, after)
             raise
-        remember(means.state, settings.name, _memory(report, means.clock()))
-        return report
+        write_last_run(context.state, settings.name, _last_run_of(summary, context.clock()))
+        return summary
 
 
-def _memory(report: MirrorSummary, now: float) -> LastRun:
-    held = report.items - report.failed + report.gone
-    return LastRun(ended=iso_time(now), items=held, gone=report.gone, failed=report.failed)
+def _last_run_of(summary: MirrorSummary, now: float) -> LastRun:
+    held = summary.items - summary.failed + summary.gone
+    return LastRun(ended=iso_time(now), items=held, gone=summary.gone, failed=summary.failed)
 
 
 def failure_reason(error: GcwatchError) -> Reason:
-    """Given what ended a run, return it as a reason of the catalogue."""
+    """Given the error that ended a run, return it as a reason of the catalogue."""
     match error:
         case CaseError() | Unreachable():
             return error.reason
@@ -137,38 +142,38 @@ def failure_reason(error: GcwatchError) -> Reason:
             return Reason("stopped")
 
 
-def _code(error: GcwatchError) -> str:
+def _reason_code(error: GcwatchError) -> str:
     return failure_reason(error).code
 
 
 def log_fields(reason: Reason) -> dict[str, str]:
-    """Given a reason, return its words for the log: without the names."""
+    """Given a reason, return its log fields: code and sentences, without names of files."""
     said = explain(Reason(reason.code, reason.facts))
     return {"reason": reason.code, "plain": said.plain, "detail": said.detail}
 
 
 class _Tally:
-    """Counts what threads do, and tells of it."""
+    """Counts the work of all threads, and reports the progress."""
 
     def __init__(self, progress: MirrorProgress) -> None:
         self._lock = threading.Lock()
         self._progress = progress
         self.items = self.fetched = self.changed = self.failed = self.bytes = 0
 
-    def moved(self, count: int) -> None:
-        """So many more bytes have arrived."""
+    def add_bytes(self, count: int) -> None:
+        """Count bytes that have arrived."""
         self._add(bytes=count)
 
-    def alive(self) -> None:
-        """It goes on, though nothing more is here."""
+    def report_progress(self) -> None:
+        """Report that the run continues, though the counts are the same."""
         self._add()
 
-    def stored(self, *, changed: bool) -> None:
-        """An item stands on the shelf."""
+    def count_stored(self, *, changed: bool) -> None:
+        """Count an item that is stored."""
         self._add(changed=1) if changed else self._add(fetched=1)
 
-    def failed_one(self) -> None:
-        """An item can't be had for now."""
+    def count_failed(self) -> None:
+        """Count an item that can't be fetched for now."""
         self._add(failed=1)
 
     def _add(self, **counts: int) -> None:
@@ -179,71 +184,72 @@ class _Tally:
             self._progress(done, self.items, self.bytes)
 
 
-class _Run:
-    """One run, with all that it knows."""
+class _MirrorRun:
+    """One run of one mirror."""
 
     def __init__(
         self,
         settings: config.Mirror,
-        means: MirrorContext,
+        context: MirrorContext,
         progress: MirrorProgress,
         before: LastRun,
     ) -> None:
         self._settings = settings
-        self._means = means
-        self._platform = means.transfers.platform
+        self._context = context
+        self._transfers = context.transfers
+        self._platform = context.transfers.platform
         self._tally = _Tally(progress)
-        self._places = HiddenFolder(settings.outbox)
-        self._shelf = _shelf(settings, self._places)
+        self._hidden = HiddenFolder(settings.outbox)
+        self._layout = _make_layout(settings, self._hidden)
         self._before = before
         self._begun = time.monotonic()
         self._cut_off = 0
 
     def run(self) -> MirrorSummary:
-        """List, compare, fetch, and see to what is gone."""
+        """List, compare, fetch, and mark what is gone; return a summary."""
         with disk_trouble("opening the mirror's folder"):
-            self._places.make(was_full=self._before.items > 0)
-            self._places.tidy()
-        archive = self._archive()
-        listed = [self._wanted(item) for item in self._platform.items("archives/items", archive.pk)]
+            self._hidden.create(was_full=self._before.items > 0)
+            self._hidden.finish_exchanges()
+        archive = self._find_archive()
+        listed = [self._wanted_item(item) for item in self._platform.items("archive", archive.pk)]
         with disk_trouble("reading the mirror's folder"):
-            held = self._shelf.held(self._settings.archive)
-            difference = compare(listed, held)
-            self._introduce(difference, len(listed), len(held))
-            self._shelf.prepare(difference.to_fetch)
+            held = self._layout.list_held(self._settings.archive)
+            difference = compare_listing(listed, held)
+            self._log_start(difference, len(listed), len(held))
+            self._layout.choose_names(difference.to_fetch)
         self._fetch_all(difference.to_fetch, archive)
         for each in difference.returned:
-            self._welcome(each)
-        self._part_from(difference.gone)
-        return self._report(difference, len(listed))
+            self._note_returned(each)
+        self._handle_absent(difference.gone)
+        return self._summarise(difference, len(listed))
 
-    def _archive(self) -> Collection:
+    def _find_archive(self) -> Collection:
         found = self._platform.archive(self._settings.archive)
         if found is None:
             facts = {"slug": self._settings.archive}
-            raise NotYet(Reason("archive_not_found", facts), _HOUR)
+            raise NotYet(Reason("archive_not_found", facts), _HOUR_SECONDS)
         return found
 
-    def _wanted(self, item: Item) -> Wanted:
-        """Return an item of the listing, with those values that the layout has a place for."""
-        self._tally.alive()
+    def _wanted_item(self, item: Item) -> Wanted:
+        """Return an item of the listing, with the values that the layout stores."""
+        self._tally.report_progress()
         outputs = (output_of(value) for value in item.values)
         chosen = (each for each in outputs if self._settings.layout == "items" or _is_image(each))
         return Wanted(
             item.pk, item.title, tuple(sorted(chosen, key=lambda each: (each.socket, each.pk)))
         )
 
-    def _introduce(self, difference: Difference, items: int, held: int) -> None:
+    def _log_start(self, difference: Difference, items: int, held: int) -> None:
         new, changed = len(difference.new), len(difference.changed)
-        self._tell("mirror.started", items=items, held=held, new=new, changed=changed)
+        self._log("mirror.started", items=items, held=held, new=new, changed=changed)
         if difference.short:
-            self._tell("mirror.listing_empty", held=held)
+            self._log("mirror.listing_empty", held=held)
         self._tally.items = new + changed
-        self._tally.moved(0)
+        self._tally.add_bytes(0)
 
-    def _report(self, difference: Difference, items: int) -> MirrorSummary:
+    def _summarise(self, difference: Difference, items: int) -> MirrorSummary:
         tally, away = self._tally, len(difference.gone)
-        report = MirrorSummary(
+        summary = MirrorSummary(
             mirror=self._settings.name,
             items=items,
             fetched=tally.fetched,
@@ -254,27 +260,25 @@ class _Run:
             bytes=tally.bytes,
             seconds=round(time.monotonic() - self._begun, 3),
         )
-        self._tell("mirror.finished", **{k: v for k, v in asdict(report).items() if k != "mirror"})
-        return report
+        self._log("mirror.finished", **{k: v for k, v in asdict(summary).items() if k != "mirror"})
+        return summary
 
-    def _tell(self, event: str, **facts: Any) -> None:
+    def _log(self, event: str, **facts: Any) -> None:
         log.emit(event, mirror=self._settings.name, **facts)
 
     # --- fetching --------------------------------------------------------------------------------
 
     def _fetch_all(self, wanted: Iterable[tuple[Wanted, Held | None]], archive: Collection) -> None:
-        """Fetch some items at a time; what concerns them all ends the run."""
+        """Fetch several items at the same time; an error that concerns all ends the run."""
         running: set[Future[None]] = set()
         try:
             for each, held in wanted:
-                if len(running) >= min(self._means.at_once, MOST_AT_ONCE):
+                if len(running) >= min(self._context.at_once, MAX_ITEMS_AT_ONCE):
                     running = _first_done(running)
-                if self._means.transfers.stop.is_set():
-                    raise Stopped
-                work = with_callers_heartbeat(
-                    self._fetch
-                )  # or it would be silent while it hashes what is held
-                running.add(self._means.transfers.pool.submit(work, each, held, archive))
+                self._transfers.require_running()
+                # The thread needs the heartbeat while it hashes the files that are on disk.
+                work = with_callers_heartbeat(self._fetch_item)
+                running.add(self._transfers.pool.submit(work, each, held, archive))
             while running:
                 running = _first_done(running)
         finally:
@@ -282,74 +286,74 @@ class _Run:
                 future.cancel()
             wait(running)
 
-    def _fetch(self, wanted: Wanted, held: Held | None, archive: Collection) -> None:
-        """Bring one item; its own trouble is told, and does not stop the others."""
-        begun, count = time.monotonic(), _Count(self._tally.moved)
+    def _fetch_item(self, wanted: Wanted, held: Held | None, archive: Collection) -> None:
+        """Fetch one item; its own error is logged, and the other items go on."""
+        begun, count = time.monotonic(), _ByteCount(self._tally.add_bytes)
         try:
-            files = self._store(wanted, held, archive, count)
+            files = self._store_item(wanted, held, archive, count)
         except (CaseError, Refused, Unreachable) as error:
             if self._concerns_all(error):
                 raise
-            self._tell("mirror.item_failed", item=wanted.item, **log_fields(failure_reason(error)))
-            self._tally.failed_one()
+            self._log("mirror.item_failed", item=wanted.item, **log_fields(failure_reason(error)))
+            self._tally.count_failed()
             return
         event = "mirror.item_changed" if held else "mirror.item_fetched"
         seconds = round(time.monotonic() - begun, 3)
-        self._tell(event, item=wanted.item, files=files, bytes=count.bytes, seconds=seconds)
-        self._tally.stored(changed=held is not None)
+        self._log(event, item=wanted.item, files=files, bytes=count.bytes, seconds=seconds)
+        self._tally.count_stored(changed=held is not None)
         self._cut_off = 0
 
     def _concerns_all(self, error: GcwatchError) -> bool:
-        """Whether other items would meet the same trouble, as with a full disk.
+        """Whether an error would stop the other items too, as a full disk does.
 
-        One download may be cut again and again; if several are, in a row, then all would be.
+        An interrupted download concerns one item; several in a row concern all.
         """
         if isinstance(error, Unreachable):
             self._platform.me()
             self._cut_off += 1
-            return self._cut_off >= _OFTEN_ENOUGH
+            return self._cut_off >= _MAX_CUT_OFF_ITEMS
         return _is_disk(error) or isinstance(error, NotYet)
 
-    def _store(
-        self, wanted: Wanted, held: Held | None, archive: Collection, count: "_Count"
+    def _store_item(
+        self, wanted: Wanted, held: Held | None, archive: Collection, count: "_ByteCount"
     ) -> int:
-        """Store an item, again after trouble that may pass; return how many files it has."""
+        """Store an item, in several tries if necessary; return its number of files."""
         sealed: list[Receipt] = []
 
         def seal(folder: str, contents: tuple[Content, ...]) -> Receipt:
-            sealed.append(self._receipt(wanted, folder, contents, archive))
+            sealed.append(self._make_receipt(wanted, folder, contents, archive))
             return sealed[-1]
 
-        for attempt in range(1, _TRIES + 1):
-            last = attempt == _TRIES
+        for attempt in range(1, _STORE_TRIES + 1):
+            last = attempt == _STORE_TRIES
 
             def make(folder: Path, *, lenient: bool = last) -> Staging:
-                return Staging(folder, self._means.transfers, count, lenient=lenient)
+                return Staging(folder, self._transfers, count, lenient=lenient)
 
             try:
                 with disk_trouble("storing an item"):
-                    self._shelf.store(wanted, held, make, seal)
+                    self._layout.store_item(wanted, held, make, seal)
                 break
             except (TryAgain, NotYet, Unreachable) as error:
                 if last or _is_disk(error):
                     raise
-                self._rest(attempt, error)
+                self._wait_before_retry(attempt, error)
         return sum(1 for _ in sealed[-1].files())
 
-    def _rest(self, attempt: int, error: GcwatchError) -> None:
-        """Wait before the next try: as long as was asked for, or longer each time."""
+    def _wait_before_retry(self, attempt: int, error: GcwatchError) -> None:
+        """Wait before the next try: longer each time, and at least as long as the platform asks."""
         asked = error.wait if isinstance(error, NotYet) else 0.0
-        left = max(asked, self._means.backoff * 2 ** (attempt - 1))
+        left = max(asked, retry_pause(attempt, self._context.backoff))
         while left > 0:
-            if self._means.transfers.stop.wait(min(left, _A_WHILE)):
+            if self._transfers.stop.wait(min(left, _WAIT_SLICE_SECONDS)):
                 raise Stopped
-            left -= _A_WHILE
-            self._tally.alive()  # to wait as asked is not to hang
+            left -= _WAIT_SLICE_SECONDS
+            self._tally.report_progress()  # so the daemon does not take the wait for a hang
 
-    def _receipt(
+    def _make_receipt(
         self, wanted: Wanted, folder: str, contents: tuple[Content, ...], archive: Collection
     ) -> Receipt:
-        home = self._platform.http.home
+        home = self._platform.home
         return Receipt(
             mirror=self._settings.name,
             folder=folder,
@@ -362,47 +366,47 @@ class _Run:
                 item_url=f"{home}archives/items/{wanted.item}/",
             ),
             outputs=contents,
-            times=Times(fetched=iso_time(self._means.clock())),
+            times=Times(fetched=iso_time(self._context.clock())),
         )
 
     # --- what left the archive -------------------------------------------------------------------
 
-    def _part_from(self, absent: Sequence[Held]) -> None:
-        """See to items that the listing does not have; noted once, and only if really gone."""
+    def _handle_absent(self, absent: Sequence[Held]) -> None:
+        """Mark items that are not in the listing as gone, after a check, and move them if asked."""
         fresh = [each for each in absent if not each.is_gone or self._settings.gone_to]
         away = [each for each in fresh if self._is_gone(each)]
         if away:
-            self._archive()  # rights that were lost meanwhile look like items that are gone
+            self._find_archive()  # without rights all items seem to be gone
         for each in away:
             with disk_trouble("noting what left the archive"):
-                self._let_go(each)
+                self._note_gone(each)
 
     def _is_gone(self, held: Held) -> bool:
-        """Ask for an item by itself; a no is believed only from a platform that knows us."""
+        """Ask the platform for one item; return True if it answers 404 to a valid token."""
         try:
-            self._platform.item("archives/items", held.item)
+            self._platform.item("archive", held.item)
         except Refused as error:
             if error.status == 404:
                 return True
             raise
         return False
 
-    def _let_go(self, held: Held) -> None:
+    def _note_gone(self, held: Held) -> None:
         if not held.is_gone:
-            self._shelf.note(held, held.receipt.since(self._means.clock()))
-            self._tell("mirror.item_gone", item=held.item, gone=self._settings.gone)
+            self._layout.replace_receipt(held, held.receipt.with_gone_since(self._context.clock()))
+            self._log("mirror.item_gone", item=held.item, gone=self._settings.gone)
         if self._settings.gone_to is not None:
-            self._shelf.move(held, self._settings.gone_to)
+            self._layout.move_item(held, self._settings.gone_to)
 
-    def _welcome(self, held: Held) -> None:
-        """An item that had left is back, as it was."""
+    def _note_returned(self, held: Held) -> None:
+        """Record that an item which was gone is in the archive again, unchanged."""
         with disk_trouble("noting what came back"):
-            self._shelf.note(held, held.receipt.since(None))
-        self._tell("mirror.item_returned", item=held.item)
+            self._layout.replace_receipt(held, held.receipt.with_gone_since(None))
+        self._log("mirror.item_returned", item=held.item)
 
 
-class _Count:
-    """Counts an item's bytes on their way to the tally."""
+class _ByteCount:
+    """Counts the bytes of one item, and passes them on to the tally."""
 
     def __init__(self, further: Callable[[int], None]) -> None:
         self._further = further
@@ -413,11 +417,11 @@ class _Count:
         self._further(more)
 
 
-def _shelf(settings: config.Mirror, places: HiddenFolder) -> MirrorStorage:
+def _make_layout(settings: config.Mirror, hidden: HiddenFolder) -> MirrorStorage:
     return (
-        FlatLayout(places)
+        FlatLayout(hidden)
         if settings.layout == "flat"
-        else ItemFolderLayout(places, settings.folders)
+        else ItemFolderLayout(hidden, settings.folders)
     )
 
 
@@ -430,7 +434,7 @@ def _is_disk(error: GcwatchError) -> bool:
 
 
 def _first_done(running: set[Future[None]]) -> set[Future[None]]:
-    """Wait for at least one item; raise what concerns all, return what goes on."""
+    """Wait for at least one item; raise its error if any, return the others."""
     done, left = wait(running, return_when=FIRST_COMPLETED)
     for future in done:
         future.result()

@@ -1,1 +1,4 @@
-"""TODO."""
+"""The outbox: results fetched, checked and published, and failure notes beside them.
+
+Nothing about inboxes or targets may come in: this room gets outputs and writes folders.
+"""

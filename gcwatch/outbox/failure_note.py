@@ -7,29 +7,29 @@ from gcwatch.files.names import with_suffix
 from gcwatch.outbox.publish import make_parent_folder, result_path
 
 
-def _note(outbox: Path, folder: str) -> Path:
+def _note_path(outbox: Path, folder: str) -> Path:
     place = result_path(outbox, folder)
     return place.with_name(with_suffix(place.name, ".failed.txt"))
 
 
 def write_failure_note(outbox: Path, folder: str, text: str) -> None:
-    """Given a failed case's folder name and what happened, write `<folder>.failed.txt`.
+    """Given a failed case's folder name and the note's text, write `<folder>.failed.txt`.
 
     Raise TryAgain (`disk`) if it can't be written.
     """
     with disk_trouble("writing to the outbox"):
         data = text.encode("utf-8", "backslashreplace")
-        note = _note(outbox, folder)
+        note = _note_path(outbox, folder)
         make_parent_folder(outbox, note)
         write_atomically(note, data, FILE_MODE)
 
 
 def remove_failure_note(outbox: Path, folder: str) -> None:
-    """Given a case's folder name, remove its `<folder>.failed.txt`, if there is one.
+    """Given a case's folder name, remove its `<folder>.failed.txt` if it exists.
 
-    With a series goes the note on its patient's folder as a whole, in which no series was found.
+    For a series, also remove the note on its patient's folder, which said that no series was found.
     Raise TryAgain (`disk`) if it can't be removed.
     """
     with disk_trouble("clearing the outbox"):
-        _note(outbox, folder).unlink(missing_ok=True)
-        _note(outbox, folder.partition("/")[0]).unlink(missing_ok=True)
+        _note_path(outbox, folder).unlink(missing_ok=True)
+        _note_path(outbox, folder.partition("/")[0]).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What the platform's values hold, brought into a folder as the official client lays it out."""
+"""Fetches the content of sockets into a folder, with the official client's file layout."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -12,15 +12,16 @@ from gcwatch.core.errors import TryAgain
 from gcwatch.core.reasons import Reason
 from gcwatch.files.names import safe_relative_path
 from gcwatch.outbox import verify
-from gcwatch.platform import transfer
+from gcwatch.platform.client import GrandChallenge
+from gcwatch.platform.download import download_file, download_signed
 from gcwatch.platform.models import Image, ImageFile, Instance, SocketValue
-from gcwatch.platform.transfer import Moved, Transfers
+from gcwatch.platform.transfers import Moved, Transfers
 
-_DERIVED: Final = "DZI"
+_DERIVED_TYPE: Final = "DZI"
 
 
 def output_of(value: SocketValue) -> Output:
-    """Given what a socket holds, return it with the path that results have (platform 8.7)."""
+    """Given the content of a socket, return it as an output with its path (platform 8.7)."""
     carrier: Carrier = "image" if value.image else "file" if value.file else "value"
     return Output(
         pk=value.pk,
@@ -32,8 +33,8 @@ def output_of(value: SocketValue) -> Output:
     )
 
 
-def output_places(outputs: Sequence[Output]) -> dict[int, PurePosixPath]:
-    """Given outputs, return where each one's content goes; no two share a file (platform 8.7)."""
+def output_paths(outputs: Sequence[Output]) -> dict[int, PurePosixPath]:
+    """Given outputs, return the path of each by pk; no two are the same (platform 8.7)."""
     found: dict[int, PurePosixPath] = {}
     taken: set[str] = set()
     for each in outputs:
@@ -46,27 +47,28 @@ def output_places(outputs: Sequence[Output]) -> dict[int, PurePosixPath]:
 
 
 def image_name(image: Image, file: ImageFile) -> str:
-    """`<image pk>.<ext>`: only the suffix is the server's, and only if it is a plain one."""
+    """Return `<image pk><suffix>`; the suffix is the server's, made safe."""
     suffix = PurePosixPath(urlsplit(file.file).path).suffix
     return str(safe_relative_path(f"{image.pk}{suffix}", fallback="image"))
 
 
 def instance_name(instance: Instance) -> str:
-    """`<SOP instance UID>.dcm`, made harmless."""
+    """Return `<SOP instance UID>.dcm`, made safe."""
     name = f"{instance.sop_instance_uid.replace('/', '_')}.dcm"
     return str(safe_relative_path(name, fallback="instance.dcm"))
 
 
 def image_files(image: Image) -> Iterable[ImageFile]:
-    """Given an image, return its files without those that the platform derives (platform 8.2)."""
-    return (file for file in image.files if file.image_type != _DERIVED)
+    """Given an image, return its files without those made by the platform (platform 8.2)."""
+    return (file for file in image.files if file.image_type != _DERIVED_TYPE)
 
 
 @dataclass(frozen=True)
 class Staging:
-    """A result folder in the making, hidden from people; what is there is not fetched again.
+    """The hidden folder that collects results; files that are there are not fetched again.
 
-    `lenient` once an odd file came again and again: then it is what the algorithm wrote.
+    If `lenient`, damaged files of results are kept: after several downloads with the same damage,
+    the algorithm wrote them so.
     """
 
     folder: Path
@@ -74,72 +76,84 @@ class Staging:
     moved: Moved
     lenient: bool = False
 
-    def bring(self, output: Output, place: PurePosixPath) -> tuple[Fetched, ...]:
-        """Given an output and its place, put its files there as the official client would."""
-        if output.carrier == "value":
-            return (self._write(output, place),)
-        if output.carrier == "file":
-            return (self._download(output, output.url, place),)
-        return self.bring_image(output, self.transfers.platform.image(output.url), place)
+    @property
+    def platform(self) -> GrandChallenge:
+        """The platform that outputs come from."""
+        return self.transfers.platform
 
-    def bring_image(
+    def hash_file(self, path: Path) -> str:
+        """Return a file's SHA-256, in hex; raise Stopped if the daemon is stopping."""
+        return self.transfers.hash_file(path)
+
+    def fetch_output(self, output: Output, place: PurePosixPath) -> tuple[Fetched, ...]:
+        """Given an output and its path, fetch its files; return what was fetched."""
+        if output.carrier == "value":
+            return (self._write_value(output, place),)
+        if output.carrier == "file":
+            return (self._download_file(output, output.url, place),)
+        return self.fetch_image(output, self.platform.image(output.url), place)
+
+    def fetch_image(
         self, output: Output, image: Image, place: PurePosixPath
     ) -> tuple[Fetched, ...]:
-        """Given an output's image and a folder for it, put its files there."""
+        """Given an output's image and a folder for it, fetch its files; return what was fetched."""
         files = tuple(image_files(image))
         if not files and image.dicom_image_set is not None:
-            return self._bring_instances(output, place)
+            return self._fetch_instances(output, place)
         return tuple(
-            self._download(output, file.file, place / image_name(image, file)) for file in files
+            self._download_file(output, file.file, place / image_name(image, file))
+            for file in files
         )
 
-    def _bring_instances(self, output: Output, place: PurePosixPath) -> tuple[Fetched, ...]:
-        """Bring each DICOM instance of an image set.
+    def _fetch_instances(self, output: Output, place: PurePosixPath) -> tuple[Fetched, ...]:
+        """Fetch each DICOM instance of an image set.
 
-        The signatures of a list fade within minutes; once one is refused, a new list is asked for.
+        Raise TryAgain (`download_incomplete`) if the storage refuses new signatures.
         """
+        # The signatures in a list expire within minutes. If one is refused, get a new list and
+        # continue with the instances that are still missing.
         found: dict[PurePosixPath, Fetched] = {}
         while True:
             before = len(found)
-            for instance in self.transfers.platform.instances(output.url):
+            for instance in self.platform.instances(output.url):
                 where = place / instance_name(instance)
-                fetched = found.get(where) or self._bring_instance(output, instance, where)
+                fetched = found.get(where) or self._fetch_instance(output, instance, where)
                 if fetched is None:
                     break
                 found[where] = fetched
             else:
                 return tuple(found.values())
             if len(found) == before:
-                facts = {"problem": "the storage refuses a signature that is new"}
+                facts = {"problem": "the storage refuses a new signature"}
                 raise TryAgain(Reason("download_incomplete", facts))
 
-    def _bring_instance(
+    def _fetch_instance(
         self, output: Output, instance: Instance, place: PurePosixPath
     ) -> Fetched | None:
-        """Bring one instance; None if its signature has faded."""
+        """Fetch one instance; return None if its signature has expired."""
         path = self.folder / place
         if path.exists():
-            return self._fetched(output, place)
-        digest = self.transfers.fetch_signed(instance.get_instance, path, self.moved)
-        return self._fetched(output, place, digest) if digest else None
+            return self._describe_file(output, place)
+        digest = download_signed(self.transfers, instance.get_instance, path, self.moved)
+        return self._describe_file(output, place, digest) if digest else None
 
-    def _write(self, output: Output, place: PurePosixPath) -> Fetched:
+    def _write_value(self, output: Output, place: PurePosixPath) -> Fetched:
         path = self.folder / place
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(output.value, indent=2))
-        return self._fetched(output, place)
+        return self._describe_file(output, place)
 
-    def _download(self, output: Output, url: str, place: PurePosixPath) -> Fetched:
+    def _download_file(self, output: Output, url: str, place: PurePosixPath) -> Fetched:
         path = self.folder / place
-        digest = "" if path.exists() else self.transfers.fetch(url, path, self.moved)
+        digest = "" if path.exists() else download_file(self.transfers, url, path, self.moved)
         if output.carrier == "file" and self.lenient:
-            return self._fetched(output, place, digest, verify.oddity(path))
-        verify.check(path, output.socket)
-        return self._fetched(output, place, digest)
+            return self._describe_file(output, place, digest, verify.find_damage(path))
+        verify.require_whole(path, output.socket)
+        return self._describe_file(output, place, digest)
 
-    def _fetched(
+    def _describe_file(
         self, output: Output, place: PurePosixPath, digest: str = "", odd: str = ""
     ) -> Fetched:
         path = self.folder / place
-        digest = digest or transfer.sha256(path, self.transfers.stop)
+        digest = digest or self.hash_file(path)
         return Fetched(output.pk, str(place), path.stat().st_size, digest, odd)

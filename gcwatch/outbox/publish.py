@@ -1,4 +1,4 @@
-"""Finished folders, published by one rename, and what becomes of their sources."""
+"""Publishes result folders in the outbox: complete, on the disk, by one rename."""
 
 import contextlib
 import json
@@ -17,61 +17,57 @@ from gcwatch.files.atomic import (
     sync_tree,
     write_atomically,
 )
-from gcwatch.files.names import namesakes, remove_tree, take_free_name
-
-# --- names -------------------------------------------------------------------------------------
+from gcwatch.files.names import find_namesakes, remove_tree, take_free_name
 
 
-# --- publishing --------------------------------------------------------------------------------
-
-
-def _staging(outbox: Path, key: str) -> Path:
+def _staging_path(outbox: Path, key: str) -> Path:
     return outbox / f".{key}.partial"
 
 
 def staging_folder(outbox: Path, key: str) -> Path:
-    """Given an outbox and a case's key, return the hidden folder where its results gather.
+    """Given an outbox and a case's key, return the hidden folder for its results.
 
-    Raise TryAgain (`disk`) if it can't be made.
+    It is created if necessary; raise TryAgain (`disk`) if that fails.
     """
-    path = _staging(outbox, key)
+    path = _staging_path(outbox, key)
     with disk_trouble("writing to the outbox"):
         path.mkdir(mode=FOLDER_MODE, exist_ok=True)
     return path
 
 
 def publish_results(outbox: Path, key: str, folder: str, receipt: Mapping[str, Any]) -> str:
-    """Given a case whose results are staged, publish them; return the name of their folder.
+    """Given a case with all results in its staging folder, publish it; return the folder's name.
 
-    It is `folder`, or `folder.2`, `.3` … where that is taken: nothing is ever replaced. For a
-    series it is `<patient>/<series>`; the patient's folder is made before. Twice is once: what
-    was published under this key is found by its receipt.
+    The name is `folder`, or `folder.2`, `folder.3` … if it is taken: nothing is ever replaced. For
+    a series it is `<patient>/<series>`. A second call changes nothing: the published folder is
+    found by the key in its receipt.
 
     Raise TryAgain (`disk`) if the outbox can't be written.
     """
     with disk_trouble("publishing"):
         place = result_path(outbox, folder)
-        if name := _published(outbox, key, folder):
+        if name := _find_published(outbox, key, folder):
             sync_folder(place.parent)
             return name
         source = staging_folder(outbox, key)
         seal_folder(source, json.dumps({**receipt, "key": key}, indent=2))
         make_parent_folder(outbox, place)
-        return _beside(folder, take_free_name(source, place.parent, place.name))
+        return _sibling_name(folder, take_free_name(source, place.parent, place.name))
 
 
 def result_path(outbox: Path, folder: str) -> Path:
+    """Given an outbox and a case's name, return the path of its result folder."""
     return outbox / folder
 
 
-def _beside(folder: str, name: str) -> str:
-    """Given a case's name, return the other name at its place."""
+def _sibling_name(folder: str, name: str) -> str:
+    """Given a case's name, return it with another last component."""
     parent, slash, _ = folder.rpartition("/")
     return parent + slash + name
 
 
 def make_parent_folder(outbox: Path, place: Path) -> None:
-    """See to it that a patient's folder is there, with the mode of all that is published."""
+    """Given a path in the outbox, create its parent folder with the mode of published folders."""
     if place.parent == outbox:
         return
     with contextlib.suppress(FileExistsError):
@@ -81,9 +77,10 @@ def make_parent_folder(outbox: Path, place: Path) -> None:
 
 
 def seal_folder(source: Path, receipt: str) -> None:
-    """Given a folder whose files are all there, add its receipt; then it may be published.
+    """Given a folder with all its files, add the receipt, so that it can be published.
 
-    The group may read all of it, and all of it is on the disk. Raise OSError if that can't be.
+    Afterwards the group may read all of it, and all of it is on the disk. Raise OSError if that
+    fails.
     """
     write_receipt(source / RECEIPT_NAME, receipt)
     let_group_read(source)
@@ -91,12 +88,12 @@ def seal_folder(source: Path, receipt: str) -> None:
 
 
 def write_receipt(path: Path, receipt: str) -> None:
-    """Given a path and a receipt, put it there whole; raise OSError if that can't be."""
+    """Given a path and a receipt, write it completely or not at all; raise OSError on failure."""
     write_atomically(path, receipt.encode(), FILE_MODE)
 
 
 def let_group_read(source: Path) -> None:
-    """Set the modes of everything below a folder; a umask may have made them tighter."""
+    """Given a folder, let the group read everything below it, whatever the umask was."""
     for parent, _, names in os.walk(source):
         folder = Path(parent)
         _let_enter(folder)
@@ -105,11 +102,9 @@ def let_group_read(source: Path) -> None:
 
 
 def _let_enter(folder: Path) -> None:
-    """Let the group enter a folder, which stays setgid if it is.
-
-    A service may not set that bit, even where it is set (systemd's RestrictSUIDSGID=): where its
-    umask has left nothing to be done, nothing is.
-    """
+    """Let the group enter a folder; keep its setgid bit."""
+    # systemd's RestrictSUIDSGID= forbids a chmod with the setgid bit, even if the folder has it
+    # already. So there is no chmod if the mode is right, as it is with the service's umask.
     mode = stat.S_IMODE(folder.stat().st_mode)
     wanted = FOLDER_MODE | (mode & stat.S_ISGID)
     if mode != wanted:
@@ -117,25 +112,25 @@ def _let_enter(folder: Path) -> None:
 
 
 def published_name(outbox: Path, key: str, folder: str) -> str | None:
-    """Given a case, return the name of its published folder, or None.
+    """Given a case, return the name of its published folder, or None if there is none.
 
     Raise TryAgain (`disk`) if the outbox can't be read.
     """
     with disk_trouble("reading the outbox"):
-        return _published(outbox, key, folder)
+        return _find_published(outbox, key, folder)
 
 
-def _published(outbox: Path, key: str, folder: str) -> str | None:
+def _find_published(outbox: Path, key: str, folder: str) -> str | None:
     place = result_path(outbox, folder)
     if place.parent != outbox and not place.parent.is_dir():
         return None
-    for name in namesakes(place.parent, place.name):
-        if _key(place.with_name(name) / RECEIPT_NAME) == key:
-            return _beside(folder, name)
+    for name in find_namesakes(place.parent, place.name):
+        if _receipt_key(place.with_name(name) / RECEIPT_NAME) == key:
+            return _sibling_name(folder, name)
     return None
 
 
-def _key(receipt: Path) -> str | None:
+def _receipt_key(receipt: Path) -> str | None:
     try:
         found = json.loads(receipt.read_bytes())
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -144,18 +139,9 @@ def _key(receipt: Path) -> str | None:
 
 
 def discard_staging(outbox: Path, key: str) -> None:
-    """Given a case, remove its staging folder, if it is there.
+    """Given a case, remove its staging folder if it exists.
 
     Raise TryAgain (`disk`) if it can't be removed.
     """
     with disk_trouble("clearing the outbox"):
-        remove_tree(_staging(outbox, key))
-
-
-# --- failures ----------------------------------------------------------------------------------
-
-
-# --- the source, once delivered ----------------------------------------------------------------
-
-
-# --- a source among others -----------------------------------------------------------------------
+        remove_tree(_staging_path(outbox, key))

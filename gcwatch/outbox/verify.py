@@ -1,4 +1,4 @@
-"""Whether a fetched file is whole, as far as its own structure tells."""
+"""Checks by a fetched file's own structure whether it is complete."""
 
 import math
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Final
 from gcwatch.core.errors import TryAgain
 from gcwatch.core.reasons import Reason
 from gcwatch.imaging import signatures
-from gcwatch.imaging.images import META_BYTES, meta_fields, meta_header
+from gcwatch.imaging.images import META_VOXEL_BYTES, meta_fields, meta_header
 from gcwatch.imaging.json_syntax import is_json
 
 _FORMATS: Final[Mapping[str, signatures.Format]] = {
@@ -26,19 +26,19 @@ _FORMATS: Final[Mapping[str, signatures.Format]] = {
     ".tiff": signatures.TIFF,
     ".zip": signatures.ZIP,
 }
-"""CSV is not among them: any text is whole as CSV."""
+"""Formats that are checked, by suffix; CSV is not, since any text is valid CSV."""
 
 
-def check(path: Path, socket: str) -> None:
-    """Given a fetched file, raise TryAgain (and remove it) if its own structure says it is cut."""
-    problem = oddity(path)
+def require_whole(path: Path, socket: str) -> None:
+    """Given a fetched file, remove it and raise TryAgain if its structure is damaged."""
+    problem = find_damage(path)
     if problem:
         path.unlink()
         raise TryAgain(Reason("download_incomplete", {"socket": socket, "problem": problem}))
 
 
-def oddity(path: Path) -> str:
-    """Given a fetched file, return what its structure lacks, or "" if nothing is found."""
+def find_damage(path: Path) -> str:
+    """Given a fetched file, return what is wrong with its structure, "" if nothing is found."""
     suffix = path.suffix.lower()
     if suffix == ".mha":
         return _mha_problem(path)
@@ -51,23 +51,23 @@ def oddity(path: Path) -> str:
 
 def _format_problem(path: Path, wanted: signatures.Format) -> str:
     with path.open("rb") as file:
-        if not wanted.begins(file.read(signatures.START)):
+        if not wanted.begins(file.read(signatures.START_BYTES)):
             return f"it does not begin like a {path.suffix.lower()} file"
         return wanted.damage(file)
 
 
 def _json_problem(path: Path) -> str:
     with path.open("rb") as file:
-        return "" if is_json(file) else "its JSON can't be read"
+        return "" if is_json(file) else "it is not valid JSON"
 
 
 def _mha_problem(path: Path) -> str:
-    """An uncompressed MetaImage is as long as its header says; a compressed one says so, too."""
+    """Return what is wrong with the length of a MetaImage, "" if nothing or if it is unknown."""
     with path.open("rb") as file:
         header = meta_header(file)
     fields = meta_fields(header)
     if not header.endswith(b"\n") or fields.get("ElementDataFile") != "LOCAL":
-        return "its header has no end"
+        return "its header is cut off"
     begin = len(header)
     expected = _mha_bytes(fields)
     if expected is not None and path.stat().st_size - begin != expected:
@@ -76,11 +76,11 @@ def _mha_problem(path: Path) -> str:
 
 
 def _mha_bytes(fields: Mapping[str, str]) -> int | None:
-    """Given a header, return how many bytes of voxels follow, or None if it does not say."""
+    """Given a header's fields, return the bytes of voxels that follow, None if unknown."""
     if fields.get("CompressedData", "False") == "True":
         size = fields.get("CompressedDataSize", "")
         return int(size) if size.isdecimal() else None
-    element = META_BYTES.get(fields.get("ElementType", ""))
+    element = META_VOXEL_BYTES.get(fields.get("ElementType", ""))
     sizes = fields.get("DimSize", "").split()
     numbers = [*sizes, fields.get("ElementNumberOfChannels", "1")]
     if element is None or not sizes or not all(number.isdecimal() for number in numbers):

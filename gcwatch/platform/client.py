@@ -1,20 +1,24 @@
 """The platform's REST API as typed calls (platform 1 to 9).
 
-Answers are read leniently: unknown keys are ignored, and `socket` (2026) or `interface` (2025)
-names a value's socket.
+Unknown keys in answers are ignored. A value's socket may be called `socket` (2026) or `interface`
+(2025).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cache
-from typing import Any, Literal, TypeVar
-from urllib.parse import urlencode
+from typing import Any, TypeVar
+from urllib.parse import urlencode, urlsplit
+
+import requests
 
 from gcwatch.core.errors import NotYet, Refused, TokenRefused
+from gcwatch.core.kinds import KIND_NAMES, ItemKind
 from gcwatch.core.reasons import Reason
 from gcwatch.platform.http import Http
 from gcwatch.platform.models import (
-    A,
     Algorithm,
+    Answer,
     Collection,
     Image,
     Instance,
@@ -22,6 +26,7 @@ from gcwatch.platform.models import (
     Job,
     NewJob,
     Part,
+    SignedRequest,
     Socket,
     UploadSession,
     UserUpload,
@@ -30,191 +35,220 @@ from gcwatch.platform.models import (
     with_slug,
 )
 
-PAGE = 100
-LARGEST_PAGE = 1000
-_PASSES = 20
-
-Holder = Literal["reader-studies/display-sets", "archives/items"]
-"""Where items of a kind are found: the display sets of reader studies, or the items of archives."""
-
-
-S = TypeVar("S", "Algorithm", "Collection")
+PAGE_ITEMS = 100
+LARGEST_PAGE_ITEMS = 1000
+"""The platform's upper limit (platform 1.14)."""
+_LIST_TRIES = 20
+"""Tries to read a complete list of items."""
 
 
-ANONYMOUS = "AnonymousUser"
+Slugged = TypeVar("Slugged", "Algorithm", "Collection")
+
+
+ANONYMOUS_NAME = "AnonymousUser"
+"""The user name that the platform gives to requests without a token."""
 
 
 class GrandChallenge:
-    """The platform behind *http*; every method may raise what `Http.call` raises."""
+    """The platform's API; every method may raise what `Http.call` raises.
+
+    Methods named after a resource return it: `job(pk)` one, `jobs(...)` a list. Below, "our" means
+    what the account of this token can see.
+    """
 
     def __init__(self, http: Http) -> None:
         self.http = http
 
+    @property
+    def home(self) -> str:
+        """The root of the platform's API, with a slash at its end."""
+        return self.http.home
+
+    @property
+    def site(self) -> str:
+        """The root of the platform's pages for people, without a slash at its end."""
+        parts = urlsplit(self.home)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.http.close()
+
     def me(self) -> str:
-        """Return whose token this is; raise TokenRefused if the header does not arrive."""
-        answer = self.http.call("GET", self._url("profiles/users/self/"))
-        name = str(answer.get("user", {}).get("username", ANONYMOUS))
-        if name == ANONYMOUS:
-            raise TokenRefused(ANONYMOUS)
+        """Return the user name of this token; raise TokenRefused if the platform sees no token."""
+        answer = self.http.call("GET", self._api_url("profiles/users/self/"))
+        name = str(answer.get("user", {}).get("username", ANONYMOUS_NAME))
+        if name == ANONYMOUS_NAME:
+            raise TokenRefused(ANONYMOUS_NAME)
         return name
 
     # --- looking up ------------------------------------------------------------------------------
 
     def algorithm(self, slug: str) -> Algorithm | None:
         """Return the algorithm, or None if it does not exist or this token can't see it."""
-        found = self._by_slug(Algorithm, "algorithms/", slug)
+        found = self._find_by_slug(Algorithm, "algorithms/", slug)
         if found is None:
-            self.me()  # a lost header makes lists look empty
+            self.me()  # if a proxy drops the token's header, lists are empty
         return found
 
     def algorithms(self) -> list[Algorithm]:
         """Return all algorithms that this token can see, by slug."""
-        return self._seen(Algorithm, "algorithms/")
+        return self._list_all(Algorithm, "algorithms/")
 
     def job(self, pk: str) -> Job:
-        """Return a job; Refused (404) if it is not ours."""
-        return read_answer(Job, self._get(f"algorithms/jobs/{pk}/"))
+        """Return a job; raise Refused (404) if it is not ours."""
+        return read_answer(Job, self._get_json(f"algorithms/jobs/{pk}/"))
 
     def jobs(self, algorithm: str, image: str = "", offset: int = 0) -> Iterator[Job]:
-        """Return an algorithm's jobs of ours, oldest first, from *offset*; of one input image."""
+        """Return our jobs of an algorithm, oldest first, from number *offset* on.
+
+        With *image* (a pk), only the jobs that have this input image.
+        """
         query = {"algorithm_image__algorithm": algorithm}
         if image:
             query["input_image"] = image
-        return self._pages(Job, "algorithms/jobs/", query, offset)
+        return self._iterate_answers(Job, "algorithms/jobs/", query, offset)
 
     def count_jobs(self, algorithm: str) -> int:
-        """Return how many jobs of ours an algorithm has."""
+        """Return the number of our jobs of an algorithm."""
         query = urlencode({"algorithm_image__algorithm": algorithm, "limit": 1})
-        return int(self._get(f"algorithms/jobs/?{query}")["count"])
+        return int(self._get_json(f"algorithms/jobs/?{query}")["count"])
 
     def image(self, url: str) -> Image:
         """Given an image's API URL, return it."""
-        return read_answer(Image, self._call("GET", self._here(url)))
+        return read_answer(Image, self._call_as_known("GET", self._own_url(url)))
 
     def images(self, name: str) -> list[Image]:
-        """Return our images of exactly this name."""
-        return list(self._pages(Image, "cases/images/", {"name": name}))
+        """Return our images with exactly this name."""
+        return list(self._iterate_answers(Image, "cases/images/", {"name": name}))
 
     # --- uploads (platform 4) --------------------------------------------------------------------
 
     def create_upload(self, filename: str) -> UserUpload:
-        """Make an upload record. Not repeatable: a lost reply leaves an orphan behind."""
-        return read_answer(UserUpload, self._post("uploads/", {"filename": filename}))
+        """Create an upload record. Not repeatable: a lost reply leaves an unused record."""
+        return read_answer(UserUpload, self._post_json("uploads/", {"filename": filename}))
 
     def upload(self, pk: str) -> UserUpload:
-        """Return an upload record; Refused (404) once it is consumed or has expired."""
-        return read_answer(UserUpload, self._get(f"uploads/{pk}/"))
+        """Return an upload record; raise Refused (404) if it is used up or has expired."""
+        return read_answer(UserUpload, self._get_json(f"uploads/{pk}/"))
 
     def presign(self, pk: str, s3_upload_id: str, numbers: Sequence[int]) -> dict[int, str]:
-        """Return URLs, valid for an hour, to put these parts to."""
+        """Return URLs for these part numbers; each part is PUT to its URL within an hour."""
         body = {"part_numbers": list(numbers)}
-        url = self._url(f"uploads/{pk}/{s3_upload_id}/generate-presigned-urls/")
-        answer = self._call("PATCH", url, body)
+        url = self._api_url(f"uploads/{pk}/{s3_upload_id}/generate-presigned-urls/")
+        answer = self._call_as_known("PATCH", url, body)
         return {int(number): str(url) for number, url in answer["presigned_urls"].items()}
 
     def parts(self, pk: str, s3_upload_id: str) -> dict[int, Part]:
-        """Return the parts that the storage holds, by number."""
-        answer = self._get(f"uploads/{pk}/{s3_upload_id}/list-parts/")
+        """Return the parts that the storage has, by number."""
+        answer = self._get_json(f"uploads/{pk}/{s3_upload_id}/list-parts/")
         parts = read_answers(Part, answer["parts"])
         return {part.number: part for part in parts}
 
     def complete(self, pk: str, s3_upload_id: str, etags: Mapping[int, str]) -> None:
-        """Make one object of the parts; ascending, and nothing but ETag and number is sent."""
+        """Join the parts of an upload into one object, in the order of their numbers."""
         parts = [{"ETag": etags[number], "PartNumber": number} for number in sorted(etags)]
-        url = self._url(f"uploads/{pk}/{s3_upload_id}/complete-multipart-upload/")
-        self._call("PATCH", url, {"parts": parts})
+        url = self._api_url(f"uploads/{pk}/{s3_upload_id}/complete-multipart-upload/")
+        self._call_as_known("PATCH", url, {"parts": parts})
 
     # --- upload sessions (platform 9) ------------------------------------------------------------
 
     def create_session(self, uploads: Sequence[str]) -> UploadSession:
-        """Make an inert session of complete uploads."""
+        """Create an upload session of complete uploads; it is inert until a job or item uses it."""
         return read_answer(
-            UploadSession, self._post("cases/upload-sessions/", {"uploads": [*uploads]})
+            UploadSession, self._post_json("cases/upload-sessions/", {"uploads": [*uploads]})
         )
 
     def session(self, url: str) -> UploadSession:
         """Given a session's API URL, return it."""
-        return read_answer(UploadSession, self._call("GET", self._here(url)))
+        return read_answer(UploadSession, self._call_as_known("GET", self._own_url(url)))
 
     def sessions(self) -> Iterator[UploadSession]:
-        """Return all sessions of ours, in no order."""
-        return self._pages(UploadSession, "cases/upload-sessions/", {})
+        """Return all our upload sessions, in no particular order."""
+        return self._iterate_answers(UploadSession, "cases/upload-sessions/", {})
 
     # --- jobs (platform 7) -----------------------------------------------------------------------
 
     def create_job(self, algorithm: str, inputs: Sequence[Mapping[str, Any]]) -> NewJob:
-        """Ask for a job. Not repeatable: see platform 10.4."""
+        """Create a job. Not repeatable: see platform 10.4."""
         body = {"algorithm": algorithm, "inputs": list(inputs)}
-        return read_answer(NewJob, self._post("algorithms/jobs/", body))
+        return read_answer(NewJob, self._post_json("algorithms/jobs/", body))
 
     # --- reader studies and archives (platform 5, 6) ----------------------------------------------
 
     def reader_study(self, slug: str) -> Collection | None:
         """Return the reader study, or None if it does not exist or this token can't see it."""
-        return self._place("reader-studies/", slug)
+        return self._find_collection("reader-studies/", slug)
 
     def archive(self, slug: str) -> Collection | None:
         """Return the archive, or None if it does not exist or this token can't see it."""
-        return self._place("archives/", slug)
+        return self._find_collection("archives/", slug)
 
     def reader_studies(self) -> list[Collection]:
         """Return all reader studies that this token can see, by slug."""
-        return self._seen(Collection, "reader-studies/")
+        return self._list_all(Collection, "reader-studies/")
 
     def archives(self) -> list[Collection]:
         """Return all archives that this token can see, by slug."""
-        return self._seen(Collection, "archives/")
+        return self._list_all(Collection, "archives/")
 
-    def create_item(self, holder: Holder, body: Mapping[str, Any]) -> Item:
-        """Make an empty display set or archive item. Its title is the guard: see platform 10.3."""
-        return read_answer(Item, self._post(f"{holder}/", body))
+    def create_item(self, kind: ItemKind, body: Mapping[str, Any]) -> Item:
+        """Create an empty display set or archive item.
 
-    def item(self, holder: Holder, pk: str) -> Item:
-        """Return a display set or archive item; Refused (404) if it is not there for us."""
-        return read_answer(Item, self._get(f"{holder}/{pk}/"))
-
-    def fill_item(self, holder: Holder, pk: str, values: Sequence[Mapping[str, Any]]) -> None:
-        """Set sockets of an item, all or none; what has to be imported appears later."""
-        self._call("PATCH", self._url(f"{holder}/{pk}/"), {"values": list(values)})
-
-    def may_add(self, holder: Holder, place: Mapping[str, Any]) -> bool:
-        """Whether this token may make items in a place, named as for `create_item`.
-
-        A title of null is refused for itself, so nothing is ever made; without the right the place
-        is refused, too (platform 1.8, 5.3).
+        Its title is unique, so a repeated call fails: see platform 10.3.
         """
-        return not set(place) & self._faults(f"{holder}/", {**place, "title": None})
+        return read_answer(Item, self._post_json(_items_path(kind), body))
+
+    def item(self, kind: ItemKind, pk: str) -> Item:
+        """Return a display set or archive item; raise Refused (404) if we can't see it."""
+        return read_answer(Item, self._get_json(f"{_items_path(kind)}{pk}/"))
+
+    def fill_item(self, kind: ItemKind, pk: str, values: Sequence[Mapping[str, Any]]) -> None:
+        """Set sockets of an item, all or none; images appear after their import."""
+        self._call_as_known(
+            "PATCH", self._api_url(f"{_items_path(kind)}{pk}/"), {"values": list(values)}
+        )
+
+    def may_add(self, kind: ItemKind, place: str) -> bool:
+        """Whether this token may create items in a place, given as for `create_item`.
+
+        The call has the title null, which is always refused, so nothing is created. Without the
+        right, the place is refused too (platform 1.8, 5.3).
+        """
+        return kind not in self._refused_fields(_items_path(kind), {kind: place, "title": None})
 
     def may_run(self, algorithm: str) -> bool:
-        """Whether this token may make jobs of an algorithm; asked by a call without inputs."""
-        return "algorithm" not in self._faults("algorithms/jobs/", {"algorithm": algorithm})
+        """Whether this token may create jobs of an algorithm; tested by a call without inputs."""
+        return "algorithm" not in self._refused_fields("algorithms/jobs/", {"algorithm": algorithm})
 
-    def _faults(self, path: str, body: Mapping[str, Any]) -> frozenset[str]:
-        """Return the fields for which a call that can't succeed is refused."""
+    def _refused_fields(self, path: str, body: Mapping[str, Any]) -> frozenset[str]:
+        """Make a call that can't succeed; return the names of the fields that are refused."""
         try:
-            self._post(path, body)
+            self._post_json(path, body)
         except Refused as error:
             if error.status == 400:
                 return error.fields
             raise
         return frozenset()
 
-    def items(self, holder: Holder, place: str) -> list[Item]:
+    def items(self, kind: ItemKind, place: str) -> list[Item]:
         """Given the pk of a reader study or archive, return all its items.
 
-        Lists of archive items have no order, so pages repeat and skip rows (platform 1.16): they
-        are read until as many are known as there are.
-
         Raises:
-            NotYet: when they can't be had completely for now.
+            NotYet: when the list stays incomplete after several tries.
         """
-        query = {"reader_study" if holder.startswith("reader") else "archive": place}
+        # Lists of archive items have no order, so pages may repeat or skip items (platform 1.16).
+        # They are read again until as many items are found as the platform counts.
         found: dict[str, Item] = {}
-        for _ in range(_PASSES):
+        for _ in range(_LIST_TRIES):
             count = 0
-            for page in self._windows(f"{holder}/", query, size=LARGEST_PAGE):
+            for page in self._iterate_pages(
+                _items_path(kind), {kind: place}, size=LARGEST_PAGE_ITEMS
+            ):
                 found |= {item.pk: item for item in read_answers(Item, page["results"])}
-                count = max(count, page["count"])  # rights lost on the way look like fewer items
+                count = max(
+                    count, page["count"]
+                )  # it may fall during the reading if we lose rights
             if len(found) >= count:
                 return list(found.values())
         facts = {"seconds": 60, "message": f"{len(found)} of {count} items were listed"}
@@ -222,28 +256,43 @@ class GrandChallenge:
 
     def socket(self, slug: str) -> Socket | None:
         """Return the socket, or None if there is none."""
-        return self._by_slug(Socket, "components/interfaces/", slug)
+        return self._find_by_slug(Socket, "components/interfaces/", slug)
 
     def instances(self, image: str) -> list[Instance]:
         """Given a DICOM image set's API URL, return its instances, signed for a few minutes."""
-        answer = self._call("GET", self._here(image) + "dicom/instances/")
+        answer = self._call_as_known("GET", self._own_url(image) + "dicom/instances/")
         return read_answers(Instance, answer["instances"])
+
+    # --- bytes (platform 4.4, 8) -----------------------------------------------------------------
+
+    def put_part(self, url: str, body: Any) -> requests.Response:
+        """Given a presigned URL and a body with a length, store the body; return the reply."""
+        return self.http.put(url, body)
+
+    def open_media(self, url: str, offset: int) -> AbstractContextManager[requests.Response]:
+        """Given a media URL, open what the storage has there, from *offset* bytes on."""
+        return self.http.stream(url, offset)
+
+    def open_signed(self, request: SignedRequest) -> AbstractContextManager[requests.Response]:
+        """Given a request that carries its own signature, open its answer."""
+        return self.http.signed(request.method, request.url, request.headers, request.data)
 
     # --- the wire --------------------------------------------------------------------------------
 
-    def _url(self, path: str) -> str:
-        return self.http.home + path
+    def _api_url(self, path: str) -> str:
+        return self.home + path
 
-    def _here(self, url: str) -> str:
-        """Only an API URL's path counts: the token never follows a host that a server chose."""
+    def _own_url(self, url: str) -> str:
+        """Given an API URL, return it with our own host."""
+        # A host in an answer is never used: the token must not go to another server.
         marker = "/api/v1/"
-        return self._url(url.partition(marker)[2]) if marker in url else self._url(url)
+        return self._api_url(url.partition(marker)[2]) if marker in url else self._api_url(url)
 
-    def _call(self, method: str, url: str, body: Any = None) -> Any:
-        """Call; a no is believed only from a platform that knows us.
+    def _call_as_known(self, method: str, url: str, body: Any = None) -> Any:
+        """Make an API call; raise TokenRefused instead of Refused if the platform sees no token.
 
-        Without its header a request counts as anonymous, and everything of ours seems not to exist
-        (platform 1.3): then the token is the trouble, not the case.
+        Without the token's header a request is anonymous, and all our objects seem not to exist
+        (platform 1.3). That is a problem of the token, not of the case.
         """
         try:
             return self.http.call(method, url, body)
@@ -252,61 +301,65 @@ class GrandChallenge:
                 self.me()
             raise
 
-    def _get(self, path: str) -> Any:
-        return self._call("GET", self._url(path))
+    def _get_json(self, path: str) -> Any:
+        return self._call_as_known("GET", self._api_url(path))
 
-    def _post(self, path: str, body: Mapping[str, Any]) -> Any:
-        return self._call("POST", self._url(path), body)
+    def _post_json(self, path: str, body: Mapping[str, Any]) -> Any:
+        return self._call_as_known("POST", self._api_url(path), body)
 
-    def _place(self, path: str, slug: str) -> Collection | None:
-        results = self._get(f"{path}?{urlencode({'slug': slug})}")["results"]
+    def _find_collection(self, path: str, slug: str) -> Collection | None:
+        results = self._get_json(f"{path}?{urlencode({'slug': slug})}")["results"]
         for place in read_answers(Collection, map(with_slug, results)):
             if slug == place.slug:
                 return place
-        self.me()  # a lost header makes lists look empty
+        self.me()  # if a proxy drops the token's header, lists are empty
         return None
 
-    def _by_slug(self, kind: type[A], path: str, slug: str) -> A | None:
-        results = self._get(f"{path}?{urlencode({'slug': slug})}")["results"]
+    def _find_by_slug(self, kind: type[Answer], path: str, slug: str) -> Answer | None:
+        results = self._get_json(f"{path}?{urlencode({'slug': slug})}")["results"]
         found = [item for item in results if item.get("slug") == slug]
         return read_answer(kind, found[0]) if found else None
 
-    def _seen(self, kind: type[S], path: str) -> list[S]:
-        """Return all that a list holds; one without a slug has it in its page's address."""
-        found: dict[str, S] = {}
-        for page in self._windows(path, {}):
-            # Pages of a list without an order may repeat rows (platform 1.16).
+    def _list_all(self, kind: type[Slugged], path: str) -> list[Slugged]:
+        """Return all objects of a list, sorted by slug."""
+        found: dict[str, Slugged] = {}
+        for page in self._iterate_pages(path, {}):
+            # Pages of a list without an order may repeat objects (platform 1.16).
             found |= {each.pk: each for each in read_answers(kind, map(with_slug, page["results"]))}
         if not found:
-            self.me()  # a lost header makes lists look empty
+            self.me()  # if a proxy drops the token's header, lists are empty
         return sorted(found.values(), key=lambda each: each.slug)
 
-    def _pages(
-        self, kind: type[A], path: str, query: Mapping[str, str], offset: int = 0
-    ) -> Iterator[A]:
-        """Follow limit and offset to the end; the host that `next` names is not asked."""
-        for page in self._windows(path, query, offset):
+    def _iterate_answers(
+        self, kind: type[Answer], path: str, query: Mapping[str, str], offset: int = 0
+    ) -> Iterator[Answer]:
+        """Return all objects of a list, page by page; the URL in `next` is not used."""
+        for page in self._iterate_pages(path, query, offset):
             yield from read_answers(kind, page["results"])
 
-    def _windows(
-        self, path: str, query: Mapping[str, str], offset: int = 0, size: int = PAGE
+    def _iterate_pages(
+        self, path: str, query: Mapping[str, str], offset: int = 0, size: int = PAGE_ITEMS
     ) -> Iterator[Any]:
         while True:
             window = urlencode({**query, "limit": size, "offset": offset})
-            page = self._get(f"{path}?{window}")
+            page = self._get_json(f"{path}?{window}")
             yield page
             offset += len(page["results"])
             if not page["results"] or offset >= page["count"]:
                 return
 
 
+def _items_path(kind: ItemKind) -> str:
+    return f"{KIND_NAMES[kind].product_path}/"
+
+
 def pk_of(url: str) -> str:
-    """Given an object's API URL, return its pk: hosts and paths may be told in other ways."""
+    """Given an object's API URL, return its pk; host and path may be written in several ways."""
     return url.rstrip("/").rpartition("/")[2]
 
 
 class CachingGrandChallenge(GrandChallenge):
-    """Looks each slug up once: for looking at many folders that are meant for the same."""
+    """Looks up each slug only once; for a plan of many folders with the same target."""
 
     def __init__(self, platform: GrandChallenge) -> None:
         super().__init__(platform.http)
@@ -314,11 +367,10 @@ class CachingGrandChallenge(GrandChallenge):
         self.reader_study = cache(super().reader_study)  # type: ignore[method-assign]
         self.archive = cache(super().archive)  # type: ignore[method-assign]
         self.socket = cache(super().socket)  # type: ignore[method-assign]
-        self._rights: dict[str, bool] = {}
+        self._rights: dict[tuple[ItemKind, str], bool] = {}
 
-    def may_add(self, holder: Holder, place: Mapping[str, Any]) -> bool:
-        """Whether this token might make items in a place, when it was first asked."""
-        key = f"{holder} {sorted(place.items())}"
-        if key not in self._rights:
-            self._rights[key] = super().may_add(holder, place)
-        return self._rights[key]
+    def may_add(self, kind: ItemKind, place: str) -> bool:
+        """Whether this token may create items in a place; each place is tested once."""
+        if (kind, place) not in self._rights:
+            self._rights[kind, place] = super().may_add(kind, place)
+        return self._rights[kind, place]

@@ -1,4 +1,4 @@
-"""The platform as the settings name it: its address, certificates, proxy and token."""
+"""Connects to the platform with the address, certificates, proxy and token of the settings."""
 
 from gcwatch import config, log
 from gcwatch.config import Settings
@@ -8,7 +8,7 @@ from gcwatch.platform.http import Http
 
 
 def connect(settings: Settings, token: str | None = None) -> GrandChallenge:
-    """Given settings, return the platform; a token that is not given is read for every call."""
+    """Given settings, return the platform; without *token*, it is read again for every call."""
     log.hide_secret(token or "")
     ca_bundle = settings.platform.ca_bundle
     http = Http(
@@ -21,7 +21,7 @@ def connect(settings: Settings, token: str | None = None) -> GrandChallenge:
 
 
 def _read_token(settings: Settings) -> str:
-    """Return the token; one that can't be read stops all work like one that is refused."""
+    """Read the token; raise TokenRefused if that fails, so that all work waits for a new one."""
     try:
         token = config.read_token(settings)
     except ConfigError as error:

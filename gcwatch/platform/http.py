@@ -1,9 +1,9 @@
-"""How gcwatch speaks HTTP: two kinds of sessions, bounded retries, and every failure translated.
+"""HTTP for the platform: two kinds of sessions, limited retries, and gcwatch's own errors.
 
-The token travels in the API session only, and only to the API's own origin; presigned URLs are
-used by bare sessions. Both ignore the environment (netrc, proxy variables): what a hospital needs
-stands in the config. Only calls that may be repeated are repeated here; what became of the others
-is for their callers to find out (platform 10.1).
+Only the API session sends the token, and only to the API's own origin; presigned URLs use sessions
+without a token. HTTP_PROXY, HTTPS_PROXY and netrc are ignored; the proxy is set in the config.
+Only repeatable calls are repeated here. After a lost reply to another call, its caller finds out
+what happened (platform 10.1).
 """
 
 import re
@@ -23,42 +23,42 @@ from gcwatch.core.errors import NotYet, Refused, TokenRefused, TryAgain, Unreach
 from gcwatch.core.reasons import Reason
 
 CONNECT_SECONDS, READ_SECONDS = 10.0, 150.0
-CHUNK = 1 << 18
-_REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT"})
-_PASSING = frozenset({500, 502, 503, 504})
+CHUNK_BYTES = 1 << 18
+_REPEATABLE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT"})
+_TRANSIENT_STATUSES = frozenset({500, 502, 503, 504})
 _BUSY_SECONDS = 60.0
 _QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]+")
 
 
-def origin(url: str) -> tuple[str, str]:
-    """Given a URL, return its scheme, host and port: what a token is bound to."""
+def origin_of(url: str) -> tuple[str, str]:
+    """Given a URL, return its scheme, host and port; a token is only sent to one origin."""
     parts = urlsplit(url)
     return parts.scheme, parts.netloc
 
 
 class _Bearer(requests.auth.AuthBase):
-    """Adds the token to requests for one origin and to no other."""
+    """Adds the token to requests to one origin, and to no others."""
 
     def __init__(self, home: str, token: Callable[[], str]) -> None:
-        self._home = origin(home)
+        self._home = origin_of(home)
         self._token = token
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if origin(request.url or "") == self._home:
+        if origin_of(request.url or "") == self._home:
             request.headers["Authorization"] = f"Bearer {self._token()}"
         return request
 
 
 class _Adapter(HTTPAdapter):
-    """Gives every request the time-outs and retries of this module."""
+    """Sets the time-outs and retries of all requests."""
 
     def __init__(self) -> None:
         retry = Retry(
             total=3,
             backoff_factor=0.2,
-            allowed_methods=_REPEATABLE,
-            status_forcelist=_PASSING,
-            respect_retry_after_header=False,  # a long wait is the journal's affair, not a thread's
+            allowed_methods=_REPEATABLE_METHODS,
+            status_forcelist=_TRANSIENT_STATUSES,
+            respect_retry_after_header=False,  # a long wait is in the journal, not in a thread
             raise_on_status=False,
         )
         super().__init__(max_retries=retry, pool_maxsize=1)
@@ -69,7 +69,14 @@ class _Adapter(HTTPAdapter):
 
 
 class Http:
-    """HTTP for one platform. Safe to share: every thread gets sessions of its own."""
+    """HTTP for one platform. Threads may share it: each gets its own sessions.
+
+    Args:
+        home: The API's URL, with a slash at the end.
+        token: Returns the current token.
+        ca_bundle: A file with certificates, if the platform's is not publicly signed.
+        proxy: The URL of a proxy, if one is needed.
+    """
 
     def __init__(
         self,
@@ -95,36 +102,37 @@ class Http:
         """Given an API call, return its answer's JSON.
 
         Raises:
-            TokenRefused: on a 401.
-            Refused: when the platform said no.
-            NotYet: when it asked for patience (429).
-            Unreachable: when no sensible answer came.
+            TokenRefused: when the status is 401.
+            Refused: when the status is another 4xx.
+            NotYet: when the platform asks to wait (429).
+            Unreachable: when no valid answer came.
         """
         name = f"{method} {urlsplit(url).path}"
-        with _translated(name, method):
+        with _translate_errors(name, method):
             response = self._session("api").request(method, url, json=body, allow_redirects=False)
-        return _answer(name, method, response)
+        return _read_reply(name, method, response)
 
     def put(self, url: str, body: Any) -> requests.Response:
         """Given a presigned URL and a body with a length, store the body; return the reply.
 
         Raises:
-            TryAgain: when the URL is not https: patients' images never travel in the clear.
+            TryAgain: when the URL is not https; patients' images are never sent unencrypted.
+            Unreachable: when no reply came.
         """
         _require_https(url)
-        with _translated("PUT storage", "PUT"):
+        with _translate_errors("PUT storage", "PUT"):
             return self._session("bare").put(url, data=body, allow_redirects=False)
 
     @contextmanager
     def stream(self, url: str, offset: int) -> Iterator[requests.Response]:
-        """Given a media URL, open what it redirects to at *offset* bytes.
+        """Given a media URL, open the file that it redirects to, from byte *offset* on.
 
-        The token goes to the API's origin only; the storage's own URL carries its own signature.
+        The token is sent to the API's origin only; the storage's URL contains its own signature.
         """
         _require_https(url)
         call = f"GET {urlsplit(url).path}"
         headers = {"Accept-Encoding": "identity"}
-        with _translated(call, "GET"):
+        with _translate_errors(call, "GET"):
             reply = self._session("api").get(
                 url, headers=headers, allow_redirects=False, stream=True
             )
@@ -144,10 +152,10 @@ class Http:
     def signed(
         self, method: str, url: str, headers: Mapping[str, str], data: str | None
     ) -> Iterator[requests.Response]:
-        """Given a request that carries its own signature, open it as it is, without the token."""
+        """Given a request with its own signature, send it unchanged, without the token."""
         _require_https(url)
         with (
-            _translated(f"{method} {urlsplit(url).path}", "GET"),
+            _translate_errors(f"{method} {urlsplit(url).path}", "GET"),
             self._session("bare").request(
                 method, url, headers={**headers}, data=data, allow_redirects=False, stream=True
             ) as reply,
@@ -171,15 +179,15 @@ class Http:
 
 
 def _require_https(url: str) -> None:
-    """Given a URL that the platform chose, refuse one that others could read along."""
+    """Given a URL from the platform, raise TryAgain (`insecure`) if it is not encrypted."""
     parts = urlsplit(url)
     if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
         raise TryAgain(Reason("insecure", {"host": parts.hostname or "without a host"}))
 
 
 @contextmanager
-def _translated(call: str, method: str) -> Iterator[None]:
-    """Turn what requests raises into Unreachable; in doubt unless nothing was ever sent."""
+def _translate_errors(call: str, method: str) -> Iterator[None]:
+    """Turn errors of requests into Unreachable; its `doubt` is False if nothing was sent."""
     try:
         yield
     except requests.RequestException as error:
@@ -193,56 +201,54 @@ def _refused_connection(error: requests.RequestException) -> bool:
     return "NewConnectionError" in repr(error) or "NameResolutionError" in repr(error)
 
 
-def _answer(call: str, method: str, response: requests.Response) -> Any:
-    """Given a reply of the API, return its JSON or raise what it means."""
+def _read_reply(call: str, method: str, response: requests.Response) -> Any:
+    """Given a reply of the API, return its JSON, or raise its status as an error."""
     status = response.status_code
     if status == HTTPStatus.UNAUTHORIZED:
-        raise TokenRefused("; ".join(_said(response, _json(response))))
+        raise TokenRefused("; ".join(_error_sentences(response, _json_or_none(response))))
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        raise busy(response)
-    body = _json(response)
+        raise busy_error(response)
+    body = _json_or_none(response)
     if status >= 500 or (body is None and status < 400) or 300 <= status < 400:
         reason = Reason("server_error", {"call": call, "status": status})
         raise Unreachable(reason, doubt=method not in {"GET", "OPTIONS"})
     if status >= 400:
         fields = body if isinstance(body, dict) else ()
-        raise Refused(call, status, _said(response, body), fields)
+        raise Refused(call, status, _error_sentences(response, body), fields)
     return body
 
 
-def _said(response: requests.Response, body: Any) -> list[str]:
-    """Given an error's body, return its sentences without the token or a signed URL's query.
-
-    A proxy may echo the request, and what it said ends in the journal.
-    """
+def _error_sentences(response: requests.Response, body: Any) -> list[str]:
+    """Given an error's body, return its sentences without the token or a signed URL's query."""
+    # A proxy may repeat the request in its error, and the sentences are kept in the journal.
     token = response.request.headers.get("Authorization", "").rpartition(" ")[2]
-    found = [each.replace(token, "[hidden]") if token else each for each in _messages(body)]
+    found = [each.replace(token, "[hidden]") if token else each for each in _collect_messages(body)]
     return [_QUERY.sub(r"\1?[hidden]", message) for message in found]
 
 
-def busy(response: requests.Response) -> NotYet:
-    """Given a 429, return how long it asks to wait."""
+def busy_error(response: requests.Response) -> NotYet:
+    """Given a reply with status 429, return the error with the seconds to wait."""
     asked = response.headers.get("Retry-After", "")
     wait = float(asked) if asked.isdigit() else _BUSY_SECONDS
     return NotYet(Reason("busy", {"seconds": wait, "message": "429"}), wait)
 
 
-def _json(response: requests.Response) -> Any:
-    """Return a reply's JSON, or None where the platform answers in HTML."""
+def _json_or_none(response: requests.Response) -> Any:
+    """Return a reply's JSON, or None if it is something else, such as an HTML error page."""
     try:
         return response.json()
     except requests.JSONDecodeError:
         return None
 
 
-def _messages(body: Any) -> Sequence[str]:
-    """Given any error body of platform 1.9, return its sentences, outermost first."""
+def _collect_messages(body: Any) -> Sequence[str]:
+    """Given an error body (platform 1.9), return its sentences, the outermost first."""
     match body:
         case str():
             return [body]
         case dict():
-            return [message for value in body.values() for message in _messages(value)]
+            return [message for value in body.values() for message in _collect_messages(value)]
         case list():
-            return [message for value in body for message in _messages(value)]
+            return [message for value in body for message in _collect_messages(value)]
         case _:
             return []

@@ -1,4 +1,4 @@
-"""The platform's answers as models."""
+"""The platform's answers as pydantic models (platform 1 to 9)."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeVar
@@ -14,17 +14,18 @@ from pydantic import (
 
 from gcwatch.core.errors import Unreachable
 from gcwatch.core.reasons import Reason
+from gcwatch.core.text import count_noun
 
 
 class _Answer(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-A = TypeVar("A", bound=_Answer)
+Answer = TypeVar("Answer", bound=_Answer)
 
 
 class Socket(_Answer):
-    """A named slot of an algorithm; `super_kind` says how its content travels (platform 3.2)."""
+    """A named input or output; `super_kind` tells how its content is sent (platform 3.2)."""
 
     slug: str
     kind: str
@@ -33,14 +34,14 @@ class Socket(_Answer):
 
 
 class Interface(_Answer):
-    """One set of sockets that an algorithm takes, and what it gives for them."""
+    """One set of input sockets that an algorithm accepts, and the outputs that it returns."""
 
     inputs: tuple[Socket, ...]
     outputs: tuple[Socket, ...]
 
 
 class Algorithm(_Answer):
-    """An algorithm; `average_duration` in seconds, or None before it has ever run."""
+    """An algorithm; `average_duration` is in seconds, None before its first run."""
 
     pk: str
     api_url: str
@@ -61,7 +62,7 @@ class UserUpload(_Answer):
 
 
 class Part(_Answer):
-    """One stored part; the ETag is the quoted MD5 of its bytes."""
+    """One stored part of an upload; the ETag is the quoted MD5 of its bytes."""
 
     number: int = Field(alias="PartNumber")
     etag: str = Field(alias="ETag")
@@ -69,7 +70,7 @@ class Part(_Answer):
 
 
 class UploadSession(_Answer):
-    """An upload session; `uploads` empties when they are imported or expire (platform 9.6)."""
+    """An upload session; `uploads` is empty once they are imported or expired (platform 9.6)."""
 
     pk: str
     api_url: str
@@ -80,7 +81,7 @@ class UploadSession(_Answer):
 
 
 class SocketValue(_Answer):
-    """What a socket of a job holds: one of value, file URL and image URL."""
+    """The content of one socket: a value, a file URL or an image URL."""
 
     pk: int
     socket: Socket = Field(validation_alias=AliasChoices("socket", "interface"))
@@ -90,7 +91,7 @@ class SocketValue(_Answer):
 
 
 class Job(_Answer):
-    """One execution of an algorithm, with its public page's `url`."""
+    """One run of an algorithm; `url` is its page for people."""
 
     pk: str
     url: str = ""
@@ -100,14 +101,14 @@ class Job(_Answer):
 
 
 class NewJob(_Answer):
-    """What the platform says of a job that it has just made."""
+    """The answer to the creation of a job."""
 
     pk: str
     status: str
 
 
 class Collection(_Answer):
-    """A reader study or an archive: where cases can be put. `url` is its page for people."""
+    """A reader study or an archive, to which cases can be added; `url` is its page for people."""
 
     pk: str
     api_url: str
@@ -117,7 +118,7 @@ class Collection(_Answer):
 
 
 class Item(_Answer):
-    """A display set or an archive item: a title and what its sockets hold (platform 5, 6)."""
+    """A display set or an archive item: a title and the content of its sockets (platform 5, 6)."""
 
     pk: str
     title: str = Field(default="", validation_alias=AliasChoices("title", "title_safe"))
@@ -126,12 +127,13 @@ class Item(_Answer):
     @field_validator("values", mode="before")
     @classmethod
     def _only_told_in_full(cls, values: Any) -> Any:
-        """The answer to a write names sockets by slug only; what they hold is asked for."""
+        """Drop values without a full socket."""
+        # The answer to a PATCH has only the slugs of sockets; their content needs another call.
         return [v for v in values if isinstance(v.get("socket", v.get("interface")), Mapping)]
 
 
 class SignedRequest(_Answer):
-    """A request that carries its own signature: performed as it is, without our token."""
+    """A request with its own signature; it is sent unchanged, without our token."""
 
     url: str
     method: Literal["GET", "POST"] = "GET"
@@ -164,21 +166,23 @@ class Image(_Answer):
     dicom_image_set: Any = None
 
 
-def read_answer(kind: type[A], answer: Any) -> A:
-    """Given an answer's JSON, return it typed; Unreachable if it is not what it should be."""
+def read_answer(kind: type[Answer], answer: Any) -> Answer:
+    """Given an answer's JSON, return it as a model; raise Unreachable if it does not fit."""
     try:
         return kind.model_validate(answer)
     except ValidationError as error:
         call = f"reading {kind.__name__}"
-        facts = {"call": call, "error": f"{error.error_count()} unexpected field(s)"}
+        facts = {"call": call, "error": count_noun(error.error_count(), "unexpected field")}
         raise Unreachable(Reason("unreachable", facts), doubt=True) from error
 
 
 def with_slug(place: Mapping[str, Any]) -> Mapping[str, Any]:
-    """An archive's JSON has no slug (platform 2.2): its page's address ends in it."""
+    """Given the JSON of a reader study or archive, return it with its slug."""
+    # An archive's JSON has no slug (platform 2.2), but the URL of its page ends with it.
     last = str(place.get("url") or "").rstrip("/").rpartition("/")[2]
     return {**place, "slug": place.get("slug") or last}
 
 
-def read_answers(kind: type[A], answers: Iterable[Any]) -> list[A]:
+def read_answers(kind: type[Answer], answers: Iterable[Any]) -> list[Answer]:
+    """Given the JSON of several answers, return them as models; raise as `read_answer` does."""
     return [read_answer(kind, answer) for answer in answers]

@@ -1,6 +1,7 @@
-"""A local stand-in for grand-challenge.org, to rehearse and to test against.
+"""The sandbox: a local stand-in for grand-challenge.org, for rehearsals and for tests.
 
-It imports nothing from the rest of gcwatch: what it knows of the platform it knows by itself.
+Nothing else of gcwatch may be imported here: the sandbox checks gcwatch only if it has its own
+knowledge of the platform (docs/platform.md).
 """
 
 from gcwatch.sandbox.content.catalogue import (

@@ -1,4 +1,4 @@
-"""What the sandbox's algorithms do with their inputs, for real."""
+"""The sandbox's algorithms: small programs that compute outputs from a job's inputs."""
 
 import json
 from array import array
@@ -14,15 +14,15 @@ from gcwatch.sandbox.importer.importer import add_image
 from gcwatch.sandbox.metaimage import Volume
 from gcwatch.sandbox.model import Image, Job, PlatformState, Value
 
-# CT numbers of the lung, in Hounsfield units.
-_LUNG = (-950, -400)
+# Least and greatest CT number of the lung, in Hounsfield units.
+_LUNG_HU = (-950, -400)
 
 
 class ProgramFailed(Exception):
-    """The algorithm ends with an error."""
+    """The algorithm stopped with an error; its job becomes Failed."""
 
 
-def run(world: PlatformState, job: Job) -> list[Value]:
+def run_job(state: PlatformState, job: Job) -> list[Value]:
     """Run a job's algorithm on its inputs.
 
     Returns:
@@ -31,149 +31,159 @@ def run(world: PlatformState, job: Job) -> list[Value]:
     Raises:
         ProgramFailed: The algorithm failed.
     """
-    with TemporaryDirectory(dir=world.folder) as work:
-        return _PROGRAMS[job.algorithm.program](_Run(world, job, Path(work)))
+    with TemporaryDirectory(dir=state.folder) as work:
+        return _PROGRAMS[job.algorithm.program](_Execution(state, job, Path(work)))
 
 
-class _Run:
-    """One execution: reads inputs, writes outputs."""
+class _Execution:
+    """One execution of an algorithm: it reads inputs and collects outputs."""
 
-    def __init__(self, world: PlatformState, job: Job, work: Path) -> None:
-        self.world = world
+    def __init__(self, state: PlatformState, job: Job, work: Path) -> None:
+        self.state = state
         self.job = job
         self.work = work
         self.outputs: list[Value] = []
 
-    def input(self, super_kind: str) -> Value | None:
-        """The first input of a kind; a DICOM Image Set is none that a program reads."""
+    def first_input(self, super_kind: str) -> Value | None:
+        """Return the first input of a super-kind; DICOM Image Sets do not count."""
         found = (each for each in self.job.inputs if each.socket.super_kind == super_kind)
         return next((each for each in found if not (each.image and each.image.instances)), None)
 
-    def volume(self, image: Image) -> Volume:
-        """An image's voxels; a TIFF is a file whose voxels nobody reads."""
-        if image.stored is None:
+    def load_volume(self, image: Image) -> Volume:
+        """Read an image's voxels; a TIFF is copied as a file, its voxels are not read."""
+        if image.file is None:
             message = "a DICOM Image Set has no voxels here"
             raise ProgramFailed(message)
-        path = image.stored.path
+        path = image.file.path
         if image.kind == "TIFF":
             size, spacing = image.size, image.spacing
             return Volume(image.name, size, spacing, "MET_UCHAR", path, verbatim=True)
-        return metaimage.read(path, self.work)[0]
+        return metaimage.read_volume(path, self.work)[0]
 
-    def answer(self, socket: Socket, *, value: Any = None, image: Image | None = None) -> None:
-        """Give a value or an image as an output."""
-        self.outputs.append(self.world.add_value(socket, value=value, image=image))
+    def add_output(self, socket: Socket, *, value: Any = None, image: Image | None = None) -> None:
+        """Add a value or an image to the outputs."""
+        self.outputs.append(self.state.add_value(socket, value=value, image=image))
 
-    def answer_file(self, socket: Socket, content: bytes) -> None:
-        """Give a file as an output, with these very bytes."""
-        record = self.world.add_value(socket)
+    def add_file_output(self, socket: Socket, content: bytes) -> None:
+        """Add a file with these bytes to the outputs."""
+        record = self.state.add_value(socket)
         name = Path(socket.relative_path).name
-        record.file = self.world.store(file_key(record.pk, name))
+        record.file = self.state.add_file(component_file_key(record.pk, name))
         record.file.path.write_bytes(content)
         self.outputs.append(record)
 
-    def answer_volume(self, socket: Socket, volume: Volume) -> None:
-        """Give voxels as an output image."""
-        self.answer(socket, image=add_image(self.world, self.job.creator, volume))
+    def add_volume_output(self, socket: Socket, volume: Volume) -> None:
+        """Add a volume to the outputs, as a new image."""
+        self.add_output(socket, image=add_image(self.state, self.job.creator, volume))
 
 
-def file_key(pk: int, name: str) -> str:
-    """Where a value's file lies below /media/ (platform 7.11)."""
+def component_file_key(pk: int, name: str) -> str:
+    """Return the path of a value's file below /media/ (platform 7.11)."""
     digits = f"{pk:04x}"
     return f"components/componentinterfacevalue/{digits[:2]}/{digits[2:4]}/{pk}/{name}"
 
 
-def _copy(run: _Run) -> list[Value]:
-    """Every output is a copy of the first input of its kind; values tell about the job."""
-    for socket in run.job.interface.outputs:
-        source = run.input(socket.super_kind)
+def _copy_inputs(execution: _Execution) -> list[Value]:
+    """Make each output a copy of the first input of its kind; JSON outputs describe the job."""
+    for socket in execution.job.interface.outputs:
+        source = execution.first_input(socket.super_kind)
         if socket.super_kind == "Image" and source and source.image:
-            run.answer_volume(socket, _named_after(source.image, run.volume(source.image)))
+            execution.add_volume_output(
+                socket, _name_after(source.image, execution.load_volume(source.image))
+            )
         elif socket.super_kind == "File" and source and source.file:
-            run.answer_file(socket, source.file.path.read_bytes())
+            execution.add_file_output(socket, source.file.path.read_bytes())
         else:
-            run.answer(socket, value=_account(run.job))
-    return run.outputs
+            execution.add_output(socket, value=_summarize_job(execution.job))
+    return execution.outputs
 
 
-def _named_after(source: Image, volume: Volume) -> Volume:
-    """An output file is named after its input's identity."""
+def _name_after(source: Image, volume: Volume) -> Volume:
+    """Name a volume after the pk of its input image."""
     return replace(volume, name=f"{source.pk}.{'tif' if volume.verbatim else 'mha'}")
 
 
-def _account(job: Job) -> dict[str, Any]:
+def _summarize_job(job: Job) -> dict[str, Any]:
     values = {each.socket.slug: each.value for each in job.inputs if each.value is not None}
     return {"acc": 0.5, "score": 1, "job": job.pk, "values": values}
 
 
-def _threshold(run: _Run) -> list[Value]:
-    """Voxels above the threshold, as a segmentation, a count, and two reports."""
-    image, limit = run.input("Image"), run.input("Value")
+def _apply_threshold(execution: _Execution) -> list[Value]:
+    """Segment the voxels above the threshold; output a mask, a count and two reports."""
+    image, limit = execution.first_input("Image"), execution.first_input("Value")
     if not image or not image.image or image.image.kind != "MHD" or not limit:
         message = "an image with voxels and a threshold are needed"
         raise ProgramFailed(message)
     least = float(limit.value)
-    mask, count = _mask(run, image.image, lambda voxel: voxel > least)
+    mask, count = _make_mask(execution, image.image, lambda voxel: voxel > least)
     results: dict[str, Callable[[Socket], None]] = {
-        "segmentation": lambda socket: run.answer_volume(socket, mask),
-        "voxel-count": lambda socket: run.answer(socket, value=count),
-        "report-csv": lambda socket: run.answer_file(socket, f"voxels\r\n{count}\r\n".encode()),
-        "report": lambda socket: run.answer_file(socket, _report(count, limit.value)),
+        "segmentation": lambda socket: execution.add_volume_output(socket, mask),
+        "voxel-count": lambda socket: execution.add_output(socket, value=count),
+        "report-csv": lambda socket: execution.add_file_output(
+            socket, f"voxels\r\n{count}\r\n".encode()
+        ),
+        "report": lambda socket: execution.add_file_output(
+            socket, _format_report(count, limit.value)
+        ),
     }
-    for socket in run.job.interface.outputs:
+    for socket in execution.job.interface.outputs:
         results[socket.slug](socket)
-    return run.outputs
+    return execution.outputs
 
 
-def _segment(run: _Run) -> list[Value]:
-    """Lung: the voxels whose CT number is that of tissue full of air, marked and counted."""
-    image = run.input("Image")
+def _segment_lungs(execution: _Execution) -> list[Value]:
+    """Segment the lungs by their CT numbers; output a mask and a count."""
+    image = execution.first_input("Image")
     if not image or not image.image or image.image.kind != "MHD":
         message = "an image with voxels is needed"
         raise ProgramFailed(message)
-    mask, count = _mask(run, image.image, lambda voxel: _LUNG[0] <= voxel <= _LUNG[1])
-    for socket in run.job.interface.outputs:
+    mask, count = _make_mask(
+        execution, image.image, lambda voxel: _LUNG_HU[0] <= voxel <= _LUNG_HU[1]
+    )
+    for socket in execution.job.interface.outputs:
         if socket.super_kind == "Image":
-            run.answer_volume(socket, mask)
+            execution.add_volume_output(socket, mask)
         else:
-            run.answer(socket, value=count)
-    return run.outputs
+            execution.add_output(socket, value=count)
+    return execution.outputs
 
 
-def _mask(run: _Run, image: Image, is_inside: Callable[[float], bool]) -> tuple[Volume, int]:
-    """A volume of ones where a voxel is inside, and how many there are."""
-    source, raw, count = run.volume(image), run.work / "mask.raw", 0
+def _make_mask(
+    execution: _Execution, image: Image, is_inside: Callable[[float], bool]
+) -> tuple[Volume, int]:
+    """Make a volume of 1 where a voxel is inside, else 0; return it with the number of ones."""
+    source, raw, count = execution.load_volume(image), execution.work / "mask.raw", 0
     with raw.open("wb") as out:
-        for numbers in metaimage.voxels(source):
+        for numbers in metaimage.read_voxels(source):
             inside = array("B", (is_inside(number) for number in numbers))
             out.write(inside.tobytes())
             count += sum(inside)
-    return _named_after(image, replace(source, element="MET_UCHAR", raw=raw)), count
+    return _name_after(image, replace(source, element="MET_UCHAR", raw=raw)), count
 
 
-def _report(count: int, limit: float) -> bytes:
-    """JSON in a form that no serialiser gives, so that a re-serialised copy shows."""
+def _format_report(count: int, limit: float) -> bytes:
+    """Write JSON with unusual white space, so that a test notices a copy that was re-serialised."""
     return (
         f'{{"voxels" :   {count},\n\t"threshold":{json.dumps(limit)} ,"unit":"\\u0031"}}\n'.encode()
     )
 
 
-def _double(run: _Run) -> list[Value]:
-    source = run.input("Value")
-    for socket in run.job.interface.outputs:
-        run.answer(socket, value=2 * source.value if source else None)
-    return run.outputs
+def _double_value(execution: _Execution) -> list[Value]:
+    source = execution.first_input("Value")
+    for socket in execution.job.interface.outputs:
+        execution.add_output(socket, value=2 * source.value if source else None)
+    return execution.outputs
 
 
-def _fail(run: _Run) -> list[Value]:
-    message = f"{run.job.algorithm.slug} always fails"
+def _fail_always(execution: _Execution) -> list[Value]:
+    message = f"{execution.job.algorithm.slug} always fails"
     raise ProgramFailed(message)
 
 
-_PROGRAMS: dict[str, Callable[[_Run], list[Value]]] = {
-    "copy": _copy,
-    "threshold": _threshold,
-    "segment": _segment,
-    "double": _double,
-    "fail": _fail,
+_PROGRAMS: dict[str, Callable[[_Execution], list[Value]]] = {
+    "copy": _copy_inputs,
+    "threshold": _apply_threshold,
+    "segment": _segment_lungs,
+    "double": _double_value,
+    "fail": _fail_always,
 }

@@ -1,4 +1,4 @@
-"""What the sandbox holds, in short: what a test compares with what a client says it did."""
+"""A short list of all records, which a test compares with the client's own account."""
 
 from typing import Any
 
@@ -8,70 +8,74 @@ from gcwatch.sandbox.model import ArchiveItem, Case, DisplaySet, Job, PlatformSt
 Rows = list[dict[str, Any]]
 
 
-def told(world: PlatformState) -> dict[str, Rows]:
-    """All records, by kind. The caller holds the lock."""
+def list_records(state: PlatformState) -> dict[str, Rows]:
+    """Return all records by kind. The caller holds the lock."""
     return {
-        "jobs": [_job(each) for each in world.jobs.values()],
-        "uploads": _uploads(world),
-        "sessions": _sessions(world),
-        "images": _images(world),
-        "display_sets": [_display_set(each) for each in world.display_sets.values()],
-        "items": [_item(each) for each in world.items.values()],
+        "jobs": [_describe_job(each) for each in state.jobs.values()],
+        "uploads": _describe_uploads(state),
+        "sessions": _describe_sessions(state),
+        "images": _describe_images(state),
+        "display_sets": [_describe_display_set(each) for each in state.display_sets.values()],
+        "items": [_describe_item(each) for each in state.items.values()],
     }
 
 
-def _uploads(world: PlatformState) -> Rows:
+def _describe_uploads(state: PlatformState) -> Rows:
     return [
         {"pk": each.pk, "filename": each.filename, "status": each.status}
         | {"size": each.size, "owner": each.owner.username}
-        for each in world.uploads.values()
+        for each in state.uploads.values()
     ]
 
 
-def _sessions(world: PlatformState) -> Rows:
+def _describe_sessions(state: PlatformState) -> Rows:
     return [
         {"pk": each.pk, "status": each.status, "error_message": each.error_message}
         | {"images": [image.pk for image in each.images]}
-        for each in world.sessions.values()
+        for each in state.sessions.values()
     ]
 
 
-def _images(world: PlatformState) -> Rows:
-    held = {each.image.pk for each in permissions.all_values(world) if each.image}
+def _describe_images(state: PlatformState) -> Rows:
+    held = {each.image.pk for each in permissions.all_values(state) if each.image}
     return [
         {"pk": each.pk, "name": each.name, "size": list(each.size)}
         | {"visible": each.pk in held, "sha256": each.sha256}
-        for each in world.images.values()
+        for each in state.images.values()
     ]
 
 
-def _job(job: Job) -> dict[str, Any]:
+def _describe_job(job: Job) -> dict[str, Any]:
     return {
         "pk": job.pk,
         "algorithm": job.algorithm.slug,
         "status": job.status,
         "creator": job.creator.username,
-        "inputs": [_value(each) for each in job.inputs],
-        "outputs": [_value(each) for each in job.outputs],
+        "inputs": [_describe_value(each) for each in job.inputs],
+        "outputs": [_describe_value(each) for each in job.outputs],
     }
 
 
-def _display_set(case: DisplaySet) -> dict[str, Any]:
+def _describe_display_set(case: DisplaySet) -> dict[str, Any]:
     place = {"order": case.order, "answers": case.answers}
-    return {"reader_study": case.parent.slug, **_case(case), **place}
+    return {"reader_study": case.parent.slug, **_describe_case(case), **place}
 
 
-def _item(case: ArchiveItem) -> dict[str, Any]:
-    return {"archive": case.parent.slug, **_case(case)}
+def _describe_item(case: ArchiveItem) -> dict[str, Any]:
+    return {"archive": case.parent.slug, **_describe_case(case)}
 
 
-def _case(case: Case) -> dict[str, Any]:
+def _describe_case(case: Case) -> dict[str, Any]:
     values = sorted(case.values.values(), key=lambda each: each.socket.slug)
-    return {"pk": case.pk, "title": case.title, "values": [_value(each) for each in values]}
+    return {
+        "pk": case.pk,
+        "title": case.title,
+        "values": [_describe_value(each) for each in values],
+    }
 
 
-def _value(value: Value) -> dict[str, Any]:
-    """A value; files, images and DICOM instances by SHA-256, images by that of voxels, too."""
+def _describe_value(value: Value) -> dict[str, Any]:
+    """Describe a value; its files and voxels are given as SHA-256."""
     content, image = value.file or value.image, value.image
     return {
         "socket": value.socket.slug,

@@ -1,4 +1,4 @@
-"""MetaImage files (MHA, MHD with raw): read, checked, and written as the importer writes them."""
+"""MetaImage files (MHA, MHD with a raw file): read, and written as the importer does."""
 
 import hashlib
 import re
@@ -12,10 +12,10 @@ from math import prod
 from pathlib import Path
 from typing import BinaryIO
 
-CHUNK = 1 << 20
+CHUNK_BYTES = 1 << 20
 
-# What MetaImage calls an element type, and the code of Python's array module for it.
-ELEMENTS = {
+# MetaImage's element types, each with its type code in Python's array module.
+TYPE_CODES = {
     "MET_CHAR": "b",
     "MET_UCHAR": "B",
     "MET_SHORT": "h",
@@ -30,7 +30,7 @@ ELEMENTS = {
 
 
 class Unreadable(Exception):
-    """A file that a builder claims and cannot read."""
+    """The file is not of this format, or is damaged."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Volume:
         raw: File of little-endian voxels, x fastest, and nothing else.
         channels: Numbers per voxel.
         offset: Position of the first voxel, in millimetres.
-        verbatim: Whether raw is a whole file of another format (TIFF), to be kept as it is.
+        verbatim: Whether raw is a complete TIFF file, which is stored unchanged.
     """
 
     name: str
@@ -58,18 +58,18 @@ class Volume:
     verbatim: bool = False
 
     @property
-    def code(self) -> str:
-        """Element type, as the array module names it."""
-        return ELEMENTS[self.element]
+    def typecode(self) -> str:
+        """Element type, as a type code of the array module."""
+        return TYPE_CODES[self.element]
 
     @property
-    def length(self) -> int:
-        """Bytes of all voxels."""
-        return prod(self.size) * self.channels * array(self.code).itemsize
+    def size_bytes(self) -> int:
+        """Size of all voxels, in bytes."""
+        return prod(self.size) * self.channels * array(self.typecode).itemsize
 
 
 def is_metaimage(header: dict[str, str]) -> bool:
-    """Whether these header lines are those of a MetaImage file."""
+    """Return whether header lines are those of a MetaImage file."""
     return "ElementDataFile" in header and "DimSize" in header
 
 
@@ -91,7 +91,7 @@ def read_header(path: Path) -> tuple[dict[str, str], int]:
         return header, file.tell()
 
 
-def read(path: Path, work: Path) -> tuple[Volume, set[Path]]:
+def read_volume(path: Path, work: Path) -> tuple[Volume, set[Path]]:
     """Read a MetaImage file; its data must be complete (platform 13.9).
 
     Args:
@@ -106,21 +106,21 @@ def read(path: Path, work: Path) -> tuple[Volume, set[Path]]:
     """
     header, start = read_header(path)
     try:
-        volume = _described(header, path.name, work / f"{path.name}.raw")
-        data, start = _data_file(header, path, start, volume.length)
+        volume = _parse_header(header, path.name, work / f"{path.name}.raw")
+        data, start = _locate_data(header, path, start, volume.size_bytes)
     except (KeyError, ValueError) as error:
         raise Unreadable(str(error)) from error
-    pieces = _data(header, data, start)
+    pieces = _read_data(header, data, start)
     _write_voxels(pieces, volume, swap=_is_true(header, "BinaryDataByteOrderMSB"))
     return volume, {path, data}
 
 
-def _described(header: dict[str, str], name: str, raw: Path) -> Volume:
+def _parse_header(header: dict[str, str], name: str, raw: Path) -> Volume:
     size = tuple(int(number) for number in header["DimSize"].split())
     spacing = header.get("ElementSpacing") or header.get("ElementSize") or "1 " * len(size)
     offset = header.get("Offset") or header.get("Position") or "0 " * len(size)
     element = header["ElementType"].removesuffix("_ARRAY")
-    if element not in ELEMENTS or not size or min(size) < 1 or len(size) != int(header["NDims"]):
+    if element not in TYPE_CODES or not size or min(size) < 1 or len(size) != int(header["NDims"]):
         message = "unsupported element type or size"
         raise ValueError(message)
     return Volume(
@@ -134,8 +134,8 @@ def _described(header: dict[str, str], name: str, raw: Path) -> Volume:
     )
 
 
-def _data_file(header: dict[str, str], path: Path, start: int, length: int) -> tuple[Path, int]:
-    """Where the data is: in the file itself, or in a sibling (platform 13.3)."""
+def _locate_data(header: dict[str, str], path: Path, start: int, length: int) -> tuple[Path, int]:
+    """Return the file that holds the voxels, and their position in it (platform 13.3)."""
     name = header["ElementDataFile"]
     if name.upper() == "LOCAL":
         return path, start
@@ -144,13 +144,13 @@ def _data_file(header: dict[str, str], path: Path, start: int, length: int) -> t
         message = "cannot find data file"
         raise Unreadable(message)
     skipped = int(header.get("HeaderSize", "0"))
-    # A negative size means: the data is at the end, whatever is before it.
+    # A negative HeaderSize means that the voxels are the last bytes of the file.
     return sibling, max(0, sibling.stat().st_size - length) if skipped < 0 else skipped
 
 
-def _data(header: dict[str, str], path: Path, start: int) -> Iterator[bytes]:
+def _read_data(header: dict[str, str], path: Path, start: int) -> Iterator[bytes]:
     pieces = read_pieces(path, start)
-    return _inflated(pieces) if _is_true(header, "CompressedData") else pieces
+    return _inflate(pieces) if _is_true(header, "CompressedData") else pieces
 
 
 def _is_true(header: dict[str, str], key: str) -> bool:
@@ -158,14 +158,14 @@ def _is_true(header: dict[str, str], key: str) -> bool:
 
 
 def read_pieces(path: Path, start: int = 0) -> Iterator[bytes]:
-    """The bytes of a file in bounded pieces."""
+    """Yield the bytes of a file in pieces of at most 1 MiB."""
     with path.open("rb") as file:
         file.seek(start)
-        while piece := file.read(CHUNK):
+        while piece := file.read(CHUNK_BYTES):
             yield piece
 
 
-def _inflated(pieces: Iterator[bytes]) -> Iterator[bytes]:
+def _inflate(pieces: Iterator[bytes]) -> Iterator[bytes]:
     inflater = zlib.decompressobj(wbits=47)
     try:
         for piece in pieces:
@@ -176,7 +176,7 @@ def _inflated(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _write_voxels(pieces: Iterator[bytes], volume: Volume, *, swap: bool) -> None:
-    left = volume.length
+    left = volume.size_bytes
     with volume.raw.open("wb") as out:
         for piece in pieces:
             out.write(piece[:left])
@@ -189,34 +189,34 @@ def _write_voxels(pieces: Iterator[bytes], volume: Volume, *, swap: bool) -> Non
 
 
 def _swap_bytes(volume: Volume) -> None:
-    voxels = array(volume.code, volume.raw.read_bytes())
+    voxels = array(volume.typecode, volume.raw.read_bytes())
     voxels.byteswap()
     volume.raw.write_bytes(voxels.tobytes())
 
 
-def voxels(volume: Volume) -> Iterator[array]:  # type: ignore[type-arg]
-    """The numbers of a volume, in bounded arrays."""
+def read_voxels(volume: Volume) -> Iterator[array]:  # type: ignore[type-arg]
+    """Yield the voxels of a volume, in arrays of at most 1 MiB."""
     for piece in read_pieces(volume.raw):
-        numbers = array(volume.code, piece)
+        numbers = array(volume.typecode, piece)
         if sys.byteorder == "big":
             numbers.byteswap()
         yield numbers
 
 
-def digest(path: Path, work: Path) -> str:
-    """SHA-256 of a file's voxels, little-endian, x fastest."""
-    with read(path, work)[0].raw.open("rb") as raw:
+def hash_voxels(path: Path, work: Path) -> str:
+    """Return the SHA-256 of a file's voxels (little-endian, x fastest)."""
+    with read_volume(path, work)[0].raw.open("rb") as raw:
         return hashlib.file_digest(raw, "sha256").hexdigest()
 
 
-def write(volume: Volume, path: Path) -> None:
+def write_volume(volume: Volume, path: Path) -> None:
     """Write a volume as the platform rewrites it: one compressed .mha (platform 13.11)."""
     packed = path.with_name(f"{path.name}.packed")
     with packed.open("wb") as out:
         _deflate(read_pieces(volume.raw), out)
     with path.open("wb") as out, packed.open("rb") as data:
-        out.write(_header(volume, packed.stat().st_size).encode())
-        shutil.copyfileobj(data, out, CHUNK)
+        out.write(_format_header(volume, packed.stat().st_size).encode())
+        shutil.copyfileobj(data, out, CHUNK_BYTES)
     packed.unlink()
 
 
@@ -226,7 +226,7 @@ def _deflate(pieces: Iterator[bytes], out: BinaryIO) -> None:
     out.write(deflater.flush())
 
 
-def _header(volume: Volume, packed: int) -> str:
+def _format_header(volume: Volume, packed: int) -> str:
     dims = len(volume.size)
     diagonal = ("1" if x == y else "0" for x in range(dims) for y in range(dims))
     zeros = (0.0,) * dims
@@ -239,9 +239,9 @@ def _header(volume: Volume, packed: int) -> str:
         "CompressedData = True",
         f"CompressedDataSize = {packed}",
         f"TransformMatrix = {' '.join(diagonal)}",
-        f"Offset = {_numbers(volume.offset or zeros)}",
-        f"CenterOfRotation = {_numbers(zeros)}",
-        f"ElementSpacing = {_numbers(volume.spacing)}",
+        f"Offset = {_format_numbers(volume.offset or zeros)}",
+        f"CenterOfRotation = {_format_numbers(zeros)}",
+        f"ElementSpacing = {_format_numbers(volume.spacing)}",
         f"DimSize = {' '.join(map(str, volume.size))}",
         *channels,
         f"ElementType = {volume.element}",
@@ -251,5 +251,5 @@ def _header(volume: Volume, packed: int) -> str:
     return "\n".join(lines)
 
 
-def _numbers(numbers: tuple[float, ...]) -> str:
+def _format_numbers(numbers: tuple[float, ...]) -> str:
     return " ".join(f"{number:.10g}" for number in numbers)

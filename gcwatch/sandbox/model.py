@@ -1,4 +1,4 @@
-"""What the sandbox knows: its records, its clock, and the one lock around them."""
+"""The records of a sandbox, its clock, and the lock that guards both."""
 
 import hashlib
 import json
@@ -23,11 +23,11 @@ from gcwatch.sandbox.content.catalogue import (
 )
 from gcwatch.sandbox.settings import Settings
 
-DONE = frozenset({"Succeeded", "Failed", "Cancelled"})
+FINAL_STATUSES = frozenset({"Succeeded", "Failed", "Cancelled"})
 
 
 def new_pk() -> str:
-    """A fresh identity, a UUID."""
+    """Return a new primary key, a UUID."""
     return str(uuid4())
 
 
@@ -47,8 +47,8 @@ class Part:
     Attributes:
         etag: Hex MD5 of its bytes, without quotes.
         size: In bytes.
-        modified: When it was stored.
-        path: Where its bytes are.
+        modified: When it was stored, in seconds since the epoch.
+        path: File that holds its bytes.
     """
 
     etag: str
@@ -63,7 +63,7 @@ class Upload:
 
     Attributes:
         status: "Initialized", "Completed" or "Aborted".
-        parts: What S3 holds of it, by part number; the object once completed.
+        parts: Its stored parts by part number; a completed upload is all of them in order.
     """
 
     owner: User
@@ -76,22 +76,22 @@ class Upload:
 
     @property
     def key(self) -> str:
-        """Its S3 key."""
+        """Its key in S3."""
         return f"uploads/{self.owner.pk}/{self.pk}"
 
     @property
     def size(self) -> int:
-        """Bytes held for it."""
+        """Size of its stored parts, in bytes."""
         return sum(part.size for part in self.parts.values())
 
 
 @dataclass(eq=False)
-class Stored:
+class StoredFile:
     """A file behind a media URL (platform 8.3).
 
     Attributes:
         key: Its path below /media/.
-        path: Where its bytes are.
+        path: File that holds its bytes.
     """
 
     key: str
@@ -99,7 +99,7 @@ class Stored:
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of its bytes, which never change once they are written."""
+        """SHA-256 of its bytes, which never change after they are written."""
         with self.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -112,28 +112,30 @@ class Instance:
         study: Study instance UID.
         series: Series instance UID.
         uid: SOP instance UID.
-        file: Its bytes, which have no media URL.
+        file: Its bytes; they have no media URL.
     """
 
     study: str
     series: str
     uid: str
-    file: Stored
+    file: StoredFile
 
 
 @dataclass(eq=False)
 class Image:
-    """An imported or computed image (platform 8.1); seen by whoever sees what holds it.
+    """An imported or computed image (platform 8.1).
+
+    Users see it if they see a job or a case that has it as a value.
 
     Attributes:
-        owner: Who imported or computed it.
-        size: Voxels along x, y and, if there are such axes, z and t; unknown of a DICOM Image Set.
+        owner: The user who imported or computed it.
+        size: Voxels along x, y and, if it has them, z and t; empty for a DICOM Image Set.
         spacing: Millimetres along the same axes.
         kind: "MHD", "TIFF" or "DICOM".
         segments: The values of its voxels, if it may be a segmentation (platform 13.12).
-        stored: Its one file; None if it is a DICOM Image Set.
-        origin: The session that imported it, None for outputs.
-        instances: What a DICOM Image Set consists of.
+        file: Its file; None for a DICOM Image Set.
+        origin: The session that imported it; None for outputs.
+        instances: The instances of a DICOM Image Set.
     """
 
     owner: User
@@ -142,7 +144,7 @@ class Image:
     spacing: tuple[float, ...]
     channels: int
     kind: str
-    stored: Stored | None
+    file: StoredFile | None
     file_pk: str
     origin: "Session | None" = None
     instances: tuple[Instance, ...] = ()
@@ -151,45 +153,45 @@ class Image:
 
     @property
     def image_set_id(self) -> str:
-        """What the DICOM store calls it (platform 8.6)."""
+        """Its identifier in the DICOM store (platform 8.6)."""
         return self.pk.replace("-", "")
 
     @property
     def sha256(self) -> str | None:
-        """SHA-256 of its file; None of a DICOM Image Set."""
-        return self.stored.sha256 if self.stored else None
+        """SHA-256 of its file; None for a DICOM Image Set."""
+        return self.file.sha256 if self.file else None
 
     @cached_property
     def voxels(self) -> str | None:
-        """SHA-256 of its voxels, whatever file they are in; of a TIFF, that of the file."""
-        if self.stored is None:
+        """SHA-256 of its voxels, whatever the file format; of a TIFF, that of the file."""
+        if self.file is None:
             return None
         if self.kind == "TIFF":
-            return self.stored.sha256
+            return self.file.sha256
         with TemporaryDirectory() as work:
-            return metaimage.digest(self.stored.path, Path(work))
+            return metaimage.hash_voxels(self.file.path, Path(work))
 
 
 @dataclass(eq=False)
 class Value:
-    """One immutable value of a socket; what the platform's pk of a value means (platform 5.10)."""
+    """One immutable value of a socket, with a pk of its own (platform 5.10)."""
 
     pk: int
     socket: Socket
     value: Any = None
-    file: Stored | None = None
+    file: StoredFile | None = None
     image: Image | None = None
 
 
 @dataclass(eq=False)
 class Session:
-    """An upload session: one import, and a one-time token (platform 9.3).
+    """An upload session: one import, which can be used once (platform 9.3).
 
     Attributes:
         status: "Queued", "Re-Queued", "Succeeded" or "Failed".
-        started: When it was used; None while inert.
-        settled: Whether its images have been attached or given up.
-        source: The socket of a job, display set or item that it feeds.
+        started: When it was used; None before that.
+        finished: Whether its images are attached, or never will be.
+        source: The source that it is the import of; None if it was used without a socket.
     """
 
     creator: User
@@ -200,17 +202,17 @@ class Session:
     error_message: str = ""
     images: list[Image] = field(default_factory=list)
     started: float | None = None
-    settled: bool = False
+    finished: bool = False
     source: "Source | None" = None
 
 
 @dataclass(eq=False)
 class DicomUpload:
-    """A DICOM Image Set on its way; no endpoint tells of it (platform 5.11).
+    """A DICOM Image Set that waits for its import; no endpoint shows it (platform 5.11).
 
     Attributes:
-        name: Name of the image to be.
-        uploads: One DICOM file each.
+        name: Name of the future image.
+        uploads: Its DICOM files, one per upload.
     """
 
     creator: User
@@ -223,14 +225,14 @@ class Source:
     """Where the content of one socket comes from, and the value once it is attached.
 
     Attributes:
-        target: What has the socket; an archive if every image becomes an item of its own.
+        target: The job or case that has the socket; an archive if each image becomes an item.
         started: When a request gave it to its target.
-        upload: A File socket's content.
-        session: An image socket's import.
-        dicom: A DICOM Image Set socket's import.
-        value: Set when the input is there.
-        stuck: The task that should attach it has died (platform 7.8).
-        attached: When the value was there.
+        upload: The content of a File socket.
+        session: The import of an image socket.
+        dicom: The import of a DICOM Image Set socket.
+        value: The value; None until it is attached.
+        stuck: Whether the task that attaches it failed, so that it never will (platform 7.8).
+        attached: When the value was attached.
     """
 
     socket: Socket
@@ -259,7 +261,7 @@ class Job:
 
     @property
     def inputs(self) -> list[Value]:
-        """The inputs that are attached."""
+        """The inputs that are attached already."""
         return [source.value for source in self.sources if source.value is not None]
 
 
@@ -269,9 +271,9 @@ class DisplaySet:
 
     Attributes:
         parent: The study.
-        order: Its place among the study's cases.
-        values: What is attached, by socket slug.
-        answers: How many answers readers gave; with any it cannot be changed.
+        order: Its position among the cases of the study.
+        values: The attached values, by socket slug.
+        answers: Number of answers by readers; with one or more it cannot be changed.
     """
 
     parent: ReaderStudy
@@ -283,8 +285,8 @@ class DisplaySet:
     answers: int = 0
 
     @property
-    def place(self) -> tuple[int, float]:
-        """Sort key among the study's cases."""
+    def sort_key(self) -> tuple[int, float]:
+        """Sort key among the cases of the study."""
         return self.order, self.created
 
 
@@ -294,7 +296,7 @@ class ArchiveItem:
 
     Attributes:
         parent: The archive.
-        values: What is attached, by socket slug.
+        values: The attached values, by socket slug.
     """
 
     parent: Archive
@@ -311,9 +313,9 @@ class PlatformState:
     """All records of a sandbox; hold `lock` to read or change them.
 
     Attributes:
-        copying: Sockets of cases whose files and DICOM files are still to be copied and checked.
-        revoked: Slugs, and usernames that have lost their rights to them.
-        listings: How often an unordered list was asked for.
+        pending_sources: Sources of cases whose files are not yet copied and checked.
+        revoked: Pairs of a slug and the name of a user who has lost the rights to it.
+        item_listings: How many times the unordered list of archive items was requested.
     """
 
     def __init__(self, folder: Path, settings: Settings, catalogue: Catalogue) -> None:
@@ -321,30 +323,30 @@ class PlatformState:
         self.folder = folder
         self.settings = settings
         self.catalogue = catalogue
-        self.offset = 0.0
+        self.clock_offset_seconds = 0.0
         self.users: list[User] = []
         self.uploads: dict[str, Upload] = {}
         self.sessions: dict[str, Session] = {}
         self.jobs: dict[str, Job] = {}
         self.display_sets: dict[str, DisplaySet] = {}
         self.items: dict[str, ArchiveItem] = {}
-        self.copying: list[Source] = []
+        self.pending_sources: list[Source] = []
         self.revoked: set[tuple[str, str]] = set()
-        self.listings = 0
+        self.item_listings = 0
         self.images: dict[str, Image] = {}
         self.values: list[Value] = []
-        self.stored: dict[str, Stored] = {}
+        self.media_files: dict[str, StoredFile] = {}
 
     def now(self) -> float:
-        """The sandbox's clock: real time plus what it was advanced by."""
-        return time.time() + self.offset
+        """Return the time on the sandbox's clock, in seconds since the epoch."""
+        return time.time() + self.clock_offset_seconds
 
     def uploads_of(self, user: User) -> Iterator[Upload]:
-        """A user's uploads."""
+        """Return a user's uploads."""
         return (upload for upload in self.uploads.values() if upload.owner is user)
 
     def delete_upload(self, upload: Upload) -> None:
-        """Forget an upload, its bytes, and its place in sessions (platform 9.6)."""
+        """Delete an upload with its bytes, also from its sessions (platform 9.6)."""
         self.uploads.pop(upload.pk, None)
         for part in upload.parts.values():
             part.path.unlink(missing_ok=True)
@@ -352,8 +354,10 @@ class PlatformState:
             if upload in session.uploads:
                 session.uploads.remove(upload)
 
-    def value_of(self, socket: Socket, *, value: Any = None, image: Image | None = None) -> Value:
-        """The value record with this content; equal content has one pk (platform 7.6)."""
+    def find_or_add_value(
+        self, socket: Socket, *, value: Any = None, image: Image | None = None
+    ) -> Value:
+        """Return the value with this content, a new one if there is none (platform 7.6)."""
         wanted = json.dumps(value, sort_keys=True)
         for known in self.values:
             same_kind = known.socket is socket and known.file is None
@@ -366,14 +370,14 @@ class PlatformState:
         return self.add_value(socket, value=value, image=image)
 
     def add_value(self, socket: Socket, *, value: Any = None, image: Image | None = None) -> Value:
-        """A new value record."""
+        """Add a new value."""
         record = Value(pk=len(self.values) + 101, socket=socket, value=value, image=image)
         self.values.append(record)
         return record
 
-    def store(self, key: str) -> Stored:
-        """A place for a file behind /media/; the caller writes it."""
+    def add_file(self, key: str) -> StoredFile:
+        """Add a file below /media/ and make its folder; the caller writes the bytes."""
         path = self.folder / "protected" / key
         path.parent.mkdir(parents=True, exist_ok=True)
-        stored = self.stored[key] = Stored(key, path)
+        stored = self.media_files[key] = StoredFile(key, path)
         return stored

@@ -1,4 +1,4 @@
-"""A running sandbox, and what can be asked of it beside the platform's API."""
+"""A running sandbox, and the commands that control it, which the platform does not have."""
 
 import json
 import secrets
@@ -14,9 +14,9 @@ import trustme
 from werkzeug.wrappers import Request
 
 from gcwatch.sandbox import due_tasks, inventory, seeds
-from gcwatch.sandbox.api.item_rules import new_display_set
-from gcwatch.sandbox.api.routes import ROOT, Api
-from gcwatch.sandbox.api.serializers import Answers
+from gcwatch.sandbox.api.item_rules import make_display_set
+from gcwatch.sandbox.api.routes import API_ROOT, Api
+from gcwatch.sandbox.api.serializers import Serializer
 from gcwatch.sandbox.content.catalogue import STANDARD, Archive, Catalogue, ReaderStudy
 from gcwatch.sandbox.model import ArchiveItem, DisplaySet, PlatformState, User
 from gcwatch.sandbox.server.faults import Action, Fault, Kill
@@ -27,29 +27,29 @@ from gcwatch.sandbox.settings import Settings
 from gcwatch.sandbox.storage.objects import Storage
 from gcwatch.sandbox.storage.presign import Signer
 
-CONTROL = "/sandbox/"
+CONTROL_PATH = "/sandbox/"
 
 C = TypeVar("C", DisplaySet, ArchiveItem)
 P = TypeVar("P", ReaderStudy, Archive)
 
 
 class Sandbox:
-    """A stand-in for the platform on loopback: an API and a storage origin.
+    """A stand-in for the platform on the loopback address: an API and a storage origin.
 
     Use it as a context manager; it serves while the context is open.
 
     Args:
-        folder: Where it keeps its files; made if missing. The tokens in it last from one run
+        folder: Folder for its files; made if missing. The tokens in it last from one run
             to the next (`token`, `token-bob`); uploads and jobs do not.
-        settings: How it behaves.
-        port: Of the API; 0 picks a free one. The storage always picks one.
-        tls: Serve https, with a certificate made for the occasion.
+        settings: Limits, times and the schema of answers.
+        port: Port of the API; 0 picks a free one. The storage always picks one.
+        tls: Serve https, with a new certificate.
         catalogue: Sockets, algorithms, reader studies and archives that it offers.
 
     Attributes:
-        token: The main user's.
-        bob_token: Of another user, who sees nothing of the main user's.
-        ca: The file to trust when it serves https, else None.
+        token: Token of the main user.
+        bob_token: Token of another user, who sees no record of the main user.
+        ca: Certificate file to trust when it serves https, else None.
     """
 
     def __init__(
@@ -63,21 +63,21 @@ class Sandbox:
     ) -> None:
         self.folder = folder.absolute()
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.world = PlatformState(
-            _emptied(self.folder / "storage"), settings or Settings(), catalogue
+        self.platform_state = PlatformState(
+            _make_empty_folder(self.folder / "storage"), settings or Settings(), catalogue
         )
-        self.token = _kept_token(self.folder / "token")
-        self.bob_token = _kept_token(self.folder / "token-bob")
-        self.world.users = [User(2, "alice", self.token), User(3, "bob", self.bob_token)]
+        self.token = _load_or_create_token(self.folder / "token")
+        self.bob_token = _load_or_create_token(self.folder / "token-bob")
+        self.platform_state.users = [User(2, "alice", self.token), User(3, "bob", self.bob_token)]
         self.ca = self.folder / "ca.pem" if tls else None
-        context = _certified(self.ca) if self.ca else None
-        self._traffic = Traffic(self.world)
+        context = _create_tls_context(self.ca) if self.ca else None
+        self._traffic = Traffic(self.platform_state)
         self._storage = Server(self._serve_storage, 0, context)
         self._site = Server(self._serve_site, port, context)
         signer = Signer(self._storage.origin, secrets.token_hex())
-        answers = Answers(self.world, self._site.origin, self._storage.origin)
-        self._api_handler = Api(self.world, answers, signer)
-        self._storage_handler = Storage(self.world, signer)
+        serializer = Serializer(self.platform_state, self._site.origin, self._storage.origin)
+        self._api_handler = Api(self.platform_state, serializer, signer)
+        self._storage_handler = Storage(self.platform_state, signer)
 
     def __enter__(self) -> Self:
         self._storage.start()
@@ -98,65 +98,65 @@ class Sandbox:
     @property
     def url(self) -> str:
         """Root of the API, ending in a slash."""
-        return f"{self._site.origin}{ROOT}"
+        return f"{self._site.origin}{API_ROOT}"
 
     @property
     def control(self) -> str:
-        """Where the methods below can be called from outside, ending in a slash.
+        """URL at which other processes call the methods below, ending in a slash.
 
         POST a JSON object of the arguments to `<control><method>`; the answer is JSON.
         """
-        return f"{self._site.origin}{CONTROL}"
+        return f"{self._site.origin}{CONTROL_PATH}"
 
     @property
     def slugs(self) -> list[str]:
-        """The algorithms."""
-        return [algorithm.slug for algorithm in self.world.catalogue.algorithms]
+        """Slugs of the algorithms."""
+        return [algorithm.slug for algorithm in self.platform_state.catalogue.algorithms]
 
     def _serve_site(self, request: Request) -> Reply | None:
-        if request.path.startswith(CONTROL):
-            return self._controlled(request)
-        return self._traffic.serve("api", request, self._api_handler.handle)
+        if request.path.startswith(CONTROL_PATH):
+            return self._serve_control(request)
+        return self._traffic.handle_call("api", request, self._api_handler.handle)
 
     def _serve_storage(self, request: Request) -> Reply | None:
-        return self._traffic.serve("storage", request, self._storage_handler.handle)
+        return self._traffic.handle_call("storage", request, self._storage_handler.handle)
 
-    def _controlled(self, request: Request) -> Reply:
-        name = request.path.removeprefix(CONTROL).rstrip("/")
+    def _serve_control(self, request: Request) -> Reply:
+        name = request.path.removeprefix(CONTROL_PATH).rstrip("/")
         if name not in _CONTROLS:
             return json_reply(404, {"error": f"no such control: {name}"})
         try:
-            arguments = json.loads(request.get_data() or b"{}", object_hook=seeds.content)
+            arguments = json.loads(request.get_data() or b"{}", object_hook=seeds.decode_content)
             return json_reply(200, getattr(self, name)(**arguments))
         except (TypeError, ValueError) as error:
             return json_reply(400, {"error": str(error)})
 
     def fault(self, action: Action, **how: Any) -> None:
-        """Set a fault; the arguments are those of `gcwatch.sandbox.faults.Fault`."""
+        """Set a fault; the arguments are those of `gcwatch.sandbox.server.faults.Fault`."""
         self._traffic.faults.add(Fault(action, **how))
 
     def kill(
         self, pid: int, *, after_write: int | None = None, after_call: int | None = None
     ) -> None:
-        """SIGKILL a process after so many applied writes, or calls, from now; no reply is sent.
+        """Kill a process (SIGKILL) after a number of applied writes or calls, before the reply.
 
         A write is a POST or PATCH on the API, or a PUT on the storage, that changed state.
         """
         self._traffic.faults.add_kill(Kill(pid, after_write, after_call))
 
     def lose_each_once(self) -> None:
-        """Lose the first reply of each sort of call (method and route), after it is applied."""
+        """Send no reply to the first call of each method and route, although it is applied."""
         self._traffic.faults.lose_each_once()
 
     def clear_faults(self) -> None:
-        """Forget all faults, kills included."""
+        """Remove all faults, kills included."""
         self._traffic.faults.clear()
 
     def advance(self, seconds: float) -> None:
-        """Move the sandbox's clock forward."""
-        with self.world.lock:
-            self.world.offset += seconds
-        self._traffic.announce()
+        """Move the sandbox's clock forward by some seconds."""
+        with self.platform_state.lock:
+            self.platform_state.clock_offset_seconds += seconds
+        self._traffic.notify_waiters()
 
     def configure(self, **changes: Any) -> None:
         """Change settings, by their names in `Settings`."""
@@ -164,23 +164,23 @@ class Sandbox:
         if unknown := set(changes) - known:
             message = f"no such setting: {', '.join(sorted(unknown))}"
             raise ValueError(message)
-        with self.world.lock:
-            self.world.settings = replace(self.world.settings, **changes)
-        self._traffic.announce()
+        with self.platform_state.lock:
+            self.platform_state.settings = replace(self.platform_state.settings, **changes)
+        self._traffic.notify_waiters()
 
     def expire_uploads(self) -> None:
         """Delete all uploads, as the platform does after a day (platform 4.14)."""
-        with self.world.lock:
-            due_tasks.expire(self.world, self.world.now())
+        with self.platform_state.lock:
+            due_tasks.expire_uploads(self.platform_state, self.platform_state.now())
 
     def add_item(
         self, archive: str, title: str, values: Mapping[str, seeds.Content] | None = None
     ) -> str:
-        """Put a case into an archive, named by its slug, as if it had always been there.
+        """Put a case into an archive, as if it had been there before.
 
         Args:
-            archive: Slug.
-            title: Of the item; taken as it is.
+            archive: Slug of the archive.
+            title: Title of the item, which is not checked.
             values: By socket slug: a value; for files and images bytes, a path, or a name and
                 one of these. From outside bytes are {"base64": "...", "name": "..."}, and paths
                 are {"path": "...", "name": "..."}; the name may be left out.
@@ -188,67 +188,67 @@ class Sandbox:
         Returns:
             The item's pk.
         """
-        with self.world.lock:
-            item = ArchiveItem(self._archive(archive), title, self.world.now())
-            self._add(item, self.world.items, values)
-        self._traffic.announce()
+        with self.platform_state.lock:
+            item = ArchiveItem(self._find_archive(archive), title, self.platform_state.now())
+            self._add_case(item, self.platform_state.items, values)
+        self._traffic.notify_waiters()
         return item.pk
 
     def add_display_set(
         self, reader_study: str, title: str, values: Mapping[str, seeds.Content] | None = None
     ) -> str:
-        """Put a case into a reader study; see `add_item`."""
-        with self.world.lock:
-            study = _named(self.world.catalogue.reader_studies, reader_study)
-            case = new_display_set(self.world, study, title, 0)
-            self._add(case, self.world.display_sets, values)
-        self._traffic.announce()
+        """Put a case into a reader study; the arguments are those of `add_item`."""
+        with self.platform_state.lock:
+            study = _find_by_slug(self.platform_state.catalogue.reader_studies, reader_study)
+            case = make_display_set(self.platform_state, study, title, 0)
+            self._add_case(case, self.platform_state.display_sets, values)
+        self._traffic.notify_waiters()
         return case.pk
 
-    def _add(
+    def _add_case(
         self, case: C, records: dict[str, C], values: Mapping[str, seeds.Content] | None
     ) -> None:
-        seeds.fill(self.world, case, values or {})
+        seeds.fill_case(self.platform_state, case, values or {})
         records[case.pk] = case
 
-    def _archive(self, slug: str) -> Archive:
-        return _named(self.world.catalogue.archives, slug)
+    def _find_archive(self, slug: str) -> Archive:
+        return _find_by_slug(self.platform_state.catalogue.archives, slug)
 
     def remove_item(self, archive: str, title: str) -> None:
-        """Take the items with this title out of an archive."""
-        with self.world.lock:
-            parent, items = self._archive(archive), self.world.items
+        """Remove the items with this title from an archive."""
+        with self.platform_state.lock:
+            parent, items = self._find_archive(archive), self.platform_state.items
             for item in list(items.values()):
                 if item.parent is parent and item.title == title:
                     del items[item.pk]
-        self._traffic.announce()
+        self._traffic.notify_waiters()
 
     def add_answer(self, display_set: str) -> None:
-        """Let a reader answer about a display set, by its pk: it cannot be changed any more."""
-        with self.world.lock:
-            case = self.world.display_sets.get(display_set)
+        """Add a reader's answer to a display set, named by its pk; it can no longer be changed."""
+        with self.platform_state.lock:
+            case = self.platform_state.display_sets.get(display_set)
             if case is None:
                 message = f"no such display set: {display_set}"
                 raise ValueError(message)
             case.answers += 1
 
     def revoke(self, slug: str, username: str = "alice") -> None:
-        """Take a user's rights to an algorithm, reader study or archive away."""
-        with self.world.lock:
-            self.world.revoked.add((slug, username))
+        """Remove a user's rights to an algorithm, reader study or archive."""
+        with self.platform_state.lock:
+            self.platform_state.revoked.add((slug, username))
 
     def restore(self, slug: str, username: str = "alice") -> None:
-        """Give rights back that `revoke` took."""
-        with self.world.lock:
-            self.world.revoked.discard((slug, username))
+        """Give back the rights that `revoke` removed."""
+        with self.platform_state.lock:
+            self.platform_state.revoked.discard((slug, username))
 
     def change_token(self, token: str) -> None:
-        """Give the main user another token; the one so far is refused from now on."""
-        with self.world.lock:
-            self.world.users[0].token = self.token = token
+        """Give the main user another token; the previous one is refused from now on."""
+        with self.platform_state.lock:
+            self.platform_state.users[0].token = self.token = token
 
     def calls(self) -> list[dict[str, Any]]:
-        """The calls since the last `forget_calls`.
+        """Return the calls since the last `forget_calls`.
 
         Each has method, path, host ("api" or "storage"), status (0 if no answer was sent),
         applied (state changed), authorization (a token was sent) and at (real seconds since the
@@ -258,18 +258,18 @@ class Sandbox:
 
     def forget_calls(self) -> None:
         """Forget the calls so far."""
-        self._traffic.forget()
+        self._traffic.forget_calls()
 
     def state(self) -> dict[str, Any]:
-        """All jobs, uploads, sessions, images, display sets and items, and how many there are.
+        """Return all jobs, uploads, sessions, images, display sets and items, and their numbers.
 
         Values have socket, kind (Value, File or Image), value, and the SHA-256 of the file's
         bytes and of the image's voxels, which is the same for an image that was sent back.
         """
-        with self.world.lock:
-            due_tasks.settle(self.world)
-            kinds = inventory.told(self.world)
-            settings = asdict(self.world.settings)
+        with self.platform_state.lock:
+            due_tasks.run_due_tasks(self.platform_state)
+            kinds = inventory.list_records(self.platform_state)
+            settings = asdict(self.platform_state.settings)
         return {
             "counts": {kind: len(rows) for kind, rows in kinds.items()},
             **kinds,
@@ -277,14 +277,14 @@ class Sandbox:
         }
 
     def wait_for(self, predicate: Callable[["Sandbox"], object], timeout: float = 60.0) -> None:
-        """Wait until something is true of the sandbox; looked at after every call to it.
+        """Wait until a predicate is true; it is checked after every call to the sandbox.
 
         Raises:
-            TimeoutError: It did not become true, within so many real seconds.
+            TimeoutError: It did not become true within *timeout* real seconds.
         """
         with self._traffic.changed:
             if not self._traffic.changed.wait_for(lambda: predicate(self), timeout):
-                message = "the sandbox did not come to that state"
+                message = "the sandbox did not reach the expected state"
                 raise TimeoutError(message)
 
 
@@ -309,7 +309,7 @@ _CONTROLS = {
 }
 
 
-def _named(owned: Iterable[P], slug: str) -> P:
+def _find_by_slug(owned: Iterable[P], slug: str) -> P:
     for each in owned:
         if each.slug == slug:
             return each
@@ -317,23 +317,23 @@ def _named(owned: Iterable[P], slug: str) -> P:
     raise ValueError(message)
 
 
-def _emptied(folder: Path) -> Path:
-    """A folder without what an earlier run left in it."""
+def _make_empty_folder(folder: Path) -> Path:
+    """Make an empty folder; what an earlier run left in it is deleted."""
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "parts").mkdir(parents=True)
     return folder
 
 
-def _kept_token(path: Path) -> str:
-    """A token that is kept in a file, so that a configuration may name the file."""
+def _load_or_create_token(path: Path) -> str:
+    """Return the token in a file, a new one if there is no file; a config may name the file."""
     if not path.exists():
         path.touch(0o600)
         path.write_text(f"{secrets.token_hex(32)}\n")
     return path.read_text().strip()
 
 
-def _certified(ca_file: Path) -> ssl.SSLContext:
-    """A server's TLS context, with a new authority whose certificate goes into a file."""
+def _create_tls_context(ca_file: Path) -> ssl.SSLContext:
+    """Make a TLS context with a new certificate authority, whose certificate goes into a file."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(ca_file))
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

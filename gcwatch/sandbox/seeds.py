@@ -1,4 +1,4 @@
-"""Cases that are there before anybody sends one: put into the world without its API."""
+"""Cases that exist before a client sends any: they are added without the API."""
 
 import shutil
 from base64 import b64decode
@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZipFile, is_zipfile
 
-from gcwatch.sandbox.algorithms import file_key
+from gcwatch.sandbox.algorithms import component_file_key
 from gcwatch.sandbox.content.catalogue import Socket
 from gcwatch.sandbox.content.names import safe_filename
 from gcwatch.sandbox.content.socket_kinds import DICOM_SET
-from gcwatch.sandbox.importer.importer import Refused, import_session
+from gcwatch.sandbox.importer.importer import ImportRefused, import_session
 from gcwatch.sandbox.model import (
     Case,
     DicomUpload,
@@ -24,18 +24,18 @@ from gcwatch.sandbox.model import (
     Value,
     new_pk,
 )
-from gcwatch.sandbox.storage.dicom_sets import import_set
+from gcwatch.sandbox.storage.dicom_sets import import_image_set
 
 Content = Any
-"""What a socket is to hold: a value; for files and images bytes, or a file name and bytes.
+"""Content of a socket: a JSON value; for files and images bytes, or a pair of file name and bytes.
 
-For a DICOM Image Set the bytes are a zip of DICOM files, and the name is the image's. Instead of
-bytes there may be the path of a file that has them, for large ones.
+For a DICOM Image Set the bytes are a zip of DICOM files, and the name is that of the image. The
+path of a file may stand for its bytes.
 """
 
 
-def content(given: dict[str, Any]) -> Content:
-    """What JSON gives for bytes, as a content; other JSON as it is.
+def decode_content(given: dict[str, Any]) -> Content:
+    """Decode a JSON object that stands for bytes; return any other object unchanged.
 
     Bytes are {"base64": ...}, a file of this machine is {"path": ...}; either may have a "name".
     """
@@ -48,50 +48,54 @@ def content(given: dict[str, Any]) -> Content:
     return (given["name"], data) if "name" in given else data
 
 
-def fill(world: PlatformState, case: Case, contents: Mapping[str, Content]) -> None:
+def fill_case(state: PlatformState, case: Case, contents: Mapping[str, Content]) -> None:
     """Attach contents to a case, by socket slug.
 
     Raises:
-        ValueError: There is no such socket, or the importer makes no single image of the bytes.
+        ValueError: There is no such socket, or the bytes are not exactly one image.
     """
     for slug, each in contents.items():
-        socket = world.catalogue.socket(slug)
+        socket = state.catalogue.socket(slug)
         if socket is None:
             message = f"no such socket: {slug}"
             raise ValueError(message)
-        case.values[slug] = _value(world, socket, each)
+        case.values[slug] = _make_value(state, socket, each)
 
 
-def _value(world: PlatformState, socket: Socket, given: Content) -> Value:
+def _make_value(state: PlatformState, socket: Socket, given: Content) -> Value:
     if socket.super_kind == "Value":
-        return world.value_of(socket, value=given)
+        return state.find_or_add_value(socket, value=given)
     name, data = given if isinstance(given, tuple) else ("", given)
     name = name or (data.name if isinstance(data, Path) else "")
     if socket.kind == DICOM_SET:
         data = data.read_bytes() if isinstance(data, Path) else data
-        return world.value_of(socket, image=_image_set(world, name or socket.slug, data))
+        return state.find_or_add_value(
+            socket, image=_import_image_set(state, name or socket.slug, data)
+        )
     if socket.super_kind == "Image":
-        return world.value_of(socket, image=_image(world, name or f"{socket.slug}.mha", data))
-    record = world.add_value(socket)
+        return state.find_or_add_value(
+            socket, image=_import_image(state, name or f"{socket.slug}.mha", data)
+        )
+    record = state.add_value(socket)
     name = name or socket.relative_path.rpartition("/")[2]
-    record.file = world.store(file_key(record.pk, safe_filename(name)))
-    _write(data, record.file.path)
+    record.file = state.add_file(component_file_key(record.pk, safe_filename(name)))
+    _write_content(data, record.file.path)
     return record
 
 
-def _write(data: bytes | Path, path: Path) -> None:
+def _write_content(data: bytes | Path, path: Path) -> None:
     if isinstance(data, Path):
         shutil.copyfile(data, path)
     else:
         path.write_bytes(data)
 
 
-def _image(world: PlatformState, name: str, data: bytes | Path) -> Image:
-    """The image that the importer makes of one file."""
-    session = Session(world.users[0], [_upload(world, name, data)], world.now())
+def _import_image(state: PlatformState, name: str, data: bytes | Path) -> Image:
+    """Import the one image in a file."""
+    session = Session(state.users[0], [_make_upload(state, name, data)], state.now())
     try:
-        found = import_session(world, session)
-    except Refused as refusal:
+        found = import_session(state, session)
+    except ImportRefused as refusal:
         raise ValueError(str(refusal)) from refusal
     finally:
         session.uploads[0].parts[1].path.unlink()
@@ -101,23 +105,23 @@ def _image(world: PlatformState, name: str, data: bytes | Path) -> Image:
     return found.images[0]
 
 
-def _image_set(world: PlatformState, name: str, data: bytes) -> Image:
-    """The DICOM Image Set of a zip of DICOM files."""
+def _import_image_set(state: PlatformState, name: str, data: bytes) -> Image:
+    """Import a zip of DICOM files as a DICOM Image Set."""
     uploads: list[Upload] = []
     if is_zipfile(BytesIO(data)):
         with ZipFile(BytesIO(data)) as files:
-            uploads = [_upload(world, each, files.read(each)) for each in files.namelist()]
-    world.uploads |= {each.pk: each for each in uploads}
-    image = import_set(world, DicomUpload(world.users[0], name, uploads)) if uploads else None
+            uploads = [_make_upload(state, each, files.read(each)) for each in files.namelist()]
+    state.uploads |= {each.pk: each for each in uploads}
+    image = import_image_set(state, DicomUpload(state.users[0], name, uploads)) if uploads else None
     if image is None:
         message = f"{name} is no DICOM Image Set"
         raise ValueError(message)
     return image
 
 
-def _upload(world: PlatformState, name: str, data: bytes | Path) -> Upload:
-    """An upload that no API tells of, and whose ETag nobody asks for."""
-    path = world.folder / "parts" / new_pk()
-    _write(data, path)
-    part = Part("", path.stat().st_size, world.now(), path)
-    return Upload(world.users[0], name, world.now(), status="Completed", parts={1: part})
+def _make_upload(state: PlatformState, name: str, data: bytes | Path) -> Upload:
+    """Make a completed upload that the API does not show; it needs no ETag."""
+    path = state.folder / "parts" / new_pk()
+    _write_content(data, path)
+    part = Part("", path.stat().st_size, state.now(), path)
+    return Upload(state.users[0], name, state.now(), status="Completed", parts={1: part})

@@ -1,4 +1,4 @@
-"""A sandbox as a process of its own, until it is told to stop."""
+"""Run a sandbox until a signal stops it."""
 
 import json
 import signal
@@ -19,19 +19,21 @@ def serve(
     settings: Settings | None = None,
     out: TextIO | None = None,
 ) -> None:
-    """Run a sandbox until SIGTERM or SIGINT; to be called in the main thread.
+    """Run a sandbox until SIGTERM or SIGINT. Call it in the main thread.
 
-    When it is ready, one line of JSON is written: `url` (root of the API, ending in a slash),
+    When it is ready, it writes one line of JSON: `url` (root of the API, ending in a slash),
     `token`, `algorithms` (slugs), `control`, and with TLS `ca` (a file).
 
     Args:
-        folder: Where it keeps its files.
-        port: Of the API; 0 picks a free one.
+        folder: Folder for its files.
+        port: Port of the API; 0 picks a free one.
         tls: Serve https.
-        settings: How it behaves.
-        out: Where the line goes; standard output by default.
+        settings: Limits, times and the schema of answers.
+        out: Stream for the line; standard output by default.
     """
-    caught: SimpleQueue[int] = SimpleQueue()  # an event's lock may be held by what is interrupted
+    caught: SimpleQueue[int] = (
+        SimpleQueue()
+    )  # not an Event: the interrupted thread may hold its lock
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda number, _frame: caught.put(number))
     with Sandbox(folder, settings, port, tls=tls) as sandbox:

@@ -1,4 +1,4 @@
-"""The knobs of a sandbox: limits, times and the schema it answers in."""
+"""The settings of a sandbox: limits, times, and the schema of its answers."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,30 +6,32 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How a sandbox behaves; every knob may be changed while it runs.
+    """How a sandbox behaves; every setting may be changed while it runs.
 
     All times are seconds on the sandbox's own clock.
 
     Attributes:
-        schema: Answers as the platform of July 2026, or of November 2025 (platform 12).
-        job_seconds: From all inputs validated until a job ends; 0 is at once.
-        import_seconds: From a session's use until its images exist; 0 is at once.
+        schema: Month of the platform whose answers are given (platform 12).
+        job_seconds: From the validation of all inputs until a job ends.
+        import_seconds: From the use of a session until its images exist.
         latency: Added to every reply, in real seconds.
         active_jobs: Jobs a user may have unfinished (platform 7.3).
         credits: Algorithm credits per user and 30 days; each job costs 20 (platform 7.5).
         max_uploads: Upload records a user may have (platform 4.12).
         byte_quota: Bytes of uploads a user may hold when asking for URLs (platform 4.13).
         upload_lifetime: Age at which an upload is deleted (platform 4.14).
-        presign_lifetime: How long a presigned URL is good for (platform 4.3).
-        dicom_lifetime: How long a signed request for a DICOM instance is good for (platform 8.6).
+        presign_lifetime: Time for which a presigned URL is valid (platform 4.3).
+        dicom_lifetime: Time for which a signed request for a DICOM instance is valid
+            (platform 8.6).
         sessions: Whether upload sessions may be created by POST (platform 9.2, 10.5).
-        race: Whether a title that is taken was taken by a request at the same time: the second
-            create is a 500, not a 400 (platform 5.2).
+        race: Whether creating a case with an existing title answers 500 instead of 400, as if
+            two requests had created it at the same time (platform 5.2).
         images_ready: Whether algorithm images can run; otherwise jobs are refused (platform 7.2).
-        token_valid: False makes the main user's token expired (platform 1.2).
-        average_duration: What algorithms state, in seconds; None derives it from job_seconds.
-        latest_version: Of gcapi, as the version endpoint tells (platform 1.5).
-        lowest_version: The lowest gcapi that is supported (platform 1.5).
+        token_valid: Whether the main user's token is accepted; False is an expired one
+            (platform 1.2).
+        average_duration: Average duration that algorithms show; None shows job_seconds.
+        latest_version: Latest version of gcapi, for the version endpoint (platform 1.5).
+        lowest_version: Lowest supported version of gcapi (platform 1.5).
     """
 
     schema: Literal["2026-07", "2025-11"] = "2026-07"

@@ -1,12 +1,17 @@
-"""Where cases go: one file a kind of target, all with the same three steps."""
+"""Targets: how a case becomes a job, a display set or an archive item, one module for each kind.
+
+Nothing about inboxes, the journal or the daemon may come in: a target gets a case and a context,
+and yields events.
+"""
 
 from collections.abc import Mapping
 from typing import Final, Protocol
 
 from gcwatch.config import Route
-from gcwatch.core.case import Case, Kind, Target
+from gcwatch.core.case import Case, Target
 from gcwatch.core.checklist import StepEvents
 from gcwatch.core.events import Planned
+from gcwatch.core.kinds import Kind
 from gcwatch.platform.client import GrandChallenge
 from gcwatch.targets.algorithm import TARGET as ALGORITHM
 from gcwatch.targets.archive import TARGET as ARCHIVE
@@ -15,10 +20,10 @@ from gcwatch.targets.reader_study import TARGET as READER_STUDY
 
 
 class TargetOperations(Protocol):
-    """What can be done with a case of one kind."""
+    """The operations of one kind of target; a case's steps call `plan`, `submit` and `poll`."""
 
     def inspect(self, platform: GrandChallenge, route: Route) -> Inspection:
-        """Look at what a route is for, without a folder.
+        """Given a route, return its target, its sockets and a missing right, without a folder.
 
         Raises:
             CannotSend: when the route's inputs don't fit.
@@ -29,21 +34,21 @@ class TargetOperations(Protocol):
         """Given a folder, match its files to the target's sockets and check them.
 
         Raises:
-            CannotSend: when the folder is not what the target takes.
+            CannotSend: when the folder does not fit the target.
             NotYet: when the target can't be seen.
         """
 
     def submit(self, case: Case, context: TargetContext) -> StepEvents:
-        """Given a case whose uploads are complete, yield what leads to its one submission.
+        """Given a case with complete uploads, submit it exactly once; yield events on the way.
 
         Raises:
-            NotYet: when the platform has to be waited for.
-            UploadsGone: when the uploads expired before anything used them.
+            NotYet: when the platform must be waited for.
+            UploadsGone: when the uploads expired before they were used.
             CannotSend: when the platform does not accept the inputs.
         """
 
     def poll(self, case: Case, context: TargetContext) -> StepEvents:
-        """Given a case that is submitted, ask once what has become of it."""
+        """Given a submitted case, ask the platform once for its status; yield an event."""
 
 
 KINDS: Final[Mapping[Kind, TargetOperations]] = {
@@ -54,5 +59,5 @@ KINDS: Final[Mapping[Kind, TargetOperations]] = {
 
 
 def target_for(what: Route | Target) -> TargetOperations:
-    """Return what the cases of a route are sent to, or what a planned one is on its way to."""
+    """Given a route, or the target of a planned case, return the operations of its kind."""
     return KINDS[what.kind]

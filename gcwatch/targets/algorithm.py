@@ -1,8 +1,8 @@
 """The target `algorithm`: a case becomes exactly one job (platform 7, 9 and 10.4).
 
-Where an input is an image, the upload session made before the job is a one-time token: the
-platform accepts it once, and its status tells whether a lost reply had an effect. Without one
-there is no token; then the jobs of the algorithm are searched for ours before asking again.
+If an input is an image, gcwatch creates an upload session before the job. The platform accepts a
+session only once, and its status tells whether a call with a lost reply created the job. Without
+a session, gcwatch searches the algorithm's jobs for its own before it calls again.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,42 +20,47 @@ from gcwatch.outbox import outputs
 from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.models import Algorithm, Interface, Job
 from gcwatch.targets import locating, sending, sockets
-from gcwatch.targets.context import HOUR, DroppedFolder, Inspection, TargetContext
-from gcwatch.targets.sending import IMPORT_LIMIT
+from gcwatch.targets.context import HOUR_SECONDS, DroppedFolder, Inspection, TargetContext
+from gcwatch.targets.sending import IMPORT_LIMIT_SECONDS
 
-MOST_JOBS: Final = 16
+MAX_JOBS: Final = 16
+"""Jobs at a time that the platform allows an account."""
 HELD_SECONDS: Final = 30.0
-JOB_LIMIT: Final = 54 * HOUR
+"""Time until the next try while that many jobs are running."""
+JOB_LIMIT_SECONDS: Final = 54 * HOUR_SECONDS
+"""A job that runs longer is reported as stalled."""
 
 
 # --- planning: sockets to files ------------------------------------------------------------------
 
 
-def look_up(platform: GrandChallenge, slug: str) -> Algorithm:
-    """Given a slug, return the algorithm; raise NotYet if this token can't see it."""
+def find_algorithm(platform: GrandChallenge, slug: str) -> Algorithm:
+    """Given a slug, return the algorithm; raise NotYet (`not_found`) if we can't see it."""
     algorithm = platform.algorithm(slug)
     if algorithm is None:
-        raise NotYet(Reason("not_found", {"what": "Algorithm", "slug": slug}), HOUR)
+        raise NotYet(Reason("not_found", {"what": "Algorithm", "slug": slug}), HOUR_SECONDS)
     return algorithm
 
 
-def interfaces(algorithm: Algorithm, route: Route) -> list[Interface]:
-    """Given an algorithm, return the interfaces that the route's sockets can make up.
+def fitting_interfaces(algorithm: Algorithm, route: Route) -> list[Interface]:
+    """Given an algorithm and a route, return the interfaces that the route's sockets can fill.
 
-    Without `inputs` the route means the interface that takes one image and nothing else.
+    For a route without `inputs` this is the interface with one image and nothing else.
 
     Raises:
-        CannotSend: when there is none, or when no interface has use for one of the sockets.
+        CannotSend: when there is none, or when a socket of the route is in none of them.
     """
     if route.inputs is None:
         fitting = [each for each in algorithm.interfaces if _is_one_image(each)][:1]
         useful: set[str] = set()
     else:
-        fitting = [each for each in algorithm.interfaces if _slugs(each) <= set(route.inputs)]
-        useful = set().union(*map(_slugs, fitting))
+        fitting = [
+            each for each in algorithm.interfaces if _socket_slugs(each) <= set(route.inputs)
+        ]
+        useful = set().union(*map(_socket_slugs, fitting))
     if not fitting or useful != set(route.inputs or ()):
         wanted = ", ".join(sorted(route.inputs)) if route.inputs else "one image"
-        takes = _shown(algorithm.interfaces)
+        takes = _format_interfaces(algorithm.interfaces)
         facts = {"algorithm": algorithm.slug, "sockets": wanted, "takes": takes}
         raise CannotSend(Reason("mismatched_inputs", facts))
     return fitting
@@ -65,68 +70,77 @@ def _is_one_image(interface: Interface) -> bool:
     return [socket.super_kind for socket in interface.inputs] == ["Image"]
 
 
-def _slugs(interface: Interface) -> set[str]:
+def _socket_slugs(interface: Interface) -> set[str]:
     return {socket.slug for socket in interface.inputs}
 
 
-def _shown(given: Iterable[Interface]) -> str:
-    return " or ".join("{" + ", ".join(sorted(_slugs(each))) + "}" for each in given)
+def _format_interfaces(given: Iterable[Interface]) -> str:
+    return " or ".join("{" + ", ".join(sorted(_socket_slugs(each))) + "}" for each in given)
 
 
-def choose(fitting: Sequence[Interface], route: Route, dropped: DroppedFolder) -> Interface:
-    """Given the interfaces that a route can make up, return the one for the files present.
+def choose_interface(
+    fitting: Sequence[Interface], route: Route, dropped: DroppedFolder
+) -> Interface:
+    """Given the interfaces that a route can fill, return the one for the files in the folder.
 
     Raises:
-        CannotSend: when the folder holds something for other sockets than any of them takes.
+        CannotSend: when no interface has exactly the sockets for which the folder has files.
     """
     if len(fitting) == 1:
         return fitting[0]
     named = route.inputs or {}
-    present = {slug for slug, source in named.items() if sockets.is_there(source, dropped)}
+    present = {slug for slug, source in named.items() if sockets.source_is_present(source, dropped)}
     for interface in fitting:
-        if _slugs(interface) == present:
+        if _socket_slugs(interface) == present:
             return interface
-    facts = {"present": ", ".join(sorted(present)) or "nothing", "takes": _shown(fitting)}
+    facts = {
+        "present": ", ".join(sorted(present)) or "nothing",
+        "takes": _format_interfaces(fitting),
+    }
     raise CannotSend(Reason("mismatched_files", facts))
 
 
-def _why(chosen: Interface, fitting: Sequence[Interface]) -> str:
+def _explain_choice(chosen: Interface, fitting: Sequence[Interface]) -> str:
     if len(fitting) == 1:
         return ""
-    return f"{_shown([chosen])} of {_shown(fitting)}, by the files present"
+    return f"{_format_interfaces([chosen])} of {_format_interfaces(fitting)}, by the files present"
 
 
 @dataclass(frozen=True)
 class AlgorithmTarget:
-    """The three steps of a case that becomes a job; see `targets.Target`."""
+    """The operations for cases that become jobs; see `TargetOperations`."""
 
     def inspect(self, platform: GrandChallenge, route: Route) -> Inspection:
-        """Return what a route's algorithm is, what it asks for, and a missing right."""
-        algorithm = look_up(platform, route.target)
-        asked = {s.slug: s for each in interfaces(algorithm, route) for s in each.inputs}
+        """Return the title of a route's algorithm, its sockets, and a missing right."""
+        algorithm = find_algorithm(platform, route.target)
+        asked = {s.slug: s for each in fitting_interfaces(algorithm, route) for s in each.inputs}
         target = Target(algorithm.pk, algorithm.api_url, algorithm.slug)
-        right = None if platform.may_run(algorithm.api_url) else _no_rights(target)
+        right = (
+            None
+            if platform.may_run(algorithm.api_url)
+            else sending.no_rights_reason("algorithm", target.slug)
+        )
         return Inspection(algorithm.title, tuple(asked.values()), right)
 
     def plan(self, context: TargetContext, dropped: DroppedFolder) -> events.Planned:
         """Match the folder's files to the sockets of one interface."""
-        algorithm = look_up(context.platform, context.route.target)
-        fitting = interfaces(algorithm, context.route)
-        interface = choose(fitting, context.route, dropped)
+        algorithm = find_algorithm(context.platform, context.route.target)
+        fitting = fitting_interfaces(algorithm, context.route)
+        interface = choose_interface(fitting, context.route, dropped)
         inputs = tuple(
-            sockets.fill(socket, dropped, context)
+            sockets.fill_socket(socket, dropped, context)
             for socket in sorted(interface.inputs, key=lambda socket: socket.slug)
         )
         target = Target(algorithm.pk, algorithm.api_url, algorithm.slug, algorithm.average_duration)
-        return events.Planned(inputs, target, _why(interface, fitting))
+        return events.Planned(inputs, target, _explain_choice(interface, fitting))
 
     def submit(self, case: Case, context: TargetContext) -> StepEvents:
-        """Make the one job, or find the one that was made."""
-        yield from _submit(case, context)
+        """Create the job, or find the one that an earlier attempt created."""
+        yield from _submit_job(case, context)
 
     def poll(self, case: Case, context: TargetContext) -> StepEvents:
-        """Ask once what has become of the job."""
-        yield from _poll(case, context)
+        """Ask once for the status of the job."""
+        yield from _poll_job(case, context)
 
 
 TARGET: Final = AlgorithmTarget()
@@ -135,128 +149,127 @@ TARGET: Final = AlgorithmTarget()
 # --- submitting: exactly one job -----------------------------------------------------------------
 
 
-def _submit(case: Case, context: TargetContext) -> StepEvents:
-    if case.attempt is None and sending.are_old(case, context.clock()):
+def _submit_job(case: Case, context: TargetContext) -> StepEvents:
+    if case.attempt is None and sending.uploads_are_old(case, context.clock()):
         raise UploadsGone
     if case.attempt is not None:
-        found = yield from locating.look(case, case.attempt, context)
+        found = yield from locating.settle_attempt(case, case.attempt, context)
         if found:
             return
-    if context.active() >= MOST_JOBS:
-        raise NotYet(Reason("too_many_jobs", {"limit": MOST_JOBS}), HELD_SECONDS)
-    case = yield from sending.prepare(case, context.platform)
-    yield from _post(case, context)
+    if context.active() >= MAX_JOBS:
+        raise NotYet(Reason("too_many_jobs", {"limit": MAX_JOBS}), HELD_SECONDS)
+    case = yield from sending.create_sessions(case, context.platform)
+    yield from _post_job(case, context)
 
 
-def _post(case: Case, context: TargetContext) -> StepEvents:
-    """Ask for the job, once, with the intention on record."""
+def _post_job(case: Case, context: TargetContext) -> StepEvents:
+    """Create the job by one call; the attempt is in the journal before."""
     target = sending.target_of(case)
     in_doubt = case.attempt is not None
     case = yield events.SubmissionAttempted(_jobs_before(case, context))
-    inputs = [sending.body(case, item) for item in case.inputs or ()]
+    inputs = [sending.input_body(case, item) for item in case.inputs or ()]
     try:
         job = context.platform.create_job(target.api_url, inputs)
     except Refused as error:
-        yield _refusal(error, case, context, in_doubt=in_doubt)
+        yield _interpret_refusal(error, case, context, in_doubt=in_doubt)
     except Unreachable as error:
         yield events.AttemptFailed(error.reason, undone=not error.doubt and not in_doubt)
     else:
-        yield locating.submitted(job.pk, target, context)
+        yield locating.submitted_event(job.pk, target, context)
 
 
 def _jobs_before(case: Case, context: TargetContext) -> int | None:
-    """Return how many jobs stood before the first attempt, where only a search can find ours.
-
-    An attempt in doubt may have come true since it was last looked for, so it keeps its count.
-    """
+    """Return how many jobs we had before the first attempt; None if sessions identify the job."""
     if any(case.sessions.values()):
         return None
     if case.attempt is not None and case.attempt.jobs is not None:
+        # The earlier attempt may have created a job since the last search: keep its count.
         return case.attempt.jobs
     return context.platform.count_jobs(sending.target_of(case).pk)
 
 
-def _refusal(error: Refused, case: Case, context: TargetContext, *, in_doubt: bool) -> Event:
-    """Given why a job was refused, return what that means (platform 7.2 and 11.1)."""
+def _interpret_refusal(
+    error: Refused, case: Case, context: TargetContext, *, in_doubt: bool
+) -> Event:
+    """Given the refusal of a job, return the event that follows (platform 7.2 and 11.1)."""
     target = sending.target_of(case)
     slug: dict[str, Any] = {"algorithm": target.slug}
     if error.says("too many active jobs"):
-        reason = Reason("too_many_jobs", {"limit": MOST_JOBS})
+        reason = Reason("too_many_jobs", {"limit": MAX_JOBS})
         return events.Postponed(reason, wait=60, undone=True)
     if error.says("run out of algorithm credits"):
-        return events.Postponed(Reason("no_credits", slug), wait=6 * HOUR, undone=True)
+        return events.Postponed(Reason("no_credits", slug), wait=6 * HOUR_SECONDS, undone=True)
     if error.says("image is not ready"):
-        return events.Postponed(Reason("not_ready", slug), wait=HOUR / 2, undone=True)
+        return events.Postponed(Reason("not_ready", slug), wait=HOUR_SECONDS / 2, undone=True)
     if error.says("A result for these inputs"):
-        job = locating.unknown_job(case, context) if in_doubt else None
+        job = locating.find_unknown_job(case, context) if in_doubt else None
         if job is not None:
-            return locating.submitted(job.pk, target, context)
+            return locating.submitted_event(job.pk, target, context)
         return events.Rejected(Reason("duplicate", slug))
     if error.says("does not match any of the algorithm's interfaces"):
-        facts = {**slug, "sockets": "that were sent", "takes": sending.text(error)}
+        facts = {**slug, "sockets": "that were sent", "takes": sending.refusal_text(error)}
         return events.Rejected(Reason("mismatched_inputs", facts))
     if error.says("Object does not exist"):
-        if _all_stand(case, context):  # so it is the algorithm that we may not use
-            return events.Postponed(_no_rights(target), wait=HOUR, undone=not in_doubt)
-        # Either the earlier call used the inputs after all, which the next look finds, or they
-        # have expired.
+        if _all_uploads_exist(case, context):  # so the algorithm is what we may not use
+            return events.Postponed(
+                sending.no_rights_reason("algorithm", target.slug),
+                wait=HOUR_SECONDS,
+                undone=not in_doubt,
+            )
+        # Either the earlier call used the inputs, which the next try finds out, or they expired.
         if in_doubt:
             return events.Postponed(Reason("importing", {"status": "used"}), wait=15)
         return events.UploadsExpired()
-    return events.Rejected(sending.refused(error))
+    return events.Rejected(sending.refused_reason(error))
 
 
-def _no_rights(target: Target) -> Reason:
-    facts = {"what": "algorithm", "slug": target.slug, "right": "run it", "role": "user"}
-    return Reason("no_rights", facts)
-
-
-def _all_stand(case: Case, context: TargetContext) -> bool:
-    """Whether everything that a job would use is there, unused."""
-    found = sending.sessions(case, context.platform).values()
+def _all_uploads_exist(case: Case, context: TargetContext) -> bool:
+    """Whether all uploads and sessions of a job exist and are unused."""
+    found = sending.fetch_sessions(case, context.platform).values()
     return all(session.status == "Queued" for session in found) and all(
-        sending.is_there(case, item, context.platform) for item in sending.uploaded(case)
+        sending.uploads_exist(case, item, context.platform)
+        for item in sending.uploaded_inputs(case)
     )
 
 
-# --- following -----------------------------------------------------------------------------------
+# --- polling -------------------------------------------------------------------------------------
 
 
-def _poll(case: Case, context: TargetContext) -> StepEvents:
+def _poll_job(case: Case, context: TargetContext) -> StepEvents:
     submission = sending.submission_of(case)
     try:
         job = context.platform.job(submission.pk)
     except Refused as error:
         if error.status != 404:
             raise
-        raise CannotSend(Reason("job_lost", {"problem": "the platform denies it"})) from error
+        raise CannotSend(Reason("job_lost", {"problem": "the platform answers 404"})) from error
     if job.status == "Succeeded":
-        yield from _succeeded(case, job, context)
+        yield from _finish_job(case, job, context)
     elif job.status == "Cancelled":
-        yield events.Rejected(_why_cancelled(case, job, context))
+        yield events.Rejected(_cancelled_reason(case, job, context))
     elif job.status == "Failed":
-        yield events.Rejected(_job_failed(submission.url, job.status))
+        yield events.Rejected(_job_failed_reason(submission.url, job.status))
     else:
         age = context.clock() - submission.submitted
-        limit = IMPORT_LIMIT if job.status == "Validating inputs" else JOB_LIMIT
+        limit = IMPORT_LIMIT_SECONDS if job.status == "Validating inputs" else JOB_LIMIT_SECONDS
         yield events.StillRunning(job.status, stalled=age > limit)
 
 
-def _succeeded(case: Case, job: Job, context: TargetContext) -> StepEvents:
-    for event in sending.leftovers(sending.sessions(case, context.platform), context):
+def _finish_job(case: Case, job: Job, context: TargetContext) -> StepEvents:
+    for event in sending.leftover_events(sending.fetch_sessions(case, context.platform), context):
         case = yield event
     if case.failure is None:
         images = {value.socket.slug: value.image for value in job.inputs if value.image}
         yield events.Succeeded(tuple(map(outputs.output_of, job.outputs)), images)
 
 
-def _why_cancelled(case: Case, job: Job, context: TargetContext) -> Reason:
-    """The reason stands in the upload session that failed, if any (platform 7.7)."""
-    for session in sending.sessions(case, context.platform).values():
+def _cancelled_reason(case: Case, job: Job, context: TargetContext) -> Reason:
+    """Return why a job was cancelled: the error of its failed session, if any (platform 7.7)."""
+    for session in sending.fetch_sessions(case, context.platform).values():
         if session.status == "Failed":
-            return sending.import_failed(session)
-    return _job_failed(sending.submission_of(case).url, job.status)
+            return sending.import_failed_reason(session)
+    return _job_failed_reason(sending.submission_of(case).url, job.status)
 
 
-def _job_failed(url: str, status: str) -> Reason:
+def _job_failed_reason(url: str, status: str) -> Reason:
     return Reason("job_failed", {"status": status, "url": url})

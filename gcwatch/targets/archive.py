@@ -4,20 +4,15 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from gcwatch.core.case import Target
-from gcwatch.targets.items import Items
+from gcwatch.targets.items import ItemTarget
 
 
-def _body(target: Target) -> Mapping[str, Any]:
+def _item_body(target: Target) -> Mapping[str, Any]:
     return {"archive": target.api_url, "title": target.title}
 
 
-TARGET: Final = Items(
+TARGET: Final = ItemTarget(
     kind="archive",
-    what="Archive",
-    holder="archives/items",
-    page="archives/{slug}/items/{pk}/",
-    role="editor or uploader",
     look_up=lambda platform, slug: platform.archive(slug),
-    place_key="archive",
-    body=_body,
+    body=_item_body,
 )

@@ -1,4 +1,4 @@
-"""What targets work with: the platform, the route, the clock, and the folder that was dropped."""
+"""What a target gets from its caller: platform, route, clock, and the dropped folder."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,15 +10,16 @@ from gcwatch.files.snapshot import SourceFile
 from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.models import Socket
 
-HOUR: Final = 3600.0
+HOUR_SECONDS: Final = 3600.0
 
 
 @dataclass(frozen=True)
 class TargetContext:
-    """What a target works with.
+    """What a target needs besides the case.
 
-    `knows` tells whether a job or item is some case's already, `active` how many jobs are running;
-    `doubt` is for how many seconds the platform may still act on a call whose reply was lost.
+    `clock` returns seconds since the epoch. `knows` tells whether a job or item (by pk) belongs to
+    a case already, `active` how many jobs are running. `doubt` is for how many seconds the platform
+    may still act on a call whose reply was lost.
     """
 
     platform: GrandChallenge
@@ -31,7 +32,7 @@ class TargetContext:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What a target is called, the sockets that it asks a route for, and why we may not use it."""
+    """A target's title, the sockets that a route must fill, and a missing right as a reason."""
 
     title: str
     sockets: tuple[Socket, ...]
@@ -40,9 +41,9 @@ class Inspection:
 
 @dataclass(frozen=True)
 class DroppedFolder:
-    """A folder that has settled: its case's key, its name, its files, and its receipt, if any.
+    """A complete folder: its case's key, its name, its files, and its gcwatch.json, if any.
 
-    `again` once it was sent before and failed.
+    `again` tells that the case failed before and is sent once more.
     """
 
     key: str

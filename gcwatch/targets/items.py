@@ -1,8 +1,9 @@
 """Display sets and archive items: a case becomes exactly one (platform 5, 6 and 10.3).
 
-The platform lets no two items of a place have the same title, so the title is the guard: whoever
-is told that it is taken looks who has it. The item is made empty and then filled by one call, all
-sockets or none; an upload session that is no longer Queued proves that this call had its effect.
+No two items of a place (a reader study or an archive) can have the same title. So a second call
+with the same title is refused, and gcwatch then checks whose item has it. The item is created
+empty and then filled by one call, all sockets or none. If an upload session is no longer Queued,
+this call had its effect.
 """
 
 from collections.abc import Callable, Generator, Mapping
@@ -13,77 +14,75 @@ from urllib.parse import urlsplit
 
 from gcwatch.config import Route
 from gcwatch.core import events
-from gcwatch.core.case import Attempt, Case, Input, Kind, Target
+from gcwatch.core.case import Attempt, Case, Input, Target
 from gcwatch.core.checklist import StepEvents
 from gcwatch.core.errors import CannotSend, NotYet, Refused, Unreachable, UploadsGone
 from gcwatch.core.events import Event
+from gcwatch.core.kinds import KIND_NAMES, ItemKind, KindNames
 from gcwatch.core.reasons import Reason
-from gcwatch.platform.client import GrandChallenge, Holder, pk_of
+from gcwatch.platform.client import GrandChallenge, pk_of
 from gcwatch.platform.models import Collection, Item, Socket, SocketValue, UploadSession
 from gcwatch.targets import sending, sockets, titles
-from gcwatch.targets.context import HOUR, DroppedFolder, Inspection, TargetContext
-from gcwatch.targets.sending import IMPORT_LIMIT
+from gcwatch.targets.context import HOUR_SECONDS, DroppedFolder, Inspection, TargetContext
+from gcwatch.targets.sending import IMPORT_LIMIT_SECONDS
 
-FILE_LIMIT: Final = HOUR
+FILE_LIMIT_SECONDS: Final = HOUR_SECONDS
+"""Files that are attached later are reported as stalled."""
 
 
 @dataclass(frozen=True)
-class Items:
-    """Items of one kind of place; as a target, see `targets.Target`.
+class ItemTarget:
+    """The operations for cases that become items of one kind of place; see `TargetOperations`.
 
     Attributes:
         kind: The kind of target.
-        what: What the place is called.
-        holder: Where the platform keeps the items.
-        page: Template of an item's page for people.
-        role: Who may make items.
         look_up: Finds the place by its slug.
-        place_key: Under which key the call that makes an item names the place.
-        body: What that call says.
+        body: Returns the body of the call that creates an item; it has the place under the kind.
     """
 
-    kind: Kind
-    what: str
-    holder: Holder
-    page: str
-    role: str
+    kind: ItemKind
     look_up: Callable[[GrandChallenge, str], Collection | None]
-    place_key: str
     body: Callable[[Target], Mapping[str, Any]]
+
+    @property
+    def names(self) -> KindNames:
+        """What such a place, and an item of it, is called."""
+        return KIND_NAMES[self.kind]
 
     # --- planning --------------------------------------------------------------------------------
 
-    def place(self, platform: GrandChallenge, slug: str) -> Collection:
-        """Given a slug, return the place; raise NotYet if this token can't see it."""
+    def find_place(self, platform: GrandChallenge, slug: str) -> Collection:
+        """Given a slug, return the place; raise NotYet (`not_found`) if we can't see it."""
         found = self.look_up(platform, slug)
         if found is None:
-            raise NotYet(Reason("not_found", {"what": self.what, "slug": slug}), HOUR)
+            facts = {"what": self.names.noun.capitalize(), "slug": slug}
+            raise NotYet(Reason("not_found", facts), HOUR_SECONDS)
         return found
 
     def inspect(self, platform: GrandChallenge, route: Route) -> Inspection:
-        """Return what a route's place is, the sockets that the route fills, and a missing right."""
-        place = self.place(platform, route.target)
-        asked = tuple(socket(platform, slug) for slug in sorted(route.inputs or {}))
+        """Return the title of a route's place, the route's sockets, and a missing right."""
+        place = self.find_place(platform, route.target)
+        asked = tuple(find_socket(platform, slug) for slug in sorted(route.inputs or {}))
         return Inspection(place.title, asked, self._missing_right(platform, place, route))
 
     def _missing_right(
         self, platform: GrandChallenge, place: Collection, route: Route
     ) -> Reason | None:
         target = Target(place.pk, place.api_url, route.target)
-        named = {self.place_key: self.body(target)[self.place_key]}
-        return None if platform.may_add(self.holder, named) else self.no_rights(route.target)
+        may_add = platform.may_add(self.kind, self.body(target)[self.kind])
+        return None if may_add else sending.no_rights_reason(self.kind, route.target)
 
     def plan(self, context: TargetContext, dropped: DroppedFolder) -> events.Planned:
         """Match the folder's files to the sockets that the route names."""
         route = context.route
-        place = self.place(context.platform, route.target)
+        place = self.find_place(context.platform, route.target)
         missing = self._missing_right(context.platform, place, route)
         if missing is not None:
-            raise NotYet(missing, HOUR)
+            raise NotYet(missing, HOUR_SECONDS)
         inputs = tuple(
-            sockets.fill(socket(context.platform, slug), dropped, context)
+            sockets.fill_socket(find_socket(context.platform, slug), dropped, context)
             for slug, source in sorted((route.inputs or {}).items())
-            if not sockets.is_absent(source, dropped)
+            if not sockets.source_is_absent(source, dropped)
         )
         if not inputs:
             wanted = ", ".join(sorted(route.inputs or ()))
@@ -93,89 +92,91 @@ class Items:
             api_url=place.api_url,
             slug=route.target,
             kind=self.kind,
-            title=titles.title(route, dropped),
-            order=titles.order(route, dropped),
+            title=titles.make_title(route, dropped),
+            order=titles.make_order(route, dropped),
         )
         return events.Planned(inputs, target)
 
     # --- submitting: exactly one item ------------------------------------------------------------
 
     def submit(self, case: Case, context: TargetContext) -> StepEvents:
-        """Make the one item, or find the one that was made, and fill it."""
-        if sending.are_old(case, context.clock()) and not _is_used(case, context):
+        """Create the item, or find the one that an earlier attempt created, and fill it."""
+        if sending.uploads_are_old(case, context.clock()) and not _is_used(case, context):
             raise UploadsGone
-        case = yield from sending.prepare(case, context.platform)
+        case = yield from sending.create_sessions(case, context.platform)
         if case.submission is None:
-            case = yield from self._make(case, context)
+            case = yield from self._make_item(case, context)
         if case.submission is not None and case.failure is None:
-            yield from self._fill(case, context)
+            yield from self._fill_item(case, context)
 
-    def _make(self, case: Case, context: TargetContext) -> Generator[Event, Case, Case]:
-        """Ask for the item, with the intention on record, unless an earlier try made it."""
+    def _make_item(self, case: Case, context: TargetContext) -> Generator[Event, Case, Case]:
+        """Create the item, unless an earlier attempt did; the attempt is in the journal before."""
         in_doubt = case.attempt is not None
         if case.attempt is not None:
-            found = self._find(case, context)
+            found = self._find_item(case, context)
             if found is not None:
-                return (yield self._adopted(found, case, context))
+                return (yield self._adopt_item(found, case, context))
             sending.wait_out_doubt(case.attempt, context)
         case = yield events.SubmissionAttempted()
         try:
-            item = context.platform.create_item(self.holder, self.body(sending.target_of(case)))
+            item = context.platform.create_item(self.kind, self.body(sending.target_of(case)))
         except Refused as error:
             return (yield self._not_made(error, case, context, in_doubt=in_doubt))
         except Unreachable as error:
             return (
                 yield events.AttemptFailed(error.reason, undone=not error.doubt and not in_doubt)
             )
-        return (yield self._submitted(item.pk, case, context))
+        return (yield self._submitted_event(item.pk, case, context))
 
-    def _submitted(self, pk: str, case: Case, context: TargetContext) -> events.Submitted:
-        path = self.page.format(slug=sending.target_of(case).slug, pk=pk)
-        return events.Submitted(pk, sending.page(context.platform, path), filled=False)
+    def _submitted_event(self, pk: str, case: Case, context: TargetContext) -> events.Submitted:
+        page = sending.public_page(pk, sending.target_of(case), context.platform)
+        return events.Submitted(pk, page, filled=False)
 
-    def _find(self, case: Case, context: TargetContext) -> Item | None:
+    def _find_item(self, case: Case, context: TargetContext) -> Item | None:
         target = sending.target_of(case)
-        items = context.platform.items(self.holder, target.pk)
+        items = context.platform.items(self.kind, target.pk)
         return next((item for item in items if item.title == target.title), None)
 
-    def _adopted(self, found: Item, case: Case, context: TargetContext) -> Event:
-        """An item with our title is ours if nobody else can have made it, or if it is empty."""
-        target = sending.target_of(case)
-        is_ours = titles.is_own(target.title, case.key) or not found.values
-        if not is_ours or context.knows(found.pk):
-            return events.Rejected(self._taken(target))
-        return self._submitted(found.pk, case, context)
+    def _adopt_item(self, found: Item, case: Case, context: TargetContext) -> Event:
+        """Given an item with our title, return Submitted if it is ours, else Rejected.
 
-    def _taken(self, target: Target) -> Reason:
+        It is ours if its title contains our key, or if it is empty.
+        """
+        target = sending.target_of(case)
+        is_ours = titles.is_own_title(target.title, case.key) or not found.values
+        if not is_ours or context.knows(found.pk):
+            return events.Rejected(self._title_taken(target))
+        return self._submitted_event(found.pk, case, context)
+
+    def _title_taken(self, target: Target) -> Reason:
         return Reason(
-            "title_taken", {"what": self.what.lower(), "slug": target.slug}, {"title": target.title}
+            "title_taken", {"what": self.names.noun, "slug": target.slug}, {"title": target.title}
         )
 
     def _not_made(
         self, error: Refused, case: Case, context: TargetContext, *, in_doubt: bool
     ) -> Event:
-        """Given why an item was not made, return what that means (platform 5, 6 and 11.2)."""
+        """Given the refusal of an item, return the event that follows (platform 5, 6, 11.2)."""
         target = sending.target_of(case)
         if error.says("must make a unique set"):
-            if not in_doubt and not titles.is_own(target.title, case.key):
-                return events.Rejected(self._taken(target))
-            found = self._find(case, context)
+            if not in_doubt and not titles.is_own_title(target.title, case.key):
+                return events.Rejected(self._title_taken(target))
+            found = self._find_item(case, context)
             if found is not None:
-                return self._adopted(found, case, context)
+                return self._adopt_item(found, case, context)
             return events.AttemptFailed(
-                Reason("title_unclear", {"what": self.what.lower(), "slug": target.slug})
+                Reason("title_unclear", {"what": self.names.noun, "slug": target.slug})
             )
         if error.says("does not exist") or error.status == 403:
-            return events.Postponed(self.no_rights(target.slug), wait=HOUR, undone=not in_doubt)
-        return events.Rejected(sending.refused(error))
+            return events.Postponed(
+                sending.no_rights_reason(self.kind, target.slug),
+                wait=HOUR_SECONDS,
+                undone=not in_doubt,
+            )
+        return events.Rejected(sending.refused_reason(error))
 
-    def no_rights(self, slug: str) -> Reason:
-        """The reason where this token sees the place and may not put anything there."""
-        facts = {"what": self.what.lower(), "slug": slug, "right": "add to it", "role": self.role}
-        return Reason("no_rights", facts)
-
-    def _fill(self, case: Case, context: TargetContext) -> StepEvents:
-        """Set all sockets by one call, with the intention on record."""
+    def _fill_item(self, case: Case, context: TargetContext) -> StepEvents:
+        """Fill all sockets by one call; the attempt is in the journal before."""
         in_doubt = case.attempt is not None
         if case.attempt is not None:
             had_effect, case = yield from _look_for_effect(case, case.attempt, context)
@@ -183,9 +184,9 @@ class Items:
                 yield events.ItemFilled()
                 return
         case = yield events.SubmissionAttempted(images=self._images_before(case, context))
-        values = [sending.body(case, item) for item in case.inputs or ()]
+        values = [sending.input_body(case, item) for item in case.inputs or ()]
         try:
-            context.platform.fill_item(self.holder, sending.submission_of(case).pk, values)
+            context.platform.fill_item(self.kind, sending.submission_of(case).pk, values)
         except Refused as error:
             yield self._not_filled(error, case, context, in_doubt=in_doubt)
         except Unreachable as error:
@@ -194,59 +195,63 @@ class Items:
             yield events.ItemFilled()
 
     def _images_before(self, case: Case, context: TargetContext) -> tuple[str, ...]:
-        """Return the images that the item held first, where nothing else tells new ones from old.
-
-        A call in doubt may have attached new ones since, so it keeps what was seen before it.
-        """
-        if all(case.sessions.get(item.socket) for item in sending.images(case)):
+        """Return the images in the item before the first call; none if sessions identify ours."""
+        if all(case.sessions.get(item.socket) for item in sending.session_inputs(case)):
             return ()
         if case.attempt is not None:
+            # The earlier call may have attached new images since: keep what was seen before it.
             return case.attempt.images
-        return tuple(value.image for value in self._held(case, context).values() if value.image)
+        return tuple(
+            value.image for value in self._held_values(case, context).values() if value.image
+        )
 
     def _not_filled(
         self, error: Refused, case: Case, context: TargetContext, *, in_doubt: bool
     ) -> Event:
         target = sending.target_of(case)
-        facts = {"what": self.what.lower(), "slug": target.slug}
+        facts = {"what": self.names.noun, "slug": target.slug}
         if error.says("answers for it already exist"):
             return events.Rejected(Reason("not_editable", facts))
         if error.says("is not allowed for this archive"):
             return events.Rejected(
-                Reason("socket_not_allowed", {**facts, "message": sending.text(error)})
+                Reason("socket_not_allowed", {**facts, "message": sending.refusal_text(error)})
             )
         if error.status == 404:
-            return self._lost(case, context)
+            return self._item_lost(case, context)
         if error.status == 403:
-            return events.Postponed(self.no_rights(target.slug), wait=HOUR, undone=not in_doubt)
+            return events.Postponed(
+                sending.no_rights_reason(self.kind, target.slug),
+                wait=HOUR_SECONDS,
+                undone=not in_doubt,
+            )
         if not error.says("Object does not exist"):
-            return events.Rejected(sending.refused(error))
-        return _used_or_gone(case, context, in_doubt=in_doubt)
+            return events.Rejected(sending.refused_reason(error))
+        return _used_or_expired(case, context, in_doubt=in_doubt)
 
-    def _lost(self, case: Case, context: TargetContext) -> Event:
-        """Our item is not there for us; raise NotYet where that is so of the whole place."""
+    def _item_lost(self, case: Case, context: TargetContext) -> Event:
+        """Return that our item is lost; raise NotYet if we can't see the whole place."""
         slug = sending.target_of(case).slug
-        self.place(context.platform, slug)
-        return events.Rejected(Reason("item_lost", {"what": self.what.lower(), "slug": slug}))
+        self.find_place(context.platform, slug)
+        return events.Rejected(Reason("item_lost", {"what": self.names.noun, "slug": slug}))
 
-    # --- following -------------------------------------------------------------------------------
+    # --- polling ---------------------------------------------------------------------------------
 
     def poll(self, case: Case, context: TargetContext) -> StepEvents:
-        """Ask once whether everything is attached; an import's failure stands in its session."""
+        """Ask once whether all sockets are filled; a failed import shows in its session."""
         found = sending.find_session(case, context.platform)
         if found is not None:
             case = yield found
-        states = sending.sessions(case, context.platform)
+        states = sending.fetch_sessions(case, context.platform)
         failed = next((each for each in states.values() if each.status == "Failed"), None)
         if failed is not None:
-            yield events.Rejected(sending.import_failed(failed))
+            yield events.Rejected(sending.import_failed_reason(failed))
             return
         try:
-            held = self._held(case, context)
+            held = self._held_values(case, context)
         except Refused as error:
             if error.status != 404:
                 raise
-            yield self._lost(case, context)
+            yield self._item_lost(case, context)
             return
         missing = [
             item
@@ -256,15 +261,15 @@ class Items:
         if missing:
             yield _still_running(case, missing, states, context)
         else:
-            yield from _attached(case, held, states, context)
+            yield from _finish_item(case, held, states, context)
 
-    def _held(self, case: Case, context: TargetContext) -> dict[str, SocketValue]:
-        item = context.platform.item(self.holder, sending.submission_of(case).pk)
+    def _held_values(self, case: Case, context: TargetContext) -> dict[str, SocketValue]:
+        item = context.platform.item(self.kind, sending.submission_of(case).pk)
         return {value.socket.slug: value for value in item.values}
 
 
-def socket(platform: GrandChallenge, slug: str) -> Socket:
-    """Given a slug, return the socket; CannotSend if there is none."""
+def find_socket(platform: GrandChallenge, slug: str) -> Socket:
+    """Given a slug, return the socket; raise CannotSend (`unknown_socket`) if there is none."""
     found = platform.socket(slug)
     if found is None:
         raise CannotSend(Reason("unknown_socket", {"socket": slug}))
@@ -272,48 +277,50 @@ def socket(platform: GrandChallenge, slug: str) -> Socket:
 
 
 def _is_used(case: Case, context: TargetContext) -> bool:
-    """Whether the call that fills the item has had its effect."""
-    found = sending.sessions(case, context.platform).values()
+    """Whether a session was used, so that the call that fills the item had its effect."""
+    found = sending.fetch_sessions(case, context.platform).values()
     return any(session.status != "Queued" for session in found)
 
 
 def _look_for_effect(
     case: Case, attempt: Attempt, context: TargetContext
 ) -> Generator[Event, Case, tuple[bool, Case]]:
-    """Find out whether the call that fills the item has had its effect, its reply being lost.
+    """Find out whether the call that fills the item had its effect after its reply was lost.
 
-    Where that is not certain the call may be made once more: whatever is sent twice takes its own
-    place (platform 10.1). Raise NotYet if it could then be imported twice at the same time.
+    If that is not certain, the call may be repeated: a socket's content then replaces itself
+    (platform 10.1). Raise NotYet while two imports of it could run at the same time.
     """
     hidden = sending.find_session(case, context.platform)
     if hidden is not None:
         case = yield hidden
     if _is_used(case, context) or _is_consumed(case, context):
         return True, case
-    if any(not case.sessions.get(item.socket) for item in _imported(case)):
+    if any(not case.sessions.get(item.socket) for item in _imported_inputs(case)):
         sending.wait_out_doubt(attempt, context)
     return False, case
 
 
-def _imported(case: Case) -> list[Input]:
-    return [item for item in sending.uploaded(case) if item.carrier in {"image", "dicom"}]
+def _imported_inputs(case: Case) -> list[Input]:
+    return [item for item in sending.uploaded_inputs(case) if item.carrier in {"image", "dicom"}]
 
 
 def _is_consumed(case: Case, context: TargetContext) -> bool:
-    """Whether an upload that is no part of a session of ours is gone, and not by its age."""
-    mine = [item for item in sending.uploaded(case) if not case.sessions.get(item.socket)]
-    return not all(sending.is_there(case, item, context.platform) for item in mine)
+    """Whether an upload outside our sessions was used; it is too young to have expired."""
+    mine = [item for item in sending.uploaded_inputs(case) if not case.sessions.get(item.socket)]
+    return not all(sending.uploads_exist(case, item, context.platform) for item in mine)
 
 
-def _used_or_gone(case: Case, context: TargetContext, *, in_doubt: bool) -> Event:
-    """What is to be used is no longer there: by an earlier call, or it has expired."""
+def _used_or_expired(case: Case, context: TargetContext, *, in_doubt: bool) -> Event:
+    """Return the event if the call's inputs no longer exist: an earlier call used them, or not."""
     platform = context.platform
     if in_doubt and (_is_used(case, context) or _is_consumed(case, context)):
         return events.ItemFilled()
-    if not all(sending.is_there(case, item, platform) for item in sending.uploaded(case)):
+    if not all(
+        sending.uploads_exist(case, item, platform) for item in sending.uploaded_inputs(case)
+    ):
         return events.UploadsExpired()
     reused = ", ".join(item.socket for item in case.inputs or () if item.image)
-    problem = "the platform does not show it (any more)"
+    problem = "this account can't see it on the platform"
     return events.Rejected(Reason("no_such_image", {"socket": reused, "problem": problem}))
 
 
@@ -324,7 +331,7 @@ def _is_attached(
     case: Case,
     context: TargetContext,
 ) -> bool:
-    """Whether a socket holds what we sent, not what an earlier round left there."""
+    """Whether a socket has the content that we sent, not that of an earlier round."""
     if held is None:
         return False
     if item.image:
@@ -333,24 +340,24 @@ def _is_attached(
         return bool(held.value == item.value)
     if item.carrier == "file":
         name = PurePosixPath(urlsplit(held.file or "").path).name
-        return name == sending.uploads(case, item.socket)[0].filename
+        return name == sending.uploads_of(case, item.socket)[0].filename
     if held.image is None:
         return False
     if item.carrier == "dicom":
         return context.platform.image(held.image).name == sending.image_name(case, item)
-    if session is None:  # the platform makes none for us; what is imported is no upload any more
+    if session is None:  # the platform created none; after the import the upload no longer exists
         before = case.attempt.images if case.attempt else ()
-        return held.image not in before and not sending.is_there(case, item, context.platform)
+        return held.image not in before and not sending.uploads_exist(case, item, context.platform)
     return session.status == "Succeeded" and pk_of(held.image) in map(pk_of, session.image_set)
 
 
-def _attached(
+def _finish_item(
     case: Case,
     held: Mapping[str, SocketValue],
     states: Mapping[str, UploadSession],
     context: TargetContext,
 ) -> StepEvents:
-    for event in sending.leftovers(states, context):
+    for event in sending.leftover_events(states, context):
         case = yield event
     if case.failure is None:
         sent = [item.socket for item in case.inputs or ()]
@@ -361,8 +368,12 @@ def _attached(
 def _still_running(
     case: Case, missing: list[Input], states: Mapping[str, UploadSession], context: TargetContext
 ) -> events.StillRunning:
-    """An import is Re-Queued until it runs; a file or DICOM image set says nothing at all."""
+    """Return the status to record: files and DICOM image sets have no status of their own."""
     busy = any(session.status != "Succeeded" for session in states.values())
     age = context.clock() - sending.submission_of(case).submitted
-    limit = FILE_LIMIT if all(item.carrier == "file" for item in missing) else IMPORT_LIMIT
+    limit = (
+        FILE_LIMIT_SECONDS
+        if all(item.carrier == "file" for item in missing)
+        else IMPORT_LIMIT_SECONDS
+    )
     return events.StillRunning("Re-Queued" if busy else "Validating inputs", stalled=age > limit)

@@ -4,21 +4,16 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from gcwatch.core.case import Target
-from gcwatch.targets.items import Items
+from gcwatch.targets.items import ItemTarget
 
 
-def _body(target: Target) -> Mapping[str, Any]:
+def _item_body(target: Target) -> Mapping[str, Any]:
     order = {} if target.order is None else {"order": target.order}
     return {"reader_study": target.slug, "title": target.title, **order}
 
 
-TARGET: Final = Items(
+TARGET: Final = ItemTarget(
     kind="reader_study",
-    what="Reader study",
-    holder="reader-studies/display-sets",
-    page="reader-studies/{slug}/display-sets/{pk}/",
-    role="editor",
     look_up=lambda platform, slug: platform.reader_study(slug),
-    place_key="reader_study",
-    body=_body,
+    body=_item_body,
 )

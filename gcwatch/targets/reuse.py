@@ -1,8 +1,8 @@
-"""Images that are on the platform already, as a folder's gcwatch.json tells, used again.
+"""Uses images again that are on the platform already, according to a folder's gcwatch.json.
 
-Anybody could have written that file, so it is only a hint where to look. An image that a pattern
-means must have come from this platform with exactly the bytes that are here; one that is named by
-its socket must be held there by the job or item that the receipt tells of.
+Anybody can write that file, so it is only a hint. For files chosen by a pattern, the platform's
+image must have exactly the files that are here, with the same bytes when they were fetched. For a
+socket's name, the job or item in the receipt must have that image in that socket.
 """
 
 import hashlib
@@ -14,122 +14,127 @@ from typing import Any, Final
 
 from gcwatch.core.case import Carrier
 from gcwatch.core.errors import CannotSend, Refused
+from gcwatch.core.kinds import ItemKind
 from gcwatch.core.reasons import Reason
 from gcwatch.files.safe_open import open_unchanged
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.outbox import outputs
-from gcwatch.platform.client import GrandChallenge, Holder
+from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.models import Image, SocketValue
 from gcwatch.targets.context import DroppedFolder
 
 _IMAGE: Final = re.compile(r"/cases/images/([0-9A-Za-z-]+)/?$")
-_HOLDERS: Final[Mapping[str, Holder]] = {
-    "display_set": "reader-studies/display-sets",
-    "archive_item": "archives/items",
-    "item": "archives/items",
+_ITEM_KEYS: Final[Mapping[str, ItemKind]] = {
+    "display_set": "reader_study",
+    "archive_item": "archive",
+    "item": "archive",  # in the receipt of a mirror
 }
 
 
 @dataclass(frozen=True)
-class _Told:
-    """What a receipt tells of a socket: the pk of its image, or "", and its files' SHA-256s."""
+class _ReceiptEntry:
+    """A socket in a receipt: the pk of its image, or "", and the SHA-256 of its files by path."""
 
     socket: str
     image: str
     files: Mapping[str, str]
 
 
-def image_named(receipt: Mapping[str, Any], socket: str) -> str:
+def receipt_image(receipt: Mapping[str, Any], socket: str) -> str:
     """Return the pk of the image that a receipt has for a socket, or "" if it has none.
 
-    What was sent counts before what came back: results can be found by their files.
+    An input of that name comes before an output: outputs can also be chosen by their files.
     """
-    told = _named(receipt, socket)
+    told = _find_entry(receipt, socket)
     return told.image if told else ""
 
 
-def require(dropped: DroppedFolder, socket: str, carrier: Carrier, platform: GrandChallenge) -> str:
+def require_image(
+    dropped: DroppedFolder, socket: str, carrier: Carrier, platform: GrandChallenge
+) -> str:
     """Return the API URL of the image that a folder's receipt has for a socket.
 
     Raises:
-        CannotSend: when there is none, when it is not the one that is here by now, when the
-            platform does not hold it, or when it does not travel by this carrier.
-        SourceChanged: when a file is not as it was listed.
+        CannotSend: when there is none, when its files here have changed, when the platform does
+            not have it, or when it can't be sent by this carrier.
+        SourceChanged: when a file changed since it was listed.
     """
-    told, image = _named(dropped.receipt, socket), None
+    told, image = _find_entry(dropped.receipt, socket), None
     if told is None:
-        problem = "its gcwatch.json names none"
+        problem = "its gcwatch.json lists none"
     elif not _is_from(dropped.receipt, platform):
         problem = "it is on another platform"
     elif _has_changed(told, dropped.files):
         problem = "the file here is not the one that was fetched"
-    elif (image := _held(told, dropped.receipt, platform)) is None:
-        problem = "the platform does not show it (any more)"
+    elif (image := _find_held_image(told, dropped.receipt, platform)) is None:
+        problem = "this account can't see it on the platform"
     elif not _travels_by(image, carrier):
-        image, problem = None, "DICOM image sets and other images do not stand for one another"
+        image, problem = None, "a DICOM image set can't replace another kind of image"
     if image is None:
         raise CannotSend(Reason("no_such_image", {"socket": socket, "problem": problem}))
     return image.api_url
 
 
-def image_of(
+def find_image(
     dropped: DroppedFolder, files: Sequence[SourceFile], carrier: Carrier, platform: GrandChallenge
 ) -> str:
-    """Return the API URL of the image that these files are, or "" if that is not certain.
+    """Return the API URL of the image of these files, or "" if that is not certain.
 
-    Values and other files of the same receipt may be among them: they are no images.
+    Other files of the same receipt may be among them, if they are no images.
 
     Raises:
-        SourceChanged: when a file is not as it was listed.
+        SourceChanged: when a file changed since it was listed.
     """
-    told = _origin(dropped.receipt, files) if _is_from(dropped.receipt, platform) else None
-    image = _shown(told.image, platform) if told else None
+    told = _find_origin(dropped.receipt, files) if _is_from(dropped.receipt, platform) else None
+    image = _image_or_none(told.image, platform) if told else None
     if told is None or image is None or not _travels_by(image, carrier):
         return ""
-    return image.api_url if _names(image, platform) == _last_parts(told) else ""
+    return image.api_url if _file_names(image, platform) == _last_parts(told) else ""
 
 
 # --- the receipt ---------------------------------------------------------------------------------
 
 
-def _named(receipt: Mapping[str, Any], socket: str) -> _Told | None:
-    told = (*_entries(receipt, "inputs"), *_entries(receipt, "outputs"))
+def _find_entry(receipt: Mapping[str, Any], socket: str) -> _ReceiptEntry | None:
+    told = (*_receipt_entries(receipt, "inputs"), *_receipt_entries(receipt, "outputs"))
     return next((each for each in told if each.socket == socket and each.image), None)
 
 
-def _entries(receipt: Mapping[str, Any], key: str) -> Iterator[_Told]:
-    for entry in _objects(receipt.get(key)):
-        files = {str(f.get("path")): str(f.get("sha256")) for f in _objects(entry.get("files"))}
-        yield _Told(str(entry.get("socket")), _image(entry), files)
+def _receipt_entries(receipt: Mapping[str, Any], key: str) -> Iterator[_ReceiptEntry]:
+    for entry in _only_objects(receipt.get(key)):
+        files = {
+            str(f.get("path")): str(f.get("sha256")) for f in _only_objects(entry.get("files"))
+        }
+        yield _ReceiptEntry(str(entry.get("socket")), _image_pk(entry), files)
 
 
-def _objects(value: Any) -> Iterator[Mapping[str, Any]]:
+def _only_objects(value: Any) -> Iterator[Mapping[str, Any]]:
     yield from (each for each in value if isinstance(each, dict)) if isinstance(value, list) else ()
 
 
-def _image(entry: Mapping[str, Any]) -> str:
-    """Given what a receipt says of a socket, return the pk of its image, if it is one."""
+def _image_pk(entry: Mapping[str, Any]) -> str:
+    """Given a receipt's entry of a socket, return the pk of its image, or "" without one."""
     if entry.get("carrier") not in {"image", "dicom"}:
         return ""
     found = _IMAGE.search(str(entry.get("image") or entry.get("url")))
     return found[1] if found else ""
 
 
-def _target(receipt: Mapping[str, Any]) -> Mapping[str, Any]:
+def _receipt_target(receipt: Mapping[str, Any]) -> Mapping[str, Any]:
     target = receipt.get("target")
     return target if isinstance(target, dict) else {}
 
 
 def _is_from(receipt: Mapping[str, Any], platform: GrandChallenge) -> bool:
-    return bool(_target(receipt).get("platform") == platform.http.home)
+    return bool(_receipt_target(receipt).get("platform") == platform.home)
 
 
 # --- the files -----------------------------------------------------------------------------------
 
 
-def _origin(receipt: Mapping[str, Any], files: Sequence[SourceFile]) -> _Told | None:
-    """Return the one image whose files are all among these, and unchanged; None without one."""
-    told = {path: each for each in _entries(receipt, "outputs") for path in each.files}
+def _find_origin(receipt: Mapping[str, Any], files: Sequence[SourceFile]) -> _ReceiptEntry | None:
+    """Return the entry whose files are all among these, unchanged; None if not exactly one."""
+    told = {path: each for each in _receipt_entries(receipt, "outputs") for path in each.files}
     here = {file.name for file in files}
     found = {each.image: each for path, each in told.items() if path in here and each.image}
     if not here <= told.keys() or len(found) != 1:
@@ -139,26 +144,26 @@ def _origin(receipt: Mapping[str, Any], files: Sequence[SourceFile]) -> _Told | 
     return image if image.files.keys() <= here and not changed else None
 
 
-def _has_changed(told: _Told, files: Sequence[SourceFile]) -> bool:
-    """Whether files that a receipt tells of have other bytes by now; absent ones have not."""
+def _has_changed(told: _ReceiptEntry, files: Sequence[SourceFile]) -> bool:
+    """Whether files of a receipt's entry have other bytes now; missing files do not count."""
     mine = (file for file in files if file.name in told.files)
-    return any(_sha256(file) != told.files[file.name] for file in mine)
+    return any(_hash_file(file) != told.files[file.name] for file in mine)
 
 
-def _sha256(file: SourceFile) -> str:
+def _hash_file(file: SourceFile) -> str:
     with open_unchanged(file) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
-def _last_parts(told: _Told) -> set[str]:
+def _last_parts(told: _ReceiptEntry) -> set[str]:
     return {PurePosixPath(path).name for path in told.files}
 
 
 # --- the platform --------------------------------------------------------------------------------
 
 
-def _names(image: Image, platform: GrandChallenge) -> set[str]:
-    """Return the names that an image's files have when they are fetched: they tell whose it is."""
+def _file_names(image: Image, platform: GrandChallenge) -> set[str]:
+    """Return the names that an image's files get when they are fetched; they contain its ids."""
     if image.dicom_image_set is not None:
         return {outputs.instance_name(each) for each in platform.instances(image.api_url)}
     return {outputs.image_name(image, file) for file in outputs.image_files(image)}
@@ -168,37 +173,40 @@ def _travels_by(image: Image, carrier: Carrier) -> bool:
     return (image.dicom_image_set is not None) == (carrier == "dicom")
 
 
-def _held(told: _Told, receipt: Mapping[str, Any], platform: GrandChallenge) -> Image | None:
-    """Return a named image, if the job or item that the receipt tells of holds it there."""
-    for value in _values(_target(receipt), platform):
+def _find_held_image(
+    told: _ReceiptEntry, receipt: Mapping[str, Any], platform: GrandChallenge
+) -> Image | None:
+    """Return a receipt's image, if the job or item in the receipt has it in that socket."""
+    for value in _held_values(_receipt_target(receipt), platform):
         if value.socket.slug == told.socket and (value.image or "").rstrip("/").endswith(
             f"/{told.image}"
         ):
-            return _shown(told.image, platform)
+            return _image_or_none(told.image, platform)
     return None
 
 
-def _values(target: Mapping[str, Any], platform: GrandChallenge) -> Sequence[SocketValue]:
-    """Return what the job or item of a receipt holds; nothing if it is not there for us."""
+def _held_values(target: Mapping[str, Any], platform: GrandChallenge) -> Sequence[SocketValue]:
+    """Return the values of a receipt's job or item; none if we can't see it."""
     try:
-        if pk := _plain(target.get("job")):
+        if pk := _checked_pk(target.get("job")):
             job = platform.job(pk)
             return (*job.inputs, *job.outputs)
-        for key, holder in _HOLDERS.items():
-            if pk := _plain(target.get(key)):
-                return platform.item(holder, pk).values
+        for key, kind in _ITEM_KEYS.items():
+            if pk := _checked_pk(target.get(key)):
+                return platform.item(kind, pk).values
     except Refused as error:
         if error.status not in {403, 404}:
             raise
     return ()
 
 
-def _plain(pk: object) -> str:
-    """Given what should be a pk, return it if it is no more than that."""
+def _checked_pk(pk: object) -> str:
+    """Given a pk from a receipt, return it if it is a valid one, else ""."""
+    # It becomes part of a URL, so nothing else may be in it.
     return pk if isinstance(pk, str) and re.fullmatch("[0-9A-Za-z-]+", pk) else ""
 
 
-def _shown(pk: str, platform: GrandChallenge) -> Image | None:
+def _image_or_none(pk: str, platform: GrandChallenge) -> Image | None:
     try:
         return platform.image(f"cases/images/{pk}/")
     except Refused as error:

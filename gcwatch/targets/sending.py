@@ -1,91 +1,96 @@
-"""What submissions have in common: sessions, bodies, what became of uploads (platform 9, 10)."""
+"""What all submissions share: upload sessions, request bodies, refusals (platform 9, 10)."""
 
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from gcwatch.core import events
 from gcwatch.core.case import Attempt, Case, Input, Submission, Target, Upload
 from gcwatch.core.errors import NotYet, Refused, UploadsGone
 from gcwatch.core.events import Event
+from gcwatch.core.kinds import KIND_NAMES, Kind
 from gcwatch.core.reasons import Reason
 from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.models import UploadSession
-from gcwatch.targets.context import HOUR, TargetContext
+from gcwatch.targets.context import HOUR_SECONDS, TargetContext
 
-UPLOAD_LIFETIME: Final = 20 * HOUR
-IMPORT_LIMIT: Final = 6 * HOUR
-_NO_SESSIONS: Final = frozenset({403, 404, 405})
+UPLOAD_LIFETIME_SECONDS: Final = 20 * HOUR_SECONDS
+"""Older uploads are made again before they are used."""
+IMPORT_LIMIT_SECONDS: Final = 6 * HOUR_SECONDS
+"""An import that takes longer is reported as stalled."""
+_NO_SESSION_STATUSES: Final = frozenset({403, 404, 405})
+"""Statuses of a platform that offers no upload sessions to this account."""
 
 
 def target_of(case: Case) -> Target:
-    """Return where a case goes."""
+    """Return the target of a planned case."""
     assert case.target is not None, "a case is planned before it is submitted"
     return case.target
 
 
 def submission_of(case: Case) -> Submission:
-    """Return what a case became."""
+    """Return the job or item of a submitted case."""
     assert case.submission is not None, "a case is submitted before it is polled"
     return case.submission
 
 
-def images(case: Case) -> list[Input]:
+def session_inputs(case: Case) -> list[Input]:
     """Return the inputs that the platform imports through an upload session."""
     return [each for each in case.inputs or () if each.carrier == "image" and each.is_uploaded]
 
 
-def uploaded(case: Case) -> list[Input]:
+def uploaded_inputs(case: Case) -> list[Input]:
     """Return the inputs that were uploaded."""
     return [each for each in case.inputs or () if each.is_uploaded]
 
 
-def uploads(case: Case, socket: str) -> list[Upload]:
-    """Return a socket's uploads; one, but for DICOM image sets."""
+def uploads_of(case: Case, socket: str) -> list[Upload]:
+    """Return the uploads of a socket: several for a DICOM image set, else one."""
     return [upload for upload in case.uploads if upload.socket == socket]
 
 
 def image_name(case: Case, item: Input) -> str:
-    """Return the name that a DICOM image set gets: what its files' names have in common."""
-    return uploads(case, item.socket)[0].filename.rpartition("-")[0]
+    """Return the name of a DICOM image set: its files' names without their numbers."""
+    return uploads_of(case, item.socket)[0].filename.rpartition("-")[0]
 
 
-def are_old(case: Case, now: float) -> bool:
-    """Whether the platform may soon drop a case's uploads (platform 4.14)."""
-    return any(now - upload.created > UPLOAD_LIFETIME for upload in case.uploads)
+def uploads_are_old(case: Case, now: float) -> bool:
+    """Whether the platform may soon delete a case's uploads (platform 4.14); `now` in seconds."""
+    return any(now - upload.created > UPLOAD_LIFETIME_SECONDS for upload in case.uploads)
 
 
-def prepare(case: Case, platform: GrandChallenge) -> Generator[Event, Case, Case]:
-    """Make the upload session of each image that has none yet, one record each."""
-    for item in images(case):
+def create_sessions(case: Case, platform: GrandChallenge) -> Generator[Event, Case, Case]:
+    """Create the upload session of each image that has none; one event for each."""
+    for item in session_inputs(case):
         if item.socket not in case.sessions:
-            case = yield events.SessionCreated(item.socket, _session(case, item, platform))
+            case = yield events.SessionCreated(item.socket, _create_session(case, item, platform))
     return case
 
 
-def _session(case: Case, item: Input, platform: GrandChallenge) -> str:
-    """Make the socket's upload session; return its URL, or "" where the platform makes none."""
+def _create_session(case: Case, item: Input, platform: GrandChallenge) -> str:
+    """Create a socket's upload session; return its URL, "" if the platform offers no sessions."""
     try:
-        [upload] = uploads(case, item.socket)
+        [upload] = uploads_of(case, item.socket)
         return platform.create_session([upload.api_url]).api_url
     except Refused as error:
-        if error.status in _NO_SESSIONS:
+        if error.status in _NO_SESSION_STATUSES:
             return ""
         if error.says("post processing tasks"):
-            raise NotYet(Reason("busy", {"seconds": 300, "message": text(error)}), 300) from error
+            raise NotYet(
+                Reason("busy", {"seconds": 300, "message": refusal_text(error)}), 300
+            ) from error
         if error.says("Object does not exist"):
             raise UploadsGone from error
         raise
 
 
-def body(case: Case, item: Input) -> dict[str, Any]:
-    """Given an input, return its entry in a body: exactly one source (platform 3.8)."""
+def input_body(case: Case, item: Input) -> dict[str, Any]:
+    """Given an input, return its entry in a request body, with one source (platform 3.8)."""
     entry: dict[str, Any] = {"interface": item.socket}
     if item.image:
         return {**entry, "image": item.image}
     if item.carrier == "value":
         return {**entry, "value": item.value}
-    urls = [upload.api_url for upload in uploads(case, item.socket)]
+    urls = [upload.api_url for upload in uploads_of(case, item.socket)]
     if item.carrier == "dicom":
         return {**entry, "user_uploads": urls, "image_name": image_name(case, item)}
     if item.carrier == "file":
@@ -94,38 +99,47 @@ def body(case: Case, item: Input) -> dict[str, Any]:
     return {**entry, "upload_session": session} if session else {**entry, "user_uploads": urls}
 
 
-def text(error: Refused) -> str:
-    """What the platform said, short enough for a log."""
+def refusal_text(error: Refused) -> str:
+    """Given a refusal, return the platform's sentences, at most 500 characters for the log."""
     return "; ".join(error.messages)[:500]
 
 
-def refused(error: Refused) -> Reason:
-    """The reason of a refusal that nobody foresaw."""
-    return Reason("refused", {"call": error.call, "status": error.status, "message": text(error)})
+def refused_reason(error: Refused) -> Reason:
+    """Given a refusal that has no reason of its own, return the general one."""
+    return Reason(
+        "refused", {"call": error.call, "status": error.status, "message": refusal_text(error)}
+    )
 
 
-def page(platform: GrandChallenge, path: str) -> str:
-    """Return the address of a page for people."""
-    site = urlsplit(platform.http.home)
-    return f"{site.scheme}://{site.netloc}/{path}"
+def no_rights_reason(kind: Kind, slug: str) -> Reason:
+    """Return the reason if this token can see a target but may not send to it."""
+    names = KIND_NAMES[kind]
+    facts = {"what": names.noun, "slug": slug, "right": names.right, "role": names.role}
+    return Reason("no_rights", facts)
 
 
-def sessions(case: Case, platform: GrandChallenge) -> dict[str, UploadSession]:
-    """Return the upload sessions of a case as they are now, by socket."""
+def public_page(pk: str, target: Target, platform: GrandChallenge) -> str:
+    """Given the pk of a job or item, return the URL of its page for people."""
+    path = KIND_NAMES[target.kind].product_page.format(slug=target.slug, pk=pk)
+    return f"{platform.site}/{path}"
+
+
+def fetch_sessions(case: Case, platform: GrandChallenge) -> dict[str, UploadSession]:
+    """Ask the platform for a case's upload sessions; return them by socket."""
     return {slot: platform.session(url) for slot, url in case.sessions.items() if url}
 
 
-def import_failed(session: UploadSession) -> Reason:
-    """The reason of a failed import."""
+def import_failed_reason(session: UploadSession) -> Reason:
+    """Given a failed session, return the reason with its message."""
     return Reason("import_failed", {"message": session.error_message})
 
 
-def is_there(case: Case, item: Input, platform: GrandChallenge) -> bool:
-    """Whether all of an input's uploads still stand; a consumed one is gone (platform 4.15)."""
-    return all(_stands(upload, platform) for upload in uploads(case, item.socket))
+def uploads_exist(case: Case, item: Input, platform: GrandChallenge) -> bool:
+    """Whether all of an input's uploads still exist; a used one does not (platform 4.15)."""
+    return all(_upload_exists(upload, platform) for upload in uploads_of(case, item.socket))
 
 
-def _stands(upload: Upload, platform: GrandChallenge) -> bool:
+def _upload_exists(upload: Upload, platform: GrandChallenge) -> bool:
     try:
         platform.upload(upload.pk)
     except Refused as error:
@@ -136,15 +150,15 @@ def _stands(upload: Upload, platform: GrandChallenge) -> bool:
 
 
 def find_session(case: Case, platform: GrandChallenge) -> events.SessionCreated | None:
-    """Look for the session that the platform made itself of our uploads (platform 9.7, 10.5).
+    """Find a session that the platform created itself from our uploads (platform 9.7, 10.5).
 
-    It can be told as long as they are not imported.
+    It can be recognised until the uploads are imported. Return None if there is none.
     """
     wanted = {
         upload.api_url: item.socket
-        for item in images(case)
+        for item in session_inputs(case)
         if not case.sessions.get(item.socket)
-        for upload in uploads(case, item.socket)
+        for upload in uploads_of(case, item.socket)
     }
     if not wanted:
         return None
@@ -155,8 +169,11 @@ def find_session(case: Case, platform: GrandChallenge) -> events.SessionCreated 
     return None
 
 
-def leftovers(states: Mapping[str, UploadSession], context: TargetContext) -> Iterator[Event]:
-    """Tell of what the platform could not read although the import succeeded (platform 13.8)."""
+def leftover_events(states: Mapping[str, UploadSession], context: TargetContext) -> Iterator[Event]:
+    """Yield a warning for each successful import with files that were not read (platform 13.8).
+
+    If the route's `leftovers` is "fail", the case is rejected.
+    """
     for socket, session in states.items():
         if session.status == "Succeeded" and session.error_message:
             facts = {"socket": socket, "message": session.error_message}
@@ -167,7 +184,7 @@ def leftovers(states: Mapping[str, UploadSession], context: TargetContext) -> It
 
 
 def wait_out_doubt(attempt: Attempt, context: TargetContext) -> None:
-    """Raise NotYet until the platform can no longer be acting on the attempt (platform 10.2)."""
+    """Raise NotYet while the platform may still act on the attempt (platform 10.2)."""
     left = attempt.at + context.doubt - context.clock()
     if left > 0:
         raise NotYet(Reason("in_doubt", {"seconds": round(context.doubt)}), left)

@@ -1,4 +1,4 @@
-"""Sockets and files brought together: what each socket of a target gets, checked before sending."""
+"""Matches a folder's files to a target's sockets, and checks them before they are sent."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -18,33 +18,37 @@ _CARRIERS: Final[Mapping[str, Carrier]] = {"Image": "image", "File": "file", "Va
 
 
 def source_of(route: Route, socket: Socket) -> Source:
-    """Return where a socket's content comes from; without `inputs` it is the whole folder."""
+    """Return the source of a socket's content; in a route without `inputs`, the whole folder."""
     return route.inputs[socket.slug] if route.inputs else Glob(pattern="**/*")
 
 
-def is_there(source: Source, dropped: DroppedFolder) -> bool:
-    """Whether the folder has something for a source."""
+def source_is_present(source: Source, dropped: DroppedFolder) -> bool:
+    """Whether the folder has content for a source."""
     match source:
         case Constant():
             return True
         case Named(name):
-            return bool(reuse.image_named(dropped.receipt, name))
+            return bool(reuse.receipt_image(dropped.receipt, name))
         case Glob(pattern) | JsonFile(pattern):
-            return bool(bundle.select(dropped.files, pattern))
+            return bool(bundle.select_files(dropped.files, pattern))
 
 
-def is_absent(source: Source, dropped: DroppedFolder) -> bool:
-    """Whether the folder lacks what may be absent."""
-    return not isinstance(source, Constant) and source.optional and not is_there(source, dropped)
+def source_is_absent(source: Source, dropped: DroppedFolder) -> bool:
+    """Whether a source is optional and the folder has no content for it."""
+    return (
+        not isinstance(source, Constant)
+        and source.optional
+        and not source_is_present(source, dropped)
+    )
 
 
 def carrier_of(socket: Socket) -> Carrier:
-    """Return how a socket's content travels (platform 3.2)."""
+    """Return how a socket's content is sent (platform 3.2)."""
     return "dicom" if socket.kind == DICOM_IMAGE_SET else _CARRIERS[socket.super_kind]
 
 
 def check_source(socket: Socket, source: Source) -> Carrier:
-    """Given a socket and its source, return how it travels; CannotSend if they don't fit."""
+    """Given a socket and its source, return how it is sent; CannotSend if they don't fit."""
     carrier = carrier_of(socket)
     is_image = carrier in {"image", "dicom"}
     problem = ""
@@ -62,24 +66,24 @@ def check_source(socket: Socket, source: Source) -> Carrier:
     return carrier
 
 
-def fill(socket: Socket, dropped: DroppedFolder, context: TargetContext) -> Input:
-    """Given a socket and a folder, check what the socket gets and return it."""
+def fill_socket(socket: Socket, dropped: DroppedFolder, context: TargetContext) -> Input:
+    """Given a socket and a folder, check the content for the socket and return it as an input."""
     source = source_of(context.route, socket)
     carrier = check_source(socket, source)
     match source:
         case Constant(value):
             return Input(socket.slug, carrier, value=value)
         case Named(name):
-            image = reuse.require(dropped, name, carrier, context.platform)
+            image = reuse.require_image(dropped, name, carrier, context.platform)
             return Input(socket.slug, carrier, image=image)
         case Glob(pattern) | JsonFile(pattern):
-            found = _some(dropped.files, pattern, socket)
+            found = _select_some(dropped.files, pattern, socket)
     if carrier in {"image", "dicom"}:
-        return _image(socket, carrier, pattern, found, dropped, context)
-    return _file_or_value(socket, carrier, pattern, found)
+        return _image_input(socket, carrier, pattern, found, dropped, context)
+    return _file_or_value_input(socket, carrier, pattern, found)
 
 
-def _image(  # noqa: PLR0917 -- what was found, where, and for what
+def _image_input(  # noqa: PLR0917 -- the socket, its files, and their folder
     socket: Socket,
     carrier: Carrier,
     pattern: str,
@@ -88,7 +92,7 @@ def _image(  # noqa: PLR0917 -- what was found, where, and for what
     context: TargetContext,
 ) -> Input:
     if context.route.reuse and not _is_repeated(dropped, context):
-        image = reuse.image_of(dropped, found, carrier, context.platform)
+        image = reuse.find_image(dropped, found, carrier, context.platform)
         if image:
             return Input(socket.slug, carrier, pattern, image=image)
     uploads = bundle.dicom_set_size(found) if carrier == "dicom" else 1
@@ -96,14 +100,14 @@ def _image(  # noqa: PLR0917 -- what was found, where, and for what
 
 
 def _is_repeated(dropped: DroppedFolder, context: TargetContext) -> bool:
-    """Whether a job is wanted again: the platform refuses it for the same images (platform 7.6)."""
+    """Whether a job is sent again; the platform refuses one with the same images (platform 7.6)."""
     return dropped.again and context.route.kind == "algorithm"
 
 
-def _file_or_value(
+def _file_or_value_input(
     socket: Socket, carrier: Carrier, pattern: str, found: Sequence[SourceFile]
 ) -> Input:
-    file = _one(found, pattern, socket)
+    file = _require_one(found, pattern, socket)
     if carrier == "file":
         socket_content.check_file(file, socket.kind, socket.slug)
         return Input(socket.slug, carrier, pattern)
@@ -112,14 +116,14 @@ def _file_or_value(
     return Input(socket.slug, carrier, pattern, value)
 
 
-def _some(files: Sequence[SourceFile], pattern: str, socket: Socket) -> Sequence[SourceFile]:
-    found = bundle.select(files, pattern)
+def _select_some(files: Sequence[SourceFile], pattern: str, socket: Socket) -> Sequence[SourceFile]:
+    found = bundle.select_files(files, pattern)
     if not found:
         raise CannotSend(Reason("no_files", {"socket": socket.slug, "pattern": pattern}))
     return found
 
 
-def _one(found: Sequence[SourceFile], pattern: str, socket: Socket) -> SourceFile:
+def _require_one(found: Sequence[SourceFile], pattern: str, socket: Socket) -> SourceFile:
     if len(found) > 1:
         facts = {"socket": socket.slug, "pattern": pattern, "count": len(found)}
         raise CannotSend(Reason("too_many_files", facts))

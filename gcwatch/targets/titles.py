@@ -1,4 +1,4 @@
-"""Titles of display sets and archive items: made once, fit for the platform, and the guard."""
+"""Makes the titles of display sets and archive items; a unique title prevents a second item."""
 
 import re
 from collections.abc import Mapping
@@ -8,51 +8,53 @@ from gcwatch.core.errors import CannotSend
 from gcwatch.core.reasons import Reason
 from gcwatch.targets.context import DroppedFolder
 
-_LONGEST = 200
-_LONGEST_FOLDER = 120
-_HIGHEST_ORDER = 2**31 - 1
+_MAX_TITLE_CHARACTERS = 200
+_MAX_FOLDER_CHARACTERS = 120
+_MAX_ORDER = 2**31 - 1
 
 
-def title(route: Route, dropped: DroppedFolder) -> str:
-    """Return the title that a case's display set or archive item is to have (platform 5.3, 10.3).
+def make_title(route: Route, dropped: DroppedFolder) -> str:
+    """Return the title of a case's display set or archive item (platform 5.3, 10.3).
 
-    It holds only letters that the platform tells as they are. By itself it is the key, or for
-    `names = "keep"` the folder's name made unique by the key's random part.
+    It has only characters that the platform returns unchanged. Without a `title` in the route it
+    is the key, or with `names = "keep"` the folder's name and the key's random part.
     """
     given = route.title or ("{key}" if route.names == "opaque" else "{folder} {id}")
-    made = _plain(given.format_map(_fields(dropped, route.name)))[:_LONGEST].strip()
+    made = _plain_text(given.format_map(_template_fields(dropped, route.name)))[
+        :_MAX_TITLE_CHARACTERS
+    ].strip()
     return made if re.search("[A-Za-z0-9]", made) else dropped.key
 
 
-def is_own(made: str, key: str) -> bool:
-    """Whether nobody else can have made this title: it holds the key's random part."""
+def is_own_title(made: str, key: str) -> bool:
+    """Whether a title contains the key's random part, so that nobody else can have made it."""
     return key.rpartition("-")[2] in made
 
 
-def order(route: Route, dropped: DroppedFolder) -> int | None:
-    """Return the place of a case's display set, or None where the platform chooses.
+def make_order(route: Route, dropped: DroppedFolder) -> int | None:
+    """Return the order number of a case's display set, or None to let the platform choose.
 
     Raises:
-        CannotSend: when the template gives no number for this folder.
+        CannotSend: when the route's template gives no number for this folder.
     """
     if route.order is None:
         return None
-    made = route.order.format_map(_fields(dropped, route.name)).strip()
-    if not re.fullmatch("[0-9]+", made) or int(made) > _HIGHEST_ORDER:
+    made = route.order.format_map(_template_fields(dropped, route.name)).strip()
+    if not re.fullmatch("[0-9]+", made) or int(made) > _MAX_ORDER:
         raise CannotSend(Reason("no_order", {"template": route.order}))
     return int(made)
 
 
-def _fields(dropped: DroppedFolder, route: str) -> Mapping[str, str]:
+def _template_fields(dropped: DroppedFolder, route: str) -> Mapping[str, str]:
     numbers = re.findall("[0-9]+", dropped.name)
     return {
         "key": dropped.key,
         "id": dropped.key.rpartition("-")[2],
         "route": route,
-        "folder": _plain(dropped.name)[:_LONGEST_FOLDER],
+        "folder": _plain_text(dropped.name)[:_MAX_FOLDER_CHARACTERS],
         "number": numbers[-1] if numbers else "",
     }
 
 
-def _plain(text: str) -> str:
+def _plain_text(text: str) -> str:
     return " ".join(re.sub(r"[^A-Za-z0-9 ._-]", "_", text).split())

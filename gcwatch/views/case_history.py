@@ -1,10 +1,9 @@
 """One case's whole history, for gcwatch show."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rich.console import Group
-from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
@@ -34,21 +33,6 @@ def case_history(view: CaseView, told: Iterable[HistoryLine], files: Sequence[Pa
     happened = plain_table("time (UTC)", "event", "what happened")
     for each in told:
         words = Text(printable_name(each.sentence))
-        words.append(f" {_facts(each.facts)}", "dim")
         moment = Text(each.time[:19].replace("T", " "))
         happened.add_row(moment, Text(each.event, "cyan"), words)
     return Group(facts, Text(), happened)
-
-
-def _facts(facts: Mapping[str, object]) -> str:
-    return ", ".join(f"{key} {_fact(key, value)}" for key, value in facts.items() if value)
-
-
-def _fact(key: str, value: object) -> str:
-    match value:
-        case int() if key == "bytes":
-            return decimal(value)
-        case list():
-            return " and ".join(str(each) for each in value)
-        case _:
-            return printable_name(str(value))

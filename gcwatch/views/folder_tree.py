@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from rich.filesize import decimal
 from rich.text import Text
 from rich.tree import Tree
 
-from gcwatch.core.text import printable_name
+from gcwatch.core.text import data_size, printable_name
 
 
 def folder_tree(folder: Path, title: str) -> Tree:
@@ -24,4 +23,4 @@ def _grow(branch: Tree, folder: Path) -> None:
         if path.is_dir():
             _grow(branch.add(name.append("/")), path)
         else:
-            branch.add(name.append(f"  {decimal(path.stat().st_size)}", "dim"))
+            branch.add(name.append(f"  {data_size(path.stat().st_size)}", "dim"))

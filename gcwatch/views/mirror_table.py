@@ -2,15 +2,14 @@
 
 from collections.abc import Iterable, Mapping
 
-from rich.filesize import decimal
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from gcwatch.api import MirrorStatus
 from gcwatch.core.reasons import Reason, explain
+from gcwatch.core.text import count_noun, data_size
 from gcwatch.mirror import MirrorSummary
-from gcwatch.views.plan_table import _several
 from gcwatch.views.terminal import plain_table
 
 
@@ -39,8 +38,8 @@ def items_bar(done: int, items: int, moved: int) -> Table:
     """Return how far a mirror's run is as a bar; at first nobody knows how many items it has."""
     bar = Table.grid(padding=(0, 2, 0, 0))
     drawn = ProgressBar(items or None, done, width=30, pulse=not items)
-    words = f"{done} of {_several(items, 'item')}" if items else "comparing"
-    bar.add_row(drawn, Text(words), Text(decimal(moved)))
+    words = f"{done} of {count_noun(items, 'item')}" if items else "comparing"
+    bar.add_row(drawn, Text(words), Text(data_size(moved)))
     return bar
 
 
@@ -58,5 +57,7 @@ def mirror_summary(report: MirrorSummary) -> Text:
         (report.failed, "failed"),
     )
     parts = ", ".join(f"{count} {what}" for count, what in counts if count)
-    moved = f"; {decimal(report.bytes)} in {report.seconds:.1f} s" if report.bytes else ""
-    return Text(f"{report.mirror}: {_several(report.items, 'item')}, {parts or 'nothing'}{moved}.")
+    moved = f"; {data_size(report.bytes)} in {report.seconds:.1f} s" if report.bytes else ""
+    return Text(
+        f"{report.mirror}: {count_noun(report.items, 'item')}, {parts or 'nothing'}{moved}."
+    )

@@ -3,12 +3,11 @@
 from collections import Counter
 
 from rich.console import Group
-from rich.filesize import decimal
 from rich.text import Text
 
 from gcwatch.commands.plan import FolderPlan, PlannedUpload, RoutePlan, Verdict
 from gcwatch.core.reasons import explain
-from gcwatch.core.text import printable_name
+from gcwatch.core.text import count_noun, data_size, printable_name
 from gcwatch.views.terminal import plain_table
 
 _VERDICTS = {
@@ -51,7 +50,7 @@ def _fate(folder: FolderPlan) -> str:
         return "it is changing at this moment"
     parts = [f"{parcel.socket}: {_content(parcel)}" for parcel in folder.parcels]
     if folder.left_out:
-        parts.append(f"{_several(folder.left_out, 'file')} left out")
+        parts.append(f"{count_noun(folder.left_out, 'file')} left out")
     if folder.why:
         parts.append(folder.why)
     parts += [f"warning: {printable_name(explain(reason).detail)}" for reason in folder.warnings]
@@ -64,11 +63,7 @@ def _content(parcel: PlannedUpload) -> str:
     if parcel.carrier == "value":
         return "a value"
     each = ", one upload each" if parcel.carrier == "dicom" else ""
-    return f"{_several(parcel.files, 'file')}, {decimal(parcel.bytes)}{each}"
-
-
-def _several(count: int, what: str) -> str:
-    return f"1 {what}" if count == 1 else f"{count} {what}s"
+    return f"{count_noun(parcel.files, 'file')}, {data_size(parcel.bytes)}{each}"
 
 
 def _because(planned: RoutePlan, verdict: Verdict) -> str:
@@ -98,10 +93,10 @@ def _sum(planned: RoutePlan) -> str:
         (planned.count("empty"), "empty"),
     )
     parts = [f"{count} {what}" for count, what in counts if count]
-    found = ", ".join([f"Found {_several(len(planned.folders), 'case')}", *parts])
+    found = ", ".join([f"Found {count_noun(len(planned.folders), 'case')}", *parts])
     loose = "folder" if planned.cases == "files" else "file"
     beside = [
-        f"{_several(count, what)} beside them ignored"
+        f"{count_noun(count, what)} beside them ignored"
         for count, what in ((planned.loose, loose), (planned.links, "link"))
         if count
     ]

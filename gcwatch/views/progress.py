@@ -8,12 +8,12 @@ from typing import TextIO, cast
 
 from rich.console import Group
 from rich.file_proxy import FileProxy
-from rich.filesize import decimal
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from gcwatch.core.text import data_size
 from gcwatch.explain.case_view import CaseView
 from gcwatch.views.mirror_table import items_bar
 from gcwatch.views.terminal import STAGE_STYLES, console, plain_table
@@ -43,7 +43,7 @@ class TransferMeter:
         bars = Table.grid(padding=(0, 2, 0, 0))
         for key, (moved, total) in sorted(transfers.items()):
             bar = ProgressBar(total or None, moved, width=30, pulse=not total)
-            size = f"{decimal(moved)} of {decimal(total)}" if total else decimal(moved)
+            size = f"{data_size(moved)} of {data_size(total)}" if total else data_size(moved)
             bars.add_row(Text(f"  {key}"), bar, Text(size))
         return Group(bars, line) if transfers else Group(line)
 

@@ -10,10 +10,9 @@ from rich.text import Text
 
 from gcwatch.commands.status import Overview, brief_view
 from gcwatch.core.reasons import explain
-from gcwatch.core.text import iso_time, printable_name
+from gcwatch.core.text import count_noun, iso_time, printable_name
 from gcwatch.explain.case_view import CaseView
 from gcwatch.views.mirror_table import mirrors_table
-from gcwatch.views.plan_table import _several
 from gcwatch.views.terminal import STAGE_STYLES, plain_table
 
 _MARGIN = 4
@@ -45,7 +44,7 @@ def live_status(seen: Overview, height: int) -> Group:
     shown = order[: max(height - taken, 1)]
     parts += [_views(shown, brief=True)] if shown else []
     if len(order) > len(shown):
-        parts.append(Text(f"and {_several(len(order) - len(shown), 'more case')}", "dim"))
+        parts.append(Text(f"and {count_noun(len(order) - len(shown), 'more case')}", "dim"))
     return Group(*parts, *mirrors)
 
 

@@ -72,15 +72,17 @@ def run_gcapi(inbox: Path, facts: dict[str, Any], _work: Path) -> float:
 
 
 def upload_gcwatch(inbox: Path, facts: dict[str, Any], work: Path) -> float:
-    """Send a bundle that is already spooled, by `Transfers.send`; the seconds that took."""
+    """Send a bundle that is already spooled, by `FileUpload.send`; the seconds that took."""
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - as above
 
     from gcwatch.core import case  # noqa: PLC0415 - as above
     from gcwatch.imaging import bundle  # noqa: PLC0415 - as above
     from gcwatch.inbox.tree import source_files  # noqa: PLC0415 - as above
-    from gcwatch.platform import transfer  # noqa: PLC0415 - as above
     from gcwatch.platform.client import GrandChallenge  # noqa: PLC0415 - as above
+    from gcwatch.platform.file_parts import part_size  # noqa: PLC0415 - as above
     from gcwatch.platform.http import Http  # noqa: PLC0415 - as above
+    from gcwatch.platform.transfers import Transfers  # noqa: PLC0415 - as above
+    from gcwatch.platform.upload import FileUpload  # noqa: PLC0415 - as above
 
     parcel = bundle.image_bundle(
         source_files(inbox, "patient"),
@@ -102,12 +104,12 @@ def upload_gcwatch(inbox: Path, facts: dict[str, Any], work: Path) -> float:
             api_url=made.api_url,
             filename=made.filename,
             size=parcel.size,
-            part_size=transfer.part_size(parcel.size),
+            part_size=part_size(parcel.size),
             created=time.time(),
             files=parcel.files,
         )
-        sender = transfer.Transfers(platform, pool)
-        sender.send(parcel.path, upload, lambda _: None, begun_before=False)
+        sending = FileUpload(Transfers(platform, pool), parcel.path, upload, lambda _: None)
+        sending.send(begun_before=False)
         return time.perf_counter() - begin
 
 

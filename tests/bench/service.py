@@ -89,9 +89,9 @@ def deliver(site: Site) -> None:
 
 
 def _deliver(route: config.Route, journal: Journal) -> None:
-    for entry in inbox_of(route).survey().cases:
+    for entry in inbox_of(route).list_cases().cases:
         case = journal.open_case(route.name, entry.name, Pace())
-        for event in _life(inbox_of(route).look(entry.name), case.key):
+        for event in _life(inbox_of(route).snapshot_case(entry.name), case.key):
             journal.record(case.key, event, Pace())
 
 

@@ -140,7 +140,7 @@ class Replay:
 
     def fill(self):
         """Make the studies' and archives' cases, an image in each."""
-        catalogue = self.sandbox.world.catalogue
+        catalogue = self.sandbox.platform_state.catalogue
         pks = {each.slug: each.pk for each in (*catalogue.reader_studies, *catalogue.archives)}
         self.names |= {recorded: pks[slug] for recorded, slug in OWNERS.items()}
         for recorded, slug in SETS.items():

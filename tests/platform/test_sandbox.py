@@ -135,11 +135,11 @@ def test_limit_is_clamped(sandbox, alice):
     sandbox.configure(max_uploads=5000)
     for _ in range(3):
         alice.begin()
-    world = sandbox.world
-    upload = next(iter(world.uploads.values()))
+    state = sandbox.platform_state
+    upload = next(iter(state.uploads.values()))
     for number in range(1100):
         copy = type(upload)(upload.owner, str(number), upload.created)
-        world.uploads[copy.pk] = copy
+        state.uploads[copy.pk] = copy
     assert len(alice.tell("uploads/?limit=5000")["results"]) == 1000
     assert len(alice.tell("uploads/")["results"]) == 100
 
@@ -578,10 +578,10 @@ def test_credits_return_after_a_month(sandbox, alice):
 def test_hundred_and_one_files_are_too_many_for_a_session(sandbox, alice):
     """A session made by POST holds 100 files."""
     first = alice.upload(b"x", "0")
-    (upload,) = sandbox.world.uploads.values()
+    (upload,) = sandbox.platform_state.uploads.values()
     for number in range(1, 101):
         copy = type(upload)(upload.owner, str(number), upload.created, status="Completed")
-        sandbox.world.uploads[copy.pk] = copy
+        sandbox.platform_state.uploads[copy.pk] = copy
     links = [row["api_url"] for row in alice.tell("uploads/?limit=200")["results"]]
     assert (len(links), first in links) == (101, True)
     reply = alice.call("POST", "cases/upload-sessions/", {"uploads": links})

@@ -220,7 +220,7 @@ def test_who_waits_holds_nobody_up_who_adds(sandbox):
 
         def is_added(seen):
             adding[:] = adding or [pool.submit(seen.add_item, "ct-archive", "p1")]
-            until(lambda: seen.world.items)
+            until(lambda: seen.platform_state.items)
             return seen.state()["counts"]["items"]
 
         sandbox.wait_for(is_added)
@@ -262,7 +262,7 @@ def test_sandbox_is_a_command(tmp_path, tls):
 def test_early_end_of_a_body_stores_nothing(sandbox, alice):
     """A part whose sender dies half-way leaves no part and no file."""
     upload = alice.begin()
-    url, parts = urlsplit(alice.url_of(upload)), sandbox.world.folder / "parts"
+    url, parts = urlsplit(alice.url_of(upload)), sandbox.platform_state.folder / "parts"
     head = (
         f"PUT {url.path}?{url.query} HTTP/1.1\r\nHost: {url.netloc}\r\nContent-Length: 9999\r\n\r\n"
     )

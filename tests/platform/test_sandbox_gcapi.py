@@ -58,8 +58,8 @@ def test_image_goes_up_and_results_come_down(client, tmp_path):
         client.download_socket_value(value, output_directory=tmp_path / "out")
     assert json.loads((tmp_path / "out" / "results.json").read_text())["job"] == job.pk
     (image,) = (tmp_path / "out").glob("*.mha")
-    volume, _ = metaimage.read(image, tmp_path)
-    assert [list(piece) for piece in metaimage.voxels(volume)] == [[1, 2, 3]]
+    volume, _ = metaimage.read_volume(image, tmp_path)
+    assert [list(piece) for piece in metaimage.read_voxels(volume)] == [[1, 2, 3]]
 
 
 def test_dicom_folder_is_sent_file_by_file(client, tmp_path):
@@ -137,9 +137,9 @@ def downloaded(client, case, folder):
     for value in case.values:
         client.download_socket_value(value, output_directory=folder)
     (image,) = (folder / "images" / "ct-image").glob("*.mha")
-    volume, _ = metaimage.read(image, folder)
+    volume, _ = metaimage.read_volume(image, folder)
     return {
-        "voxels": [list(piece) for piece in metaimage.voxels(volume)],
+        "voxels": [list(piece) for piece in metaimage.read_voxels(volume)],
         "info": json.loads((folder / "clinical-info.json").read_text()),
         "letter": (folder / "letter.pdf").read_bytes(),
         "threshold": json.loads((folder / "threshold.json").read_text()),

@@ -37,8 +37,8 @@ def voxels_of(user, job, folder):
     image = next(each["image"] for each in job["outputs"] if each["image"])
     path = folder / "out.mha"
     path.write_bytes(user.download(user.tell(image)["files"][0]["file"]).content)
-    volume, _ = metaimage.read(path, folder)
-    return [number for piece in metaimage.voxels(volume) for number in piece]
+    volume, _ = metaimage.read_volume(path, folder)
+    return [number for piece in metaimage.read_voxels(volume) for number in piece]
 
 
 @pytest.mark.parametrize(

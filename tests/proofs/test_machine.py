@@ -123,7 +123,7 @@ class Life:
                 log_event=log_case_event,
             )
             try:
-                scanner.scan(current.routes)
+                scanner.scan_inboxes(current.routes)
                 while due := journal.due(["lobes"], self.clock(), limit=1):
                     runner.run(due[0].key)
                 clear_spool(state / "spool", journal)
@@ -153,7 +153,7 @@ class Machine(RuleBasedStateMachine):
             **self.target.plain,
             **self.route,
         )
-        self.clock = self.sandbox.world.now
+        self.clock = self.sandbox.platform_state.now
         self.drops = 0
         self.contents = {}  # folder: every content that it ever had
         self.spoiled = set()
@@ -301,10 +301,10 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def no_case_became_two(self):
-        with self.sandbox.world.lock:
+        with self.sandbox.platform_state.lock:
             names = [
                 image.name
-                for job in self.sandbox.world.jobs.values()
+                for job in self.sandbox.platform_state.jobs.values()
                 for source in job.sources
                 for image in (source.session.images if source.session else ())
             ]

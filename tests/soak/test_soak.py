@@ -77,7 +77,7 @@ def test_a_job_that_did_not_end_well_is_told(tmp_path, sandbox):
     site.drop("p1", {"image.mha": patients.mha(5)})
     site.run_once()
     assert count(sandbox, [patient("copy", 5)]) == []
-    [job] = sandbox.world.jobs.values()
+    [job] = sandbox.platform_state.jobs.values()
     job.status = "Cancelled"
     assert "is Cancelled" in " ".join(count(sandbox, [patient("copy", 5)]))
 

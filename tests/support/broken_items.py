@@ -5,18 +5,18 @@ from uuid import uuid4
 
 from gcwatch.core import events
 from gcwatch.targets import items
-from gcwatch.targets.items import Items
+from gcwatch.targets.items import ItemTarget
 
 
 def title_not_kept():
     """In doubt the item gets another title, under which nothing is found."""
-    make = Items._make
+    make = ItemTarget._make
 
     def forgetful(self, case, context):
         fresh = self if case.attempt is None else replace(self, body=_another_title(self.body))
         return make(fresh, case, context)
 
-    Items._make = forgetful
+    ItemTarget._make = forgetful
     create_without_look()
 
 
@@ -26,19 +26,19 @@ def _another_title(body):
 
 def create_without_look():
     """In doubt the item is made again, and nobody looks who has its title."""
-    Items._find = lambda _self, _case, _context: None
+    ItemTarget._find = lambda _self, _case, _context: None
 
 
 def fill_before_effect():
     """The item is on record as filled before the call that fills it."""
-    fill = Items._fill
+    fill = ItemTarget._fill
 
     def hasty(self, case, context):
         case = yield events.ItemFilled()
         yield from fill(self, replace(case, submission=replace(case.submission)), context)
 
-    Items._fill = hasty
-    items.FILE_LIMIT = items.IMPORT_LIMIT = -1.0  # what never comes is given up at once
+    ItemTarget._fill = hasty
+    items.FILE_LIMIT_SECONDS = items.IMPORT_LIMIT = -1.0  # what never comes is given up at once
 
 
 VARIANTS = {

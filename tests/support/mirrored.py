@@ -47,13 +47,13 @@ class Mirrored:
 
     def change(self, item, **values):
         """Give sockets of an item other values."""
-        world = self.sandbox.world
-        with world.lock:
-            seeds.fill(world, world.items[item], _slugs(values))
+        state = self.sandbox.platform_state
+        with state.lock:
+            seeds.fill_case(state, state.items[item], _slugs(values))
 
     def take_out(self, item):
         """Take an item out of the archive; return what puts it back."""
-        items = self.sandbox.world.items
+        items = self.sandbox.platform_state.items
         taken = items.pop(item)
         return lambda: items.update({item: taken})
 
@@ -61,7 +61,7 @@ class Mirrored:
         """What the archive holds: by item and value pk, what the value is and its SHA-256."""
         return {
             pk: {each.pk: (each.socket.slug, _digest(each)) for each in item.values.values()}
-            for pk, item in self.sandbox.world.items.items()
+            for pk, item in self.sandbox.platform_state.items.items()
             if item.parent.slug == self.archive
         }
 
@@ -178,7 +178,7 @@ def _slugs(values):
 
 
 def _digest(value):
-    stored = value.file or (value.image.stored if value.image else None)
+    stored = value.file or (value.image.file if value.image else None)
     return stored.sha256 if stored else value.value
 
 

@@ -186,26 +186,26 @@ def arm(death, control):
 
 def post_without_look():
     """In doubt, everything is prepared anew and posted again, without a look at the platform."""
-    submit = algorithm._submit
+    submit = algorithm._submit_job
 
     def careless(case, context):
         if case.attempt is not None:
             raise UploadsGone
         yield from submit(case, context)
 
-    algorithm._submit = careless
+    algorithm._submit_job = careless
 
 
 def commit_before_effect():
     """The job is on record before it is asked for."""
-    post = algorithm._post
+    post = algorithm._post_job
 
     def hasty(case, context):
         promised = "00000000-0000-0000-0000-000000000000"
         case = yield events.Submitted(promised, "")
         yield from post(replace(case, submission=None), context)
 
-    algorithm._post = hasty
+    algorithm._post_job = hasty
 
 
 def receipt_after_rename():
@@ -223,7 +223,7 @@ def receipt_after_rename():
 
 def leave_old_aside():
     """What a mirror set aside for an exchange is never looked at again."""
-    HiddenFolder.tidy = lambda _self: None
+    HiddenFolder.finish_exchanges = lambda _self: None
 
 
 def names_after_images():
@@ -231,10 +231,10 @@ def names_after_images():
 
     def publish_late(self, receipt, arrivals, _held):
         for arrival in arrivals:
-            self._places.exchange(arrival.staged, arrival.name)
-        publish.write_receipt(self._paper(receipt.target.item), receipt.text())
+            self._hidden.exchange_entry(arrival.staged, arrival.name)
+        publish.write_receipt(self._receipt_path(receipt.target.item), receipt.to_json())
 
-    FlatLayout._publish = publish_late
+    FlatLayout._publish_images = publish_late
 
 
 VARIANTS = broken_items.VARIANTS | {

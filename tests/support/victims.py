@@ -59,7 +59,7 @@ class Victims:
 
 def _is_at_rest(sandbox):
     """Whether nobody calls: what a dead process asked for last may come true a little later."""
-    return not (sandbox._site._open or sandbox._storage._open)
+    return not (sandbox._site._connections or sandbox._storage._connections)
 
 
 def kind_of_point(*words):

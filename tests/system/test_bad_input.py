@@ -76,7 +76,7 @@ SERIES = [
         "a slice missing",
         without(SLICE),
         "Slices of this image series are missing",
-        "1 of 5 slices are missing, at InstanceNumber 9 to 7",
+        "1 of 5 slices is missing, at InstanceNumber 9 to 7",
     ),
     Bad(
         "a slice cut off",
@@ -124,12 +124,14 @@ OTHERS = [
     ),
     file("x.txt", "letter", "its name does not end in .pdf", WHOLE["report.pdf"]),
     file("x.png", "screenshot", "x.png for socket", WHOLE["thumb.png"][:-6], "damaged"),
-    file("x.json", "clinical-info", "is not valid JSON", b'{"a": 1,}', "damaged or not written"),
+    file(
+        "x.json", "clinical-info", "is not valid JSON", b'{"a": 1,}', "damaged or is not valid JSON"
+    ),
     file("x.json", "lesion-boxes", "as Multiple 2D bounding boxes, ", b'{"a": 1}'),
     Bad(
         "a value that is no JSON",
         {"v.json": b"0.5 or so"},
-        "damaged or not written as JSON",
+        "damaged or is not valid JSON",
         "v.json for socket threshold is not valid JSON",
         of("threshold", "v.json"),
     ),
@@ -164,7 +166,7 @@ OTHERS = [
     Bad(
         "a socket that does not exist",
         {"image.mha": mha()},
-        "what it is to be sent as does not exist",
+        "the platform does not know what to take it as",
         "The platform knows no socket no-such-socket",
         of("no-such-socket"),
     ),
@@ -216,7 +218,11 @@ def test_it_is_refused_in_words_before_anything_is_sent(site, bad):
     words = explain(foreseen.reason)
     assert words.plain in note
     assert words.detail in note
+    assert words.advice in note
     assert words.hint in note
+    sender, _, it = note.partition("\nFor IT:\n")
+    assert "gcwatch " not in sender
+    assert words.detail in it
     assert untouched(site)
     assert not site.delivered()
 

@@ -77,7 +77,7 @@ def test_a_second_demo_in_the_same_folder_says_why_not(kept):
 
 def proof(folder, state):
     """What the demo's own proof says of a kept demo."""
-    return list(demo.problems(folder, demo.outcome(folder / "gcwatch.toml"), state))
+    return list(demo.find_problems(folder, demo.latest_cases(folder / "gcwatch.toml"), state))
 
 
 def pk_of(url):

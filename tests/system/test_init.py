@@ -400,7 +400,7 @@ def platform(sandbox, tmp_path):
     site = Site(tmp_path / "site", sandbox)
     found = connect(config.load(site.file))
     yield found
-    found.http.close()
+    found.close()
 
 
 def test_what_the_token_sees_is_told_apart_by_what_it_may_do(platform):
@@ -566,8 +566,8 @@ def test_a_running_daemon_goes_on_with_a_new_token(sandbox, tmp_path):
     site.drop("p1")
     with site.running():
         until(lambda: "p1" in site.delivered())
-        with sandbox.world.lock:
-            sandbox.world.users[0].token = "f" * 64
+        with sandbox.platform_state.lock:
+            sandbox.platform_state.users[0].token = "f" * 64
         fresh = tmp_path / "fresh"
         fresh.touch(0o600)
         fresh.write_text("f" * 64)

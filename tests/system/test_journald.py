@@ -122,7 +122,7 @@ def connected(monkeypatch, stream, off=0):
 
 @pytest.fixture
 def entries(listener, output):
-    log.configure(Wanted(), stream=output.written, journal=listener.path)
+    log.configure(Wanted(), stream=output.written, journald_socket=listener.path)
     return listener
 
 
@@ -135,19 +135,20 @@ def failed():
 
 def test_event_is_an_entry_with_fields(entries):
     """Event, route, case and facts are fields; MESSAGE is a sentence, PRIORITY the level."""
-    log.emit("case.settled", route="lobes", case="lobes-1", files=3, bytes=10, seconds=0.5)
+    facts = {"files": 1, "bytes": 10, "seconds": 30.5, "unchanged_seconds": 30.1}
+    log.emit("case.settled", route="lobes", case="lobes-1", **facts)
     assert entries.entry() == {
-        "MESSAGE": "lobes-1: The folder is complete; it was watched for so many seconds"
-        " (3 files, 10 bytes, 0.5 seconds).",
+        "MESSAGE": "lobes-1: Folder complete: unchanged for 30 s (1 file, 10 bytes).",
         "PRIORITY": "6",
         "MESSAGE_ID": journald.message_id("case.settled"),
         "SYSLOG_IDENTIFIER": "gcwatch",
         "GCWATCH_EVENT": "case.settled",
         "GCWATCH_ROUTE": "lobes",
         "GCWATCH_CASE": "lobes-1",
-        "GCWATCH_FILES": "3",
+        "GCWATCH_FILES": "1",
         "GCWATCH_BYTES": "10",
-        "GCWATCH_SECONDS": "0.5",
+        "GCWATCH_SECONDS": "30.5",
+        "GCWATCH_UNCHANGED_SECONDS": "30.1",
     }
 
 
@@ -156,7 +157,7 @@ def test_reason_is_said_in_plain_words(entries):
     words = {"reason": "no_files", "plain": "No file fits.", "detail": "ct-image: *.mha"}
     log.emit("case.failed", case="a-1", **words)
     entry = entries.entry()
-    assert entry["MESSAGE"] == "a-1: The case is given up for this reason. No file fits."
+    assert entry["MESSAGE"] == "a-1: The case failed: No file fits."
     assert (entry["GCWATCH_REASON"], entry["PRIORITY"]) == ("no_files", "3")
     assert entry["GCWATCH_DETAIL"] == "ct-image: *.mha"
 
@@ -196,7 +197,7 @@ names = st.from_regex(r"[A-Z][A-Z0-9_]{0,20}", fullmatch=True)
 @given(st.dictionaries(names, st.text()))
 def test_any_value_survives_the_protocol(fields):
     """Newlines, equals signs and NULs in a value can't make fields of their own."""
-    assert parsed(journald.encoded(fields)) == fields
+    assert parsed(journald.encode_fields(fields)) == fields
 
 
 def test_large_entry_comes_in_a_sealed_file(entries):
@@ -210,7 +211,7 @@ def test_large_entry_comes_in_a_sealed_file(entries):
 
 def test_without_a_journal_lines_are_json(place, output):
     """A socket that is away costs no event: standard error gets the line."""
-    log.configure(Wanted(), stream=output.written, journal=place)
+    log.configure(Wanted(), stream=output.written, journald_socket=place)
     log.emit("case.found", case="a-1")
     assert json.loads(output.read.readline())["case"] == "a-1"
 
@@ -218,14 +219,14 @@ def test_without_a_journal_lines_are_json(place, output):
 def test_dead_journal_gives_lines(place, output):
     """A socket that nobody listens to is as good as none."""
     Listener(place).socket.close()
-    log.configure(Wanted(), stream=output.written, journal=place)
+    log.configure(Wanted(), stream=output.written, journald_socket=place)
     log.emit("case.found", case="a-1")
     assert json.loads(output.read.readline())["event"] == "case.found"
 
 
 def test_full_journal_loses_entries_not_work(entries, output, monkeypatch):
     """A journal that reads nothing holds nothing up for long, and nothing is raised or printed."""
-    monkeypatch.setattr(journald, "PATIENCE", 0.001)
+    monkeypatch.setattr(journald, "PATIENCE_SECONDS", 0.001)
     for _ in range(1000):
         log.emit("case.found", case="a-1")
     assert entries.entry()["GCWATCH_CASE"] == "a-1"
@@ -236,7 +237,7 @@ def test_full_journal_loses_entries_not_work(entries, output, monkeypatch):
 def test_file_gets_json_beside_the_journal(listener, output, tmp_path):
     """`[log] file` is written as on a terminal."""
     file = tmp_path / "log.jsonl"
-    log.configure(Wanted(file=file), stream=output.written, journal=listener.path)
+    log.configure(Wanted(file=file), stream=output.written, journald_socket=listener.path)
     log.emit("daemon.stopped")
     assert listener.entry()["GCWATCH_EVENT"] == json.loads(file.read_text())["event"]
 
@@ -265,7 +266,7 @@ def test_entry_holds_no_name_and_no_secret(entries):
 
 def test_folder_is_a_field_when_wanted(listener, output):
     """`folder_names = true` holds for the journal, too."""
-    log.configure(Wanted(folder_names=True), stream=output.written, journal=listener.path)
+    log.configure(Wanted(folder_names=True), stream=output.written, journald_socket=listener.path)
     log.emit("case.found", case="a-1", folder="Jansen^Jan")
     assert listener.entry()["GCWATCH_FOLDER"] == "Jansen^Jan"
 
@@ -275,19 +276,19 @@ def test_folder_is_a_field_when_wanted(listener, output):
 
 def test_stream_of_the_journal_is_known_by_its_inode(output, monkeypatch):
     """$JOURNAL_STREAM has to name the stream's own device and inode."""
-    assert journald.is_output(output.written)
+    assert journald.is_journald_stream(output.written)
     connected(monkeypatch, output.written, off=1)
-    assert not journald.is_output(output.written)
+    assert not journald.is_journald_stream(output.written)
     monkeypatch.delenv("JOURNAL_STREAM")
-    assert not journald.is_output(output.written)
+    assert not journald.is_journald_stream(output.written)
 
 
 def test_stream_without_a_file_is_not_the_journal(output):
     """A stream in memory, a closed one and one with other manners lead nowhere."""
-    assert not journald.is_output(io.StringIO())
-    assert not journald.is_output(object())
+    assert not journald.is_journald_stream(io.StringIO())
+    assert not journald.is_journald_stream(object())
     output.written.close()
-    assert not journald.is_output(output.written)
+    assert not journald.is_journald_stream(output.written)
 
 
 def test_pipe_that_inherits_the_variable_gets_json(listener, monkeypatch, tmp_path):
@@ -295,7 +296,7 @@ def test_pipe_that_inherits_the_variable_gets_json(listener, monkeypatch, tmp_pa
     monkeypatch.setenv("JOURNAL_STREAM", "1:1")
     file = tmp_path / "log.jsonl"
     with file.open("w") as stream:
-        log.configure(Wanted(), stream=stream, journal=listener.path)
+        log.configure(Wanted(), stream=stream, journald_socket=listener.path)
         log.emit("daemon.stopped")
     assert json.loads(file.read_text())["event"] == "daemon.stopped"
 
@@ -362,7 +363,7 @@ from types import SimpleNamespace as Settings
 from gcwatch import log
 from gcwatch.log import journald
 
-journald.PATIENCE = 60.0  # a journald that gets no processor has not begun to lose entries
+journald.PATIENCE_SECONDS = 60.0  # a journald that gets no processor has not begun to lose entries
 log.configure(Settings(folder_names=False, level="info", file=Path(sys.argv[1])))
 x = {"route": "lobes", "case": "lobes-7f3k2q9d"}
 y = {"route": "study", "case": "study-2xaqm4hc"}

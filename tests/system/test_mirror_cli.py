@@ -11,7 +11,7 @@ from support.builders import mha
 from support.mirrored import Mirrored
 
 from gcwatch.cli import main
-from gcwatch.mirror.last_run import only_mirror
+from gcwatch.mirror.last_run import lock_mirror
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_mirror_tells_what_is_wrong_and_ends_accordingly(run, site, trouble, cod
         case "folder":
             site.outbox.rmdir()
     if trouble == "busy":
-        with only_mirror(site.state, "cts"):
+        with lock_mirror(site.state, "cts"):
             found, _, err = run("mirror", name, "--config", site.file)
     else:
         found, _, err = run("mirror", name, "--config", site.file)

@@ -57,14 +57,14 @@ class Stumble:
 def watch_signatures(sandbox, monkeypatch):
     """The signatures that the sandbox gives out from now on."""
     signer, given = sandbox._storage_handler.signer, set()
-    sign = signer._signature
+    sign = signer._compute_signature
 
     def signature(*arguments):
         made = sign(*arguments)
         given.add(made)
         return made
 
-    monkeypatch.setattr(signer, "_signature", signature)
+    monkeypatch.setattr(signer, "_compute_signature", signature)
     return given
 
 
@@ -86,8 +86,8 @@ def cause_trouble(sandbox):
 
 def received(sandbox):
     """All bytes that arrived for uploads: as they came, and what is in them if they are zips."""
-    with sandbox.world.lock:
-        for upload in sandbox.world.uploads.values():
+    with sandbox.platform_state.lock:
+        for upload in sandbox.platform_state.uploads.values():
             yield upload.filename.encode()
             content = b"".join(
                 upload.parts[number].path.read_bytes() for number in sorted(upload.parts)
@@ -269,8 +269,8 @@ def crashing(site, *arguments):
 
 def renew(sandbox, token=FRESH):
     """From now on the platform knows another token, and not the old one."""
-    with sandbox.world.lock:
-        sandbox.world.users[0].token = token
+    with sandbox.platform_state.lock:
+        sandbox.platform_state.users[0].token = token
 
 
 @contextmanager

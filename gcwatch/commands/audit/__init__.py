@@ -22,7 +22,7 @@ from gcwatch.core import checklist
 from gcwatch.journal.copies import copied_journal
 from gcwatch.platform.client import CachingGrandChallenge
 from gcwatch.platform.connect import connect
-from gcwatch.platform.transfer import Transfers
+from gcwatch.platform.transfers import Transfers
 
 __all__ = ["FINE", "Finding", "Kind", "Progress", "audit", "no_progress"]
 
@@ -65,7 +65,7 @@ def audit(
             yield from mirrors.mirror(each, platform, begun, progress)
     finally:
         if platform is not None:
-            platform.http.close()
+            platform.close()
 
 
 def _cases(

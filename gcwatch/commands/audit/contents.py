@@ -14,9 +14,9 @@ from gcwatch.commands.audit.finding import Finding, KnownCase
 from gcwatch.core.case import Input, Output
 from gcwatch.core.errors import CaseError
 from gcwatch.core.reasons import explain
-from gcwatch.outbox.outputs import Staging, output_places
+from gcwatch.outbox.outputs import Staging, output_paths
 from gcwatch.platform.models import SocketValue
-from gcwatch.platform.transfer import Transfers
+from gcwatch.platform.transfers import Transfers
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,14 @@ class ContentCheck:
 
     def _outputs(self, each: KnownCase) -> Iterator[Finding]:
         outputs = each.case.outputs or ()
-        places = output_places(outputs)
+        places = output_paths(outputs)
         here = {(file.path, file.sha256) for file in each.case.fetched}
         there: set[tuple[str, str]] = set()
         for output in outputs:
             with self._staging() as staging:
-                there |= {(f.path, f.sha256) for f in staging.bring(output, places[output.pk])}
+                there |= {
+                    (f.path, f.sha256) for f in staging.fetch_output(output, places[output.pk])
+                }
         for path in sorted({path for path, _ in here ^ there}):
             detail = f"the platform has another content of {path} of its result"
             yield each.finding("different", detail)
@@ -63,7 +65,7 @@ class ContentCheck:
         if item.carrier == "file" and value.file and uploads:
             output = Output(value.pk, item.socket, "file", "file", url=value.file)
             with self._staging() as staging:
-                [file] = staging.bring(output, output_places([output])[output.pk])
+                [file] = staging.fetch_output(output, output_paths([output])[output.pk])
             if file.sha256 != uploads[0].sha256:
                 detail = f"the platform has another content in {item.socket} than was sent"
                 yield each.finding("different", detail)

@@ -22,11 +22,11 @@ def inbox(route: Route, latest: Mapping[str, KnownCase], begun: float) -> Iterat
     """
     box = inbox_of(route)
     try:
-        listing = box.survey(patience=math.inf)
+        listing = box.list_cases(patience=math.inf)
     except NotYet as error:
         yield Finding(f"route {route.name}", "", "unclear", explain(error.reason).detail)
         return
-    entries = {entry.name: entry for entry in box.cases(listing, latest)}
+    entries = {entry.name: entry for entry in box.select_cases(listing, latest)}
     for entry in entries.values():
         yield from _entry(entry, latest.get(entry.name), route, box, begun)
     for folder, each in latest.items():
@@ -62,7 +62,7 @@ def _unknown(entry: InboxEntry, route: Route, box: Inbox, begun: float) -> Itera
 
 def _delivered(each: KnownCase, box: Inbox) -> Iterator[Finding]:
     try:
-        now = box.look(each.case.folder)
+        now = box.snapshot_case(each.case.folder)
     except (SourceVanished, SourceChanged):
         return  # at this moment; the next audit tells
     except CaseError as error:

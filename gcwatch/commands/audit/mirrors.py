@@ -8,7 +8,7 @@ from typing import Final
 from gcwatch.commands.audit.finding import Finding, Kind, Progress, compare_files
 from gcwatch.config import Mirror
 from gcwatch.core.receipt import RECEIPT_NAME
-from gcwatch.mirror.receipts import Held, Receipt, Wanted, compare, read
+from gcwatch.mirror.receipts import Held, Receipt, Wanted, compare_listing, parse_receipt
 from gcwatch.mirror.storage import HiddenFolder
 from gcwatch.outbox.outputs import output_of
 from gcwatch.platform.client import GrandChallenge
@@ -66,7 +66,7 @@ class _Look:
     """One mirror's audit."""
 
     settings: Mirror
-    places: HiddenFolder
+    hidden: HiddenFolder
     begun: float
 
     @property
@@ -80,12 +80,12 @@ class _Look:
 
     def papers(self) -> list[_Paper]:
         """Return the receipts of the mirror's archive."""
-        visible = self.places.visible()
+        visible = self.hidden.visible_names()
         if self.settings.layout == "items":
             folders = [(name, self.settings.outbox / name) for name in visible]
             found = [(name, folder / RECEIPT_NAME, folder) for name, folder in folders]
         else:
-            paths = sorted(self.places.papers.glob("*.json"))
+            paths = sorted(self.hidden.receipts.glob("*.json"))
             found = [("", path, self.settings.outbox) for path in paths]
         read_ = ((name, _read(path), folder) for name, path, folder in found)
         return [
@@ -99,15 +99,15 @@ class _Look:
         for path in self._bare():
             detail = "it stands in the mirror without a receipt that can be read"
             yield Finding(self.where, path.name, "half there", detail)
-        if self.places.old.is_dir():
-            for path in sorted(self.places.old.iterdir()):
+        if self.hidden.set_aside.is_dir():
+            for path in sorted(self.hidden.set_aside.iterdir()):
                 detail = "an exchange for its new content was cut; the next run ends it"
                 yield Finding(self.where, path.name, "half there", detail)
 
     def _bare(self) -> Iterator[Path]:
         if self.settings.layout == "flat":
             return
-        for name in self.places.visible():
+        for name in self.hidden.visible_names():
             path = self.settings.outbox / name
             is_bare = path.is_dir() and _read(path / RECEIPT_NAME) is None
             if is_bare and path.stat().st_ctime <= self.begun:
@@ -140,10 +140,10 @@ class _Look:
             detail = f"this token does not see archive {self.settings.archive} (any more)"
             yield Finding(self.where, "", "unclear", detail)
             return
-        listed = [self._wanted(item) for item in platform.items("archives/items", archive.pk)]
+        listed = [self._wanted(item) for item in platform.items("archive", archive.pk)]
         here = {each.receipt.target.item: each for each in reversed(papers)}
         held = {pk: Held(each.name, each.receipt, whole=True) for pk, each in here.items()}
-        difference = compare(listed, held)
+        difference = compare_listing(listed, held)
         if difference.short:
             detail = "the archive looks empty, which lost rights do, too"
             yield Finding(self.where, "", "unclear", detail)
@@ -166,6 +166,6 @@ class _Look:
 
 def _read(path: Path) -> Receipt | None:
     try:
-        return read(path.read_bytes())
+        return parse_receipt(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None

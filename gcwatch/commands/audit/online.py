@@ -21,21 +21,13 @@ from urllib.parse import urlsplit
 from gcwatch.commands.audit.contents import ContentCheck
 from gcwatch.commands.audit.finding import Finding, KnownCase, Progress
 from gcwatch.config import Route
-from gcwatch.core.case import Case, Input, Kind
+from gcwatch.core.case import Case, Input
 from gcwatch.core.errors import Refused
+from gcwatch.core.kinds import KIND_NAMES, Kind
 from gcwatch.journal.journal import Journal
-from gcwatch.platform.client import GrandChallenge, Holder, pk_of
+from gcwatch.platform.client import GrandChallenge, pk_of
 from gcwatch.platform.models import Item, Job, SocketValue
 
-_HOLDERS: Final[Mapping[Kind, Holder]] = {
-    "reader_study": "reader-studies/display-sets",
-    "archive": "archives/items",
-}
-_CALLED: Final[Mapping[Kind, str]] = {
-    "algorithm": "job",
-    "reader_study": "display set",
-    "archive": "archive item",
-}
 _RANDOM: Final = re.compile("(?<![a-z0-9])[2-9a-hjkmnp-z]{8}(?![a-z0-9])")
 """What the random part of a key looks like in a title or file name."""
 
@@ -64,7 +56,7 @@ class _PlatformListing:
     @property
     def what(self) -> str:
         """What a case becomes here."""
-        return _CALLED[self.kind]
+        return KIND_NAMES[self.kind].product
 
 
 @dataclass(frozen=True)
@@ -128,7 +120,7 @@ def _by_place(
 
 
 def _shown(kind: Kind, slug: str) -> str:
-    return f"{kind.replace('_', ' ')} {slug}"
+    return f"{KIND_NAMES[kind].noun} {slug}"
 
 
 def _listed(kind: Kind, slug: str, platform: GrandChallenge) -> dict[str, Found] | None:
@@ -139,7 +131,7 @@ def _listed(kind: Kind, slug: str, platform: GrandChallenge) -> dict[str, Found]
     place = (platform.archive if kind == "archive" else platform.reader_study)(slug)
     if place is None:
         return None
-    return {item.pk: item for item in platform.items(_HOLDERS[kind], place.pk)}
+    return {item.pk: item for item in platform.items(kind, place.pk)}
 
 
 # --- what a case became --------------------------------------------------------------------------
@@ -199,7 +191,7 @@ def _of(pk: str, place: _PlatformListing) -> Found | None:
     try:
         if place.kind == "algorithm":
             return place.platform.job(pk)
-        return place.platform.item(_HOLDERS[place.kind], pk)
+        return place.platform.item(place.kind, pk)
     except Refused as error:
         if error.status == 404:
             return None

@@ -10,6 +10,7 @@ from typing import Any, Final
 from gcwatch.commands.audit.finding import Expected, Finding, KnownCase, Progress, compare_files
 from gcwatch.config import Route
 from gcwatch.core import checklist
+from gcwatch.core.kinds import PRODUCT_KEYS
 from gcwatch.core.receipt import RECEIPT_NAME
 from gcwatch.files.names import with_suffix
 from gcwatch.outbox import publish
@@ -193,9 +194,7 @@ def _told(paper: dict[str, Any]) -> list[Expected]:
 def _pk(paper: dict[str, Any]) -> str:
     target = paper.get("target")
     told = target if isinstance(target, dict) else {}
-    return next(
-        (str(told[key]) for key in ("job", "display_set", "archive_item") if key in told), ""
-    )
+    return next((str(told[key]) for key in PRODUCT_KEYS if key in told), "")
 
 
 def _all_files(folder: Path) -> set[str]:

@@ -9,14 +9,13 @@ A case's identity is a digest over where it goes, where it lies and what it look
 leaves this directory.
 """
 
-import fcntl
 import hashlib
 import json
 import os
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +28,7 @@ from gcwatch.core.errors import CaseError, Misused, SourceVanished, StateError
 from gcwatch.core.reasons import explain
 from gcwatch.core.text import readable_name
 from gcwatch.files.atomic import sync_folder, write_atomically
+from gcwatch.files.lock import exclusive_lock
 from gcwatch.inbox.layouts import inbox_of
 from gcwatch.inbox.single import SingleCaseRoute
 
@@ -121,7 +121,7 @@ def identity(route: SingleCaseRoute, url: str) -> str:
     """
     where = f"{readable_name(str(route.inbox / route.folder))}"
     try:
-        seen = inbox_of(route).look(route.folder)
+        seen = inbox_of(route).snapshot_case(route.folder)
     except CaseError as error:
         words = explain(error.reason)
         raise Misused(f"{where}: {readable_name(words.detail)}", words.hint) from error
@@ -197,14 +197,11 @@ class SendStore:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Hold off others that would make tickets at this moment; it takes no time."""
-        try:
-            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-            descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            message = f"The state directory {self.root} can't be used: {error.strerror}."
-            raise StateError(message, "Name another with --state, or a config file.") from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with ExitStack() as stack:
+            try:
+                self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+                stack.enter_context(exclusive_lock(self.root / "lock", wait_seconds=None))
+            except OSError as error:
+                message = f"The state directory {self.root} can't be used: {error.strerror}."
+                raise StateError(message, "Name another with --state, or a config file.") from error
             yield
-        finally:
-            os.close(descriptor)

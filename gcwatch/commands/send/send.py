@@ -20,6 +20,7 @@ from gcwatch.config import Platform, Settings, Source
 from gcwatch.config.model import state_folder
 from gcwatch.core.case import Case, Ending
 from gcwatch.core.errors import ConfigError, Misused, Problem, StateError, Unreachable
+from gcwatch.core.kinds import KIND_NAMES
 from gcwatch.core.timing import Pace
 from gcwatch.daemon.step_context import TransferProgress, no_progress
 from gcwatch.explain import case_view
@@ -332,8 +333,6 @@ def _one_at_a_time(state: Path) -> Iterator[None]:
 
 # --- what is asked for ---------------------------------------------------------------------------
 
-_TARGETS = ("algorithm", "reader_study", "archive")
-
 
 def _output(more: SendArguments) -> Path | None:
     output = more.get("output")
@@ -344,7 +343,7 @@ def _options(more: SendArguments) -> dict[str, Any]:
     """Return what a route says of an order; raise Misused if it is not for one target."""
     if unknown := more.keys() - SendArguments.__annotations__.keys():
         raise Misused(f"{min(unknown)} is no known option.")
-    given = [key for key in _TARGETS if more.get(key) is not None]
+    given = [key for key in KIND_NAMES if more.get(key) is not None]
     if len(given) != 1:
         message = "One target is needed: an algorithm, a reader study or an archive."
         raise Misused(message, f"Given: {' and '.join(given)}." if given else "None is given.")
@@ -353,7 +352,7 @@ def _options(more: SendArguments) -> dict[str, Any]:
     if given != ["algorithm"] and not more.get("inputs"):
         message = "A reader study or archive needs inputs: the sockets to fill, and what with."
         raise Misused(message, "For example the socket ct-image with the files **/*.dcm.")
-    known = (*_TARGETS, *Options.__annotations__)
+    known = (*KIND_NAMES, *Options.__annotations__)
     options = {key: value for key, value in more.items() if key in known and value is not None}
     if inputs := more.get("inputs"):
         options["inputs"] = dict(inputs)
@@ -404,7 +403,7 @@ def _require_target(route: SingleCaseRoute, settings: Settings, token: str | Non
     """Raise ConfigError unless the target is there, may be used, and takes the inputs."""
     platform = CachingGrandChallenge(connect(settings, token))
     found: list[check.Finding] = []
-    with closing(platform.http):
+    with closing(platform):
         platform.me()
         with suppress(Unreachable):  # it was there a moment ago: the engine tries again
             found += [each for each in check.target(route, platform) if each.cause == "config"]

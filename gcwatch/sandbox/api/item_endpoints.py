@@ -4,88 +4,96 @@ from random import Random
 from typing import Any, TypeVar
 
 from gcwatch.sandbox.api import item_rules, permissions
-from gcwatch.sandbox.api.endpoints import Asked, Endpoint, chosen, one
-from gcwatch.sandbox.api.item_rules import DISPLAY_SETS, ITEMS, Kind
-from gcwatch.sandbox.api.requests import DENIED, data_of, page, signed_in
+from gcwatch.sandbox.api.item_rules import DISPLAY_SETS, ITEMS, CaseKind
+from gcwatch.sandbox.api.requests import (
+    PERMISSION_DENIED,
+    Endpoint,
+    RequestContext,
+    find_by_pk,
+    find_filtered,
+    paginate,
+    parse_body,
+    require_user,
+)
 from gcwatch.sandbox.model import ArchiveItem, DisplaySet
-from gcwatch.sandbox.server.reply import Reply, json_reply, refuse
+from gcwatch.sandbox.server.reply import Reply, json_refusal, json_reply
 
 C = TypeVar("C", DisplaySet, ArchiveItem)
 
 
-def list_display_sets(asked: Asked) -> Reply:
-    """The display sets of the studies that the user sees, in the studies' order."""
-    rows = _cases(asked, DISPLAY_SETS)
-    study = chosen(asked, "reader_study", asked.world.catalogue.reader_studies)
+def list_display_sets(context: RequestContext) -> Reply:
+    """List the display sets of the studies that the user sees, in the studies' order."""
+    rows = _visible_cases(context, DISPLAY_SETS)
+    study = find_filtered(context, "reader_study", context.state.catalogue.reader_studies)
     if study:
         rows = [each for each in rows if each.parent is study]
-    rows.sort(key=lambda each: each.place)
-    return json_reply(200, page(asked.request, rows, asked.answers.display_set))
+    rows.sort(key=lambda each: each.sort_key)
+    return json_reply(200, paginate(context.request, rows, context.serializer.display_set))
 
 
-def list_items(asked: Asked) -> Reply:
-    """The items of the archives that the user sees, in an order that changes now and then.
+def list_items(context: RequestContext) -> Reply:
+    """List the items of the archives that the user sees, in an order that changes.
 
-    On the platform rows move when they are rewritten, so that pages repeat and skip some; here
-    they do at every second request, alike in every run (platform 1.16).
+    On the platform an item that is written moves in the list, so that pages may repeat or skip
+    items. Here the order changes at every second request, the same in every run (platform 1.16).
     """
-    rows = _cases(asked, ITEMS)
-    archive = chosen(asked, "archive", asked.world.catalogue.archives)
+    rows = _visible_cases(context, ITEMS)
+    archive = find_filtered(context, "archive", context.state.catalogue.archives)
     if archive:
         rows = [each for each in rows if each.parent is archive]
-    asked.world.listings += 1
-    Random(asked.world.listings // 2).shuffle(rows)  # noqa: S311 - no secret
-    return json_reply(200, page(asked.request, rows, asked.answers.item))
+    context.state.item_listings += 1
+    Random(context.state.item_listings // 2).shuffle(rows)  # noqa: S311 - no secret
+    return json_reply(200, paginate(context.request, rows, context.serializer.item))
 
 
-def _cases(asked: Asked, kind: Kind[C]) -> list[C]:
-    rows = kind.records(asked.world).values()
-    return [each for each in rows if permissions.sees(asked.world, asked.user, each.parent)]
+def _visible_cases(context: RequestContext, kind: CaseKind[C]) -> list[C]:
+    rows = kind.records(context.state).values()
+    return [each for each in rows if permissions.can_view(context.state, context.user, each.parent)]
 
 
-def _showing(kind: Kind[Any]) -> Endpoint:
-    """The endpoint that shows one case of a kind."""
+def _make_show_endpoint(kind: CaseKind[Any]) -> Endpoint:
+    """Make the endpoint that shows one case of a kind."""
 
-    def endpoint(asked: Asked, pk: str) -> Reply:
-        found = one(kind.model, pk, _cases(asked, kind), lambda each: each.pk)
-        return json_reply(200, asked.answers.case(found))
-
-    return endpoint
-
-
-def _creating(kind: Kind[Any]) -> Endpoint:
-    """The endpoint that makes a case of a kind, without values."""
-
-    def endpoint(asked: Asked) -> Reply:
-        data = data_of(asked.request)
-        case = item_rules.create(asked.world, signed_in(asked.user), kind, data)
-        return json_reply(201, asked.answers.changed_case(case))
+    def endpoint(context: RequestContext, pk: str) -> Reply:
+        found = find_by_pk(kind.model, pk, _visible_cases(context, kind), lambda each: each.pk)
+        return json_reply(200, context.serializer.case(found))
 
     return endpoint
 
 
-def _updating(kind: Kind[Any], *, whole: bool = False) -> Endpoint:
-    """The endpoint that changes a case of a kind; whole is for PUT."""
+def _make_create_endpoint(kind: CaseKind[Any]) -> Endpoint:
+    """Make the endpoint that creates a case of a kind, without values."""
 
-    def endpoint(asked: Asked, pk: str) -> Reply:
-        case = one(kind.model, pk, _cases(asked, kind), lambda each: each.pk)
-        if not permissions.changes(asked.world, asked.user, case.parent):
-            raise refuse(403, DENIED)
-        data = data_of(asked.request)
-        item_rules.update(asked.world, signed_in(asked.user), case, data, whole=whole)
-        return json_reply(200, asked.answers.changed_case(case))
+    def endpoint(context: RequestContext) -> Reply:
+        data = parse_body(context.request)
+        case = item_rules.create_case(context.state, require_user(context.user), kind, data)
+        return json_reply(201, context.serializer.changed_case(case))
 
     return endpoint
 
 
-def routes(kind: Kind[Any], listing: Endpoint) -> dict[str, dict[str, Endpoint]]:
-    """The routes of a kind: its list and its cases."""
+def _make_update_endpoint(kind: CaseKind[Any], *, whole: bool = False) -> Endpoint:
+    """Make the endpoint that changes a case of a kind; *whole* is for PUT."""
+
+    def endpoint(context: RequestContext, pk: str) -> Reply:
+        case = find_by_pk(kind.model, pk, _visible_cases(context, kind), lambda each: each.pk)
+        if not permissions.can_change(context.state, context.user, case.parent):
+            raise json_refusal(403, PERMISSION_DENIED)
+        data = parse_body(context.request)
+        item_rules.update_case(context.state, require_user(context.user), case, data, whole=whole)
+        return json_reply(200, context.serializer.changed_case(case))
+
+    return endpoint
+
+
+def make_case_routes(kind: CaseKind[Any], listing: Endpoint) -> dict[str, dict[str, Endpoint]]:
+    """Make the routes of a kind: its list and its cases."""
     one_case = {
-        "GET": _showing(kind),
-        "PUT": _updating(kind, whole=True),
-        "PATCH": _updating(kind),
+        "GET": _make_show_endpoint(kind),
+        "PUT": _make_update_endpoint(kind, whole=True),
+        "PATCH": _make_update_endpoint(kind),
     }
     return {
-        kind.path: {"GET": listing, "POST": _creating(kind)},
+        kind.path: {"GET": listing, "POST": _make_create_endpoint(kind)},
         f"{kind.path}<pk>/": one_case,
     }

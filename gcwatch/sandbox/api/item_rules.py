@@ -1,6 +1,6 @@
-"""When display sets and archive items may be made and changed: the checks, in the platform's words.
+"""Creating and changing display sets and archive items: the platform's checks.
 
-The two differ little (platform 5, 6); `DISPLAY_SETS` and `ITEMS` hold the differences.
+Both kinds have nearly the same rules (platform 5, 6); the two `CaseKind`s hold the differences.
 """
 
 from collections.abc import Callable
@@ -8,29 +8,30 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from gcwatch.sandbox.api import permissions
-from gcwatch.sandbox.api.requests import linked
-from gcwatch.sandbox.api.socket_sources import DEAD_LINK, Errors, read_sources, start
+from gcwatch.sandbox.api.requests import parse_hyperlink
+from gcwatch.sandbox.api.socket_sources import DEAD_LINK, Errors, read_sources, start_source
 from gcwatch.sandbox.content.catalogue import Archive, ReaderStudy
 from gcwatch.sandbox.model import ArchiveItem, Case, DisplaySet, PlatformState, Source, User
-from gcwatch.sandbox.server.reply import html_refusal, refuse
+from gcwatch.sandbox.server.reply import html_refusal, json_refusal
 
 C = TypeVar("C", DisplaySet, ArchiveItem)
 
-_TITLE_LENGTH = 255
-_GREATEST_ORDER = 2**31 - 1
+_MAX_TITLE_CHARACTERS = 255
+_MAX_ORDER = 2**31 - 1
 
 
 @dataclass(frozen=True)
-class Kind(Generic[C]):
+class CaseKind(Generic[C]):
     """One of the two kinds of cases.
 
     Attributes:
-        model: What the platform's messages call it.
-        owner: Field of a request that names what the case belongs to.
+        model: Its name in the platform's messages.
+        owner: Field of a request that names the archive or reader study.
         path: API path of the list.
         records: All cases of the kind, by pk.
-        find: What a request names with the owner's field; its ValueError is the platform's.
-        make: A new case of an owner, from its title, its time, and the order asked for.
+        find: Finds the archive or study that a request names; its ValueError has the platform's
+            message.
+        make: Makes a case from its owner, title and order.
     """
 
     model: str
@@ -43,7 +44,7 @@ class Kind(Generic[C]):
 
 @dataclass
 class _Fields:
-    """What a request asks a case to be; None is not asked."""
+    """The fields of a request for a case; None for a field that is absent."""
 
     owner: Any
     title: str | None
@@ -51,97 +52,99 @@ class _Fields:
     sources: list[Source]
 
 
-def create(world: PlatformState, user: User, kind: Kind[C], data: dict[str, Any]) -> C:
-    """Make an empty case.
+def create_case(state: PlatformState, user: User, kind: CaseKind[C], data: dict[str, Any]) -> C:
+    """Create a case without values.
 
     Raises:
-        Refusal: 400 with the platform's body; 500 for the loser of a race (platform 5.2).
+        Refusal: 400 with the platform's body; 500 if two requests race for a title (platform 5.2).
     """
-    fields = _read(world, user, kind, data, whole=True)
+    fields = _read_fields(state, user, kind, data, whole=True)
     title = fields.title or ""
-    _check_unique(world, kind, title, fields.owner)
+    _check_unique(state, kind, title, fields.owner)
     if data.get("values"):
-        raise refuse(400, ["Values can only be added via update"])
-    case = kind.make(world, fields.owner, title, fields.order or 0)
-    kind.records(world)[case.pk] = case
+        raise json_refusal(400, ["Values can only be added via update"])
+    case = kind.make(state, fields.owner, title, fields.order or 0)
+    kind.records(state)[case.pk] = case
     return case
 
 
-def update(
-    world: PlatformState, user: User, case: Case, data: dict[str, Any], *, whole: bool
+def update_case(
+    state: PlatformState, user: User, case: Case, data: dict[str, Any], *, whole: bool
 ) -> None:
-    """Change a case: everything that is asked, or nothing.
+    """Change a case completely, or not at all if anything is invalid.
 
     Args:
-        world: All records.
-        user: Who asks; has the right to.
-        case: To be changed.
+        state: All records.
+        user: The user, who must have the right to.
+        case: The case to change.
         data: The request's body.
-        whole: Whether values of other sockets go (PUT).
+        whole: Whether values of other sockets are removed (PUT).
 
     Raises:
         Refusal: 400 with the platform's body.
     """
-    kind: Kind[Any] = DISPLAY_SETS if isinstance(case, DisplaySet) else ITEMS
-    fields = _read(world, user, kind, data, whole=whole)
+    kind: CaseKind[Any] = DISPLAY_SETS if isinstance(case, DisplaySet) else ITEMS
+    fields = _read_fields(state, user, kind, data, whole=whole)
     title = case.title if fields.title is None else fields.title
-    _check_unique(world, kind, title, fields.owner or case.parent, case)
+    _check_unique(state, kind, title, fields.owner or case.parent, case)
     _check_changeable(case, fields.sources)
     case.title = title
     case.parent = fields.owner or case.parent
     if fields.order is not None and isinstance(case, DisplaySet):
-        case.order = fields.order or _last_order(world, case.parent)
+        case.order = fields.order or _next_order(state, case.parent)
     kept = {each.socket.slug for each in fields.sources}
     if whole:
         case.values = {slug: value for slug, value in case.values.items() if slug in kept}
     for source in fields.sources:
-        _start(world, case, source)
+        _start_source(state, case, source)
 
 
-def _start(world: PlatformState, case: Case, source: Source) -> None:
-    start(world, case, source)
+def _start_source(state: PlatformState, case: Case, source: Source) -> None:
+    start_source(state, case, source)
     if source.value is not None:
         case.values[source.socket.slug] = source.value
     if source.upload or source.dicom:
-        world.copying.append(source)
+        state.pending_sources.append(source)
 
 
 def _check_unique(
-    world: PlatformState, kind: Kind[C], title: str, owner: Any, case: C | None = None
+    state: PlatformState, kind: CaseKind[C], title: str, owner: Any, case: C | None = None
 ) -> None:
     twins = (
         each
-        for each in kind.records(world).values()
+        for each in kind.records(state).values()
         if each is not case and each.parent is owner and each.title == title
     )
     if title and any(twins):
-        if world.settings.race and case is None:
+        if state.settings.race and case is None:
             raise html_refusal(500)
         problem = f"The fields title, {kind.owner} must make a unique set."
-        raise refuse(400, {"non_field_errors": [problem]})
+        raise json_refusal(400, {"non_field_errors": [problem]})
 
 
 def _check_changeable(case: Case, sources: list[Source]) -> None:
     if isinstance(case, DisplaySet):
         if case.answers:
             problem = "This display set cannot be changed, as answers for it already exist."
-            raise refuse(400, [problem])
+            raise json_refusal(400, [problem])
         return
     allowed = case.parent.allowed_sockets
     for source in sources:
         if allowed is not None and source.socket.slug not in allowed:
-            raise refuse(400, [f"Socket '{source.socket.slug}' is not allowed for this archive."])
+            raise json_refusal(
+                400, [f"Socket '{source.socket.slug}' is not allowed for this archive."]
+            )
 
 
-def _read(
-    world: PlatformState, user: User, kind: Kind[C], data: dict[str, Any], *, whole: bool
+def _read_fields(
+    state: PlatformState, user: User, kind: CaseKind[C], data: dict[str, Any], *, whole: bool
 ) -> _Fields:
-    """All fields of a body; what is wrong with them is told together."""
+    """Read all fields of a body; one refusal holds all errors."""
     errors: Errors = {}
     fields = _Fields(
-        owner=_checked(errors, kind.owner, data, lambda given: kind.find(world, user, given)),
-        title=_checked(errors, "title", data, _title),
-        order=_checked(errors, "order", data, _order) if kind is DISPLAY_SETS else None,
+        owner=_read_field(errors, kind.owner, data, lambda given: kind.find(state, user, given)),
+        title=_read_field(errors, "title", data, _parse_title),
+        order=_read_field(errors, "order", data, _parse_order) if kind is DISPLAY_SETS else None,
         sources=[],
     )
     if whole and kind.owner not in data:
@@ -149,14 +152,14 @@ def _read(
     if data.get("values", ()) is None:
         errors["values"] = ["This field may not be null."]
     elif "values" in data:
-        fields.sources = read_sources(world, user, "values", data["values"], errors)
+        fields.sources = read_sources(state, user, "values", data["values"], errors)
     if errors:
-        raise refuse(400, errors)
+        raise json_refusal(400, errors)
     return fields
 
 
-def _checked(errors: Errors, key: str, data: dict[str, Any], read: Callable[[Any], Any]) -> Any:
-    """A field's content; None if it is absent or wrong."""
+def _read_field(errors: Errors, key: str, data: dict[str, Any], read: Callable[[Any], Any]) -> Any:
+    """Read a field; return None if it is absent or invalid."""
     if key not in data:
         return None
     if data[key] is None:
@@ -169,7 +172,7 @@ def _checked(errors: Errors, key: str, data: dict[str, Any], read: Callable[[Any
         return None
 
 
-def _title(given: Any) -> str:
+def _parse_title(given: Any) -> str:
     if isinstance(given, bool) or not isinstance(given, str | int | float):
         message = "Not a valid string."
         raise ValueError(message)  # noqa: TRY004 - one error for all bad fields
@@ -177,66 +180,68 @@ def _title(given: Any) -> str:
     if "\0" in title:
         message = "Null characters are not allowed."
         raise ValueError(message)
-    if len(title) > _TITLE_LENGTH:
-        message = f"Ensure this field has no more than {_TITLE_LENGTH} characters."
+    if len(title) > _MAX_TITLE_CHARACTERS:
+        message = f"Ensure this field has no more than {_MAX_TITLE_CHARACTERS} characters."
         raise ValueError(message)
     return title
 
 
-def _order(given: Any) -> int:
+def _parse_order(given: Any) -> int:
     if isinstance(given, bool) or not isinstance(given, int):
         message = "A valid integer is required."
         raise ValueError(message)  # noqa: TRY004 - one error for all bad fields
-    if not 0 <= given <= _GREATEST_ORDER:
-        relation, limit = ("greater", 0) if given < 0 else ("less", _GREATEST_ORDER)
+    if not 0 <= given <= _MAX_ORDER:
+        relation, limit = ("greater", 0) if given < 0 else ("less", _MAX_ORDER)
         message = f"Ensure this value is {relation} than or equal to {limit}."
         raise ValueError(message)
     return given
 
 
-def _find_study(world: PlatformState, user: User, slug: Any) -> ReaderStudy:
-    for study in world.catalogue.reader_studies:
-        if study.slug == slug and permissions.changes(world, user, study):
+def _find_study(state: PlatformState, user: User, slug: Any) -> ReaderStudy:
+    for study in state.catalogue.reader_studies:
+        if study.slug == slug and permissions.can_change(state, user, study):
             return study
     message = f"Object with slug={slug} does not exist."
     raise ValueError(message)
 
 
-def _find_archive(world: PlatformState, user: User, link: Any) -> Archive:
-    pk = linked(link, "archives/")
-    for archive in world.catalogue.archives:
-        if archive.pk == pk and permissions.changes(world, user, archive):
+def _find_archive(state: PlatformState, user: User, link: Any) -> Archive:
+    pk = parse_hyperlink(link, "archives/")
+    for archive in state.catalogue.archives:
+        if archive.pk == pk and permissions.can_change(state, user, archive):
             return archive
     raise ValueError(DEAD_LINK)
 
 
-def new_display_set(world: PlatformState, study: ReaderStudy, title: str, order: int) -> DisplaySet:
-    """A display set that is in no list yet; without an order (0) it comes last (platform 5.4)."""
-    return DisplaySet(study, title, world.now(), order or _last_order(world, study))
+def make_display_set(
+    state: PlatformState, study: ReaderStudy, title: str, order: int
+) -> DisplaySet:
+    """Make a display set, not yet among the records; order 0 puts it last (platform 5.4)."""
+    return DisplaySet(study, title, state.now(), order or _next_order(state, study))
 
 
-def _last_order(world: PlatformState, study: ReaderStudy) -> int:
-    orders = [each.order for each in world.display_sets.values() if each.parent is study]
+def _next_order(state: PlatformState, study: ReaderStudy) -> int:
+    orders = [each.order for each in state.display_sets.values() if each.parent is study]
     return max(orders, default=0) + 10
 
 
-def _new_item(world: PlatformState, archive: Archive, title: str, _order: int) -> ArchiveItem:
-    return ArchiveItem(archive, title, world.now())
+def _make_item(state: PlatformState, archive: Archive, title: str, _order: int) -> ArchiveItem:
+    return ArchiveItem(archive, title, state.now())
 
 
-DISPLAY_SETS = Kind(
+DISPLAY_SETS = CaseKind(
     model="DisplaySet",
     owner="reader_study",
     path="reader-studies/display-sets/",
-    records=lambda world: world.display_sets,
+    records=lambda state: state.display_sets,
     find=_find_study,
-    make=new_display_set,
+    make=make_display_set,
 )
-ITEMS = Kind(
+ITEMS = CaseKind(
     model="ArchiveItem",
     owner="archive",
     path="archives/items/",
-    records=lambda world: world.items,
+    records=lambda state: state.items,
     find=_find_archive,
-    make=_new_item,
+    make=_make_item,
 )

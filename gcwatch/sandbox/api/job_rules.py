@@ -1,110 +1,114 @@
-"""When a job may be created: the platform's checks, in its order and words (platform 3.8, 7.2)."""
+"""Creating a job: the platform's checks, in its order and with its messages (platform 3.8, 7.2)."""
 
 from typing import Any
 
 from gcwatch.sandbox.api import permissions
-from gcwatch.sandbox.api.requests import linked
-from gcwatch.sandbox.api.socket_sources import DEAD_LINK, Errors, read_sources, start
+from gcwatch.sandbox.api.requests import parse_hyperlink
+from gcwatch.sandbox.api.socket_sources import DEAD_LINK, Errors, read_sources, start_source
 from gcwatch.sandbox.content.catalogue import Algorithm, Interface
-from gcwatch.sandbox.model import DONE, Job, PlatformState, Source, User
-from gcwatch.sandbox.server.reply import Refusal, refuse
+from gcwatch.sandbox.model import FINAL_STATUSES, Job, PlatformState, Source, User
+from gcwatch.sandbox.server.reply import Refusal, json_refusal
 
 CREDITS_PER_JOB = 20
-_MONTH = 30 * 86_400.0
+_MONTH_SECONDS = 30 * 86_400.0
 
 
-def create_job(world: PlatformState, user: User, data: dict[str, Any]) -> Job:
-    """Check a job's POST and create the job; a session named in it is used up (platform 7.2, 9.3).
+def create_job(state: PlatformState, user: User, data: dict[str, Any]) -> Job:
+    """Check a job's POST and create the job; its sessions can't be used again (platform 7.2, 9.3).
 
     Raises:
         Refusal: 400, with the platform's body.
     """
-    algorithm, sources = _fields(world, user, data)
-    interface = _checked(world, user, algorithm, sources)
-    _check_duplicates(world, algorithm, sources)
-    job = Job(algorithm, interface, user, world.now(), sources)
+    algorithm, sources = _read_fields(state, user, data)
+    interface = _check_limits(state, user, algorithm, sources)
+    _check_duplicates(state, algorithm, sources)
+    job = Job(algorithm, interface, user, state.now(), sources)
     for source in sources:
-        start(world, job, source)
-    world.jobs[job.pk] = job
+        start_source(state, job, source)
+    state.jobs[job.pk] = job
     return job
 
 
-def _no(message: str) -> Refusal:
-    return refuse(400, {"non_field_errors": [message]})
+def _job_refusal(message: str) -> Refusal:
+    return json_refusal(400, {"non_field_errors": [message]})
 
 
-def _fields(
-    world: PlatformState, user: User, data: dict[str, Any]
+def _read_fields(
+    state: PlatformState, user: User, data: dict[str, Any]
 ) -> tuple[Algorithm, list[Source]]:
     errors: Errors = {}
-    algorithm = _algorithm(world, user, data, errors)
+    algorithm = _find_algorithm(state, user, data, errors)
     sources: list[Source] = []
     if data.get("inputs") is None:
         errors["inputs"] = ["This field is required."]
     else:
-        sources = read_sources(world, user, "inputs", data["inputs"], errors)
+        sources = read_sources(state, user, "inputs", data["inputs"], errors)
     if errors or algorithm is None:
-        raise refuse(400, errors)
+        raise json_refusal(400, errors)
     return algorithm, sources
 
 
-def _algorithm(
-    world: PlatformState, user: User, data: dict[str, Any], errors: Errors
+def _find_algorithm(
+    state: PlatformState, user: User, data: dict[str, Any], errors: Errors
 ) -> Algorithm | None:
     if data.get("algorithm") is None:
         errors["algorithm"] = ["This field is required."]
         return None
     try:
-        pk = linked(data["algorithm"], "algorithms/")
+        pk = parse_hyperlink(data["algorithm"], "algorithms/")
     except ValueError as error:
         errors["algorithm"] = [str(error)]
         return None
-    for algorithm in world.catalogue.algorithms:
-        if algorithm.pk == pk and permissions.executes(world, user, algorithm):
+    for algorithm in state.catalogue.algorithms:
+        if algorithm.pk == pk and permissions.can_execute(state, user, algorithm):
             return algorithm
     errors["algorithm"] = [DEAD_LINK]
     return None
 
 
-def _checked(
-    world: PlatformState, user: User, algorithm: Algorithm, sources: list[Source]
+def _check_limits(
+    state: PlatformState, user: User, algorithm: Algorithm, sources: list[Source]
 ) -> Interface:
-    if not (algorithm.ready and world.settings.images_ready):
-        raise _no("Algorithm image is not ready to be used")
-    mine = [job for job in world.jobs.values() if job.creator is user]
-    recent = sum(job.created > world.now() - _MONTH for job in mine)
-    if not algorithm.funded or (recent + 1) * CREDITS_PER_JOB > world.settings.credits:
-        raise _no("You have run out of algorithm credits")
-    if sum(job.status not in DONE for job in mine) >= world.settings.active_jobs:
-        raise _no("You have too many active jobs, please try again after they have completed")
+    if not (algorithm.ready and state.settings.images_ready):
+        raise _job_refusal("Algorithm image is not ready to be used")
+    mine = [job for job in state.jobs.values() if job.creator is user]
+    recent = sum(job.created > state.now() - _MONTH_SECONDS for job in mine)
+    if not algorithm.funded or (recent + 1) * CREDITS_PER_JOB > state.settings.credits:
+        raise _job_refusal("You have run out of algorithm credits")
+    if sum(job.status not in FINAL_STATUSES for job in mine) >= state.settings.active_jobs:
+        raise _job_refusal(
+            "You have too many active jobs, please try again after they have completed"
+        )
     given = {source.socket.slug for source in sources}
     for interface in algorithm.interfaces:
         if {socket.slug for socket in interface.inputs} == given:
             return interface
-    raise _no(
-        "The set of inputs provided does not match any of the algorithm's interfaces. "
-        f"This algorithm supports the following input combinations: {_combinations(algorithm)}"
+    raise _job_refusal(
+        "The set of inputs provided does not match any of the algorithm's interfaces. This "
+        f"algorithm supports the following input combinations: {_format_combinations(algorithm)}"
     )
 
 
-def _combinations(algorithm: Algorithm) -> str:
+def _format_combinations(algorithm: Algorithm) -> str:
     return ", ".join(
-        f"Interface {number}: {_enumerated(interface)}"
+        f"Interface {number}: {_format_inputs(interface)}"
         for number, interface in enumerate(algorithm.interfaces, 1)
     )
 
 
-def _enumerated(interface: Interface) -> str:
+def _format_inputs(interface: Interface) -> str:
     names = [f"{socket.title} ({socket.kind})" for socket in interface.inputs]
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def _check_duplicates(world: PlatformState, algorithm: Algorithm, sources: list[Source]) -> None:
-    """Refuse equal existing images and values, even after a failed job (platform 7.6)."""
+def _check_duplicates(state: PlatformState, algorithm: Algorithm, sources: list[Source]) -> None:
+    """Refuse inputs that another job of the algorithm had, even a failed one (platform 7.6)."""
     if any(source.value is None for source in sources):
         return
     wanted = {id(source.value) for source in sources}
-    for job in world.jobs.values():
+    for job in state.jobs.values():
         if job.algorithm is algorithm and {id(value) for value in job.inputs} == wanted:
-            raise _no("A result for these inputs with the current image and model already exists.")
+            raise _job_refusal(
+                "A result for these inputs with the current image and model already exists."
+            )

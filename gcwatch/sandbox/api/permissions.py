@@ -1,67 +1,67 @@
-"""Who sees what, and who may change it (platform 2.5)."""
+"""The users' rights: who may see, change and run what (platform 2.5)."""
 
 from collections.abc import Iterator
 
 from gcwatch.sandbox.content.catalogue import Algorithm, Archive, ReaderStudy
-from gcwatch.sandbox.model import Case, Image, PlatformState, Stored, User, Value
+from gcwatch.sandbox.model import Case, Image, PlatformState, StoredFile, User, Value
 
-Owned = Algorithm | ReaderStudy | Archive
+Resource = Algorithm | ReaderStudy | Archive
 
 
-def sees(world: PlatformState, user: User | None, owned: Owned) -> bool:
-    """Whether a user sees this, and what is in it."""
+def can_view(state: PlatformState, user: User | None, owned: Resource) -> bool:
+    """Return whether a user may see a resource and the cases in it."""
     public = isinstance(owned, Archive) and owned.public
-    return user is not None and (public or _is_among(world, user, owned, owned.viewers))
+    return user is not None and (public or _has_right(state, user, owned, owned.viewers))
 
 
-def changes(world: PlatformState, user: User | None, owned: ReaderStudy | Archive) -> bool:
-    """Whether a user may add cases to this, and change those that are there."""
-    return user is not None and _is_among(world, user, owned, owned.changers)
+def can_change(state: PlatformState, user: User | None, owned: ReaderStudy | Archive) -> bool:
+    """Return whether a user may add cases to a resource and change its cases."""
+    return user is not None and _has_right(state, user, owned, owned.changers)
 
 
-def executes(world: PlatformState, user: User | None, algorithm: Algorithm) -> bool:
-    """Whether a user may run an algorithm."""
-    return user is not None and _is_among(world, user, algorithm, algorithm.executors)
+def can_execute(state: PlatformState, user: User | None, algorithm: Algorithm) -> bool:
+    """Return whether a user may run an algorithm."""
+    return user is not None and _has_right(state, user, algorithm, algorithm.executors)
 
 
-def _is_among(world: PlatformState, user: User, owned: Owned, names: frozenset[str]) -> bool:
-    return user.username in names and (owned.slug, user.username) not in world.revoked
+def _has_right(state: PlatformState, user: User, owned: Resource, names: frozenset[str]) -> bool:
+    return user.username in names and (owned.slug, user.username) not in state.revoked
 
 
-def all_cases(world: PlatformState) -> Iterator[Case]:
-    """All display sets and archive items."""
-    yield from world.display_sets.values()
-    yield from world.items.values()
+def all_cases(state: PlatformState) -> Iterator[Case]:
+    """Return all display sets and archive items."""
+    yield from state.display_sets.values()
+    yield from state.items.values()
 
 
-def all_values(world: PlatformState) -> Iterator[Value]:
-    """The values that anything holds."""
-    for job in world.jobs.values():
+def all_values(state: PlatformState) -> Iterator[Value]:
+    """Return the values of all jobs and cases."""
+    for job in state.jobs.values():
         yield from job.inputs
         yield from job.outputs
-    for case in all_cases(world):
+    for case in all_cases(state):
         yield from case.values.values()
 
 
-def seen_values(world: PlatformState, user: User | None) -> Iterator[Value]:
-    """The values that are held by what a user sees; a job is its creator's alone (platform 2.5)."""
-    for job in world.jobs.values():
+def visible_values(state: PlatformState, user: User | None) -> Iterator[Value]:
+    """Return the values of the jobs and cases that a user sees; only its creator sees a job."""
+    for job in state.jobs.values():
         if job.creator is user:
             yield from job.inputs
             yield from job.outputs
-    for case in all_cases(world):
-        if sees(world, user, case.parent):
+    for case in all_cases(state):
+        if can_view(state, user, case.parent):
             yield from case.values.values()
 
 
-def seen_images(world: PlatformState, user: User | None) -> dict[str, Image]:
-    """The images that a user sees, by pk: those that something holds which the user sees."""
-    return {each.image.pk: each.image for each in seen_values(world, user) if each.image}
+def visible_images(state: PlatformState, user: User | None) -> dict[str, Image]:
+    """Return the images in the values that a user sees, by pk."""
+    return {each.image.pk: each.image for each in visible_values(state, user) if each.image}
 
 
-def may_read(world: PlatformState, user: User | None, stored: Stored) -> bool:
-    """Whether a user may read a file."""
+def can_read_file(state: PlatformState, user: User | None, stored: StoredFile) -> bool:
+    """Return whether a user may read a file."""
     return any(
-        stored is each.file or (each.image is not None and stored is each.image.stored)
-        for each in seen_values(world, user)
+        stored is each.file or (each.image is not None and stored is each.image.file)
+        for each in visible_values(state, user)
     )

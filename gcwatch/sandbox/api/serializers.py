@@ -1,4 +1,4 @@
-"""Records as the API tells them, in the schema that is set (platform 2, 4, 7, 8, 9, 12)."""
+"""Records as JSON, in the schema of the settings (platform 2, 4, 7, 8, 9, 12)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gcwatch.sandbox.content.catalogue import Algorithm, Archive, Interface, ReaderStudy, Socket
-from gcwatch.sandbox.content.names import cleaned
+from gcwatch.sandbox.content.names import clean_html
 from gcwatch.sandbox.model import (
     ArchiveItem,
     Case,
@@ -15,7 +15,7 @@ from gcwatch.sandbox.model import (
     Job,
     PlatformState,
     Session,
-    Stored,
+    StoredFile,
     Upload,
     User,
     Value,
@@ -36,20 +36,20 @@ _PATIENT_FIELDS: Json = {
     "series_description": "",
 }
 
-_VIEW: Json = {"hanging_protocol": None, "optional_hanging_protocols": []}
+_VIEW_FIELDS: Json = {"hanging_protocol": None, "optional_hanging_protocols": []}
 
 
 @dataclass
-class Answers:
+class Serializer:
     """Turns records into JSON with absolute URLs.
 
     Attributes:
-        world: For the settings.
+        state: For the settings.
         site: Origin of the platform, without a slash at the end.
         storage: Origin of the storage, without a slash at the end.
     """
 
-    world: PlatformState
+    state: PlatformState
     site: str
     storage: str
 
@@ -58,11 +58,11 @@ class Answers:
         return f"{self.site}/api/v1/{path}"
 
     @property
-    def _recent(self) -> bool:
-        return self.world.settings.schema == "2026-07"
+    def _is_2026(self) -> bool:
+        return self.state.settings.schema == "2026-07"
 
     def profile(self, user: User | None) -> Json:
-        """The profile of a token's user; AnonymousUser without one."""
+        """The profile of a user; None is AnonymousUser."""
         return {
             "user": {"username": user.username if user else "AnonymousUser"},
             "mugshot": f"{self.site}/static/mugshot.png",
@@ -92,7 +92,7 @@ class Answers:
 
     def algorithm(self, algorithm: Algorithm) -> Json:
         """An algorithm with its interfaces."""
-        settings = self.world.settings
+        settings = self.state.settings
         known = settings.average_duration
         return {
             "api_url": self.url(f"algorithms/{algorithm.pk}/"),
@@ -119,7 +119,7 @@ class Answers:
             "url": f"{self.site}/algorithms/{algorithm.slug}/images/{algorithm.image_pk}/",
             "api_url": self.url(f"algorithms/images/{algorithm.image_pk}/"),
             "algorithm": self.url(f"algorithms/{algorithm.pk}/"),
-            "created": moment(0.0),
+            "created": format_time(0.0),
             "import_status": "Completed",
             "image": None,
         }
@@ -128,7 +128,7 @@ class Answers:
         """An upload."""
         return {
             "pk": upload.pk,
-            "created": moment(upload.created),
+            "created": format_time(upload.created),
             "filename": upload.filename,
             "key": upload.key,
             "s3_upload_id": upload.s3_id,
@@ -137,16 +137,16 @@ class Answers:
         }
 
     def upload_url(self, upload: Upload) -> str:
-        """An upload's identity."""
+        """The URL that identifies an upload."""
         return self.url(f"uploads/{upload.pk}/")
 
     def parts(self, upload: Upload) -> list[Json]:
-        """What S3 holds of an upload, in order of part numbers."""
+        """The stored parts of an upload, by part number."""
         return [
             {
                 "ETag": f'"{part.etag}"',
                 "PartNumber": number,
-                "LastModified": moment(part.modified, "seconds"),
+                "LastModified": format_time(part.modified, "seconds"),
                 "Size": part.size,
             }
             for number, part in sorted(upload.parts.items())
@@ -176,7 +176,7 @@ class Answers:
             "inputs": self._values(job.inputs),
             "outputs": self._values(job.outputs),
             "status": job.status,
-            **_VIEW,
+            **_VIEW_FIELDS,
             "view_content": {},
             "exec_duration": "P0DT00H22M17S" if over else None,
             "invoke_duration": "P0DT00H31M14S" if over else None,
@@ -184,12 +184,12 @@ class Answers:
         }
 
     def created_job(self, job: Job) -> Json:
-        """The answer to a job's POST: only what is attached already."""
-        return {"pk": job.pk, "inputs": self._posted(job.inputs), "status": job.status}
+        """The answer to a job's POST: only the inputs that are attached already."""
+        return {"pk": job.pk, "inputs": self._written_values(job.inputs), "status": job.status}
 
     def reader_study(self, study: ReaderStudy) -> Json:
-        """A reader study; since 2026 without the texts that are not cleaned (platform 12.4)."""
-        plain = {} if self._recent else {"title": study.title, "help_text": ""}
+        """A reader study; since 2026 without texts that are not safe HTML (platform 12.4)."""
+        plain = {} if self._is_2026 else {"title": study.title, "help_text": ""}
         return {
             **plain,
             "api_url": self.url(f"reader-studies/{study.pk}/"),
@@ -200,7 +200,7 @@ class Answers:
             "help_text_safe": "",
             "pk": study.pk,
             "questions": [],
-            "title_safe": cleaned(study.title),
+            "title_safe": clean_html(study.title),
             "is_educational": False,
             "instant_verification": False,
             "has_ground_truth": False,
@@ -213,7 +213,7 @@ class Answers:
         }
 
     def archive(self, archive: Archive) -> Json:
-        """An archive; its slug is only in its address (platform 2.2)."""
+        """An archive; its slug is only in its `url` (platform 2.2)."""
         return {
             "pk": archive.pk,
             "title": archive.title,
@@ -228,29 +228,29 @@ class Answers:
         return self.display_set(case) if isinstance(case, DisplaySet) else self.item(case)
 
     def display_set(self, case: DisplaySet) -> Json:
-        """A display set; since 2026 reads have only the cleaned title (platform 5.7, 12.2)."""
+        """A display set; since 2026 reads have only the title as safe HTML (platform 5.7, 12.2)."""
         study = self.url(f"reader-studies/{case.parent.pk}/")
         values = self._values(case.values.values())
-        told = self._display_set(case, reader_study=study, values=values)
-        if self._recent:
-            del told["title"]
-        return told
+        fields = self._display_set(case, reader_study=study, values=values)
+        if self._is_2026:
+            del fields["title"]
+        return fields
 
-    def _display_set(self, case: DisplaySet, **told: Any) -> Json:
-        sets = self.world.display_sets.values()
+    def _display_set(self, case: DisplaySet, **fields: Any) -> Json:
+        sets = self.state.display_sets.values()
         siblings = [each for each in sets if each.parent is case.parent]
         return {
             "pk": case.pk,
             "title": case.title,
-            "title_safe": cleaned(case.title),
-            **told,
+            "title_safe": clean_html(case.title),
+            **fields,
             "order": case.order,
             "api_url": self.url(f"reader-studies/display-sets/{case.pk}/"),
-            **_VIEW,
+            **_VIEW_FIELDS,
             "view_content": {"main": ["generic-medical-image"]},
             "description": "",
-            **({"descriptions_map_safe": {}} if self._recent else {}),
-            "index": sum(each.place < case.place for each in siblings),
+            **({"descriptions_map_safe": {}} if self._is_2026 else {}),
+            "index": sum(each.sort_key < case.sort_key for each in siblings),
         }
 
     def item(self, case: ArchiveItem) -> Json:
@@ -263,31 +263,31 @@ class Answers:
             "title": case.title,
             "archive": self.url(f"archives/{case.parent.pk}/"),
             "values": values,
-            **_VIEW,
+            **_VIEW_FIELDS,
             "view_content": {},
         }
 
     def changed_case(self, case: Case) -> Json:
-        """The answer to a case's POST, PUT and PATCH: what is attached now (platform 5.7)."""
-        values = self._posted(case.values.values())
+        """The answer to a case's POST, PUT and PATCH: the values attached so far (platform 5.7)."""
+        values = self._written_values(case.values.values())
         if isinstance(case, DisplaySet):
             return self._display_set(case, reader_study=case.parent.slug, values=values)
         return self._item(case, values)
 
-    def _posted(self, values: Iterable[Value]) -> list[Json]:
-        """Values as answers to writes have them, with the slug of their socket."""
+    def _written_values(self, values: Iterable[Value]) -> list[Json]:
+        """Values in the answer to a write: with the slug of their socket."""
         return [
             {**self._content(each), "interface": each.socket.slug, "image_name": None}
-            for each in sorted(values, key=lambda each: each.socket.order)
+            for each in sorted(values, key=lambda each: each.socket.sort_key)
         ]
 
     def _values(self, values: Iterable[Value]) -> list[Json]:
-        return [self.value(each) for each in sorted(values, key=lambda each: each.socket.order)]
+        return [self.value(each) for each in sorted(values, key=lambda each: each.socket.sort_key)]
 
     def value(self, value: Value) -> Json:
-        """A socket's value; since 2026 the socket is named twice (platform 12.1)."""
+        """A socket's value; since 2026 under two keys (platform 12.1)."""
         socket = self.socket(value.socket)
-        named = {"socket": socket, "interface": socket} if self._recent else {"interface": socket}
+        named = {"socket": socket, "interface": socket} if self._is_2026 else {"interface": socket}
         return {**named, **self._content(value)}
 
     def _content(self, value: Value) -> Json:
@@ -299,10 +299,10 @@ class Answers:
         }
 
     def image_url(self, image: Image) -> str:
-        """An image's identity."""
+        """The URL that identifies an image."""
         return self.url(f"cases/images/{image.pk}/")
 
-    def _media_url(self, stored: Stored) -> str:
+    def _media_url(self, stored: StoredFile) -> str:
         return f"{self.site}/media/{stored.key}"
 
     def image(self, image: Image) -> Json:
@@ -313,7 +313,7 @@ class Answers:
         return {
             "pk": image.pk,
             "name": image.name,
-            "files": [self._file(image, image.stored)] if image.stored else [],
+            "files": [self._file(image, image.file)] if image.file else [],
             "dicom_image_set": {"image_set_id": image.image_set_id} if image.instances else None,
             "width": width,
             "height": height,
@@ -329,13 +329,13 @@ class Answers:
             "voxel_height_mm": spacing[1],
             "voxel_depth_mm": spacing[2],
             "api_url": self.image_url(image),
-            **({} if self._recent else _PATIENT_FIELDS),
+            **({} if self._is_2026 else _PATIENT_FIELDS),
             "window_center": None,
             "window_width": None,
             "segments": None if image.segments is None else list(image.segments),
         }
 
-    def _file(self, image: Image, stored: Stored) -> Json:
+    def _file(self, image: Image, stored: StoredFile) -> Json:
         return {
             "pk": image.file_pk,
             "image": image.pk,
@@ -344,7 +344,7 @@ class Answers:
         }
 
 
-def moment(seconds: float, precision: str = "microseconds") -> str:
-    """A time as the API writes it, in UTC."""
+def format_time(seconds: float, precision: str = "microseconds") -> str:
+    """Format a time as the API does, in UTC."""
     text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec=precision)
     return text.replace("+00:00", "Z")

@@ -1,13 +1,13 @@
-"""What a request may give for a socket: the platform's checks, in its words (platform 3.8, 5.6)."""
+"""The sources that a request gives for sockets: the platform's checks (platform 3.8, 5.6)."""
 
 from typing import Any
 
 from gcwatch.sandbox.api import permissions
-from gcwatch.sandbox.api.requests import linked
+from gcwatch.sandbox.api.requests import parse_hyperlink
 from gcwatch.sandbox.content import json_schemas
 from gcwatch.sandbox.content.catalogue import Socket
 from gcwatch.sandbox.content.socket_kinds import DICOM_SET
-from gcwatch.sandbox.importer.socket_fit import misfit
+from gcwatch.sandbox.importer.socket_fit import find_misfit
 from gcwatch.sandbox.model import (
     Case,
     DicomUpload,
@@ -21,14 +21,14 @@ from gcwatch.sandbox.model import (
 )
 
 DEAD_LINK = "Invalid hyperlink - Object does not exist."
-_SOURCES = (
+_SOURCE_NAMES = (
     "['image', 'value', 'file', 'user_upload', 'upload_session', ('image_name', 'user_uploads')]"
 )
 Errors = dict[str, Any]
 
 
-class _Wrong(Exception):
-    """One input is wrong."""
+class _InputError(Exception):
+    """One input is invalid."""
 
     def __init__(self, errors: Errors) -> None:
         super().__init__(errors)
@@ -36,16 +36,16 @@ class _Wrong(Exception):
 
 
 def read_sources(
-    world: PlatformState, user: User, key: str, given: Any, errors: Errors
+    state: PlatformState, user: User, key: str, given: Any, errors: Errors
 ) -> list[Source]:
-    """What a request gives for sockets; of a socket that is named twice, the last.
+    """Read the sources in a request; if a socket is named twice, its last source counts.
 
     Args:
-        world: All records.
-        user: Whose uploads, sessions and images may be named.
-        key: The field of the request.
-        given: What the field holds.
-        errors: Takes what is wrong with it, under its key.
+        state: All records.
+        user: The user whose uploads, sessions and images may be named.
+        key: Name of the field in the request.
+        given: Content of the field.
+        errors: Receives the errors, under *key*.
     """
     if not isinstance(given, list):
         problem = f'Expected a list of items but got type "{type(given).__name__}".'
@@ -55,25 +55,25 @@ def read_sources(
     problems: list[Errors] = []
     for each in given:
         try:
-            source = _source(world, user, each)
+            source = _read_source(state, user, each)
             sources[source.socket.slug] = source
             problems.append({})
-        except _Wrong as wrong:
+        except _InputError as wrong:
             problems.append(wrong.errors)
     if any(problems):
         errors[key] = problems
     return list(sources.values())
 
 
-def _source(world: PlatformState, user: User, given: Any) -> Source:
+def _read_source(state: PlatformState, user: User, given: Any) -> Source:
     if not isinstance(given, dict):
         found = type(given).__name__
         problem = f"Invalid data. Expected a dictionary, but got {found}."
-        raise _Wrong({"non_field_errors": [problem]})
-    there = {key: value for key, value in given.items() if value is not None}
-    socket = _socket(world, there)
-    links = _links(world, user, there)
-    kinds = {"user_uploads" if key == "image_name" else key for key in there} & {
+        raise _InputError({"non_field_errors": [problem]})
+    fields = {key: value for key, value in given.items() if value is not None}
+    socket = _find_socket(state, fields)
+    links = _find_linked(state, user, fields)
+    kinds = {"user_uploads" if key == "image_name" else key for key in fields} & {
         "image",
         "value",
         "file",
@@ -83,31 +83,33 @@ def _source(world: PlatformState, user: User, given: Any) -> Source:
     }
     if not kinds:
         _refuse_null(socket, given)
-        raise _Wrong({"non_field_errors": [f"You must provide at least one of {_SOURCES}."]})
+        raise _InputError(
+            {"non_field_errors": [f"You must provide at least one of {_SOURCE_NAMES}."]}
+        )
     if len(kinds) > 1:
-        problem = f"You can only provide one of {_SOURCES} for each socket."
-        raise _Wrong({"non_field_errors": [problem]})
-    return _made(world, user, socket, there, links)
+        problem = f"You can only provide one of {_SOURCE_NAMES} for each socket."
+        raise _InputError({"non_field_errors": [problem]})
+    return _make_source(state, user, socket, fields, links)
 
 
 def _refuse_null(socket: Socket, given: dict[str, Any]) -> None:
     if socket.super_kind == "Value" and "value" in given:
         problem = f"value is required for interface kind {socket.code}"
-        raise _Wrong({"non_field_errors": [problem]})
+        raise _InputError({"non_field_errors": [problem]})
 
 
-def _socket(world: PlatformState, there: dict[str, Any]) -> Socket:
-    if "interface" not in there:
-        raise _Wrong({"interface": ["This field is required."]})
-    slug = there["interface"]
-    socket = world.catalogue.socket(slug) if isinstance(slug, str) else None
+def _find_socket(state: PlatformState, fields: dict[str, Any]) -> Socket:
+    if "interface" not in fields:
+        raise _InputError({"interface": ["This field is required."]})
+    slug = fields["interface"]
+    socket = state.catalogue.socket(slug) if isinstance(slug, str) else None
     if socket is None:
-        raise _Wrong({"interface": [f"Object with slug={slug} does not exist."]})
+        raise _InputError({"interface": [f"Object with slug={slug} does not exist."]})
     return socket
 
 
-def _links(world: PlatformState, user: User, there: dict[str, Any]) -> dict[str, Any]:
-    """The records that an input's hyperlinks name."""
+def _find_linked(state: PlatformState, user: User, fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the records that an input's hyperlinks name."""
     found: dict[str, Any] = {}
     errors: Errors = {}
     for key, prefix in (
@@ -115,111 +117,115 @@ def _links(world: PlatformState, user: User, there: dict[str, Any]) -> dict[str,
         ("upload_session", "cases/upload-sessions/"),
         ("user_upload", "uploads/"),
     ):
-        if key in there:
-            found[key] = _follow(world, user, there[key], prefix, errors.setdefault(key, []))
-    if "user_uploads" in there:
-        given = there["user_uploads"] if isinstance(there["user_uploads"], list) else []
+        if key in fields:
+            found[key] = _follow_link(state, user, fields[key], prefix, errors.setdefault(key, []))
+    if "user_uploads" in fields:
+        given = fields["user_uploads"] if isinstance(fields["user_uploads"], list) else []
         problems = errors.setdefault("user_uploads", [])
-        found["user_uploads"] = [_follow(world, user, each, "uploads/", problems) for each in given]
-    if str(there.get("image_name", "name")).strip() == "":
+        found["user_uploads"] = [
+            _follow_link(state, user, each, "uploads/", problems) for each in given
+        ]
+    if str(fields.get("image_name", "name")).strip() == "":
         errors["image_name"] = ["This field may not be blank."]
     errors = {key: problems[:1] for key, problems in errors.items() if problems}
     if errors:
-        raise _Wrong(errors)
+        raise _InputError(errors)
     return found
 
 
-def _follow(world: PlatformState, user: User, link: Any, prefix: str, problems: list[str]) -> Any:
+def _follow_link(
+    state: PlatformState, user: User, link: Any, prefix: str, problems: list[str]
+) -> Any:
     try:
-        pk = linked(link, prefix)
+        pk = parse_hyperlink(link, prefix)
     except ValueError as error:
         problems.append(str(error))
         return None
-    record = usable(world, user, prefix, pk)
+    record = find_usable(state, user, prefix, pk)
     if record is None:
         problems.append(DEAD_LINK)
     return record
 
 
-def usable(world: PlatformState, user: User, prefix: str, pk: str) -> Any:
-    """The record that a hyperlink may name: a visible image, own upload, own unused session."""
+def find_usable(state: PlatformState, user: User, prefix: str, pk: str) -> Any:
+    """Return the visible image, own upload, or own unused session with a pk; else None."""
     if prefix == "cases/images/":
-        return permissions.seen_images(world, user).get(pk)
+        return permissions.visible_images(state, user).get(pk)
     if prefix == "uploads/":
-        upload = world.uploads.get(pk)
+        upload = state.uploads.get(pk)
         return upload if upload and upload.owner is user else None
-    session = world.sessions.get(pk)
+    session = state.sessions.get(pk)
     mine = session and session.creator is user and session.status == "Queued"
     return session if mine else None
 
 
-def _made(
-    world: PlatformState, user: User, socket: Socket, there: dict[str, Any], links: dict[str, Any]
+def _make_source(
+    state: PlatformState, user: User, socket: Socket, fields: dict[str, Any], links: dict[str, Any]
 ) -> Source:
-    """An input of the right sort for its socket."""
+    """Make the source for a socket of any super-kind."""
     if socket.super_kind == "Value":
-        if "value" not in there:
+        if "value" not in fields:
             raise _kind_error("value is", socket)
-        if problem := json_schemas.problem(socket.kind, there["value"], socket.schema):
-            raise _Wrong({"__all__": [problem]})
-        return Source(socket, value=world.value_of(socket, value=there["value"]))
+        if problem := json_schemas.find_problem(socket.kind, fields["value"], socket.schema):
+            raise _InputError({"__all__": [problem]})
+        return Source(socket, value=state.find_or_add_value(socket, value=fields["value"]))
     if socket.super_kind == "File":
-        if "user_upload" not in there:
+        if "user_upload" not in fields:
             raise _kind_error("user_upload or file is", socket)
         return Source(socket, upload=links["user_upload"])
-    return _image_source(world, user, socket, there, links)
+    return _make_image_source(state, user, socket, fields, links)
 
 
-def _image_source(
-    world: PlatformState, user: User, socket: Socket, there: dict[str, Any], links: dict[str, Any]
+def _make_image_source(
+    state: PlatformState, user: User, socket: Socket, fields: dict[str, Any], links: dict[str, Any]
 ) -> Source:
     if socket.kind == DICOM_SET:
-        return _dicom_source(world, user, socket, there, links)
-    if "image_name" in there:
-        # Routed into the DICOM import, which fails without telling the job (platform 3.10, 7.8).
+        return _make_dicom_source(state, user, socket, fields, links)
+    if "image_name" in fields:
+        # The platform starts a DICOM import, which fails without an error (platform 3.10, 7.8).
         return Source(socket, stuck=True)
-    if "image" in there:
-        return _existing(world, socket, links["image"])
-    if "upload_session" in there:
+    if "image" in fields:
+        return _use_existing_image(state, socket, links["image"])
+    if "upload_session" in fields:
         return Source(socket, session=links["upload_session"])
-    if "user_uploads" in there:
+    if "user_uploads" in fields:
         uploads: list[Upload] = links["user_uploads"]
-        return Source(socket, session=Session(user, uploads, world.now()))
+        return Source(socket, session=Session(user, uploads, state.now()))
     raise _kind_error("upload_session, user_uploads or image is", socket)
 
 
-def _existing(world: PlatformState, socket: Socket, image: Image) -> Source:
-    if problem := misfit(socket, image):
-        raise _Wrong({"__all__": [f"{problem}."]})
-    return Source(socket, value=world.value_of(socket, image=image))
+def _use_existing_image(state: PlatformState, socket: Socket, image: Image) -> Source:
+    if problem := find_misfit(socket, image):
+        raise _InputError({"__all__": [f"{problem}."]})
+    return Source(socket, value=state.find_or_add_value(socket, image=image))
 
 
-def _dicom_source(
-    world: PlatformState, user: User, socket: Socket, there: dict[str, Any], links: dict[str, Any]
+def _make_dicom_source(
+    state: PlatformState, user: User, socket: Socket, fields: dict[str, Any], links: dict[str, Any]
 ) -> Source:
-    """An existing image, or uploads together with the name of the image to be (platform 3.9)."""
-    if "image" in there:
-        return _existing(world, socket, links["image"])
-    name, uploads = there.get("image_name"), links.get("user_uploads")
+    """Use an existing image, or uploads with the name of the future image (platform 3.9)."""
+    if "image" in fields:
+        return _use_existing_image(state, socket, links["image"])
+    name, uploads = fields.get("image_name"), links.get("user_uploads")
     if not (name and uploads):
         raise _kind_error("either user_uploads with image_name, or image are", socket)
     return Source(socket, dicom=DicomUpload(user, str(name).strip(), uploads))
 
 
-def _kind_error(what: str, socket: Socket) -> _Wrong:
-    return _Wrong({"non_field_errors": [f"{what} required for interface kind {socket.code}"]})
+def _kind_error(what: str, socket: Socket) -> _InputError:
+    return _InputError({"non_field_errors": [f"{what} required for interface kind {socket.code}"]})
 
 
-def start(world: PlatformState, target: Job | Case, source: Source) -> None:
-    """Let a checked source be on its way to its socket; a session is used up (platform 9.3)."""
-    source.target, source.started = target, world.now()
+def start_source(state: PlatformState, target: Job | Case, source: Source) -> None:
+    """Start to attach a checked source; its session can't be used again (platform 9.3)."""
+    source.target, source.started = target, state.now()
     if source.value is not None:
         source.attached = source.started
     if source.session is not None:
-        begin(world, source.session, source)
+        queue_import(state, source.session, source)
 
 
-def begin(world: PlatformState, session: Session, source: Source) -> None:
-    """Put a session's import in the queue."""
-    session.status, session.started, session.source = "Re-Queued", world.now(), source
-    world.sessions[session.pk] = session
+def queue_import(state: PlatformState, session: Session, source: Source) -> None:
+    """Queue the import of a session."""
+    session.status, session.started, session.source = "Re-Queued", state.now(), source
+    state.sessions[session.pk] = session

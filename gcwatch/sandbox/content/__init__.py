@@ -1,1 +1,4 @@
-"""TODO."""
+"""What the sandbox offers before anybody uses it: sockets, their schemas, algorithms, archives.
+
+Nothing that changes while a sandbox runs may be kept here.
+"""

@@ -1,4 +1,4 @@
-"""What the sandbox offers before anybody uses it: sockets, algorithms, studies, archives."""
+"""The sockets, algorithms, reader studies and archives that a sandbox offers."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,14 +13,14 @@ class Socket:
     """A typed place for one input or output (platform 3).
 
     Attributes:
-        pk: The platform's number of it.
+        pk: Its number on the platform.
         title: Shown to people.
         slug: Named in requests.
         kind: Display string of the kind, for example "Image" or "Anything".
-        super_kind: How its values travel.
-        relative_path: Where an algorithm finds or leaves it.
-        segments: What the voxels of a segmentation may be, and what each means; none: anything.
-        schema: Of its JSON, beside that of its kind; the API does not tell it.
+        super_kind: Whether its values are sent as JSON, as a file or as an image.
+        relative_path: Path at which an algorithm reads or writes it.
+        segments: Allowed voxel values of a segmentation, each with its name; empty allows all.
+        schema: JSON Schema in addition to that of its kind; the API does not show it.
     """
 
     pk: int
@@ -34,7 +34,7 @@ class Socket:
 
     @property
     def code(self) -> str:
-        """The kind as error messages abbreviate it (platform 3.3)."""
+        """The kind's abbreviation in error messages (platform 3.3)."""
         return KINDS[self.kind].code
 
     @property
@@ -43,7 +43,7 @@ class Socket:
         return KINDS[self.kind].holds_json
 
     @property
-    def order(self) -> tuple[int, str]:
+    def sort_key(self) -> tuple[int, str]:
         """Sort key of values in an answer: JSON first, images last (platform 7.11)."""
         group = 0 if self.holds_json else 2 if self.super_kind == "Image" else 1
         return group, self.slug
@@ -51,7 +51,7 @@ class Socket:
 
 @dataclass(frozen=True)
 class Interface:
-    """One combination of sockets that an algorithm takes and gives (platform 2.4)."""
+    """One combination of input and output sockets of an algorithm (platform 2.4)."""
 
     inputs: tuple[Socket, ...]
     outputs: tuple[Socket, ...]
@@ -59,12 +59,12 @@ class Interface:
 
 @dataclass(frozen=True)
 class Algorithm:
-    """An algorithm and who may do what with it (platform 2, 7).
+    """An algorithm and the users' rights to it (platform 2, 7).
 
     Attributes:
         slug: Named in look-ups.
         interfaces: The combinations it supports.
-        program: Name of what it does, in `gcwatch.sandbox.programs`.
+        program: Name of its program, in `gcwatch.sandbox.algorithms`.
         ready: Whether its image can run.
         funded: Whether there are credits for it.
         viewers: Usernames that see it.
@@ -97,7 +97,7 @@ class Algorithm:
 
 @dataclass(frozen=True)
 class ReaderStudy:
-    """A reader study and who may do what with it (platform 2, 5).
+    """A reader study and the users' rights to it (platform 2, 5).
 
     Attributes:
         slug: Named in look-ups and requests.
@@ -132,7 +132,7 @@ class ReaderStudy:
 
 @dataclass(frozen=True)
 class Archive:
-    """An archive and who may do what with it (platform 2, 6).
+    """An archive and the users' rights to it (platform 2, 6).
 
     Attributes:
         slug: Named in look-ups.
@@ -181,7 +181,7 @@ class Catalogue:
     archives: tuple[Archive, ...] = ()
 
     def socket(self, slug: str) -> Socket | None:
-        """The socket with this slug."""
+        """Return the socket with this slug."""
         return next((socket for socket in self.sockets if socket.slug == slug), None)
 
 
@@ -216,18 +216,18 @@ _LUNGS = Socket(
 )
 
 
-def _standard(pk: int, title: str, kind: str) -> Socket:
-    """A socket of a kind, as the platform makes a new one."""
+def _make_socket(pk: int, title: str, kind: str) -> Socket:
+    """Make a socket with the slug and the path that the platform gives a new one."""
     slug = title.lower().replace(" ", "-")
     made = KINDS[kind]
     path = f"{slug}{made.suffix}" if made.suffix else f"images/{slug}"
     return Socket(pk, title, slug, kind, made.super_kind, path)
 
 
-_DICOM = _standard(21, "DICOM CT", DICOM_SET)
-_COMMENT = _standard(22, "Comment", "String")
+_DICOM = _make_socket(21, "DICOM CT", DICOM_SET)
+_COMMENT = _make_socket(22, "Comment", "String")
 _OTHERS = tuple(
-    _standard(pk, title, kind)
+    _make_socket(pk, title, kind)
     for pk, (title, kind) in enumerate(
         {
             "Displacement field": DISPLACEMENT,

@@ -1,4 +1,4 @@
-"""The kinds of sockets: what errors call them, how their values travel, how files are named."""
+"""The kinds of sockets, with their codes, super-kinds and file suffixes."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,14 +10,14 @@ DISPLACEMENT = "Displacement field"
 
 
 @dataclass(frozen=True)
-class Kind:
+class SocketKind:
     """A kind of socket (platform 3.3).
 
     Attributes:
         name: Display string.
-        code: What error messages call it.
-        super_kind: How values of a new socket of this kind travel.
-        suffix: How its file is named; "" for images, which get a folder.
+        code: Its abbreviation in error messages.
+        super_kind: Super-kind of a new socket of this kind.
+        suffix: Suffix of its file; "" for images, which get a folder.
     """
 
     name: str
@@ -31,12 +31,12 @@ class Kind:
         return self.suffix == ".json"
 
 
-def _of(super_kind: SuperKind, suffix: str, **codes: str) -> list[Kind]:
-    return [Kind(name, code.strip("_"), super_kind, suffix) for code, name in codes.items()]
+def _make_kinds(super_kind: SuperKind, suffix: str, **codes: str) -> list[SocketKind]:
+    return [SocketKind(name, code.strip("_"), super_kind, suffix) for code, name in codes.items()]
 
 
 _KINDS = [
-    *_of(
+    *_make_kinds(
         "Image",
         "",
         IMG="Image",
@@ -45,7 +45,7 @@ _KINDS = [
         DSPF=DISPLACEMENT,
         DCMIS=DICOM_SET,
     ),
-    *_of(
+    *_make_kinds(
         "Value",
         ".json",
         STR="String",
@@ -66,7 +66,7 @@ _KINDS = [
         CHOI="Choice",
         MCHO="Multiple choice",
     ),
-    *_of(
+    *_make_kinds(
         "File",
         ".json",
         M2DB="Multiple 2D bounding boxes",
@@ -78,16 +78,16 @@ _KINDS = [
         MELL="Multiple ellipses",
         M3AN="Multiple three-point angles",
     ),
-    Kind("PDF file", "PDF", "File", ".pdf"),
-    Kind("SQREG file", "SQREG", "File", ".sqreg"),
-    Kind("Thumbnail jpg", "JPEG", "File", ".jpeg"),
-    Kind("Thumbnail png", "PNG", "File", ".png"),
-    Kind("OBJ file", "OBJ", "File", ".obj"),
-    Kind("MP4 file", "MP4", "File", ".mp4"),
-    Kind("Newick tree-format file", "NEWCK", "File", ".newick"),
-    Kind("BIOM format", "BIOM", "File", ".biom"),
-    Kind("CSV file", "CSV", "File", ".csv"),
-    Kind("ZIP file", "ZIP", "File", ".zip"),
+    SocketKind("PDF file", "PDF", "File", ".pdf"),
+    SocketKind("SQREG file", "SQREG", "File", ".sqreg"),
+    SocketKind("Thumbnail jpg", "JPEG", "File", ".jpeg"),
+    SocketKind("Thumbnail png", "PNG", "File", ".png"),
+    SocketKind("OBJ file", "OBJ", "File", ".obj"),
+    SocketKind("MP4 file", "MP4", "File", ".mp4"),
+    SocketKind("Newick tree-format file", "NEWCK", "File", ".newick"),
+    SocketKind("BIOM format", "BIOM", "File", ".biom"),
+    SocketKind("CSV file", "CSV", "File", ".csv"),
+    SocketKind("ZIP file", "ZIP", "File", ".zip"),
 ]
 
 KINDS = {kind.name: kind for kind in _KINDS}

@@ -1,7 +1,7 @@
-"""What the task that attaches a file finds in it (platform 3.6).
+"""Checks of a file's content by the task that attaches it to a File socket (platform 3.6).
 
-JSON is parsed and held against its kind's schema, Newick trees and BIOM tables are parsed.
-Nothing looks into a file of any other kind: a text is as good as a PDF.
+JSON is checked against the schema of its kind; Newick trees and BIOM tables are parsed. Files of
+other kinds are not checked: a text file is accepted as a PDF.
 """
 
 import json
@@ -16,20 +16,20 @@ _HDF5 = b"\x89HDF\r\n\x1a\n"
 _NEWICK = re.compile(r"\[(?:\\.|[^\]])*\]|'(?:\\.|[^'])*'|[^\s()\[\]';,]+|[(),;]")
 
 
-class Unfit(Exception):
+class InvalidContent(Exception):
     """The content does not fit its socket; the message is the platform's."""
 
 
-class Unparsable(Exception):
-    """The content is no JSON: the platform's task dies while it stores that error."""
+class InvalidJson(Exception):
+    """The content is not JSON; the platform's task crashes while it stores that error."""
 
 
-def check(socket: Socket, path: Path) -> None:
-    """Look into a file as far as the platform does.
+def check_attachment(socket: Socket, path: Path) -> None:
+    """Check a file as far as the platform does.
 
     Raises:
-        Unfit: The content does not fit, which is told.
-        Unparsable: Nobody will ever be told anything.
+        Unfit: The content does not fit its socket.
+        Unparsable: The content is not JSON; no error is reported.
     """
     if socket.holds_json:
         _check_json(socket, path)
@@ -41,20 +41,20 @@ def _check_json(socket: Socket, path: Path) -> None:
     try:
         value = json.loads(path.read_bytes())
     except ValueError as error:
-        raise Unparsable(str(error)) from error
-    if problem := json_schemas.problem(socket.kind, value, socket.schema):
-        raise Unfit(problem)
+        raise InvalidJson(str(error)) from error
+    if problem := json_schemas.find_problem(socket.kind, value, socket.schema):
+        raise InvalidContent(problem)
 
 
 def _check_newick(path: Path) -> None:
-    """At least one tree, brackets in balance; the platform's parser asks for little more."""
+    """Check that there is at least one tree, and that its brackets match."""
     try:
         text = path.read_text()
     except UnicodeDecodeError as error:
-        raise Unfit("Does not appear to be a Newick tree-format file") from error
+        raise InvalidContent("Does not appear to be a Newick tree-format file") from error
     pieces = [match[0] for match in _NEWICK.finditer(text)]
     if not pieces:
-        raise Unfit("No Newick tree found")
+        raise InvalidContent("No Newick tree found")
     depth = 0
     for piece in pieces:
         depth += {"(": 1, ")": -1}.get(piece, 0)
@@ -62,16 +62,16 @@ def _check_newick(path: Path) -> None:
             break
     if depth:
         message = "Number of open/close parentheses do not match."
-        raise Unfit(f"Invalid Newick tree format: {message}")
+        raise InvalidContent(f"Invalid Newick tree format: {message}")
 
 
 def _check_biom(path: Path) -> None:
-    """An HDF5 file that names the two axes of a table; BIOM's older JSON form is refused."""
+    """Check for an HDF5 file with both axes of a table; BIOM's older JSON form is refused."""
     data = path.read_bytes()
     if not data.startswith(_HDF5):
-        raise Unfit("Only BIOM in valid HDF5 binary file format are supported")
+        raise InvalidContent("Only BIOM in valid HDF5 binary file format are supported")
     if not (b"observation" in data and b"sample" in data):
-        raise Unfit("Does not appear to be a BIOM-format file")
+        raise InvalidContent("Does not appear to be a BIOM-format file")
 
 
 _CHECKS: dict[str, Callable[[Path], None]] = {

@@ -1,4 +1,4 @@
-"""DICOM files grouped into images the way the platform's importer groups them."""
+"""DICOM files: grouped into images as the platform's importer does it."""
 
 import warnings
 from array import array
@@ -23,7 +23,7 @@ class _Group:
 
 
 def read_images(files: list[Path], work: Path) -> Iterator[tuple[Volume, set[Path]]]:
-    """Build one image per group; files that are no readable DICOM are left out.
+    """Build one image per group; files that are not readable DICOM are skipped.
 
     Args:
         files: Everything in one folder that no earlier builder took.
@@ -32,18 +32,18 @@ def read_images(files: list[Path], work: Path) -> Iterator[tuple[Volume, set[Pat
     Yields:
         Each image, and the files it was made of.
     """
-    for group in _grouped(files):
+    for group in _group_slices(files):
         try:
-            volume = _built(group, work / f"{group.study}-{group.index}.raw")
+            volume = _build_volume(group, work / f"{group.study}-{group.index}.raw")
         except (AttributeError, TypeError, ValueError, Unreadable):
             continue
         yield volume, {path for path, _ in group.slices}
 
 
-def _grouped(files: list[Path]) -> list[_Group]:
+def _group_slices(files: list[Path]) -> list[_Group]:
     groups: dict[tuple[str, str, str], _Group] = {}
     for path in files:
-        dataset = _readable(path)
+        dataset = _read_slice(path)
         if dataset is None:
             continue
         study = str(dataset.StudyInstanceUID)
@@ -55,8 +55,8 @@ def _grouped(files: list[Path]) -> list[_Group]:
     return list(groups.values())
 
 
-def _readable(path: Path) -> pydicom.Dataset | None:
-    """The file's content, if it is DICOM with all it needs to be a slice."""
+def _read_slice(path: Path) -> pydicom.Dataset | None:
+    """Read a file; return None if it is not DICOM or lacks what a slice needs."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -73,69 +73,69 @@ def _has_all_pixels(dataset: pydicom.Dataset) -> bool:
         return False
     if _is_encapsulated(dataset):
         return len(dataset.PixelData) > 0
-    return len(dataset.PixelData) >= _slice_bytes(dataset) * _frames(dataset)
+    return len(dataset.PixelData) >= _slice_size_bytes(dataset) * _frame_count(dataset)
 
 
 def _is_encapsulated(dataset: pydicom.Dataset) -> bool:
     return bool(UID(dataset.file_meta.TransferSyntaxUID).is_compressed)
 
 
-def _slice_bytes(dataset: pydicom.Dataset) -> int:
+def _slice_size_bytes(dataset: pydicom.Dataset) -> int:
     voxels = int(dataset.Rows) * int(dataset.Columns) * int(dataset.get("SamplesPerPixel", 1))
     return voxels * int(dataset.BitsAllocated) // 8
 
 
-def _frames(dataset: pydicom.Dataset) -> int:
+def _frame_count(dataset: pydicom.Dataset) -> int:
     return int(dataset.get("NumberOfFrames") or 1)
 
 
-def _built(group: _Group, raw: Path) -> Volume:
+def _build_volume(group: _Group, raw: Path) -> Volume:
     group.slices.sort(key=lambda each: int(each[1].InstanceNumber))
     slices = [dataset for _, dataset in group.slices]
     first = slices[0]
     if len({(each.Rows, each.Columns, each.BitsAllocated) for each in slices}) > 1:
         message = "slices of different shapes"
         raise Unreadable(message)
-    step = _mean_step(slices)
+    step = _mean_slice_distance(slices)
     ordered = slices if step >= 0 else slices[::-1]
-    scale = _scaling(slices)
+    scale = _needs_rescale(slices)
     with raw.open("wb") as out:
         for each in ordered:
-            out.write(_scaled(each, scale))
+            out.write(_read_voxels(each, scale))
     return Volume(
         name=f"{group.study}-{group.index}",
-        size=(int(first.Columns), int(first.Rows), sum(map(_frames, slices))),
-        spacing=(*_pixel_spacing(first), abs(step) or 1.0),
+        size=(int(first.Columns), int(first.Rows), sum(map(_frame_count, slices))),
+        spacing=(*_read_pixel_spacing(first), abs(step) or 1.0),
         element="MET_FLOAT" if scale else _stored_element(first),
         raw=raw,
         channels=int(first.get("SamplesPerPixel", 1)),
-        offset=_position(ordered[0]) or (0.0, 0.0, 0.0),
+        offset=_read_position(ordered[0]) or (0.0, 0.0, 0.0),
     )
 
 
-def _position(dataset: pydicom.Dataset) -> tuple[float, ...] | None:
+def _read_position(dataset: pydicom.Dataset) -> tuple[float, ...] | None:
     value: Any = dataset.get("ImagePositionPatient")
     return tuple(float(number) for number in value) if value else None
 
 
-def _mean_step(slices: list[pydicom.Dataset]) -> float:
-    """Mean distance along z from slice to slice; negative means that they run downwards."""
-    heights = [position[2] for each in slices if (position := _position(each))]
+def _mean_slice_distance(slices: list[pydicom.Dataset]) -> float:
+    """Return the mean distance between slices along z in mm; negative if z decreases."""
+    heights = [position[2] for each in slices if (position := _read_position(each))]
     return (heights[-1] - heights[0]) / (len(heights) - 1) if len(heights) > 1 else 0.0
 
 
-def _pixel_spacing(dataset: pydicom.Dataset) -> tuple[float, float]:
+def _read_pixel_spacing(dataset: pydicom.Dataset) -> tuple[float, float]:
     value: Any = dataset.get("PixelSpacing")
     return (float(value[0]), float(value[1])) if value else (1.0, 1.0)
 
 
-def _scaling(slices: list[pydicom.Dataset]) -> bool:
-    """Whether any slice asks for a rescale; then all become floating point."""
+def _needs_rescale(slices: list[pydicom.Dataset]) -> bool:
+    """Return whether any slice has a rescale slope or intercept; then all become floats."""
     slopes = {float(each.get("RescaleSlope") or 1) for each in slices}
     return slopes | {float(each.get("RescaleIntercept") or 0) + 1 for each in slices} != {1.0}
 
 
-def _code(dataset: pydicom.Dataset) -> str:
+def _stored_typecode(dataset: pydicom.Dataset) -> str:
     code = {8: "b", 16: "h", 32: "i"}.get(int(dataset.BitsAllocated))
     if code is None:
         message = "unsupported bits allocated"
@@ -145,16 +145,16 @@ def _code(dataset: pydicom.Dataset) -> str:
 
 def _stored_element(dataset: pydicom.Dataset) -> str:
     names = {"b": "CHAR", "B": "UCHAR", "h": "SHORT", "H": "USHORT", "i": "INT", "I": "UINT"}
-    return f"MET_{names[_code(dataset)]}"
+    return f"MET_{names[_stored_typecode(dataset)]}"
 
 
-def _scaled(dataset: pydicom.Dataset, scale: bool) -> bytes:
-    """A slice's voxels. Compressed pixels are not decoded here: they become zeros."""
-    length = _slice_bytes(dataset) * _frames(dataset)
+def _read_voxels(dataset: pydicom.Dataset, scale: bool) -> bytes:
+    """Return a slice's voxels. Compressed pixels are not decoded: they become zeros."""
+    length = _slice_size_bytes(dataset) * _frame_count(dataset)
     data = bytes(length) if _is_encapsulated(dataset) else dataset.PixelData[:length]
     if not scale:
         return bytes(data)
     slope = float(dataset.get("RescaleSlope") or 1)
     intercept = float(dataset.get("RescaleIntercept") or 0)
-    stored = array(_code(dataset), data)
+    stored = array(_stored_typecode(dataset), data)
     return array("f", (slope * number + intercept for number in stored)).tobytes()

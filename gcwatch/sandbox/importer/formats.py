@@ -1,7 +1,7 @@
-"""Image formats beside MetaImage and DICOM, recognised by their headers.
+"""Image formats other than MetaImage and DICOM, recognised by their headers.
 
-Voxels are taken over where the format stores them plainly (NIfTI, NRRD). PNG and JPEG are not
-decoded: their images have the right shape and zeros for voxels. TIFF is kept as it is.
+The voxels of NIfTI and NRRD are copied. PNG and JPEG are not decoded: their images have the right
+shape, and all voxels are 0. A TIFF is stored unchanged.
 """
 
 import gzip
@@ -15,14 +15,22 @@ from gcwatch.sandbox.metaimage import Unreadable, Volume, read_pieces
 
 Reader = Callable[[Path, Path], Volume]
 
-_NIFTI = {2: "UCHAR", 4: "SHORT", 8: "INT", 16: "FLOAT", 64: "DOUBLE", 256: "CHAR", 512: "USHORT"}
-_TIFFS = {
+_NIFTI_TYPES = {
+    2: "UCHAR",
+    4: "SHORT",
+    8: "INT",
+    16: "FLOAT",
+    64: "DOUBLE",
+    256: "CHAR",
+    512: "USHORT",
+}
+_TIFF_SIGNATURES = {
     b"II*\0": ("<", False),
     b"MM\0*": (">", False),
     b"II+\0": ("<", True),
     b"MM\0+": (">", True),
 }
-_NRRD = {
+_NRRD_TYPES = {
     "signed char": "CHAR",
     "int8": "CHAR",
     "unsigned char": "UCHAR",
@@ -50,13 +58,13 @@ def read_nifti(path: Path, work: Path) -> Volume:
         spacing = struct.unpack_from("<8f", data, 76)
         (start,) = struct.unpack_from("<f", data, 108)
         size = tuple(dims[1 : dims[0] + 1])
-        element = f"MET_{_NIFTI[kind]}"
+        element = f"MET_{_NIFTI_TYPES[kind]}"
     except (OSError, EOFError, zlib.error, struct.error, KeyError) as error:
         raise Unreadable(str(error)) from error
     volume = Volume(
         path.name, size, tuple(spacing[1 : dims[0] + 1]), element, work / f"{path.name}.raw"
     )
-    return _stored(volume, data[int(start) :])
+    return _write_voxels(volume, data[int(start) :])
 
 
 def read_nrrd(path: Path, work: Path) -> Volume:
@@ -71,44 +79,44 @@ def read_nrrd(path: Path, work: Path) -> Volume:
         raise Unreadable(message)
     try:
         size = tuple(int(number) for number in fields["sizes"].split())
-        element = f"MET_{_NRRD[fields['type']]}"
+        element = f"MET_{_NRRD_TYPES[fields['type']]}"
         plain = zlib.decompress(body, wbits=47) if fields["encoding"].startswith("gz") else body
     except (KeyError, ValueError, zlib.error) as error:
         raise Unreadable(str(error)) from error
-    return _stored(
+    return _write_voxels(
         Volume(path.name, size, (1.0,) * len(size), element, work / f"{path.name}.raw"), plain
     )
 
 
-def _stored(volume: Volume, data: bytes) -> Volume:
-    if not volume.size or prod(volume.size) < 1 or len(data) < volume.length:
+def _write_voxels(volume: Volume, data: bytes) -> Volume:
+    if not volume.size or prod(volume.size) < 1 or len(data) < volume.size_bytes:
         message = "voxels are missing"
         raise Unreadable(message)
-    volume.raw.write_bytes(data[: volume.length])
+    volume.raw.write_bytes(data[: volume.size_bytes])
     return volume
 
 
 def read_tiff(path: Path, work: Path) -> Volume:  # noqa: ARG001 - readers have one signature
     """Recognise a TIFF with resolution tags (platform 13.5)."""
-    tags = tiff_tags(path)
+    tags = read_tiff_tags(path)
     if not {282, 283} <= set(tags):
         message = "a TIFF without resolution"
         raise Unreadable(message)
     return Volume(path.name, (tags[256], tags[257]), (1.0, 1.0), "MET_UCHAR", path, verbatim=True)
 
 
-def tiff_tags(path: Path) -> dict[int, int]:
-    """The first directory of a TIFF or BigTIFF: tags and their short or long values.
+def read_tiff_tags(path: Path) -> dict[int, int]:
+    """Read the first directory of a TIFF or BigTIFF: the tags and their integer values.
 
     Raises:
-        Unreadable: It is no TIFF, or does not tell its size.
+        Unreadable: It is not a TIFF, or its size is missing.
     """
     try:
         with path.open("rb") as file:
             head = file.read(16)
-            order, big = _TIFFS[head[:4]]
+            order, big = _TIFF_SIGNATURES[head[:4]]
             file.seek(struct.unpack_from(f"{order}{'Q' if big else 'I'}", head, 8 if big else 4)[0])
-            tags = dict(_tiff_tags(file.read(1 << 16), order, big))
+            tags = dict(_parse_directory(file.read(1 << 16), order, big))
     except (KeyError, OverflowError, struct.error) as error:
         message = "not a TIFF file"
         raise Unreadable(message) from error
@@ -118,7 +126,7 @@ def tiff_tags(path: Path) -> dict[int, int]:
     return tags
 
 
-def _tiff_tags(directory: bytes, order: str, big: bool) -> Iterator[tuple[int, int]]:
+def _parse_directory(directory: bytes, order: str, big: bool) -> Iterator[tuple[int, int]]:
     start, entry, value_at = (8, 20, 12) if big else (2, 12, 8)
     (count,) = struct.unpack_from(f"{order}{'Q' if big else 'H'}", directory)
     for index in range(count):
@@ -129,8 +137,8 @@ def _tiff_tags(directory: bytes, order: str, big: bool) -> Iterator[tuple[int, i
         yield tag, value
 
 
-def write_black(path: Path, size: tuple[int, int]) -> None:
-    """Write a black TIFF; all its rows are one and the same."""
+def write_black_tiff(path: Path, size: tuple[int, int]) -> None:
+    """Write a black TIFF; all rows point to the same bytes, so that the file is small."""
     width, height = size
     after = 8 + 2 + 12 * 12 + 4
     rows, counts, dot = after, after + 4 * height, after + 8 * height
@@ -148,42 +156,42 @@ def write_black(path: Path, size: tuple[int, int]) -> None:
         out.write(struct.pack("<II", 10, 1) + bytes(width))
 
 
-def picture_size(path: Path) -> tuple[int, int]:
-    """Width and height of a PNG or JPEG.
+def read_picture_size(path: Path) -> tuple[int, int]:
+    """Read the width and height of a PNG or JPEG, in pixels.
 
     Raises:
         Unreadable: It is neither.
     """
-    return _picture(path)[0]
+    return _parse_picture(path)[0]
 
 
 def read_picture(path: Path, work: Path) -> Volume:
     """Recognise a PNG or JPEG by its header (platform 13.7)."""
-    size, channels = _picture(path)
+    size, channels = _parse_picture(path)
     raw = work / f"{path.name}.raw"
     volume = Volume(path.name, size, (1.0, 1.0), "MET_UCHAR", raw, channels)
-    raw.write_bytes(bytes(volume.length))
+    raw.write_bytes(bytes(volume.size_bytes))
     return volume
 
 
-def _picture(path: Path) -> tuple[tuple[int, int], int]:
+def _parse_picture(path: Path) -> tuple[tuple[int, int], int]:
     with path.open("rb") as file:
         head = file.read(1 << 16)
-    size, channels = _png(head) or _jpeg(head) or ((0, 0), 0)
+    size, channels = _parse_png(head) or _parse_jpeg(head) or ((0, 0), 0)
     if not prod(size):
         message = "neither PNG nor JPEG"
         raise Unreadable(message)
     return size, channels
 
 
-def _png(head: bytes) -> tuple[tuple[int, int], int] | None:
+def _parse_png(head: bytes) -> tuple[tuple[int, int], int] | None:
     if not head.startswith(b"\x89PNG\r\n\x1a\n") or len(head) < 26:
         return None
     width, height, _, colour = struct.unpack_from(">IIBB", head, 16)
     return (width, height), {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}.get(colour, 1)
 
 
-def _jpeg(head: bytes) -> tuple[tuple[int, int], int] | None:
+def _parse_jpeg(head: bytes) -> tuple[tuple[int, int], int] | None:
     at = 2
     while head.startswith(b"\xff\xd8") and at + 9 < len(head):
         _, marker, length = struct.unpack_from(">BBH", head, at)
@@ -194,8 +202,8 @@ def _jpeg(head: bytes) -> tuple[tuple[int, int], int] | None:
     return None
 
 
-def keep(volume: Volume, path: Path) -> None:
-    """Write a file that is kept as it is."""
+def copy_file(volume: Volume, path: Path) -> None:
+    """Copy a file that is stored unchanged."""
     with path.open("wb") as out:
         for piece in read_pieces(volume.raw):
             out.write(piece)

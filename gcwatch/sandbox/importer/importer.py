@@ -1,10 +1,10 @@
-"""What the platform's importer makes of the files of an upload session (platform 13)."""
+"""The importer: it builds images from the files of an upload session (platform 13)."""
 
 import logging
 import os
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,66 +14,71 @@ from gcwatch.sandbox.importer import dicom, formats, slides, socket_fit, tomogra
 from gcwatch.sandbox.metaimage import Unreadable, Volume
 from gcwatch.sandbox.model import Image, PlatformState, Session, Upload, User, new_pk
 
+Builder = Callable[[list[Path], Path], Iterator[tuple[Volume, set[Path]]]]
+"""Yields the images in some files, and the files of each; the path is a folder for voxels."""
+
 _NEVER_UNPACKED = {".DS_Store", "desktop.ini"}
 
 
-class Refused(Exception):
-    """The files cannot be imported at all; the message is the platform's."""
+class ImportRefused(Exception):
+    """The session cannot be imported; the message is the platform's."""
 
 
 @dataclass
-class Found:
-    """What an import came to.
+class ImportResult:
+    """The result of an import.
 
     Attributes:
         images: The new images, not yet visible.
-        leftovers: Files that became part of no image.
+        leftovers: Number of files that are not part of any image.
     """
 
     images: list[Image]
     leftovers: int
 
     @property
-    def complaint(self) -> str:
-        """The platform's words for the leftovers, "" if there are none."""
+    def error_message(self) -> str:
+        """The platform's message about the leftovers, "" if there are none."""
         files = "file" if self.leftovers == 1 else "files"
         return f"{self.leftovers} {files} could not be imported" if self.leftovers else ""
 
 
-def import_session(world: PlatformState, session: Session) -> Found:
+def import_session(state: PlatformState, session: Session) -> ImportResult:
     """Import a session's uploads.
 
     Raises:
-        Refused: The uploads are not fit for an import.
+        Refused: The uploads cannot be imported.
     """
     names = [upload.filename for upload in session.uploads]
     if any(upload.status != "Completed" for upload in session.uploads):
         message = "An unexpected error occurred"
-        raise Refused(message)
+        raise ImportRefused(message)
     if len(set(names)) < len(names):
         message = "Duplicate files uploaded, please try again with a unique set of files"
-        raise Refused(message)
-    with TemporaryDirectory(dir=world.folder) as folder:
+        raise ImportRefused(message)
+    with TemporaryDirectory(dir=state.folder) as folder:
         try:
-            return _imported(world, session, Path(folder))
+            return _import_files(state, session, Path(folder))
         except Exception as error:
-            # The platform says no more than this of an importer that breaks down.
-            logging.getLogger(__name__).info("import of %s broke down", session.pk, exc_info=True)
+            # The platform gives no other message when its importer crashes.
+            logging.getLogger(__name__).info(
+                "the import of session %s crashed", session.pk, exc_info=True
+            )
             message = "An unexpected error occurred"
-            raise Refused(message) from error
+            raise ImportRefused(message) from error
 
 
-def _imported(world: PlatformState, session: Session, folder: Path) -> Found:
+def _import_files(state: PlatformState, session: Session, folder: Path) -> ImportResult:
     files, work = folder / "files", folder / "work"
     files.mkdir()
     work.mkdir()
     for upload in session.uploads:
-        assemble(upload, files / upload.filename)
-    _unpack(files)
-    return _converted(world, session, files, work)
+        assemble_upload(upload, files / upload.filename)
+    _unpack_zips(files)
+    return _build_images(state, session, files, work)
 
 
-def assemble(upload: Upload, path: Path) -> None:
+def assemble_upload(upload: Upload, path: Path) -> None:
     """Write a completed upload's bytes as one file."""
     pieces = [upload.parts[number].path for number in sorted(upload.parts)]
     if len(pieces) == 1:
@@ -82,22 +87,22 @@ def assemble(upload: Upload, path: Path) -> None:
     with path.open("wb") as out:
         for piece in pieces:
             with piece.open("rb") as data:
-                shutil.copyfileobj(data, out, metaimage.CHUNK)
+                shutil.copyfileobj(data, out, metaimage.CHUNK_BYTES)
 
 
-def _unpack(folder: Path) -> None:
-    """Replace every zip, whatever its name, by a folder of its content."""
+def _unpack_zips(folder: Path) -> None:
+    """Replace every zip file by a folder of its content; its name does not matter."""
     for path in list(folder.iterdir()):
         if path.is_file() and zipfile.is_zipfile(path):
             packed = path.rename(path.with_name(f"{new_pk()}.zip"))
             path.mkdir()
-            _extract(packed, path)
+            _extract_zip(packed, path)
             packed.unlink()
         if path.is_dir():
-            _unpack(path)
+            _unpack_zips(path)
 
 
-def _extract(packed: Path, folder: Path) -> None:
+def _extract_zip(packed: Path, folder: Path) -> None:
     with zipfile.ZipFile(packed) as archive:
         for member in archive.infolist():
             parts = Path(member.filename).parts
@@ -106,77 +111,76 @@ def _extract(packed: Path, folder: Path) -> None:
                 archive.extract(member, folder)
 
 
-def _converted(world: PlatformState, session: Session, files: Path, work: Path) -> Found:
+def _build_images(state: PlatformState, session: Session, files: Path, work: Path) -> ImportResult:
     images: list[Image] = []
     used: set[Path] = set()
-    for folder in _inner_first(files):
-        for volume, consumed in _volumes(folder, work, used):
-            image = add_image(world, session.creator, volume)
+    for folder in _folders_inner_first(files):
+        for volume, consumed in _build_volumes(folder, work, used):
+            image = add_image(state, session.creator, volume)
             image.origin = session
             images.append(image)
             used |= consumed
-    there = {path for path in files.rglob("*") if path.is_file()}
-    return Found(images, len(there - used))
+    all_files = {path for path in files.rglob("*") if path.is_file()}
+    return ImportResult(images, len(all_files - used))
 
 
-def _inner_first(folder: Path) -> Iterator[Path]:
-    """A folder and all below it, in the order in which the platform looks into them."""
+def _folders_inner_first(folder: Path) -> Iterator[Path]:
+    """Yield a folder and all below it, in the platform's order: inner folders first."""
     for path in sorted(folder.iterdir()):
         if path.is_dir():
-            yield from _inner_first(path)
+            yield from _folders_inner_first(path)
     yield folder
 
 
-def _volumes(folder: Path, work: Path, used: set[Path]) -> Iterator[tuple[Volume, set[Path]]]:
-    """Offer one folder's files to the builders in the platform's order."""
+def _build_volumes(folder: Path, work: Path, used: set[Path]) -> Iterator[tuple[Volume, set[Path]]]:
+    """Give one folder's files to the builders, in the platform's order."""
     left = sorted(path for path in folder.iterdir() if path.is_file() and path not in used)
     for builder in (
-        _metaimages,
-        _by(formats.read_nifti),
-        _by(formats.read_nrrd),
+        _read_metaimages,
+        _single_file_builder(formats.read_nifti),
+        _single_file_builder(formats.read_nrrd),
         dicom.read_images,
         slides.read_slides,
-        _by(formats.read_tiff),
+        _single_file_builder(formats.read_tiff),
         tomography.read_tomographies,
-        _by(formats.read_picture),
+        _single_file_builder(formats.read_picture),
     ):
         for volume, consumed in builder(left, work):
             left = [path for path in left if path not in consumed]
             yield volume, consumed
 
 
-def _metaimages(files: list[Path], work: Path) -> Iterator[tuple[Volume, set[Path]]]:
+def _read_metaimages(files: list[Path], work: Path) -> Iterator[tuple[Volume, set[Path]]]:
     for path in files:
         header, _ = metaimage.read_header(path)
         if metaimage.is_metaimage(header):
             try:
-                yield metaimage.read(path, work)
+                yield metaimage.read_volume(path, work)
             except Unreadable:
                 continue
 
 
-class _by:  # noqa: N801 - reads as a word where it is used
-    """A builder of single-file images from a reader."""
+def _single_file_builder(reader: formats.Reader) -> Builder:
+    """Make a builder from the reader of a format whose images are one file each."""
 
-    def __init__(self, reader: formats.Reader) -> None:
-        self.reader = reader
-
-    def __call__(self, files: list[Path], work: Path) -> Iterator[tuple[Volume, set[Path]]]:
+    def build(files: list[Path], work: Path) -> Iterator[tuple[Volume, set[Path]]]:
         for path in files:
             try:
-                volume = self.reader(path, work)
+                volume = reader(path, work)
             except Unreadable:
                 continue
             yield volume, {path}
 
+    return build
 
-def add_image(world: PlatformState, owner: User, volume: Volume) -> Image:
+
+def add_image(state: PlatformState, owner: User, volume: Volume) -> Image:
     """Store a volume as an image of the platform, not yet visible (platform 8.2)."""
     pk, file_pk = new_pk(), new_pk()
     suffix = "tif" if volume.verbatim else "mha"
     key = f"images/{pk[:2]}/{pk[2:4]}/{pk}/{file_pk}/{pk}.{suffix}"
-    stored = world.store(key)
-    (formats.keep if volume.verbatim else metaimage.write)(volume, stored.path)
+    stored = state.add_file(key)
+    (formats.copy_file if volume.verbatim else metaimage.write_volume)(volume, stored.path)
     image = Image(
         owner=owner,
         name=volume.name,
@@ -184,10 +188,10 @@ def add_image(world: PlatformState, owner: User, volume: Volume) -> Image:
         spacing=volume.spacing,
         channels=volume.channels,
         kind="TIFF" if volume.verbatim else "MHD",
-        stored=stored,
+        file=stored,
         file_pk=file_pk,
-        segments=socket_fit.segments(volume),
+        segments=socket_fit.find_segments(volume),
         pk=pk,
     )
-    world.images[pk] = image
+    state.images[pk] = image
     return image

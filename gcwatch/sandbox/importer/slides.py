@@ -1,7 +1,7 @@
-"""Whole-slide images: single files that are TIFF underneath, and files with companions.
+"""Whole-slide images: formats based on TIFF, and formats of several files.
 
-Pixels are not converted. A TIFF is taken over as it is; of a slide of many files the size is
-known, and its image is a TIFF of that size that is black.
+Pixels are not converted. A TIFF is stored unchanged. A slide of several files becomes a black TIFF
+of the same size.
 """
 
 import re
@@ -15,21 +15,21 @@ from gcwatch.sandbox.importer import formats
 from gcwatch.sandbox.metaimage import Unreadable, Volume
 from gcwatch.sandbox.model import new_pk
 
-_VMS = "Virtual Microscope Specimen"
-_VMU = "Uncompressed Virtual Microscope Specimen"
+_VMS_SECTION = "Virtual Microscope Specimen"
+_VMU_SECTION = "Uncompressed Virtual Microscope Specimen"
 
 Size = tuple[int, int]
 
 
 def read_slides(files: list[Path], work: Path) -> Iterator[tuple[Volume, set[Path]]]:
-    """Build one image of each slide whose companions are all there (platform 13.5).
+    """Build one image per slide that is complete (platform 13.5).
 
     Args:
         files: Everything in one folder that no earlier builder took.
         work: Folder for the images.
 
     Yields:
-        Each image, and the files it was made of; those of a .mrxs are in a folder beside it.
+        Each image, and the files it was made of; a .mrxs has some in the folder of its name.
     """
     for path in files:
         reader = _READERS.get(path.suffix.lower())
@@ -41,54 +41,58 @@ def read_slides(files: list[Path], work: Path) -> Iterator[tuple[Volume, set[Pat
             yield made
 
 
-def _tiff_based(path: Path, image: Path) -> tuple[Volume, set[Path]]:
-    tags = formats.tiff_tags(path)
+def _read_tiff_slide(path: Path, image: Path) -> tuple[Volume, set[Path]]:
+    tags = formats.read_tiff_tags(path)
     shutil.copyfile(path, image)
-    return _volume(image, (tags[256], tags[257])), {path}
+    return _make_volume(image, (tags[256], tags[257])), {path}
 
 
-def _volume(image: Path, size: Size) -> Volume:
+def _make_volume(image: Path, size: Size) -> Volume:
     return Volume(image.name, size, (1.0, 1.0), "MET_UCHAR", image, verbatim=True)
 
 
-def _mirax(path: Path, image: Path) -> tuple[Volume, set[Path]]:
-    """A .mrxs belongs to the folder of its name with a Slidedat.ini, an index and data files."""
+def _read_mirax(path: Path, image: Path) -> tuple[Volume, set[Path]]:
+    """Read a .mrxs; the folder of the same name holds Slidedat.ini, an index and data files."""
     folder = path.parent / path.stem
     names = {each.name.lower(): each for each in folder.iterdir()}
     slidedat = names["slidedat.ini"]
-    parser = _sections(slidedat)
+    parser = _parse_sections(slidedat)
     data = parser["DATAFILE"]
     wanted = [data[f"FILE_{number}"] for number in range(data.getint("FILE_COUNT", 0))]
-    companions = _present(folder, [parser["HIERARCHICAL"]["INDEXFILE"], *wanted])
+    companions = _find_companions(folder, [parser["HIERARCHICAL"]["INDEXFILE"], *wanted])
     general = parser["GENERAL"]
     size = int(general["IMAGENUMBER_X"]), int(general["IMAGENUMBER_Y"])
-    formats.write_black(image, size)
-    return _volume(image, size), {path, slidedat, *companions}
+    formats.write_black_tiff(image, size)
+    return _make_volume(image, size), {path, slidedat, *companions}
 
 
-def _hamamatsu(path: Path, image: Path) -> tuple[Volume, set[Path]]:
-    """A .vms or .vmu lists its images, one for each part of the slide, and a map of them."""
-    parser = _sections(path)
-    listed = parser[_VMS if _VMS in parser else _VMU]
+def _read_hamamatsu(path: Path, image: Path) -> tuple[Volume, set[Path]]:
+    """Read a .vms or .vmu, which lists an image for each part of the slide, and a map file."""
+    parser = _parse_sections(path)
+    listed = parser[_VMS_SECTION if _VMS_SECTION in parser else _VMU_SECTION]
     parts = [listed[key] for key in listed if re.fullmatch(r"imagefile(\(.*\))?", key)]
     extras = [listed[key] for key in ("macroimage", "optimisationfile") if listed.get(key)]
-    companions = _present(path.parent, [*parts, listed["mapfile"]])
+    companions = _find_companions(path.parent, [*parts, listed["mapfile"]])
     columns, rows = listed.getint("NoJpegColumns", 1), listed.getint("NoJpegRows", 1)
     if len(parts) < columns * rows:
         raise Unreadable("parts of the slide are missing")
-    size = formats.picture_size(companions[0]) if _VMS in parser else (1, 1)
-    formats.write_black(image, (size[0] * columns, size[1] * rows))
-    beside = {path.parent / name for name in extras if (path.parent / name).is_file()}
-    return _volume(image, (size[0] * columns, size[1] * rows)), {path, *companions, *beside}
+    size = formats.read_picture_size(companions[0]) if _VMS_SECTION in parser else (1, 1)
+    formats.write_black_tiff(image, (size[0] * columns, size[1] * rows))
+    extra_paths = {path.parent / name for name in extras if (path.parent / name).is_file()}
+    return _make_volume(image, (size[0] * columns, size[1] * rows)), {
+        path,
+        *companions,
+        *extra_paths,
+    }
 
 
-def _sections(path: Path) -> ConfigParser:
+def _parse_sections(path: Path) -> ConfigParser:
     parser = ConfigParser(interpolation=None, strict=False)
     parser.read_string(path.read_text("utf-8-sig"), source="slide")
     return parser
 
 
-def _present(folder: Path, names: list[str]) -> list[Path]:
+def _find_companions(folder: Path, names: list[str]) -> list[Path]:
     paths = [folder / Path(name).name for name in names]
     if not all(path.is_file() and path.stat().st_size for path in paths):
         raise Unreadable("a companion is missing")
@@ -96,8 +100,8 @@ def _present(folder: Path, names: list[str]) -> list[Path]:
 
 
 _READERS: dict[str, Callable[[Path, Path], tuple[Volume, set[Path]]]] = {
-    ".mrxs": _mirax,
-    ".vms": _hamamatsu,
-    ".vmu": _hamamatsu,
-    **dict.fromkeys((".svs", ".ndpi", ".scn", ".bif"), _tiff_based),
+    ".mrxs": _read_mirax,
+    ".vms": _read_hamamatsu,
+    ".vmu": _read_hamamatsu,
+    **dict.fromkeys((".svs", ".ndpi", ".scn", ".bif"), _read_tiff_slide),
 }

@@ -1,4 +1,4 @@
-"""Whether an imported image fits its socket, as the platform finds out (platform 13.12)."""
+"""Checks of an image against its socket: displacement fields and segmentations (platform 13.12)."""
 
 from gcwatch.sandbox import metaimage
 from gcwatch.sandbox.content.catalogue import Socket
@@ -6,22 +6,22 @@ from gcwatch.sandbox.content.socket_kinds import DISPLACEMENT
 from gcwatch.sandbox.metaimage import Volume
 from gcwatch.sandbox.model import Image
 
-_MOST_SEGMENTS = 64
-_UNKNOWN = (
+_MAX_SEGMENTS = 64
+_UNKNOWN_SEGMENTS = (
     "Image segments could not be determined, ensure the voxel values are integers and that it "
-    f"contains no more than {_MOST_SEGMENTS} segments. Ensure the image has the minimum and "
+    f"contains no more than {_MAX_SEGMENTS} segments. Ensure the image has the minimum and "
     "maximum voxel values set as tags if the image is a TIFF file"
 )
 
 
-def misfit(socket: Socket, image: Image) -> str | None:
-    """Why an image does not fit, in the platform's words without the full stop; None if it does."""
+def find_misfit(socket: Socket, image: Image) -> str | None:
+    """Return the platform's message, without full stop, if an image does not fit; else None."""
     if socket.kind == DISPLACEMENT:
-        return _field(image)
-    return _segmentation(socket, image) if socket.segments else None
+        return _find_displacement_misfit(image)
+    return _find_segmentation_misfit(socket, image) if socket.segments else None
 
 
-def _field(image: Image) -> str | None:
+def _find_displacement_misfit(image: Image) -> str | None:
     if len(image.size) + (image.channels > 1) != 4:
         return "Deformation and displacement must be 4D images"
     if image.channels > 1:
@@ -31,10 +31,10 @@ def _field(image: Image) -> str | None:
     return None
 
 
-def _segmentation(socket: Socket, image: Image) -> str | None:
+def _find_segmentation_misfit(socket: Socket, image: Image) -> str | None:
     if image.segments is None:
-        return _UNKNOWN
-    # Background needs no declaration.
+        return _UNKNOWN_SEGMENTS
+    # 0 is the background, which a socket need not declare.
     allowed = {0} | {value for value, _ in socket.segments}
     others = set(image.segments) - allowed
     if not others:
@@ -45,18 +45,18 @@ def _segmentation(socket: Socket, image: Image) -> str | None:
     )
 
 
-def segments(volume: Volume) -> tuple[int, ...] | None:
-    """What a volume's voxels are, if it may be a segmentation.
+def find_segments(volume: Volume) -> tuple[int, ...] | None:
+    """Return the values of a volume's voxels, or None if it cannot be a segmentation.
 
-    That is one of 8 bits and one channel, with few enough values. One with a fourth axis has a
-    segment for each volume, in which there is nothing but zeros and ones.
+    A segmentation has 8 bits, one channel and at most 64 values. With a fourth axis it has one
+    segment per 3D volume, whose voxels are 0 or 1.
     """
-    if volume.code not in "bB" or volume.channels > 1 or volume.verbatim:
+    if volume.typecode not in "bB" or volume.channels > 1 or volume.verbatim:
         return None
     found: set[int] = set()
-    for numbers in metaimage.voxels(volume):
+    for numbers in metaimage.read_voxels(volume):
         found.update(numbers)
-        if len(found) > _MOST_SEGMENTS:
+        if len(found) > _MAX_SEGMENTS:
             return None
     if len(volume.size) == 4:
         return tuple(range(1, volume.size[3] + 1)) if found <= {0, 1} else None

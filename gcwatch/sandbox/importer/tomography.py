@@ -1,6 +1,6 @@
-"""Volumes of optical coherence tomography: Topcon's and Heidelberg's files (platform 13.6).
+"""Optical coherence tomography: files by Topcon and Heidelberg (platform 13.6).
 
-Voxels that are stored plainly are taken over; packed ones are not decoded and become zeros.
+Uncompressed voxels are copied; compressed ones are not decoded and become zeros.
 """
 
 import re
@@ -10,14 +10,14 @@ from pathlib import Path
 
 from gcwatch.sandbox.metaimage import Unreadable, Volume
 
-_JPEG_2000 = (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
+_JPEG_2000_SIGNATURES = (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
 _E2E_IMAGE = 0x40000000
 
 Size = tuple[int, int, int]
 
 
 def read_tomographies(files: list[Path], work: Path) -> Iterator[tuple[Volume, set[Path]]]:
-    """Build the volumes of each file that begins as one does, whatever it is called.
+    """Build the volumes of each file with a known signature; file names do not matter.
 
     Args:
         files: Everything in one folder that no earlier builder took.
@@ -28,24 +28,24 @@ def read_tomographies(files: list[Path], work: Path) -> Iterator[tuple[Volume, s
     """
     for path in files:
         try:
-            volumes = _reader(path)(path, work)
+            volumes = _find_reader(path)(path, work)
         except (Unreadable, struct.error, KeyError):
             continue
         for volume in volumes:
             yield volume, {path}
 
 
-def _reader(path: Path) -> Callable[[Path, Path], list[Volume]]:
+def _find_reader(path: Path) -> Callable[[Path, Path], list[Volume]]:
     with path.open("rb") as file:
         head = file.read(7)
-    for mark, reader in ((b"FDS", _fds), (b"FDA", _fda), (b"CMD", _e2e)):
+    for mark, reader in ((b"FDS", _read_fds), (b"FDA", _read_fda), (b"CMD", _read_e2e)):
         if mark in head:
             return reader
     raise Unreadable("no tomography")
 
 
-def _chunks(data: bytes) -> dict[bytes, bytes]:
-    """The named chunks of a Topcon file."""
+def _parse_chunks(data: bytes) -> dict[bytes, bytes]:
+    """Return the chunks of a Topcon file by name."""
     chunks, at = {}, 15
     while at < len(data) and data[at]:
         name = data[at + 1 : at + 1 + data[at]]
@@ -56,13 +56,15 @@ def _chunks(data: bytes) -> dict[bytes, bytes]:
     return chunks
 
 
-def _require(chunks: dict[bytes, bytes], name: bytes) -> None:
-    """The picture of the fundus is not made an image of, but it must be there."""
+def _require_chunk(chunks: dict[bytes, bytes], name: bytes) -> None:
+    """Check that the picture of the fundus is there; the importer makes no image of it."""
     if name not in chunks:
         raise Unreadable(f"no {name.decode()}")
 
 
-def _topcon(path: Path, size: Size, chunks: dict[bytes, bytes], voxels: bytes, raw: Path) -> Volume:
+def _make_topcon_volume(
+    path: Path, size: Size, chunks: dict[bytes, bytes], voxels: bytes, raw: Path
+) -> Volume:
     width, height, slices = size
     x_mm, z_mm, y_um = struct.unpack_from("<3d", chunks[b"@PARAM_SCAN_04"], 12)
     if min(size) < 1 or len(voxels) < 2 * width * height * slices:
@@ -72,32 +74,32 @@ def _topcon(path: Path, size: Size, chunks: dict[bytes, bytes], voxels: bytes, r
     return Volume(path.name, size, spacing, "MET_USHORT", raw)
 
 
-def _fds(path: Path, work: Path) -> list[Volume]:
-    chunks = _chunks(path.read_bytes())
-    _require(chunks, b"@IMG_OBS")
+def _read_fds(path: Path, work: Path) -> list[Volume]:
+    chunks = _parse_chunks(path.read_bytes())
+    _require_chunk(chunks, b"@IMG_OBS")
     scan = chunks[b"@IMG_SCAN_03"]
     width, height, _bits, slices = struct.unpack_from("<4I", scan, 1)
     size = (width, height, slices)
-    return [_topcon(path, size, chunks, scan[22:], work / f"{path.name}.raw")]
+    return [_make_topcon_volume(path, size, chunks, scan[22:], work / f"{path.name}.raw")]
 
 
-def _fda(path: Path, work: Path) -> list[Volume]:
-    chunks = _chunks(path.read_bytes())
-    _require(chunks, b"@IMG_FUNDUS")
+def _read_fda(path: Path, work: Path) -> list[Volume]:
+    chunks = _parse_chunks(path.read_bytes())
+    _require_chunk(chunks, b"@IMG_FUNDUS")
     packed = chunks[b"@IMG_JPEG"]
     width, height, slices = struct.unpack_from("<3I", packed, 9)
     at = 25
     for _ in range(slices):
         (length,) = struct.unpack_from("<I", packed, at)
-        if not packed[at + 4 : at + 4 + length].startswith(_JPEG_2000):
+        if not packed[at + 4 : at + 4 + length].startswith(_JPEG_2000_SIGNATURES):
             raise Unreadable("a slice is not JPEG 2000")
         at += 4 + length
     size, zeros = (width, height, slices), bytes(2 * width * height * slices)
-    return [_topcon(path, size, chunks, zeros, work / f"{path.name}.raw")]
+    return [_make_topcon_volume(path, size, chunks, zeros, work / f"{path.name}.raw")]
 
 
-def _e2e(path: Path, work: Path) -> list[Volume]:
-    """One volume of each series; every slice is a chunk somewhere in the file."""
+def _read_e2e(path: Path, work: Path) -> list[Volume]:
+    """Build one volume per series; each slice is a chunk, at any position in the file."""
     data = path.read_bytes()
     series: dict[tuple[int, ...], dict[int, tuple[int, int]]] = {}
     for found in re.finditer(b"MDbData", data):
@@ -108,12 +110,12 @@ def _e2e(path: Path, work: Path) -> list[Volume]:
             width, height = struct.unpack_from("<2I", data, found.start() + 72)
             series.setdefault((patient, study, number), {})[place // 2] = (width, height)
     return [
-        _heidelberg(path, [*slices.values()], work / f"{path.name}-{number}.raw")
+        _make_heidelberg_volume(path, [*slices.values()], work / f"{path.name}-{number}.raw")
         for number, slices in enumerate(series.values())
     ]
 
 
-def _heidelberg(path: Path, slices: list[tuple[int, int]], raw: Path) -> Volume:
+def _make_heidelberg_volume(path: Path, slices: list[tuple[int, int]], raw: Path) -> Volume:
     width, height = slices[0]
     if set(slices) != {(width, height)} or not width * height:
         raise Unreadable("slices of different shapes")

@@ -1,15 +1,15 @@
-"""A request's body, read as it comes and never beyond its end."""
+"""The body of a request, as a stream that ends where the body ends."""
 
 from io import BufferedIOBase, RawIOBase
 
 from werkzeug.exceptions import ClientDisconnected
 
 
-class Body(RawIOBase):
-    """The next so many bytes of a connection.
+class RequestBody(RawIOBase):
+    """The next *length* bytes of a connection.
 
-    Reading fills the caller's buffer straight from the socket: a part of a gigabyte is received
-    without being copied about.
+    The socket is read directly into the caller's buffer, so that large parts are not copied in
+    memory.
 
     Args:
         connection: What to read from.
@@ -21,11 +21,11 @@ class Body(RawIOBase):
         self._left = length
 
     def readable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        """Fill the buffer, or as much of it as there is.
+        """Read into the buffer; return the number of bytes read.
 
         Raises:
             ClientDisconnected: The connection ended before the body did.

@@ -1,4 +1,4 @@
-"""Faults that can be asked of the sandbox: which call suffers, and what it suffers."""
+"""Deliberate faults: which call fails, and how."""
 
 import os
 import re
@@ -16,21 +16,21 @@ Action = Literal["status", "delay", "cut_before", "cut_after", "truncate", "tric
 
 @dataclass
 class Fault:
-    """One fault and when it strikes.
+    """One fault, and the calls to which it applies.
 
     Attributes:
-        action: What happens: another answer, a delay, the connection cut before or after the
-            call is applied, a body that ends too soon, or a file's body that comes slowly.
-        method: Only calls with this method; "" is any.
-        path: Only calls whose path and query this regular expression finds.
-        host: Only calls to this origin; "" is both.
-        nth: The first matching call that suffers, counted from 1.
-        times: How many calls suffer; None is all from then on.
-        status: For "status": the answer's status.
-        body: For "status": its JSON body; None is an HTML page.
+        action: What happens: another answer ("status"), a delay, the connection cut before or after
+            the call is applied, a body that ends too soon ("truncate"), a slow body ("trickle").
+        method: Applies to calls with this method; "" for any.
+        path: Applies to calls whose path and query match this regular expression somewhere.
+        host: Applies to calls to this origin; "" for both.
+        nth: The first matching call to which it applies, counted from 1.
+        times: Number of calls to which it applies; None for all further ones.
+        status: For "status": the status of the answer.
+        body: For "status": its JSON body; None for an HTML page.
         headers: For "status": further headers, for example Retry-After.
         seconds: For "delay" and "trickle": real seconds.
-        keep: For "truncate": bytes that are still sent; None is half of them. For "trickle": bytes
+        keep: For "truncate": bytes that are sent; None for half of them. For "trickle": bytes
             between two pauses.
     """
 
@@ -47,8 +47,8 @@ class Fault:
     keep: int | None = None
     seen: int = field(default=0, init=False)
 
-    def strikes(self, host: Host, method: str, path: str) -> bool:
-        """Whether this call suffers; counts the calls that match."""
+    def matches_call(self, host: Host, method: str, path: str) -> bool:
+        """Count this call if it matches; return whether the fault applies to it."""
         matches = (
             self.host in {"", host}
             and self.method.upper() in {"", method}
@@ -58,8 +58,8 @@ class Fault:
         last = None if self.times is None else self.nth + self.times - 1
         return matches and self.seen >= self.nth and (last is None or self.seen <= last)
 
-    def answer(self) -> Reply:
-        """The answer of a "status" fault."""
+    def make_reply(self) -> Reply:
+        """Make the reply of a "status" fault."""
         if self.body is None:
             reply = html_reply(self.status)
             return Reply(self.status, reply.body, {**reply.headers, **self.headers})
@@ -69,7 +69,7 @@ class Fault:
 
 @dataclass
 class Kill:
-    """A process to be killed, and after how many calls or applied writes."""
+    """A process to kill after a number of calls or of applied writes."""
 
     pid: int
     after_write: int | None
@@ -77,8 +77,8 @@ class Kill:
     writes: int = 0
     calls: int = 0
 
-    def strikes(self, *, applied: bool) -> bool:
-        """Count a call; whether the process must die now."""
+    def is_due(self, *, applied: bool) -> bool:
+        """Count a call; return whether the process must be killed now."""
         self.calls += 1
         self.writes += applied
         return self.calls == self.after_call or (applied and self.writes == self.after_write)
@@ -89,16 +89,16 @@ class Faults:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._over = Event()
+        self._cleared = Event()
         self.clear()
 
     def clear(self) -> None:
-        """Forget all faults; whatever they delay is answered at once."""
+        """Remove all faults; calls that they delay are answered at once."""
         with self._lock:
             self._faults: list[Fault] = []
             self._kills: list[Kill] = []
             self._lost: set[tuple[str, str]] | None = None
-            former, self._over = self._over, Event()
+            former, self._cleared = self._cleared, Event()
         former.set()
 
     def add(self, fault: Fault) -> None:
@@ -112,29 +112,29 @@ class Faults:
             self._kills.append(kill)
 
     def lose_each_once(self) -> None:
-        """From now on, lose the first reply of each sort of call."""
+        """From now on, send no reply to the first call of each method and route."""
         with self._lock:
             self._lost = set()
 
-    def striking(self, host: Host, method: str, path: str) -> tuple[list[Fault], Event]:
-        """The faults that this call suffers, and what is set once they are forgotten."""
+    def match_call(self, host: Host, method: str, path: str) -> tuple[list[Fault], Event]:
+        """Return the faults of this call, and an event that is set when they are removed."""
         with self._lock:
-            faults = [each for each in self._faults if each.strikes(host, method, path)]
-            return faults, self._over
+            faults = [each for each in self._faults if each.matches_call(host, method, path)]
+            return faults, self._cleared
 
-    def loses(self, method: str, template: str) -> bool:
-        """Whether this is the first call of its sort, and its reply is to be lost."""
+    def loses_reply(self, method: str, template: str) -> bool:
+        """Return whether this call is the first of its method and route, and must get no reply."""
         with self._lock:
             if self._lost is None or (method, template) in self._lost:
                 return False
             self._lost.add((method, template))
             return True
 
-    def kills(self, *, applied: bool) -> bool:
-        """Kill what is due after a call; whether anything was."""
+    def kill_due_processes(self, *, applied: bool) -> bool:
+        """Kill the processes that are due after a call; return whether there were any."""
         with self._lock:
-            dying = [each for each in self._kills if each.strikes(applied=applied)]
-        for each in dying:
-            with suppress(ProcessLookupError):  # it has ended by itself
+            due = [each for each in self._kills if each.is_due(applied=applied)]
+        for each in due:
+            with suppress(ProcessLookupError):  # it has ended already
                 os.kill(each.pid, signal.SIGKILL)
-        return bool(dying)
+        return bool(due)

@@ -1,4 +1,4 @@
-"""Replies of both origins, before they are put on the wire."""
+"""The replies of both origins, before they are sent."""
 
 import json
 from dataclasses import dataclass, field
@@ -14,16 +14,16 @@ class Reply:
     Attributes:
         status: HTTP status.
         body: The whole body, unless it is a file's.
-        headers: Beside Content-Length, which is always sent.
+        headers: Headers in addition to Content-Length, which is always sent.
         file: A file whose bytes are the body.
         start: First byte of the file that is sent.
         length: Bytes of the file that are sent.
-        template: Route that answered, with its parameters' names.
+        route: Path of the endpoint, with the names of its parameters.
         applied: Whether the call changed any state.
-        keep: Bytes of the body after which the connection breaks; None is never.
-        step: Bytes of the file between two pauses; 0 is all of them.
-        pause: How long these are, in real seconds.
-        over: Once it is set there are no pauses any more.
+        cut_after_bytes: Bytes of the body after which the connection breaks; None for never.
+        chunk_bytes: Bytes of the file between two pauses; 0 for no pauses.
+        pause_seconds: Length of a pause, in real seconds.
+        no_pauses: Ends the pauses when it is set.
     """
 
     status: int
@@ -32,16 +32,16 @@ class Reply:
     file: Path | None = None
     start: int = 0
     length: int = 0
-    template: str = ""
+    route: str = ""
     applied: bool = False
-    keep: int | None = None
-    step: int = 0
-    pause: float = 0.0
-    over: Event = field(default_factory=Event)
+    cut_after_bytes: int | None = None
+    chunk_bytes: int = 0
+    pause_seconds: float = 0.0
+    no_pauses: Event = field(default_factory=Event)
 
     @property
     def size(self) -> int:
-        """Bytes of the body."""
+        """Size of the body, in bytes."""
         return self.length if self.file else len(self.body)
 
 
@@ -54,13 +54,13 @@ class Refusal(Exception):
 
 
 def json_reply(status: int, data: Any, **headers: str) -> Reply:
-    """A JSON reply."""
+    """Make a reply with a JSON body."""
     body = json.dumps(data, ensure_ascii=False).encode()
     return Reply(status, body, {"Content-Type": "application/json", **headers})
 
 
-def refuse(status: int, data: Any, **headers: str) -> Refusal:
-    """To be raised: an error with a JSON body."""
+def json_refusal(status: int, data: Any, **headers: str) -> Refusal:
+    """Make an error with a JSON body, to be raised."""
     return Refusal(json_reply(status, data, **headers))
 
 
@@ -68,12 +68,12 @@ _TITLES = {403: "Forbidden", 404: "Not Found", 500: "Server Error", 502: "502 Ba
 
 
 def html_reply(status: int) -> Reply:
-    """An error page; what the platform sends for unknown routes and own errors (platform 1.10)."""
+    """Make an error page, as for unknown routes and internal errors (platform 1.10)."""
     title = _TITLES.get(status, f"Error {status}")
     page = f"<!DOCTYPE html><html><head><title>{title}</title></head><body>{title}</body></html>"
     return Reply(status, page.encode(), {"Content-Type": "text/html; charset=utf-8"})
 
 
 def html_refusal(status: int) -> Refusal:
-    """To be raised: an error with an HTML body."""
+    """Make an error with an HTML body, to be raised."""
     return Refusal(html_reply(status))

@@ -1,4 +1,4 @@
-"""The HTTP server under both origins: keep-alive, TLS, bounded memory, and connections cut."""
+"""The HTTP server of both origins: keep-alive, TLS, bounded memory, broken connections."""
 
 import ssl
 import sys
@@ -13,15 +13,15 @@ from werkzeug.exceptions import ClientDisconnected
 from werkzeug.serving import WSGIRequestHandler
 from werkzeug.wrappers import Request
 
-from gcwatch.sandbox.metaimage import CHUNK
-from gcwatch.sandbox.server.body import Body
+from gcwatch.sandbox.metaimage import CHUNK_BYTES
+from gcwatch.sandbox.server.body import RequestBody
 from gcwatch.sandbox.server.reply import Reply
 
 Service = Callable[[Request], Reply | None]
 
 
 class _Handler(WSGIRequestHandler):
-    """Speaks HTTP/1.1 on one connection; Werkzeug's own closes it after each reply."""
+    """Serves one HTTP/1.1 connection; Werkzeug's handler would close it after each reply."""
 
     server: "Server"  # type: ignore[assignment]
     protocol_version = "HTTP/1.1"
@@ -33,29 +33,35 @@ class _Handler(WSGIRequestHandler):
         if self.headers.get("Expect", "").lower() == "100-continue":
             self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         environ = self.make_environ()
-        if not environ.get("wsgi.input_terminated"):  # so it is when chunked
+        if not environ.get("wsgi.input_terminated"):  # a chunked body has an end of its own
             length = int(environ.get("CONTENT_LENGTH") or 0)
-            environ["wsgi.input"] = Body(self.rfile, length)
+            environ["wsgi.input"] = RequestBody(self.rfile, length)
             environ["wsgi.input_terminated"] = True
         body = environ["wsgi.input"]
         try:
             reply = self.server.service(Request(environ))
             if reply is None:
-                self._cut()
+                self._break_connection()
                 return
-            while body.read(CHUNK):
+            while body.read(CHUNK_BYTES):
                 pass
-            self._send(reply)
+            self._send_reply(reply)
         except (ClientDisconnected, OSError):
-            self._cut()
+            self._break_connection()
 
-    def _send(self, reply: Reply) -> None:
+    def _send_reply(self, reply: Reply) -> None:
         self.send_response(reply.status)
         for name, value in reply.headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(reply.size))
         head_only = self.command == "HEAD"
-        length = 0 if head_only else reply.size if reply.keep is None else reply.keep
+        length = (
+            0
+            if head_only
+            else reply.size
+            if reply.cut_after_bytes is None
+            else reply.cut_after_bytes
+        )
         if reply.file is None:
             # Head and body in one packet: the client need not wait for a second one.
             self._headers_buffer.extend([b"\r\n", reply.body[:length]])
@@ -63,40 +69,40 @@ class _Handler(WSGIRequestHandler):
         else:
             self.end_headers()
             self._send_file(reply, length)
-        if reply.keep is not None:
-            self._cut()
+        if reply.cut_after_bytes is not None:
+            self._break_connection()
 
     def _send_file(self, reply: Reply, length: int) -> None:
         if reply.file is not None and length:
-            step = reply.step or length
+            step = reply.chunk_bytes or length
             with reply.file.open("rb") as file:
                 for at in range(0, length, step):
                     self.connection.sendfile(file, reply.start + at, min(step, length - at))
-                    reply.over.wait(reply.pause)
+                    reply.no_pauses.wait(reply.pause_seconds)
 
-    def _cut(self) -> None:
-        """Break the connection, as a network does."""
+    def _break_connection(self) -> None:
+        """Break the connection, as a network failure does."""
         self.close_connection = True
         with suppress(OSError):
             self.connection.shutdown(SHUT_RDWR)
 
     def version_string(self) -> str:
-        """What answers; the platform's own first line is nginx too."""
+        """Return the server's name; the platform answers as nginx, too."""
         return "nginx"
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Stay quiet; the calls are on record."""
+        """Log nothing; `Traffic` records the calls."""
 
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - the base's name
-        """Stay quiet."""
+        """Log nothing."""
 
 
 class Server(ThreadingHTTPServer):
     """One origin on loopback, serving in threads until closed.
 
     Args:
-        service: Gives the reply to a request, or None to cut the connection.
-        port: To listen on; 0 picks a free one.
+        service: Returns the reply to a request, or None to break the connection.
+        port: Port to listen on; 0 picks a free one.
         tls: Certificate and key, or None for plain HTTP.
     """
 
@@ -109,19 +115,19 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), _Handler)
         self.service = service
         self.ssl_context = tls
-        self._open: set[socket] = set()
+        self._connections: set[socket] = set()
         self._closing = Event()
         self._threads_running: set[Thread] = set()
         self._loop = Thread(target=self.serve_forever, args=(0.05,), daemon=True)
 
     @property
     def origin(self) -> str:
-        """URL of it, without a slash at the end."""
+        """URL of the origin, without a slash at the end."""
         scheme = "https" if self.ssl_context else "http"
         return f"{scheme}://127.0.0.1:{self.server_address[1]}"
 
     def start(self) -> None:
-        """Begin to serve."""
+        """Start to serve."""
         self._loop.start()
 
     def close(self) -> None:
@@ -130,43 +136,43 @@ class Server(ThreadingHTTPServer):
         self._loop.join()
         self.server_close()
         self._closing.set()
-        for connection in self._open.copy():
+        for connection in self._connections.copy():
             with suppress(OSError):
                 connection.shutdown(SHUT_RDWR)
         for thread in self._threads_running:
             thread.join(5)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Serve a connection in a thread of its own."""
+        """Serve a connection in its own thread."""
         thread = Thread(
             target=self.process_request_thread, args=(request, client_address), daemon=True
         )
         self._threads_running = {each for each in self._threads_running if each.is_alive()}
         self._threads_running.add(thread)
-        self._open.add(request)  # before its thread begins, so that `close` breaks it, too
+        self._connections.add(request)  # before its thread starts, so that `close` finds it
         thread.start()
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Shake hands here, so that a slow client does not hold up the others."""
+        """Serve a connection; TLS is negotiated here, so that a slow client delays no other."""
         connection = request
         try:
             if self.ssl_context:
                 connection = self.ssl_context.wrap_socket(
                     request, server_side=True, do_handshake_on_connect=False
                 )
-                self._open.add(connection)
+                self._connections.add(connection)
                 if self._closing.is_set():
-                    return  # too late for `close` to break it
+                    return  # `close` has looked for connections already
                 connection.do_handshake()
             self.finish_request(connection, client_address)
         except OSError:
             pass
-        except Exception:  # noqa: BLE001 - one connection's trouble is reported, not spread
+        except Exception:  # noqa: BLE001 - an error ends one connection, not the server
             self.handle_error(connection, client_address)
         finally:
-            self._open.difference_update({request, connection})
+            self._connections.difference_update({request, connection})
             self.shutdown_request(connection)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
-        """Report a fault of the sandbox itself."""
+        """Report an error of the sandbox itself."""
         sys.excepthook(*sys.exc_info())

@@ -1,4 +1,4 @@
-"""Every call to both origins passes here: latency, faults, and the record of calls."""
+"""All calls to both origins: latency, faults, and the record of calls."""
 
 import time
 from collections.abc import Callable
@@ -17,11 +17,11 @@ Handler = Callable[[Request], Reply]
 
 
 @dataclass
-class Call:
+class CallRecord:
     """One call that came in.
 
     Attributes:
-        status: Of the answer; 0 if none was sent.
+        status: Status of the answer; 0 if none was sent.
         applied: Whether it changed any state.
         authorization: Whether it carried a token.
         at: When it came in, in real seconds since the epoch.
@@ -37,75 +37,80 @@ class Call:
 
 
 class Traffic:
-    """Passes calls to their handlers, with all that may go wrong on the way."""
+    """Passes calls to their handlers, with the faults that are set."""
 
-    def __init__(self, world: PlatformState) -> None:
-        self.world = world
+    def __init__(self, state: PlatformState) -> None:
+        self.state = state
         self.faults = Faults()
         self.changed = Condition()
         self.closing = Event()
-        self._calls: list[Call] = []
+        self._calls: list[CallRecord] = []
 
     def calls(self) -> list[dict[str, Any]]:
-        """The calls since the last `forget`, in order of arrival."""
+        """Return the calls since the last `forget_calls`, in order of arrival."""
         with self.changed:
             return [asdict(call) for call in self._calls]
 
-    def forget(self) -> None:
+    def forget_calls(self) -> None:
         """Forget the calls so far."""
         with self.changed:
             self._calls = []
 
-    def announce(self) -> None:
-        """Wake whoever waits for a change."""
+    def notify_waiters(self) -> None:
+        """Wake the threads that wait for a change."""
         with self.changed:
             self.changed.notify_all()
 
-    def serve(self, host: Host, request: Request, handler: Handler) -> Reply | None:
+    def handle_call(self, host: Host, request: Request, handler: Handler) -> Reply | None:
         """Answer a call.
 
         Returns:
-            The reply to send; None when the connection is to be cut instead.
+            The reply to send, or None to break the connection.
         """
-        call = Call(request.method, request.path, host, "Authorization" in request.headers)
+        call = CallRecord(request.method, request.path, host, "Authorization" in request.headers)
         with self.changed:
             self._calls.append(call)
-        self.closing.wait(self.world.settings.latency)
+        self.closing.wait(self.state.settings.latency)
         full_path = request.full_path.rstrip("?")
-        faults, over = self.faults.striking(host, call.method, full_path)
+        faults, cleared = self.faults.match_call(host, call.method, full_path)
         for fault in faults:
             if fault.action == "delay":
-                over.wait(fault.seconds)
-        reply = self._suffered(faults, over, call, request, handler)
-        self.announce()
+                cleared.wait(fault.seconds)
+        reply = self._reply_with_faults(faults, cleared, call, request, handler)
+        self.notify_waiters()
         return reply
 
-    def _suffered(
-        self, faults: list[Fault], over: Event, call: Call, request: Request, handler: Handler
+    def _reply_with_faults(
+        self,
+        faults: list[Fault],
+        cleared: Event,
+        call: CallRecord,
+        request: Request,
+        handler: Handler,
     ) -> Reply | None:
         actions = {fault.action: fault for fault in faults}
         if "cut_before" in actions:
             return None
         if "status" in actions:
-            reply = actions["status"].answer()
+            reply = actions["status"].make_reply()
         else:
             try:
                 reply = handler(request)
             except (ClientDisconnected, OSError):
                 return None
         call.applied = reply.applied
-        lost = self.faults.loses(call.method, reply.template)
-        if self.faults.kills(applied=reply.applied) or lost or "cut_after" in actions:
+        lost = self.faults.loses_reply(call.method, reply.route)
+        if self.faults.kill_due_processes(applied=reply.applied) or lost or "cut_after" in actions:
             return None
         call.status = reply.status
         if "truncate" in actions:
-            reply.keep = _kept(actions["truncate"], reply)
+            reply.cut_after_bytes = _truncated_size(actions["truncate"], reply)
         if "trickle" in actions:
             slow = actions["trickle"]
-            reply.step, reply.pause = slow.keep or reply.size, slow.seconds
-            reply.over = over
+            reply.chunk_bytes, reply.pause_seconds = slow.keep or reply.size, slow.seconds
+            reply.no_pauses = cleared
         return reply
 
 
-def _kept(fault: Fault, reply: Reply) -> int:
+def _truncated_size(fault: Fault, reply: Reply) -> int:
     return reply.size // 2 if fault.keep is None else min(fault.keep, reply.size)

@@ -1,4 +1,4 @@
-"""Presigned storage URLs: made, and checked (platform 4.3, 8.3)."""
+"""Presigned storage URLs and signed requests: making and checking them (platform 4.3, 8.3)."""
 
 import hmac
 import re
@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from urllib.parse import parse_qsl, quote, urlencode
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
-_FORM = "%Y%m%dT%H%M%SZ"
+_DATE_FORMAT = "%Y%m%dT%H%M%SZ"
 
 
 class Denied(Exception):
-    """A URL that the storage refuses."""
+    """The storage refuses a request."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -31,27 +31,29 @@ class Signer:
         self.origin = origin
         self._secret = secret.encode()
 
-    def sign(self, method: str, path: str, query: dict[str, str], now: float, life: float) -> str:
-        """A URL that is good for one method, for some seconds."""
+    def sign_url(
+        self, method: str, path: str, query: dict[str, str], now: float, lifetime: float
+    ) -> str:
+        """Return a URL that is valid for one method and *lifetime* seconds."""
         full = {
             **query,
             "X-Amz-Algorithm": _ALGORITHM,
             "X-Amz-Credential": "sandbox/20260101/eu-central-1/s3/aws4_request",
-            "X-Amz-Date": datetime.fromtimestamp(now, UTC).strftime(_FORM),
-            "X-Amz-Expires": str(int(life)),
+            "X-Amz-Date": datetime.fromtimestamp(now, UTC).strftime(_DATE_FORMAT),
+            "X-Amz-Expires": str(int(lifetime)),
             "X-Amz-SignedHeaders": "host",
         }
-        full["X-Amz-Signature"] = self._signature(method, path, full)
+        full["X-Amz-Signature"] = self._compute_signature(method, path, full)
         return f"{self.origin}{quote(path)}?{urlencode(full)}"
 
-    def _signature(self, method: str, path: str, query: dict[str, str]) -> str:
+    def _compute_signature(self, method: str, path: str, query: dict[str, str]) -> str:
         text = "\n".join([method, path, urlencode(sorted(query.items()))])
         return hmac.new(self._secret, text.encode(), "sha256").hexdigest()
 
     def sign_request(self, path: str, query: dict[str, str], now: float) -> dict[str, str]:
-        """The headers that make a GET good, as the DICOM store wants them (platform 8.6)."""
-        date = datetime.fromtimestamp(now, UTC).strftime(_FORM)
-        signature = self._signature("GET", path, {**query, "X-Amz-Date": date})
+        """Return the headers of a signed GET to the DICOM store (platform 8.6)."""
+        date = datetime.fromtimestamp(now, UTC).strftime(_DATE_FORMAT)
+        signature = self._compute_signature("GET", path, {**query, "X-Amz-Date": date})
         credential = "sandbox/20260101/eu-central-1/medical-imaging/aws4_request"
         signed = "SignedHeaders=host;x-amz-date"
         return {
@@ -62,46 +64,51 @@ class Signer:
         }
 
     def check_request(
-        self, path: str, query: dict[str, str], headers: Mapping[str, str], now: float, life: float
+        self,
+        path: str,
+        query: dict[str, str],
+        headers: Mapping[str, str],
+        now: float,
+        lifetime: float,
     ) -> None:
-        """Let a signed GET pass.
+        """Check the signature of a GET.
 
         Raises:
-            Denied: It is signed by nobody, damaged, or too old.
+            Denied: The signature is missing, wrong or expired.
         """
         given = headers.get("Authorization", "")
         date = headers.get("X-Amz-Date", "")
         found = re.fullmatch(rf"{_ALGORITHM} .*Signature=([0-9a-f]+)", given)
         if not found or not re.fullmatch(r"\d{8}T\d{6}Z", date):
             raise Denied("MissingAuthenticationToken", "Missing Authentication Token")
-        wanted = self._signature("GET", path, {**query, "X-Amz-Date": date})
+        wanted = self._compute_signature("GET", path, {**query, "X-Amz-Date": date})
         if not hmac.compare_digest(found[1], wanted):
             message = "The request signature we calculated does not match"
             raise Denied("InvalidSignatureException", message)
-        if now > _seconds(date) + life + 1:
+        if now > _parse_date(date) + lifetime + 1:
             raise Denied("InvalidSignatureException", f"Signature expired: {date}")
 
-    def check(self, method: str, path: str, query: str, now: float) -> dict[str, str]:
-        """The query of a URL that is in order.
+    def check_url(self, method: str, path: str, query: str, now: float) -> dict[str, str]:
+        """Check the signature of a URL; return its query without the signature.
 
         Raises:
-            Denied: The signature is missing, damaged or expired.
+            Denied: The signature is missing, wrong or expired.
         """
         fields = dict(parse_qsl(query, keep_blank_values=True))
         given = fields.pop("X-Amz-Signature", None)
         if given is None:
             raise Denied("AccessDenied", "Access Denied.")
-        if not hmac.compare_digest(given, self._signature(method, path, fields)):
+        if not hmac.compare_digest(given, self._compute_signature(method, path, fields)):
             raise Denied(
                 "SignatureDoesNotMatch",
                 "The request signature we calculated does not match the signature you provided. "
                 "Check your key and signing method.",
             )
-        # The date is in whole seconds: a URL never dies before its time.
-        if now > _seconds(fields["X-Amz-Date"]) + int(fields["X-Amz-Expires"]) + 1:
+        # The date is in whole seconds: without the 1, a URL could expire too early.
+        if now > _parse_date(fields["X-Amz-Date"]) + int(fields["X-Amz-Expires"]) + 1:
             raise Denied("AccessDenied", "Request has expired")
         return fields
 
 
-def _seconds(date: str) -> float:
-    return datetime.strptime(date, _FORM).replace(tzinfo=UTC).timestamp()
+def _parse_date(date: str) -> float:
+    return datetime.strptime(date, _DATE_FORMAT).replace(tzinfo=UTC).timestamp()

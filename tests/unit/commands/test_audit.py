@@ -88,7 +88,7 @@ def result(site, suffix=".mha"):
 
 def item_of(site):
     """The record of p1's item in the sandbox."""
-    return site.sandbox.world.items[site.receipt()["target"]["archive_item"]]
+    return site.sandbox.platform_state.items[site.receipt()["target"]["archive_item"]]
 
 
 # --- where all agree ------------------------------------------------------------------------------
@@ -294,7 +294,7 @@ def test_a_failure_without_its_note_is_found(site):
 
 def test_a_job_that_is_gone_or_changed_is_found(delivered):
     """Gone, not Succeeded any more, or with other outputs."""
-    jobs = delivered.sandbox.world.jobs
+    jobs = delivered.sandbox.platform_state.jobs
     [(pk, job)] = jobs.items()
     job.outputs, kept = [], job.outputs
     assert "other outputs" in only(said(delivered))[1]
@@ -305,9 +305,9 @@ def test_a_job_that_is_gone_or_changed_is_found(delivered):
 
 def test_a_second_job_of_the_same_image_is_found(delivered):
     """Somebody ran the algorithm once more over what was sent for a case."""
-    world = delivered.sandbox.world
-    [job] = world.jobs.values()
-    world.jobs["another"] = replace(job, pk="another")
+    state = delivered.sandbox.platform_state
+    [job] = state.jobs.values()
+    state.jobs["another"] = replace(job, pk="another")
     assert only(said(delivered))[0] == "doubled"
 
 
@@ -329,7 +329,7 @@ def emptied(site):
 
 def other_image(site):
     other = site.sandbox.add_item("ct-archive", "other", {"ct-image": CT})
-    values = site.sandbox.world.items[other].values
+    values = site.sandbox.platform_state.items[other].values
     item_of(site).values["ct-image"] = values["ct-image"]
 
 
@@ -382,7 +382,7 @@ def test_an_open_case_whose_job_is_gone_is_found(site):
     site.drop("p1")
     work_until(site, lambda case: case.submission)
     assert [each.kind for each in found(site)] == ["under way"]
-    site.sandbox.world.jobs.clear()
+    site.sandbox.platform_state.jobs.clear()
     assert only(said(site)) == ("missing", "the platform does not have its job (any more)")
 
 
@@ -392,7 +392,7 @@ def test_a_failed_case_whose_job_has_succeeded_is_found(tmp_path, sandbox):
     site.drop("p1")
     site.run_once()
     assert said(site) == []
-    [job] = sandbox.world.jobs.values()
+    [job] = sandbox.platform_state.jobs.values()
     job.status = "Succeeded"
     kind, detail = only(said(site))
     assert kind == "different"
@@ -467,7 +467,7 @@ def test_what_came_to_be_meanwhile_is_not_judged(archiving):
         site.run_once()
         again = functools.partial(copied_journal, settings)
         means = PlatformAudit(CachingGrandChallenge(site.platform), again, None, audit.no_progress)
-        assert len(archiving.sandbox.world.items) == 1
+        assert len(archiving.sandbox.platform_state.items) == 1
         assert list(submissions(before, settings.routes, means)) == []
 
 
@@ -475,11 +475,11 @@ def test_what_came_to_be_meanwhile_is_not_judged(archiving):
 
 
 def other_output(site):
-    [job] = site.sandbox.world.jobs.values()
+    [job] = site.sandbox.platform_state.jobs.values()
     image = next(value.image for value in job.outputs if value.image)
-    content = bytearray(image.stored.path.read_bytes())
+    content = bytearray(image.file.path.read_bytes())
     content[-1] ^= 1
-    image.stored.path.write_bytes(content)
+    image.file.path.write_bytes(content)
 
 
 def other_file(site):

@@ -20,7 +20,7 @@ from gcwatch.commands.status import StatusFollower
 from gcwatch.config import Cron, Route, Settings
 from gcwatch.core import checklist, events, text, timing
 from gcwatch.core.case import Snapshot
-from gcwatch.core.reasons import CATALOGUE, Reason
+from gcwatch.core.reasons import CATALOGUE, Reason, explain
 from gcwatch.core.timing import Every, Pace
 from gcwatch.explain import case_view, why_waiting
 from gcwatch.explain.why_waiting import DaemonSnapshot
@@ -80,75 +80,74 @@ def on_the_platform(status, target=TARGET):
 @pytest.mark.parametrize(
     ("case", "now", "around", "sentence"),
     [
-        (case_after(FOUND), 0, None, "Its files are about to be looked at for the first time."),
+        (case_after(FOUND), 0, None, "Waiting to be checked."),
         (
             case_after(FOUND, events.FolderChanged(SEEN)),
             6,
             None,
-            "Until nothing in it has changed for 30 s: 25 s to go (212 files, 1.2 GB).",
+            "Complete when nothing has changed for 30 s: 25 s to go (212 files, 1.2 GB).",
         ),
         (
             case_after(FOUND, events.FolderChanged(SEEN), events.FolderChanged(CHANGED)),
             12,
             None,
-            ("Files still changing: 1 of 212, 10 s ago. It is complete when nothing has changed "
+            ("Files still changing: 1 of 212, 10 s ago. Complete when nothing has changed "
             "for 30 s: 20 s to go."),
         ),
         (
             case_after(FOUND, events.FolderChanged(SEEN)),
             31,
             busy(KEY),
-            ("Until nothing in it has changed for 30 s: it is looked at once more "
-            "(212 files, 1.2 GB)."),
+            "Complete when nothing has changed for 30 s: last check now (212 files, 1.2 GB).",
         ),
-        (case_after(*TO_UPLOAD), 3, None, ("Its files are being matched to what the platform asks "
-         "for.")),
-        (case_after(*PLANNED), 4, busy(KEY), ("Being prepared for sending: 212 files read, checked "
-         "and packed.")),
-        (case_after(*PLANNED), 4, None, "It is being sent: 0 of 1 upload complete."),
+        (case_after(*TO_UPLOAD), 3, None, ("Matching its files to the inputs that the platform "
+         "asks for.")),
+        (case_after(*PLANNED), 4, busy(KEY),
+         "Preparing: reading, checking and packing 212 files."),
+        (case_after(*PLANNED), 4, None, "Sending: 0 of 1 upload complete."),
         (
             case_after(*PLANNED),
             9,
             busy(KEY, transfers={KEY: (300_000_000, 1_200_000_000)}),
-            "It is being sent: 300.0 MB of 1.2 GB (25 %).",
+            "Sending: 300.0 MB of 1.2 GB (25 %).",
         ),
         (
             case_after(*path_to("submitting")),
             6,
             None,
-            "Everything is sent; the platform is asked to use it.",
+            "Everything is sent; gcwatch asks the platform to use it.",
         ),
         (
             on_the_platform("Queued"),
             8 + 180,
             None,
-            "The job is queued on the platform, 3 min. It is asked after in 10 min.",
+            "The job has been queued on the platform for 3 min. Next check in 10 min.",
         ),
         (
             on_the_platform("Executing Algorithm"),
             8 + 720,
             None,
-            ("The job is running on the platform (Executing Algorithm), 12 min; it takes 17 min on "
-            "average. It is asked after in 30 s."),
+            ("The job has been running on the platform for 12 min (Executing Algorithm); the "
+            "average is 17 min. Next check in 30 s."),
         ),
         (
             on_the_platform("Executing Algorithm"),
             8 + 720,
             DaemonSnapshot(is_running=False),
-            ("The job is running on the platform (Executing Algorithm), 12 min; it takes 17 min on "
-            "average. It is asked after once gcwatch runs."),
+            ("The job has been running on the platform for 12 min (Executing Algorithm); the "
+            "average is 17 min. Next check once gcwatch runs."),
         ),
         (
             on_the_platform("importing", replace(STUDY, expected=None)),
             8 + 240,
             busy(KEY),
-            "Waiting for the platform's import, 4 min. It is being asked after.",
+            "Waiting for the platform's import: 4 min so far. Next check now.",
         ),
         (
             on_the_platform("Validating inputs"),
             8 + 240,
             busy(KEY),
-            "Waiting for the platform's import, 4 min. It is asked after in 8 min.",
+            "Waiting for the platform's import: 4 min so far. Next check in 8 min.",
         ),
         (
             case_after(
@@ -158,31 +157,32 @@ def on_the_platform(status, target=TARGET):
             ),
             6 + 60,
             None,
-            "Waiting for the platform's import, 60 s. Looked at again as soon as a worker is free.",
+            ("Waiting for the platform's import: 60 s so far. "
+            "Next try as soon as a worker is free."),
         ),
         (
             case_after(*path_to("fetching")),
             11,
             None,
-            "The results are being fetched: 0 of 1 output here.",
+            "Fetching the results: 0 of 1 output complete.",
         ),
         (
             case_after(*path_to("fetching")),
             11,
             busy(KEY, transfers={KEY: (5_000_000, 0)}),
-            "The results are being fetched: 5.0 MB so far; 0 of 1 output here.",
+            "Fetching the results: 5.0 MB so far; 0 of 1 output complete.",
         ),
         (
             case_after(*path_to("delivering")),
             12,
             None,
-            "The results are being put into the outbox.",
+            "Putting the results into the outbox.",
         ),
         (
             case_after(FOUND, events.Rejected(Reason("job_failed"))),
             2,
             None,
-            ("It failed; that is being written down in the outbox: "
+            ("It failed; gcwatch writes the failure note: "
             "The analysis did not work for this patient."),
         ),
         (
@@ -191,18 +191,18 @@ def on_the_platform(status, target=TARGET):
             None,
             "The analysis did not work for this patient.",
         ),
-        (case_after(*path_to("delivered")), 20, None, "The results stand in the outbox as p1."),
+        (case_after(*path_to("delivered")), 20, None, "The results are in the outbox as p1."),
         (
             case_after(FOUND, events.FolderVanished()),
             20,
             None,
-            "The folder was taken away before everything was sent.",
+            "The folder was removed before everything was sent.",
         ),
         (
             case_after(FOUND, events.Withdrawn()),
             20,
             None,
-            "It was taken back; nothing more is done.",
+            "It was withdrawn; gcwatch does nothing more with it.",
         ),
     ],
 )  # fmt: skip
@@ -217,33 +217,30 @@ def test_every_state_has_a_sentence_with_its_numbers(case, now, around, sentence
         (
             events.Postponed(Reason("too_many_jobs", {"limit": 16}), 30),
             11,
-            (
-                "Held: 16 jobs are running on the platform, as many as it allows. "
-                "Looked at again in 20 s."
-            ),
+            "Waiting: the platform allows 16 jobs at a time. Next try in 20 s.",
         ),
         (
             events.Postponed(Reason("in_doubt", {"seconds": 180}), 180),
             61,
-            "It is being made sure that nothing is sent twice. Looked at again in 2 min.",
+            "gcwatch makes sure that nothing is sent twice. Next try in 2 min.",
         ),
         (
             events.Postponed(Reason("waiting_for_marker", {"marker": "READY.txt"}), 60),
             1,
-            "The folder is not marked as complete yet. Looked at again in 60 s.",
+            "The folder is not marked as complete yet. Next try in 60 s.",
         ),
         (
             events.Postponed(Reason("inbox_away", {"error": "x"}), 30),
             1,
-            (
-                "The inbox can't be reached at the moment; the folder is waiting. "
-                "Looked at again in 30 s."
-            ),
+            "The inbox can't be reached at the moment; the folder waits. Next try in 30 s.",
         ),
         (
             events.AttemptFailed(Reason("server_error", {"call": "GET", "status": 502})),
             1,
-            "Tried again in 2 min (2nd attempt): The platform has a problem at the moment.",
+            (
+                "Checking the folder failed (attempt 1): "
+                "The platform has a problem at the moment. Next try in 2 min."
+            ),
         ),
     ],
 )
@@ -253,20 +250,26 @@ def test_what_hinders_is_told_with_the_next_try(event, now, sentence):
 
 
 def test_tries_are_counted_as_people_count():
-    """The attempt that comes next is named, whatever its number."""
+    """The attempt that failed is named, whatever its number."""
     broken = events.AttemptFailed(Reason("unreachable", {"call": "GET", "error": "x"}))
     told = [said(case_after(FOUND, *[broken] * tries), 0) for tries in (1, 2, 3, 10, 20, 21)]
-    found = [re.search(r"\((\w+) attempt\)", each)[1] for each in told]
-    assert found == ["2nd", "3rd", "4th", "11th", "21st", "22nd"]
+    found = [re.search(r"\(attempt (\w+)\)", each)[1] for each in told]
+    assert found == ["1", "2", "3", "10", "20", "21"]
 
 
 def test_a_try_under_way_says_so():
     """What is being tried again is not said to wait."""
     case = case_after(FOUND, events.AttemptFailed(Reason("unreachable", {"call": "", "error": ""})))
-    assert said(case, 200, busy(KEY)).startswith("Tried again at this moment (2nd attempt)")
-    assert said(case, 200).startswith("Tried again as soon as a worker is free (2nd attempt)")
-    assert said(case, 200, DaemonSnapshot(is_running=False)).startswith(
-        "Tried again once gcwatch runs"
+    for told in (
+        said(case, 200, busy(KEY)),
+        said(case, 200),
+        said(case, 200, DaemonSnapshot(is_running=False)),
+    ):
+        assert told.startswith("Checking the folder failed (attempt 1): ")
+    assert said(case, 200, busy(KEY)).endswith(" Next try now.")
+    assert said(case, 200).endswith(" Next try as soon as a worker is free.")
+    assert said(case, 200, DaemonSnapshot(is_running=False)).endswith(
+        " Next try once gcwatch runs."
     )
 
 
@@ -305,20 +308,20 @@ def test_a_case_without_a_worker_knows_how_many_go_first(tmp_path):
 
     two = at_work.among(settings(tmp_path, 2), queue, lambda _: PACE, now=100)
     assert [why_waiting.why_waiting(case, PACE, 100, two) for case in queue] == [
-        "Waiting for its turn: 2 cases being worked on, it is the next one.",
-        "Waiting for its turn: 2 cases being worked on, 1 more case before it.",
-        "Waiting for its turn: 2 cases being worked on, 2 more cases before it.",
+        "Waiting for its turn: 2 cases in work, it is next.",
+        "Waiting for its turn: 2 cases in work, 1 more case before it.",
+        "Waiting for its turn: 2 cases in work, 2 more cases before it.",
     ]
     three = at_work.among(settings(tmp_path, 3), queue, lambda _: PACE, now=100)
     assert "turn" not in why_waiting.why_waiting(queue[0], PACE, 100, three)
-    assert "it is the next" not in why_waiting.why_waiting(queue[1], PACE, 100, three)
+    assert "it is next" not in why_waiting.why_waiting(queue[1], PACE, 100, three)
 
 
 def test_a_cron_expression_is_told_as_it_stands():
     """Who wrote it knows when that is."""
     pace = replace(PACE, poll=Cron("0 7 * * mon-fri"))
     told = why_waiting.why_waiting(on_the_platform("Queued"), pace, 100, DaemonSnapshot())
-    assert told.endswith("It is asked after at 0 7 * * mon-fri.")
+    assert told.endswith("Next check by the schedule 0 7 * * mon-fri.")
 
 
 @pytest.mark.parametrize("code", CATALOGUE)
@@ -328,6 +331,32 @@ def test_whatever_hinders_a_case_makes_one_line(code):
         told = said(case_after(FOUND, event), 1)
         assert told.endswith(".")
         assert "\n" not in told
+
+
+@pytest.mark.parametrize("code", CATALOGUE)
+def test_no_sentence_advises_to_switch_a_protection_off(code):
+    """Whether a route sends without a check is decided with the docs at hand, not after a hint."""
+    words = explain(Reason(code))
+    told = f"{words.plain} {words.detail} {words.advice} {words.hint}"
+    assert not re.search("integrity|deidentify|leftovers =", told)
+
+
+@pytest.mark.parametrize("code", CATALOGUE)
+def test_what_whoever_dropped_the_folder_reads_has_no_command(code):
+    """Plain words and advice name no command, no key of the config and no API."""
+    words = explain(Reason(code))
+    jargon = "gcwatch (check|plan|retry|show|withdraw)|socket|slug|glob|route|API|="
+    assert not re.search(jargon, words.advice)
+
+
+@pytest.mark.parametrize(
+    ("count", "detail"),
+    [(1, "1 of 24 slices is missing, at"), (2, "2 of 24 slices are missing, at")],
+)
+def test_words_agree_with_numbers(count, detail):
+    """One slice is missing, two are."""
+    reason = Reason("slices_missing", {"count": count, "expected": 24, "where": "x"})
+    assert explain(reason).detail.startswith(detail)
 
 
 @pytest.mark.parametrize(
@@ -343,7 +372,7 @@ def test_spans_are_told_as_people_say_them(seconds, words):
 @pytest.mark.parametrize(
     ("count", "words"),
     [(1, "1 byte"), (999, "999 bytes"), (1000, "1.0 kB"), (999_949, "999.9 kB"),
-     (999_950, "1.0 MB"), (1_300_000_000, "1.3 GB"), (5 * 10**15, "5000.0 TB")],
+     (999_950, "1.0 MB"), (1_300_000_000, "1.3 GB"), (5 * 10**15, "5.0 PB")],
 )  # fmt: skip
 def test_sizes_are_told_as_people_say_them(count, words):
     """In thousands, as disks are sold."""
@@ -497,9 +526,9 @@ def test_follow_is_a_live_table_that_outlives_the_daemon(site):
         with daemon(site) as first:
             site.drop("p1")
             terminal.shows(rf"gcwatch is running \(process {first.pid}\)")
-            drawn = terminal.shows(r"━+ +It is being sent: \d+ bytes of \d+ bytes")
+            drawn = terminal.shows(r"━+ +Sending: \d+ bytes of \d+ bytes")
         drawn = terminal.shows("No gcwatch is running here", drawn)
-        terminal.shows(r"It is sent once gcwatch runs|It is being sent: 0 of 1", drawn)
+        terminal.shows(r"It is sent once gcwatch runs|Sending: 0 of 1", drawn)
         with daemon(site) as second:
             terminal.shows(rf"gcwatch is running \(process {second.pid}\)", drawn)
         terminal.process.terminate()
@@ -546,7 +575,7 @@ def test_follow_on_a_pipe_is_a_line_for_each_change(site):
         assert process.wait(60) == 0
     assert "No gcwatch is running here" in first[0]
     assert re.match(r"\d{4}-\d\d-\d\d [\d:]{8} UTC  lobes-\w{8}  p1  settling  ", first[2])
-    assert "The results stand in the outbox as p1." in line
+    assert "The results are in the outbox as p1." in line
     assert "\x1b" not in "".join([*first, line])
 
 

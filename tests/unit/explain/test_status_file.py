@@ -44,7 +44,7 @@ def said(facts):
 def test_it_says_what_waits_what_failed_and_what_to_do():
     """Whoever has only the share finds each folder, why, since when, and the way on."""
     failed = view(
-        "p3", "failed", why="The images can't be read.", hint="Export them again.", reason="x"
+        "p3", "failed", why="The images can't be read.", advice="Export them again.", reason="x"
     )
     odd = view("p4", "delivered", result="p4.2", warnings=("Slices are uneven.",))
     counts = {"uploading": 1, "failed": 1, "delivered": 10_000}
@@ -55,7 +55,7 @@ def test_it_says_what_waits_what_failed_and_what_to_do():
     assert "p17   (lobes-p17)\r\n    uploading since 2027-01-15" in text
     assert "    It is being sent.\r\n" in text
     assert "    The images can't be read.\r\n    What to do: Export them again.\r\n" in text
-    assert "in p3.failed.txt" in text
+    assert "Details: p3.failed.txt in the results folder." in text
     assert "drop it again" in text.replace("\r\n", " ")
     assert "as p4.2\r\n    Slices are uneven." in text
 
@@ -92,10 +92,10 @@ def test_it_can_be_read_by_every_windows_editor():
 
 def test_it_stays_short_however_many_cases_there_are():
     """Beyond some hundreds they are counted."""
-    views = [view(f"p{n}") for n in range(status_file.MOST + 7)]
+    views = [view(f"p{n}") for n in range(status_file.MAX_CASES + 7)]
     text = said(StatusFileFacts("lobes", views))
     assert "and 7 more" in text
-    assert f"p{status_file.MOST + 1} " not in text
+    assert f"p{status_file.MAX_CASES + 1} " not in text
 
 
 # --- kept by a daemon ----------------------------------------------------------------------------

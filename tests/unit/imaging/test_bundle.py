@@ -180,7 +180,7 @@ def test_every_transfer_syntax_is_copied_as_it_stands(folder, name):
     assert header.group is not None
     target = io.BytesIO()
     with safe_open.open_unchanged(file) as stream:
-        deidentify.Deidentifier().prepare(stream, file)(target)
+        deidentify.Deidentifier().prepare_copy(stream, file)(target)
     target.seek(0)
     copy, original = pydicom.dcmread(target), pydicom.dcmread(folder / "x")
     assert copy.PixelData == original.PixelData
@@ -445,8 +445,8 @@ def test_a_half_written_bundle_is_never_taken_for_one(ct):
     (spool / "k1.zip.partial").write_bytes(b"half")
     made = make(ct)
     assert sorted(path.name for path in spool.iterdir()) == ["k1.json", "k1.zip"]
-    bundle.discard(spool)
-    bundle.discard(spool)
+    bundle.discard_spool(spool)
+    bundle.discard_spool(spool)
     assert not made.path.exists()
     for path in ct.iterdir():
         dataset = pydicom.dcmread(path)
@@ -484,9 +484,9 @@ def test_patterns_select_files(ct):
     (ct / "sub").mkdir()
     (ct / "sub" / "volume.JSON").write_text("1")
     files = listed(ct)
-    assert [file.name for file in bundle.select(files, "volume.json")] == ["volume.json"]
-    assert len(bundle.select(files, "**/*.json")) == 2
-    assert len(bundle.select(files, "**")) == 7
+    assert [file.name for file in bundle.select_files(files, "volume.json")] == ["volume.json"]
+    assert len(bundle.select_files(files, "**/*.json")) == 2
+    assert len(bundle.select_files(files, "**")) == 7
 
 
 def test_a_files_bundle_has_a_neutral_name_and_its_suffix(folder):
@@ -521,7 +521,7 @@ def test_memory_does_not_depend_on_the_size_of_an_image(folder):
         stream.write(struct.pack("<HH2sHL", 0x7FE0, 0x0010, b"OW", 0, 4096 * 4096 * 2))
         stream.truncate(stream.tell() + 4096 * 4096 * 2)
     make(folder)
-    bundle.discard(folder.parent.parent / "spool")
+    bundle.discard_spool(folder.parent.parent / "spool")
     tracemalloc.start()
     made = make(folder)
     _, peak = tracemalloc.get_traced_memory()
@@ -848,7 +848,7 @@ def test_the_levels_of_a_dicom_slide_are_one_image(folder):
     """They have no numbers and no places; that one of them is there twice is found."""
     for level in range(3):
         dataset = pydicom.dcmread(get_testdata_file("CT_small.dcm"))
-        dataset.SOPClassUID = dicom.SLIDE
+        dataset.SOPClassUID = dicom.SLIDE_SOP_CLASS
         dataset.SOPInstanceUID = f"1.2.{level}"
         dataset.ImagePositionPatient = [0, 0, level**3]
         del dataset.InstanceNumber

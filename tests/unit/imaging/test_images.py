@@ -48,7 +48,7 @@ def test_a_patients_series_are_told_apart(folder):
     found = grouped(folder)
     assert sorted(len(series.files) for series in found.series) == [1] * 4 + [2, 3, 3, 5, 7]
     for series in found.series:
-        ((image,), left) = images.recognise(series.files)
+        ((image,), left) = images.recognise_images(series.files)
         assert (image.files, left) == (series.files, 0)
         uid = pydicom.dcmread(series.files[0].path).SeriesInstanceUID
         assert series.name.startswith(f"{uid}.")
@@ -129,5 +129,5 @@ def test_headers_are_read_again_only_if_a_file_changed(folder):
     assert images.count_dicom(files) == 5
     change(victim, SeriesInstanceUID="1.2.3")
     with pytest.raises(SourceChanged):
-        images.recognise(files)
+        images.recognise_images(files)
     assert len(grouped(folder).series) == 2

@@ -61,14 +61,15 @@ def test_every_json_kind_of_the_platform_is_known():
 @pytest.mark.parametrize("kind", RIGHT)
 def test_the_platforms_own_shape_passes(kind):
     """As its schema asks for it."""
-    assert json_shapes.problem(RIGHT[kind], kind) == ""
+    assert json_shapes.find_problem(RIGHT[kind], kind) == ""
 
 
 @pytest.mark.parametrize("kind", [kind for kind in RIGHT if isinstance(RIGHT[kind], dict)])
 def test_what_the_platform_may_add_passes(kind):
     """Names, and keys of next year."""
     assert (
-        json_shapes.problem({**RIGHT[kind], "name": "left", "color": [1, 2], "new": {}}, kind) == ""
+        json_shapes.find_problem({**RIGHT[kind], "name": "left", "color": [1, 2], "new": {}}, kind)
+        == ""
     )
 
 
@@ -76,13 +77,13 @@ def test_what_the_platform_may_add_passes(kind):
 def test_every_part_of_an_annotation_is_needed(kind):
     """The platform refuses one without its version, too."""
     for key in RIGHT[kind]:
-        assert json_shapes.problem(without(RIGHT[kind], key), kind) == f"{key} is missing"
+        assert json_shapes.find_problem(without(RIGHT[kind], key), kind) == f"{key} is missing"
 
 
 @pytest.mark.parametrize("kind", [kind for kind in RIGHT if kind != "Anything"])
 def test_null_is_of_no_other_kind(kind):
     """It is what a program writes that found nothing."""
-    assert json_shapes.problem(None, kind).startswith("it is null instead of ")
+    assert json_shapes.find_problem(None, kind).startswith("it is null instead of ")
 
 
 def changed(kind, value, *path):
@@ -159,7 +160,7 @@ WRONG = [
 @pytest.mark.parametrize(("kind", "value", "words"), WRONG)
 def test_what_is_wrong_and_where_is_said(kind, value, words):
     """By a path, as a program would write it."""
-    assert json_shapes.problem(value, kind) == words
+    assert json_shapes.find_problem(value, kind) == words
 
 
 @pytest.mark.parametrize(
@@ -167,7 +168,7 @@ def test_what_is_wrong_and_where_is_said(kind, value, words):
 )
 def test_numbers_and_charts_are_taken_as_the_platform_takes_them(kind, value):
     """JSON knows one type of number, and a chart needs no `$schema`."""
-    assert json_shapes.problem(value, kind) == ""
+    assert json_shapes.find_problem(value, kind) == ""
 
 
 JSON = st.recursive(
@@ -182,8 +183,8 @@ def test_any_json_gets_an_answer_that_quotes_nothing(kind, value, data):
     whole = json.loads(json.dumps(RIGHT[kind]))
     if isinstance(whole, dict):
         whole[data.draw(st.sampled_from(sorted(whole)))] = value
-        assert "secret" not in json_shapes.problem(whole, kind)
-    assert "secret" not in json_shapes.problem(value, kind)
+        assert "secret" not in json_shapes.find_problem(whole, kind)
+    assert "secret" not in json_shapes.find_problem(value, kind)
 
 
 def places(value, path=()):
@@ -204,8 +205,8 @@ PARTS = [
 
 @given(st.sampled_from(PARTS), JSON.filter(lambda value: "nan" not in repr(value).lower()))
 def test_whatever_the_platform_takes_is_never_refused(part, value):
-    """The sandbox holds values to the platform's schemas by code of its own."""
+    """The sandbox holds values to the platform's schemas by JSON Schema."""
     kind, path = part
     whole = changed(kind, value, *path)
-    if "inf" not in repr(whole) and not platform.problem(kind, whole):
-        assert json_shapes.problem(whole, kind) == ""
+    if "inf" not in repr(whole) and not platform.find_problem(kind, whole):
+        assert json_shapes.find_problem(whole, kind) == ""

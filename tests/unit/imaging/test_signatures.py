@@ -39,7 +39,7 @@ def damage(name, data):
 @pytest.mark.parametrize("name", FILES)
 def test_a_whole_file_is_its_format_and_undamaged(name):
     """Nothing is held against a file that readers open."""
-    assert format_of(name).begins(FILES[name][: signatures.START])
+    assert format_of(name).begins(FILES[name][: signatures.START_BYTES])
     assert damage(name, FILES[name]) == ""
 
 
@@ -47,7 +47,7 @@ def test_a_whole_file_is_its_format_and_undamaged(name):
 def test_every_version_of_hdf5_tells_its_end(version):
     """BIOM tables are written by old and new libraries."""
     assert damage("t.biom", hdf5(version)) == ""
-    assert damage("t.biom", hdf5(version)[:-1]) == signatures.CUT
+    assert damage("t.biom", hdf5(version)[:-1]) == signatures.END_MISSING
 
 
 PROMISES = [name for name in FILES if not name.endswith((".gz", ".obj", ".jpg"))]
@@ -66,7 +66,7 @@ def test_every_cut_that_loses_more_than_the_last_line_is_noticed(name):
 )
 def test_a_single_missing_byte_is_noticed(name):
     """Formats that tell their own length, or have a last word."""
-    assert damage(name, FILES[name][:-1]) == signatures.CUT
+    assert damage(name, FILES[name][:-1]) == signatures.END_MISSING
 
 
 @pytest.mark.parametrize("name", ["c.csv", "model.obj", "tree.newick"])
@@ -81,7 +81,7 @@ def test_text_that_turns_into_zeros_is_damaged(name):
     [
         ("m.obj", b"f 1 2 3\n", "it has no vertex (a line v x y z)"),
         ("t.newick", b"(a,b)", "it does not end in a semicolon"),
-        ("t.newick", b"((a,b);", "2 brackets are opened and 1 are closed"),
+        ("t.newick", b"((a,b);", "it has 2 opening brackets and 1 closing bracket"),
         ("f.mp4", mp4()[:20] + b"\0\0\0\x08free", "its index (the box moov) is missing"),
         (
             "z.zip",
@@ -119,7 +119,7 @@ def test_what_is_missing_is_said(name, data, words):
 )
 def test_what_a_file_is_instead_is_said_if_it_is_certain(data, words):
     """Text is nothing special, whatever it speaks of."""
-    assert signatures.recognise(data) == words
+    assert signatures.recognise_format(data) == words
 
 
 @pytest.mark.parametrize(

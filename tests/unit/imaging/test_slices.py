@@ -52,14 +52,14 @@ def series(folder, heights, **more):
 
 def findings(folder):
     files = tree.source_files(folder.parent, folder.name, ())
-    found, _ = images.recognise(files, integrity="warn")
+    found, _ = images.recognise_images(files, integrity="warn")
     (image,) = found
     assert len(image.files) == len(files)
     if not image.warnings:
-        assert images.recognise(files) == (found, 0)
+        assert images.recognise_images(files) == (found, 0)
     else:
         with pytest.raises(CannotSend) as caught:
-            images.recognise(files)
+            images.recognise_images(files)
         assert caught.value.reason == image.warnings[0]
     return [(reason.code, dict(reason.facts)) for reason in image.warnings]
 
@@ -261,7 +261,7 @@ def headers(count, spacing, angles, digits):
         position = (round(v, digits) for v in rotated((-99.5, -7, number * spacing - 300), angles))
         place = dicom.SlicePosition(tuple(position), row, column)
         group = dicom.Group("1", "2", CTImageStorage)
-        yield dicom.Header(group, instance=str(number), number=number, place=place)
+        yield dicom.Header(group, instance=str(number), number=number, slice_position=place)
 
 
 ANGLES = st.tuples(st.floats(-3, 3), st.floats(-3, 3))
@@ -281,8 +281,10 @@ def test_any_whole_series_passes_and_any_hole_in_it_is_counted(
     chance = random.Random(seed)
     whole = [(header, None) for header in headers(count, spacing, angles, digits)]
     chance.shuffle(whole)
-    assert slice_geometry.findings(whole) == []
+    assert slice_geometry.find_irregularities(whole) == []
     lost = chance.sample(range(1, count - 1), (count - 2) // 3) if count > 2 else []
-    (*found,) = slice_geometry.findings([each for each in whole if each[0].number not in lost])
+    (*found,) = slice_geometry.find_irregularities(
+        [each for each in whole if each[0].number not in lost]
+    )
     assert [reason.code for reason in found] == ["slices_missing"] * bool(lost)
     assert sum(reason.facts["count"] for reason in found) == len(lost)

@@ -150,7 +150,7 @@ def test_a_file_under_another_name_or_with_other_bytes_is_refused(tmp_path, kind
 
 WRONG_KIND = "A file of this folder is not of the kind that the analysis takes. {}: "
 DAMAGED = "A file of this folder is damaged or incomplete. {}: "
-BROKEN = "A JSON file of this folder is damaged or not written as JSON asks."
+BROKEN = "A JSON file of this folder is damaged or is not valid JSON."
 HTML = b"<!DOCTYPE html><title>Sign in</title>"
 NO_POINT = POINTS.replace(b"[]", b'[{"point": [1, 2, 3]}, {"name": "left"}]')
 BAD = [
@@ -201,7 +201,7 @@ BAD = [
         "SQREG file",
         "s.sqreg",
         b"{}",
-        WRONG_KIND + "as SQREG file it should be an SQLite data base, but it is not.",
+        WRONG_KIND + "as SQREG file it should be an SQLite database, but it is not.",
     ),
     ("SQREG file", "s.sqreg", WHOLE["slide.sqreg"][:5000], DAMAGED + "its end is missing."),
     ("OBJ file", "m.obj", b"# nothing", DAMAGED + "it has no vertex (a line v x y z)."),
@@ -209,7 +209,7 @@ BAD = [
         "Newick tree-format file",
         "t.newick",
         b"((a,b);",
-        DAMAGED + "2 brackets are opened and 1 are closed.",
+        DAMAGED + "it has 2 opening brackets and 1 closing bracket.",
     ),
     (
         "BIOM format",
@@ -329,7 +329,11 @@ TOKENS = st.lists(
 def strictly(text):
     """What Python's own decoder says, without its three constants."""
     try:
-        json.loads(text, parse_constant=socket_content._refuse, parse_float=socket_content._finite)
+        json.loads(
+            text,
+            parse_constant=socket_content._refuse_constant,
+            parse_float=socket_content._parse_finite,
+        )
     except ValueError:
         return False
     return True

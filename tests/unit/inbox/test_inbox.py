@@ -14,7 +14,7 @@ from gcwatch.core.reasons import Reason
 from gcwatch.files import patterns, safe_open, snapshot
 from gcwatch.inbox import tree
 from gcwatch.inbox.listing import has_marker, holds_files, list_folders
-from gcwatch.inbox.tree import _blame
+from gcwatch.inbox.tree import _read_error
 
 
 def fill(folder, *names, data=b"x"):
@@ -148,7 +148,7 @@ def test_any_name_that_a_file_can_have_is_listed_and_read(tmp_path, raw):
     (folder / name).write_bytes(raw)
     (file,) = tree.source_files(tmp_path, folder.name, ())
     assert os.fsencode(file.name) == raw
-    assert tree.look_at_folder(tmp_path, folder.name, ()).files == 1
+    assert tree.snapshot_folder(tmp_path, folder.name, ()).files == 1
     with safe_open.open_unchanged(file) as stream:
         assert stream.read() == raw
     (folder / name).unlink()
@@ -197,7 +197,7 @@ def test_a_link_to_nothing_is_tried_again(tmp_path, target):
 def blamed(path, name):
     """Return the names that the error about a folder holds."""
     with pytest.raises(TryAgain) as caught:
-        tree.look_at_folder(path, name, ())
+        tree.snapshot_folder(path, name, ())
     return caught.value.reason.names
 
 
@@ -211,7 +211,7 @@ def test_an_unreadable_folder_or_file_is_tried_again(tmp_path):
     closed.chmod(0o755)
     (closed / "x").chmod(0)
     assert as_somebody(
-        lambda: code_of(lambda: tree.look_at_folder(tmp_path, "p", ())) == "file_unreadable"
+        lambda: code_of(lambda: tree.snapshot_folder(tmp_path, "p", ())) == "file_unreadable"
     )
     (file,) = tree.source_files(tmp_path, "p", ())
 
@@ -226,10 +226,10 @@ def test_a_folder_gone_from_an_inbox_with_others_has_vanished(tmp_path):
     """Somebody took it away."""
     fill(tmp_path / "other", "x")
     with pytest.raises(SourceVanished):
-        tree.look_at_folder(tmp_path, "p", ())
+        tree.snapshot_folder(tmp_path, "p", ())
     (tmp_path / "p").symlink_to("other")
     with pytest.raises(SourceVanished):
-        tree.look_at_folder(tmp_path, "p", ())
+        tree.snapshot_folder(tmp_path, "p", ())
 
 
 def test_a_folder_stays_while_its_sub_folders_come_and_go(tmp_path):
@@ -257,7 +257,7 @@ def test_a_folder_gone_with_its_inbox_is_waited_for(tmp_path, there):
     root = tmp_path / "in"
     if there:
         root.mkdir()
-    assert code_of(lambda: tree.look_at_folder(root, "p", ())) == "inbox_away"
+    assert code_of(lambda: tree.snapshot_folder(root, "p", ())) == "inbox_away"
 
 
 # --- snapshots ---------------------------------------------------------------------------------
@@ -266,23 +266,23 @@ def test_a_folder_gone_with_its_inbox_is_waited_for(tmp_path, there):
 def test_a_snapshot_changes_with_what_it_covers_only(tmp_path):
     """Name, size and time of change count; ignored files and mere looks do not."""
     folder = fill(tmp_path / "p", "a", "b/c")
-    first = tree.look_at_folder(tmp_path, "p", ())
+    first = tree.snapshot_folder(tmp_path, "p", ())
     assert (first.files, first.bytes) == (2, 2)
     fill(folder, "copy.part", ".DS_Store")
-    assert tree.look_at_folder(tmp_path, "p", ()).digest == first.digest
+    assert tree.snapshot_folder(tmp_path, "p", ()).digest == first.digest
     os.utime(folder / "a", ns=(0, 1))
-    touched = tree.look_at_folder(tmp_path, "p", ())
+    touched = tree.snapshot_folder(tmp_path, "p", ())
     (folder / "a").rename(folder / "z")
-    renamed = tree.look_at_folder(tmp_path, "p", ())
+    renamed = tree.snapshot_folder(tmp_path, "p", ())
     assert len({first.digest, touched.digest, renamed.digest}) == 3
 
 
 def test_a_snapshot_survives_renaming_the_folder(tmp_path):
     """The digest is of what is inside, so that a moved folder can be told to be the same."""
     folder = fill(tmp_path / "p", "a")
-    first = tree.look_at_folder(tmp_path, "p", ())
+    first = tree.snapshot_folder(tmp_path, "p", ())
     folder.rename(tmp_path / "q")
-    assert tree.look_at_folder(tmp_path, "q", ()).digest == first.digest
+    assert tree.snapshot_folder(tmp_path, "q", ()).digest == first.digest
 
 
 # --- reading -----------------------------------------------------------------------------------
@@ -368,5 +368,5 @@ def test_patterns_match_components(name, pattern, expected):
 
 def test_a_dead_share_is_away_and_not_unreadable(tmp_path):
     """When the inbox itself can't be listed, the share is to blame, not the folder."""
-    trouble = _blame(tmp_path / "in", "p", OSError(errno.ESTALE, ""))
+    trouble = _read_error(tmp_path / "in", "p", OSError(errno.ESTALE, ""))
     assert isinstance(trouble, NotYet)

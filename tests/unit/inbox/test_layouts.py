@@ -72,7 +72,7 @@ def filed(tmp_path, sandbox):
 
 def names_in(box):
     """The cases that a survey finds, however long it takes to read their headers."""
-    return [entry.name for entry in box.survey(patience=math.inf).cases]
+    return [entry.name for entry in box.list_cases(patience=math.inf).cases]
 
 
 def cases_of(site):
@@ -173,7 +173,7 @@ def test_a_file_that_changed_since_it_was_sent_is_not_deleted(tmp_path):
     """Judged by its size and time before and after it is set aside."""
     (tmp_path / "a").write_bytes(b"sent")
     box = FileInbox(tmp_path)
-    sent = box.look("a")
+    sent = box.snapshot_case("a")
     (tmp_path / "a").write_bytes(b"changed since")
     assert not dispose.dispose_of_source(box, "a", "delete", None, sent)
     assert tree(tmp_path) == ["a"]
@@ -395,13 +395,13 @@ def test_a_survey_reads_as_much_as_it_has_time_for(tmp_path):
     put(tmp_path / "p1", files_of(MR))
     put(tmp_path / "p2", files_of(CT))
     box = SeriesInbox(tmp_path)
-    hasty = box.survey(patience=-1)
+    hasty = box.list_cases(patience=-1)
     assert (hasty.cases, hasty.unread) == ((), True)
     assert hasty.may_hold("p1/1.2.3")
-    calm = box.survey(patience=math.inf)
+    calm = box.list_cases(patience=math.inf)
     assert len(calm.cases) == 2
     assert not calm.unread
-    assert box.survey(patience=-1) == calm
+    assert box.list_cases(patience=-1) == calm
 
 
 # --- taken away ----------------------------------------------------------------------------------
@@ -510,9 +510,9 @@ def test_a_series_is_left_alone_if_something_came_late(box, tmp_path, after, lat
     taken = box.root / "p1" / "mr" / files[0][0]
     if late == "slice":
         taken.unlink()
-    sent = box.look(names_in(box)[0])
+    sent = box.snapshot_case(names_in(box)[0])
     name = next(n for n in names_in(box) if len(box.source_files(n)) in {6, 7})
-    sent = box.look(name)
+    sent = box.snapshot_case(name)
     put(box.root / "p1", {f"mr/{files[0][0]}": files[0][1] if late == "slice" else b"\0" * 9})
     before = tree(box.root)
     assert not dispose.dispose_of_source(box, name, after, tmp_path / "done", sent)
@@ -523,10 +523,10 @@ def test_a_series_is_left_alone_if_something_came_late(box, tmp_path, after, lat
 def test_a_slice_that_comes_while_the_series_is_gathered_gives_it_back(box):
     """Everything stands where it stood."""
     name = name_of(box)
-    sent, own = box.look(name), list(box.own_files(name))
+    sent, own = box.snapshot_case(name), list(box.own_files(name))
     before = tree(box.root)
-    part = dispose._Part(box, name, sent)
-    assert not part._take(own[1:], None)
+    part = dispose._SentPart(box, name, sent)
+    assert not part._take_out(own[1:], None)
     assert tree(box.root) == before
 
 
@@ -534,10 +534,10 @@ def test_a_slice_that_comes_while_the_series_is_gathered_gives_it_back(box):
 def test_a_crash_while_a_series_is_gathered_is_finished(box, tmp_path, gathered):
     """What was gathered comes back to be judged, and then goes as a whole."""
     name = name_of(box)
-    sent, own = box.look(name), box.own_files(name)
-    part = dispose._Part(box, name, sent)
+    sent, own = box.snapshot_case(name), box.own_files(name)
+    part = dispose._SentPart(box, name, sent)
     for file in own[:gathered]:
-        part._gather(file)
+        part._gather_file(file)
     done = tmp_path / "done"
     assert dispose.dispose_of_source(box, name, "move", done, sent)
     assert dispose.dispose_of_source(box, name, "move", done, sent)
@@ -549,8 +549,8 @@ def test_a_crash_while_a_series_is_gathered_is_finished(box, tmp_path, gathered)
 def test_what_took_a_gathered_files_place_is_not_replaced(box):
     """After a crash a name may be taken by a newer file: both are kept."""
     name = name_of(box)
-    sent, own = box.look(name), box.own_files(name)
-    dispose._Part(box, name, sent)._gather(own[0])
+    sent, own = box.snapshot_case(name), box.own_files(name)
+    dispose._SentPart(box, name, sent)._gather_file(own[0])
     path = Path(own[0].path)
     path.write_bytes(b"newer")
     assert not dispose.dispose_of_source(box, name, "delete", None, sent)
@@ -561,16 +561,16 @@ def test_what_took_a_gathered_files_place_is_not_replaced(box):
 def test_a_crash_while_a_series_is_deleted_is_finished(box):
     """What was judged and doomed goes; nothing comes back."""
     name = name_of(box)
-    sent, own = box.look(name), box.own_files(name)
-    part = dispose._Part(box, name, sent)
+    sent, own = box.snapshot_case(name), box.own_files(name)
+    part = dispose._SentPart(box, name, sent)
     for file in own:
-        part._gather(file)
-    source = part._source(own)
-    part._gathered.rename(source._doomed)
+        part._gather_file(file)
+    source = part._as_folder(own)
+    part._gathering_folder.rename(source._doomed_path)
     assert dispose.dispose_of_source(box, name, "delete", None, sent)
     assert [path.name for path in box.root.iterdir()] == ["p1"]
     with pytest.raises(SourceVanished):
-        box.look(name)
+        box.snapshot_case(name)
 
 
 # --- the outbox ----------------------------------------------------------------------------------
@@ -613,9 +613,9 @@ def test_a_file_that_is_written_while_it_is_read_is_waited_for(box, monkeypatch)
     box._known.clear()
     monkeypatch.setattr(layouts.images, "group_series", always_changing)
     with pytest.raises(NotYet) as caught:
-        box.look(name)
+        box.snapshot_case(name)
     assert caught.value.reason.code == "being_written"
-    listing = box.survey()
+    listing = box.list_cases()
     assert listing.unread
     assert listing.may_hold(name)
 

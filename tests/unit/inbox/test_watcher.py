@@ -66,13 +66,13 @@ def test_rest_has_an_end(wakeup, schedule):
 def test_to_write_down_what_was_found_is_no_part_of_the_look():
     """However long the journal takes over a burst, the next look is not put off for it."""
     effort, begun = ScanEffort(), time.thread_time()
-    with effort.counting(), effort.counting(-1):
+    with effort.count_time(), effort.count_time(-1):
         hashlib.sha256(bytes(1 << 25))
     taken = time.thread_time() - begun
     assert effort.cpu < taken / 2
     before = effort.cpu
     begun = time.thread_time()
-    with effort.counting():
+    with effort.count_time():
         hashlib.sha256(bytes(1 << 25))
     taken = time.thread_time() - begun
     assert effort.cpu - before > taken / 2
@@ -84,12 +84,12 @@ def test_a_folder_made_anew_in_the_place_of_a_deleted_one_is_watched(tmp_path, w
     inbox.mkdir()
     watcher = Watcher(wakeup.request_scan)
     watcher.start()
-    watcher.watch(inbox)
+    watcher.watch_inbox(inbox)
     try:
         inbox.rmdir()
-        until(lambda: watcher._watches[inbox].ring.lost and wakeup.is_scan_requested())
+        until(lambda: watcher._watches[inbox].handler.lost and wakeup.is_scan_requested())
         inbox.mkdir()
-        watcher.watch(inbox)
+        watcher.watch_inbox(inbox)
         wakeup.scan_started()
         (inbox / "p1").mkdir()
         until(wakeup.is_scan_requested)
@@ -108,21 +108,21 @@ def granted():
 
 def test_folders_that_were_moved_out_of_an_inbox_are_let_go(tmp_path, wakeup, monkeypatch):
     """Otherwise each case of a route with `after = "move"` keeps one of the system's watches."""
-    monkeypatch.setattr("gcwatch.inbox.watcher._MOST_GONE", 10)
+    monkeypatch.setattr("gcwatch.inbox.watcher._MAX_DELETED_FOLDERS", 10)
     inbox, done = tmp_path / "in", tmp_path / "done"
     for number in range(10):
         (inbox / f"p{number}" / "scan").mkdir(parents=True)
     done.mkdir()
     watcher = Watcher(wakeup.request_scan)
     watcher.start()
-    watcher.watch(inbox)
+    watcher.watch_inbox(inbox)
     try:
         until(lambda: granted() == 21)
         for folder in list(inbox.iterdir()):
             folder.rename(done / folder.name)
-        until(lambda: watcher._watches[inbox].ring.gone >= 10)
+        until(lambda: watcher._watches[inbox].handler.gone >= 10)
         assert granted() == 21
-        watcher.watch(inbox)
+        watcher.watch_inbox(inbox)
         until(lambda: granted() == 1)
         wakeup.scan_started()
         (inbox / "p11").mkdir()

@@ -14,10 +14,18 @@ from support.sandbox_user import SandboxUser, zipped
 
 from gcwatch.core.case import Output
 from gcwatch.core.errors import CaseError, StateError, Stopped, TokenRefused, Unreachable
-from gcwatch.mirror.last_run import only_mirror
-from gcwatch.mirror.receipts import Held, Receipt, Target, Times, Wanted, compare, contents
-from gcwatch.mirror.storage import Names, plain
-from gcwatch.platform.http import CHUNK
+from gcwatch.mirror.last_run import lock_mirror
+from gcwatch.mirror.receipts import (
+    Held,
+    Receipt,
+    Target,
+    Times,
+    Wanted,
+    compare_listing,
+    join_contents,
+)
+from gcwatch.mirror.storage import Names, plain_name
+from gcwatch.platform.http import CHUNK_BYTES
 
 CLINICAL = b'{"age" :  61,\r\n "sex":"F"}'
 
@@ -169,7 +177,7 @@ def test_a_download_that_was_cut_goes_on_where_it_was(site):
     noise = random.Random(1)
     content = mha(*(noise.randrange(-(1 << 15), 1 << 15) for _ in range(500_000)))
     site.add("p1", generic_medical_image=content)
-    site.sandbox.fault("truncate", host="storage", keep=3 * CHUNK, nth=1)
+    site.sandbox.fault("truncate", host="storage", keep=3 * CHUNK_BYTES, nth=1)
     site.sandbox.fault("cut_before", host="storage", nth=2, times=None)
     assert site.run().failed == 1
     assert [line["reason"] for line in site.said("mirror.item_failed")] == ["unreachable"]
@@ -531,7 +539,7 @@ def test_titles_that_would_be_one_folder_are_told_apart_the_same_way_each_time(t
 def test_a_name_that_an_item_got_stays(full):
     """Its title may change, and others may come that would be named like it."""
     names = {name: full.receipt(name)["target"]["item"] for name in full.names()}
-    full.sandbox.world.items[names["p1"]].title = "another"
+    full.sandbox.platform_state.items[names["p1"]].title = "another"
     full.change(names["p1"], threshold=8.0)
     full.add("P1", threshold=5.0)
 
@@ -669,7 +677,7 @@ def test_flat_keeps_an_image_set_together(flat):
 
 def test_two_runs_at_once_are_refused(site):
     """The second one is told who works there."""
-    with only_mirror(site.state, "cts"), pytest.raises(StateError, match=str(os.getpid())):
+    with lock_mirror(site.state, "cts"), pytest.raises(StateError, match=str(os.getpid())):
         site.run()
 
 
@@ -762,7 +770,7 @@ def test_a_refused_token_stops_mirrors_until_it_is_taken_again(running):
 def _held(item, values, *, gone=False, whole=True):
     target = Target(platform="x", archive="a", item=item)
     times = Times(fetched="t", gone="t" if gone else None)
-    outputs = contents(_outputs(values), ())
+    outputs = join_contents(_outputs(values), ())
     receipt = Receipt(
         mirror="m", folder=item, title=item, target=target, outputs=outputs, times=times
     )
@@ -788,7 +796,7 @@ def test_every_item_is_in_exactly_one_part_of_the_difference(listed, here, gone,
     }
     wanted = [Wanted(item, item, _outputs(values)) for item, values in listed.items()]
 
-    found = compare(wanted, held)
+    found = compare_listing(wanted, held)
 
     if not listed:
         assert (found.new, found.changed, found.gone) == ((), (), ())
@@ -808,7 +816,7 @@ def test_every_item_is_in_exactly_one_part_of_the_difference(listed, here, gone,
 def test_names_are_harmless_and_unique(stems, suffix):
     """Whatever text they are made of: one path component, visible, no longer than a disk takes."""
     names = Names([])
-    made = [names.take(plain(stem), f"pk-{n}", suffix) for n, stem in enumerate(stems)]
+    made = [names.take_free(plain_name(stem), f"pk-{n}", suffix) for n, stem in enumerate(stems)]
 
     assert len({name.casefold() for name in made}) == len(made)
     for name in made:

@@ -148,10 +148,10 @@ def test_a_rename_onto_a_published_folder_fails(tmp_path):
     """What stands between two daemons that both found the name free."""
     fill(tmp_path / "a", x="1")
     fill(tmp_path / "b", x="2")
-    assert not names._renamed(tmp_path / "a", tmp_path / "b")
+    assert not names._try_rename(tmp_path / "a", tmp_path / "b")
     assert contents(tmp_path / "b") == {"x": "2"}
     (tmp_path / "c").write_text("")
-    assert not names._renamed(tmp_path / "a", tmp_path / "c")
+    assert not names._try_rename(tmp_path / "a", tmp_path / "c")
 
 
 @pytest.mark.parametrize("name", [os.fsdecode(b"\xff\n\x01"), "é" * 127 + "x", "x" * 255])
@@ -227,7 +227,7 @@ def elsewhere(tmp_path):
 
 
 def dispose_of(box, after, done=None, expected=None, ignore=()):
-    expected = expected or tree.look_at_folder(box, "p1", ignore)
+    expected = expected or tree.snapshot_folder(box, "p1", ignore)
     return dispose.dispose_of_source(FolderInbox(box, ignore), "p1", after, done, expected)
 
 
@@ -244,7 +244,7 @@ def test_delete_removes_the_folder_and_nothing_else(box):
     """The folder is gone with its junk; links go, what they lead to stays."""
     (box / "p1" / "link").symlink_to("../other")
     (box / "p1" / ".DS_Store").write_text("")
-    expected = tree.look_at_folder(box, "p1", ())
+    expected = tree.snapshot_folder(box, "p1", ())
     assert dispose_of(box, "delete", expected=expected)
     assert [path.name for path in box.iterdir()] == ["other"]
     assert contents(box / "other") == {"x": "y"}
@@ -255,7 +255,7 @@ def test_delete_removes_the_folder_and_nothing_else(box):
 @pytest.mark.parametrize("late", ["late", "sub/late.part"])
 def test_late_files_are_never_deleted(box, tmp_path, after, late):
     """A folder that changed, or into which somebody still writes, stays as it is."""
-    expected = tree.look_at_folder(box, "p1", ())
+    expected = tree.snapshot_folder(box, "p1", ())
     (box / "p1" / late).write_text("late")
     assert not dispose_of(box, after, tmp_path / "done", expected)
     assert contents(box / "p1") == {**WHOLE, late: "late"}
@@ -264,19 +264,19 @@ def test_late_files_are_never_deleted(box, tmp_path, after, late):
 
 def test_a_file_that_comes_while_deleting_gives_the_folder_back(box):
     """Held and judged again before anything is removed."""
-    source = dispose._Source(box, "p1", tree.look_at_folder(box, "p1", ()), ())
+    source = dispose._SentFolder(box, "p1", tree.snapshot_folder(box, "p1", ()), ())
     (box / "p1" / "late").write_text("late")
-    assert not source.delete()
+    assert not source.delete_folder()
     assert contents(box / "p1") == {**WHOLE, "late": "late"}
 
 
 def test_a_crash_while_deleting_is_finished(box):
     """What was held comes back to be judged; what was doomed goes."""
-    expected = tree.look_at_folder(box, "p1", ())
-    source = dispose._Source(box, "p1", expected, ())
-    (box / "p1").rename(box / source._held)
+    expected = tree.snapshot_folder(box, "p1", ())
+    source = dispose._SentFolder(box, "p1", expected, ())
+    (box / "p1").rename(box / source._held_name)
     assert dispose_of(box, "delete", expected=expected)
-    fill(source._doomed, half="gone")
+    fill(source._doomed_path, half="gone")
     assert dispose_of(box, "delete", expected=expected)
     assert [path.name for path in box.iterdir()] == ["other"]
 
@@ -285,7 +285,7 @@ def test_move_keeps_everything_under_a_free_name(box, tmp_path):
     """Nothing that was moved before is replaced."""
     done = tmp_path / "done"
     fill(done / "p1", old="1")
-    expected = tree.look_at_folder(box, "p1", ())
+    expected = tree.snapshot_folder(box, "p1", ())
     assert dispose_of(box, "move", done, expected)
     assert dispose_of(box, "move", done, expected)
     assert contents(done) == {"p1/old": "1"} | {
@@ -296,19 +296,19 @@ def test_move_keeps_everything_under_a_free_name(box, tmp_path):
 
 def test_move_across_file_systems_copies_first(box, elsewhere):
     """The copy is whole, with times, before the source goes."""
-    expected = tree.look_at_folder(box, "p1", ())
+    expected = tree.snapshot_folder(box, "p1", ())
     assert dispose_of(box, "move", elsewhere, expected)
     assert contents(elsewhere / "p1") == WHOLE
-    assert tree.look_at_folder(elsewhere, "p1", ()).digest == expected.digest
+    assert tree.snapshot_folder(elsewhere, "p1", ()).digest == expected.digest
     assert not (box / "p1").exists()
     assert [path.name for path in elsewhere.iterdir()] == ["p1"]
 
 
 def test_a_crash_after_copying_does_not_copy_twice(box, elsewhere):
     """The copy is known by its digest; only the source's removal is left."""
-    expected = tree.look_at_folder(box, "p1", ())
+    expected = tree.snapshot_folder(box, "p1", ())
     elsewhere.mkdir()
-    assert dispose._Source(box, "p1", expected, ())._copy(elsewhere, "p1")
+    assert dispose._SentFolder(box, "p1", expected, ())._copy_folder(elsewhere, "p1")
     assert dispose_of(box, "move", elsewhere, expected)
     assert [path.name for path in elsewhere.iterdir()] == ["p1"]
     assert not (box / "p1").exists()
@@ -316,7 +316,7 @@ def test_a_crash_after_copying_does_not_copy_twice(box, elsewhere):
 
 def test_an_inbox_that_is_away_is_not_a_folder_disposed_of(box, tmp_path):
     """The share may be back, with the folder in it."""
-    expected = tree.look_at_folder(box, "p1", ())
+    expected = tree.snapshot_folder(box, "p1", ())
     box.rename(tmp_path / "unmounted")
     with pytest.raises(TryAgain):
         dispose_of(box, "delete", expected=expected)

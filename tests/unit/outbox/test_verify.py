@@ -60,7 +60,7 @@ def test_whole_file_is_accepted(tmp_path, name):
     """What is in order is left as it is."""
     path = tmp_path / name
     path.write_bytes(UNTOUCHED[name])
-    verify.check(path, "socket")
+    verify.require_whole(path, "socket")
     assert path.read_bytes() == UNTOUCHED[name]
 
 
@@ -70,7 +70,7 @@ def test_cut_file_is_removed_and_fetched_again(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(CUT[name])
     with pytest.raises(TryAgain) as error:
-        verify.check(path, "segmentation")
+        verify.require_whole(path, "segmentation")
     assert not path.exists()
     assert error.value.reason.code == "download_incomplete"
     assert error.value.reason.facts["socket"] == "segmentation"
@@ -83,7 +83,7 @@ def test_header_that_promises_nothing_is_no_fault(tmp_path, line):
     path.write_bytes(
         f"DimSize = 3 1 1\nElementType = MET_UCHAR\n{line}\nElementDataFile = LOCAL\nabc".encode()
     )
-    verify.check(path, "socket")
+    verify.require_whole(path, "socket")
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -96,7 +96,7 @@ def test_no_bytes_break_the_check(tmp_path, suffix, content):
     path = tmp_path / f"x.{suffix}"
     path.write_bytes(content)
     try:
-        verify.check(path, "socket")
+        verify.require_whole(path, "socket")
     except TryAgain:
         assert not path.exists()
 
@@ -153,4 +153,4 @@ def test_an_odd_file_that_comes_again_and_again_is_delivered_as_it_is(tmp_path):
 
         assert (site.outbox / "p1" / "misnamed.json").read_bytes() == b"age,sex\n61,F\n"
         (output,) = site.receipt()["outputs"]
-        assert output["files"][0]["odd"] == "its JSON can't be read"
+        assert output["files"][0]["odd"] == "it is not valid JSON"

@@ -10,7 +10,7 @@ from support.sandbox_user import SandboxUser
 
 from gcwatch.core.errors import NotYet, Refused, TokenRefused, TryAgain, Unreachable
 from gcwatch.platform.client import GrandChallenge
-from gcwatch.platform.http import Http, _messages
+from gcwatch.platform.http import Http, _collect_messages
 from gcwatch.sandbox import Sandbox
 
 
@@ -224,7 +224,7 @@ def test_every_error_body_becomes_sentences(sandbox, http, body, messages):
     sandbox.fault("status", status=400, body=json.dumps(body))
     with pytest.raises(Refused) as error:
         make_upload(http)
-    assert list(error.value.messages) == messages == list(_messages(body))
+    assert list(error.value.messages) == messages == list(_collect_messages(body))
 
 
 def test_echoed_request_is_scrubbed(sandbox, http):

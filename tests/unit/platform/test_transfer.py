@@ -1,4 +1,4 @@
-"""What gcwatch.platform.transfer promises: every byte once, or an error that says what to do."""
+"""What gcwatch.platform.upload and download promise: every byte once, or an error that helps."""
 
 import hashlib
 import os
@@ -29,8 +29,11 @@ from gcwatch.core.errors import (
     UploadsGone,
 )
 from gcwatch.platform.client import GrandChallenge
-from gcwatch.platform.http import CHUNK, Http
-from gcwatch.platform.transfer import MIB, Transfers, part_size, pieces
+from gcwatch.platform.download import download_file
+from gcwatch.platform.file_parts import MIB, part_size, split_into_parts
+from gcwatch.platform.http import CHUNK_BYTES, Http
+from gcwatch.platform.transfers import Transfers
+from gcwatch.platform.upload import FileUpload
 from gcwatch.threads.heartbeats import Heartbeats
 
 PART = 5 * MIB
@@ -67,7 +70,7 @@ class Sender:
             self.moved += more
 
     def send(self, path, upload, *, again=False):
-        return self.transfers.send(path, upload, self.count, begun_before=again)
+        return FileUpload(self.transfers, path, upload, self.count).send(begun_before=again)
 
     def puts(self):
         """The PUTs that the storage stored."""
@@ -78,11 +81,11 @@ class Sender:
 
     def stored(self, upload):
         """The bytes that the sandbox holds of an upload."""
-        parts = self.sandbox.world.uploads[upload.pk].parts
+        parts = self.sandbox.platform_state.uploads[upload.pk].parts
         return b"".join(parts[number].path.read_bytes() for number in sorted(parts))
 
     def status(self, upload):
-        return self.sandbox.world.uploads[upload.pk].status
+        return self.sandbox.platform_state.uploads[upload.pk].status
 
 
 @pytest.fixture
@@ -107,7 +110,7 @@ def cut_short(sender, file):
     with ThreadPoolExecutor(1) as one_by_one:
         alone = replace(sender.transfers, pool=one_by_one)
         with pytest.raises(TryAgain):
-            alone.send(file, upload, sender.count, begun_before=False)
+            FileUpload(alone, file, upload, sender.count).send(begun_before=False)
     sender.sandbox.clear_faults()
     return upload
 
@@ -126,13 +129,13 @@ def test_parts_fit_the_storage(size):
 @given(st.integers(1, 10**7), st.integers(1000, 10**6))
 def test_parts_cover_the_file_exactly(size, part):
     """Numbered from 1, without gap or overlap, up to the last byte."""
-    made = pieces(size, part)
-    assert [piece.number for piece in made] == [*range(1, len(made) + 1)]
+    made = split_into_parts(size, part)
+    assert [part.number for part in made] == [*range(1, len(made) + 1)]
     assert made[0].offset == 0
-    ends = [piece.offset + piece.length for piece in made]
-    assert [piece.offset for piece in made[1:]] == ends[:-1]
+    ends = [part.offset + part.length for part in made]
+    assert [part.offset for part in made[1:]] == ends[:-1]
     assert ends[-1] == size
-    assert all(piece.length > 0 for piece in made)
+    assert all(part.length > 0 for part in made)
 
 
 # --- the way up ----------------------------------------------------------------------------------
@@ -192,7 +195,7 @@ def test_no_token_goes_to_the_storage(sender, file):
 def test_what_is_stored_is_not_sent_again(sender, file):
     """After a cut only the missing parts go out."""
     upload = cut_short(sender, file)
-    assert set(sender.sandbox.world.uploads[upload.pk].parts) == {1, 2}
+    assert set(sender.sandbox.platform_state.uploads[upload.pk].parts) == {1, 2}
     sender.sandbox.forget_calls()
     sender.send(file, upload, again=True)
     assert len(sender.puts()) == 3
@@ -237,7 +240,7 @@ def test_expired_address_is_renewed(sender, file):
         for seconds in expire:
             sender.sandbox.advance(seconds)
 
-    sender.transfers.send(file, upload, moved, begun_before=False)
+    FileUpload(sender.transfers, file, upload, moved).send(begun_before=False)
     assert 403 in {call["status"] for call in sender.sandbox.calls() if call["method"] == "PUT"}
     assert sender.stored(upload) == file.read_bytes()
 
@@ -339,7 +342,7 @@ def test_stop_ends_an_upload_between_two_chunks(sender, file):
     upload = sender.begin(file)
     stop = sender.transfers.stop
     with pytest.raises(Stopped):
-        sender.transfers.send(file, upload, lambda _: stop.set(), begun_before=False)
+        FileUpload(sender.transfers, file, upload, lambda _: stop.set()).send(begun_before=False)
     assert sender.status(upload) == "Initialized"
 
 
@@ -352,7 +355,9 @@ from pathlib import Path
 from gcwatch.core.case import Upload
 from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.http import Http
-from gcwatch.platform.transfer import Transfers, part_size
+from gcwatch.platform.file_parts import part_size
+from gcwatch.platform.transfers import Transfers
+from gcwatch.platform.upload import FileUpload
 url, token, name = sys.argv[1:]
 path = Path(name)
 platform = GrandChallenge(Http(url, lambda: token))
@@ -364,8 +369,9 @@ def peak():
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 before = peak()
 with ThreadPoolExecutor(16) as pool:
-    Transfers(platform, pool).send(path, upload, lambda _: None, begun_before=False)
-    platform.http.close()
+    transfers = Transfers(platform, pool)
+    FileUpload(transfers, path, upload, lambda _: None).send(begun_before=False)
+    platform.close()
 print(peak() - before)
 """
 
@@ -392,7 +398,7 @@ def test_an_upload_whose_parts_the_storage_lost_is_given_up(sender, file):
 
 # --- the way down --------------------------------------------------------------------------------
 
-LENGTH = 3 * CHUNK + 7
+LENGTH = 3 * CHUNK_BYTES + 7
 
 
 @pytest.fixture
@@ -405,7 +411,7 @@ def media(sandbox):
         image = next(each["image"] for each in job["outputs"] if each["image"])
         url = alice.tell(image)["files"][0]["file"]
         content = alice.download(url).content
-    assert len(content) > 3 * CHUNK
+    assert len(content) > 3 * CHUNK_BYTES
     sandbox.forget_calls()
     return url, content
 
@@ -417,7 +423,7 @@ def storage_gets(sandbox):
 def test_download_arrives_whole(sender, media, tmp_path):
     """One file, its bytes, and nothing beside it."""
     url, content = media
-    sender.transfers.fetch(url, tmp_path / "deep" / "x.mha", sender.count)
+    download_file(sender.transfers, url, tmp_path / "deep" / "x.mha", sender.count)
     assert (tmp_path / "deep" / "x.mha").read_bytes() == content
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["x.mha"]
     assert sender.moved == len(content)
@@ -425,7 +431,7 @@ def test_download_arrives_whole(sender, media, tmp_path):
 
 def test_token_does_not_follow_the_redirect(sender, media, tmp_path):
     """The API gets the token, the storage behind it does not."""
-    sender.transfers.fetch(media[0], tmp_path / "x.mha", sender.count)
+    download_file(sender.transfers, media[0], tmp_path / "x.mha", sender.count)
     seen = {(call["host"], call["authorization"]) for call in sender.sandbox.calls()}
     assert seen == {("api", True), ("storage", False)}
 
@@ -433,14 +439,14 @@ def test_token_does_not_follow_the_redirect(sender, media, tmp_path):
 def test_cut_download_goes_on_where_it_was_cut(sender, media, tmp_path):
     """The rest comes by Range; the part that is here is not fetched again."""
     url, content = media
-    sender.sandbox.fault("truncate", host="storage", keep=2 * CHUNK)
+    sender.sandbox.fault("truncate", host="storage", keep=2 * CHUNK_BYTES)
     with pytest.raises((TryAgain, Unreachable)):
-        sender.transfers.fetch(url, tmp_path / "x.mha", sender.count)
+        download_file(sender.transfers, url, tmp_path / "x.mha", sender.count)
     assert not (tmp_path / "x.mha").exists()
     partial = (tmp_path / "x.mha.part").stat().st_size
-    assert 0 < partial <= 2 * CHUNK
+    assert 0 < partial <= 2 * CHUNK_BYTES
     sender.moved = 0
-    sender.transfers.fetch(url, tmp_path / "x.mha", sender.count)
+    download_file(sender.transfers, url, tmp_path / "x.mha", sender.count)
     assert (tmp_path / "x.mha").read_bytes() == content
     assert storage_gets(sender.sandbox) == [200, 206]
     assert sender.moved == len(content) - partial
@@ -451,8 +457,8 @@ def test_complete_leftover_is_taken_or_fetched_anew(sender, media, tmp_path):
     url, content = media
     (tmp_path / "x.mha.part").write_bytes(content + b"more")
     with pytest.raises(TryAgain):
-        sender.transfers.fetch(url, tmp_path / "x.mha", sender.count)
-    sender.transfers.fetch(url, tmp_path / "x.mha", sender.count)
+        download_file(sender.transfers, url, tmp_path / "x.mha", sender.count)
+    download_file(sender.transfers, url, tmp_path / "x.mha", sender.count)
     assert (tmp_path / "x.mha").read_bytes() == content
 
 
@@ -463,7 +469,7 @@ def test_leftover_from_before_a_power_cut_is_not_trusted(sender, media, tmp_path
     partial.write_bytes(bytes(1000))
     before = psutil.boot_time() - 60
     os.utime(partial, (before, before))
-    sender.transfers.fetch(url, tmp_path / "x.mha", sender.count)
+    download_file(sender.transfers, url, tmp_path / "x.mha", sender.count)
     assert (tmp_path / "x.mha").read_bytes() == content
     assert storage_gets(sender.sandbox) == [200]
 
@@ -473,9 +479,9 @@ def test_signed_address_is_asked_for_anew(sender, media, tmp_path):
     url, content = media
     sender.sandbox.configure(presign_lifetime=-10)
     with pytest.raises(TryAgain):
-        sender.transfers.fetch(url, tmp_path / "x.mha", sender.count)
+        download_file(sender.transfers, url, tmp_path / "x.mha", sender.count)
     sender.sandbox.configure(presign_lifetime=3600)
-    sender.transfers.fetch(url, tmp_path / "x.mha", sender.count)
+    download_file(sender.transfers, url, tmp_path / "x.mha", sender.count)
     assert (tmp_path / "x.mha").read_bytes() == content
 
 
@@ -483,7 +489,7 @@ def test_error_page_never_becomes_a_result(sender, media, tmp_path):
     """A 403 in HTML is an error, not the file's content."""
     sender.sandbox.fault("status", path="media", status=403)
     with pytest.raises(TryAgain):
-        sender.transfers.fetch(media[0], tmp_path / "x.mha", sender.count)
+        download_file(sender.transfers, media[0], tmp_path / "x.mha", sender.count)
     assert not (tmp_path / "x.mha").exists()
 
 
@@ -492,7 +498,7 @@ def test_throttled_download_is_waiting(sender, media, tmp_path):
     slow = {"Retry-After": "7"}
     sender.sandbox.fault("status", path="media", status=429, body="{}", headers=slow)
     with pytest.raises(NotYet) as error:
-        sender.transfers.fetch(media[0], tmp_path / "x.mha", sender.count)
+        download_file(sender.transfers, media[0], tmp_path / "x.mha", sender.count)
     assert error.value.wait == 7
 
 
@@ -500,14 +506,14 @@ def test_refused_token_is_found_out_behind_a_media_404(sender, media, tmp_path):
     """Media URLs never answer 401: before a result counts as missing the token is looked at."""
     sender.sandbox.configure(token_valid=False)
     with pytest.raises(TokenRefused):
-        sender.transfers.fetch(media[0], tmp_path / "x.mha", sender.count)
+        download_file(sender.transfers, media[0], tmp_path / "x.mha", sender.count)
 
 
 def test_stop_ends_a_download_between_two_chunks(sender, media, tmp_path):
     """What has come stays for the next start."""
     stop = sender.transfers.stop
     with pytest.raises(Stopped):
-        sender.transfers.fetch(media[0], tmp_path / "x.mha", lambda _: stop.set())
+        download_file(sender.transfers, media[0], tmp_path / "x.mha", lambda _: stop.set())
     assert not (tmp_path / "x.mha").exists()
     assert (tmp_path / "x.mha.part").stat().st_size > 0
 
@@ -517,5 +523,5 @@ def test_body_of_another_length_is_no_result(sender, media, tmp_path):
     sender.sandbox.fault("truncate", host="storage", keep=10, times=None)
     for _ in range(2):
         with pytest.raises((TryAgain, Unreachable)):
-            sender.transfers.fetch(media[0], tmp_path / "x.mha", sender.count)
+            download_file(sender.transfers, media[0], tmp_path / "x.mha", sender.count)
     assert not (tmp_path / "x.mha").exists()

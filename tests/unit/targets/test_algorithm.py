@@ -80,7 +80,7 @@ def delivered(watch):
 )
 def test_a_limit_of_the_platform_is_waiting_never_failure(sandbox, tmp_path, limit, code, between):
     """Jobs, credits, image, uploads, bytes: the case waits, says why, and goes on when it may."""
-    before = {name: getattr(sandbox.world.settings, name) for name in limit}
+    before = {name: getattr(sandbox.platform_state.settings, name) for name in limit}
     sandbox.configure(**limit)
     site = Site(tmp_path, sandbox)
     site.drop()
@@ -248,9 +248,9 @@ def test_a_cancelled_job_is_explained_by_its_upload_session(tmp_path):
         site.drop()
         with site.running() as watch:
             until(lambda: watch.cases() and watch.cases()[0].submission)
-            with sandbox.world.lock:
-                for session in sandbox.world.sessions.values():
-                    due_tasks._fail(session, "1 file could not be imported")
+            with sandbox.platform_state.lock:
+                for session in sandbox.platform_state.sessions.values():
+                    due_tasks._fail_session(session, "1 file could not be imported")
             until(lambda: watch.cases()[0].ending == "failed")
 
         assert site.case().failure.code == "import_failed"

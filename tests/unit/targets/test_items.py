@@ -37,10 +37,10 @@ def add(site, kind, title, values=None):
 
 def remove(site, pk):
     """Take an item out of the platform."""
-    world = site.sandbox.world
-    with world.lock:
-        world.display_sets.pop(pk, None)
-        world.items.pop(pk, None)
+    state = site.sandbox.platform_state
+    with state.lock:
+        state.display_sets.pop(pk, None)
+        state.items.pop(pk, None)
 
 
 def importing(watch):
@@ -53,19 +53,19 @@ def ended(watch, ending="delivered"):
 
 
 def fail_import(site, reason="1 file could not be imported"):
-    world = site.sandbox.world
-    with world.lock:
-        for session in world.sessions.values():
-            due_tasks._fail(session, reason)
+    state = site.sandbox.platform_state
+    with state.lock:
+        for session in state.sessions.values():
+            due_tasks._fail_session(session, reason)
 
 
 def import_oddly(site, *, complaint="", images=1):
     """Let what is under way be imported, with a complaint or as more than one image."""
-    world = site.sandbox.world
-    with world.lock:
-        for session in world.sessions.values():
+    state = site.sandbox.platform_state
+    with state.lock:
+        for session in state.sessions.values():
             if session.status == "Re-Queued":
-                due_tasks._import(world, session)
+                due_tasks._import_images(state, session)
                 session.error_message = complaint
                 session.images *= images
     site.sandbox.configure(import_seconds=0.0)
@@ -446,7 +446,7 @@ def test_a_set_without_a_damaged_slice_holds_the_others(tmp_path, kind):
 
 def test_two_sets_that_do_not_fit_side_by_side_go_one_after_the_other(tmp_path, monkeypatch):
     """The second waits for the first one's uploads to be used, and neither blocks the other."""
-    monkeypatch.setattr(upload_quota, "LIMIT", 5)
+    monkeypatch.setattr(upload_quota, "LIMIT_UPLOADS", 5)
     with site_of("archive", tmp_path, NEVER, **SET) as site:
         site.drop("p1", THREE_SLICES)
         site.drop("p2", THREE_SLICES)
@@ -464,7 +464,7 @@ def test_two_sets_that_do_not_fit_side_by_side_go_one_after_the_other(tmp_path, 
 
 def test_a_set_that_never_fits_fails_at_once(tmp_path, monkeypatch):
     """No waiting helps: the note says how many files an account may hold."""
-    monkeypatch.setattr(upload_quota, "LIMIT", 2)
+    monkeypatch.setattr(upload_quota, "LIMIT_UPLOADS", 2)
     with site_of("archive", tmp_path, **SET) as site:
         site.drop(files=THREE_SLICES)
 
@@ -478,14 +478,14 @@ def test_a_set_that_the_platform_rejected_blocks_no_other_for_longer_than_a_day(
     tmp_path, monkeypatch
 ):
     """Nobody is told of a rejected set: its case stays open, but its uploads count no more."""
-    monkeypatch.setattr(upload_quota, "LIMIT", 5)
+    monkeypatch.setattr(upload_quota, "LIMIT_UPLOADS", 5)
     clock = Clock()
     with site_of("archive", tmp_path, NEVER, **SET) as site:
         site.drop("p1", THREE_SLICES)
         with site.running(clock=clock) as watch:
             importing(watch)
-            with site.sandbox.world.lock:
-                for source in site.sandbox.world.copying:
+            with site.sandbox.platform_state.lock:
+                for source in site.sandbox.platform_state.pending_sources:
                     source.stuck = True
             site.sandbox.configure(import_seconds=0.0)
             site.drop("p2", THREE_SLICES)

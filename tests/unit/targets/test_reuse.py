@@ -314,7 +314,7 @@ def test_a_receipt_of_another_shape_names_no_image(site, inputs):
     site.configure(inputs=BY_SOCKET)
     site.add(ct_image=mha())
     site.bring(lambda receipt: receipt.update(inputs=inputs, outputs={}, target=[]))
-    assert "names none" in refused(site)
+    assert "lists none" in refused(site)
 
 
 @pytest.mark.parametrize(
@@ -349,11 +349,11 @@ def refused(site):
     ("change", "words"),
     [
         (lambda receipt: receipt["target"].update(platform="https://x.example/"), "on another"),
-        (lambda receipt: receipt.clear(), "names none"),
-        (lambda receipt: receipt["outputs"][0].update(carrier="file"), "names none"),
-        (lambda receipt: receipt["target"].update(item="none"), "does not show it"),
-        (lambda receipt: receipt["target"].update(item="../jobs"), "does not show it"),
-        (lambda receipt: receipt["target"].update(item=7), "does not show it"),
+        (lambda receipt: receipt.clear(), "lists none"),
+        (lambda receipt: receipt["outputs"][0].update(carrier="file"), "lists none"),
+        (lambda receipt: receipt["target"].update(item="none"), "can't see it"),
+        (lambda receipt: receipt["target"].update(item="../jobs"), "can't see it"),
+        (lambda receipt: receipt["target"].update(item=7), "can't see it"),
     ],
 )
 def test_a_named_image_that_is_not_certain_is_refused(site, change, words):
@@ -372,7 +372,7 @@ def test_a_named_image_is_the_one_that_the_platform_has_there(site):
     _, other = site.held()
     site.bring(lambda receipt: swap(receipt, other) if receipt["folder"] == "p1" else None)
     shutil.rmtree(site.inbox / "other")
-    assert "does not show it" in refused(site)
+    assert "can't see it" in refused(site)
 
 
 def test_a_named_image_that_was_mended_here_is_refused(site):
@@ -391,7 +391,7 @@ def test_a_named_image_whose_item_is_gone_is_refused(site):
     site.add(ct_image=mha())
     site.bring()
     site.sandbox.remove_item(ARCHIVE, "p1")
-    assert "does not show it" in refused(site)
+    assert "can't see it" in refused(site)
 
 
 def test_a_named_dicom_image_set_is_no_image(site):
@@ -399,4 +399,4 @@ def test_a_named_dicom_image_set_is_no_image(site):
     site.configure(inputs={"ct-image": {"socket": "dicom-ct"}})
     site.add(dicom_ct=("set", zipped(patient("98892003/MR700"))))
     site.bring()
-    assert "do not stand for one another" in refused(site)
+    assert "can't replace another kind of image" in refused(site)

@@ -1,0 +1,227 @@
+"""Uploads a file in parts, several at the same time; stored parts are not sent again.
+
+Threads of the shared pool send the parts from disk through a small buffer. The MD5 of each sent
+part must be equal to its ETag (platform 4.4).
+"""
+
+import hashlib
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from gcwatch.core.case import Upload
+from gcwatch.core.errors import NotYet, Refused, SourceChanged, TryAgain, Unreachable, UploadsGone
+from gcwatch.core.reasons import Reason
+from gcwatch.platform.client import GrandChallenge
+from gcwatch.platform.file_parts import FilePart, md5_of_part, read_part, split_into_parts
+from gcwatch.platform.transfers import Moved, Transfers
+from gcwatch.threads.heartbeats import with_callers_heartbeat
+
+_PARTS_AT_ONCE: Final = 6
+"""Parts of one upload that are sent at the same time; more are not faster."""
+
+_URLS_A_CALL: Final = 200
+_URL_TRIES: Final = 3
+_QUOTA_SECONDS: Final = 1800.0
+"""Time until the next try if the account has no space left."""
+
+
+@dataclass(frozen=True)
+class FileUpload:
+    """One file, and the platform's record of its upload; `moved` counts the bytes.
+
+    `send` and `send_in_one_part` return the file's SHA-256, and raise:
+        UploadsGone: when the record expired, was aborted, or lost its parts.
+        SourceChanged: when the file's size has changed.
+        NotYet: when the account has no space left.
+        TryAgain, Unreachable: when bytes were damaged or lost on the way.
+        Stopped: when the daemon is stopping.
+    """
+
+    transfers: Transfers
+    path: Path
+    upload: Upload
+    moved: Moved
+
+    def send(self, *, begun_before: bool) -> str:
+        """Send all missing parts, several at the same time, and complete the upload.
+
+        With *begun_before*, first ask the platform which parts it has.
+        """
+        if begun_before and self._status() == "Completed":
+            return self._hash()
+        digest = self.transfers.pool.submit(with_callers_heartbeat(self._hash))
+        try:
+            etags = self._put_parts(self._stored_etags() if begun_before else {})
+            self._complete(etags)
+        finally:
+            digest.cancel()
+            wait([digest])
+        return digest.result()
+
+    def send_in_one_part(self) -> str:
+        """Send a file that is a single part of a new upload in this thread, and complete it."""
+        [part] = split_into_parts(self.upload.size, self.upload.part_size)
+        etag = self._put_part(part, _PartUrls(self, [1]), stored="")
+        self._complete({1: etag})
+        return self._hash()
+
+    @property
+    def _platform(self) -> GrandChallenge:
+        return self.transfers.platform
+
+    def _hash(self) -> str:
+        return self.transfers.hash_file(self.path, self.upload.size)
+
+    def _status(self) -> str:
+        """Return the upload's status on the platform; raise UploadsGone if it does not exist."""
+        try:
+            return self._platform.upload(self.upload.pk).status
+        except Refused as error:
+            if error.status == 404:
+                raise UploadsGone from error
+            raise
+
+    def _stored_etags(self) -> dict[int, str]:
+        """Return the ETags of stored parts by part number; raise UploadsGone if they are lost."""
+        try:
+            parts = self._platform.parts(self.upload.pk, self.upload.s3_upload_id)
+        except Refused as error:
+            raise UploadsGone from error
+        except Unreachable as error:
+            if error.reason.facts.get("status") == 500:
+                raise UploadsGone from error  # the storage lost it (platform 10.1)
+            raise
+        return {number: part.etag for number, part in parts.items()}
+
+    def _put_parts(self, stored: Mapping[int, str]) -> dict[int, str]:
+        """Send every part that is not stored yet; return all ETags.
+
+        Several parts are sent at the same time; after a failure no other part is started.
+        """
+        todo = split_into_parts(self.upload.size, self.upload.part_size)
+        urls = _PartUrls(self, (part.number for part in todo))
+        etags: dict[int, str] = {}
+        running: dict[Future[str], int] = {}
+        try:
+            for part in todo:
+                if len(running) == _PARTS_AT_ONCE:
+                    _collect_etags(running, etags)
+                known = stored.get(part.number, "")
+                future = self.transfers.pool.submit(self._put_part, part, urls, known)
+                running[future] = part.number
+            while running:
+                _collect_etags(running, etags)
+        finally:
+            for future in running:
+                future.cancel()
+            wait(running)
+        return etags
+
+    def _put_part(self, part: FilePart, urls: "_PartUrls", stored: str) -> str:
+        """Send one part, unless its bytes are stored already; return its ETag."""
+        if stored and stored.strip('"') == md5_of_part(self.path, part, self.transfers.stop):
+            self.moved(part.length)
+            return stored
+        url = urls.get(part.number)
+        for _ in range(_URL_TRIES):
+            self.transfers.require_running()
+            body = PartBody(self.path, part, self.transfers.stop, self.moved)
+            reply = self._platform.put_part(url, body if part.length else b"")
+            if reply.status_code != 403:
+                return _checked_etag(reply.status_code, reply.headers.get("ETag", ""), body, part)
+            url = urls.get(part.number, refused=url)
+        problem = f"the storage refused part {part.number} {_URL_TRIES} times"
+        raise TryAgain(Reason("checksum", {"what": "Upload", "problem": problem}))
+
+    def sign(self, numbers: list[int]) -> Mapping[int, str]:
+        """Return URLs for some parts by number; raise UploadsGone or NotYet if there are none."""
+        try:
+            return self._platform.presign(self.upload.pk, self.upload.s3_upload_id, numbers)
+        except Refused as error:
+            # `Upload limit reached` means the byte quota only while the upload is Initialized.
+            if error.status == 404 or self._status() != "Initialized":
+                raise UploadsGone from error
+            if error.status == 403:
+                raise NotYet(Reason("no_space_left"), _QUOTA_SECONDS) from error
+            raise
+
+    def _complete(self, etags: Mapping[int, str]) -> None:
+        """Complete the upload; after a lost reply, ask for its status."""
+        if self.path.stat().st_size != self.upload.size:
+            raise SourceChanged  # before it is complete, the upload can't be used
+        try:
+            self._platform.complete(self.upload.pk, self.upload.s3_upload_id, etags)
+        except (Unreachable, Refused):
+            if self._status() != "Completed":
+                raise
+
+
+class PartBody:
+    """A request body that streams one part from disk; `md5` is set when it has been sent.
+
+    It has a length, so that requests sends a Content-Length, and it can be sent more than once.
+    Raises what `read_part` raises.
+    """
+
+    def __init__(self, path: Path, part: FilePart, stop: threading.Event, moved: Moved) -> None:
+        self._path = path
+        self._part = part
+        self._stop = stop
+        self._moved = moved
+        self.md5 = ""
+
+    def __len__(self) -> int:
+        return self._part.length
+
+    def __iter__(self) -> Iterator[memoryview]:
+        digest = hashlib.md5(usedforsecurity=False)
+        for chunk in read_part(self._path, self._part, self._stop):
+            digest.update(chunk)
+            yield chunk
+            self._moved(len(chunk))
+        self.md5 = digest.hexdigest()
+
+
+class _PartUrls:
+    """The presigned URLs of parts, up to 200 for each call; refused ones are replaced."""
+
+    def __init__(self, upload: FileUpload, numbers: Iterable[int]) -> None:
+        self._upload = upload
+        self._numbers = sorted(numbers)
+        self._urls: dict[int, str] = {}
+        self._lock = threading.Lock()
+
+    def get(self, number: int, refused: str = "") -> str:
+        """Return a URL for a part that is not the *refused* one."""
+        with self._lock:
+            if self._urls.get(number, refused) == refused:
+                first = self._numbers.index(number)
+                self._urls |= self._upload.sign(self._numbers[first : first + _URLS_A_CALL])
+            return self._urls[number]
+
+
+def _checked_etag(status: int, etag: str, body: PartBody, part: FilePart) -> str:
+    """Given the storage's answer to a part, return its ETag.
+
+    Raise TryAgain (`checksum`) if the storage has other bytes, UploadsGone if it lost the upload.
+    """
+    if status == 404:
+        raise UploadsGone
+    if status != 200:
+        raise TryAgain(Reason("server_error", {"call": "PUT storage", "status": status}))
+    md5 = body.md5 or hashlib.md5(usedforsecurity=False).hexdigest()
+    if etag.strip('"') != md5:
+        problem = f"the MD5 of part {part.number} differs from its ETag"
+        raise TryAgain(Reason("checksum", {"what": "Upload", "problem": problem}))
+    return etag
+
+
+def _collect_etags(running: dict[Future[str], int], etags: dict[int, str]) -> None:
+    """Wait for at least one part and store its ETag; raise its error, if any."""
+    done, _ = wait(running, return_when=FIRST_COMPLETED)
+    for future in done:
+        etags[running.pop(future)] = future.result()

@@ -1,0 +1,65 @@
+"""Endpoints of jobs (platform 7)."""
+
+from uuid import UUID
+
+from gcwatch.sandbox.api.job_rules import create_job
+from gcwatch.sandbox.api.requests import (
+    INVALID_CHOICE,
+    RequestContext,
+    find_by_pk,
+    paginate,
+    parse_body,
+    require_user,
+)
+from gcwatch.sandbox.model import Job
+from gcwatch.sandbox.server.reply import Reply, json_refusal, json_reply
+
+
+def _own_jobs(context: RequestContext) -> list[Job]:
+    return [each for each in context.state.jobs.values() if each.creator is context.user]
+
+
+def list_jobs(context: RequestContext) -> Reply:
+    """List the user's jobs, oldest first; unknown parameters are ignored."""
+    rows = _own_jobs(context)
+    algorithm = context.request.args.get("algorithm_image__algorithm")
+    if algorithm:
+        if algorithm not in {each.pk for each in context.state.catalogue.algorithms}:
+            raise json_refusal(400, {"algorithm_image__algorithm": [INVALID_CHOICE]})
+        rows = [job for job in rows if job.algorithm.pk == algorithm]
+    for key in ("input_image", "output_image"):
+        images = _parse_image_filter(context, key)
+        if images:
+            rows = [job for job in rows if images & image_pks_of_job(job, key)]
+    return json_reply(200, paginate(context.request, rows, context.serializer.job))
+
+
+def _parse_image_filter(context: RequestContext, key: str) -> set[str]:
+    pks = context.request.args.getlist(key)
+    for pk in pks:
+        try:
+            UUID(pk)
+        except ValueError as error:
+            raise json_refusal(400, {key: [f"“{pk}” is not a valid value."]}) from error
+        if pk not in context.state.images:
+            problem = f"Select a valid choice. {pk} is not one of the available choices."
+            raise json_refusal(400, {key: [problem]})
+    return set(pks)
+
+
+def image_pks_of_job(job: Job, key: str) -> set[str]:
+    """Return the pks of a job's input or output images; *key* is the filter's name."""
+    values = job.inputs if key.startswith(("input", "job_input")) else job.outputs
+    return {each.image.pk for each in values if each.image}
+
+
+def show_job(context: RequestContext, pk: str) -> Reply:
+    """Show one job."""
+    found = find_by_pk("Job", pk, _own_jobs(context), lambda each: each.pk)
+    return json_reply(200, context.serializer.job(found))
+
+
+def post_job(context: RequestContext) -> Reply:
+    """Create a job."""
+    job = create_job(context.state, require_user(context.user), parse_body(context.request))
+    return json_reply(201, context.serializer.created_job(job))
