@@ -12,7 +12,6 @@ import signal
 import sys
 import threading
 import traceback
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,15 +23,8 @@ from requests.adapters import HTTPAdapter
 import gcwatch
 from gcwatch import config, log
 from gcwatch.core import events
-from gcwatch.core.errors import UploadsGone
-from gcwatch.core.receipt import RECEIPT_NAME
 from gcwatch.journal.journal import Journal
-from gcwatch.mirror import folders
-from gcwatch.mirror.flat import FlatLayout
-from gcwatch.mirror.storage import HiddenFolder
-from gcwatch.outbox import publish
-from gcwatch.targets import algorithm
-from support import broken_items
+from support import broken_variants
 from support.builders import FAST
 from support.victims import kind_of_point
 
@@ -181,71 +173,6 @@ def arm(death, control):
             die_after_call(number, control)
 
 
-# --- deliberately broken variants: the enumeration has to catch them ------------------------------
-
-
-def post_without_look():
-    """In doubt, everything is prepared anew and posted again, without a look at the platform."""
-    submit = algorithm._submit_job
-
-    def careless(case, context):
-        if case.attempt is not None:
-            raise UploadsGone
-        yield from submit(case, context)
-
-    algorithm._submit_job = careless
-
-
-def commit_before_effect():
-    """The job is on record before it is asked for."""
-    post = algorithm._post_job
-
-    def hasty(case, context):
-        promised = "00000000-0000-0000-0000-000000000000"
-        case = yield events.Submitted(promised, "")
-        yield from post(replace(case, submission=None), context)
-
-    algorithm._post_job = hasty
-
-
-def receipt_after_rename():
-    """A mirror's item is seen before its receipt is in it."""
-    receipts, take = {}, folders.take_free_name
-
-    def take_and_write(source, parent, folder):
-        name = take(source, parent, folder)
-        publish.write_receipt(parent / name / RECEIPT_NAME, receipts[source])
-        return name
-
-    publish.seal_folder = receipts.__setitem__
-    folders.take_free_name = take_and_write
-
-
-def leave_old_aside():
-    """What a mirror set aside for an exchange is never looked at again."""
-    HiddenFolder.finish_exchanges = lambda _self: None
-
-
-def names_after_images():
-    """A flat mirror writes down an image's name only once the image has it."""
-
-    def publish_late(self, receipt, arrivals, _held):
-        for arrival in arrivals:
-            self._hidden.exchange_entry(arrival.staged, arrival.name)
-        publish.write_receipt(self._receipt_path(receipt.target.item), receipt.to_json())
-
-    FlatLayout._publish_images = publish_late
-
-
-VARIANTS = broken_items.VARIANTS | {
-    each.__name__: each
-    for each in (
-        *(post_without_look, commit_before_effect),
-        *(receipt_after_rename, leave_old_aside, names_after_images),
-    )
-}
-
-
 # --- the server ----------------------------------------------------------------------------------
 
 
@@ -258,7 +185,7 @@ def live(order):
     settings = config.load(Path(order["file"]))
     log.configure(settings.log, stream=open(os.devnull, "w"))  # noqa: SIM115, PTH123
     if order["variant"]:
-        VARIANTS[order["variant"]]()
+        broken_variants.VARIANTS[order["variant"]]()
     arm(order["death"], order["control"])
     with gcwatch.open(order["file"], pace=FAST) as watch:
         watch.run_once()
