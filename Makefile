@@ -1,9 +1,11 @@
 # Two commands are enough on a fresh machine: `make demo` and `make test`.
 PYTHON ?= python3
 BIN := .venv/bin
+# A worker gets its next test when it has done one: the slowest files are first, so none is last.
+WORKERS = -n 4 --dist load --maxschedchunk 1
 COMMITTED = $(shell git log -1 --format=%ct)
 
-.PHONY: help check test test-systemd demo bench soak docs wheel lock deb test-deb build/source clean
+.PHONY: help check test prove test-systemd demo bench soak docs wheel lock deb test-deb build/source clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -22,8 +24,11 @@ check: .venv/installed ## lint, types and the import contract
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: check ## everything that CI runs
-	$(BIN)/pytest -n 4 --dist worksteal $(ARGS)
+test: check ## what CI runs; a crash at every kind of point
+	$(BIN)/pytest $(WORKERS) $(ARGS)
+
+prove: check ## every test; a crash at every single point, longer searches: before a release
+	$(BIN)/pytest $(WORKERS) -m '' $(ARGS)
 
 test-systemd: .venv/installed ## the service in a booted Debian; says why where that can't be
 	$(BIN)/pytest -rs tests/system/booted.py $(ARGS)

@@ -66,7 +66,9 @@ def screenshot() -> str:
 def _case(key: str, folder: str, age: float, *happened: Event) -> Case:
     """Return a case whose folder was found so many seconds ago; the rest took a second each."""
     told = (events.FolderFound("lobes", folder), *happened)
-    return checklist.fold_events(key, ((NOW - age + second, each) for second, each in enumerate(told)))
+    return checklist.fold_events(
+        key, ((NOW - age + second, each) for second, each in enumerate(told))
+    )
 
 
 def _seen(files: int, changing: int = 0) -> Event:

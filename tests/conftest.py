@@ -1,10 +1,15 @@
-"""What every test starts with: no logging configured, no address but loopback."""
+"""What every test starts with: no logging configured, no address but loopback.
+
+And what every run starts and ends with: the slowest files come first, so that no worker is left
+alone with one of them; the last line tells how many crash points were visited.
+"""
 
 import ctypes
 import socket
 
 import hypothesis
 import pytest
+from support.victims import Victims
 
 from gcwatch import log
 from gcwatch.sandbox import Sandbox
@@ -17,6 +22,44 @@ hypothesis.settings.register_profile("search", derandomize=False, max_examples=2
 hypothesis.settings.load_profile("alike")
 
 PR_SET_DUMPABLE = 4
+
+SLOWEST_FIRST = (
+    *("test_docs", "test_crash", "test_mirror_crash", "test_machine", "test_mirror_cli"),
+    *("test_service", "test_reload", "test_packaging", "test_init", "test_demo"),
+)
+CRASH_POINTS = "crash points"
+
+
+class CrashPoints:
+    """Counts the crash points that tests have visited, on whichever worker."""
+
+    def __init__(self):
+        self._visited = 0
+
+    def pytest_runtest_logreport(self, report):
+        if report.when == "teardown":
+            self._visited += dict(report.user_properties).get(CRASH_POINTS, 0)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session):
+        result = yield
+        if self._visited:
+            rest = " (make prove: every one)" if session.config.option.markexpr else ""
+            reporter = session.config.pluginmanager.getplugin("terminalreporter")
+            reporter.write_line(f"crash points visited: {self._visited}{rest}")
+        return result
+
+
+def pytest_configure(config):
+    if not hasattr(config, "workerinput"):  # a worker of xdist has its reports counted for it
+        config.pluginmanager.register(CrashPoints())
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    rank = {name: number for number, name in enumerate(SLOWEST_FIRST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
+
 
 _connect = socket.socket.connect
 
@@ -45,3 +88,18 @@ def sandbox(tmp_path):
     """A platform of its own for one test."""
     with Sandbox(tmp_path / "sandbox") as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def _victims():
+    server = Victims()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def victims(_victims, record_property):
+    """A server of daemons that can be killed; those that die are counted."""
+    before = _victims.dead
+    yield _victims
+    record_property(CRASH_POINTS, _victims.dead - before)

@@ -1,14 +1,18 @@
 """Whatever is killed or lost on the way, each folder becomes exactly one thing and one result.
 
-For every kind of target, and every sort of case of it, as `contract` lists them.
+For every kind of target, and every sort of case of it, as `contract` lists them. `make test` lets
+one site die at every kind of point, one life after the other. `make prove` lets a site of its own
+die at each single point: before the first commit, before the second, and so on.
 """
 
+from functools import partial
 from itertools import count
+from urllib.parse import urlsplit
 
 import pytest
 from support.builders import Site, check_history, check_nothing_half_done
 from support.contract import TARGETS
-from support.victim import SIGKILLED, Victims
+from support.victims import SIGKILLED, die_at_every_kind, kind_of_point, sorts_of_calls
 
 from gcwatch.sandbox import Sandbox
 
@@ -16,12 +20,46 @@ pytestmark = pytest.mark.timeout(1200)
 """A hundred lives take a busy machine many minutes."""
 
 
-@pytest.fixture(scope="module")
-def victims():
-    """A server of daemons that can be killed."""
-    server = Victims()
-    yield server
-    server.close()
+QUICK = [
+    ("algorithm", "image"),
+    ("algorithm", "source_moved"),
+    ("reader_study", "image_file_value"),
+    ("archive", "image"),
+]
+"""What `make test` takes of each kind of target; `make prove` takes all."""
+
+
+def tiers(rows):
+    """The rows of a table of kinds and names; those that are not quick are for `make prove`."""
+    return [pytest.param(*row, marks=[] if row[:2] in QUICK else pytest.mark.prove) for row in rows]
+
+
+def chain_deaths(victims, folder, target, *, name, broken=""):
+    """Let one site die at the first point of each kind; return the kinds."""
+    variant = target.variants[name]
+    with target.dropped(folder, variant) as site:
+        kinds = die_at_every_kind(
+            partial(victims.live, site, variant=broken),
+            folder / "points",
+            check=lambda: check_nothing_half_done(site.outbox, variant.patients),
+        )
+        target.check_one_each(site, variant)
+        check_all_visited(site, kinds)
+    return kinds
+
+
+def check_all_visited(site, kinds):
+    """Every kind of event and of write was a point where the daemon died."""
+    with site.watch() as watch:
+        histories = [watch.history(case) for case in watch.journal.cases()]
+    recorded = {each.event.kind for history in histories for each in history}
+    assert {f"{when} {kind}" for kind in recorded for when in ("before", "after")} <= {*kinds}
+    writes = {
+        kind_of_point(call["method"], urlsplit(call["path"]).path)
+        for call in site.sandbox.calls()
+        if call["applied"]
+    }
+    assert writes <= {*kinds}
 
 
 def enumerate_deaths(victims, folder, target, *, name, death, broken=""):
@@ -66,6 +104,17 @@ def cuts():
     ]
 
 
+@pytest.mark.parametrize(("kind", "name"), tiers(all_variants()))
+def test_a_folder_becomes_one_thing_though_the_daemon_dies_again_and_again(
+    victims, tmp_path, kind, name
+):
+    """SIGKILL at each kind of commit, reply and file change in turn, on one and the same site."""
+    dead = chain_deaths(victims, tmp_path, TARGETS[kind], name=name)
+
+    assert len(dead) >= 30
+
+
+@pytest.mark.prove
 @pytest.mark.parametrize(("kind", "name", "death"), points())
 def test_a_folder_becomes_one_thing_wherever_the_daemon_dies(victims, tmp_path, kind, name, death):
     """SIGKILL at every commit, platform write and file change: one of it, one whole result."""
@@ -77,6 +126,21 @@ def test_a_folder_becomes_one_thing_wherever_the_daemon_dies(victims, tmp_path, 
 ITEM_KINDS = [kind for kind in TARGETS if kind != "algorithm"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "broken", "complaint"),
+    [
+        ("algorithm", "post_without_look", "[23] jobs for 1 folders"),
+        ("reader_study", "fill_before_effect", "delivered of"),
+        ("archive", "create_without_look", "delivered of"),
+    ],
+)
+def test_the_chain_catches_a_broken_variant(victims, tmp_path, kind, broken, complaint):
+    """Without a look, or with the record before the effect, the test of chained deaths fails."""
+    with pytest.raises(AssertionError, match=complaint):
+        chain_deaths(victims, tmp_path, TARGETS[kind], name="image", broken=broken)
+
+
+@pytest.mark.prove
 @pytest.mark.parametrize(
     ("kind", "broken", "death", "complaint"),
     [
@@ -114,6 +178,26 @@ def test_a_folder_becomes_one_thing_though_every_sort_of_call_loses_a_reply(tmp_
         target.check_one_each(site, variant)
 
 
+@pytest.mark.parametrize(("kind", "name", "action"), tiers(cuts()))
+def test_a_folder_becomes_one_thing_though_each_sort_of_call_goes_wrong(
+    tmp_path, kind, name, action
+):
+    """The first call of each sort is cut, before or after it is applied, or ends in a 500."""
+    target = TARGETS[kind]
+    variant = target.variants[name]
+    with target.dropped(tmp_path / "undisturbed", variant) as site:
+        site.run_once()
+        sorts = sorts_of_calls(site.sandbox)
+    with target.dropped(tmp_path / "disturbed", variant) as site:
+        for method, path in sorts:
+            site.sandbox.fault(action, method=method, path=path)
+
+        site.run_once()
+
+        target.check_one_each(site, variant)
+
+
+@pytest.mark.prove
 @pytest.mark.parametrize(("kind", "name", "action"), cuts())
 def test_a_folder_becomes_one_thing_whichever_call_goes_wrong(tmp_path, kind, name, action):
     """Each call in turn is cut, before or after it was applied, or ends in a 500: still one."""

@@ -471,17 +471,37 @@ def explored(machine, examples):
     return machine.TestCase
 
 
-class TestJobs(explored(Machine, 45)):
+class TestJobs(explored(Machine, 15)):
     """Drop, grow, touch, vanish, wait, die, lose, exhaust, unmount: the promises hold."""
 
 
-class TestArchiveItems(explored(Items, 15)):
+class TestArchiveItems(explored(Items, 5)):
     """The same for archive items: one a case, never with another's content."""
 
 
-class TestDisplaySets(explored(DisplaySets, 15)):
+class TestDisplaySets(explored(DisplaySets, 5)):
     """The same for display sets; one with answers is never changed."""
 
 
-class TestTitles(explored(Titled, 15)):
+class TestTitles(explored(Titled, 5)):
     """The same where others may have our titles: their items stay as they are."""
+
+
+@pytest.mark.prove
+class TestManyJobs(explored(Machine, 150)):
+    """Jobs, for ten times as many histories."""
+
+
+@pytest.mark.prove
+class TestManyArchiveItems(explored(Items, 50)):
+    """Archive items, for ten times as many histories."""
+
+
+@pytest.mark.prove
+class TestManyDisplaySets(explored(DisplaySets, 50)):
+    """Display sets, for ten times as many histories."""
+
+
+@pytest.mark.prove
+class TestManyTitles(explored(Titled, 50)):
+    """Titles that others may have, for ten times as many histories."""

@@ -1,12 +1,17 @@
-"""Wherever a mirror is killed or cut, nobody sees half an item, and the next run completes it."""
+"""Wherever a mirror is killed or cut, nobody sees half an item, and the next run completes it.
+
+`make test` kills one mirror at every kind of point, one life after the other; `make prove` kills a
+mirror of its own at each single point.
+"""
 
 from contextlib import contextmanager
+from functools import partial
 from itertools import count
 
 import pytest
 from support.builders import mha, visible
 from support.mirrored import IMAGE, Mirrored
-from support.victim import SIGKILLED, Victims
+from support.victims import SIGKILLED, die_at_every_kind, sorts_of_calls
 
 from gcwatch.sandbox import Sandbox
 
@@ -14,15 +19,13 @@ pytestmark = pytest.mark.timeout(1200)
 """A hundred lives take a busy machine many minutes."""
 
 DEATHS = ("file_change", "platform_call")
+CUTS = ("cut_before", "truncate")
 KINDS = ("fresh", "changed", "flat_fresh", "flat_changed")
-
-
-@pytest.fixture(scope="module")
-def victims():
-    """A server of daemons that can be killed."""
-    server = Victims()
-    yield server
-    server.close()
+TIERS = [
+    *("changed", "flat_changed"),
+    *(pytest.param(kind, marks=pytest.mark.prove) for kind in ("fresh", "flat_fresh")),
+]
+"""`make test` takes the runs that find every sort of item; `make prove` takes all."""
 
 
 class Scene:
@@ -120,6 +123,31 @@ def enumerate_deaths(victims, folder, kind, death, variant=""):
     raise AssertionError
 
 
+def chain_deaths(victims, folder, kind, variant=""):
+    """Let one mirror die at the first point of each kind; count the dead."""
+    with staged(folder, kind) as scene:
+        kinds = die_at_every_kind(
+            partial(victims.live, scene, variant=variant),
+            folder / "points",
+            check=scene.check_visible,
+        )
+        scene.check_end()
+    return len(kinds)
+
+
+@pytest.mark.parametrize("kind", TIERS)
+def test_a_mirror_is_completed_though_it_is_killed_again_and_again(victims, tmp_path, kind):
+    """SIGKILL before each kind of file change and after each sort of call, on one mirror."""
+    assert chain_deaths(victims, tmp_path, kind) >= 20
+
+
+def test_the_chain_catches_a_broken_variant(victims, tmp_path):
+    """With the receipt written after the rename, the test of chained deaths fails."""
+    with pytest.raises((AssertionError, FileNotFoundError), match=r"gcwatch\.json"):
+        chain_deaths(victims, tmp_path, "changed", "receipt_after_rename")
+
+
+@pytest.mark.prove
 @pytest.mark.parametrize("death", DEATHS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_mirror_is_completed_wherever_it_is_killed(victims, tmp_path, kind, death):
@@ -129,6 +157,7 @@ def test_a_mirror_is_completed_wherever_it_is_killed(victims, tmp_path, kind, de
     assert dead >= {"platform_call": 6}.get(death, 30)
 
 
+@pytest.mark.prove
 @pytest.mark.parametrize(
     ("kind", "variant", "complaint"),
     [
@@ -143,7 +172,28 @@ def test_the_enumeration_catches_a_broken_variant(victims, tmp_path, kind, varia
         enumerate_deaths(victims, tmp_path, kind, "file_change", variant)
 
 
-@pytest.mark.parametrize("action", ["cut_before", "truncate"])
+@pytest.mark.parametrize("action", CUTS)
+@pytest.mark.parametrize("kind", TIERS)
+def test_a_mirror_is_completed_though_each_sort_of_call_is_cut(tmp_path, kind, action):
+    """The first call of each sort loses its request, its reply, or half of its body."""
+    with staged(tmp_path / "undisturbed", kind) as scene:
+        scene.sandbox.forget_calls()
+        scene.site.run_once()
+        sorts = sorts_of_calls(scene.sandbox)
+    with staged(tmp_path / "disturbed", kind) as scene:
+        for method, path in sorts:
+            scene.sandbox.fault(action, method=method, path=path)
+
+        scene.site.run_once()
+
+        scene.check_visible()
+        scene.sandbox.clear_faults()
+        scene.site.run_once()
+        scene.check_end()
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize("action", CUTS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_mirror_is_completed_whichever_call_is_cut(tmp_path, kind, action):
     """Each call in turn loses its request, its reply, or half of its body."""

@@ -1,82 +1,37 @@
 """A real daemon that dies where it is told to: a server that forks one process for each life.
 
 It imports everything once. For each line of JSON on standard input (`Victims.live` writes them) it
-forks a process that does what `gcwatch once` does, in which the k-th commit, or the k-th change of
-a file, is death by SIGKILL; then it answers how that process ended. Nothing in gcwatch/ knows.
+forks a process that does what `gcwatch once` does, in which the k-th commit, the k-th change of a
+file, or the first point of a kind, is death by SIGKILL; then it answers how that process ended.
+Nothing in gcwatch/ knows.
 """
 
 import json
 import os
 import signal
-import subprocess
 import sys
 import threading
 import traceback
-from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pydicom.dataset
 import requests
 from grand_challenge_dicom_de_identifier import deidentifier
+from requests.adapters import HTTPAdapter
 
 import gcwatch
 from gcwatch import config, log
 from gcwatch.core import events
-from gcwatch.core.errors import UploadsGone
-from gcwatch.core.receipt import RECEIPT_NAME
 from gcwatch.journal.journal import Journal
-from gcwatch.mirror import folders
-from gcwatch.mirror.flat import FlatLayout
-from gcwatch.mirror.storage import HiddenFolder
-from gcwatch.outbox import publish
-from gcwatch.targets import algorithm
-from support import broken_items
-from support.builders import FAST, until
-from support.checkout import TESTS
+from support import broken_variants
+from support.builders import FAST
+from support.victims import kind_of_point
 
 IMPORTED_LATE_OTHERWISE = (pydicom.dataset, deidentifier)
-SIGKILLED = -signal.SIGKILL
 _WRITES = os.O_WRONLY | os.O_RDWR
-
-
-class Victims:
-    """The server of victims, as tests see it."""
-
-    def __init__(self):
-        self._server = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "support.victim"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=TESTS,
-        )
-
-    def live(self, site, *, variant="", **death):
-        """Let a daemon work on a site until it is idle, or dies; return its exit status."""
-        control = site.sandbox.control
-        order = {"file": str(site.file), "control": control, "variant": variant, "death": death}
-        return self._order(order, site.sandbox)
-
-    def _order(self, order, sandbox):
-        self._server.stdin.write(json.dumps(order, default=str) + "\n")
-        self._server.stdin.flush()
-        status = int(self._server.stdout.readline())
-        until(lambda: is_at_rest(sandbox))
-        return status
-
-    def send(self, sandbox, order, **death):
-        """Let a one-off be sent until it is done, or its process dies; return its exit status."""
-        return self._order({"send": order, "control": sandbox.control, "death": death}, sandbox)
-
-    def close(self):
-        self._server.stdin.close()
-        self._server.stdout.close()
-        self._server.wait()
-
-
-def is_at_rest(sandbox):
-    """Whether nobody calls: what a dead process asked for last may come true a little later."""
-    return not (sandbox._site._connections or sandbox._storage._connections)
+_PATHS = {"open": 1, "os.rename": 2, "os.link": 2, "os.remove": 1, "os.rmdir": 1, "os.mkdir": 1}
+"""How many of an audit event's arguments are paths."""
 
 
 # --- how it dies ---------------------------------------------------------------------------------
@@ -115,13 +70,19 @@ def _counted(method, count, *, after):
     return counted
 
 
+def changed_paths(event, args):
+    """The paths of an audit event that makes, opens for writing, renames or removes something."""
+    reads = event == "open" and not (isinstance(args[2], int) and args[2] & _WRITES)
+    paths = () if reads else args[: _PATHS.get(event, 0)]
+    return ["" if isinstance(each, int) else os.fsdecode(each) for each in paths]
+
+
 def die_before_file_change(number):
     """Die before the k-th file or folder is made, opened for writing, renamed or removed."""
     count = Countdown(number)
 
     def hook(event, args):
-        opened = event == "open" and isinstance(args[2], int) and args[2] & _WRITES
-        if opened or event in {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link"}:
+        if changed_paths(event, args):
             count()
 
     sys.addaudithook(hook)
@@ -139,8 +100,67 @@ def die_after_call(number, control):
     requests.post(f"{control}kill", json=order, timeout=60).raise_for_status()
 
 
+class Chain:
+    """Death at the first point at which no life of the chain has died yet.
+
+    A point is a commit (before and after it), a reply of the platform (before it is read) or a
+    change of a file below the folder of *points*, the file by which the lives remember. Ids are
+    left out: to do the same with another part or image is the same point.
+    """
+
+    def __init__(self, points):
+        self._home = f"{points.parent}/"
+        self._seen = set(points.read_text().splitlines()) if points.exists() else set()
+        self._points = os.open(points, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        self._lock = threading.Lock()
+
+    def pass_point(self, *words):
+        """Die here, unless a life has died here before."""
+        point = kind_of_point(*(word.removeprefix(self._home) for word in words))
+        with self._lock:
+            if point not in self._seen:
+                os.write(self._points, f"{point}\n".encode())
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    def arm(self):
+        """Let commits, replies and changes of files pass their points."""
+        Journal.record = self._around(Journal.record, lambda _journal, _key, event, *_: event)
+        Journal.open_case = self._around(Journal.open_case, lambda *_: events.FolderFound)
+        HTTPAdapter.send = self._after_reply(HTTPAdapter.send)
+        sys.addaudithook(self._hear)
+
+    def _around(self, method, event_of):
+        def passing(*args, **kwargs):
+            event = event_of(*args)
+            name = event.kind
+            self.pass_point("before", name)
+            result = method(*args, **kwargs)
+            self.pass_point("after", name)
+            return result
+
+        return passing
+
+    def _after_reply(self, send):
+        def passing(adapter, request, *args, **kwargs):
+            response = send(adapter, request, *args, **kwargs)
+            self.pass_point(request.method, urlsplit(request.url).path)
+            return response
+
+        return passing
+
+    def _hear(self, event, args):
+        paths = changed_paths(event, args)
+        if paths and not any(self._is_elsewhere(path) for path in paths):
+            self.pass_point(event, *paths)
+
+    def _is_elsewhere(self, path):
+        return path.startswith("/") and not path.startswith(self._home)
+
+
 def arm(death, control):
     match death:
+        case {"chain": points}:
+            Chain(Path(points)).arm()
         case {"before_commit": number}:
             die_at_commit(number, after=False)
         case {"after_commit": number}:
@@ -151,71 +171,6 @@ def arm(death, control):
             die_after_write(number, control)
         case {"platform_call": number}:
             die_after_call(number, control)
-
-
-# --- deliberately broken variants: the enumeration has to catch them ------------------------------
-
-
-def post_without_look():
-    """In doubt, everything is prepared anew and posted again, without a look at the platform."""
-    submit = algorithm._submit_job
-
-    def careless(case, context):
-        if case.attempt is not None:
-            raise UploadsGone
-        yield from submit(case, context)
-
-    algorithm._submit_job = careless
-
-
-def commit_before_effect():
-    """The job is on record before it is asked for."""
-    post = algorithm._post_job
-
-    def hasty(case, context):
-        promised = "00000000-0000-0000-0000-000000000000"
-        case = yield events.Submitted(promised, "")
-        yield from post(replace(case, submission=None), context)
-
-    algorithm._post_job = hasty
-
-
-def receipt_after_rename():
-    """A mirror's item is seen before its receipt is in it."""
-    receipts, take = {}, folders.take_free_name
-
-    def take_and_write(source, parent, folder):
-        name = take(source, parent, folder)
-        publish.write_receipt(parent / name / RECEIPT_NAME, receipts[source])
-        return name
-
-    publish.seal_folder = receipts.__setitem__
-    folders.take_free_name = take_and_write
-
-
-def leave_old_aside():
-    """What a mirror set aside for an exchange is never looked at again."""
-    HiddenFolder.finish_exchanges = lambda _self: None
-
-
-def names_after_images():
-    """A flat mirror writes down an image's name only once the image has it."""
-
-    def publish_late(self, receipt, arrivals, _held):
-        for arrival in arrivals:
-            self._hidden.exchange_entry(arrival.staged, arrival.name)
-        publish.write_receipt(self._receipt_path(receipt.target.item), receipt.to_json())
-
-    FlatLayout._publish_images = publish_late
-
-
-VARIANTS = broken_items.VARIANTS | {
-    each.__name__: each
-    for each in (
-        *(post_without_look, commit_before_effect),
-        *(receipt_after_rename, leave_old_aside, names_after_images),
-    )
-}
 
 
 # --- the server ----------------------------------------------------------------------------------
@@ -230,7 +185,7 @@ def live(order):
     settings = config.load(Path(order["file"]))
     log.configure(settings.log, stream=open(os.devnull, "w"))  # noqa: SIM115, PTH123
     if order["variant"]:
-        VARIANTS[order["variant"]]()
+        broken_variants.VARIANTS[order["variant"]]()
     arm(order["death"], order["control"])
     with gcwatch.open(order["file"], pace=FAST) as watch:
         watch.run_once()

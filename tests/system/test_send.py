@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from functools import partial
 from itertools import count
 
 import pytest
@@ -22,7 +23,7 @@ from support.builders import (
     until,
     voxels,
 )
-from support.victim import SIGKILLED, Victims
+from support.victims import SIGKILLED, die_at_every_kind
 
 import gcwatch
 from gcwatch.cli import main
@@ -358,14 +359,6 @@ KINDS = {
 }
 
 
-@pytest.fixture(scope="module")
-def victims():
-    """A server of processes that can be killed."""
-    server = Victims()
-    yield server
-    server.close()
-
-
 def check_sent_once(desk, target, kind):
     """One object on the platform, one result, and the same call says so."""
     [sent] = desk.send(desk.folder / "p1", **target)
@@ -377,6 +370,22 @@ def check_sent_once(desk, target, kind):
         assert [*desk.output.iterdir()] == [desk.output / "p1"]
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["algorithm", *(pytest.param(n, marks=pytest.mark.prove) for n in ("reader_study", "archive"))],
+)
+def test_the_same_call_goes_on_though_it_is_killed_again_and_again(victims, tmp_path, desk, name):
+    """SIGKILL at each kind of commit, reply and file change in turn: sent once, and all of it."""
+    target, kind = KINDS[name]
+    order = desk.order(desk.patient(), **target)
+
+    kinds = die_at_every_kind(partial(victims.send, desk.sandbox, order), tmp_path / "points")
+
+    check_sent_once(desk, target, kind)
+    assert len(kinds) >= 30
+
+
+@pytest.mark.prove
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize(
     ("name", "death"),

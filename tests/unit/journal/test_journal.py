@@ -284,6 +284,15 @@ def test_a_damaged_file_is_refused_and_left_alone(tmp_path):
 # --- versions ------------------------------------------------------------------------------------
 
 
+OLD_KINDS = [
+    *(("Found", "folder_found"), ("Changed", "folder_changed"), ("Settled", "folder_settled")),
+    *(("Planned", "planned"), ("Begun", "upload_started"), ("Uploaded", "upload_completed")),
+    *(("Prepared", "session_created"), ("Attempted", "submission_attempted")),
+    *(("Faltered", "attempt_failed"), ("Submitted", "submitted")),
+    ("StillRunning", "still_running"),
+]
+
+
 def write_version_1(state):
     """A journal as version 1 wrote it, with one running case."""
     with closing(Journal(state / "now")) as now:
@@ -303,8 +312,9 @@ def write_version_1(state):
         )
         old.execute(
             "UPDATE events SET record = json_remove(json_set(record, '$.job', record ->> '$.pk'),"
-            " '$.pk', '$.filled') WHERE kind = 'Submitted'"
+            " '$.pk', '$.filled') WHERE kind = 'submitted'"
         )
+        old.executemany("UPDATE events SET kind = ? WHERE kind = ?", OLD_KINDS)
         old.execute("PRAGMA user_version = 1")
         old.commit()
     return key
