@@ -15,10 +15,10 @@ from gcwatch.core.case import Case, Input, Snapshot, Target, Upload
 from gcwatch.core.events import Event
 from gcwatch.core.reasons import Reason
 from gcwatch.core.timing import Every, Pace
-from gcwatch.explain import case_view
-from gcwatch.explain.why_waiting import DaemonSnapshot
 from gcwatch.journal.progress import DaemonProgress
 from gcwatch.views.status_table import status_tables
+from gcwatch.wording import case_view
+from gcwatch.wording.why_waiting import DaemonSnapshot
 
 NOW = datetime(2026, 9, 1, 9, 41, tzinfo=UTC).timestamp()
 PACE = Pace(settle=30, poll=Every(60))

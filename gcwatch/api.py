@@ -23,12 +23,12 @@ from gcwatch.core.reasons import Reason
 from gcwatch.core.text import iso_time, readable_name
 from gcwatch.core.timing import Pace
 from gcwatch.daemon.current_config import CurrentConfig
-from gcwatch.explain.why_waiting import DaemonSnapshot
 from gcwatch.journal.copies import has_journal
 from gcwatch.journal.journal import Journal, Recorded
 from gcwatch.journal.presence import pause_reason, running_daemon
 from gcwatch.journal.progress import read_progress
 from gcwatch.mirror.last_run import read_last_run
+from gcwatch.wording.why_waiting import DaemonSnapshot
 
 # What works on cases is imported when it is to work: `status` and its like start without it.
 if TYPE_CHECKING:

@@ -20,10 +20,10 @@ from gcwatch.commands.status import Overview, StatusFollower, read_overview, vie
 from gcwatch.core.case import Case
 from gcwatch.core.receipt import RECEIPT_NAME
 from gcwatch.core.text import printable_name
-from gcwatch.explain import case_view
 from gcwatch.views.case_history import case_history
 from gcwatch.views.status_table import live_status, status_lines, status_tables
 from gcwatch.views.terminal import console, print_json
+from gcwatch.wording import case_view
 
 _REFRESH_SECONDS = 1.0
 

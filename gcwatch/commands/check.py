@@ -20,7 +20,6 @@ from gcwatch.core.errors import (
 from gcwatch.core.kinds import KIND_NAMES
 from gcwatch.core.reasons import Reason, explain
 from gcwatch.daemon.status_files import read_beginning
-from gcwatch.explain import status_file
 from gcwatch.files import file_systems
 from gcwatch.journal.presence import running_daemon
 from gcwatch.journal.schema import journal_problem
@@ -28,6 +27,7 @@ from gcwatch.platform.client import CachingGrandChallenge, GrandChallenge
 from gcwatch.platform.connect import connect
 from gcwatch.platform.models import Socket
 from gcwatch.targets import sockets
+from gcwatch.wording import status_file
 
 Cause = Literal["config", "token", "platform"]
 """What has to be corrected if something is wrong."""

@@ -12,9 +12,9 @@ from gcwatch.api import MirrorStatus, Watch, open_watch
 from gcwatch.core.case import Case
 from gcwatch.core.errors import ConfigError, JournalUnavailable, StateError
 from gcwatch.core.reasons import Reason
-from gcwatch.explain import case_view
-from gcwatch.explain.case_view import CaseView
 from gcwatch.journal.presence import pause_reason, running_daemon
+from gcwatch.wording import case_view
+from gcwatch.wording.case_view import CaseView
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,6 @@ from gcwatch.daemon.upkeep import clear_spool
 from gcwatch.daemon.wakeup import Wakeup
 from gcwatch.daemon.watchdog import SystemdWatchdog, manager
 from gcwatch.daemon.workers import Workers
-from gcwatch.explain.why_waiting import DaemonSnapshot
 from gcwatch.inbox.scanner import MIN_PAUSE_SECONDS, InboxScanner
 from gcwatch.inbox.watcher import Watcher
 from gcwatch.journal.journal import Journal
@@ -39,6 +38,7 @@ from gcwatch.journal.progress import CurrentWork, ProgressFile
 from gcwatch.mirror.run import MirrorContext, MirrorSummary
 from gcwatch.threads.heartbeats import Heartbeats, heartbeat
 from gcwatch.version import VERSION
+from gcwatch.wording.why_waiting import DaemonSnapshot
 
 LONGEST_SLEEP_SECONDS: Final = 1.0
 REST_FACTOR: Final = 200.0

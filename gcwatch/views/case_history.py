@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from gcwatch.core.text import printable_name
-from gcwatch.explain.case_view import CaseView, HistoryLine
 from gcwatch.views.terminal import plain_table
+from gcwatch.wording.case_view import CaseView, HistoryLine
 
 
 def case_history(view: CaseView, history: Iterable[HistoryLine], files: Sequence[Path]) -> Group:

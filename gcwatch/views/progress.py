@@ -14,9 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from gcwatch.core.text import data_size
-from gcwatch.explain.case_view import CaseView
 from gcwatch.views.mirror_table import items_bar
 from gcwatch.views.terminal import STAGE_STYLES, console, plain_table
+from gcwatch.wording.case_view import CaseView
 
 
 class TransferMeter:

@@ -11,9 +11,9 @@ from rich.text import Text
 from gcwatch.commands.status import Overview, view_without_times
 from gcwatch.core.reasons import explain
 from gcwatch.core.text import count_noun, iso_time, printable_name
-from gcwatch.explain.case_view import CaseView
 from gcwatch.views.mirror_table import mirrors_table
 from gcwatch.views.terminal import STAGE_STYLES, plain_table
+from gcwatch.wording.case_view import CaseView
 
 _MARGIN = 4
 """Lines of the terminal that stay free below a live table."""

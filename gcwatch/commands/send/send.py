@@ -23,12 +23,12 @@ from gcwatch.core.errors import ConfigError, Misused, Problem, StateError, Unrea
 from gcwatch.core.kinds import KIND_NAMES
 from gcwatch.core.progress import TransferProgress, no_progress
 from gcwatch.core.timing import Pace
-from gcwatch.explain import case_view
-from gcwatch.explain.case_view import CaseView
 from gcwatch.inbox.single import SingleCaseRoute
 from gcwatch.journal.presence import only_daemon, running_daemon
 from gcwatch.platform.client import CachingGrandChallenge
 from gcwatch.platform.connect import connect
+from gcwatch.wording import case_view
+from gcwatch.wording.case_view import CaseView
 
 
 class Options(TypedDict, total=False):

@@ -22,8 +22,6 @@ from gcwatch.core import checklist, events, text, timing
 from gcwatch.core.case import Snapshot
 from gcwatch.core.reasons import CATALOGUE, Reason, explain
 from gcwatch.core.timing import Every, Pace
-from gcwatch.explain import case_view, why_waiting
-from gcwatch.explain.why_waiting import DaemonSnapshot
 from gcwatch.journal.presence import running_daemon
 from gcwatch.journal.progress import (
     FILE,
@@ -33,6 +31,8 @@ from gcwatch.journal.progress import (
     ProgressFile,
     read_progress,
 )
+from gcwatch.wording import case_view, why_waiting
+from gcwatch.wording.why_waiting import DaemonSnapshot
 
 PROGRAM = [sys.executable, "-m", "gcwatch"]
 PACE = Pace(settle=30, poll=Every(60), backoff=90, slowest=900)

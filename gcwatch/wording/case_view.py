@@ -14,11 +14,11 @@ from gcwatch.core.case import Case
 from gcwatch.core.reasons import CATALOGUE, Explanation, Reason, explain
 from gcwatch.core.text import iso_time, printable_name, readable_name, time_span
 from gcwatch.core.timing import Pace, due_time
-from gcwatch.explain import why_waiting
-from gcwatch.explain.why_waiting import DaemonSnapshot
 from gcwatch.journal.journal import Recorded
 from gcwatch.log.case_events import log_entry
 from gcwatch.log.sentences import event_sentence
+from gcwatch.wording import why_waiting
+from gcwatch.wording.why_waiting import DaemonSnapshot
 
 _OVERDUE_SECONDS = 120.0
 """If a case is due for longer than this and does not move, `detail` says so."""

@@ -15,9 +15,9 @@ from gcwatch.commands import check, systemd_dropin, systemd_unit
 from gcwatch.core.errors import ConfigError
 from gcwatch.core.reasons import Reason
 from gcwatch.daemon import status_files
-from gcwatch.explain import status_file
-from gcwatch.explain.case_view import CaseView
-from gcwatch.explain.status_file import StatusFileFacts
+from gcwatch.wording import status_file
+from gcwatch.wording.case_view import CaseView
+from gcwatch.wording.status_file import StatusFileFacts
 
 NOON = 1_800_000_000.0
 TALKATIVE = """
