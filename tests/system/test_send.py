@@ -320,7 +320,7 @@ def test_the_same_at_the_same_time_is_refused(desk):
     paths = order.pop("paths")
     first = SendSession(paths, **order)
     try:
-        with pytest.raises(StateError, match=f"process {os.getpid()}"):
+        with pytest.raises(StateError, match=f"Process {os.getpid()}"):
             SendSession(paths, **order)
         assert desk.send(desk.patient("p2"))[0].ending == "delivered"
         assert first.run()[0].ending == "delivered"
