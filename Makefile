@@ -39,10 +39,11 @@ bench: .venv/installed ## what gcwatch takes; ARGS=idle for one of the measureme
 soak: .venv/installed ## 2000 cases under faults, reloads and kills; MINUTES=2 for a short one, SEED=… for the same
 	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),15) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-docs: .venv/installed ## events.md, configuration.md and the reasons in docs/, from the code
+docs: .venv/installed ## events.md, configuration.md, status.svg and the reasons in docs/, from the code
 	$(BIN)/python -c 'from gcwatch import log; print(log.reference(), end="")' > docs/events.md
 	$(BIN)/python -c 'from gcwatch import config; print(config.reference(), end="")' > docs/configuration.md
-	$(BIN)/python -c 'from pathlib import Path; from gcwatch.explain import case_view; page = Path("docs/troubleshooting.md"); page.write_text(case_view.page_with_reasons(page.read_text()))'
+	$(BIN)/python -c 'from pathlib import Path; from gcwatch.wording import case_view; page = Path("docs/troubleshooting.md"); page.write_text(case_view.page_with_reasons(page.read_text()))'
+	$(BIN)/python docs/screenshot.py > docs/status.svg
 
 build/source: .venv/installed
 	rm -rf $@ && mkdir -p $@ dist

@@ -1,7 +1,7 @@
-"""CHANGELOG.md, on standard input, as Debian's changelog, on standard output.
+"""Convert CHANGELOG.md on standard input to Debian's changelog on standard output.
 
-What is not released is older than what will be: 0.1.0~git20261123014140, by the time of the last
-commit, which $SOURCE_DATE_EPOCH tells, so that a later build upgrades an earlier one.
+An unreleased version counts as older than its release: 0.1.0~git20261123014140. The number is the
+time of the last commit (from $SOURCE_DATE_EPOCH), so that a later build upgrades an earlier one.
 """
 
 import os

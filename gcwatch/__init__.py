@@ -10,22 +10,49 @@ Example::
     [sent] = gcwatch.send("patient-1", algorithm="lobes", output="results")
 """
 
-from gcwatch.api import Outcome, Watch
-from gcwatch.api import open_watch as open  # noqa: A004 -- reads as gcwatch.open
-from gcwatch.commands.send.send import Sent, send
-from gcwatch.core.case import Case
-from gcwatch.core.checklist import stage
-from gcwatch.core.errors import (
-    ConfigError,
-    GcwatchError,
-    Misused,
-    StateError,
-    TokenRefused,
-    Unreachable,
-)
-from gcwatch.core.reasons import explain
-from gcwatch.core.timing import Pace
-from gcwatch.version import VERSION
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gcwatch.api import Outcome, Watch
+    from gcwatch.api import open_watch as open  # noqa: A004 -- reads as gcwatch.open
+    from gcwatch.commands.send.send import Sent, send
+    from gcwatch.core.case import Case
+    from gcwatch.core.checklist import stage
+    from gcwatch.core.errors import (
+        ConfigError,
+        GcwatchError,
+        Misused,
+        StateError,
+        TokenRefused,
+        Unreachable,
+    )
+    from gcwatch.core.reasons import explain
+    from gcwatch.core.timing import Pace
+    from gcwatch.version import VERSION
+else:  # the same at run time, imported when it is used: `gcwatch --help` needs none of it
+    from gcwatch.late import late_names
+
+    __getattr__ = late_names(
+        __name__,
+        {
+            "VERSION": "gcwatch.version",
+            "Case": "gcwatch.core.case",
+            "ConfigError": "gcwatch.core.errors",
+            "GcwatchError": "gcwatch.core.errors",
+            "Misused": "gcwatch.core.errors",
+            "Outcome": "gcwatch.api",
+            "Pace": "gcwatch.core.timing",
+            "Sent": "gcwatch.commands.send.send",
+            "StateError": "gcwatch.core.errors",
+            "TokenRefused": "gcwatch.core.errors",
+            "Unreachable": "gcwatch.core.errors",
+            "Watch": "gcwatch.api",
+            "explain": "gcwatch.core.reasons",
+            "open": "gcwatch.api:open_watch",
+            "send": "gcwatch.commands.send.send",
+            "stage": "gcwatch.core.checklist",
+        },
+    )
 
 __all__ = [
     "VERSION",
@@ -45,3 +72,7 @@ __all__ = [
     "send",
     "stage",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,5 +1,7 @@
 """The Python API: a config file opened, its journal beside it, and what can be done with both."""
 
+from __future__ import annotations
+
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -8,28 +10,31 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gcwatch import config
-from gcwatch import mirror as mirroring
 from gcwatch.config import Mirror, Settings
 from gcwatch.core.case import Case
 from gcwatch.core.checklist import CHECKLIST, REPORTING
 from gcwatch.core.errors import StateError
 from gcwatch.core.events import FolderFound, Retried, Withdrawn
+from gcwatch.core.progress import MirrorProgress, TransferProgress, no_progress
 from gcwatch.core.reasons import Reason
 from gcwatch.core.text import iso_time, readable_name
 from gcwatch.core.timing import Pace
-from gcwatch.daemon.case_runner import log_case_event
 from gcwatch.daemon.current_config import CurrentConfig
-from gcwatch.daemon.daemon import Controls, run_daemon
-from gcwatch.daemon.step_context import TransferProgress, no_progress
-from gcwatch.explain.why_waiting import DaemonSnapshot
 from gcwatch.journal.copies import has_journal
 from gcwatch.journal.journal import Journal, Recorded
 from gcwatch.journal.presence import pause_reason, running_daemon
 from gcwatch.journal.progress import read_progress
-from gcwatch.platform.client import GrandChallenge
-from gcwatch.platform.transfers import Transfers
+from gcwatch.mirror.last_run import read_last_run
+from gcwatch.wording.why_waiting import DaemonSnapshot
+
+# What works on cases is imported when it is to work: `status` and its like start without it.
+if TYPE_CHECKING:
+    from gcwatch.mirror.run import MirrorContext, MirrorSummary
+    from gcwatch.platform.client import GrandChallenge
+    from gcwatch.platform.transfers import Transfers
 
 STAGES = (
     *(line.stage for line in (*CHECKLIST, REPORTING)),
@@ -48,7 +53,7 @@ class Outcome:
     delivered: int
     failed: int
     waiting: int
-    mirrored: Mapping[str, mirroring.MirrorSummary | Reason] = field(default_factory=dict)
+    mirrored: Mapping[str, MirrorSummary | Reason] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -124,7 +129,7 @@ class Watch:
         Raises:
             StateError: when there is a daemon already.
         """
-        self._work(Controls(stop, reload or threading.Event()))
+        self._work(stop, reload)
 
     def run_once(self, stop: threading.Event | None = None) -> Outcome:
         """Work until nothing is left that could be done now, and tell what came of it.
@@ -134,7 +139,7 @@ class Watch:
             TokenRefused: when the platform does not take the token.
         """
         before = {case.key: (case.round, case.ending) for case in self.journal.cases()}
-        mirrored = self._work(Controls(stop or threading.Event(), until_idle=True))
+        mirrored = self._work(stop or threading.Event(), until_idle=True)
         changed = [
             case
             for case in self.journal.cases()
@@ -147,7 +152,16 @@ class Watch:
             mirrored=mirrored,
         )
 
-    def _work(self, controls: Controls) -> Mapping[str, mirroring.MirrorSummary | Reason]:
+    def _work(
+        self,
+        stop: threading.Event,
+        reload: threading.Event | None = None,
+        *,
+        until_idle: bool = False,
+    ) -> Mapping[str, MirrorSummary | Reason]:
+        from gcwatch.daemon.daemon import Controls, run_daemon
+
+        controls = Controls(stop, reload or threading.Event(), until_idle)
         return run_daemon(
             self._current, self.journal, controls, clock=self._clock, progress=self._progress
         )
@@ -155,24 +169,29 @@ class Watch:
     def mirror(
         self,
         name: str,
-        progress: mirroring.MirrorProgress = mirroring.no_progress,
+        progress: MirrorProgress = no_progress,
         stop: threading.Event | None = None,
-    ) -> mirroring.MirrorSummary:
+    ) -> MirrorSummary:
         """Given a mirror's name, bring its folder to what its archive is now, and report.
 
         Raises:
             KeyError: when there is no such mirror.
             StateError: when another gcwatch works on it at this moment.
-            TokenRefused, Unreachable, CaseError: as `gcwatch.mirror.mirror` does.
+            TokenRefused, Unreachable, CaseError: as `gcwatch.mirror.run.run_mirror` does.
         """
+        from gcwatch.mirror.run import run_mirror
+        from gcwatch.platform.transfers import Transfers
+
         found = {each.name: each for each in self.settings.mirrors}[name]
         connections = self.settings.limits.connections
         with ThreadPoolExecutor(connections, thread_name_prefix="transfer") as pool:
             transfers = Transfers(self.platform, pool, stop or threading.Event())
-            return mirroring.run_mirror(found, self._means(transfers), progress)
+            return run_mirror(found, self._means(transfers), progress)
 
-    def _means(self, transfers: Transfers) -> mirroring.MirrorContext:
-        return mirroring.MirrorContext(
+    def _means(self, transfers: Transfers) -> MirrorContext:
+        from gcwatch.mirror.run import MirrorContext
+
+        return MirrorContext(
             transfers=transfers,
             state=self.settings.state,
             at_once=self.settings.limits.connections,
@@ -214,7 +233,7 @@ class Watch:
         return [self._mirrored(each) for each in self.settings.mirrors]
 
     def _mirrored(self, settings: Mirror) -> MirrorStatus:
-        memory = mirroring.read_last_run(self.settings.state, settings.name)
+        memory = read_last_run(self.settings.state, settings.name)
         ended = datetime.fromisoformat(memory.ended).timestamp() if memory.ended else None
         return MirrorStatus(
             mirror=settings.name,
@@ -247,10 +266,10 @@ class Watch:
         """Given a case, return all that happened to it, oldest first."""
         return self.journal.history(case.key)
 
-    # --- the operator's two verbs --------------------------------------------------------------
+    # --- retry and withdraw ----------------------------------------------------------------------
 
     def retry(self, case: Case) -> Case:
-        """Try a case again: an open one now, a failed one from the start, a delivered one anew."""
+        """Try a case again: an open one now, a failed one from the start, a delivered one again."""
         if case.ending == "delivered":
             again = self.journal.open_case(case.route, case.folder, self.pace(case.route))
             return self._log(again, FolderFound(case.route, case.folder), again)
@@ -263,6 +282,8 @@ class Watch:
         return self._log(case, Withdrawn(), after)
 
     def _log(self, before: Case, event: FolderFound | Retried | Withdrawn, after: Case) -> Case:
+        from gcwatch.daemon.case_runner import log_case_event
+
         if isinstance(event, FolderFound) or before != after:
             log_case_event(before, event, after)
         return after

@@ -1,6 +1,8 @@
-"""The commands. They use nothing but the public Python API; errors become prose in `explain`."""
+"""The command line of gcwatch: commands, options, questions, signals and exit codes.
+
+What a command does belongs in commands/, what it shows in views/.
+"""
 
 from gcwatch.cli.app import main
-from gcwatch.cli.errors import explain
 
-__all__ = ["explain", "main"]
+__all__ = ["main"]

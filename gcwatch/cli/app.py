@@ -1,44 +1,119 @@
-"""The program `gcwatch`: its commands gathered, its end."""
+"""The program `gcwatch`: the table of its commands, and the end of the process."""
 
 import ctypes
 import resource
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from gcwatch.cli import audit, init, look, mirror, rehearse, send, systemd, verbs, work
 from gcwatch.cli.errors import Exit, explain
 from gcwatch.cli.options import Config
 from gcwatch.core.errors import GcwatchError
-from gcwatch.version import VERSION
+
+# A command's module, with all that it imports, is loaded when the command is called. `--help`
+# needs only this table: the first sentences of the commands' docstrings, in order of their use.
+COMMANDS = {
+    "init": (
+        "init",
+        "Write a config file and make its folders; on a terminal, ask for what is not given.",
+    ),
+    "run": ("work", "Run as a daemon: watch, send, poll and deliver until SIGTERM or Ctrl-C."),
+    "once": ("work", "Do what can be done now, then end: for cron, scripts and tests."),
+    "mirror": (
+        "mirror",
+        "Update a mirror's folder from its archive; only what is new or changed is downloaded.",
+    ),
+    "check": ("preview", "Check the config, the folders, the token, every slug and every input."),
+    "plan": (
+        "preview",
+        "Show what would be sent where, and what would be refused and why. Nothing is sent.",
+    ),
+    "status": (
+        "status",
+        "Show every open case: its stage, since when, and why it waits; failures and warnings.",
+    ),
+    "show": (
+        "status",
+        "Show the history of one case: what happened when, and why it waits or failed.",
+    ),
+    "audit": (
+        "audit",
+        "Compare inboxes, journal, outboxes, mirrors and the platform. Nothing is written.",
+    ),
+    "retry": (
+        "verbs",
+        "Try cases again: a waiting one now, a failed one from the start, a delivered one again.",
+    ),
+    "withdraw": (
+        "verbs",
+        "Leave cases alone from now on; what the platform already has of them stays there.",
+    ),
+    "send": (
+        "send",
+        "Send files or folders now, wait, and print where the results or the links are.",
+    ),
+    "schema": ("generate", "Print the config file's JSON Schema, for editors."),
+    "systemd": (
+        "generate",
+        "Print the systemd drop-in that opens this config's folders to the service.",
+    ),
+    "sandbox": (
+        "rehearse",
+        "Serve a stand-in for the platform on this machine, to try out routes.",
+    ),
+    "demo": (
+        "rehearse",
+        "Show everything in half a minute: a sandbox, example patients, the daemon, the results.",
+    ),
+}
+"""Each command: its module in gcwatch.cli, where a function has its name, and its line of help."""
+
+_STYLE: dict[str, Any] = {
+    "add_completion": False,
+    "pretty_exceptions_enable": False,
+    "rich_markup_mode": "markdown",
+}
+
+
+def load_command(name: str) -> Any:
+    """Given the name of a command, import it and return what Typer makes of it."""
+    module, _ = COMMANDS[name]
+    alone = typer.Typer(**_STYLE)
+    alone.command()(getattr(import_module(f"gcwatch.cli.{module}"), name))
+    return typer.main.get_command(alone)
+
+
+class _LateGroup(TyperGroup):
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Given the arguments, return the command that they call, imported."""
+        name, listed, rest = super().resolve_command(ctx, args)
+        return name, load_command(name) if name in COMMANDS else listed, rest
+
 
 app = typer.Typer(
     name="gcwatch",
+    cls=_LateGroup,
     no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    rich_markup_mode="markdown",
+    **_STYLE,
 )
 
-for _command in (
-    init.init,
-    *(work.run, work.once, mirror.mirror),
-    *(look.check, look.plan, look.status, look.show, audit.audit),
-    *(verbs.retry, verbs.withdraw, send.send),
-    *(look.schema, systemd.systemd, rehearse.sandbox, rehearse.demo),
-):
-    app.command()(_command)
+for _name, (_, _help) in COMMANDS.items():
+    app.command(_name, help=_help)(lambda: None)
 
 
 _PR_SET_DUMPABLE = 4
 
 
-def _version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> None:
     if wanted:
+        from gcwatch.version import VERSION  # noqa: PLC0415 -- it reads the package's metadata
+
         typer.echo(f"gcwatch {VERSION}")
         raise typer.Exit
 
@@ -51,7 +126,11 @@ def _gcwatch(
     _show_version: Annotated[
         bool,
         typer.Option(
-            "--version", metavar="", callback=_version, is_eager=True, help="Print the version."
+            "--version",
+            metavar="",
+            callback=_print_version,
+            is_eager=True,
+            help="Print the version.",
         ),
     ] = False,
 ) -> None:
@@ -62,8 +141,8 @@ def _gcwatch(
     context.obj = config
 
 
-def _leave_no_core() -> None:
-    """Dumps would hold the token and what patients' images hold.
+def _forbid_core_dumps() -> None:
+    """Forbid core dumps: they would hold the token and what patients' images hold.
 
     The limit alone does not bind programs that the kernel pipes dumps to (core(5)).
     """
@@ -74,7 +153,7 @@ def _leave_no_core() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and end the process with its exit code."""
-    _leave_no_core()
+    _forbid_core_dumps()
     try:
         app(arguments, prog_name="gcwatch")
     except SystemExit as end:

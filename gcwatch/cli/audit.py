@@ -1,4 +1,4 @@
-"""`audit`: the command that compares everything with everything."""
+"""`audit`: the command that compares disk, journal and platform."""
 
 import json
 import sys
@@ -14,6 +14,7 @@ from gcwatch.cli.errors import Exit
 from gcwatch.cli.options import Config, Json, Offline, chosen, flag
 from gcwatch.commands import audit as auditing
 from gcwatch.commands.audit import Finding, Progress
+from gcwatch.core.progress import no_progress
 from gcwatch.core.text import printable_name
 from gcwatch.views.audit_table import audit_progress, audit_report, counts_by_kind
 from gcwatch.views.terminal import console
@@ -26,16 +27,16 @@ def audit(
     as_json: Json = False,
     offline: Offline = False,
     download: Annotated[
-        bool, flag("--download", "Fetch all results anew; compare their bytes.")
+        bool, flag("--download", "Download all results again and compare their bytes.")
     ] = False,
 ) -> None:
-    """Compare inboxes, journal, outboxes, mirrors and the platform; nothing is written anywhere.
+    """Compare inboxes, journal, outboxes, mirrors and the platform. Nothing is written.
 
-    Every case is told of that is anywhere missing, doubled, half there or different in content.
+    It lists every case that is missing, doubled, half there or different in content anywhere.
 
-    Exit codes: 0 all agree (cases may be under way), 3 something does not, or could not be
-    compared, 69 the platform could not be reached, 75 its listings are not complete for now,
-    77 the token is refused, 78 mend the config.
+    Exit codes: 0 all agree (cases may be under way), 3 something differs or could not be
+    compared, 69 the platform could not be reached, 75 its listings are incomplete at the moment,
+    77 the token was refused, 78 correct the config.
     """
     settings = configuration.load(configuration.find(chosen(context, config)))
     with _drawn() as progress:
@@ -45,23 +46,23 @@ def audit(
     agree = all(each.is_fine for each in found)
     if as_json:
         rows = [_row(each) for each in found]
-        told = {"agree": agree, "counts": counts_by_kind(found), "findings": rows}
-        typer.echo(json.dumps(told, indent=2))
+        record = {"agree": agree, "counts": counts_by_kind(found), "findings": rows}
+        typer.echo(json.dumps(record, indent=2))
     else:
         console().print(audit_report(found))
     raise typer.Exit(Exit.DONE if agree else Exit.SOME_FAILED)
 
 
 def _row(finding: Finding) -> dict[str, Any]:
-    told = {key: printable_name(value) for key, value in asdict(finding).items()}
-    return {**told, "ok": finding.is_fine}
+    facts = {key: printable_name(value) for key, value in asdict(finding).items()}
+    return {**facts, "ok": finding.is_fine}
 
 
 @contextmanager
 def _drawn() -> Iterator[Progress]:
-    """Draw the progress while the context is open; on a pipe nothing is drawn."""
+    """On a terminal, draw the progress while the context is open."""
     if not sys.stderr.isatty():
-        yield auditing.no_progress
+        yield no_progress
         return
     with audit_progress() as progress:
         yield progress

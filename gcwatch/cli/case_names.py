@@ -1,4 +1,4 @@
-"""Cases by the names that people give them."""
+"""Find cases by the names that people type."""
 
 import difflib
 
@@ -17,11 +17,13 @@ def find(watch: Watch, reference: str) -> Case:
 
 
 def find_latest(watch: Watch, reference: str) -> Case:
-    """Find a case to act upon; raise Misused if its folder has become a newer one since."""
+    """Return a case to act on; raise Misused if its folder has a newer case."""
     case = find(watch, reference)
     latest = watch.find(f"{case.route}/{case.folder}")
     if latest.key != case.key:
-        raise Misused(f"{case.key} is not the latest case of its folder.", f"That is {latest.key}.")
+        raise Misused(
+            f"{case.key} is not the latest case of its folder.", f"The latest is {latest.key}."
+        )
     return case
 
 

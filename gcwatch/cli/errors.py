@@ -1,4 +1,4 @@
-"""The one place where errors become prose and exit codes."""
+"""Errors as sentences for people and as exit codes."""
 
 from collections.abc import Iterator
 from enum import IntEnum
@@ -15,12 +15,13 @@ from gcwatch.core.errors import (
     TokenRefused,
     Unreachable,
 )
+from gcwatch.core.text import count_noun
 
 __all__ = ["Exit", "Misused", "explain"]
 
 
 class Exit(IntEnum):
-    """How commands end; the numbers from 64 are those of sysexits.h."""
+    """Exit codes of commands; the numbers from 64 are those of sysexits.h."""
 
     DONE = 0
     WRONG = 1
@@ -35,7 +36,7 @@ class Exit(IntEnum):
 
 
 def explain(error: GcwatchError | OSError) -> tuple[str, int]:
-    """Given an error, return what to tell, hints included, and the exit code."""
+    """Given an error, return the text for people, hints included, and the exit code."""
     match error:
         case ConfigError():
             return "\n".join(_problems(error)), Exit.CONFIG
@@ -67,8 +68,7 @@ def _with_hint(text: str, hint: str) -> str:
 
 
 def _problems(error: ConfigError) -> Iterator[str]:
-    count = len(error.problems)
-    yield f"{error.file} can't be used: {'1 problem' if count == 1 else f'{count} problems'}."
+    yield f"{error.file} can't be used: {count_noun(len(error.problems), 'problem')}."
     for problem in error.problems:
         yield _with_hint(f"  {_place(problem)}{problem.message}", f"  {problem.hint}".rstrip())
 

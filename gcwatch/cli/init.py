@@ -1,4 +1,4 @@
-"""`init`: the command that writes a first config file, by asking or by flags."""
+"""`init`: the command that writes a first config file, from questions or from options."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,8 +10,8 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from gcwatch.cli.errors import Misused
-from gcwatch.cli.look import code_of
 from gcwatch.cli.options import Config, TokenFile, Url, by_socket, chosen, flag, sockets
+from gcwatch.cli.preview import code_of
 from gcwatch.commands import first_config, systemd_unit
 from gcwatch.commands.first_config import Choices, Kind
 from gcwatch.commands.systemd_unit import Unit
@@ -42,52 +42,52 @@ def init(
     *,
     algorithm: Annotated[str | None, _slug("--algorithm", "Run this algorithm.")] = None,
     reader_study: Annotated[
-        str | None, _slug("--reader-study", "Put cases into this reader study.")
+        str | None, _slug("--reader-study", "Add cases to this reader study.")
     ] = None,
-    archive: Annotated[str | None, _slug("--archive", "Put cases into this archive.")] = None,
-    mirror: Annotated[str | None, _slug("--mirror", "Keep this archive in a folder.")] = None,
+    archive: Annotated[str | None, _slug("--archive", "Add cases to this archive.")] = None,
+    mirror: Annotated[str | None, _slug("--mirror", "Mirror this archive into a folder.")] = None,
     name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Of the route or mirror; else the slug.")
+        str | None, typer.Option(metavar="NAME", help="Name of the route or mirror; else the slug.")
     ] = None,
-    inbox: Annotated[Path | None, _folder("--inbox", "Watched for cases; else NAME/in.")] = None,
-    outbox: Annotated[Path | None, _folder("--outbox", "For results; else NAME/out.")] = None,
+    inbox: Annotated[Path | None, _folder("--inbox", "Folder to watch; else NAME/in.")] = None,
+    outbox: Annotated[
+        Path | None, _folder("--outbox", "Folder for results; else NAME/out.")
+    ] = None,
     inputs: Annotated[
         list[str] | None,
-        sockets("that JSON file of each folder"),
+        sockets("a JSON file of each folder"),
     ] = None,
     settle: Annotated[
-        str, typer.Option(metavar="DURATION", help="How long a folder must not change.")
+        str, typer.Option(metavar="DURATION", help="How long a folder must stay unchanged.")
     ] = "",
     poll: Annotated[
-        str, typer.Option(metavar="DURATION", help="How often jobs, or the archive, are asked.")
+        str, typer.Option(metavar="DURATION", help="How often to poll jobs, or the archive.")
     ] = "",
     url: Url = None,
     token_file: TokenFile = None,
     ca_bundle: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Certificates to trust.")
     ] = None,
-    proxy: Annotated[
-        str | None, typer.Option(metavar="URL", help="The proxy that leads to the platform.")
-    ] = None,
-    state: Annotated[Path | None, _folder("--state", "For the journal.")] = None,
-    yes: Annotated[bool, flag("--yes", "Ask nothing; take what would be proposed.")] = False,
-    force: Annotated[bool, flag("--force", "Replace a config file that is there.")] = False,
+    proxy: Annotated[str | None, typer.Option(metavar="URL", help="Proxy to the platform.")] = None,
+    state: Annotated[Path | None, _folder("--state", "Folder for the journal.")] = None,
+    yes: Annotated[bool, flag("--yes", "Ask nothing; use the proposed answers.")] = False,
+    force: Annotated[bool, flag("--force", "Replace a config file that exists already.")] = False,
 ) -> None:
-    """Write a config file and make its folders; on a terminal, ask for all that no option says.
+    """Write a config file and make its folders; on a terminal, ask for what is not given.
 
-    What the token can see is listed to choose from. The config is written only if the platform
-    knows the token, and the target may be used and takes the inputs. Run this as the user that is
-    to run gcwatch; or, with --config /etc/gcwatch/gcwatch.toml, as root for the service: then the
-    folders are its user's, and the token stays root's. The two commands that come next are printed.
+    It lists what the token can see. The config is written only if the platform accepts the token,
+    and the token may use the target, and the target takes the inputs. Run it as the user that will
+    run gcwatch. For the service, run it as root with --config /etc/gcwatch/gcwatch.toml: the
+    folders then belong to the service's user, the token to root. It prints the next two commands.
 
-    Exit codes: 0 it is written, 64 something is missing or the file is there already, 69 the
-    platform could not be reached, 77 the token is refused, 78 the choices don't fit.
+    Exit codes: 0 written, 64 an option is missing or the file exists already, 69 the platform
+    could not be reached, 77 the token was refused, 78 the choices do not fit together.
     """
     file = _file(chosen(context, config))
     first_config.require_free(file, force=force)
     home = _Home(file, state)
     if home.unit:
-        systemd_unit.ids()
+        systemd_unit.user_and_group()
     asking = sys.stdin.isatty() and not yes
     targets: dict[Kind, str | None] = {
         "algorithm": algorithm,
@@ -97,9 +97,11 @@ def init(
     }
     given = _given(targets, asking=asking)
     if given and given[0] == "mirror" and (inbox or inputs):
-        raise Misused("A mirror has no inbox and no inputs.", "Leave --inbox and --input away.")
+        raise Misused("A mirror has no inbox and no inputs.", "Remove --inbox and --input.")
     if url is None and asking:
-        url = _ask("The platform's API", lambda text: first_config.platform_of(url=text).url, _URL)
+        url = _ask(
+            "URL of the platform's API", lambda text: first_config.platform_of(url=text).url, _URL
+        )
     options = {"url": url, "ca_bundle": ca_bundle, "proxy": proxy}
     platform = home.platform(options, token_file, asking=asking)
     with _connected(home.settings(platform)) as there:
@@ -124,7 +126,7 @@ def init(
 
 
 def _write(choices: Choices, platform: Platform, *, asking: bool) -> None:
-    """Write what was chosen, if it is fine; print what comes next."""
+    """Check the choices, write the config and its folders, and print the next commands."""
     if wrong := first_config.findings(choices, platform):
         console(stderr=True).print(findings_table(wrong))
         raise typer.Exit(code_of(wrong))
@@ -132,11 +134,11 @@ def _write(choices: Choices, platform: Platform, *, asking: bool) -> None:
         _say(f"\n{first_config.text(choices)}")
         with redirect_stdout(sys.stderr):
             typer.confirm(f"Write {choices.file}?", default=True, abort=True, err=True)
-    for folder in first_config.put(choices):
-        _say(f"made {printable_name(str(folder))}")
-    _say(f"wrote {printable_name(str(choices.file))}")
+    for folder in first_config.write_config(choices):
+        _say(f"Made {printable_name(str(folder))}")
+    _say(f"Wrote {printable_name(str(choices.file))}")
     if choices.unit and not choices.unit.reaches(choices.folders):
-        _say(f"The service needs a drop-in for these folders: {_SERVICE_PAGE}, Folders.")
+        _say(f"The service needs a drop-in for these folders: see {_SERVICE_PAGE}, Folders.")
     _say("Next:")
     for command in first_config.next_commands(choices):
         typer.echo(command)
@@ -154,14 +156,14 @@ def _file(named: Path | None) -> Path:
 
 @dataclass(frozen=True)
 class _Home:
-    """Where what belongs to a config file is, unless somebody says otherwise."""
+    """Where the token, the state and the folders of a config file are, unless options say."""
 
     file: Path
     given_state: Path | None
 
     @property
     def unit(self) -> Unit | None:
-        return systemd_unit.of(self.file)
+        return systemd_unit.service_of(self.file)
 
     @property
     def token(self) -> Path:
@@ -173,7 +175,7 @@ class _Home:
         return (self.given_state or usual).expanduser().absolute()
 
     def folder(self, what: str, given: Path | None, usual: str, *, asking: bool) -> Path:
-        """Return a folder for cases: as given, as somebody answers, as proposed."""
+        """Return a folder for cases: from its option, from an answer, or as proposed."""
         base = systemd_unit.CASES if self.unit else self.file.parent
         path = given or Path(_proposed(what, str(base / usual), asking=asking))
         return path.expanduser().absolute()
@@ -184,7 +186,7 @@ class _Home:
     def platform(
         self, keys: Mapping[str, Any], token_file: Path | None, *, asking: bool
     ) -> Platform:
-        """Return the platform with the file of a token; ask for a token if there is none."""
+        """Return the platform with its token file; ask for a token if there is no file."""
         file = (token_file or self.token).expanduser().absolute()
         bare = first_config.platform_of(**keys)
         if asking and not file.exists():
@@ -193,24 +195,25 @@ class _Home:
         return first_config.platform_of(**keys, token_file=named)
 
     def written(self, platform: Platform) -> Platform:
-        """Return what the config says of the platform: a service's token is its credential."""
+        """Return the platform as the config has it: a service gets its token as a credential."""
         if self.unit and platform.token_file == self.unit.token:
             return platform.model_copy(update={"token_file": None})
         return platform
 
 
 def _ask_for_token(settings: Settings, file: Path) -> None:
-    """Ask until the platform knows the token, which is not shown; keep it in a file."""
-    _say(f"A token comes from {_TOKENS}")
+    """Ask for the token, without showing it, until the platform accepts one; save it in a file."""
+    _say(f"You can make a token at {_TOKENS}")
     while True:
         entered = _prompt("Token (not shown)", hide_input=True)
         try:
-            _say(f"It is the token of {printable_name(first_config.owner(settings, entered))}.")
+            owner = first_config.token_owner(settings, entered)
         except (TokenRefused, Misused):
             _say("The platform does not take this token.")
         else:
-            first_config.keep_token(file, entered)
-            _say(f"It is in {printable_name(str(file))}, for you alone.")
+            first_config.save_token(file, entered)
+            _say(f"The token belongs to {printable_name(owner)}.")
+            _say(f"Saved in {printable_name(str(file))}, readable by you alone.")
             return
 
 
@@ -225,7 +228,7 @@ def _connected(settings: Settings) -> Iterator[GrandChallenge]:
 
 
 def _given(targets: Mapping[Kind, str | None], *, asking: bool) -> tuple[Kind, str] | None:
-    """Return the one target that options name, if any does."""
+    """Return the target that the options name, if they name one."""
     given = [(kind, slug) for kind, slug in targets.items() if slug is not None]
     if len(given) > 1 or (not given and not asking):
         message = "One target is needed: --algorithm, --reader-study, --archive or --mirror."
@@ -233,14 +236,22 @@ def _given(targets: Mapping[Kind, str | None], *, asking: bool) -> tuple[Kind, s
     return given[0] if given else None
 
 
+_QUESTIONS: Mapping[Kind, str] = {
+    "algorithm": "Which algorithm?",
+    "reader_study": "Which reader study?",
+    "archive": "Which archive?",
+    "mirror": "Which archive?",
+}
+
+
 def _target(platform: GrandChallenge) -> tuple[Kind, str]:
     kinds = list(first_config.KINDS)
-    kind = kinds[_pick("What for", list(first_config.KINDS.values()))]
+    kind = kinds[_pick("What do you want to do?", list(first_config.KINDS.values()))]
     offers = first_config.offers(platform, kind)
     if not offers:
-        raise Misused("The token can see none.", "Ask the platform's editors for the right to it.")
+        raise Misused("The token can see none of these.", "Ask the platform's editors for access.")
     lines = [f"{each.slug}{_remarks(each)}" for each in offers]
-    return kind, offers[_pick("Which", lines, [each.slug for each in offers])].slug
+    return kind, offers[_pick(_QUESTIONS[kind], lines, [each.slug for each in offers])].slug
 
 
 def _remarks(offer: first_config.Offer) -> str:
@@ -249,17 +260,17 @@ def _remarks(offer: first_config.Offer) -> str:
 
 
 def _sources(given: Sequence[str]) -> dict[str, Source]:
-    return {socket: first_config.source(what) for socket, what in by_socket(given)}
+    return {socket: first_config.read_source(what) for socket, what in by_socket(given)}
 
 
 def _inputs(platform: GrandChallenge, kind: Kind, slug: str, *, asking: bool) -> dict[str, Source]:
-    """Return what the sockets get: as answered, or as proposed."""
+    """Return the source of each socket: from answers, or as proposed."""
     if kind == "algorithm":
         return _inputs_of(platform, slug, asking=asking)
     if kind != "mirror" and asking:
         return _sockets(platform)
     if kind != "mirror":
-        message = "A reader study or archive needs inputs: the sockets to fill, and what with."
+        message = "A reader study or archive needs inputs: which sockets to fill, and with what."
         raise Misused(message, 'For example: --input "ct-image=**/*.dcm"')
     return {}
 
@@ -269,8 +280,8 @@ def _inputs_of(platform: GrandChallenge, slug: str, *, asking: bool) -> dict[str
     if not known:
         return {}
     names = [" + ".join(socket.slug for socket in each.inputs) for each in known]
-    chosen = known[_pick("Which inputs", names) if asking and known[1:] else 0]
-    proposed = first_config.proposed(chosen)
+    chosen = known[_pick("Which set of inputs?", names) if asking and known[1:] else 0]
+    proposed = first_config.propose_sources(chosen)
     if not asking:
         return proposed
     _say(_SOURCES)
@@ -281,7 +292,7 @@ def _sockets(platform: GrandChallenge) -> dict[str, Source]:
     found: dict[str, Source] = {}
     _say(_SOURCES)
     while True:
-        say = "Another socket to fill (nothing: no more)" if found else "Socket, such as ct-image"
+        say = "Next socket to fill (empty: done)" if found else "Socket to fill, such as ct-image"
         slug = _prompt(say, default="" if found else None, show_default=False)
         if not slug:
             return found
@@ -289,22 +300,22 @@ def _sockets(platform: GrandChallenge) -> dict[str, Source]:
         if socket is None:
             _say("There is no such socket.")
         else:
-            found[slug] = _ask_for_source(socket, first_config.proposal(socket))
+            found[slug] = _ask_for_source(socket, first_config.propose_source(socket))
 
 
 _SOURCES = """\
-What each input gets of a folder: the files that a glob matches (*.mha, or **/* for all of them),
-the value in a JSON file (@limit.json), or always the same value (0.5)."""
+Each input takes from a folder either the files that match a glob (*.mha, or **/* for all files),
+or the value in a JSON file (@limit.json), or it always has the same value (0.5)."""
 
 
 def _ask_for_source(socket: Socket, proposed: Source) -> Source:
-    """Ask what a socket gets: a glob, @FILE or a value."""
-    question = f"{socket.slug} ({printable_name(socket.kind)}) gets"
-    return _ask(question, first_config.source, first_config.shown(proposed))
+    """Ask for the source of a socket: a glob, @FILE or a value."""
+    question = f"Source of {socket.slug} ({printable_name(socket.kind)})"
+    return _ask(question, first_config.read_source, first_config.source_text(proposed))
 
 
 def _pick(question: str, lines: Sequence[str], names: Sequence[str] = ()) -> int:
-    """Show numbered lines; return the index of the one that is named by number, or by name."""
+    """Show numbered lines; return the index of the one that is chosen, by number or by name."""
     for number, line in enumerate(lines, 1):
         _say(f"{number:4}  {line}")
 
@@ -312,7 +323,7 @@ def _pick(question: str, lines: Sequence[str], names: Sequence[str] = ()) -> int
         if answer in names:
             return names.index(answer)
         if not answer.isascii() or not answer.isdigit() or not 1 <= int(answer) <= len(lines):
-            raise Misused(f"{answer} is none of them.")
+            raise Misused(f"{answer} is not in the list.")
         return int(answer) - 1
 
     return _ask(question, index, None)
@@ -323,7 +334,7 @@ def _proposed(question: str, proposal: str, *, asking: bool) -> str:
 
 
 def _ask(question: str, read: Callable[[str], T], proposal: str | None) -> T:
-    """Ask until the answer can be read."""
+    """Ask until the answer is valid."""
 
     def proc(answer: str) -> T:
         try:
@@ -336,11 +347,12 @@ def _ask(question: str, read: Callable[[str], T], proposal: str | None) -> T:
 
 
 def _prompt(question: str, **how: Any) -> Any:
-    # Even with err=True a blank of the question goes to standard output.
+    # Even with err=True, Typer writes a blank of the question to standard output.
+    suffix = " " if question.endswith("?") else ": "
     with redirect_stdout(sys.stderr):
-        return typer.prompt(question, err=True, **how)
+        return typer.prompt(question, err=True, prompt_suffix=suffix, **how)
 
 
 def _say(words: str) -> None:
-    """Tell people; standard output is for the two commands."""
+    """Print for people; standard output is for the two commands."""
     typer.echo(words, err=True)

@@ -12,10 +12,12 @@ import typer
 import gcwatch
 from gcwatch import log
 from gcwatch.cli.errors import Exit, Misused
-from gcwatch.cli.options import Config, Json, chosen, stoppable
+from gcwatch.cli.options import Config, Json, chosen
+from gcwatch.cli.signals import stoppable
 from gcwatch.core.errors import Stopped
-from gcwatch.mirror import MirrorProgress, MirrorSummary, no_progress
-from gcwatch.views.mirror_table import mirror_summary
+from gcwatch.core.progress import MirrorProgress, no_progress
+from gcwatch.mirror.run import MirrorSummary
+from gcwatch.views.mirror_summary import mirror_summary
 from gcwatch.views.progress import mirror_progress
 from gcwatch.views.terminal import console
 
@@ -27,37 +29,37 @@ def mirror(
     *,
     as_json: Json = False,
 ) -> None:
-    """Bring a mirror's folder to what its archive is now. Only what is new or changed is fetched.
+    """Update a mirror's folder from its archive; only what is new or changed is downloaded.
 
-    Exit codes: 0 it is complete, 3 an item could not be had, 69 the platform could not be reached,
-    75 the archive can't be seen or the folder not written, 77 the token is refused, 78 mend the
-    config, or another gcwatch works on this mirror.
+    Exit codes: 0 complete, 3 an item could not be downloaded, 69 the platform could not be
+    reached, 75 the archive can't be seen or the folder can't be written, 77 the token was refused,
+    78 correct the config, or another gcwatch works on this mirror.
     """
     with gcwatch.open(chosen(context, config)) as watch, stoppable() as stop:
         _refuse_unknown(watch, name)
         with _drawn() as (stream, progress):
             log.configure(watch.settings.log, stream=stream)
             try:
-                report = watch.mirror(name, progress, stop)
+                summary = watch.mirror(name, progress, stop)
             except Stopped:
                 raise typer.Exit(Exit.INTERRUPTED) from None
     if as_json:
-        typer.echo(json.dumps(asdict(report), indent=2))
+        typer.echo(json.dumps(asdict(summary), indent=2))
     elif sys.stdout.isatty():
-        console().print(mirror_summary(report))
-    raise typer.Exit(_code(report))
+        console().print(mirror_summary(summary))
+    raise typer.Exit(_code(summary))
 
 
 def _refuse_unknown(watch: gcwatch.Watch, name: str) -> None:
     known = [each.name for each in watch.settings.mirrors]
     if name not in known:
-        hint = f"There is {', '.join(known)}." if known else "The config file has no [[mirror]]."
+        hint = f"Mirrors: {', '.join(known)}." if known else "The config file has no [[mirror]]."
         raise Misused(f"There is no mirror {name}.", hint)
 
 
 @contextmanager
 def _drawn() -> Iterator[tuple[TextIO, MirrorProgress]]:
-    """Draw the progress below the log lines, on a terminal."""
+    """On a terminal, draw the progress below the log lines."""
     if not sys.stderr.isatty():
         yield sys.stderr, no_progress
         return
@@ -65,5 +67,5 @@ def _drawn() -> Iterator[tuple[TextIO, MirrorProgress]]:
         yield drawn
 
 
-def _code(report: MirrorSummary) -> Exit:
-    return Exit.SOME_FAILED if report.failed else Exit.DONE
+def _code(summary: MirrorSummary) -> Exit:
+    return Exit.SOME_FAILED if summary.failed else Exit.DONE

@@ -1,4 +1,4 @@
-"""`sandbox` and `demo`: the platform's stand-in, to rehearse with."""
+"""`sandbox` and `demo`: the commands that work with a stand-in for the platform."""
 
 import signal
 from pathlib import Path
@@ -12,25 +12,25 @@ from gcwatch.cli.options import flag
 
 def sandbox(
     folder: Annotated[
-        Path, typer.Option("--dir", metavar="DIR", help="Where it keeps its files.")
+        Path, typer.Option("--dir", metavar="DIR", help="Folder for its files.")
     ] = Path("gcwatch-sandbox"),
     port: Annotated[
-        int, typer.Option(help="Of the API; 0 picks a free one.", min=0, max=65535)
+        int, typer.Option(help="Port of the API; 0: any free one.", min=0, max=65535)
     ] = 0,
     *,
     tls: Annotated[bool, flag("--tls", "Serve https.")] = False,
     schema: Annotated[
-        Literal["2026-07", "2025-11"], typer.Option(help="Answer as the platform did then.")
+        Literal["2026-07", "2025-11"], typer.Option(help="Answer as the platform did at that time.")
     ] = "2026-07",
-    job_seconds: Annotated[float, typer.Option(help="How long a job takes.", min=0)] = 0.0,
-    import_seconds: Annotated[float, typer.Option(help="How long an import takes.", min=0)] = 0.0,
+    job_seconds: Annotated[float, typer.Option(help="Duration of a job.", min=0)] = 0.0,
+    import_seconds: Annotated[float, typer.Option(help="Duration of an import.", min=0)] = 0.0,
 ) -> None:
-    """Serve a stand-in for the platform on this machine, to rehearse routes against.
+    """Serve a stand-in for the platform on this machine, to try out routes.
 
-    When ready it prints a line of JSON: url, token, algorithms. Its token is in DIR/token, too,
-    so that a config may say token_file. Ctrl-C ends it.
+    When it is ready, it prints a line of JSON: url, token, algorithms. It writes its token to
+    DIR/token, for token_file in a config. Ctrl-C ends it.
     """
-    from gcwatch.sandbox import Settings, serve  # noqa: PLC0415 - the daemon does without
+    from gcwatch.sandbox import Settings, serve  # noqa: PLC0415 -- `demo` needs no server of its own
 
     settings = Settings(schema=schema, job_seconds=job_seconds, import_seconds=import_seconds)
     serve(folder, port, tls=tls, settings=settings)
@@ -39,21 +39,21 @@ def sandbox(
 def demo(
     keep: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Leave all files in DIR.", show_default=False),
+        typer.Option(metavar="DIR", help="Keep all files in DIR.", show_default=False),
     ] = None,
 ) -> None:
-    """Show it all in half a minute: a sandbox, example patients, the daemon, the results.
+    """Show everything in half a minute: a sandbox, example patients, the daemon, the results.
 
-    Exit code 0 only if every result is there with the right bytes and each refusal is explained.
+    Exit code 0 only if every result has the right bytes and every refusal is explained.
     """
-    from gcwatch import demo as example  # noqa: PLC0415 - as above
+    from gcwatch import demo as example  # noqa: PLC0415 -- `sandbox` needs no demo
 
     if keep is not None and example.has_demo(keep):
         raise Misused(
-            f"{keep} holds an earlier demo, whose folders gcwatch would not send again.",
-            "Name another folder, or remove that one.",
+            f"{keep} holds an earlier demo; gcwatch would not send its folders again.",
+            "Name another folder, or delete this one.",
         )
-    # A demo that is ended takes its sandbox along.
+    # SIGTERM raises, so that the sandbox ends with the demo.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     problems = example.run_demo(keep)
     for problem in problems:

@@ -1,4 +1,4 @@
-"""`send`: the command that sends paths, without a config file."""
+"""`send`: the command that sends files and folders without a config file."""
 
 import json
 import os
@@ -22,8 +22,8 @@ from gcwatch.cli.options import (
     chosen,
     flag,
     sockets,
-    stoppable,
 )
+from gcwatch.cli.signals import stoppable
 from gcwatch.commands.send.send import SendArguments, SendSession, Sent
 from gcwatch.core.reasons import is_platform_away
 from gcwatch.core.text import printable_name
@@ -33,7 +33,7 @@ from gcwatch.views.terminal import console
 
 
 def _slug(name: str, what: str) -> Any:
-    return typer.Option(name, metavar="SLUG", help=f"The {what} that it is for.")
+    return typer.Option(name, metavar="SLUG", help=f"Slug of the {what} to send to.")
 
 
 def send(
@@ -45,37 +45,39 @@ def send(
     archive: Annotated[str | None, _slug("--archive", "archive")] = None,
     output: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Where results go; needed for an algorithm."),
+        typer.Option(metavar="DIR", help="Folder for results; needed for an algorithm."),
     ] = None,
     inputs: Annotated[
         list[str] | None,
         sockets("a JSON file"),
     ] = None,
     title: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="As a route's title: may hold {key}.")
+        str | None, typer.Option(metavar="TEXT", help="Title on the platform; may hold {key}.")
     ] = None,
     names: Annotated[
-        Literal["opaque", "keep"], typer.Option(help="What the platform sees: keys, or names.")
+        Literal["opaque", "keep"],
+        typer.Option(help="What the platform sees: keys or names."),
     ] = "opaque",
     integrity: Annotated[
-        Literal["refuse", "warn"], typer.Option(help="What becomes of an incomplete series.")
+        Literal["refuse", "warn"], typer.Option(help="What to do with an incomplete series.")
     ] = "refuse",
     leftovers: Annotated[
-        Literal["warn", "fail"], typer.Option(help="If the platform can't read all files.")
+        Literal["warn", "fail"],
+        typer.Option(help="If the platform can't read some files."),
     ] = "warn",
     url: Url = None,
     token_file: TokenFile = None,
     poll: Annotated[
-        str, typer.Option(metavar="DURATION", help="How often a job is asked after, at first.")
+        str, typer.Option(metavar="DURATION", help="How often to poll a job, at first.")
     ] = "5s",
     config: Config = None,
     no_deidentify: Annotated[
         bool, flag("--no-deidentify", "Send DICOM files as they are.")
     ] = False,
     reuse: Annotated[
-        bool, flag("--reuse", "Use images again that are on the platform already.")
+        bool, flag("--reuse", "Reuse images that are on the platform already.")
     ] = False,
-    again: Annotated[bool, flag("--again", "Send once more what was delivered before.")] = False,
+    again: Annotated[bool, flag("--again", "Send again what was delivered before.")] = False,
     as_json: Json = False,
 ) -> None:
     """Send files or folders now, wait, and print where the results or the links are.
@@ -84,14 +86,14 @@ def send(
     the token is in --token-file or $GRAND_CHALLENGE_AUTHORIZATION. If there is a config file, its
     platform, limits and state directory are used.
 
-    Whatever cuts it off: the same command goes on, and sends nothing twice.
+    If it is interrupted, run the same command again: it continues and sends nothing twice.
 
-    Exit codes: 0 everything is delivered, 3 a case failed, 64 this can't be asked for, 69 the
-    platform could not be reached, 75 cases wait for something else, 77 the token is refused, 78
-    mend the config, the slug, the rights or the inputs, 130 it was stopped.
+    Exit codes: 0 everything is delivered, 3 a case failed, 64 wrong usage, 69 the platform could
+    not be reached, 75 cases wait for something else, 77 the token was refused, 78 correct the
+    config, the slug, the rights or the inputs, 130 stopped.
     """
     meter = TransferMeter()
-    order: SendArguments = {
+    request: SendArguments = {
         **({"algorithm": algorithm} if algorithm else {}),
         **({"reader_study": reader_study} if reader_study else {}),
         **({"archive": archive} if archive else {}),
@@ -110,7 +112,7 @@ def send(
         "again": again,
         "progress": meter,
     }
-    with stoppable() as stop, closing(SendSession(paths, **order)) as sending:
+    with stoppable() as stop, closing(SendSession(paths, **request)) as sending:
         with _quiet(sending), send_progress(meter, sending.views):
             sent = sending.run(stop)
         stopped = stop.is_set()
@@ -120,7 +122,7 @@ def send(
 
 @contextmanager
 def _quiet(sending: SendSession) -> Iterator[None]:
-    """Keep log lines and libraries' warnings off the screen; a config's log file has them."""
+    """Keep log lines and libraries' warnings off the screen; a log file still gets them."""
     with Path(os.devnull).open("w") as nowhere:
         log.configure(sending.settings.log, stream=nowhere)
         try:
@@ -129,7 +131,7 @@ def _quiet(sending: SendSession) -> Iterator[None]:
             log.reset_logging()
 
 
-# --- what the sockets get ------------------------------------------------------------------------
+# --- sources of sockets ------------------------------------------------------------------------
 
 
 def _sources(given: Sequence[str]) -> dict[str, Any]:
@@ -137,7 +139,7 @@ def _sources(given: Sequence[str]) -> dict[str, Any]:
 
 
 def _source(what: str) -> Any:
-    """What is JSON is a value; what is neither that nor a file's is a glob."""
+    """Return a source: @FILE is the value in a file, JSON is a value, all else is a glob."""
     if what.startswith("@"):
         return {"value": _value(Path(what[1:]))}
     try:
@@ -150,14 +152,14 @@ def _value(file: Path) -> Any:
     try:
         return json.loads(file.read_bytes())
     except ValueError as error:
-        raise Misused(f"{file} is no JSON.") from error
+        raise Misused(f"{file} is not JSON.") from error
 
 
-# --- what came of it -----------------------------------------------------------------------------
+# --- results -----------------------------------------------------------------------------
 
 
 def _print(sent: Sequence[Sent], *, as_json: bool) -> None:
-    """To a program say where the results are, or the link; to people a little more."""
+    """Print where the results are, or the link: JSON, lines for a pipe, or text for people."""
     if as_json:
         typer.echo(json.dumps({"sent": [_record(each) for each in sent]}, indent=2))
         return

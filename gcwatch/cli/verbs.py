@@ -1,4 +1,4 @@
-"""`retry` and `withdraw`: the operator's two verbs."""
+"""`retry` tries a case again; `withdraw` leaves it alone from now on."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ from gcwatch.journal.presence import running_daemon
 
 Cases = Annotated[
     list[str] | None,
-    typer.Argument(metavar="CASE", help="Keys, route/key or route/folder.", show_default=False),
+    typer.Argument(metavar="CASE", help="A key, route/key or route/folder.", show_default=False),
 ]
 
 
@@ -22,14 +22,14 @@ def retry(
     cases: Cases = None,
     config: Config = None,
     *,
-    failed: Annotated[bool, flag("--failed", "All cases that failed.")] = False,
+    failed: Annotated[bool, flag("--failed", "Retry all cases that failed.")] = False,
 ) -> None:
-    """Try cases again: a waiting one now, a failed one from the start, a delivered one anew.
+    """Try cases again: a waiting one now, a failed one from the start, a delivered one again.
 
     Results of a delivered case stay; the new ones appear beside them, as folder.2.
     """
     if bool(cases) == failed:
-        raise Misused("Name the cases to retry, or say --failed; not both.")
+        raise Misused("Name the cases to retry, or use --failed; not both.")
     with gcwatch.open(chosen(context, config), begun=True) as watch:
         chosen_cases = (
             _failed(watch) if failed else [find_latest(watch, each) for each in cases or ()]
@@ -51,7 +51,7 @@ def _tried(case: Case) -> str:
 
 
 def withdraw(context: typer.Context, cases: Cases = None, config: Config = None) -> None:
-    """Leave cases alone from now on; what the platform has of them stays there."""
+    """Leave cases alone from now on; what the platform already has of them stays there."""
     if not cases:
         raise Misused("Name the cases to withdraw.", "gcwatch status lists them.")
     with gcwatch.open(chosen(context, config), begun=True) as watch:
@@ -67,4 +67,4 @@ def _remind(watch: gcwatch.Watch, anything: bool) -> None:
     if not anything:
         typer.echo("No case has failed.")
     elif running_daemon(watch.settings.state) is None:
-        typer.echo("No gcwatch is running here; gcwatch run or gcwatch once goes on.")
+        typer.echo("No gcwatch is running here. Start gcwatch run or gcwatch once to continue.")

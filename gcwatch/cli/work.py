@@ -1,4 +1,4 @@
-"""`run` and `once`: the commands that work."""
+"""`run` and `once`: the commands that do the work."""
 
 import json
 import sys
@@ -10,17 +10,18 @@ import typer
 import gcwatch
 from gcwatch import log
 from gcwatch.cli.errors import Exit
-from gcwatch.cli.options import Config, Json, chosen, heard_hangups, stoppable
+from gcwatch.cli.options import Config, Json, chosen
+from gcwatch.cli.signals import heard_hangups, stoppable
 from gcwatch.core.reasons import Reason, is_platform_away
-from gcwatch.mirror import MirrorSummary
+from gcwatch.mirror.run import MirrorSummary
 from gcwatch.views.progress import TransferMeter, transfer_progress
 
 
 def run(context: typer.Context, config: Config = None) -> None:
-    """Be the daemon: watch, send, follow and deliver until SIGTERM or Ctrl-C.
+    """Run as a daemon: watch, send, poll and deliver until SIGTERM or Ctrl-C.
 
-    Logs go to standard error: JSON lines, or readable ones on a terminal. A second signal ends it
-    at once; whatever is cut off goes on at the next start. SIGHUP reads the config file anew.
+    Logs go to standard error: as text on a terminal, else as JSON lines. A second signal ends it
+    at once; work that is cut off continues at the next start. SIGHUP reads the config file again.
     """
     with heard_hangups() as reload, gcwatch.open(chosen(context, config)) as watch:
         _log(watch)
@@ -32,11 +33,11 @@ def once(context: typer.Context, config: Config = None, *, as_json: Json = False
     """Do what can be done now, then end: for cron, scripts and tests.
 
     Exit codes: 0 everything is delivered, 3 a case failed, 69 the platform could not be reached,
-    75 cases wait for something else, 77 the token is refused, 78 mend the config.
+    75 cases wait for something else, 77 the token was refused, 78 correct the config.
     """
     meter = TransferMeter()
     with (
-        heard_hangups(),  # and passed over: there is an end soon
+        heard_hangups(),  # and ignored: this ends soon
         gcwatch.open(chosen(context, config), progress=meter) as watch,
         stoppable() as stop,
     ):

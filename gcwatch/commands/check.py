@@ -1,4 +1,4 @@
-"""Whether everything that a config file names is there and fits: `gcwatch check`."""
+"""`gcwatch check`: whether everything that a config file names exists and fits together."""
 
 import json
 import os
@@ -20,7 +20,6 @@ from gcwatch.core.errors import (
 from gcwatch.core.kinds import KIND_NAMES
 from gcwatch.core.reasons import Reason, explain
 from gcwatch.daemon.status_files import read_beginning
-from gcwatch.explain import status_file
 from gcwatch.files import file_systems
 from gcwatch.journal.presence import running_daemon
 from gcwatch.journal.schema import journal_problem
@@ -28,14 +27,15 @@ from gcwatch.platform.client import CachingGrandChallenge, GrandChallenge
 from gcwatch.platform.connect import connect
 from gcwatch.platform.models import Socket
 from gcwatch.targets import sockets
+from gcwatch.wording import status_file
 
 Cause = Literal["config", "token", "platform"]
-"""What has to be mended where something is wrong."""
+"""What has to be corrected if something is wrong."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: fine, or wrong by a `cause`; `hint` says how to mend it."""
+    """One thing that was checked: fine, or wrong with a `cause`; `hint` says what to do."""
 
     where: str
     what: str
@@ -49,8 +49,8 @@ class Finding:
         return self.cause is None
 
 
-def misread(error: ConfigError) -> list[Finding]:
-    """Given why a config file can't be used, return its problems as findings."""
+def config_findings(error: ConfigError) -> list[Finding]:
+    """Given the error of a config file, return its problems as findings."""
     return [
         Finding(
             f"{error.file}:{problem.line}" if problem.line else error.file,
@@ -64,7 +64,7 @@ def misread(error: ConfigError) -> list[Finding]:
 
 
 def check(settings: Settings, *, offline: bool = False) -> Iterator[Finding]:
-    """Given settings, look at all that they name; nothing is written anywhere.
+    """Given settings, check everything that they name; nothing is written.
 
     With *offline* the platform is not asked.
     """
@@ -74,11 +74,11 @@ def check(settings: Settings, *, offline: bool = False) -> Iterator[Finding]:
         yield from _folders(route)
     for mirror in settings.mirrors:
         yield from _mirror_folders(mirror)
-    yield from at_platform(settings, offline=offline)
+    yield from check_platform(settings, offline=offline)
 
 
-def at_platform(settings: Settings, *, offline: bool = False) -> Iterator[Finding]:
-    """Given settings, tell whose token it is, and what it may do with each target."""
+def check_platform(settings: Settings, *, offline: bool = False) -> Iterator[Finding]:
+    """Given settings, check whose token it is, and what it may do with each target."""
     try:
         config.read_token(settings)
     except ConfigError as error:
@@ -86,7 +86,7 @@ def at_platform(settings: Settings, *, offline: bool = False) -> Iterator[Findin
         yield Finding("platform", "token", problem.message, "token", problem.hint)
         return
     if offline:
-        yield Finding("platform", "token", "is there; not shown to the platform (offline)")
+        yield Finding("platform", "token", "exists; not tested with the platform (offline)")
     else:
         yield from _online(settings)
 
@@ -98,7 +98,9 @@ def _state(state: Path) -> Finding:
     kind = file_systems.network_file_system(state)
     if kind:
         hint = "Name a folder on a local disk: state = …"
-        return Finding("state", "folder", f"{state} lies on {kind}, a network", "config", hint)
+        return Finding(
+            "state", "folder", f"{state} is on {kind}, a network file system", "config", hint
+        )
     if not _may_write(_existing(state)):
         hint = "Give the user that runs gcwatch the right to write there."
         return Finding("state", "folder", f"{state} can't be written", "config", hint)
@@ -106,7 +108,7 @@ def _state(state: Path) -> Finding:
     if problem:
         return Finding("state", "journal", str(problem), "config", problem.hint)
     holder = running_daemon(state)
-    busy = f" (process {holder} works on it)" if holder is not None else ""
+    busy = f" (used by process {holder})" if holder is not None else ""
     return Finding("state", "folder", f"{state}{busy}")
 
 
@@ -129,8 +131,8 @@ def _report(where: str, path: Path) -> Finding:
     except OSError as error:
         return Finding(where, "report", f"{path}: {error.strerror}", "config", "Name another file.")
     if not is_ours:
-        hint = "Take it away, or name another file."
-        return Finding(where, "report", f"{path} is no report of gcwatch", "config", hint)
+        hint = "Move it away, or name another file."
+        return Finding(where, "report", f"{path} is not a status file of gcwatch", "config", hint)
     return Finding(where, "report", str(path))
 
 
@@ -144,22 +146,22 @@ def _mirror_folders(mirror: Mirror) -> Iterator[Finding]:
 def _inbox(where: str, route: Route) -> Finding:
     inbox = route.inbox
     if not inbox.is_dir():
-        hint = "Make it, or mount its share. Until then the route waits."
-        return Finding(where, "inbox", f"{inbox} is no folder", "config", hint)
+        hint = "Create it, or mount its share. Until then the route waits."
+        return Finding(where, "inbox", f"{inbox} is not a folder", "config", hint)
     if not _may(inbox, os.R_OK | os.X_OK):
         hint = "Give the user that runs gcwatch the right to read it."
         return Finding(where, "inbox", f"{inbox} can't be read", "config", hint)
     if route.after != "keep" and not _may_write(inbox):
-        hint = f'after = "{route.after}" takes folders away: give the right to write there.'
+        hint = f'after = "{route.after}" moves or deletes folders: give the right to write there.'
         return Finding(where, "inbox", f"{inbox} can't be written", "config", hint)
     kind = file_systems.network_file_system(inbox)
-    remark = f" (on {kind}: looked at every minute, no news in between)" if kind else ""
+    remark = f" (on {kind}: scanned every minute)" if kind else ""
     return Finding(where, "inbox", f"{inbox}{remark}")
 
 
 def _writable(where: str, what: str, folder: Path) -> Finding:
     if not folder.is_dir():
-        return Finding(where, what, f"{folder} is no folder", "config", f"mkdir -p {folder}")
+        return Finding(where, what, f"{folder} is not a folder", "config", f"mkdir -p {folder}")
     if not _may_write(folder):
         hint = "Give the user that runs gcwatch the right to write there."
         return Finding(where, what, f"{folder} can't be written", "config", hint)
@@ -167,7 +169,7 @@ def _writable(where: str, what: str, folder: Path) -> Finding:
 
 
 def _existing(folder: Path) -> Path:
-    """Return the folder, or the nearest one above it that is there."""
+    """Return the folder, or the nearest folder above it that exists."""
     return next((each for each in (folder, *folder.parents) if each.exists()), folder)
 
 
@@ -183,13 +185,13 @@ def _may(folder: Path, mode: int) -> bool:
 
 
 def _online(settings: Settings) -> Iterator[Finding]:
-    """Whose token it is, and whether each route's target takes what the route gives."""
+    """Check whose token it is, and whether each route's target accepts the route's inputs."""
     platform = CachingGrandChallenge(connect(settings))
     try:
         name = platform.me()
         yield Finding("platform", "token", f"of {name}, at {settings.platform.url}")
         for route in settings.routes:
-            yield from target(route, platform)
+            yield from check_target(route, platform)
         for mirror in settings.mirrors:
             yield _archive(mirror, platform)
     except TokenRefused as error:
@@ -214,8 +216,8 @@ def _archive(mirror: Mirror, platform: GrandChallenge) -> Finding:
     return Finding(where, "archive", f"{found.slug}{title}: the token may read it")
 
 
-def target(route: Route, platform: GrandChallenge) -> Iterator[Finding]:
-    """What a route is for: whether it is there, may be used, and takes what the route gives."""
+def check_target(route: Route, platform: GrandChallenge) -> Iterator[Finding]:
+    """Check a route's target: whether it exists, may be used, and accepts the route's inputs."""
     names = KIND_NAMES[route.kind]
     where, what = f"route {route.name}", names.noun
     try:

@@ -1,4 +1,4 @@
-"""A first config file: choices become its text, its folders and itself (`gcwatch init`)."""
+"""`gcwatch init`: what can be chosen, and a config file with its folders from the choices."""
 
 import json
 import os
@@ -6,12 +6,13 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import tomli_w
 from pydantic import TypeAdapter, ValidationError
 
 from gcwatch import config
@@ -29,7 +30,7 @@ from gcwatch.platform.connect import connect
 from gcwatch.platform.models import Algorithm, Collection, Interface, Socket
 
 Kind = Literal["algorithm", "reader_study", "archive", "mirror"]
-"""What a config is for; a mirror is of an archive."""
+"""What a config is for; a mirror copies an archive."""
 
 KINDS: Final[Mapping[Kind, str]] = {
     **{kind: names.purpose for kind, names in KIND_NAMES.items()},
@@ -37,21 +38,21 @@ KINDS: Final[Mapping[Kind, str]] = {
 }
 
 SHARED: Final = 0o2770
-"""Inbox and outbox: for the user that runs gcwatch and for a group, which new folders inherit."""
+"""Mode of inbox and outbox: for gcwatch's user and for a group, which new folders inherit."""
 
 _PRIVATE: Final = 0o700
 _PASSABLE: Final = 0o755
-_ASKED_FOR: Final = 40
-"""Of longer lists rights are not asked for: each is a call."""
+_MAX_CALLS: Final = 40
+"""Rights are not checked in longer lists: each takes a call."""
 
 
 @dataclass(frozen=True)
 class Choices:
-    """All that `gcwatch init` asks for. Paths are absolute; `inbox` is None for a mirror.
+    """Everything that `gcwatch init` asks. Paths are absolute; `inbox` is None for a mirror.
 
-    Without `inputs` an algorithm gets the whole folder as its one image. An empty `settle` or
-    `poll` leaves the key away. With `unit`, a service runs it: the folders are its user's, and
-    the file is for its group.
+    Without `inputs` an algorithm gets the whole folder as its one image. If `settle` or `poll` is
+    empty, the config does not have the key. With `unit`, a service runs gcwatch: the folders
+    belong to its user, and its group may read the file.
     """
 
     file: Path
@@ -69,13 +70,13 @@ class Choices:
 
     @property
     def folders(self) -> list[Path]:
-        """Those for cases."""
+        """The folders for cases."""
         return [self.outbox, *([self.inbox] if self.inbox else [])]
 
 
 @dataclass(frozen=True)
 class Offer:
-    """What the token can see; `usable` is whether it may be used, None if that was not asked."""
+    """A target that the token can see; `usable` is None if the right to it was not checked."""
 
     slug: str
     title: str
@@ -86,9 +87,9 @@ class Offer:
 
 
 def offers(platform: GrandChallenge, kind: Kind) -> list[Offer]:
-    """Given a kind, return all of it that the token can see, what it may use told apart."""
+    """Given a kind, return all that the token can see of it, and whether it may use each."""
     seen = _seen(platform, kind)
-    is_short = len(seen) <= _ASKED_FOR
+    is_short = len(seen) <= _MAX_CALLS
     return [
         Offer(each.slug, each.title, _may_use(platform, kind, each) if is_short else None)
         for each in seen
@@ -121,20 +122,20 @@ def _may_use(platform: GrandChallenge, kind: Kind, seen: Algorithm | Collection)
 
 
 def interfaces(platform: GrandChallenge, slug: str) -> tuple[Interface, ...]:
-    """Given an algorithm's slug, return what it takes; nothing if it can't be seen."""
+    """Given an algorithm's slug, return its interfaces; none if the token can't see it."""
     found = platform.algorithm(slug)
     return found.interfaces if found else ()
 
 
-def proposed(interface: Interface) -> dict[str, Source]:
-    """Return what each socket could get: all files, or else a place of its own in the folder."""
+def propose_sources(interface: Interface) -> dict[str, Source]:
+    """Return a source for each socket: all files, or a subfolder or file of its own."""
     if len(interface.inputs) == 1:
-        return {each.slug: proposal(each) for each in interface.inputs}
+        return {each.slug: propose_source(each) for each in interface.inputs}
     return {each.slug: _apart(each) for each in interface.inputs}
 
 
-def proposal(socket: Socket) -> Source:
-    """Return what a socket could get if it is the only one."""
+def propose_source(socket: Socket) -> Source:
+    """Return a source for a socket that is the only one."""
     return Glob("**/*") if socket.super_kind == "Image" else _apart(socket)
 
 
@@ -145,13 +146,13 @@ def _apart(socket: Socket) -> Source:
     return JsonFile(name) if socket.super_kind == "Value" else Glob(name)
 
 
-# --- what is said of sockets ---------------------------------------------------------------------
+# --- sources of sockets ---------------------------------------------------------------------
 
 
 _SOURCE: Final[TypeAdapter[Source]] = TypeAdapter(Source)
 
 
-def source(what: str) -> Source:
+def read_source(what: str) -> Source:
     """Given `@FILE` (a value in each folder's JSON file), a value as JSON, or a glob, return it."""
     try:
         return _SOURCE.validate_python(_plain(what))
@@ -169,8 +170,8 @@ def _plain(what: str) -> Any:
         return what
 
 
-def shown(given: Source) -> str:
-    """Return a source as `source` reads it."""
+def source_text(given: Source) -> str:
+    """Return a source as `read_source` reads it."""
     match given:
         case Constant(value):
             return json.dumps(value)
@@ -190,18 +191,18 @@ def name_of(slug: str) -> str:
 # --- the token -----------------------------------------------------------------------------------
 
 
-def owner(settings: Settings, entered: str) -> str:
-    """Given what somebody entered as a token, return whose it is; TokenRefused if nobody's."""
+def token_owner(settings: Settings, entered: str) -> str:
+    """Given a token as entered, return its owner; raise TokenRefused if it has none."""
     token = token_in(entered)
     if not token:
-        raise Misused("This is no token.")
+        raise Misused("This is not a token.")
     platform = connect(settings, token)
     with closing(platform):
         return platform.me()
 
 
-def keep_token(file: Path, entered: str) -> None:
-    """Write a token into a file that only its owner can read."""
+def save_token(file: Path, entered: str) -> None:
+    """Save a token in a file that only its owner can read."""
     file.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(file, f"{token_in(entered)}\n".encode(), 0o600)
 
@@ -210,118 +211,112 @@ def keep_token(file: Path, entered: str) -> None:
 
 
 def text(choices: Choices) -> str:
-    """Given choices, return the config file."""
-    return "\n".join(_lines(choices)) + "\n"
+    """Given choices, return the config file.
+
+    Raises:
+        Misused: an input is to be null, which TOML does not have.
+    """
+    platform = choices.platform.model_dump(exclude_defaults=True)
+    top = {"state": choices.state, **({"platform": platform} if platform else {})}
+    # By itself tomli-w writes one short route as an inline table, where nobody adds a second one.
+    table = "mirror" if choices.kind == "mirror" else "route"
+    parts = [_toml(top, choices), f"[[{table}]]\n{_toml(_keys(choices), choices)}"]
+    if choices.inputs:
+        inputs = {slug: _written(each) for slug, each in choices.inputs.items()}
+        parts.append(_toml({"route": {"inputs": inputs}}, choices))
+    return f"{_HEADING}\n" + "\n".join(parts)
 
 
-def _lines(choices: Choices) -> Iterator[str]:
-    def place(path: Path) -> str:
-        folder = choices.file.parent
-        return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
-
-    yield "# Written by gcwatch init. Every key: docs/configuration.md, or gcwatch schema."
-    yield f"state = {_toml(place(choices.state))}"
-    platform = {
-        key: place(value) if isinstance(value, Path) else value
-        for key, value in choices.platform.model_dump(exclude_defaults=True).items()
-    }
-    if platform:
-        yield from ("", "[platform]", *_pairs(platform))
-    inbox = place(choices.inbox) if choices.inbox else None
-    yield from _table(choices, inbox, place(choices.outbox))
+_HEADING = "# Written by gcwatch init. Every key: docs/configuration.md, or gcwatch schema."
 
 
-def _table(choices: Choices, inbox: str | None, outbox: str) -> Iterator[str]:
-    """Yield the route, or the mirror."""
+def _keys(choices: Choices) -> dict[str, Any]:
+    """Return the keys of the route, or of the mirror, that have a value."""
     is_mirror = choices.kind == "mirror"
     keys = {
         "name": choices.name,
-        "inbox": inbox,
-        "outbox": outbox,
+        "inbox": choices.inbox,
+        "outbox": choices.outbox,
         "archive" if is_mirror else choices.kind: choices.slug,
         "settle": choices.settle,
         "every" if is_mirror else "poll": choices.poll,
     }
-    yield from ("", "[[mirror]]" if is_mirror else "[[route]]")
-    yield from _pairs({key: value for key, value in keys.items() if value})
-    if choices.inputs:
-        yield from ("", "[route.inputs]")
-        yield from (f"{_toml(slug)} = {_given(each)}" for slug, each in choices.inputs.items())
+    return {key: value for key, value in keys.items() if value}
 
 
-def _pairs(table: Mapping[str, Any]) -> Iterator[str]:
-    return (f"{key} = {_toml(value)}" for key, value in table.items())
-
-
-def _given(given: Source) -> str:
+def _written(given: Source) -> Any:
+    """Return a socket's source as a config file has it."""
     match given:
         case Constant(value):
-            return _toml({"value": value})
+            return {"value": value}
         case JsonFile(file):
-            return _toml({"json": file})
+            return {"json": file}
         case Named(name):
-            return _toml({"socket": name})
+            return {"socket": name}
         case Glob(pattern):
-            return _toml(pattern)
+            return pattern
 
 
-def _toml(value: Any) -> str:
+def _toml(table: Mapping[str, Any], choices: Choices) -> str:
+    """Return a table as TOML; paths below the config file's folder are relative to it."""
+    try:
+        return tomli_w.dumps(_with_paths(table, choices.file.parent))
+    except TypeError as error:  # JSON has nothing else that TOML has not
+        message = "A config file can't say null."
+        raise Misused(message, "Put the value into a JSON file: @FILE") from error
+
+
+def _with_paths(value: Any, folder: Path) -> Any:
     match value:
-        case None:
-            raise Misused("A config file can't say null.", "Put the value into a JSON file: @FILE")
         case dict():
-            pairs = ", ".join(f"{_key(key)} = {_toml(item)}" for key, item in value.items())
-            return f"{{ {pairs} }}"
-        case list():
-            return f"[{', '.join(map(_toml, value))}]"
+            return {key: _with_paths(each, folder) for key, each in value.items()}
+        case Path():
+            return str(value.relative_to(folder) if value.is_relative_to(folder) else value)
         case _:
-            # JSON's surrogate pairs are no TOML, and TOML wants DEL escaped.
-            return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _key(key: str) -> str:
-    return key if re.fullmatch("[A-Za-z0-9_-]+", key) else _toml(key)
+            return value
 
 
 def settings(choices: Choices) -> Settings:
-    """Return what the file will say.
+    """Return the settings of the file that will be written.
 
     Raises:
-        ConfigError: it can't be used: folders overlap, a name is none.
+        ConfigError: they can't be used: folders overlap, or a name is not allowed.
     """
     try:
         return config.parse(choices.file, text(choices))
     except ConfigError as error:
-        # The lines are of a file that nobody has seen.
+        # Nobody has seen the file yet, so its line numbers would not help.
         raise ConfigError(
             error.file, [replace(each, line=None) for each in error.problems]
         ) from None
 
 
 def findings(choices: Choices, platform: Platform) -> list[Finding]:
-    """Given choices, and the platform with a token that can be read here, return what is wrong.
+    """Given choices, and the platform with a readable token, return what is wrong.
 
-    That is about the token, the target and its sockets; nothing is written.
+    It checks the token, the target and its sockets; nothing is written.
     """
-    found = check.at_platform(replace(settings(choices), platform=platform))
+    found = check.check_platform(replace(settings(choices), platform=platform))
     return [each for each in found if not each.is_fine]
 
 
-# --- putting it there ----------------------------------------------------------------------------
+# --- writing it ----------------------------------------------------------------------------
 
 
 def require_free(file: Path, *, force: bool) -> None:
-    """Raise Misused if the file can't be written, or is there already and may not be replaced."""
+    """Raise Misused if the file can't be written, or exists already and *force* is not given."""
     if file.exists() and not force:
-        raise Misused(f"{file} is there already.", "Name another with --config, or say --force.")
+        raise Misused(f"{file} exists already.", "Name another with --config, or use --force.")
     place = next(each for each in file.parents if each.exists())
     if not os.access(place, os.W_OK | os.X_OK):
-        raise Misused(f"{place} can't be written.", "Name another file with --config, or be root.")
+        raise Misused(
+            f"{place} can't be written.", "Name another with --config, or run this as root."
+        )
 
 
-def put(choices: Choices) -> list[Path]:
-    """Make the folders that are missing, then the file, whole; return the folders made."""
-    owner = systemd_unit.ids() if choices.unit else (-1, -1)
+def write_config(choices: Choices) -> list[Path]:
+    """Make the missing folders, then the file, atomically; return the folders that were made."""
+    owner = systemd_unit.user_and_group() if choices.unit else (-1, -1)
     wanted = [(choices.state, _PRIVATE), *((each, SHARED) for each in choices.folders)]
     made = [folder for folder, mode in wanted if _make(folder, mode, owner)]
     choices.file.parent.mkdir(parents=True, exist_ok=True)
@@ -333,7 +328,7 @@ def put(choices: Choices) -> list[Path]:
 
 
 def _make(folder: Path, mode: int, owner: tuple[int, int]) -> bool:
-    """Make a folder with a mode, whatever the umask; one that is there is left as it is."""
+    """Make a folder with a mode, whatever the umask; leave an existing one as it is."""
     if folder.exists():
         return False
     for above in reversed([each for each in folder.parents if not each.exists()]):
@@ -349,11 +344,11 @@ def _encoded(written: str) -> bytes:
     try:
         return written.encode()
     except UnicodeEncodeError as error:
-        raise Misused("A path is not UTF-8, which a config file has to be.") from error
+        raise Misused("A path is not UTF-8; a config file must be.") from error
 
 
 def next_commands(choices: Choices) -> list[str]:
-    """Return the two commands that come next: one looks once more, one works."""
+    """Return the two next commands: the first checks the config, the second runs gcwatch."""
     file = choices.file
     if choices.unit:
         return choices.unit.commands(_program())
@@ -366,14 +361,14 @@ def next_commands(choices: Choices) -> list[str]:
 
 
 def _program() -> str:
-    """Return the path of this program, for those who don't have it on their PATH."""
+    """Return the path of this program, which may not be on an administrator's PATH."""
     called = Path(shutil.which(sys.argv[0]) or "")
     return str(called.absolute()) if called.name == "gcwatch" else "gcwatch"
 
 
 def platform_of(**keys: Any) -> Platform:
-    """Given keys of the table [platform], return it; Misused if one can't be."""
+    """Given keys of the table [platform], return it; raise Misused if one is wrong."""
     try:
         return Platform(**{key: value for key, value in keys.items() if value is not None})
     except ValidationError as error:
-        raise records.misused(error, "platform") from error
+        raise records.usage_error(error, "platform") from error

@@ -1,8 +1,8 @@
-"""A dry run: what would be sent where, and what would be refused and why.
+"""`gcwatch plan`: a dry run that shows what would be sent where, and what would be refused and why.
 
-Every folder goes through the daemon's own planning, image recognition and de-identification; the
-bundles are made in a temporary folder that is emptied after each. Nothing is sent, nothing is
-written into inbox, outbox or state directory.
+Every folder goes through the daemon's own planning, image recognition and de-identification. The
+bundles are made in a temporary folder, which is emptied after each. Nothing is sent, and nothing
+is written into inbox, outbox or state directory.
 """
 
 import math
@@ -33,15 +33,15 @@ from gcwatch.platform.connect import connect
 from gcwatch.targets.context import DroppedFolder, TargetContext
 
 UNKNOWN = "????????"
-"""Stands for the random part of a key that is not made yet."""
+"""Stands for the random part of a key that does not exist yet."""
 
 Verdict = Literal["send", "refuse", "wait", "under way", "done", "empty"]
-"""What would become of a folder; `under way` and `done` are those that were taken in before."""
+"""What would happen to a folder; `under way` and `done` have a case already."""
 
 
 @dataclass(frozen=True)
 class PlannedUpload:
-    """What one socket would get: so many files and bytes, a value, or an image used again."""
+    """What one socket would get: a number of files and bytes, a value, or a reused image."""
 
     socket: str
     carrier: Carrier
@@ -53,11 +53,11 @@ class PlannedUpload:
 
 @dataclass(frozen=True)
 class FolderPlan:
-    """What would become of one case of an inbox; `name` is a patient's, perhaps."""
+    """What would happen to one folder of an inbox; its `name` may be a patient's."""
 
     name: str
     verdict: Verdict
-    parcels: tuple[PlannedUpload, ...] = ()
+    parcels: tuple[PlannedUpload, ...] = ()  # what programs read in the JSON
     left_out: int = 0
     reason: Reason | None = None
     case: str = ""
@@ -68,11 +68,11 @@ class FolderPlan:
 
 @dataclass(frozen=True)
 class RoutePlan:
-    """What would become of a route's inbox; `away` is why it can't be looked into.
+    """What would happen to a route's inbox; `away` is why it can't be read.
 
     `kind` is what the `target` is: an algorithm, a reader study or an archive. `cases` is what
-    one of the `folders` is: a folder, a file or a series; `loose` are the files, or where files
-    are the cases the folders, that are left alone.
+    one of the `folders` is: a folder, a file or a series. `loose` counts what is ignored: files, or
+    folders if files are the cases.
     """
 
     route: str
@@ -90,7 +90,7 @@ class RoutePlan:
 
 
 def plan(settings: Settings) -> Iterator[RoutePlan]:
-    """Given settings, return what would become of each route's inbox, one after the other.
+    """Given settings, yield what would happen to each route's inbox.
 
     Raises:
         TokenRefused: when the platform does not take the token.
@@ -107,11 +107,11 @@ def plan(settings: Settings) -> Iterator[RoutePlan]:
 
 
 def _as_allowed(planned: RoutePlan, route: Route, platform: GrandChallenge) -> RoutePlan:
-    """What this token may not use is waited for."""
+    """Return the plan as this token allows it: without the right, folders would wait."""
     try:
         no_right = targets.target_for(route).inspect(platform, route).no_right
     except CaseError:
-        return planned  # each folder tells why
+        return planned  # each folder has the reason
     if no_right is None:
         return planned
     held = (
@@ -141,7 +141,7 @@ def _route(
 def _folder(
     entry: InboxEntry, route: Route, case: Case | None, platform: GrandChallenge
 ) -> FolderPlan:
-    """Given a folder and its latest case, return what the next look of the daemon leads to."""
+    """Given a folder and its latest case, return what the daemon's next scan would do."""
     box = inbox_of(route)
     if case and _is_over(case, entry, box):
         return FolderPlan(entry.name, "done", case=case.key, stage=stage(case), reason=case.failure)
@@ -152,7 +152,7 @@ def _folder(
         return FolderPlan(entry.name, "empty")
     folder = FolderPlan(entry.name, "send", case=case.key if case and case.is_open else "")
     try:
-        return _judged(folder, route, platform)
+        return _planned(folder, route, platform)
     except CannotSend as error:
         return replace(folder, verdict="refuse", reason=error.reason)
     except CaseError as error:
@@ -162,13 +162,13 @@ def _folder(
 
 
 def _is_over(case: Case, entry: InboxEntry, box: Inbox) -> bool:
-    """Whether the folder is that of a closed case: one taken away and dropped anew is not."""
+    """Whether the folder's case is closed; a folder that was removed and dropped again is new."""
     stamp = case.seen.stamp if case.seen else 0
     return not case.is_open and not (case.gone and box.has_changed(stamp, entry.stamp))
 
 
-def _judged(folder: FolderPlan, route: Route, platform: GrandChallenge) -> FolderPlan:
-    """Given a folder that is not planned yet, go through all that comes before the first byte."""
+def _planned(folder: FolderPlan, route: Route, platform: GrandChallenge) -> FolderPlan:
+    """Given a folder without a plan, do everything that comes before its first upload."""
     box = inbox_of(route)
     if route.ready and not box.is_marked(folder.name):
         raise NotYet(Reason("waiting_for_marker", {"marker": route.ready}), 0)
@@ -178,19 +178,19 @@ def _judged(folder: FolderPlan, route: Route, platform: GrandChallenge) -> Folde
     receipt = box.read_receipt(folder.name) if route.reuse else {}
     dropped = DroppedFolder(f"{route.name}-{UNKNOWN}", box.public_name(folder.name), files, receipt)
     planned = targets.target_for(route).plan(context, dropped)
-    made = {item.socket: _made(item, files, route) for item in planned.inputs}
-    parcels = tuple(_parcel(item, made[item.socket]) for item in planned.inputs)
+    made = {item.socket: _bundles(item, files, route) for item in planned.inputs}
+    uploads = tuple(_upload(item, made[item.socket]) for item in planned.inputs)
     return replace(
         folder,
-        parcels=parcels,
-        left_out=_left_out(planned.inputs, parcels, files),
+        parcels=uploads,
+        left_out=_left_out(planned.inputs, uploads, files),
         why=planned.why,
         warnings=tuple(reason for each in made.values() for one in each for reason in one.warnings),
     )
 
 
-def _made(item: Input, files: Sequence[SourceFile], route: Route) -> tuple[Bundle, ...]:
-    """Return what would go out for an input; its files are gone again."""
+def _bundles(item: Input, files: Sequence[SourceFile], route: Route) -> tuple[Bundle, ...]:
+    """Return the bundles of an input; their files are deleted again."""
     if not item.is_uploaded:
         return ()
     with tempfile.TemporaryDirectory(prefix="gcwatch-plan-") as spool:
@@ -198,7 +198,7 @@ def _made(item: Input, files: Sequence[SourceFile], route: Route) -> tuple[Bundl
         return bundles(item, chosen, route, spool=Path(spool), stem="plan")
 
 
-def _parcel(item: Input, made: Sequence[Bundle]) -> PlannedUpload:
+def _upload(item: Input, made: Sequence[Bundle]) -> PlannedUpload:
     return PlannedUpload(
         item.socket,
         item.carrier,
@@ -210,7 +210,7 @@ def _parcel(item: Input, made: Sequence[Bundle]) -> PlannedUpload:
 
 
 def _left_out(
-    inputs: Sequence[Input], parcels: Sequence[PlannedUpload], files: Sequence[SourceFile]
+    inputs: Sequence[Input], uploads: Sequence[PlannedUpload], files: Sequence[SourceFile]
 ) -> int:
     """Return how many of a folder's files no input takes, by its pattern or by their content."""
     taken = {
@@ -219,4 +219,4 @@ def _left_out(
         if item.pattern
         for file in bundle.select_files(files, item.pattern)
     }
-    return len(files) - len(taken) + sum(parcel.left_out for parcel in parcels)
+    return len(files) - len(taken) + sum(upload.left_out for upload in uploads)

@@ -1,4 +1,4 @@
-"""All that `status` tells, as it is at one moment: read from the journal and beside the daemon."""
+"""`gcwatch status` and `show`: the state of all cases at one moment, or followed over time."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -12,17 +12,17 @@ from gcwatch.api import MirrorStatus, Watch, open_watch
 from gcwatch.core.case import Case
 from gcwatch.core.errors import ConfigError, JournalUnavailable, StateError
 from gcwatch.core.reasons import Reason
-from gcwatch.explain import case_view
-from gcwatch.explain.case_view import CaseView
 from gcwatch.journal.presence import pause_reason, running_daemon
+from gcwatch.wording import case_view
+from gcwatch.wording.case_view import CaseView
 
 
 @dataclass(frozen=True)
 class Overview:
-    """What is going on: who works (a process id) or why nobody does, and where each case is.
+    """The state at one moment: the daemon's process id, or why it pauses, and each case in words.
 
-    `runs` tells of each mirror under way the items done, of how many, and the bytes moved; `away`
-    are the routes whose inbox can't be reached; `trouble` is why this is not the latest state.
+    `runs` has for each mirror that runs now the items done, of how many, and the bytes moved.
+    `away` are the routes whose inbox can't be reached. `trouble` says why this may be out of date.
     """
 
     at: float
@@ -36,15 +36,15 @@ class Overview:
     trouble: str = ""
 
     def record(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
-        told = {"mirrors": [self._mirror(each) for each in self.mirrors]} if self.mirrors else {}
+        """Return it as a record for JSON."""
+        mirrors = {"mirrors": [self._mirror(each) for each in self.mirrors]} if self.mirrors else {}
         return {
             "daemon": self.daemon,
             "paused": self.pause.code if self.pause else "",
             "away": list(self.away),
             "counts": dict(self.counts),
             "cases": [asdict(view) for view in self.views],
-            **told,
+            **mirrors,
         }
 
     def _mirror(self, mirror: MirrorStatus) -> dict[str, Any]:
@@ -52,19 +52,19 @@ class Overview:
         names = ("done", "items", "bytes")
         return {**asdict(mirror), "run": dict(zip(names, run, strict=True)) if run else None}
 
-    def gist(self) -> "Overview":
-        """Return it without what changes by the mere passing of time, for comparisons."""
+    def without_times(self) -> "Overview":
+        """Return it without what changes with time alone, for comparisons."""
         runs = dict.fromkeys(self.runs, (0, 0, 0))
-        return replace(self, at=0.0, views=tuple(map(brief_view, self.views)), runs=runs)
+        return replace(self, at=0.0, views=tuple(map(view_without_times, self.views)), runs=runs)
 
 
-def brief_view(view: CaseView) -> CaseView:
-    """Given a view, return it without what changes by the mere passing of time."""
+def view_without_times(view: CaseView) -> CaseView:
+    """Given a view, return it without what changes with time alone."""
     return replace(view, why="", detail="", next="", moved=0, total=0)
 
 
 def read_overview(watch: Watch) -> Overview:
-    """Given what is open, return what is going on there now."""
+    """Given an open config, return the state of its cases and mirrors now."""
     cases = watch.attention()
     around = watch.around(cases)
     state, now = watch.settings.state, time.time()
@@ -89,36 +89,34 @@ def view_of_case(watch: Watch, case: Case) -> CaseView:
 
 
 class StatusFollower:
-    """Looks on again and again, whatever becomes of the daemon and the config file meanwhile.
+    """Reads the state again and again, also when the daemon ends or the config file changes.
 
     Raises:
-        ConfigError, StateError: when there is nothing to look at to begin with.
+        ConfigError, StateError: when there is nothing to read at the beginning.
     """
 
     def __init__(self, file: Path | None) -> None:
         self._file = config.find(file)
-        self._stamp = self._changed()
+        self._stamp = self._change_time()
         self._stack = ExitStack()
-        self._watch = self._opened(self._stack)
+        self._watch = self._open(self._stack)
         self._last = read_overview(self._watch)
 
     def close(self) -> None:
         """Release the journal."""
         self._stack.close()
 
-    def look(self) -> Overview:
-        """Return what is going on; what it was before, with the trouble, if that can't be told."""
+    def read(self) -> Overview:
+        """Return the state now; the last one, with the `trouble`, if it can't be read."""
         trouble = ""
         try:
             self._follow_config()
         except (ConfigError, StateError):
-            trouble = (
-                "The config file can't be used now (gcwatch check); this is by the one before."
-            )
+            trouble = "The config file can't be used now (gcwatch check); this is by the last one."
         try:
             self._last = read_overview(self._watch)
         except JournalUnavailable:
-            trouble = "The journal can't be read at this moment; this is as it was."
+            trouble = "The journal can't be read at this moment; this is the last state."
         return replace(self._last, trouble=trouble)
 
     def views(self, keys: Sequence[str]) -> list[CaseView]:
@@ -126,20 +124,20 @@ class StatusFollower:
         return [view_of_case(self._watch, self._watch.journal.case(key)) for key in keys]
 
     def _follow_config(self) -> None:
-        """Read the config file again if it is another; one with mistakes changes nothing."""
-        stamp = self._changed()
+        """Read the config file again if it has changed; one with mistakes is not used."""
+        stamp = self._change_time()
         if stamp == self._stamp:
             return
         with ExitStack() as stack:
-            watch = self._opened(stack)
+            watch = self._open(stack)
             self._stack.close()
             self._watch, self._stack, self._stamp = watch, stack.pop_all(), stamp
 
-    def _opened(self, stack: ExitStack) -> Watch:
+    def _open(self, stack: ExitStack) -> Watch:
         return stack.enter_context(open_watch(self._file, begun=True))
 
-    def _changed(self) -> int:
+    def _change_time(self) -> int:
         try:
             return self._file.stat().st_mtime_ns
         except OSError:
-            return 0  # it is being replaced
+            return 0  # somebody is replacing it

@@ -1,6 +1,6 @@
-"""What a config file asks of the service: a systemd drop-in, for `gcwatch systemd`.
+"""`gcwatch systemd`: the systemd drop-in that a config file needs.
 
-The unit lets gcwatch write nowhere but its state, and hides homes and temporary folders; the
+The unit lets gcwatch write only to its state directory, and hides homes and temporary folders. The
 drop-in opens exactly the folders that the config names (systemd.exec(5)).
 """
 
@@ -10,7 +10,7 @@ from typing import Final
 
 from gcwatch.commands.systemd_unit import Unit
 from gcwatch.config import Mirror, Route, Settings
-from gcwatch.config.types import within
+from gcwatch.config.types import is_within
 from gcwatch.core.errors import Misused
 
 _HOMES: Final = (Path("/home"), Path("/root"), Path("/run/user"))
@@ -18,7 +18,7 @@ _TEMPORARY: Final = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 -- named to s
 
 
 def dropin(settings: Settings, unit: Unit) -> str:
-    """Given settings and the unit that is to run with them, return the drop-in's text.
+    """Given settings and the unit that will run with them, return the text of the drop-in.
 
     Raises:
         Misused: when a path can't be written in a unit file.
@@ -26,7 +26,7 @@ def dropin(settings: Settings, unit: Unit) -> str:
     written, read = _written(settings, unit), _read(settings, unit)
     hidden = [each for each in (*written, *read) if _is_hidden(each)]
     lines = [
-        f"# Belongs into /etc/systemd/system/{unit.name}.service.d/paths.conf",
+        f"# Save this as /etc/systemd/system/{unit.name}.service.d/paths.conf",
         f"# For the config {_one_line(settings.file)}; made by: gcwatch systemd",
         *_remarks(settings, unit, written, hidden),
         "[Unit]",
@@ -45,7 +45,7 @@ def dropin(settings: Settings, unit: Unit) -> str:
 def _remarks(
     settings: Settings, unit: Unit, written: Iterable[Path], hidden: Iterable[Path]
 ) -> Iterator[str]:
-    """What a person has to see to, as comments."""
+    """Yield what a person has to do, as comments."""
     if settings.file.absolute() != unit.config:
         yield f"# But {unit.name}.service runs with {unit.config}"
     token = [] if settings.platform.token_file else [unit.token]
@@ -64,11 +64,11 @@ def _written(settings: Settings, unit: Unit) -> list[Path]:
     folders += [each for mirror in settings.mirrors for each in _of_mirror(mirror)]
     folders += [settings.log.file.parent] if settings.log.file else []
     found = _outermost((settings.state, *folders))
-    return [each for each in found if not within(each, unit.state)]
+    return [each for each in found if not is_within(each, unit.state)]
 
 
 def _of_route(route: Route) -> Iterator[Path]:
-    """Its outbox; to take a folder away is to write to the inbox, too."""
+    """Yield what a route writes to; its inbox too if it moves or deletes folders there."""
     yield route.outbox
     if route.report is not None:
         yield route.report.parent
@@ -85,11 +85,11 @@ def _of_mirror(mirror: Mirror) -> Iterator[Path]:
 
 
 def _read(settings: Settings, unit: Unit) -> list[Path]:
-    """Return what is only read and no folder that is written holds."""
+    """Return the paths that are only read and are not inside a written folder."""
     inboxes = [route.inbox for route in settings.routes]
     written = _written(settings, unit)
     found = _outermost([*inboxes, *_named(settings)])
-    return [each for each in found if not any(within(each, other) for other in written)]
+    return [each for each in found if not any(is_within(each, other) for other in written)]
 
 
 def _named(settings: Settings) -> list[Path]:
@@ -101,7 +101,7 @@ def _named(settings: Settings) -> list[Path]:
 def _needed(settings: Settings, written: Iterable[Path], hidden: Iterable[Path]) -> list[Path]:
     """Return what has to be mounted before the service starts.
 
-    A share that only inboxes are on is not: it may come later, and other routes do not wait.
+    Not a share that has only inboxes: it may be mounted later, and other routes do not wait for it.
     """
     return _outermost((*written, *hidden, *_named(settings)))
 
@@ -110,13 +110,13 @@ def _outermost(folders: Iterable[Path]) -> list[Path]:
     """Return the folders without those that lie inside another, sorted."""
     found: list[Path] = []
     for each in sorted(set(folders)):
-        if not any(within(each, other) for other in found):
+        if not any(is_within(each, other) for other in found):
             found.append(each)
     return found
 
 
 def _is_in(path: Path, places: Iterable[Path]) -> bool:
-    return any(within(path, place) for place in places)
+    return any(is_within(path, place) for place in places)
 
 
 def _is_hidden(path: Path) -> bool:
@@ -127,12 +127,12 @@ def _is_hidden(path: Path) -> bool:
 
 
 def _quoted(path: Path) -> str:
-    """Return a path as a unit file wants it: in quotes, without specifiers."""
+    """Return a path as a unit file needs it: in quotes, without specifiers."""
     text = str(path)
     if not text.isprintable():
         raise Misused(
             f"A unit file can't name {_one_line(path)}.",
-            "Rename the folder: only letters that can be printed.",
+            "Rename the folder, with printable letters only.",
         )
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     return f'"{escaped}"'

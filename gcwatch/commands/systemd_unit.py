@@ -1,4 +1,4 @@
-"""The service that runs a config of /etc/gcwatch: what its unit files in systemd/ fix."""
+"""The service that runs a config of /etc/gcwatch, as its unit files in systemd/ define it."""
 
 import os
 import pwd
@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from gcwatch.config.types import within
+from gcwatch.config.types import is_within
 from gcwatch.core.errors import Misused
 
 USER: Final = "gcwatch"
-"""Who works for the service; sysusers makes the user and the group."""
+"""The service's user and group; systemd-sysusers makes them."""
 
 CONFIGS: Final = Path("/etc/gcwatch")
 STATE: Final = Path("/var/lib/gcwatch")
-"""What the unit's StateDirectory= lets gcwatch write to, below which each instance has its own."""
+"""The unit's StateDirectory=, which gcwatch may write to; each instance has its own below."""
 
 CASES: Final = Path("/srv/gcwatch")
-"""Below which the service may write without a drop-in."""
+"""The folder in which the service may write without a drop-in."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,12 @@ class Unit:
 
     def reaches(self, folders: Iterable[Path]) -> bool:
         """Return whether the service may write to all of these without a drop-in."""
-        return all(within(each, CASES) or within(each, self.state) for each in folders)
+        return all(is_within(each, CASES) or is_within(each, self.state) for each in folders)
 
     def commands(self, program: str) -> list[str]:
-        """Given the program's path, return what an administrator types: a check, the start.
+        """Given the program's path, return the commands for an administrator: check and start.
 
-        The check runs as the service does, with the token that only root can read.
+        The check runs like the service, with the token that only root can read.
         """
         command = shlex.join([program, "check", "--config", os.fspath(self.config)])
         credential = shlex.quote(f"LoadCredential=gc-token:{self.token}")
@@ -47,8 +47,8 @@ class Unit:
         return [f"{as_service} {command}", f"systemctl enable --now {shlex.quote(self.name)}"]
 
 
-def of(config: Path) -> Unit | None:
-    """Given a config file, return the service that runs it; None if it is none of a service."""
+def service_of(config: Path) -> Unit | None:
+    """Given a config file, return the service that runs it, or None."""
     if config.parent != CONFIGS or config.suffix != ".toml":
         return None
     name = config.stem
@@ -57,26 +57,26 @@ def of(config: Path) -> Unit | None:
     return Unit(f"gcwatch@{name}", config, CONFIGS / f"{name}.token", STATE / name)
 
 
-def instance(name: str) -> Unit:
+def service_named(name: str) -> Unit:
     """Given the NAME of gcwatch@NAME, or "" for gcwatch itself, return the service.
 
     Raises:
         Misused: when no instance can have this name.
     """
-    found = of(CONFIGS / f"{name or 'gcwatch'}.toml")
+    found = service_of(CONFIGS / f"{name or 'gcwatch'}.toml")
     if found is None or not re.fullmatch(r"(\w[\w.-]*)?", name, re.ASCII):
         raise Misused(
-            f"No instance of the service can be called {name!a}.",
-            "Letters, digits, dots, hyphens and underscores, as in ward for gcwatch@ward.",
+            f"{name!a} can't be the name of an instance.",
+            "Use letters, digits, dots, hyphens and underscores: ward for gcwatch@ward.",
         )
     return found
 
 
-def ids() -> tuple[int, int]:
-    """Return the service's user and group; Misused if they are not there."""
+def user_and_group() -> tuple[int, int]:
+    """Return the ids of the service's user and group; raise Misused if they do not exist."""
     try:
         user = pwd.getpwnam(USER)
     except KeyError:
-        hint = "Install the service first (README.md); systemd-sysusers makes its user."
+        hint = "Install the service first (docs/install.md); systemd-sysusers makes its user."
         raise Misused(f"There is no user {USER} on this machine.", hint) from None
     return user.pw_uid, user.pw_gid

@@ -1,6 +1,9 @@
-"""The config file: a TOML file becomes `Settings`, or every problem at once."""
+"""The config file: reads and checks it, and returns `Settings` or all mistakes at once.
 
-from gcwatch.config.diff import Changes, changes, require_same_home
+Nothing that uses the settings may come in here: no platform, no journal, no work on cases.
+"""
+
+from gcwatch.config.diff import Changes, find_changes, require_same_home
 from gcwatch.config.load import find, load, parse
 from gcwatch.config.model import Limits, Log, Mirror, Platform, Route, Settings
 from gcwatch.config.reference import reference, schema
@@ -23,8 +26,8 @@ __all__ = [
     "Route",
     "Settings",
     "Source",
-    "changes",
     "find",
+    "find_changes",
     "load",
     "parse",
     "read_token",

@@ -1,4 +1,4 @@
-"""What does not fit together across keys, routes and mirrors."""
+"""Checks across keys, routes and mirrors: mostly, that folders do not overlap."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,17 +9,17 @@ from typing import Any
 
 from pydantic_core import PydanticCustomError
 
-from gcwatch.config.messages import Mistake, label
+from gcwatch.config.messages import Mistake, table_label
 from gcwatch.config.model import state_folder
-from gcwatch.config.types import absolute, within
+from gcwatch.config.types import absolute_path, is_within
 from gcwatch.core.kinds import KIND_NAMES
 
 
 @dataclass(frozen=True)
 class _FolderUses:
-    """Where the folders of a route or a mirror really are, as far as its table says.
+    """The real paths of the folders of a route or mirror; None where its table has none.
 
-    `done` is where either of them moves folders to, `report` a route's file for people.
+    `done` is the folder to which it moves folders; `report` is a route's status file.
     """
 
     kind: str
@@ -32,7 +32,7 @@ class _FolderUses:
 
     @property
     def label(self) -> str:
-        return label(self.index, self.table, self.kind)
+        return table_label(self.index, self.table, self.kind)
 
     @property
     def name(self) -> Any:
@@ -42,8 +42,8 @@ class _FolderUses:
         return Mistake((self.kind, self.index, key), message, hint)
 
 
-def clashes(data: Mapping[str, Any], folder: Path) -> list[Mistake]:
-    """Return what does not fit together; keys that are wrong by themselves are passed over."""
+def find_clashes(data: Mapping[str, Any], folder: Path) -> list[Mistake]:
+    """Return all clashes between keys; ignore keys that are wrong by themselves."""
     places, mirrors = _all_places("route", data, folder), _all_places("mirror", data, folder)
     state = (
         _real(data["state"], folder)
@@ -70,11 +70,11 @@ def clashes(data: Mapping[str, Any], folder: Path) -> list[Mistake]:
 def _target_clashes(route: _FolderUses) -> Iterator[Mistake]:
     """A route has exactly one target."""
     given = [key for key in KIND_NAMES if key in route.table]
-    hint = "name what the folders are for: algorithm, reader_study or archive"
+    hint = "name the target: algorithm, reader_study or archive"
     if not given:
         yield route.wrong("algorithm", "is missing", hint)
     for key in given[1:]:
-        yield route.wrong(key, f"can't stand beside {given[0]}", f"{hint}, one of the three")
+        yield route.wrong(key, f"can't be used beside {given[0]}", f"{hint}, just one of them")
 
 
 def _emptiness(data: Mapping[str, Any]) -> Iterator[Mistake]:
@@ -93,14 +93,14 @@ def _places(kind: str, index: int, table: Mapping[str, Any], folder: Path) -> _F
     keys = ("inbox", "outbox", "done" if kind == "route" else "gone_to")
     inbox, outbox, done = (_real(table.get(key), folder) for key in keys)
     report = _absolute(table.get("report"), folder)
-    # A link in the report's place is replaced, not followed.
+    # gcwatch replaces a link at this path and does not follow it.
     real = report and Path(os.path.realpath(report.parent), report.name)
     return _FolderUses(kind, index, table, inbox, outbox, done, real)
 
 
 def _absolute(value: Any, folder: Path) -> Path | None:
     try:
-        return absolute(value, folder)
+        return absolute_path(value, folder)
     except PydanticCustomError:
         return None
 
@@ -111,85 +111,89 @@ def _real(value: Any, folder: Path) -> Path | None:
 
 
 def _own_clashes(route: _FolderUses) -> Iterator[Mistake]:
-    apart = "put the two side by side: in and out"
-    if within(route.outbox, route.inbox):
+    apart = "put the two side by side, such as in and out"
+    if is_within(route.outbox, route.inbox):
         yield route.wrong("outbox", "lies inside its own inbox: results would be sent", apart)
-    elif within(route.inbox, route.outbox):
+    elif is_within(route.inbox, route.outbox):
         yield route.wrong("inbox", "lies inside its own outbox", apart)
-    if within(route.done, route.inbox):
-        message = "lies inside its own inbox: what is done would be sent again"
+    if is_within(route.done, route.inbox):
+        message = "lies inside its own inbox: delivered folders would be sent again"
         yield route.wrong("done", message, "put it beside the inbox, on the same disk")
 
 
 def _state_clashes(route: _FolderUses, state: Path | None) -> Iterator[Mistake]:
     for key, folder in (("inbox", route.inbox), ("outbox", route.outbox)):
-        if within(state, folder):
+        if is_within(state, folder):
             message = f"lies inside the {key} of {route.label}"
-            hint = "name a folder on a local disk that nothing else uses: state = …"
+            hint = "use a folder on a local disk that nothing else uses: state = …"
             yield Mistake(("state",), message, hint)
 
 
 def _pair_clashes(one: _FolderUses, other: _FolderUses) -> Iterator[Mistake]:
     if one.name == other.name and isinstance(one.name, str):
-        message = f"is the name of {one.kind} #{one.index + 1} too"
-        yield other.wrong("name", message, "name it otherwise")
-    if within(one.inbox, other.inbox) or within(other.inbox, one.inbox):
+        message = f"is also the name of {one.kind} #{one.index + 1}"
+        yield other.wrong("name", message, "use another name")
+    if is_within(one.inbox, other.inbox) or is_within(other.inbox, one.inbox):
         message = f"overlaps with the inbox of {one.label}: folders would be sent twice"
         yield other.wrong("inbox", message, "give each route an inbox of its own")
 
 
 def _outbox_clashes(giver: _FolderUses, taker: _FolderUses) -> Iterator[Mistake]:
-    if within(giver.outbox, taker.inbox) and giver.outbox != taker.inbox:
+    if is_within(giver.outbox, taker.inbox) and giver.outbox != taker.inbox:
         message = f"lies inside the inbox of {taker.label}, which would take it for a case"
-        hint = "make it that inbox itself, so that the routes chain, or put it elsewhere"
+        hint = "use that inbox itself, so that the routes form a chain, or another place"
         yield giver.wrong("outbox", message, hint)
 
 
 def _chain_clashes(mirror: _FolderUses, route: _FolderUses) -> Iterator[Mistake]:
-    """What a route must not do with the folders of a mirror that it takes its cases from."""
-    if within(route.inbox, mirror.outbox) and route.inbox != mirror.outbox:
+    """Refuse a route that spoils the mirror's folder from which it takes its cases."""
+    if is_within(route.inbox, mirror.outbox) and route.inbox != mirror.outbox:
         message = f"lies inside the folder of {mirror.label}"
-        yield route.wrong("inbox", message, "make it that folder itself, or put it elsewhere")
+        yield route.wrong("inbox", message, "use that folder itself, or another place")
     if route.inbox is None or route.inbox != mirror.outbox:
         return
     if route.table.get("after", "keep") != "keep":
-        message = f"takes folders away that {mirror.label} would fetch again, for ever"
-        yield route.wrong("after", message, 'write after = "keep", or take after away')
+        message = f"removes folders that {mirror.label} would fetch again, for ever"
+        yield route.wrong("after", message, 'write after = "keep", or remove after')
     is_flat = mirror.table.get("layout", "items") != "items"
     takes_files = route.table.get("cases") == "files"
     if is_flat and not takes_files:
-        message = f"makes no folders, which are the cases of {route.label}"
+        message = f"makes no folders, but the cases of {route.label} are folders"
         yield mirror.wrong("layout", message, 'write layout = "items"')
     if takes_files and not is_flat:
         message = f"finds nothing in the folders of {mirror.label}"
-        yield route.wrong("cases", message, 'write cases = "folders", or layout = "flat" there')
+        yield route.wrong(
+            "cases", message, 'write cases = "folders" here, or layout = "flat" there'
+        )
 
 
 def _keep_clashes(mirror: _FolderUses, other: _FolderUses) -> Iterator[Mistake]:
-    """Nothing else is put into a mirror's folder, and it is in no other outbox."""
+    """Refuse a mirror's folder that overlaps with another outbox or with an inbox."""
     apart = "give the mirror a folder of its own"
     is_pair = other.kind == "route" or other.index > mirror.index
-    if is_pair and (within(mirror.outbox, other.outbox) or within(other.outbox, mirror.outbox)):
+    if is_pair and (
+        is_within(mirror.outbox, other.outbox) or is_within(other.outbox, mirror.outbox)
+    ):
         yield mirror.wrong("outbox", f"overlaps with the outbox of {other.label}", apart)
-    elsewhere = "put it where no route and no mirror looks"
-    if within(mirror.done, other.inbox):
-        message = f"lies inside the inbox of {other.label}: what is gone would be sent"
+    elsewhere = "use a folder that no route and no mirror uses"
+    if is_within(mirror.done, other.inbox):
+        message = f"lies inside the inbox of {other.label}: items that are gone would be sent"
         yield mirror.wrong("gone_to", message, elsewhere)
-    elif within(mirror.done, other.outbox):
+    elif is_within(mirror.done, other.outbox):
         yield mirror.wrong("gone_to", f"lies inside the outbox of {other.label}", elsewhere)
 
 
 def _report_clashes(
     route: _FolderUses, everyone: Sequence[_FolderUses], state: Path | None
 ) -> Iterator[Mistake]:
-    """A report is nobody's case, result or state, and no other route's report."""
+    """Refuse a status file that is taken for a case or a result, or that is not seen."""
     report = route.report
     if report is None:
         return
     if report.name.startswith(".") or report.name.endswith(".failed.txt"):
-        yield route.wrong("report", "would not be seen as a report", "name it status.txt")
-    if within(report, state):
-        yield route.wrong("report", "lies in the folder for the state, which is private", _BESIDE)
+        yield route.wrong("report", "would not be seen as a status file", "name it status.txt")
+    if is_within(report, state):
+        yield route.wrong("report", "lies in the state directory, which is private", _BESIDE)
     for other in everyone:
         yield from _misplaced(route, report, other)
 
@@ -198,28 +202,28 @@ _BESIDE = "put it beside the route's inbox and outbox, or directly into either o
 
 
 def _misplaced(route: _FolderUses, report: Path, other: _FolderUses) -> Iterator[Mistake]:
-    """What is wrong with a report's place, as far as another route or mirror, or its own, goes."""
+    """Return what is wrong with the place of a status file in view of one route or mirror."""
     is_own = other is route
     if report == other.report and other.index < route.index:
-        yield route.wrong("report", f"is that of {other.label} too", "give each its own")
-    if within(report, other.inbox) and not (is_own and _is_beside_cases(report, other)):
+        yield route.wrong("report", f"is also that of {other.label}", "give each route its own")
+    if is_within(report, other.inbox) and not (is_own and _is_beside_cases(report, other)):
         message = f"lies inside the inbox of {other.label}, which would take it for a case"
         yield route.wrong("report", message, _BESIDE)
-    elif within(report, other.outbox) and not (is_own and report.parent == other.outbox):
+    elif is_within(report, other.outbox) and not (is_own and report.parent == other.outbox):
         message = f"lies inside the folder of {other.label} for results"
         yield route.wrong("report", message, _BESIDE)
-    elif within(report, other.done):
-        message = f"lies inside the folder that {other.label} moves folders to"
+    elif is_within(report, other.done):
+        message = f"lies inside the folder to which {other.label} moves folders"
         yield route.wrong("report", message, _BESIDE)
 
 
 def _is_beside_cases(report: Path, route: _FolderUses) -> bool:
-    """Whether a file directly in an inbox is left alone, as its folders are the cases."""
+    """Whether a status file directly in an inbox is no case, because the folders are the cases."""
     return report.parent == route.inbox and route.table.get("cases") != "files"
 
 
 def _circles(places: list[_FolderUses]) -> list[Mistake]:
-    """Return the first route of each chain that ends where it began: it would send for ever."""
+    """Return the first route of each chain that is a circle: it would send for ever."""
     found = []
     for first in places:
         chain, here = [first], _next(first, places)
@@ -228,7 +232,7 @@ def _circles(places: list[_FolderUses]) -> list[Mistake]:
             here = _next(here, places)
         if here is first and first.index == min(route.index for route in chain) and chain[1:]:
             message = "leads back to its own inbox: " + ", ".join(each.label for each in chain)
-            hint = "let the last route's outbox be no route's inbox"
+            hint = "the outbox of the last route must not be the inbox of another route"
             found.append(first.wrong("outbox", message, hint))
     return found
 

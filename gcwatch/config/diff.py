@@ -1,4 +1,4 @@
-"""What another reading of the config file changes, and what only a restart can change."""
+"""What differs between two readings of the config file, and what needs a restart."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _OTHERS: Final = ("platform", "limits", "log")
 
 @dataclass(frozen=True)
 class Changes:
-    """The names of routes and mirrors that are new, other than before, or gone, and of tables."""
+    """Names of the routes and mirrors that are new, different or gone, and of changed tables."""
 
     added: tuple[str, ...]
     changed: tuple[str, ...]
@@ -20,8 +20,8 @@ class Changes:
     tables: tuple[str, ...]
 
 
-def changes(old: Settings, new: Settings, renamed: Mapping[str, str]) -> Changes:
-    """Given settings before and after, and routes' new names by old, return what is different."""
+def find_changes(old: Settings, new: Settings, renamed: Mapping[str, str]) -> Changes:
+    """Given settings before and after, and the routes' new names by old ones, compare both."""
     before = {
         (now := renamed.get(name, name)): each.model_copy(update={"name": now})
         for name, each in _named(old).items()
@@ -45,16 +45,16 @@ def _sorted(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def require_same_home(old: Settings, new: Settings) -> None:
-    """Given settings before and after, see to it that cases under way stay where they are.
+    """Given settings before and after, refuse changes that would lose track of open cases.
 
     Raises:
-        ConfigError: when the state directory or the platform is another.
+        ConfigError: The state directory or the platform has changed.
     """
     moved = {
         "state": old.state != new.state,
         "platform.url": old.platform.url != new.platform.url,
     }
-    hint = "Restart gcwatch for that, or put back what was there."
+    hint = "Restart gcwatch, or undo this change."
     problems = [
         Problem(key, "can't change while gcwatch runs: it needs a restart", hint)
         for key, is_other in moved.items()

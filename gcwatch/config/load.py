@@ -1,4 +1,4 @@
-"""A TOML file becomes `Settings`, or every problem at once."""
+"""Finds, reads and checks the config file."""
 
 import os
 import re
@@ -8,10 +8,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from gcwatch.config.cross_checks import clashes
-from gcwatch.config.messages import Mistake, mistake, problems
+from gcwatch.config.cross_checks import find_clashes
+from gcwatch.config.messages import Mistake, describe_error, locate_problems
 from gcwatch.config.model import Document, Settings, state_folder
-from gcwatch.config.toml_lines import line_numbers
+from gcwatch.config.toml_lines import number_lines
 from gcwatch.core.errors import ConfigError, Problem
 
 
@@ -19,7 +19,7 @@ def find(explicit: Path | None = None) -> Path:
     """Return the config file to use: the explicit one, $GCWATCH_CONFIG, or one in a usual place.
 
     Raises:
-        ConfigError: There is none; the problem names where it was looked for.
+        ConfigError: There is none; the problem names the places.
     """
     if explicit is not None:
         return explicit
@@ -32,31 +32,31 @@ def find(explicit: Path | None = None) -> Path:
     message = "no config file: $GCWATCH_CONFIG is not set, and there is none at " + " or ".join(
         str(file.absolute()) for file in usual
     )
-    hint = "gcwatch --config FILE; config/gcwatch.toml of the sources is an example."
+    hint = "Name it: gcwatch --config FILE. An example: config/gcwatch.toml in the sources."
     raise ConfigError(usual[0].name, [Problem("", message, hint)])
 
 
 def load(file: Path) -> Settings:
-    """Given a config file, return what it says.
+    """Given a config file, return its settings.
 
     Raises:
-        ConfigError: With every problem of the file.
+        ConfigError: With all problems of the file.
     """
     return parse(file, _read(file))
 
 
 def parse(file: Path, text: str) -> Settings:
-    """Given a config file's text, and where it is or will be, return what it says.
+    """Given the text and the path of a config file, which need not exist, return its settings.
 
     Raises:
-        ConfigError: With every problem of the text.
+        ConfigError: With all problems of the text.
     """
     data = _parse(file, text)
     folder = file.absolute().parent
     document, mistakes = _validate(data, folder)
-    mistakes += clashes(data, folder)
+    mistakes += find_clashes(data, folder)
     if document is None or mistakes:
-        raise ConfigError(str(file), problems(mistakes, data, line_numbers(text)))
+        raise ConfigError(str(file), locate_problems(mistakes, data, number_lines(text)))
     return Settings(
         file=file.absolute(),
         state=state_folder(document.state),
@@ -75,7 +75,7 @@ def _read(file: Path) -> str:
         problem = Problem("", f"can't be read: {error.strerror}", "Name it with --config FILE.")
         raise ConfigError(str(file), [problem]) from error
     try:
-        # Some editors put a byte-order mark first.
+        # Some editors start the file with a byte-order mark.
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
@@ -89,9 +89,9 @@ def _parse(file: Path, text: str) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         message, _, place = str(error).rpartition(" (at ")
         line = re.match("line ([0-9]+)", place)
-        hint = "Strings stand in quotes; each key once; see config/gcwatch.toml."
+        hint = "Put strings into quotes; write each key once; see config/gcwatch.toml."
         number = int(line[1]) if line else text.rstrip().count("\n") + 1
-        problem = Problem("", f"is no TOML: {message}", hint, number)
+        problem = Problem("", f"is not valid TOML: {message}", hint, number)
         raise ConfigError(str(file), [problem]) from error
 
 
@@ -100,4 +100,4 @@ def _validate(data: Any, folder: Path) -> tuple[Document | None, list[Mistake]]:
         return Document.model_validate(data, context={"folder": folder}), []
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
-        return None, [mistake(each) for each in found]
+        return None, [describe_error(each) for each in found]

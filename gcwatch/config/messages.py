@@ -1,4 +1,4 @@
-"""Mistakes of a config file: in our words, with the path and the line that people look for."""
+"""Mistakes in a config file: in plain words, with the key's path and the line."""
 
 import difflib
 import re
@@ -8,15 +8,16 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
+from gcwatch.config.descriptions import descriptions
 from gcwatch.config.model import ARRAYS, TABLES, Document, Table
-from gcwatch.config.toml_lines import line_of
+from gcwatch.config.toml_lines import find_line
 from gcwatch.config.types import Loc
 from gcwatch.core.errors import Problem
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """A problem before it has a line; `message` reads on from the key's name."""
+    """A problem that has no line yet; `message` continues a sentence that starts with the key."""
 
     loc: Loc
     message: str
@@ -30,8 +31,8 @@ _KINDS = {
 }
 
 
-def mistake(error: ErrorDetails) -> Mistake:
-    """Given one of pydantic's errors, return it in our words."""
+def describe_error(error: ErrorDetails) -> Mistake:
+    """Given an error of pydantic, return it in plain words."""
     loc = tuple(part for part in error["loc"] if part != "[key]")
     match error["type"]:
         case "wrong":
@@ -39,7 +40,7 @@ def mistake(error: ErrorDetails) -> Mistake:
         case "missing":
             return Mistake(loc, "is missing", _meaning(loc))
         case "extra_forbidden":
-            return Mistake(loc, "is no known key", _guess(loc))
+            return Mistake(loc, "is not a known key", _guess(loc))
         case kind if kind in _KINDS:
             return Mistake(loc, *_KINDS[kind])
         case _:
@@ -53,45 +54,45 @@ def _table(loc: Loc) -> type[Table]:
 
 
 def _meaning(loc: Loc) -> str:
-    """Return what the innermost known key of a place means, in its first sentence."""
-    fields = _table(loc).model_fields
-    known = [fields[part] for part in loc if isinstance(part, str) and part in fields]
-    return re.split(r"(?<=\.)\s", known[-1].description or "")[0] if known else ""
+    """Return the first sentence of the innermost known key's description."""
+    meanings = descriptions(_table(loc))
+    known = [meanings[part] for part in loc if isinstance(part, str) and part in meanings]
+    return re.split(r"(?<=\.)\s", known[-1])[0] if known else ""
 
 
 def _guess(loc: Loc) -> str:
-    """Given an unknown key, return which one was probably meant."""
+    """Given an unknown key, return the similar key, its right place, or all known keys."""
     key, known = str(loc[-1]), list(_table(loc).model_fields)
     if close := difflib.get_close_matches(key, known, n=1):
         return f"did you mean {close[0]}?"
     if key in Document.model_fields:
-        return f"{key} stands at the top of the file, above the first [table]"
-    return f"known here: {', '.join(known)}"
+        return f"write {key} at the top of the file, above the first [table]"
+    return f"known keys here: {', '.join(known)}"
 
 
-def problems(
+def locate_problems(
     mistakes: list[Mistake], data: Mapping[str, Any], lines: Mapping[Loc, int]
 ) -> list[Problem]:
-    """Return mistakes with their paths and lines, in the order of the file."""
+    """Return mistakes as problems with paths and lines, in the order of the file."""
     found = [
-        Problem(_path(each.loc, data), each.message, each.hint, line_of(each.loc, lines))
+        Problem(_path(each.loc, data), each.message, each.hint, find_line(each.loc, lines))
         for each in mistakes
     ]
     return sorted(found, key=lambda problem: problem.line or 0)
 
 
 def _path(loc: Loc, data: Mapping[str, Any]) -> str:
-    """Return a place as people name it: `platform.url`, `route 'lobes': settle`."""
+    """Return a place as people call it: `platform.url`, `route 'lobes': settle`."""
     match loc:
         case (str(kind), int(index), *inner) if kind in ARRAYS:
             table = data[kind][index]
-            return ": ".join(filter(None, [label(index, table, kind), _dotted(inner)]))
+            return ": ".join(filter(None, [table_label(index, table, kind), _dotted(inner)]))
         case _:
             return _dotted(loc)
 
 
-def label(index: int, table: Any, kind: str = "route") -> str:
-    """Given a route's or a mirror's table, return how people call it."""
+def table_label(index: int, table: Any, kind: str = "route") -> str:
+    """Given the table of a route or mirror, return what people call it: `route 'lobes'`."""
     name = table.get("name") if isinstance(table, dict) else None
     return f"{kind} {name!r}" if isinstance(name, str) else f"{kind} #{index + 1}"
 

@@ -1,4 +1,4 @@
-"""The tables of the config file; their docstrings are its reference."""
+"""The tables of the config file; docs/configuration.md is made from their docstrings."""
 
 import os
 from collections.abc import Mapping
@@ -17,6 +17,7 @@ from pydantic import (
     field_validator,
 )
 
+from gcwatch.config.descriptions import add_descriptions
 from gcwatch.config.types import (
     Location,
     Named,
@@ -26,69 +27,72 @@ from gcwatch.config.types import (
     Source,
     Template,
     _Inside,
-    api_root,
-    file_name,
-    route_name,
-    tells_case,
-    tells_folder,
-    web_address,
-    wrong,
+    check_api_root,
+    check_file_name,
+    check_route_name,
+    check_web_address,
+    names_each_case,
+    shows_folder_name,
+    value_error,
 )
 from gcwatch.core.kinds import KIND_NAMES, Kind
 from gcwatch.core.timing import Pace
 
 
 class Table(BaseModel):
-    """What all tables have in common."""
+    """Base class of all tables: frozen, strict, and without unknown keys."""
 
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
         strict=True,
-        use_attribute_docstrings=True,
         hide_input_in_errors=True,
+        json_schema_extra=add_descriptions,
     )
 
 
 class Platform(Table):
     """Where the platform is and how to reach it."""
 
-    url: Annotated[str, AfterValidator(api_root)] = "https://grand-challenge.org/api/v1/"
-    """The root of the platform's API. Always https, except on this machine (sandbox)."""
+    url: Annotated[str, AfterValidator(check_api_root)] = "https://grand-challenge.org/api/v1/"
+    """Root of the platform's API. Must be https, except for this machine (sandbox)."""
 
     token_file: Location | None = None
-    """File that holds the API token and that only its owner may read (chmod 600).
+    """File with the API token; only its owner may read it (chmod 600).
 
-    Without it: the systemd credential gc-token, then $GRAND_CHALLENGE_AUTHORIZATION."""
+    Without this key gcwatch reads the systemd credential gc-token, or else
+    $GRAND_CHALLENGE_AUTHORIZATION."""
 
     ca_bundle: Location | None = None
     """File of certificates to trust instead of the usual ones, for networks that inspect TLS."""
 
-    proxy: Annotated[str, AfterValidator(web_address)] | None = Field(default=None, repr=False)
-    """Address of the proxy that leads to the platform. The environment is not asked."""
+    proxy: Annotated[str, AfterValidator(check_web_address)] | None = Field(
+        default=None, repr=False
+    )
+    """Address of the proxy to the platform. HTTP_PROXY and HTTPS_PROXY are ignored."""
 
 
 class Limits(Table):
-    """How much is done at once."""
+    """How much gcwatch does at the same time."""
 
     cases: int = Field(default=4, ge=1, le=64)
-    """Cases worked on at once."""
+    """Number of cases in work at the same time."""
 
     connections: int = Field(default=16, ge=1, le=64)
-    """Transfers at once, over all cases."""
+    """Number of transfers at the same time, over all cases."""
 
 
 class Log(Table):
-    """What is written down; docs/events.md lists every event."""
+    """What is logged; docs/events.md lists all events."""
 
     folder_names: bool = False
-    """Whether lines about a case hold its folder's name, which often is a patient's."""
+    """Whether lines about a case hold its folder's name, which often names a patient."""
 
     level: Literal["debug", "info", "warning"] = "info"
-    """The lowest level that is written."""
+    """The lowest level that is logged."""
 
     file: Location | None = None
-    """File for JSON lines, besides standard error. Made readable for its owner only."""
+    """File for JSON lines, besides standard error. Only its owner can read it."""
 
 
 Unit = Literal["folders", "files", "series"]
@@ -98,20 +102,21 @@ Unit = Literal["folders", "files", "series"]
 class Route(Table):
     """Joins an inbox to an algorithm, a reader study or an archive, and to an outbox.
 
-    `[[route]]` once for each; exactly one of algorithm, reader_study and archive.
+    Write one `[[route]]` for each, with exactly one of algorithm, reader_study and archive.
     """
 
-    name: Annotated[str, AfterValidator(route_name)]
-    """Short name; every case's key starts with it. Lower-case letters, digits and hyphens."""
+    name: Annotated[str, AfterValidator(check_route_name)]
+    """Short name; the key of every case starts with it. Lower-case letters, digits and hyphens."""
 
     inbox: Location
-    """Folder that is watched for cases. Nothing in it is changed (see after)."""
+    """Folder that gcwatch watches for cases. gcwatch changes nothing in it (except: see after)."""
 
     outbox: Location
-    """Folder for results: one folder a case, published whole. It may be another route's inbox."""
+    """Folder for results: one folder for each case, which appears complete. It may be the inbox of
+    another route."""
 
     algorithm: Slug | None = None
-    """Slug of the algorithm, the last part of its page's address: a case becomes a job."""
+    """Slug of the algorithm (the last part of its page's address): a case becomes a job."""
 
     reader_study: Slug | None = None
     """Slug of the reader study: a case becomes a display set."""
@@ -120,71 +125,81 @@ class Route(Table):
     """Slug of the archive: a case becomes an archive item."""
 
     cases: Unit = "folders"
-    """What one case is: each folder of the inbox, each file in it ("files"), or each DICOM series
-    anywhere below one of its folders ("series")."""
+    """What one case is: each folder of the inbox ("folders"), each file in it ("files"), or each
+    DICOM series anywhere below one of its folders ("series")."""
 
     settle: Seconds = Field(default="30s", validate_default=True)
-    """A folder is complete when it has not changed for this long."""
+    """A folder is complete when nothing in it has changed for this time."""
 
-    ready: Annotated[str, AfterValidator(file_name)] | None = None
-    """Name of a marker file, such as READY.txt, that must be in the folder and ends the wait."""
+    ready: Annotated[str, AfterValidator(check_file_name)] | None = None
+    """Name of a marker file such as READY.txt. With this key a folder is complete when the
+    marker file is in it, and not before."""
 
     poll: Schedule = Field(default="60s", validate_default=True)
-    """How often a job is asked after: a duration, or a cron expression on this machine's clock.
+    """How often gcwatch asks for a job's status: a duration, or a cron expression in this machine's
+    time zone.
 
-    Days of the week are written as names (0 7 * * mon-fri). Where both a day of the month and a day
-    of the week are given, both must match."""
+    Write days of the week as names (0 7 * * mon-fri). If both a day of the month and a day of the
+    week are given, both must match."""
 
     names: Literal["opaque", "keep"] = "opaque"
-    """What the platform sees: "opaque" keys, or ("keep") folder and file names, sanitised."""
+    """What the platform sees: random keys ("opaque"), or the names of folders and files without
+    unusual characters ("keep")."""
 
     title: Template | None = None
-    """Title of the display set or archive item, with {key}, {id} (random) or {route} in it.
+    """Title of the display set or archive item; it may hold {key}, {id} (random) and {route}.
 
-    For names = "keep" also {folder} and {number}, the last number in the folder's name. Without it:
-    {key}, or "{folder} {id}". A reader study or archive takes each title once."""
+    With names = "keep" also {folder} and {number}, the last number in the folder's name. Default:
+    "{key}", or "{folder} {id}" with names = "keep". Each title can be used only once in a reader
+    study or archive."""
 
     order: Template | None = None
-    """Place of the display set in its reader study: a number, or a template such as "{number}" that
-    gives one. Without it: behind the others."""
+    """Position of the display set in its reader study: a number, or a template such as "{number}"
+    that gives one. Default: last."""
 
     leftovers: Literal["warn", "fail"] = "warn"
-    """Whether a case fails if the platform could not read all the files that were sent."""
+    """Whether a case fails ("fail") or has a warning ("warn") if the platform could not read
+    all files that were sent."""
 
     integrity: Literal["refuse", "warn"] = "refuse"
-    """Whether a series with missing, doubled or damaged slices is refused, or sent with a warning.
+    """Whether a series with missing, doubled or damaged slices is refused ("refuse"), or sent with
+    a warning ("warn").
 
-    The platform would make an image of what is left, without a word."""
+    The platform itself makes an image of what is left and does not warn. Whoever is responsible for
+    the analysis should decide."""
 
     reuse: bool = False
-    """Whether images that are on the platform already are used again instead of being uploaded.
+    """Whether images that are already on the platform are used again and not uploaded.
 
-    The folder's gcwatch.json names them, if it is a result or a mirror's."""
+    The folder's gcwatch.json names these images, if the folder is a result or comes from a
+    mirror."""
 
     after: Literal["keep", "move", "delete"] = "keep"
-    """What becomes of the folder once its results are delivered."""
+    """What gcwatch does with the folder in the inbox once its results are delivered."""
 
     done: Location | None = Field(default=None, validate_default=True)
-    """Folder that delivered folders are moved to; for after = "move" only."""
+    """Folder to which delivered folders are moved; only with after = "move"."""
 
     report: Location | None = None
-    """Text file that is kept up to date for people who have only the share: what waits and why,
-    what failed and what to do. Its folder has to exist. Beside the inbox and outbox, or directly in
-    either of them; it names folders."""
+    """Status file: a text file that gcwatch keeps up to date for people who see only the share. It
+    says what waits and why, and what failed and what to do; it holds folder names.
+
+    Put it beside the inbox and outbox, or directly into one of them. Its folder must exist."""
 
     ignore: Annotated[tuple[_Inside, ...], Field(strict=False)] = ()
-    """Globs of files that are never part of a case, besides the usual ones (.DS_Store, *.tmp …)."""
+    """Globs of files that are never part of a case, in addition to the usual ones (.DS_Store, *.tmp
+    …)."""
 
     deidentify: bool = True
-    """Whether DICOM files are de-identified on this machine, before anything is sent."""
+    """Whether gcwatch de-identifies DICOM files on this machine before it sends anything."""
 
     inputs: dict[Slug, Source] | None = Field(default=None, min_length=1, validate_default=True)
-    """What each of the algorithm's input sockets gets, by the socket's slug: the files that match a
-    glob, { json = "volume.json" } for a value out of a JSON file of the folder, or { value = 0.5 }.
+    """What each input socket gets, by the socket's slug: the files that match a glob,
+    { json = "volume.json" } for a value from a JSON file of the folder, or { value = 0.5 }.
 
-    { files = "*.mha", optional = true } may be absent; { socket = "ct-image" } is the image that
-    the folder's gcwatch.json has for that socket (for reuse = true). May be left out where the
-    algorithm asks for nothing but one image."""
+    With { files = "*.mha", optional = true } the files may be missing. { socket = "ct-image" } is
+    the image that the folder's gcwatch.json holds for that socket (needs reuse = true). Leave this
+    key out if the algorithm takes just one image."""
 
     def pace(self, base: Pace) -> Pace:
         """Given the pace where a route leaves it open, return how fast this route's cases go."""
@@ -192,31 +207,31 @@ class Route(Table):
 
     @property
     def kind(self) -> Kind:
-        """What a case of this route is sent to."""
+        """The kind of target that a case of this route is sent to."""
         return next((kind for kind in KIND_NAMES if getattr(self, kind) is not None), "algorithm")
 
     @property
     def target(self) -> str:
-        """The slug of what a case is sent to."""
+        """The slug of the target that a case is sent to."""
         return getattr(self, self.kind) or ""
 
     @field_validator("done")
     @classmethod
     def _done_goes_with_move(cls, done: Path | None, info: ValidationInfo) -> Path | None:
         if info.data.get("after") == "move" and done is None:
-            raise wrong(
+            raise value_error(
                 'is needed for after = "move"',
-                "name the folder that delivered folders are moved to",
+                "name the folder to which delivered folders are moved",
             )
         if info.data.get("after", "move") != "move" and done is not None:
-            raise wrong('is for after = "move" only', 'write after = "move", or take done away')
+            raise value_error('is for after = "move" only', 'write after = "move", or remove done')
         return done
 
     @field_validator("ready")
     @classmethod
     def _ready_needs_a_folder(cls, ready: str | None, info: ValidationInfo) -> str | None:
         if ready is not None and info.data.get("cases") == "files":
-            raise wrong("is for folders", 'take it away, or write cases = "folders"')
+            raise value_error("is for folders only", 'remove it, or write cases = "folders"')
         return ready
 
     @field_validator("title", "order", "inputs")
@@ -227,77 +242,84 @@ class Route(Table):
 
 
 def _check_fit(value: Any, key: str, others: Mapping[str, Any]) -> None:
-    """Say no to what a route's other keys make useless or dangerous."""
+    """Refuse a value that is useless or dangerous together with the route's other keys."""
     if key == "inputs":
         _check_inputs(value, others)
     elif value is None:
         return
     elif others.get("algorithm") is not None or (key == "order" and others.get("archive")):
-        raise wrong(
-            "is for a reader study or archive; order for a reader study only", "take it away"
+        raise value_error(
+            "is for a reader study or archive; order for a reader study only", "remove it"
         )
-    elif key == "title" and others.get("cases") == "series" and not tells_case(value):
-        hint = "put {id} into it: a reader study or archive takes each title once"
-        raise wrong("would be the title of all series of a patient", hint)
-    elif tells_folder(value) and others.get("names") == "opaque":
-        hint = 'write names = "keep" if the platform may see it, or use {key} or {id}'
-        raise wrong("would tell the platform the folder's name", hint)
+    elif key == "title" and others.get("cases") == "series" and not names_each_case(value):
+        hint = "put {id} into it: a title can be used only once in a reader study or archive"
+        raise value_error("would be the title of all series of a patient", hint)
+    elif shows_folder_name(value) and others.get("names") == "opaque":
+        hint = 'use {key} or {id}; or, if the platform may see the name, write names = "keep"'
+        raise value_error("would tell the platform the folder's name", hint)
 
 
 def _check_inputs(inputs: Mapping[str, Source] | None, others: Mapping[str, Any]) -> None:
     if inputs is None and (others.get("reader_study") or others.get("archive")):
-        raise wrong(
+        raise value_error(
             "is needed for a reader study or archive",
             'write [route.inputs] with the sockets to fill: "ct-image" = "**/*.dcm"',
         )
     if any(isinstance(source, Named) for source in (inputs or {}).values()) and not others.get(
         "reuse"
     ):
-        raise wrong("uses images again", "write reuse = true")
+        raise value_error("uses images again", "write reuse = true")
 
 
 class Mirror(Table):
-    """The way down: an archive kept complete in a local folder; `[[mirror]]` once for each."""
+    """A local folder that holds a complete copy of an archive.
 
-    name: Annotated[str, AfterValidator(route_name)]
-    """Short name, no route's. Lower-case letters, digits and hyphens."""
+    Write one `[[mirror]]` for each.
+    """
+
+    name: Annotated[str, AfterValidator(check_route_name)]
+    """Short name that no route has. Lower-case letters, digits and hyphens."""
 
     archive: Slug
-    """Slug of the archive: the last part of its page's address."""
+    """Slug of the archive (the last part of its page's address)."""
 
     outbox: Location
-    """Folder that the archive is kept in. It may be the inbox of a route with after = "keep"."""
+    """Folder for the copy. It may be the inbox of a route with after = "keep"."""
 
     every: Schedule = Field(default="6h", validate_default=True)
-    """How often the archive is looked at: a duration, or a cron expression on this machine's clock.
+    """How often gcwatch updates the copy: a duration, or a cron expression in this machine's time
+    zone.
 
-    With a duration also at every start."""
+    With a duration it also does so at every start."""
 
     layout: Literal["items", "flat"] = "items"
-    """One folder an item, laid out as results are; or ("flat") all images side by side, by name."""
+    """One folder for each item, like a result folder ("items"), or all images in one ("flat")."""
 
     folders: Literal["title", "pk"] = "title"
-    """What an item's folder is named by. A name that an item once got stays."""
+    """What gives an item's folder its name: the item's title or its number ("pk"). The name
+    stays, even if the title changes."""
 
     gone: Literal["keep", "move"] = "keep"
-    """What becomes of an item here that left the archive. Either way it is reported, once."""
+    """What gcwatch does with an item that is no longer in the archive. It is logged once."""
 
     gone_to: Location | None = Field(default=None, validate_default=True)
-    """Folder that such items are moved to; for gone = "move" only."""
+    """Folder to which such items are moved; only with gone = "move"."""
 
     @field_validator("gone_to")
     @classmethod
     def _gone_to_goes_with_move(cls, gone_to: Path | None, info: ValidationInfo) -> Path | None:
         if info.data.get("gone") == "move" and gone_to is None:
-            raise wrong('is needed for gone = "move"', "name the folder for what left the archive")
+            raise value_error(
+                'is needed for gone = "move"', "name the folder for items that left the archive"
+            )
         if info.data.get("gone", "move") != "move" and gone_to is not None:
-            raise wrong('is for gone = "move" only', 'write gone = "move", or take gone_to away')
+            raise value_error('is for gone = "move" only', 'write gone = "move", or remove gone_to')
         return gone_to
 
 
 def _array(value: Any, info: ValidationInfo) -> Any:
     if not isinstance(value, list) or not value:
-        raise wrong(
+        raise value_error(
             f"must be at least one [[{info.field_name}]] table",
             f"write [[{info.field_name}]] with double brackets, once for each {info.field_name}",
         )
@@ -308,9 +330,9 @@ class Document(Table):
     """The config file of gcwatch."""
 
     state: Location | None = None
-    """Folder for the journal and for what is on its way; on a local disk.
+    """Folder for the journal and for files that are being sent; on a local disk.
 
-    Without it: $STATE_DIRECTORY (systemd sets it), else a folder of the user's own."""
+    Default: $STATE_DIRECTORY (set by systemd), or else a folder in the user's home."""
 
     platform: Platform = Field(default_factory=Platform)
     limits: Limits = Field(default_factory=Limits)
@@ -319,7 +341,7 @@ class Document(Table):
     """Add a [[route]] table for each inbox."""
 
     mirror: Annotated[tuple[Mirror, ...], Field(strict=False), BeforeValidator(_array)] = ()
-    """Add a [[mirror]] table for each archive that is to be kept here."""
+    """Add a [[mirror]] table for each archive that is to be copied here."""
 
 
 TABLES: Mapping[str, type[Table]] = {
@@ -331,12 +353,12 @@ TABLES: Mapping[str, type[Table]] = {
 }
 
 ARRAYS = ("route", "mirror")
-"""Those of the tables that may be there several times."""
+"""The tables that may occur several times."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """All that a config file says; `file` is where it was read."""
+    """Everything that a config file says; `file` is its path."""
 
     file: Path
     state: Path
@@ -348,7 +370,7 @@ class Settings:
 
 
 def state_folder(configured: Path | None) -> Path:
-    """Return where the state is: as configured, as systemd says, or the user's own folder."""
+    """Return the state directory: the configured one, systemd's, or one in the user's home."""
     if configured is not None:
         return configured
     if given := os.environ.get("STATE_DIRECTORY", "").partition(":")[0]:

@@ -1,15 +1,16 @@
-"""The config file explained: the JSON Schema for editors, docs/configuration.md for readers."""
+"""The reference of the config file: a JSON Schema for editors, docs/configuration.md for people."""
 
 import json
 from collections.abc import Iterator
 from inspect import cleandoc
 from typing import Any
 
+from gcwatch.config.descriptions import descriptions
 from gcwatch.config.model import ARRAYS, TABLES, Document, Table
 
 
 def schema() -> dict[str, Any]:
-    """Return the JSON Schema of the file, with which editors complete and check it."""
+    """Return the JSON Schema of the file; editors use it to complete and check keys."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **Document.model_json_schema(),
@@ -19,17 +20,17 @@ def schema() -> dict[str, Any]:
 
 _INTRODUCTION = """# Configuration
 
-<!-- Generated from gcwatch/config/tables.py by `make docs`. -->
+<!-- Generated from gcwatch/config/model.py by `make docs`. -->
 
 One TOML file: `--config FILE`, `$GCWATCH_CONFIG`, `./gcwatch.toml` or `/etc/gcwatch/gcwatch.toml`.
-[config/gcwatch.toml](../config/gcwatch.toml) is a commented example; `gcwatch check` tells every
-mistake at once; `gcwatch schema` prints a JSON Schema for editors. Relative paths are relative to
-the file's folder, `~` is your home. Durations are strings with units: `"250ms"`, `"30s"`, `"1h"`.
-Folders must not get in each other's way: inboxes do not overlap, an outbox is not inside an inbox
-(but may be another route's inbox, so that routes chain), the state is in neither. There is at least
-one [[route]] or one [[mirror]].
-A gcwatch that is running follows a changed file once it is told to: by `systemctl reload gcwatch`,
-or by SIGHUP ([service.md](service.md#changing-the-config))."""
+[config/gcwatch.toml](../config/gcwatch.toml) is an example with comments. `gcwatch check` shows all
+mistakes at once; `gcwatch schema` prints a JSON Schema for editors. Relative paths start at the
+file's folder; `~` is your home. Durations are strings with units: `"250ms"`, `"30s"`, `"1h"`.
+Inboxes must not overlap. An outbox must not lie inside an inbox, but it may be the inbox of another
+route: then the routes form a chain. The state directory must lie in neither. The file needs at
+least one [[route]] or one [[mirror]].
+A running gcwatch uses a changed file after `systemctl reload gcwatch` or SIGHUP
+([service.md](service.md#changing-the-config))."""
 
 
 def reference() -> str:
@@ -47,10 +48,11 @@ def _section(title: str, about: str, table: type[Table], keys: list[str]) -> Ite
     if about:
         yield f"{about}\n"
     yield "| key | default | meaning |\n|---|---|---|"
+    meanings = descriptions(table)
     for key in keys:
         field = table.model_fields[key]
         default = "required" if field.is_required() else _shown(field.default)
-        meaning = " ".join((field.description or "").split())
+        meaning = " ".join(meanings.get(key, "").split())
         yield f"| `{key}` | {default} | {meaning} |"
 
 

@@ -1,4 +1,4 @@
-"""The API token: where it is found, and that nobody else can read it."""
+"""The API token: finds it, and refuses a file that others can read."""
 
 import os
 import re
@@ -6,23 +6,23 @@ import stat
 from pathlib import Path
 
 from gcwatch.config.model import Settings
-from gcwatch.config.types import within
+from gcwatch.config.types import is_within
 from gcwatch.core.errors import ConfigError, Problem
 
 _CREDENTIAL = "gc-token"
 _VARIABLE = "GRAND_CHALLENGE_AUTHORIZATION"
 _TOKEN = re.compile("[0-9a-fA-F]{64}")
 _TOKEN_HINT = (
-    "Write the token into a file that only its owner may read and name it as platform.token_file, "
-    f"or give it as the systemd credential {_CREDENTIAL}, or set ${_VARIABLE}."
+    "Write the token into a file that only its owner may read, and name that file in "
+    f"platform.token_file; or use the systemd credential {_CREDENTIAL}, or ${_VARIABLE}."
 )
 
 
 def read_token(settings: Settings) -> str:
-    """Given settings, return the API token that they lead to.
+    """Given settings, return the API token.
 
     Raises:
-        ConfigError: There is none, or it lies open; no message holds any of it.
+        ConfigError: There is none, or others can read it; no message holds any part of it.
     """
     credential = _credentials() / _CREDENTIAL
     if file := settings.platform.token_file or (credential if credential.is_file() else None):
@@ -33,7 +33,7 @@ def read_token(settings: Settings) -> str:
 def _token(text: str, holder: str, settings: Settings) -> str:
     """Given what a holder of the token holds, return the token."""
     if not (token := token_in(text)):
-        found = "something that is no token" if text.split() else "no token"
+        found = "a text that is not a token" if text.split() else "no token"
         raise _token_error(settings, f"{holder} {found}")
     return token
 
@@ -50,16 +50,16 @@ def _credentials() -> Path:
 
 
 def _secret(file: Path, settings: Settings) -> str:
-    """Return the text of a secret's file, unless others can read it too."""
+    """Return the text of a secret's file; refuse a file that others can read."""
     if _TOKEN.fullmatch(file.name):
-        raise _token_error(settings, "is a token; it has to be the file that holds one")
+        raise _token_error(settings, "is a token; write the path of a file that holds it")
     try:
         mode = file.stat().st_mode
         text = file.read_text("ascii", "replace")
     except OSError as error:
         raise _token_error(settings, f"{file} can't be read: {error.strerror}") from error
-    # systemd guards its credentials by the folder, not by the file.
-    guarded = within(Path(os.path.realpath(file)), Path(os.path.realpath(_credentials())))
+    # systemd protects its credentials by the mode of the folder, not of the file.
+    guarded = is_within(Path(os.path.realpath(file)), Path(os.path.realpath(_credentials())))
     if stat.S_IMODE(mode) & (stat.S_IRWXG | stat.S_IRWXO) and not guarded:
         raise _token_error(settings, f"{file} can be read by others", f"chmod 600 {file}")
     return text

@@ -1,4 +1,4 @@
-"""Where in a TOML text each table and each key begins."""
+"""The lines of a TOML text where each table and each key begins."""
 
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -7,17 +7,17 @@ from typing import Any
 from gcwatch.config.types import Loc
 
 
-def line_of(loc: Loc, lines: Mapping[Loc, int]) -> int | None:
-    """Return the line of a place, or of the innermost table or key around it."""
+def find_line(loc: Loc, lines: Mapping[Loc, int]) -> int | None:
+    """Return the line of a key, or of the innermost table around it."""
     around = (loc[:size] for size in range(len(loc), 0, -1))
     return next((lines[each] for each in around if each in lines), None)
 
 
-def line_numbers(text: str) -> dict[Loc, int]:
+def number_lines(text: str) -> dict[Loc, int]:
     """Given valid TOML, return the line where each table and each key begins.
 
-    The parser tells no lines, but it does tell whether a text is complete: a statement begins after
-    the last one and ends with the first line that makes it parse.
+    `tomllib` gives no line numbers, but it shows whether a text is complete: a statement starts
+    after the previous one, and ends with the first line that makes it valid.
     """
     lines: dict[Loc, int] = {}
     arrays: dict[Loc, int] = {}

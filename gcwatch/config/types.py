@@ -1,4 +1,4 @@
-"""What can stand behind a key: durations, schedules, paths, names, and a socket's source."""
+"""The types of values: durations, schedules, paths, names, templates, and sources of inputs."""
 
 import ipaddress
 import json
@@ -9,21 +9,23 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from string import Formatter
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
-from apscheduler.triggers.cron import CronTrigger
 from pydantic import AfterValidator, PlainValidator, ValidationInfo, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from gcwatch.core.timing import Every
 
+if TYPE_CHECKING:
+    from apscheduler.triggers.cron import CronTrigger
+
 Loc = tuple[str | int, ...]
 
 
-def wrong(message: str, hint: str) -> PydanticCustomError:
-    """Given what is wrong and what would be right, return the error that a validator raises."""
-    # Braces would be read as a template; what users wrote may hold some.
+def value_error(message: str, hint: str) -> PydanticCustomError:
+    """Given what is wrong and what is right, return the error that a validator raises."""
+    # pydantic takes braces for a template, and the user's text may hold some.
     return PydanticCustomError("wrong", "{message}", {"message": message, "hint": hint})
 
 
@@ -36,22 +38,22 @@ _POLL_HINT = 'write a duration ("60s") or a cron expression ("0 7 * * mon-fri")'
 
 
 def _seconds(value: Any, info: ValidationInfo) -> float:
-    """Given "1h30m", return 5400.0; a number is seconds in Python, but says no unit in a file."""
+    """Given "1h30m", return 5400.0; a bare number is refused in a file: it has no unit."""
     if isinstance(value, str) and (found := re.fullmatch(_DURATION, value)):
         return sum(
             int(n or 0) * unit for n, unit in zip(found.groups(), _UNITS.values(), strict=True)
         )
     if isinstance(value, int | float) and info.context is None:
         return float(value)
-    raise wrong("must be a duration", _DURATION_HINT)
+    raise value_error("must be a duration", _DURATION_HINT)
 
 
 @dataclass(frozen=True)
 class Cron:
-    """When a five-field cron expression says so, on the clock of this machine.
+    """The times of a cron expression of five fields, in this machine's time zone.
 
     Raises:
-        ValueError: The expression is none, or names a time that never comes.
+        ValueError: The expression is not valid, or its time never comes.
     """
 
     expression: str
@@ -62,7 +64,7 @@ class Cron:
     def after(self, now: float) -> float:
         """Given a time (seconds since the epoch), return the next time after it."""
         trigger = _trigger(self.expression)
-        # The trigger counts the present as the next time.
+        # The trigger can return `now` itself; the next time must be later.
         later = datetime.fromtimestamp(now, trigger.timezone) + timedelta(microseconds=1)
         moment = trigger.get_next_fire_time(None, later)
         if moment is None:
@@ -71,9 +73,13 @@ class Cron:
 
 
 @lru_cache
-def _trigger(expression: str) -> CronTrigger:
+def _trigger(expression: str) -> "CronTrigger":
+    from apscheduler.triggers.cron import CronTrigger  # noqa: PLC0415 -- few configs have a cron
+
     if re.search("[0-9]", expression.rpartition(" ")[2]):
-        raise ValueError("write days of the week as names (mon-fri): crons number them differently")
+        raise ValueError(
+            "write days of the week as names (mon-fri): cron programs number them differently"
+        )
     return CronTrigger.from_crontab(expression)
 
 
@@ -83,66 +89,69 @@ def _schedule(value: Any, info: ValidationInfo) -> Every | Cron:
         return value
     if not isinstance(value, str) or len(value.split()) != 5:
         if not isinstance(value, str) or not re.fullmatch(_DURATION, value):
-            raise wrong("must be a duration or a cron expression", _POLL_HINT)
+            raise value_error("must be a duration or a cron expression", _POLL_HINT)
         if not (seconds := _seconds(value, info)):
-            raise wrong("must be more than nothing", _POLL_HINT)
+            raise value_error("must be more than 0", _POLL_HINT)
         return Every(seconds)
     try:
         return Cron(value)
     except ValueError as error:
-        msg = f"is no cron expression: {error}"
-        raise wrong(msg, "minute hour day month weekday, such as 0 7 * * mon-fri") from error
+        msg = f"is not a cron expression: {error}"
+        raise value_error(
+            msg, "write minute hour day month weekday, such as 0 7 * * mon-fri"
+        ) from error
 
 
-def absolute(value: Any, folder: Path) -> Path:
-    """Given a path, return it absolute: "~" expanded, relative to a folder."""
+def absolute_path(value: Any, folder: Path) -> Path:
+    """Given a path, return it absolute: with "~" expanded, a relative path below *folder*."""
     if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
-        raise wrong("must be a path", 'write it as a string, such as "/srv/gcwatch/in"')
+        raise value_error("must be a path", 'write it as a string, such as "/srv/gcwatch/in"')
     try:
         path = Path(value).expanduser()
     except RuntimeError as error:
-        raise wrong(
-            "starts with the home of a user that this machine does not know", "write the whole path"
+        raise value_error(
+            "starts with the home of a user that this machine does not know", "write the full path"
         ) from error
     return folder.absolute() / path
 
 
 def _location(value: Any, info: ValidationInfo) -> Path:
-    """Given a path of the file, return it absolute; in Python, relative to where we are."""
-    return absolute(value, (info.context or {}).get("folder", Path()))
+    """Given a path, return it absolute; without a config file, below the working directory."""
+    return absolute_path(value, (info.context or {}).get("folder", Path()))
 
 
-def route_name(value: str) -> str:
-    """Given a name, return it if it may begin a key."""
+def check_route_name(value: str) -> str:
+    """Given a name of a route or mirror, return it; a case's key starts with it."""
     if not re.fullmatch("[a-z0-9][a-z0-9-]{0,39}", value):
-        raise wrong(
-            "is no name for a route",
-            "use up to 40 lower-case letters, digits and hyphens, no hyphen first",
+        raise value_error(
+            "is not a valid name",
+            "use up to 40 lower-case letters, digits and hyphens; do not start with a hyphen",
         )
     return value
 
 
-def slug(value: str) -> str:
-    """Given a slug, return it if it is one."""
+def check_slug(value: str) -> str:
+    """Given a slug, return it if it is valid."""
     if not re.fullmatch("[a-zA-Z0-9_-][a-zA-Z0-9._-]*", value):
-        raise wrong(
-            "is no slug", "it is the last part of the page's address: letters, digits, - _ and ."
+        raise value_error(
+            "is not a slug",
+            "a slug is the last part of the page's address: letters, digits, - _ and .",
         )
     return value
 
 
-def file_name(value: str) -> str:
-    """Given a plain file name, return it."""
+def check_file_name(value: str) -> str:
+    """Given a file name, return it if it names no folder."""
     if value in {"", ".", ".."} or re.search(r"[/\\\0]", value):
-        raise wrong("must be the plain name of a file", 'such as "READY.txt", without folders')
+        raise value_error("must be a plain name of a file", 'such as "READY.txt", without folders')
     return value
 
 
-def inside(value: str) -> str:
-    """Say no to a pattern or path that leads out of the case's folder."""
+def check_inside(value: str) -> str:
+    """Refuse a pattern or path that leads out of the case's folder."""
     path = PurePosixPath(value)
     if value == "" or path.is_absolute() or ".." in path.parts or "\0" in value:
-        raise wrong(
+        raise value_error(
             "must be a path or pattern inside the case's folder",
             'such as "**/*.dcm", not empty, no leading slash, no ".."',
         )
@@ -157,29 +166,29 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def web_address(value: str) -> str:
-    """Say no to anything but http(s)://host…; the message never repeats it: it may be secret."""
+def check_web_address(value: str) -> str:
+    """Refuse anything but http(s)://host…; the message does not repeat it, as it may be secret."""
     try:
         parts = urlsplit(value)
         usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
     except ValueError:
         usable = False
     if not usable or not value.isprintable() or " " in value:
-        raise wrong("is no web address", "such as https://host:port/path")
+        raise value_error("is not a web address", "write it as https://host:port/path")
     return value
 
 
-def api_root(value: str) -> str:
+def check_api_root(value: str) -> str:
     """Given the API's URL, return it with a slash at its end."""
-    parts = urlsplit(web_address(value))
+    parts = urlsplit(check_web_address(value))
     if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-        raise wrong(
-            "must start with https://", "the token goes there; plain http is for this machine only"
+        raise value_error(
+            "must start with https://", "it protects the token; http is for this machine only"
         )
     if "@" in parts.netloc or parts.query or parts.fragment:
-        raise wrong(
+        raise value_error(
             "must not hold a user, a password, a query or a fragment",
-            "the token belongs into token_file",
+            "write the token into the file that token_file names",
         )
     return value if value.endswith("/") else value + "/"
 
@@ -189,39 +198,39 @@ def api_root(value: str) -> str:
 _OPAQUE_FIELDS = frozenset({"key", "id", "route"})
 _TITLE_FIELDS = _OPAQUE_FIELDS | {"folder", "number"}
 _TITLE_HINT = (
-    'fields: {key}, {id} (its random part), {route}; with names = "keep" {folder} and {number} '
-    "(the last number in the folder's name), too"
+    'fields: {key}, {id} (its random part), {route}; with names = "keep" also {folder} and '
+    "{number} (the last number in the folder's name)"
 )
 
 
-def template(value: Any) -> str:
-    """Given a template of a title or an order, return it; a number is one without fields."""
+def check_template(value: Any) -> str:
+    """Given the template of a title or an order, return it; a number is a template, too."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str) or not value.strip():
-        raise wrong("must be a text", _TITLE_HINT)
+        raise value_error("must be a text", _TITLE_HINT)
     try:
         fields = template_fields(value)
     except ValueError as error:
-        raise wrong(f"is no template: {error}", _TITLE_HINT) from error
+        raise value_error(f"is not a template: {error}", _TITLE_HINT) from error
     if not fields <= _TITLE_FIELDS:
         unknown = ", ".join(sorted(fields - _TITLE_FIELDS))
-        raise wrong(f"names a field that there is not: {unknown}", _TITLE_HINT)
+        raise value_error(f"has an unknown field: {unknown}", _TITLE_HINT)
     return value
 
 
 def template_fields(value: str) -> set[str]:
-    """Given a template, return its fields; raise ValueError if it is none."""
+    """Given a template, return its fields; raise ValueError if it is not valid."""
     return {name for _, name, _, _ in Formatter().parse(value) if name is not None}
 
 
-def tells_case(value: str) -> bool:
-    """Whether a template is another text for each case."""
+def names_each_case(value: str) -> bool:
+    """Whether a template gives another text for each case."""
     return not template_fields(value).isdisjoint({"key", "id"})
 
 
-def tells_folder(value: str) -> bool:
-    """Whether a template makes something of the folder's name."""
+def shows_folder_name(value: str) -> bool:
+    """Whether a template uses the folder's name."""
     return not template_fields(value) <= _OPAQUE_FIELDS
 
 
@@ -230,7 +239,7 @@ def tells_folder(value: str) -> bool:
 
 @dataclass(frozen=True)
 class Glob:
-    """The files of the case's folder that match `pattern`; where `optional`, there may be none."""
+    """The files of the case's folder that match `pattern`; `optional`: there may be none."""
 
     pattern: str
     optional: bool = False
@@ -238,7 +247,7 @@ class Glob:
 
 @dataclass(frozen=True)
 class JsonFile:
-    """The content of the JSON file `file` of the case's folder, as a plain value."""
+    """The content of the JSON file `file` in the case's folder, as a value."""
 
     file: str
     optional: bool = False
@@ -246,7 +255,7 @@ class JsonFile:
 
 @dataclass(frozen=True)
 class Named:
-    """The image at `socket` in the folder's gcwatch.json, where it is on the platform already."""
+    """The image of `socket` in the folder's gcwatch.json, which is already on the platform."""
 
     socket: str
     optional: bool = False
@@ -261,17 +270,17 @@ class Constant:
 
 _SOURCE_HINT = (
     'write a glob ("**/*.dcm"), { json = "volume.json" }, { value = 0.5 } or '
-    '{ socket = "ct-image" }; and { files = "*.mha", optional = true } for one that may be absent'
+    '{ socket = "ct-image" }; for files that may be missing { files = "*.mha", optional = true }'
 )
 
 
 def _source(value: Any) -> Glob | JsonFile | Constant | Named:
-    """Given what the file says a socket gets, return it as one of the four kinds."""
+    """Given the value of an input in the file, return it as one of the four kinds of source."""
     match value:
         case Glob() | JsonFile() | Constant() | Named():
             return value
         case str():
-            return Glob(inside(value))
+            return Glob(check_inside(value))
         case {"value": constant, **others} if not others:
             return Constant(_json(constant))
         case {"optional": bool(optional), **rest} if len(rest) == 1:
@@ -279,27 +288,27 @@ def _source(value: Any) -> Glob | JsonFile | Constant | Named:
         case {**given}:
             return _from_folder(given, optional=False)
         case _:
-            raise wrong("is no source of an input", _SOURCE_HINT)
+            raise value_error("is not a source of an input", _SOURCE_HINT)
 
 
 def _from_folder(value: Mapping[Any, Any], *, optional: bool) -> Glob | JsonFile | Named:
     match value:
         case {"files": str(pattern), **others} if not others:
-            return Glob(inside(pattern), optional)
+            return Glob(check_inside(pattern), optional)
         case {"json": str(file), **others} if not others:
-            return JsonFile(inside(file), optional)
+            return JsonFile(check_inside(file), optional)
         case {"socket": str(name), **others} if not others:
-            return Named(slug(name), optional)
+            return Named(check_slug(name), optional)
         case _:
-            raise wrong("is no source of an input", _SOURCE_HINT)
+            raise value_error("is not a source of an input", _SOURCE_HINT)
 
 
 def _json(value: Any) -> Any:
-    """Say no to what TOML can write and JSON can't."""
+    """Refuse TOML values that JSON does not have."""
     try:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise wrong(
+        raise value_error(
             "holds a date, a time, inf or nan, which JSON does not have", "write a date as a string"
         ) from error
     return value
@@ -313,7 +322,7 @@ _SOURCE_SCHEMA = {
                 "type": "object",
                 "properties": {
                     key: {"type": "string", "description": meaning},
-                    "optional": {"type": "boolean", "description": "Whether it may be absent."},
+                    "optional": {"type": "boolean", "description": "Whether it may be missing."},
                 },
                 "required": [key],
                 "additionalProperties": False,
@@ -321,7 +330,7 @@ _SOURCE_SCHEMA = {
             for key, meaning in (
                 ("files", "A glob over the case's folder."),
                 ("json", "A JSON file of the folder."),
-                ("socket", "A socket of the folder's gcwatch.json; its image is used again."),
+                ("socket", "A socket in the folder's gcwatch.json; its image is used again."),
             )
         ),
         {
@@ -344,14 +353,16 @@ Schedule = Annotated[
         {"type": "string", "anyOf": [{"pattern": _DURATION}, {"pattern": r"^\S+( +\S+){4}$"}]}
     ),
 ]
-Slug = Annotated[str, AfterValidator(slug)]
-Template = Annotated[str, PlainValidator(template), WithJsonSchema({"type": ["string", "integer"]})]
+Slug = Annotated[str, AfterValidator(check_slug)]
+Template = Annotated[
+    str, PlainValidator(check_template), WithJsonSchema({"type": ["string", "integer"]})
+]
 Source = Annotated[
     Glob | JsonFile | Constant | Named, PlainValidator(_source), WithJsonSchema(_SOURCE_SCHEMA)
 ]
-_Inside = Annotated[str, AfterValidator(inside)]
+_Inside = Annotated[str, AfterValidator(check_inside)]
 
 
-def within(inner: Path | None, outer: Path | None) -> bool:
-    """Tell whether a folder is another or lies inside it."""
+def is_within(inner: Path | None, outer: Path | None) -> bool:
+    """Whether a folder is *outer* or lies inside it."""
     return inner is not None and outer is not None and inner.is_relative_to(outer)

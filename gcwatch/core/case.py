@@ -211,7 +211,7 @@ class Wait:
 
 @dataclass(frozen=True)
 class Case:
-    """Everything that is known of one case; only `checklist.apply` adds facts.
+    """Everything that is known of one case; only `checklist.apply_event` adds facts.
 
     `found`, `touched` (the last event), `changed` (the folder's last change) and `settled` are
     times. `images` holds the API URL of each socket's image once the platform has imported all.

@@ -1,7 +1,7 @@
 """What a case needs next, and how an event changes it.
 
-The stage of a case is the first line of `CHECKLIST` whose fact it lacks. Only `apply` adds facts:
-applied to all events of a case in order, it gives the case as it is now.
+The stage of a case is the first line of `CHECKLIST` whose fact it lacks. Only `apply_event` adds
+facts: applied to all events of a case in order, it gives the case as it is now.
 """
 
 from collections import Counter
@@ -99,7 +99,7 @@ def new_case(key: str, event: events.FolderFound, now: float) -> Case:
     return Case(key=key, route=event.route, folder=event.folder, found=now, touched=now)
 
 
-def fold(key: str, history: Iterable[tuple[float, Event]]) -> Case:
+def fold_events(key: str, history: Iterable[tuple[float, Event]]) -> Case:
     """Given the events of a case with their times, the first a `FolderFound`, return the case."""
     recorded = iter(history)
     at, found = next(recorded)
@@ -107,7 +107,7 @@ def fold(key: str, history: Iterable[tuple[float, Event]]) -> Case:
         raise TypeError(found)
     case = new_case(key, found, at)
     for at, event in recorded:
-        case = apply(case, event, at)
+        case = apply_event(case, event, at)
     return case
 
 
@@ -234,7 +234,7 @@ def _closed(case: Case, event: Event, now: float) -> Case:
             return case
 
 
-def apply(case: Case, event: Event, now: float) -> Case:  # noqa: C901, PLR0912 -- one match is the point
+def apply_event(case: Case, event: Event, now: float) -> Case:  # noqa: C901, PLR0912 -- one match is the point
     """Given a case, an event and its time, return the case with the facts that the event adds."""
     if not case.is_open:
         return _closed(case, event, now)

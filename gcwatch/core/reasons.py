@@ -339,7 +339,7 @@ CATALOGUE: Mapping[str, ReasonEntry] = {
         patience=5,
     ),
     "too_many_jobs": ReasonEntry(
-        "Waiting: the platform allows {limit} {limit:job|jobs} at a time.",
+        "Waiting: the platform allows {limit} jobs at a time.",
         "As many jobs of this user as the platform allows ({limit}) are running.",
     ),
     "too_many_uploads": ReasonEntry(

@@ -17,7 +17,7 @@ FORMAT = 1
 """Version of the receipt's layout; a reader may rely on its keys."""
 
 
-def receipt(case: Case, platform: str, version: str, now: float) -> Mapping[str, Any]:
+def make_receipt(case: Case, platform: str, version: str, now: float) -> Mapping[str, Any]:
     """Given a case whose outputs are all on disk, return its receipt, ready for JSON."""
     submission = case.submission
     assert submission is not None, "only what was submitted is delivered"

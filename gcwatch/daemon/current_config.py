@@ -3,17 +3,23 @@
 One owner, read by all. A reload replaces settings and connections here, and nowhere else.
 """
 
+from __future__ import annotations
+
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from gcwatch.config import Platform, Route, Settings
 from gcwatch.core.timing import Pace
-from gcwatch.platform.client import GrandChallenge
-from gcwatch.platform.connect import connect
-from gcwatch.platform.transfers import Transfers
+
+# `status` has settings and paces, but no connection: what makes one is imported by then.
+if TYPE_CHECKING:
+    from gcwatch.platform.client import GrandChallenge
+    from gcwatch.platform.transfers import Transfers
 
 
 @dataclass
@@ -48,7 +54,13 @@ class CurrentConfig:
         self._held: _Held | None = None
         self._stop = threading.Event()
         self._use_settings(settings)
-        self.platform: GrandChallenge = connect(settings, token)
+
+    @cached_property
+    def platform(self) -> GrandChallenge:
+        """The platform that the settings name."""
+        from gcwatch.platform.connect import connect
+
+        return connect(self.settings, self._token)
 
     def _use_settings(self, settings: Settings) -> None:
         self.settings = settings
@@ -71,6 +83,8 @@ class CurrentConfig:
         self._held = self._new_transfers()
 
     def _new_transfers(self) -> _Held:
+        from gcwatch.platform.transfers import Transfers
+
         workers = self.settings.limits.connections
         pool = ThreadPoolExecutor(workers, thread_name_prefix="transfer")
         return _Held(Transfers(self.platform, pool, self._stop))
@@ -104,7 +118,7 @@ class CurrentConfig:
         self._use_settings(settings)
         if _connection(former) == _connection(settings):
             return False
-        self.platform = connect(settings, self._token)
+        vars(self).pop("platform", None)  # the next use connects by the new settings
         with self._lock:
             replaced, self._held = self._held, self._new_transfers()
         if replaced is not None:
@@ -115,7 +129,8 @@ class CurrentConfig:
         """Close all connections: no step works any more."""
         if self._held is not None:
             self._held.transfers.close()
-        self.platform.close()
+        if "platform" in vars(self):
+            self.platform.close()
 
 
 def _connection(settings: Settings) -> tuple[Platform, int]:

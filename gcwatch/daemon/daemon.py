@@ -17,6 +17,7 @@ from gcwatch.core import checklist, events
 from gcwatch.core.case import Case
 from gcwatch.core.checklist import CHECKLIST, REPORTING
 from gcwatch.core.errors import JournalUnavailable, TokenRefused
+from gcwatch.core.progress import TransferProgress
 from gcwatch.core.reasons import Reason, needs_person
 from gcwatch.daemon.case_runner import CaseRunner, log_case_event
 from gcwatch.daemon.current_config import CurrentConfig
@@ -25,20 +26,19 @@ from gcwatch.daemon.platform_gate import PlatformGate
 from gcwatch.daemon.reload import ConfigFollower
 from gcwatch.daemon.schedule import Schedule
 from gcwatch.daemon.status_files import StatusFileWriter
-from gcwatch.daemon.step_context import TransferProgress
 from gcwatch.daemon.upkeep import clear_spool
 from gcwatch.daemon.wakeup import Wakeup
 from gcwatch.daemon.watchdog import SystemdWatchdog, manager
 from gcwatch.daemon.workers import Workers
-from gcwatch.explain.why_waiting import DaemonSnapshot
 from gcwatch.inbox.scanner import MIN_PAUSE_SECONDS, InboxScanner
 from gcwatch.inbox.watcher import Watcher
 from gcwatch.journal.journal import Journal
 from gcwatch.journal.presence import LockFile, only_daemon
 from gcwatch.journal.progress import CurrentWork, ProgressFile
-from gcwatch.mirror import MirrorContext, MirrorSummary
+from gcwatch.mirror.run import MirrorContext, MirrorSummary
 from gcwatch.threads.heartbeats import Heartbeats, heartbeat
 from gcwatch.version import VERSION
+from gcwatch.wording.why_waiting import DaemonSnapshot
 
 LONGEST_SLEEP_SECONDS: Final = 1.0
 REST_FACTOR: Final = 200.0

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from gcwatch import log, mirror
+from gcwatch import log
 from gcwatch.config import Every, Mirror
 from gcwatch.core.errors import (
     CaseError,
@@ -20,7 +20,13 @@ from gcwatch.core.reasons import Reason
 from gcwatch.core.timing import Pace, retry_pause
 from gcwatch.daemon.schedule import Schedule
 from gcwatch.daemon.wakeup import Wakeup
-from gcwatch.mirror import MirrorContext, MirrorSummary
+from gcwatch.mirror.run import (
+    MirrorContext,
+    MirrorSummary,
+    failure_reason,
+    log_fields,
+    run_mirror,
+)
 
 Told = Callable[[str, int, int], None]
 """Told a mirror's name, how many bytes have moved, and of how many (0 if that is not known)."""
@@ -149,7 +155,7 @@ class MirrorScheduler:
                 self.told(name, moved, 0)
 
         try:
-            report = mirror.run_mirror(settings, means, progress)
+            report = run_mirror(settings, means, progress)
         except StateError:
             return self.pace.survey  # somebody runs it by hand at this moment
         except (CaseError, Unreachable, Refused) as error:
@@ -160,12 +166,12 @@ class MirrorScheduler:
 
     def _failed(self, name: str, error: CaseError | Unreachable | Refused) -> float:
         """Note what went wrong, and say it unless it was the same before."""
-        reason = mirror.failure_reason(error)
+        reason = failure_reason(error)
         before = self.outcomes.get(name)
         tries = self._tries[name] = self._tries.get(name, 0) + 1
         asked = error.wait if isinstance(error, NotYet) else 0.0
         wait = max(asked, retry_pause(tries, self.pace.backoff, self.pace.slowest))
         if not isinstance(before, Reason) or before.code != reason.code:
-            log.emit("mirror.failed", mirror=name, seconds=round(wait), **mirror.log_fields(reason))
+            log.emit("mirror.failed", mirror=name, seconds=round(wait), **log_fields(reason))
         self.outcomes[name] = reason
         return wait

@@ -30,10 +30,9 @@ from gcwatch.core.errors import (
 )
 from gcwatch.core.events import Event
 from gcwatch.core.reasons import Reason
-from gcwatch.core.receipt import receipt
+from gcwatch.core.receipt import make_receipt
 from gcwatch.core.timing import Pace
 from gcwatch.daemon.step_context import StepContext
-from gcwatch.explain.failure_note import failure_note_text
 from gcwatch.files.atomic import disk_trouble
 from gcwatch.files.safe_open import open_unchanged
 from gcwatch.files.snapshot import SourceFile, listing_digest
@@ -49,6 +48,7 @@ from gcwatch.platform.transfers import Moved
 from gcwatch.platform.upload import FileUpload
 from gcwatch.targets.context import DroppedFolder, TargetContext
 from gcwatch.version import VERSION
+from gcwatch.wording.failure_note import failure_note_text
 
 UPLOADS_PAUSE: Final = 300.0
 OFTEN_ENOUGH: Final = 3
@@ -402,7 +402,7 @@ def _deliver(case: Case, route: Route, context: StepContext) -> StepEvents:
     """Publish by one rename; then, and only then, the source may be moved or deleted."""
     _bring_again(case, route, context)
     platform = context.platform.home
-    paper = receipt(case, platform, VERSION, context.clock())
+    paper = make_receipt(case, platform, VERSION, context.clock())
     name = publish.publish_results(route.outbox, case.key, case.folder, paper)
     remove_failure_note(route.outbox, case.folder)
     source = _dispose(case, route)

@@ -73,7 +73,7 @@ class ConfigFollower:
             raise _unwritable_journal_error(settings) from error
         self._mirrors.follow(settings.mirrors)
         self._watch_inboxes(former.routes)
-        changes = config.changes(former, settings, renamed)
+        changes = config.find_changes(former, settings, renamed)
         log.emit("config.reloaded", file=settings.file, **asdict(changes))
         with suppress(JournalUnavailable):  # the daemon's loop meets it, too, and logs it
             self._log_orphans(changes.removed)

@@ -18,13 +18,13 @@ from gcwatch import log
 from gcwatch.config import Route, Settings
 from gcwatch.core.errors import JournalUnavailable
 from gcwatch.core.timing import Pace
-from gcwatch.explain import case_view, status_file
-from gcwatch.explain.status_file import StatusFileFacts
-from gcwatch.explain.why_waiting import DaemonSnapshot
 from gcwatch.files.atomic import error_text, write_atomically
 from gcwatch.journal.journal import Journal
 from gcwatch.journal.progress import NOTHING
 from gcwatch.threads.periodic import PeriodicThread
+from gcwatch.wording import case_view, status_file
+from gcwatch.wording.status_file import StatusFileFacts
+from gcwatch.wording.why_waiting import DaemonSnapshot
 
 MODE: Final = 0o640
 """As results have it: for the group that shares the folders."""

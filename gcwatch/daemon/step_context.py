@@ -5,18 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gcwatch.config import Route
+from gcwatch.core.progress import TransferProgress, no_progress
 from gcwatch.core.timing import Pace
 from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.transfers import Transfers
 from gcwatch.targets.context import TargetContext
 from gcwatch.targets.upload_quota import UploadQuota
-
-TransferProgress = Callable[[str, int, int], None]
-"""Told a case's key, how many bytes have moved, and of how many."""
-
-
-def no_progress(_key: str, _moved: int, _total: int) -> None:
-    """Tell nobody."""
 
 
 @dataclass(frozen=True)

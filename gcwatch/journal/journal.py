@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,13 @@ UPLOADS_LAST = 25 * 3600.0
 """Seconds: a day, and the hour until the platform's clearing comes round."""
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
 _CASE: TypeAdapter[Case] = TypeAdapter(Case)
-_EVENTS: dict[str, TypeAdapter[Event]] = {
-    event.kind: TypeAdapter(event) for event in Event.__args__
-}
+_EVENTS: dict[str, type[Event]] = {event.kind: event for event in Event.__args__}
+
+
+@cache
+def _event_adapter(kind: str) -> TypeAdapter[Event]:
+    # Made when it is first needed: `status` reads no events, and all of them take a while.
+    return TypeAdapter(_EVENTS[kind])
 
 
 def _encode(adapter: TypeAdapter[Any], record: object) -> str:
@@ -158,7 +163,7 @@ class Journal:
             before = self._read(connection, key)
             if of_round not in {None, before.round}:
                 return before
-            after = checklist.apply(before, event, now)
+            after = checklist.apply_event(before, event, now)
             if after != before:
                 row = _row(after, pace)
                 connection.execute(CASES.update().where(CASES.c.key == key).values(**row))
@@ -167,7 +172,7 @@ class Journal:
 
     def _append(self, connection: sa.Connection, key: str, event: Event, now: float) -> None:
         kind = event.kind
-        record = _encode(_EVENTS[kind], event)
+        record = _encode(_event_adapter(kind), event)
         connection.execute(EVENTS.insert().values(key=key, at=now, kind=kind, record=record))
 
     # --- reading ---------------------------------------------------------------------------------
@@ -261,7 +266,7 @@ class Journal:
         query = sa.select(EVENTS).where(EVENTS.c.key == key).order_by(EVENTS.c.id)
         with self._transaction() as connection:
             rows = connection.execute(query).all()
-        return [Recorded(row.at, _decode(_EVENTS[row.kind], row.record)) for row in rows]
+        return [Recorded(row.at, _decode(_event_adapter(row.kind), row.record)) for row in rows]
 
     def rename_routes(self, wanted: RouteIdentities) -> dict[str, str]:
         """Given the config's routes, let each find its cases; return new names by old.

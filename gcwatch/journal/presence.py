@@ -1,6 +1,6 @@
-"""The lock file of a state directory: which process works on it, and why that pauses.
+"""The lock file of a state directory: which daemon uses it, and why that daemon is paused.
 
-The file holds two lines: the process id, and the code of the reason for which all work pauses.
+The file holds two lines: the process id, and the code of the reason for which all work is paused.
 """
 
 import os
@@ -14,18 +14,18 @@ from gcwatch.core.reasons import CATALOGUE, Reason
 from gcwatch.files.lock import HeldLock, LockHeldError, exclusive_lock, read_lock_holder
 
 _WAIT_SECONDS: Final = 2.0
-"""Whoever only asks whether a daemon runs holds the lock for a moment."""
+"""`running_daemon` in another process holds the lock for a moment; wait for that."""
 
 
 class LockFile:
-    """The lock that a running daemon holds, with what it tells others in the file."""
+    """The lock that a running daemon holds, with the content of its file."""
 
     def __init__(self, lock: HeldLock) -> None:
         self._lock = lock
         self.write_pause()
 
     def write_pause(self, pause: str = "") -> None:
-        """Write down why all work pauses (a code of the catalogue), or that it does not."""
+        """Write the reason code for which all work is paused, or "" if it is not."""
         self._lock.write(f"{os.getpid()}\n{pause}\n")
 
 
@@ -51,7 +51,7 @@ def running_daemon(state: Path) -> int | None:
 
 
 def pause_reason(state: Path) -> Reason | None:
-    """Given a state directory, return why the gcwatch there pauses all work, if it does."""
+    """Given a state directory, return why its daemon has paused all work, or None."""
     _, code = _read(state)
     return Reason(code) if code in CATALOGUE else None
 

@@ -1,8 +1,8 @@
-"""What a daemon is at, told to whoever looks on from another process: `gcwatch status`.
+"""What a daemon does at this moment, for other processes such as `gcwatch status`.
 
-A small file in the state directory, replaced once a second while something is under way, and
-never synced. It may be lost or left behind: whoever reads it believes it only while the daemon that
-wrote it holds its lock, and what it says of bytes only as long as it is fresh.
+A small file in the state directory, replaced once a second while there is work, and never synced
+to disk. It may be lost or outdated: a reader uses it only while the daemon that wrote it runs, and
+the byte counts only while they are fresh.
 """
 
 import threading
@@ -20,16 +20,16 @@ from gcwatch.threads.periodic import PeriodicThread
 
 FILE: Final = "progress.json"
 
-OFTEN: Final = 1.0
-"""Seconds between two writes at least."""
+INTERVAL_SECONDS: Final = 1.0
+"""Time between two writes."""
 
-FRESH: Final = 15.0
-"""Seconds for which it is news where a transfer stands."""
+FRESH_SECONDS: Final = 15.0
+"""Byte counts older than this are ignored."""
 
 
 @dataclass(frozen=True)
 class CurrentWork:
-    """Who is at work: keys of cases, names of mirrors; and the routes whose inbox is away."""
+    """The cases (keys) and mirrors (names) in work, and the routes whose inbox is away."""
 
     cases: frozenset[str] = frozenset()
     mirrors: frozenset[str] = frozenset()
@@ -37,11 +37,11 @@ class CurrentWork:
 
 
 class DaemonProgress(BaseModel):
-    """What a daemon is at.
+    """What a daemon does at the time `at`; `daemon` is its process id.
 
-    `working` are the keys of the cases that are worked on. `transfers` are bytes moved, of how many
-    (0 if that is not known), by key. `mirrors` are items done, of how many, and bytes moved, by
-    name. `away` are the routes whose inbox can't be reached.
+    `working`: keys of the cases in work. `transfers`: by key, bytes moved and bytes in total (0:
+    unknown). `mirrors`: by name, items done, items in total, and bytes moved. `away`: the routes
+    whose inbox can't be reached.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -58,9 +58,9 @@ NOTHING: Final = DaemonProgress()
 
 
 def read_progress(state: Path, daemon: int | None, now: float) -> DaemonProgress:
-    """Given a state directory, the process that works on it and the time, return what it is at.
+    """Given a state directory, its daemon's process id and the time, return what the daemon does.
 
-    Where nothing is known, nothing is under way.
+    Without a daemon or a usable file, return `NOTHING`.
     """
     try:
         found = DaemonProgress.model_validate_json((state / FILE).read_bytes())
@@ -68,22 +68,22 @@ def read_progress(state: Path, daemon: int | None, now: float) -> DaemonProgress
         return NOTHING
     if daemon is None or found.daemon != daemon:
         return NOTHING
-    if abs(now - found.at) > FRESH:
+    if abs(now - found.at) > FRESH_SECONDS:
         return NOTHING.model_copy(update={"away": found.away})
     return found
 
 
 class ProgressFile(PeriodicThread):
-    """A daemon's `progress.json`, kept by a thread of its own from start to end.
+    """A daemon's `progress.json`; a thread keeps it up to date.
 
     Args:
         state: The state directory.
         daemon: The daemon's process id.
-        work: Says who is at work at this moment.
+        work: Returns what is in work at this moment.
     """
 
     def __init__(self, state: Path, daemon: int, work: Callable[[], CurrentWork]) -> None:
-        super().__init__("board", OFTEN)
+        super().__init__("board", INTERVAL_SECONDS)
         self._state = state
         self._daemon = daemon
         self._work = work
@@ -93,24 +93,24 @@ class ProgressFile(PeriodicThread):
         self._written = NOTHING
 
     def on_stop(self) -> None:
-        """Nothing is under way any more: the file goes."""
+        """Remove the file: nothing is in work any more."""
         with suppress(OSError):
             (self._state / FILE).unlink(missing_ok=True)
 
     def moved(self, key: str, moved: int, total: int) -> None:
-        """Note that so many bytes of a case's transfer have moved; 0 of 0 is its end."""
+        """Record the bytes moved and the total of a case's transfer; 0 of 0 ends it."""
         with self._lock:
             self._transfers[key] = (moved, total)
             if not moved and not total:
                 del self._transfers[key]
 
     def mirrored(self, name: str, done: int, items: int, moved: int) -> None:
-        """Note how far a mirror's run is."""
+        """Record how far the run of a mirror is: items done, items in total, bytes moved."""
         with self._lock:
             self._mirrors[name] = (done, items, moved)
 
     def progress(self) -> DaemonProgress:
-        """Return what the daemon is at."""
+        """Return what the daemon does at this moment."""
         work = self._work()
         with self._lock:
             transfers = dict(self._transfers)
@@ -126,13 +126,13 @@ class ProgressFile(PeriodicThread):
         )
 
     def tick(self) -> None:
-        """Write what the daemon is at, if that is news."""
+        """Write the file if something is in work or has changed."""
         now = self.progress()
         if now.working or now.mirrors or not _is_same(now, self._written):
             self._write(now)
 
     def _write(self, now: DaemonProgress) -> None:
-        with suppress(OSError):  # a full disk costs the onlookers their bars, and nobody else
+        with suppress(OSError):  # on a full disk only the progress bars are lost
             data = now.model_dump_json().encode()
             write_atomically(self._state / FILE, data, durable=False)
             self._written = now

@@ -1,8 +1,7 @@
-"""Which routes are the same though they are called otherwise.
+"""Recognises a route that got a new name in the config.
 
-The journal knows cases by their route's name. A route with a new name, and with the inbox and the
-target of one that is not there any more, is that route: its cases get the new name with it, and
-nothing is sent again.
+The journal stores the name of its route with every case. If a route is gone and a new one has the
+same inbox and target, it is the same route: its cases get the new name, and nothing is sent again.
 """
 
 import os
@@ -16,13 +15,13 @@ from gcwatch.config import Route
 
 @dataclass(frozen=True)
 class RouteIdentity:
-    """What a route joins: an inbox, and what its cases are sent to, such as algorithm/lobes."""
+    """What identifies a route: its inbox, and its target, such as algorithm/lobes."""
 
     inbox: Path
     target: str
 
     def has_inbox_of(self, other: "RouteIdentity") -> bool:
-        """Whether both watch the same folder, by whatever path."""
+        """Whether both watch the same folder, even by different paths."""
         return os.path.realpath(self.inbox) == os.path.realpath(other.inbox)
 
     def is_same(self, other: "RouteIdentity") -> bool:
@@ -31,19 +30,20 @@ class RouteIdentity:
 
 
 RouteIdentities = Mapping[str, RouteIdentity]
-"""Places by the names of their routes."""
+"""Identities by route name."""
 
 
 def route_identities(routes: Iterable[Route]) -> dict[str, RouteIdentity]:
-    """Given routes, return their places."""
+    """Given routes, return their identities by name."""
     return {each.name: RouteIdentity(each.inbox, f"{each.kind}/{each.target}") for each in routes}
 
 
 def renamed_routes(known: RouteIdentities, wanted: RouteIdentities) -> dict[str, str]:
-    """Given the routes that the journal knows and those of the config, return new names by old.
+    """Given the routes in the journal and those in the config, return new names by old ones.
 
-    Who has name and inbox as before is the same; then inbox and target tell, and then the name. A
-    route that is gone and whose name another has now gets one that no config can give.
+    A route with the same name and inbox is unchanged. Of the others, the same inbox and target
+    make the same route. If another route has taken the name of a route that is gone, the gone one
+    gets a name that no config can use, such as lobes.2.
     """
     same = {name for name in known.keys() & wanted if known[name].has_inbox_of(wanted[name])}
     left = {name: place for name, place in known.items() if name not in same}
@@ -54,7 +54,7 @@ def renamed_routes(known: RouteIdentities, wanted: RouteIdentities) -> dict[str,
 
 
 def _by_place(known: RouteIdentities, wanted: RouteIdentities) -> dict[str, str]:
-    """Return, by the names of those that are known, who is at their place now; each once."""
+    """Return the new name of each known route whose inbox and target a new route has."""
     found: dict[str, str] = {}
     for name, place in wanted.items():
         former = (old for old, each in known.items() if old not in found and each.is_same(place))

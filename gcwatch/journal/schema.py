@@ -1,4 +1,4 @@
-"""The journal's tables, how an older file is upgraded, and how the file is opened."""
+"""The tables of the journal (SQLite), its upgrades, and how its file is opened."""
 
 import itertools
 import sqlite3
@@ -97,7 +97,7 @@ VERSIONS = (
         "INSERT INTO routes SELECT DISTINCT route, CAST('' AS BLOB), '' FROM cases",
     ),
     (
-        # Until version 5 an event was called as its class was.
+        # Up to version 5 the name of an event was the name of its class.
         """UPDATE events SET kind = CASE kind
             WHEN 'Found' THEN 'folder_found'
             WHEN 'Changed' THEN 'folder_changed'
@@ -131,11 +131,11 @@ VERSIONS = (
             ELSE kind END""",
     ),
 )
-"""What brings a journal of version n to n + 1. New versions are only ever added at the end."""
+"""The statements that upgrade a journal from version n to n + 1; only ever append to them."""
 
 
 def migrate(connection: sa.Connection, version: int) -> None:
-    """Given a journal of a version, make it one of this program's."""
+    """Given a journal and its version, upgrade it to the current version."""
     for statement in itertools.chain(*VERSIONS[version:]):
         connection.exec_driver_sql(statement)
     if version < len(VERSIONS):
@@ -143,12 +143,12 @@ def migrate(connection: sa.Connection, version: int) -> None:
 
 
 def journal_problem(state: Path) -> StateError | None:
-    """Given a state directory, return why its journal can't be used, if so; leaves no trace."""
+    """Given a state directory, return why its journal can't be used, or None; change nothing."""
     path = state / JOURNAL_FILE
     if not path.exists():
         return None
     try:
-        # Immutable: neither a lock nor side files, which might belong to another user.
+        # Immutable: SQLite makes no lock and no side files, which another user could not remove.
         with closing(sqlite3.connect(f"{path.as_uri()}?immutable=1", uri=True)) as connection:
             [version] = connection.execute("PRAGMA user_version").fetchone()
     except sqlite3.Error as error:
@@ -157,6 +157,7 @@ def journal_problem(state: Path) -> StateError | None:
 
 
 def too_new_error(path: Path, version: int) -> StateError:
+    """Given a journal of a newer version, return the error that says so."""
     return StateError(
         f"{path} was written by a newer gcwatch (version {version}).",
         "Install that gcwatch again, or use another state directory.",
@@ -172,22 +173,24 @@ def no_access_error(state: Path, error: OSError) -> StateError:
 
 
 def unusable_error(path: Path, error: BaseException | None) -> StateError:
+    """Given a journal and what SQLite says of it, return the error that says what to do."""
     return StateError(
-        f"{path} can't be used: {error}.", "Put back a copy of it, or use another state directory."
+        f"{path} can't be used: {error}.", "Restore a backup of it, or use another state directory."
     )
 
 
 def refuse_network_folder(state: Path) -> None:
+    """Raise StateError if the state directory lies on a network file system."""
     kind = file_systems.network_file_system(state)
     if kind:
         raise StateError(
             f"The state directory {state} lies on a network file system ({kind}).",
-            "SQLite can't promise anything there; use a folder on a local disk.",
+            "SQLite is not safe there; use a folder on a local disk.",
         )
 
 
 def open_engine(path: Path) -> sa.Engine:
-    """One connection for all threads (the journal's lock serialises them), tight file mode."""
+    """Open one connection for all threads (the journal's lock orders them), for the owner only."""
     path.touch(mode=0o600)
     engine = sa.create_engine(
         sa.URL.create("sqlite", database=str(path)),
@@ -203,7 +206,7 @@ def open_engine(path: Path) -> sa.Engine:
 
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
-        # A deferred transaction that reads and then writes fails when another process wrote.
+        # A deferred transaction fails if another process writes between its read and its write.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine

@@ -30,7 +30,7 @@ def hide_secret(secret: str) -> None:
         _known_secrets[:] = sorted(known, key=len, reverse=True)
 
 
-def plain_json(value: Any) -> Any:
+def to_plain_json(value: Any) -> Any:
     """Given a fact, return it as a JSON value; an object of another type as its type's name."""
     match value:
         case None | bool() | int() | float():
@@ -38,9 +38,9 @@ def plain_json(value: Any) -> Any:
         case str() | PurePath():
             return _printable(str(value))
         case Mapping():
-            return {_printable(str(key)): plain_json(item) for key, item in value.items()}
+            return {_printable(str(key)): to_plain_json(item) for key, item in value.items()}
         case list() | tuple() | set() | frozenset():
-            return [plain_json(item) for item in value]
+            return [to_plain_json(item) for item in value]
         case _:
             return type(value).__name__
 
@@ -52,15 +52,15 @@ def _printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def redacted(value: Any) -> Any:
+def hide_secrets(value: Any) -> Any:
     """Given a JSON value, return it with every secret in it replaced by [hidden]."""
     match value:
         case str():
             return _hidden_text(value)
         case dict():
-            return {_hidden_text(key): redacted(item) for key, item in value.items()}
+            return {_hidden_text(key): hide_secrets(item) for key, item in value.items()}
         case list():
-            return [redacted(item) for item in value]
+            return [hide_secrets(item) for item in value]
         case _:
             return value
 

@@ -26,7 +26,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from gcwatch.core.errors import ConfigError, Problem
 from gcwatch.log import journald
 from gcwatch.log.events import CATALOGUE, COMMON_FIELDS
-from gcwatch.log.redact import forget_secrets, plain_json, redacted
+from gcwatch.log.redact import forget_secrets, hide_secrets, to_plain_json
 from gcwatch.log.sentences import event_sentence
 
 _NAME = "gcwatch"
@@ -333,9 +333,9 @@ def _without_folder_name(_logger: WrappedLogger, _method: str, event: EventDict)
 
 def _as_plain_json(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Keep only JSON values of printable text."""
-    return {key: plain_json(value) for key, value in event.items()}
+    return {key: to_plain_json(value) for key, value in event.items()}
 
 
 def _without_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Hide every text that is, or looks like, a secret."""
-    return {key: redacted(value) for key, value in event.items()}
+    return {key: hide_secrets(value) for key, value in event.items()}

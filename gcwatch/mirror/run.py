@@ -24,6 +24,7 @@ from gcwatch.core.errors import (
     TryAgain,
     Unreachable,
 )
+from gcwatch.core.progress import MirrorProgress, no_progress
 from gcwatch.core.reasons import Reason, explain
 from gcwatch.core.text import iso_time, readable_name
 from gcwatch.core.timing import retry_pause
@@ -57,13 +58,6 @@ _WAIT_SLICE_SECONDS: Final = 60.0
 _MAX_CUT_OFF_ITEMS: Final = 3
 """Interrupted downloads in a row that end the run."""
 _HOUR_SECONDS: Final = 3600.0
-
-MirrorProgress = Callable[[int, int, int], None]
-"""Called with the number of items done, the number to fetch, and the bytes moved so far."""
-
-
-def no_progress(_done: int, _items: int, _moved: int) -> None:
-    """Do nothing: the default for callers that show no progress."""
 
 
 @dataclass(frozen=True)

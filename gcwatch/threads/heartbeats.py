@@ -1,6 +1,6 @@
-"""Signs of life: whoever works gives them, and who has given none for long is known by name.
+"""Heartbeats: every worker shows that it makes progress, so that a hanging one is found.
 
-The layers below need not know for whom they work: `beat` counts for whatever the thread is at.
+A function that runs long calls `heartbeat()`; it need not know which worker its thread works for.
 """
 
 import threading
@@ -17,28 +17,28 @@ _thread = threading.local()
 
 
 def heartbeat() -> None:
-    """What this thread is at makes progress."""
+    """Record that the worker of this thread makes progress; without a worker do nothing."""
     tell: Callable[[], None] | None = getattr(_thread, "tell", None)
     if tell is not None:
         tell()
 
 
 def with_callers_heartbeat(work: Callable[P, R]) -> Callable[P, R]:
-    """Given what another thread does for this one, return it with this one's signs of life."""
+    """Given work for another thread, return it so that its heartbeats count for this worker."""
     tell = getattr(_thread, "tell", None)
 
-    def done(*args: P.args, **kwargs: P.kwargs) -> R:
+    def work_for_caller(*args: P.args, **kwargs: P.kwargs) -> R:
         _thread.tell = tell
         try:
             return work(*args, **kwargs)
         finally:
             _thread.tell = None
 
-    return done
+    return work_for_caller
 
 
 class Heartbeats:
-    """Who is at work, and when each last made progress, on a clock that never steps."""
+    """The workers, and the time of each one's last heartbeat, on a monotonic clock."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -47,7 +47,7 @@ class Heartbeats:
 
     @contextmanager
     def of(self, who: str) -> Iterator[None]:
-        """Somebody is at work in this thread until the block ends."""
+        """Name the worker of this thread until the block ends."""
         with self._lock:
             self._last[who] = self._clock()
         _thread.tell = partial(self.tell, who)
@@ -59,13 +59,13 @@ class Heartbeats:
                 self._last.pop(who, None)
 
     def tell(self, who: str) -> None:
-        """Somebody made progress, in whatever thread; who is not at work is not heard."""
+        """Record a heartbeat of a worker, from any thread; ignore a worker that has ended."""
         with self._lock:
             if who in self._last:
                 self._last[who] = self._clock()
 
     def silent(self, seconds: float) -> frozenset[str]:
-        """Return who is at work and has made no progress for so long."""
+        """Return the workers that have made no progress for this many seconds."""
         since = self._clock() - seconds
         with self._lock:
             return frozenset(who for who, last in self._last.items() if last < since)

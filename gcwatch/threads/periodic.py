@@ -1,4 +1,4 @@
-"""A thread of its own that looks after something at equal distances, from start to end."""
+"""A thread that calls a method at an interval."""
 
 import threading
 from types import TracebackType
@@ -6,11 +6,11 @@ from typing import Self
 
 
 class PeriodicThread:
-    """Calls `tick` every so many seconds while the context is open, and `on_stop` at its end.
+    """Calls `tick` at an interval while the context is open, and `on_stop` at its end.
 
     Args:
-        name: Of the thread.
-        seconds: Between two turns; the first comes after as many.
+        name: Name of the thread.
+        seconds: Interval; the first call comes after one interval.
     """
 
     def __init__(self, name: str, seconds: float) -> None:
@@ -38,8 +38,8 @@ class PeriodicThread:
             self.tick()
 
     def tick(self) -> None:
-        """What is done each time."""
+        """Do the work of one interval."""
         raise NotImplementedError
 
     def on_stop(self) -> None:
-        """What is left to do when no turn is under way any more: here nothing."""
+        """Do what is left after the last `tick`; by default nothing."""

@@ -1,4 +1,4 @@
-"""One case's whole history, for gcwatch show."""
+"""`gcwatch show`: the history of one case."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -8,12 +8,12 @@ from rich.table import Table
 from rich.text import Text
 
 from gcwatch.core.text import printable_name
-from gcwatch.explain.case_view import CaseView, HistoryLine
 from gcwatch.views.terminal import plain_table
+from gcwatch.wording.case_view import CaseView, HistoryLine
 
 
-def case_history(view: CaseView, told: Iterable[HistoryLine], files: Sequence[Path]) -> Group:
-    """Given a case in words, its history and the files that tell of it, return all of it."""
+def case_history(view: CaseView, history: Iterable[HistoryLine], files: Sequence[Path]) -> Group:
+    """Given a case in words, its history and the files that explain it, return them as tables."""
     facts = Table.grid(padding=(0, 2, 0, 0))
     rows = {
         "case": view.case,
@@ -30,9 +30,9 @@ def case_history(view: CaseView, told: Iterable[HistoryLine], files: Sequence[Pa
     for name, value in rows.items():
         if value:
             facts.add_row(Text(name, "dim"), Text(value, overflow="fold"))
-    happened = plain_table("time (UTC)", "event", "what happened")
-    for each in told:
+    table = plain_table("time (UTC)", "event", "what happened")
+    for each in history:
         words = Text(printable_name(each.sentence))
         moment = Text(each.time[:19].replace("T", " "))
-        happened.add_row(moment, Text(each.event, "cyan"), words)
-    return Group(facts, Text(), happened)
+        table.add_row(moment, Text(each.event, "cyan"), words)
+    return Group(facts, Text(), table)

@@ -1,4 +1,4 @@
-"""Ticks and crosses of gcwatch check as a table."""
+"""`gcwatch check`: its findings as a table of ticks and crosses."""
 
 from collections.abc import Iterable
 
@@ -11,8 +11,8 @@ from gcwatch.views.terminal import plain_table
 
 
 def findings_table(found: Iterable[Finding]) -> Table:
-    """Given what a check found, return it as a table of ticks and crosses."""
-    table = plain_table("", "where", "what", "")
+    """Given the findings of a check, return them as a table of ticks and crosses."""
+    table = plain_table("", "where", "checked", "result")
     for each in found:
         mark = Text("✓", "green") if each.is_fine else Text("✗", "bold red")
         detail = Text(printable_name(each.detail))

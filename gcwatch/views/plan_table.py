@@ -1,4 +1,4 @@
-"""What gcwatch plan says of each folder, as a table."""
+"""`gcwatch plan`: what would happen to each folder, as a table."""
 
 from collections import Counter
 
@@ -21,34 +21,34 @@ _VERDICTS = {
 
 
 def route_plan_table(planned: RoutePlan) -> Group:
-    """Given what would become of a route's inbox, return it as a table and a sentence."""
-    table = plain_table("", "folder", "what", "")
+    """Given the plan of a route, return it as a table and a sentence."""
+    table = plain_table("", "folder", "stage", "what would happen")
     for folder in planned.folders:
         if folder.verdict == "done":
             continue
         mark, style = _VERDICTS[folder.verdict]
         name = Text(printable_name(folder.name))
-        table.add_row(Text(mark, style), name, Text(_stage(folder)), Text(_fate(folder)))
+        table.add_row(Text(mark, style), name, Text(_stage(folder)), Text(_outcome(folder)))
     heading = Text(f"route {planned.route}", "bold")
     rows = [table] if table.row_count else []
-    return Group(heading, *rows, Text(_sum(planned)), Text())
+    return Group(heading, *rows, Text(_summary(planned)), Text())
 
 
 def _stage(folder: FolderPlan) -> str:
     return folder.stage or folder.verdict
 
 
-def _fate(folder: FolderPlan) -> str:
+def _outcome(folder: FolderPlan) -> str:
     if folder.reason is not None:
         words = explain(folder.reason)
         return f"{printable_name(words.detail)} {words.hint}".strip()
     if folder.verdict == "empty":
-        return "no files in it: not a case yet"
+        return "has no files: not a case yet"
     if folder.verdict in {"under way", "done"}:
         return f"case {folder.case}"
     if folder.verdict == "wait":
-        return "it is changing at this moment"
-    parts = [f"{parcel.socket}: {_content(parcel)}" for parcel in folder.parcels]
+        return "is changing at this moment"
+    parts = [f"{upload.socket}: {_content(upload)}" for upload in folder.parcels]
     if folder.left_out:
         parts.append(f"{count_noun(folder.left_out, 'file')} left out")
     if folder.why:
@@ -57,19 +57,19 @@ def _fate(folder: FolderPlan) -> str:
     return "; ".join(parts)
 
 
-def _content(parcel: PlannedUpload) -> str:
-    if parcel.is_reused:
+def _content(upload: PlannedUpload) -> str:
+    if upload.is_reused:
         return "an image that is on the platform already"
-    if parcel.carrier == "value":
+    if upload.carrier == "value":
         return "a value"
-    each = ", one upload each" if parcel.carrier == "dicom" else ""
-    return f"{count_noun(parcel.files, 'file')}, {data_size(parcel.bytes)}{each}"
+    each = ", one upload each" if upload.carrier == "dicom" else ""
+    return f"{count_noun(upload.files, 'file')}, {data_size(upload.bytes)}{each}"
 
 
 def _because(planned: RoutePlan, verdict: Verdict) -> str:
-    """Return why folders have a verdict, each reason once, the commonest first."""
+    """Return why folders have a verdict: each reason once, the most frequent first."""
     plain = Counter(
-        explain(folder.reason).plain.rstrip(".") if folder.reason else "it is changing"
+        explain(folder.reason).plain.rstrip(".") if folder.reason else "It is changing"
         for folder in planned.folders
         if folder.verdict == verdict
     )
@@ -78,7 +78,7 @@ def _because(planned: RoutePlan, verdict: Verdict) -> str:
     return " and ".join(f'"{words}" ({count})' for words, count in plain.most_common())
 
 
-def _sum(planned: RoutePlan) -> str:
+def _summary(planned: RoutePlan) -> str:
     if planned.away is not None:
         return explain(planned.away).detail
     counts = (
@@ -86,7 +86,7 @@ def _sum(planned: RoutePlan) -> str:
             planned.count("send"),
             f"would be sent to {planned.kind.replace('_', ' ')} {planned.target}",
         ),
-        (planned.count("refuse"), f"refused because {_because(planned, 'refuse')}"),
+        (planned.count("refuse"), f"would be refused because {_because(planned, 'refuse')}"),
         (planned.count("wait"), f"would wait because {_because(planned, 'wait')}"),
         (planned.count("under way"), "under way"),
         (planned.count("done"), "done before"),

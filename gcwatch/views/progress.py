@@ -1,4 +1,4 @@
-"""Progress bars below the log lines."""
+"""Progress bars below the log lines of `once`, `mirror` and `send`."""
 
 import sys
 import threading
@@ -14,27 +14,27 @@ from rich.table import Table
 from rich.text import Text
 
 from gcwatch.core.text import data_size
-from gcwatch.explain.case_view import CaseView
 from gcwatch.views.mirror_table import items_bar
 from gcwatch.views.terminal import STAGE_STYLES, console, plain_table
+from gcwatch.wording.case_view import CaseView
 
 
 class TransferMeter:
-    """How far transfers are; give it to `gcwatch.open` as `progress`."""
+    """The progress of transfers; give it to `gcwatch.open` as `progress`."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._transfers: dict[str, tuple[int, int]] = {}
 
     def __call__(self, key: str, moved: int, total: int) -> None:
-        """Note that so many bytes of a case's transfer have moved; 0 of 0 is its end."""
+        """Note how many bytes of a case's transfer have moved; 0 of 0 ends the transfer."""
         with self._lock:
             self._transfers[key] = (moved, total)
             if not moved and not total:
                 del self._transfers[key]
 
     def show(self, counts: Mapping[str, int]) -> Group:
-        """Given how many cases are where, return them and the transfers, to be drawn."""
+        """Given how many cases are at each stage, return them in a line, below the transfers."""
         line = Text(" ")
         for stage, count in counts.items():
             line.append(f" {count} {stage} ", STAGE_STYLES.get(stage, "cyan"))
@@ -49,13 +49,13 @@ class TransferMeter:
 
 
 class _ItemMeter:
-    """How far a mirror's run is, in items and in bytes."""
+    """The progress of a mirror's run, in items and in bytes."""
 
     def __init__(self) -> None:
         self._seen = (0, 0, 0)
 
     def __call__(self, done: int, items: int, moved: int) -> None:
-        """Note that so many of so many items are done, and how many bytes have moved."""
+        """Note how many items are done, of how many, and how many bytes have moved."""
         self._seen = (done, items, moved)
 
     def show(self) -> Table:
@@ -65,7 +65,7 @@ class _ItemMeter:
 
 @contextmanager
 def mirror_progress() -> Iterator[tuple[TextIO, Callable[[int, int, int], None]]]:
-    """Draw a mirror's run below the log lines; yield the lines' stream and what to tell it."""
+    """Draw a bar below the log lines; yield the stream for lines, and the function for progress."""
     meter, screen = _ItemMeter(), console(stderr=True)
     shown = Live(get_renderable=meter.show, console=screen, refresh_per_second=8, transient=True)
     with shown:
@@ -95,17 +95,17 @@ def transfer_progress(
         yield cast(TextIO, FileProxy(screen, sys.stderr))
 
 
-_MOST_DRAWN = 12
+_MAX_ROWS = 12
 
 
 @contextmanager
 def send_progress(meter: TransferMeter, views: Callable[[], Sequence[CaseView]]) -> Iterator[None]:
-    """Draw cases and their transfers while the context is open; on a pipe nothing is drawn."""
+    """On a terminal, draw cases and their transfers while the context is open."""
     if not sys.stderr.isatty():
         yield
         return
     drawn = Live(
-        get_renderable=lambda: Group(_drawn(views()), meter.show({})),
+        get_renderable=lambda: Group(_open_cases(views()), meter.show({})),
         console=console(stderr=True),
         refresh_per_second=4,
         transient=True,
@@ -114,13 +114,13 @@ def send_progress(meter: TransferMeter, views: Callable[[], Sequence[CaseView]])
         yield
 
 
-def _drawn(views: Sequence[CaseView]) -> Table:
-    """Return the cases that are not done as a table, as many as fit on a screen."""
+def _open_cases(views: Sequence[CaseView]) -> Table:
+    """Return the open cases as a table, as many as fit on a screen."""
     table = plain_table("case", "folder", "stage", "")
     under_way = [view for view in views if view.stage not in STAGE_STYLES]
-    for view in under_way[:_MOST_DRAWN]:
+    for view in under_way[:_MAX_ROWS]:
         words = Text(view.why)
         table.add_row(Text(view.case), Text(view.folder), Text(view.stage, "cyan"), words)
-    if len(under_way) > _MOST_DRAWN:
-        table.add_row(Text(f"and {len(under_way) - _MOST_DRAWN} more", "dim"))
+    if len(under_way) > _MAX_ROWS:
+        table.add_row(Text(f"and {len(under_way) - _MAX_ROWS} more", "dim"))
     return table

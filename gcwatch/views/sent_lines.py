@@ -1,4 +1,4 @@
-"""What came of gcwatch send, in a few lines a case."""
+"""`gcwatch send`: the result of each case, in a few lines."""
 
 from collections.abc import Iterable, Iterator
 
@@ -11,7 +11,7 @@ from gcwatch.views.terminal import STAGE_STYLES
 
 
 def sent_lines(cases: Iterable[Sent]) -> Group:
-    """Given what came of one-off cases, return a few lines for each; links and paths stay whole."""
+    """Given the results of `send`, return a few lines for each; links and paths are not wrapped."""
     return Group(*(line for each in cases for line in _sent(each)))
 
 
@@ -28,12 +28,12 @@ def _sent(sent: Sent) -> Iterator[Text]:
 
 
 def sent_note(sent: Sent) -> str:
-    """Given what came of a one-off case, return what has to be said of it, if anything."""
+    """Given the result of a case, return a remark on it; empty if there is nothing to add."""
     name = printable_name(sent.folder)
     if sent.earlier:
-        return f"{name}: already sent; nothing was sent now (--again would)."
+        return f"{name}: delivered before; nothing was sent now (--again sends it again)."
     if sent.ending == "delivered":
         warnings = "; ".join(sent.warnings)
         return f"{name}: {printable_name(warnings)}" if warnings else ""
-    goes_on = "" if sent.ending else " The same command goes on with it."
+    goes_on = "" if sent.ending else " Run the same command again to continue."
     return f"{name}: {printable_name(sent.why)} {sent.hint}".strip() + goes_on

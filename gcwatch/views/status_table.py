@@ -1,4 +1,4 @@
-"""What gcwatch status shows, once or live."""
+"""`gcwatch status`: tables for one look, a live screen, or lines of what has changed."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
@@ -8,19 +8,19 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from gcwatch.commands.status import Overview, brief_view
+from gcwatch.commands.status import Overview, view_without_times
 from gcwatch.core.reasons import explain
 from gcwatch.core.text import count_noun, iso_time, printable_name
-from gcwatch.explain.case_view import CaseView
 from gcwatch.views.mirror_table import mirrors_table
 from gcwatch.views.terminal import STAGE_STYLES, plain_table
+from gcwatch.wording.case_view import CaseView
 
 _MARGIN = 4
-"""Lines of a terminal that a live table leaves free, so that its end is seen."""
+"""Lines of the terminal that stay free below a live table."""
 
 
 def status_tables(seen: Overview) -> Group:
-    """Given what is going on, return it as tables: all of it, with hints and links."""
+    """Given an overview, return all of it as tables, with hints and links."""
     parts = [*_heading(seen)]
     for title, style, views in _sections(seen):
         if views:
@@ -31,9 +31,9 @@ def status_tables(seen: Overview) -> Group:
 
 
 def live_status(seen: Overview, height: int) -> Group:
-    """Given what is going on and a terminal's height in lines, return as much as fits on it.
+    """Given an overview and a terminal's height in lines, return what fits on it.
 
-    What moves comes first; each case has one sentence.
+    Cases with a transfer under way come first; each case has one sentence.
     """
     parts: list[RenderableType] = [*_heading(seen), Text()]
     mirrors: list[RenderableType] = [Text()] * bool(seen.mirrors)
@@ -49,14 +49,14 @@ def live_status(seen: Overview, height: int) -> Group:
 
 
 def _sections(seen: Overview) -> tuple[tuple[str, str, list[CaseView]], ...]:
-    """Return the cases that are open, those that failed, and those to be looked at all the same."""
-    now = [view for view in seen.views if view.stage not in {"failed", "delivered"}]
+    """Return the open cases, the failed ones, and those delivered with a warning."""
+    open_ = [view for view in seen.views if view.stage not in {"failed", "delivered"}]
     failed = [view for view in seen.views if view.stage == "failed"]
-    odd = [view for view in seen.views if view.stage == "delivered"]
+    warned = [view for view in seen.views if view.stage == "delivered"]
     return (
-        ("", "", now),
+        ("", "", open_),
         ("\nFailed", "bold red", failed),
-        ("\nDelivered, with a warning", "yellow", odd),
+        ("\nDelivered, with a warning", "yellow", warned),
     )
 
 
@@ -68,39 +68,41 @@ def _heading(seen: Overview) -> Iterator[RenderableType]:
         words = explain(seen.pause)
         yield Text(f"{words.plain} {words.hint}", "bold red")
     for route in seen.away:
-        yield Text(f"The inbox of route {route} can't be reached: nothing new is seen.", "yellow")
+        yield Text(
+            f"The inbox of route {route} can't be reached, so new folders are not seen.", "yellow"
+        )
     yield Text(_counted(seen.counts))
 
 
 def status_lines(
     before: Overview | None, seen: Overview, ended: Sequence[CaseView]
 ) -> Iterator[Text]:
-    """Given what was going on before and now, return what has changed, a line each.
+    """Given the overview before and the one now, return a line for each change.
 
-    `ended` are the cases that are not listed any more.
+    `ended` are the cases that are no longer listed.
     """
     moment = Text(f"{iso_time(seen.at)[:19].replace('T', ' ')} UTC  ", "dim")
-    old = before.gist() if before else None
+    old = before.without_times() if before else None
     if old is None or (old.daemon, old.pause, old.away) != (seen.daemon, seen.pause, seen.away):
         yield from (Text.assemble(moment, cast(Text, line)) for line in _heading(seen))
     known = {view.case: view for view in old.views} if old else {}
     for view in (*ended, *seen.views):
-        if known.get(view.case) != brief_view(view):
+        if known.get(view.case) != view_without_times(view):
             words = (
                 f"{view.case}  {view.folder}  ",
-                (view.stage, stage_style(view)),
+                (view.stage, _stage_style(view)),
                 f"  {view.why}",
             )
             yield Text.assemble(moment, *words)
 
 
-def stage_style(view: CaseView) -> str:
+def _stage_style(view: CaseView) -> str:
     return STAGE_STYLES.get(view.stage, "cyan")
 
 
 def _daemon(daemon: int | None) -> str:
     if daemon is None:
-        return "No gcwatch is running here, so nothing moves: start gcwatch run."
+        return "No gcwatch is running here, so nothing is sent: start gcwatch run."
     return f"gcwatch is running (process {daemon})."
 
 
@@ -110,19 +112,19 @@ def _counted(counts: Mapping[str, int]) -> str:
 
 
 def _views(views: Sequence[CaseView], *, brief: bool = False) -> Table:
-    """Return cases as a table; a *brief* one has a line for each, and bars."""
+    """Return cases as a table; a *brief* one has one line a case, with bars."""
     table = plain_table("case", "folder", "stage", "since (UTC)", "why")
     for view in views:
         since = Text(view.since[:16].replace("T", " "))
         why = _bar(view) if brief else _why(view)
         table.add_row(
-            Text(view.case), Text(view.folder), Text(view.stage, stage_style(view)), since, why
+            Text(view.case), Text(view.folder), Text(view.stage, _stage_style(view)), since, why
         )
     return table
 
 
 def _bar(view: CaseView) -> RenderableType:
-    """Return a case's sentence, behind a bar if a transfer is under way."""
+    """Return a case's sentence, after a bar if a transfer is under way."""
     if not view.moved and not view.total:
         return Text(view.why)
     bar = Table.grid(padding=(0, 2, 0, 0))
@@ -132,7 +134,7 @@ def _bar(view: CaseView) -> RenderableType:
 
 
 def _why(view: CaseView) -> Text:
-    """Return a case's sentence, with all that helps whoever has to see to it."""
+    """Return a case's sentence with its detail, hint, warnings and link."""
     why = Text(view.why)
     if view.detail:
         why.append(f"\n{printable_name(view.detail)}", "dim")

@@ -272,7 +272,9 @@ def check_history(watch):
     """Every case is the fold of its events."""
     for case in watch.journal.cases():
         history = [(each.at, each.event) for each in watch.history(case)]
-        assert checklist.fold(case.key, history) == case, "the journal's case is not its history"
+        assert checklist.fold_events(case.key, history) == case, (
+            "the journal's case is not its history"
+        )
 
 
 def check_results(sandbox, folder):

@@ -1,4 +1,4 @@
-"""The service under a real systemd: in a clean Debian, installed as README and service.md say.
+"""The service under a real systemd: in a clean Debian, installed as install.md and service.md say.
 
 `make test-systemd` runs it. The platform is a sandbox in this process: the Debian shares the
 machine's network. One Debian is booted for all tests, and each finds the service at work.
@@ -71,13 +71,13 @@ class Ward:
     # --- installing ------------------------------------------------------------------------------
 
     def install(self):
-        """Do what README says, with a config for the sandbox."""
+        """Do what install.md says, with a config for the sandbox."""
         listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, check=True)
         for name in listed.stdout.decode().splitlines():
             place = self.path("/opt/gcwatch") / name
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, place)
-        for line in commands(ROOT / "README.md", "Install"):
+        for line in commands(ROOT / "docs" / "install.md", "From source, as a service"):
             self.type(line)
 
     def type(self, line):
@@ -127,7 +127,7 @@ class Ward:
         return [each["GCWATCH_EVENT"] for each in found if "GCWATCH_EVENT" in each]
 
     def make_folders(self, *places):
-        """Make folders for the service, as README does."""
+        """Make folders for the service, as install.md does."""
         self.machine.run("install", "-d", "-o", "gcwatch", "-g", "gcwatch", "-m", "2770", *places)
 
     def drop(self, folder=LOBES):
@@ -202,7 +202,7 @@ def ward(installed):
 
 
 def test_a_patient_goes_through_the_service_as_it_is_installed(ward):
-    """README's commands, a folder dropped, the result in the outbox: one job."""
+    """install.md's commands, a folder dropped, the result in the outbox: one job."""
     before = len(ward.jobs())
     receipt = ward.receipt(ward.drop())
     assert len(ward.jobs()) == before + 1

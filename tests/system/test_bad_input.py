@@ -17,7 +17,7 @@ from gcwatch import config
 from gcwatch.cli import main
 from gcwatch.commands import plan
 from gcwatch.core.reasons import explain
-from gcwatch.explain.case_view import case_view
+from gcwatch.wording.case_view import case_view
 
 STUDY = {"algorithm": None, "reader_study": "lung-study"}
 ARCHIVE = {"algorithm": None, "archive": "ct-archive"}

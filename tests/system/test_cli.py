@@ -15,8 +15,10 @@ import requests
 from support.builders import PATIENTS, Site, series, until
 
 from gcwatch.cli import main
+from gcwatch.cli.app import COMMANDS as LISTED
+from gcwatch.cli.app import load_command
 from gcwatch.cli.errors import explain
-from gcwatch.cli.options import heard_hangups, stoppable
+from gcwatch.cli.signals import heard_hangups, stoppable
 from gcwatch.core import errors
 from gcwatch.core.reasons import Reason
 from gcwatch.core.text import printable_name
@@ -125,6 +127,45 @@ def test_every_command_explains_itself(run, command):
     code, out, _ = run(command, "-h")
     assert code == 0
     assert f"gcwatch {command}" in out
+
+
+def test_the_list_of_commands_says_what_each_says_of_itself():
+    """The lines of `--help` are the first ones of each command's own help."""
+    assert list(LISTED) == COMMANDS
+    for name, (_, line) in LISTED.items():
+        first = load_command(name).help.partition("\n\n")[0]
+        assert line == first.replace("\n", " ")
+
+
+def imported(*arguments):
+    """The libraries that a command imports, in a process of its own."""
+    program = (
+        "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr));"
+        "from gcwatch.cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(done.stderr.split())
+
+
+WORKERS = {"apscheduler", "pydicom", "requests", "structlog", "watchdog", "werkzeug"}
+
+
+@pytest.mark.parametrize("option", ["--version", "--help"])
+def test_version_and_help_import_nothing_that_takes_long(option):
+    """Whoever asks what the program is does not wait for what it can do."""
+    assert imported(option) & {*WORKERS, "pydantic", "sqlalchemy", "gcwatch.api"} == set()
+
+
+def test_status_imports_nothing_that_works_on_cases(site):
+    """It reads config and journal; platform, images and schedules are others' work."""
+    site.drop("p1", xray())
+    site.run_once()
+    assert imported("status", "--config", site.file) & WORKERS == set()
 
 
 def test_version_is_told(run):
@@ -342,7 +383,7 @@ def test_a_second_signal_ends_the_daemon_at_once(site):
 
 def test_a_stop_waits_only_so_long_for_a_call_that_nobody_answers(site):
     """It ends by itself, says that it cut something, and the next run sends the case once."""
-    hasty = "from gcwatch.cli import options, main; options.GRACE = 0.5; main()"
+    hasty = "from gcwatch.cli import signals, main; signals.GRACE_SECONDS = 0.5; main()"
     program = [sys.executable, "-c", hasty]
     site.sandbox.configure(latency=100.0)
     site.drop("p1")
@@ -540,7 +581,7 @@ def test_retry_of_a_delivered_case_never_replaces_its_results(run, site):
     assert site.delivered() == ["p1", "p1.2"]
     code, _, err = run("retry", first.key, "--config", site.file)
     assert code == 64
-    assert f"That is {site.case().key}." in err
+    assert f"The latest is {site.case().key}." in err
 
 
 def test_withdraw_ends_a_case_beside_the_daemon(run, site):

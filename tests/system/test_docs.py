@@ -7,29 +7,29 @@ is typed as `TYPED` says, or stands in `HOST` with the reason why it is not run 
 import json
 import os
 import re
+import runpy
 import secrets
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tomllib
 from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from support.builders import Site, mha
 from support.checkout import ROOT
-from typer.main import get_command
 
 from gcwatch import config, log
-from gcwatch.cli.app import app, main
+from gcwatch.cli.app import COMMANDS, load_command, main
 from gcwatch.cli.errors import Exit
 from gcwatch.core.checklist import CHECKLIST
 from gcwatch.core.reasons import CATALOGUE
-from gcwatch.explain import case_view
 from gcwatch.files import patterns
+from gcwatch.wording import case_view
 
 README = ROOT / "README.md"
 DOCS = ROOT / "docs"
@@ -190,14 +190,14 @@ def follow(folder, *pages):
 
 @pytest.mark.timeout(900)
 def test_what_the_readme_shows_works(tmp_path):
-    """The first result, command by command, and the Python example after it."""
+    """The first result, command by command."""
     follow(tmp_path, README)
-    assert (tmp_path / "out" / "patient-1" / "gcwatch.json").exists()
+    assert (tmp_path / "lobes" / "out" / "patient-1" / "gcwatch.json").exists()
 
 
 @pytest.mark.timeout(900)  # some thirty commands, each a Python of its own
 def test_what_the_quickstart_and_the_logs_page_show_works(tmp_path):
-    """Demo, rehearsal, a patient that is refused, a case followed through the log."""
+    """Demo, a route, a patient that is refused, Python, a case followed through the log."""
     follow(tmp_path, DOCS / "quickstart.md", DOCS / "logs.md")
     assert "sent" in (tmp_path / "lobes" / "out" / "patient-2.failed.txt").read_text()
 
@@ -281,7 +281,7 @@ def test_every_command_is_typed_or_has_a_reason():
 
 def test_every_command_that_is_named_exists():
     """No page names a command or an option that the program does not have."""
-    commands = get_command(app).commands
+    commands = {name: load_command(name) for name in COMMANDS}
     for page in PAGES:
         for name, rest in re.findall(r"`gcwatch\s+([a-z]+)([^`]*)`", page.read_text()):
             assert name in commands, f"{page.name}: gcwatch {name}"
@@ -303,17 +303,6 @@ def test_every_make_target_that_is_named_exists():
 # --- names ---------------------------------------------------------------------------------------
 
 
-def test_the_map_is_true():
-    """Each place that the README's map names is there, and no module is missing from it."""
-    drawn = README.read_text().partition("## Where things are")[2]
-    for place in re.findall(r"^    (\S+/\S*)", drawn, re.MULTILINE):
-        assert (ROOT / place.rstrip(",")).exists(), place
-    modules = {path.name for path in (ROOT / "gcwatch").glob("*.py")}
-    named = set(re.findall(r"\b(\w+\.py)", drawn))
-    assert modules - {"__init__.py", "__main__.py", "version.py"} <= named
-    assert all(list((ROOT / "gcwatch").rglob(name)) for name in named)
-
-
 def test_every_link_leads_somewhere():
     """Links between pages, and to their headings, do not break when pages move."""
     for page in PAGES:
@@ -331,12 +320,12 @@ def headings(page):
 
 
 def test_every_config_that_is_shown_is_a_config(tmp_path):
-    """It is read without a mistake; the README's has twelve lines at most."""
+    """It is read without a mistake; the first that IT sees has twelve lines at most."""
     for page in PAGES:
         for _, text in blocks(page, "toml"):
             (tmp_path / "gcwatch.toml").write_text(text)
             assert config.load(tmp_path / "gcwatch.toml").routes, page.name
-    [(_, text)] = blocks(README, "toml")
+    [(_, text)] = blocks(DOCS / "install.md", "toml")
     assert len([line for line in text.splitlines() if line.strip()]) <= 12
 
 
@@ -349,10 +338,17 @@ def test_every_key_that_the_pages_set_exists():
 
 
 def test_every_exit_code_is_told():
-    """The README's sentence lists those of the program that a script meets."""
-    sentence = re.search(r"Exit codes: (.*?)\. From", README.read_text(), re.DOTALL)[1]
-    told = set(map(int, re.findall(r"\d+", sentence)))
-    assert told == set(Exit) - {Exit.WRONG, Exit.IO, Exit.INTERRUPTED}
+    """The page on commands lists those of the program, in order."""
+    page = (DOCS / "commands.md").read_text()
+    told = re.findall(r"^\| (\d+) \|", page.partition("## Exit codes")[2], re.MULTILINE)
+    assert list(map(int, told)) == sorted(Exit)
+
+
+def test_every_command_is_told():
+    """The page on commands has a line for each."""
+    page = (DOCS / "commands.md").read_text()
+    told = re.findall(r"^\| `gcwatch ([a-z]+)", page, re.MULTILINE)
+    assert set(told) == set(COMMANDS)
 
 
 def test_every_reason_is_in_the_troubleshooting():
@@ -363,8 +359,9 @@ def test_every_reason_is_in_the_troubleshooting():
 
 
 def test_every_page_can_be_found():
-    """The README leads to each, in its table of who reads what."""
-    table = README.read_text().partition("\n## ")[0]
+    """The README leads to each, in its table of where to read on, and fits on one screen."""
+    assert len(README.read_text().splitlines()) <= 60
+    table = README.read_text().partition("\n## Where to read on")[2]
     assert [page.name for page in DOCS.glob("*.md") if f"(docs/{page.name})" not in table] == []
 
 
@@ -388,36 +385,53 @@ def architecture():
 
 
 def test_the_checklist_is_the_codes():
-    """Stages and steps, in order, are those of `steps.CHECKLIST`; the README has the stages."""
+    """Stages and steps, in order, are the code's; each stage says what a crash in it does."""
     rows = re.findall(r"^\| `(\w+)` \| .* \| `(\w+)` \|$", architecture(), re.MULTILINE)
     assert rows == [(line.stage, line.step) for line in CHECKLIST]
-    told = re.findall(r"^\| (\w+ing) \|", README.read_text(), re.MULTILINE)
+    told = re.findall(r"^\| (\w+ing) \|", architecture(), re.MULTILINE)
     assert told == [line.stage for line in CHECKLIST]
 
 
 def test_the_layers_are_those_that_are_held():
-    """No module of the drawing lies above another that import-linter has above it."""
-    contract = (ROOT / "pyproject.toml").read_text().partition("layers = [")[2].partition("]")[0]
-    level = {
-        name: number
-        for number, line in enumerate(contract.strip().splitlines())
-        for name in re.findall(r"gcwatch\.(\w+)", line)
-    }
-    [(_, drawn)] = blocks(DOCS / "architecture.md", "text")
-    lines = [re.split("  +", line)[0].split(", ") for line in drawn.splitlines()]
-    levels = [[level[name] for name in names] for names in lines]
-    assert all(max(above) < min(below) for above, below in pairwise(levels))
+    """The table of rooms has the layers of the import contract, from top to bottom."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    [layers] = [
+        each["layers"] for each in contracts["contracts"] if each.get("containers") == ["gcwatch"]
+    ]
+    held = [
+        (number, room)
+        for number, layer in enumerate(layers, 1)
+        for room in sorted(layer.split(" | "))
+    ]
+    rows = re.findall(r"^\| (\d+) \| `(\w+)(?:/|\.py)` \|", architecture(), re.MULTILINE)
+    assert [(int(number), room) for number, room in rows] == held
 
 
 def test_what_the_architecture_names_is_there():
-    """Files, and functions and classes of modules."""
-    for code in re.findall(r"`([\w./<>]+)`", architecture()):
+    """Files, and functions and classes of modules; the test below has the files of tests."""
+    for code in re.findall(r"`(?!test_)([\w./<>]+)`", architecture()):
         name = code.rstrip("/").replace("<kind>", "archive")
         if name.endswith((".py", ".toml")) or code.endswith("/"):
             assert any((ROOT / place / name).exists() for place in ("", "gcwatch")), code
         elif "." in name:
             module, _, member = name.rpartition(".")
             assert hasattr(import_module(f"gcwatch.{module}"), member), code
+
+
+def test_every_folder_of_tests_is_told():
+    """CONTRIBUTING says of each what it proves."""
+    table = (ROOT / "CONTRIBUTING.md").read_text().partition("| folder of `tests/` |")[2]
+    rows = re.findall(r"^\| (`[^|]*) \|", table.partition("\n\n")[0], re.MULTILINE)
+    told = {name.strip("` ") for row in rows for name in row.split(",")}
+    there = {path.relative_to(ROOT / "tests").parts[0] for path in (ROOT / "tests").rglob("*/*.py")}
+    assert told == there
+
+
+def test_every_test_that_is_named_exists():
+    """No page refers to a file of tests that is not there."""
+    tests = {path.name for path in (ROOT / "tests").rglob("*.py")}
+    for page in PAGES:
+        assert set(re.findall(r"`[\w/]*(test_\w+\.py)`", page.read_text())) <= tests, page.name
 
 
 @pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
@@ -442,3 +456,9 @@ def test_generated_pages_are_up_to_date():
     """docs/events.md and docs/configuration.md are what the code says."""
     assert (ROOT / "docs" / "events.md").read_text() == log.reference()
     assert (ROOT / "docs" / "configuration.md").read_text() == config.reference()
+
+
+def test_the_picture_of_status_is_up_to_date():
+    """docs/status.svg is what the program shows; `make docs` writes it."""
+    made = runpy.run_path(str(DOCS / "screenshot.py"))["screenshot"]()
+    assert (DOCS / "status.svg").read_text() == made

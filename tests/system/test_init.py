@@ -16,7 +16,6 @@ from support.builders import Site, mha, until
 from support.checkout import ROOT
 
 from gcwatch import config
-from gcwatch.api import connect
 from gcwatch.cli import main
 from gcwatch.commands import check, first_config
 from gcwatch.commands.first_config import Choices
@@ -24,6 +23,7 @@ from gcwatch.commands.systemd_unit import STATE
 from gcwatch.config import Constant, Glob, JsonFile
 from gcwatch.core.errors import ConfigError
 from gcwatch.journal.presence import running_daemon
+from gcwatch.platform.connect import connect
 
 PROGRAM = [sys.executable, "-m", "gcwatch"]
 QUICK = ("--settle", "0s", "--poll", "50ms")
@@ -366,7 +366,7 @@ def test_the_text_says_what_was_chosen_whatever_it_is(tmp_path):
 @pytest.mark.parametrize("what", ["**/*.dcm", "@limit.json", "0.5", '{"a": [1, null]}', '"text"'])
 def test_what_a_socket_gets_is_shown_as_it_is_typed(what):
     """What is proposed in a dialogue can be typed."""
-    assert first_config.shown(first_config.source(what)) == what
+    assert first_config.source_text(first_config.read_source(what)) == what
 
 
 def test_a_name_is_made_of_any_slug():
@@ -501,15 +501,15 @@ def test_init_asks_and_never_shows_the_token(place, run):
         ("platform's API", place.sandbox.url),
         ("Token", "0" * 64),
         ("Token", place.sandbox.token),
-        ("What for", "1"),
-        ("Which", "no-such"),
-        ("Which", "two-ways"),
+        ("What do you want to do?", "1"),
+        ("Which algorithm?", "no-such"),
+        ("Which algorithm?", "two-ways"),
         ("Name", ""),
         ("Inbox", "drop"),
         ("Outbox", ""),
-        ("Which inputs", "2"),
-        ("ct-image (Image) gets", "*.mha"),
-        ("threshold (Float) gets", "0.5"),
+        ("Which set of inputs?", "2"),
+        ("Source of ct-image (Image)", "*.mha"),
+        ("Source of threshold (Float)", "0.5"),
         ("Write", "y"),
     ]
     code, out, shown = converse(place, QUICK, answers)
@@ -526,17 +526,17 @@ def test_init_asks_and_never_shows_the_token(place, run):
 def test_init_asks_which_sockets_of_an_archive_to_fill(place, run):
     """Sockets are named until nothing is; one that is not there is asked for again."""
     answers = [
-        ("What for", "3"),
-        ("Which", "ct-archive"),
+        ("What do you want to do?", "3"),
+        ("Which archive?", "ct-archive"),
         ("Name", "up"),
         ("Inbox", ""),
         ("Outbox", ""),
-        ("Socket", "no-such"),
-        ("Socket", "ct-image"),
-        ("ct-image (Image) gets", ""),
-        ("Another", "threshold"),
-        ("threshold (Float) gets", ""),
-        ("Another", ""),
+        ("Socket to fill", "no-such"),
+        ("Socket to fill", "ct-image"),
+        ("Source of ct-image (Image)", ""),
+        ("Next socket", "threshold"),
+        ("Source of threshold (Float)", ""),
+        ("Next socket", ""),
         ("Write", "y"),
     ]
     code, _, shown = converse(place, options(place)[1:], answers)
@@ -548,7 +548,7 @@ def test_init_asks_which_sockets_of_an_archive_to_fill(place, run):
 
 def test_whoever_says_no_at_the_end_has_no_config(place):
     """What would be written is shown first."""
-    answers = [("Name", ""), ("Inbox", ""), ("Outbox", ""), ("gets", ""), ("Write", "n")]
+    answers = [("Name", ""), ("Inbox", ""), ("Outbox", ""), ("Source of", ""), ("Write", "n")]
     arguments = (*options(place)[1:], "--algorithm", "copy-image")
     code, out, shown = converse(place, arguments, answers)
     assert (code, out) == (1, "")

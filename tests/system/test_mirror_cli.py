@@ -78,7 +78,7 @@ def _read(screen):
 @pytest.mark.parametrize(
     ("trouble", "code", "says"),
     [
-        ("unknown", 64, "There is cts."),
+        ("unknown", 64, "Mirrors: cts."),
         ("item", 3, "mirror.item_failed"),
         ("archive", 75, "no access"),
         ("away", 69, "status page"),

@@ -74,7 +74,7 @@ def check_one_job_each(house, *folders):
 def check_histories(house):
     """Every case is the fold of its events, whatever its route is called."""
     for case in house.cases().values():
-        assert checklist.fold(case.key, house.history(case.key)) == case
+        assert checklist.fold_events(case.key, house.history(case.key)) == case
 
 
 # --- SIGTERM -------------------------------------------------------------------------------------
@@ -529,7 +529,7 @@ def test_a_config_with_a_mistake_is_refused_and_the_one_before_is_followed(house
         house.write(route("a", algoritm="x"))
         refused(daemon, "algoritm", "line ")
         house.file.write_text("[[route")
-        refused(daemon, "no TOML")
+        refused(daemon, "not valid TOML")
         house.write(route("a"), route("b", folder="a"))
         refused(daemon, "overlaps")
         house.file.unlink()

@@ -17,11 +17,10 @@ from types import SimpleNamespace
 import pydicom
 import pytest
 from support.builders import FAST, SERIES, Site, mha, until
-from typer.main import get_command
 
 import gcwatch
 from gcwatch import config, log
-from gcwatch.cli.app import app
+from gcwatch.cli.app import COMMANDS, load_command
 
 PATIENT, ODD, BROKEN = "Zebrowski", "Quixley", "Thorncastle"
 NAMES = (PATIENT, ODD, BROKEN)
@@ -343,10 +342,7 @@ def below(site):
 def test_no_option_takes_a_token():
     """What stands in arguments, every user of the machine can read."""
     options = {
-        option
-        for command in get_command(app).commands.values()
-        for each in command.params
-        for option in each.opts
+        option for name in COMMANDS for each in load_command(name).params for option in each.opts
     }
     assert {each for each in options if "token" in each or "pass" in each} == {"--token-file"}
 

@@ -34,7 +34,7 @@ from dataclasses import replace
 from support.builders import FAST
 from gcwatch import log
 from gcwatch.daemon import schedule
-from gcwatch.cli.options import stoppable
+from gcwatch.cli.signals import stoppable
 
 def end():  # asked to, the thread of this kind, where it is; it may survive in a handler
     signal.sigwait([signal.SIGUSR1])
@@ -232,7 +232,7 @@ def test_an_instance_has_a_state_and_a_drop_in_of_its_own(tmp_path):
 def test_a_name_that_no_instance_can_have_is_refused(name):
     """It would lead to another folder, or mean something else to systemd."""
     with pytest.raises(Misused, match="called"):
-        systemd_unit.instance(name)
+        systemd_unit.service_named(name)
 
 
 def test_a_config_that_the_service_does_not_run_with_is_told(tmp_path):
@@ -257,7 +257,7 @@ def test_a_path_that_no_unit_file_can_hold_is_refused(tmp_path):
     file = tmp_path / "gcwatch.toml"
     file.write_text(WHOLE.replace("/data/m", r"/data/m\nExecStart=x"))
     with pytest.raises(Misused, match="ExecStart"):
-        systemd_dropin.dropin(config.load(file), systemd_unit.instance(""))
+        systemd_dropin.dropin(config.load(file), systemd_unit.service_named(""))
 
 
 @needs_analyze

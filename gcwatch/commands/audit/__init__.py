@@ -1,7 +1,7 @@
-"""Whether inboxes, journal, outboxes, mirrors and the platform agree: `gcwatch audit`.
+"""`gcwatch audit`: whether inboxes, journal, outboxes, mirrors and the platform agree.
 
-Every case that is anywhere missing, doubled, half there or different in content is told of. The
-audit only looks: it reads a copy of the journal, and writes nowhere.
+It finds every case that is missing, doubled, half there or different in content anywhere. It only
+reads: nothing here writes a file or changes the platform, and the journal is read from a copy.
 """
 
 import time
@@ -13,22 +13,19 @@ from pathlib import Path
 
 from gcwatch.commands.audit import mirrors
 from gcwatch.commands.audit.contents import ContentCheck
-from gcwatch.commands.audit.finding import FINE, Finding, Kind, KnownCase, Progress, known
+from gcwatch.commands.audit.finding import FINE, Finding, Kind, KnownCase, Progress, known_cases
 from gcwatch.commands.audit.inboxes import inbox
 from gcwatch.commands.audit.online import PlatformAudit, submissions
 from gcwatch.commands.audit.outboxes import results, strangers
 from gcwatch.config import Route, Settings
 from gcwatch.core import checklist
+from gcwatch.core.progress import no_progress
 from gcwatch.journal.copies import copied_journal
 from gcwatch.platform.client import CachingGrandChallenge
 from gcwatch.platform.connect import connect
 from gcwatch.platform.transfers import Transfers
 
-__all__ = ["FINE", "Finding", "Kind", "Progress", "audit", "no_progress"]
-
-
-def no_progress(_where: str, _count: int) -> None:
-    """Tell nobody."""
+__all__ = ["FINE", "Finding", "Kind", "Progress", "audit"]
 
 
 def audit(
@@ -39,21 +36,21 @@ def audit(
     progress: Progress = no_progress,
     clock: Callable[[], float] = time.time,
 ) -> Iterator[Finding]:
-    """Given settings, compare all that they name; yield what was found of each case and item.
+    """Given settings, compare everything that they name; yield findings of each case and item.
 
-    Every case and every item of a mirror is told of, those that agree too. What changes while the
-    audit is at work is left to the next one. With *offline* the platform is not asked; with
-    *download* it is asked for all files of results, and for those that were sent as they are.
+    Cases and items that agree have a finding, too. What changes during the audit is left to the
+    next one. With *offline* the platform is not asked. With *download* all files of results are
+    downloaded and compared, and so are those that were sent as they are.
 
     Raises:
         StateError: when the journal can't be read.
         TokenRefused: when the platform does not take the token.
         Unreachable: when the platform can't be asked.
-        NotYet: when the platform's listings can't be had completely.
+        NotYet: when a listing of the platform is incomplete at the moment.
     """
     begun = clock()
     with copied_journal(settings) as journal:
-        records = known(journal) if journal else []
+        records = known_cases(journal) if journal else []
     platform = None if offline else CachingGrandChallenge(connect(settings))
     try:
         with ThreadPoolExecutor(1) as pool:
@@ -77,7 +74,7 @@ def _cases(
 ) -> Iterator[Finding]:
     named = {route.name for route in settings.routes}
     ours = [each for each in records if each.case.route in named]
-    told = set()
+    seen = set()
     found = chain(
         chain.from_iterable(
             _on_disk(each, settings, ours, begun, progress) for each in settings.routes
@@ -86,15 +83,15 @@ def _cases(
         submissions(ours, settings.routes, online) if online else (),
     )
     for finding in found:
-        told.add(finding.case)
+        seen.add(finding.case)
         yield finding
     for each in records:
-        if each.case.key not in told:
-            yield _rest(each, named)
+        if each.case.key not in seen:
+            yield _other_finding(each, named)
 
 
-def _rest(each: KnownCase, named: set[str]) -> Finding:
-    """What is to be said of a case of which nothing was found."""
+def _other_finding(each: KnownCase, named: set[str]) -> Finding:
+    """Return the finding of a case about which there is no other."""
     if each.case.route not in named:
         return each.finding("unclear", "the config file has no such route (any more)")
     if each.case.is_open:
@@ -113,17 +110,17 @@ def _on_disk(
 
 
 def _strangers(settings: Settings, records: Sequence[KnownCase], begun: float) -> Iterator[Finding]:
-    """Look for what is no case's, once in each outbox: several routes may have the same."""
+    """Find what belongs to no case, once in each outbox: several routes may share one."""
     outboxes = {route.outbox.resolve(): f"route {route.name}" for route in settings.routes}
     inboxes = {route.name: route.inbox.resolve() for route in settings.routes}
     sources = [inboxes[e.case.route] / e.case.folder for e in records if e.case.route in inboxes]
     for folder, where in outboxes.items():
-        ours = [each for each in (*_places(settings), *sources) if each != folder]
+        ours = [each for each in (*_named_folders(settings), *sources) if each != folder]
         yield from strangers(where, folder, records, ours, begun)
 
 
-def _places(settings: Settings) -> list[Path]:
-    """Return all folders that the config file names, where they really are."""
+def _named_folders(settings: Settings) -> list[Path]:
+    """Return all folders that the config file names, without symbolic links."""
     routes = [place for r in settings.routes for place in (r.inbox, r.outbox, r.done) if place]
     others = [place for m in settings.mirrors for place in (m.outbox, m.gone_to) if place]
     return [place.resolve() for place in (settings.state, *routes, *others)]

@@ -1,7 +1,7 @@
-"""Bytes against bytes: what the platform holds is fetched anew and compared with the record.
+"""Contents on the platform, downloaded again and compared with what the journal recorded.
 
-Values of the platform never change under their pk, so who trusts it need not ask. Images that were
-sent can't be compared like this: the platform keeps them in a form of its own.
+The platform never changes a value under the same pk, so this finds only faults. Images that were
+sent can't be compared like this: the platform stores them in another format.
 """
 
 import tempfile
@@ -21,12 +21,12 @@ from gcwatch.platform.transfers import Transfers
 
 @dataclass(frozen=True)
 class ContentCheck:
-    """Compares the contents of delivered cases; what it fetches is not kept."""
+    """Compares the contents of delivered cases; downloads are deleted again."""
 
     transfers: Transfers
 
     def compare(self, each: KnownCase, held: Mapping[str, SocketValue]) -> Iterator[Finding]:
-        """Given a case and what its job or item holds by socket, compare files and results.
+        """Given a case and the values of its job or item by socket, compare files and results.
 
         Raises:
             TokenRefused, Unreachable, Refused: as `submissions` does.
@@ -41,7 +41,7 @@ class ContentCheck:
 
     @contextmanager
     def _staging(self) -> Iterator[Staging]:
-        """Yield a place for files that are only looked at; an odd one is compared as it is."""
+        """Yield a temporary place for downloads, where malformed files are accepted, too."""
         with tempfile.TemporaryDirectory(prefix="gcwatch-") as aside:
             yield Staging(Path(aside), self.transfers, _unseen, lenient=True)
 

@@ -1,4 +1,4 @@
-"""What an audit finds, and what it knows of each case beforehand."""
+"""A finding of an audit, and what the journal knows of each case."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -11,17 +11,17 @@ from gcwatch.core.case import Case, Snapshot
 from gcwatch.journal.journal import Journal
 
 Kind = Literal["agrees", "under way", "missing", "doubled", "half there", "different", "unclear"]
-"""`unclear` is what could not be compared: a share that is away, a right that was lost."""
+"""`unclear` is what could not be compared: a share is not mounted, or a right was withdrawn."""
 
 FINE: Final = frozenset({"agrees", "under way"})
 
 Progress = Callable[[str, int], None]
-"""Told what is compared at this moment, and how many cases and items have been."""
+"""Told what is being compared, and how many cases and items are done."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One case, item, folder or file; `case` is the key or the item's pk, `name` a patient's."""
+    """The result for a case, item or folder; `case` is its key or pk, `name` may be a patient's."""
 
     where: str
     name: str
@@ -31,7 +31,7 @@ class Finding:
 
     @property
     def is_fine(self) -> bool:
-        """Whether nobody has to look at it."""
+        """Whether nobody has to do anything about it."""
         return self.kind in FINE
 
 
@@ -39,8 +39,8 @@ class Finding:
 class KnownCase:
     """What the journal knows of a case.
 
-    `sent` is how its folder looked when it was sent, `made` are the pks of all that it became in
-    any of its rounds. `was_taken` tells whether its folder was moved or deleted once delivered.
+    `sent` is its folder's state when it was sent; `made` are the pks of all its jobs or items.
+    `was_taken` is whether its folder was moved or deleted after the delivery.
     """
 
     case: Case
@@ -54,8 +54,8 @@ class KnownCase:
         return Finding(f"route {self.case.route}", self.case.folder, kind, detail, self.case.key)
 
 
-def known(journal: Journal) -> list[KnownCase]:
-    """Given a journal, return all that it knows, oldest first."""
+def known_cases(journal: Journal) -> list[KnownCase]:
+    """Given a journal, return all its cases, oldest first."""
     newest = {case.key for case in journal.cases(newest=True)}
     return [_known(case, case.key in newest, journal) for case in journal.cases()]
 
@@ -76,11 +76,11 @@ def _known(case: Case, is_newest: bool, journal: Journal) -> KnownCase:
 # --- files ---------------------------------------------------------------------------------------
 
 Expected = tuple[str, int, str]
-"""A file as it was written: its relative path, its size in bytes and its SHA-256."""
+"""A file as it was written: relative path, size in bytes, SHA-256."""
 
 
 def compare_files(folder: Path, files: Sequence[Expected]) -> Iterator[tuple[Kind, str]]:
-    """Given a folder and what was written into it, yield what is missing, cut or different."""
+    """Given a folder and the files written into it, yield which are missing, cut or different."""
     for path, size, sha256 in files:
         try:
             found = (folder / path).stat().st_size
@@ -89,7 +89,7 @@ def compare_files(folder: Path, files: Sequence[Expected]) -> Iterator[tuple[Kin
             elif found > size or _sha256(folder / path) != sha256:
                 yield "different", f"{path} does not have the content that was written"
         except (FileNotFoundError, NotADirectoryError):
-            yield "missing", f"{path} is not there"
+            yield "missing", f"{path} is missing"
         except OSError as error:
             yield "unclear", f"{path} can't be read: {error.strerror}"
 

@@ -1,4 +1,4 @@
-"""Inboxes against the journal: folders never taken in, changed since, or gone unnoticed."""
+"""Inboxes compared with the journal: folders without a case, changed, or missing."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -11,14 +11,14 @@ from gcwatch.core.reasons import explain
 from gcwatch.inbox.layouts import Inbox, inbox_of
 from gcwatch.inbox.listing import InboxEntry
 
-NEWS: Final = 120.0
-"""Seconds within which a new folder is taken in: two surveys of a share that tells no news."""
+NEW_SECONDS: Final = 120.0
+"""Time until a new folder has a case: two scans of a share without notifications."""
 
 
 def inbox(route: Route, latest: Mapping[str, KnownCase], begun: float) -> Iterator[Finding]:
-    """Given a route and the latest case of each of its folders, compare both with its inbox.
+    """Given a route and the latest case of each of its folders, compare them with its inbox.
 
-    `begun` is when the audit began, in seconds since the epoch: what came since is not judged.
+    `begun` is when the audit began, in seconds since the epoch; newer folders are skipped.
     """
     box = inbox_of(route)
     try:
@@ -44,7 +44,7 @@ def _entry(
 
 
 def _is_new(each: KnownCase, entry: InboxEntry, box: Inbox) -> bool:
-    """Whether a folder was taken away and dropped anew, so that it is a case of its own."""
+    """Whether a folder was removed and dropped again, so that it is a new case."""
     stamp = each.case.seen.stamp if each.case.seen else 0
     return not each.case.is_open and each.case.gone and box.has_changed(stamp, entry.stamp)
 
@@ -53,10 +53,10 @@ def _unknown(entry: InboxEntry, route: Route, box: Inbox, begun: float) -> Itera
     where = f"route {route.name}"
     if not box.holds_files(entry.name):
         return
-    if entry.stamp / 1e9 > begun - NEWS:
-        yield Finding(where, entry.name, "under way", "it has just come into the inbox")
+    if entry.stamp / 1e9 > begun - NEW_SECONDS:
+        yield Finding(where, entry.name, "under way", "it is new in the inbox")
         return
-    detail = "it stands in the inbox, and the journal has no case of it: it was never taken in"
+    detail = "it is in the inbox, but the journal has no case for it"
     yield Finding(where, entry.name, "missing", detail)
 
 
@@ -64,7 +64,7 @@ def _delivered(each: KnownCase, box: Inbox) -> Iterator[Finding]:
     try:
         now = box.snapshot_case(each.case.folder)
     except (SourceVanished, SourceChanged):
-        return  # at this moment; the next audit tells
+        return  # it is changing: the next audit compares it
     except CaseError as error:
         yield each.finding("unclear", explain(error.reason).detail)
         return
@@ -73,7 +73,7 @@ def _delivered(each: KnownCase, box: Inbox) -> Iterator[Finding]:
 
 
 def _absent(each: KnownCase) -> Iterator[Finding]:
-    """What was withdrawn, or taken away as the journal knows, is owed to nobody."""
+    """Yield a finding of a missing folder, unless it was withdrawn or is known to be gone."""
     if each.case.ending in {"delivered", "failed"} and not each.case.gone:
-        detail = "the journal has its folder in the inbox, and it is not there (any more)"
+        detail = "by the journal its folder is in the inbox, but it is not there"
         yield each.finding("missing", detail)

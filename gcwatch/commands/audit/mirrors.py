@@ -1,4 +1,4 @@
-"""Mirrors: each item's receipt against its files, and all receipts against the archive."""
+"""Mirrors: receipts compared with their files and with the archive."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from gcwatch.outbox.outputs import output_of
 from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.models import Item
 
-_DIFFERS: Final = "the archive's item holds other values than those that are here"
+_DIFFERS: Final = "the archive's item has other values than the mirror"
 
 
 @dataclass(frozen=True)
-class _Paper:
+class _MirroredItem:
     """A receipt, the name of its folder ("" in the flat layout), and where its files are."""
 
     name: str
@@ -35,35 +35,36 @@ def mirror(
 ) -> Iterator[Finding]:
     """Given a mirror, compare its receipts with its files, and with the archive's listing.
 
-    Without a `platform` that is not asked. What came since the audit `begun` is not judged.
+    Without a `platform`, only files are compared. Items newer than `begun`, the start of the audit,
+    are skipped.
 
     Raises:
         TokenRefused, Unreachable, NotYet: as `submissions` does.
     """
-    look = _Look(settings, HiddenFolder(settings.outbox), begun)
+    audit = _MirrorAudit(settings, HiddenFolder(settings.outbox), begun)
     try:
-        papers = look.papers()
+        items = audit.read_items()
     except OSError as error:
         detail = f"the folder {settings.outbox} can't be read: {error.strerror}"
-        yield Finding(look.where, "", "unclear", detail)
+        yield Finding(audit.where, "", "unclear", detail)
         return
-    found = list(look.left_aside())
-    for count, paper in enumerate(papers, 1):
-        progress(look.where, count)
-        found += look.item(paper)
-    found += look.doubled(papers)
+    found = list(audit.find_leftovers())
+    for count, mirrored in enumerate(items, 1):
+        progress(audit.where, count)
+        found += audit.compare_item(mirrored)
+    found += audit.find_doubled(items)
     if platform is not None:
-        found += look.against_archive(papers, platform)
+        found += audit.compare_with_archive(items, platform)
     yield from found
-    told = {each.case for each in found}
-    for paper in papers:
-        if paper.receipt.target.item not in told:
-            yield look.finding(paper, "agrees")
+    seen = {each.case for each in found}
+    for mirrored in items:
+        if mirrored.receipt.target.item not in seen:
+            yield audit.finding(mirrored, "agrees")
 
 
 @dataclass(frozen=True)
-class _Look:
-    """One mirror's audit."""
+class _MirrorAudit:
+    """The audit of one mirror."""
 
     settings: Mirror
     hidden: HiddenFolder
@@ -73,12 +74,12 @@ class _Look:
     def where(self) -> str:
         return f"mirror {self.settings.name}"
 
-    def finding(self, paper: _Paper, kind: Kind, detail: str = "") -> Finding:
-        return Finding(self.where, paper.shown, kind, detail, paper.receipt.target.item)
+    def finding(self, mirrored: _MirroredItem, kind: Kind, detail: str = "") -> Finding:
+        return Finding(self.where, mirrored.shown, kind, detail, mirrored.receipt.target.item)
 
     # --- on disk ---------------------------------------------------------------------------------
 
-    def papers(self) -> list[_Paper]:
+    def read_items(self) -> list[_MirroredItem]:
         """Return the receipts of the mirror's archive."""
         visible = self.hidden.visible_names()
         if self.settings.layout == "items":
@@ -89,72 +90,74 @@ class _Look:
             found = [("", path, self.settings.outbox) for path in paths]
         read_ = ((name, _read(path), folder) for name, path, folder in found)
         return [
-            _Paper(name, receipt, folder)
+            _MirroredItem(name, receipt, folder)
             for name, receipt, folder in read_
             if receipt is not None and receipt.target.archive == self.settings.archive
         ]
 
-    def left_aside(self) -> Iterator[Finding]:
-        """Tell of folders without a receipt, and of what a cut exchange set aside."""
-        for path in self._bare():
-            detail = "it stands in the mirror without a receipt that can be read"
+    def find_leftovers(self) -> Iterator[Finding]:
+        """Yield findings of folders without a receipt and of interrupted updates."""
+        for path in self._without_receipt():
+            detail = "it is in the mirror without a readable receipt"
             yield Finding(self.where, path.name, "half there", detail)
         if self.hidden.set_aside.is_dir():
             for path in sorted(self.hidden.set_aside.iterdir()):
-                detail = "an exchange for its new content was cut; the next run ends it"
+                detail = "the update to its new content was interrupted; the next run completes it"
                 yield Finding(self.where, path.name, "half there", detail)
 
-    def _bare(self) -> Iterator[Path]:
+    def _without_receipt(self) -> Iterator[Path]:
         if self.settings.layout == "flat":
             return
         for name in self.hidden.visible_names():
             path = self.settings.outbox / name
-            is_bare = path.is_dir() and _read(path / RECEIPT_NAME) is None
-            if is_bare and path.stat().st_ctime <= self.begun:
+            is_without_receipt = path.is_dir() and _read(path / RECEIPT_NAME) is None
+            if is_without_receipt and path.stat().st_ctime <= self.begun:
                 yield path
 
-    def item(self, paper: _Paper) -> Iterator[Finding]:
+    def compare_item(self, mirrored: _MirroredItem) -> Iterator[Finding]:
         """Compare an item's files with its receipt."""
-        files = [(file.path, file.size, file.sha256) for file in paper.receipt.files()]
-        for kind, detail in compare_files(paper.folder, files):
-            yield self.finding(paper, kind, detail)
+        files = [(file.path, file.size, file.sha256) for file in mirrored.receipt.files()]
+        for kind, detail in compare_files(mirrored.folder, files):
+            yield self.finding(mirrored, kind, detail)
 
-    def doubled(self, papers: Sequence[_Paper]) -> Iterator[Finding]:
-        """Tell of items that are here more than once."""
-        names: dict[str, list[_Paper]] = {}
-        for paper in papers:
-            names.setdefault(paper.receipt.target.item, []).append(paper)
+    def find_doubled(self, items: Sequence[_MirroredItem]) -> Iterator[Finding]:
+        """Yield findings of items that are in the mirror more than once."""
+        names: dict[str, list[_MirroredItem]] = {}
+        for mirrored in items:
+            names.setdefault(mirrored.receipt.target.item, []).append(mirrored)
         for some in names.values():
             if len(some) > 1:
-                shown = " and ".join(paper.shown for paper in some)
-                yield self.finding(some[0], "doubled", f"it is here more than once: {shown}")
+                shown = " and ".join(mirrored.shown for mirrored in some)
+                yield self.finding(
+                    some[0], "doubled", f"it is in the mirror more than once: {shown}"
+                )
 
     # --- the archive -----------------------------------------------------------------------------
 
-    def against_archive(
-        self, papers: Sequence[_Paper], platform: GrandChallenge
+    def compare_with_archive(
+        self, items: Sequence[_MirroredItem], platform: GrandChallenge
     ) -> Iterator[Finding]:
-        """Compare what is here with what the archive lists, completely."""
+        """Compare the mirror with the complete listing of the archive."""
         archive = platform.archive(self.settings.archive)
         if archive is None:
             detail = f"this token does not see archive {self.settings.archive} (any more)"
             yield Finding(self.where, "", "unclear", detail)
             return
         listed = [self._wanted(item) for item in platform.items("archive", archive.pk)]
-        here = {each.receipt.target.item: each for each in reversed(papers)}
+        here = {each.receipt.target.item: each for each in reversed(items)}
         held = {pk: Held(each.name, each.receipt, whole=True) for pk, each in here.items()}
         difference = compare_listing(listed, held)
         if difference.short:
-            detail = "the archive looks empty, which lost rights do, too"
+            detail = "the archive looks empty; perhaps the token has lost its right to it"
             yield Finding(self.where, "", "unclear", detail)
         for each in difference.new:
-            detail = "the archive has it, and it is not here; the next run fetches it"
+            detail = "it is in the archive, but not in the mirror; the next run downloads it"
             yield Finding(self.where, each.title, "missing", detail, each.item)
         for _, ours in difference.changed:
             yield self.finding(here[ours.item], "different", _DIFFERS)
         for ours in difference.gone:
             if not ours.is_gone:
-                detail = "it is here, and not in the archive (any more); the next run notes it"
+                detail = "it is in the mirror, but not in the archive; the next run notes it"
                 yield self.finding(here[ours.item], "missing", detail)
 
     def _wanted(self, item: Item) -> Wanted:

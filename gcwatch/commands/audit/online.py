@@ -1,12 +1,12 @@
-"""The platform against the journal: each case there once, holding what was sent.
+"""The platform compared with the journal: each case is there once, with what was sent.
 
 Each algorithm, reader study and archive is listed once, completely. Cases that are open, failed or
-withdrawn are compared as far as the journal says what became of them there; then what the journal
-does not know is looked through for what bears a case's title, file or image.
+withdrawn are compared as far as the journal knows their jobs and items. Then jobs and items that
+the journal does not know are searched for a case's title, file or image.
 
-What can't be told: whether somebody ran the same values, or the same DICOM series uploaded anew,
-once more, as such a job bears nothing of the case's; and, where the platform sees folders' names
-(`names = "keep"`), whose an item is whose case the journal has lost.
+Two things can't be found: that somebody ran the same values, or uploaded the same DICOM series,
+once more, since such a job has nothing of the case; and, with `names = "keep"`, to which lost case
+an item belongs.
 """
 
 import re
@@ -29,7 +29,7 @@ from gcwatch.platform.client import GrandChallenge, pk_of
 from gcwatch.platform.models import Item, Job, SocketValue
 
 _RANDOM: Final = re.compile("(?<![a-z0-9])[2-9a-hjkmnp-z]{8}(?![a-z0-9])")
-"""What the random part of a key looks like in a title or file name."""
+"""The random part of a key in a title or file name."""
 
 _KEY: Final = re.compile(r"(?P<key>(?P<route>[a-z0-9-]+)-[2-9a-hjkmnp-z]{8})(-[0-9]+-[0-9]{2}.*)?")
 """A title, or the name of a file or image, that begins with a key."""
@@ -37,7 +37,7 @@ _KEY: Final = re.compile(r"(?P<key>(?P<route>[a-z0-9-]+)-[2-9a-hjkmnp-z]{8})(-[0
 Found = Job | Item
 
 Again = Callable[[], AbstractContextManager[Journal | None]]
-"""Opens the journal as it is by now: what came about while the platform was listed is in it."""
+"""Opens the journal as it is now, with what happened while the platform was listed."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,13 @@ class _PlatformListing:
 
     @property
     def what(self) -> str:
-        """What a case becomes here."""
+        """What a case becomes here, as a noun."""
         return KIND_NAMES[self.kind].product
 
 
 @dataclass(frozen=True)
 class PlatformAudit:
-    """What the comparison works with; with `contents`, bytes are fetched and compared, too."""
+    """What the comparison needs; with `contents`, bytes are downloaded and compared, too."""
 
     platform: GrandChallenge
     again: Again
@@ -72,12 +72,12 @@ class PlatformAudit:
 def submissions(
     records: Sequence[KnownCase], routes: Sequence[Route], online: PlatformAudit
 ) -> Iterator[Finding]:
-    """Given all cases and routes, compare with what the platform holds of them.
+    """Given all cases and routes, compare them with their jobs and items on the platform.
 
     Raises:
         TokenRefused: when the platform does not take the token.
         Unreachable: when the platform can't be asked.
-        NotYet: when a listing can't be had completely.
+        NotYet: when a listing is incomplete at the moment.
     """
     online.platform.me()
     yield from _shared(records)
@@ -103,13 +103,13 @@ def _shared(records: Sequence[KnownCase]) -> Iterator[Finding]:
     count = Counter(pk for each in records for pk in each.made)
     for each in records:
         if any(count[pk] > 1 for pk in each.made):
-            yield each.finding("doubled", "another case of the journal became the same as this one")
+            yield each.finding("doubled", "another case of the journal has the same job or item")
 
 
 def _by_place(
     records: Sequence[KnownCase], routes: Sequence[Route]
 ) -> dict[tuple[Kind, str], list[KnownCase]]:
-    """Return the cases of each place that a route leads to now, or a case was meant for."""
+    """Return the cases of each target that a route has now, or a case had."""
     places = {route.name: (route.kind, route.target) for route in routes}
     found: dict[tuple[Kind, str], list[KnownCase]] = {place: [] for place in places.values()}
     for each in records:
@@ -124,7 +124,7 @@ def _shown(kind: Kind, slug: str) -> str:
 
 
 def _listed(kind: Kind, slug: str, platform: GrandChallenge) -> dict[str, Found] | None:
-    """Return all that a place holds, by pk; None if it can't be seen, as then all would be gone."""
+    """Return what a target has, by pk; None if the token can't see it."""
     if kind == "algorithm":
         algorithm = platform.algorithm(slug)
         return None if algorithm is None else {job.pk: job for job in platform.jobs(algorithm.pk)}
@@ -242,7 +242,7 @@ def _name(url: str) -> str:
 
 @dataclass(frozen=True)
 class _Stranger:
-    """What a place holds and no case is on record as having become, and whose it looks."""
+    """A job or item that no case is known to have, and the case that it seems to belong to."""
 
     pk: str
     key: str
@@ -252,7 +252,7 @@ class _Stranger:
 def _unknown(
     some: Sequence[KnownCase], routes: set[str], place: _PlatformListing, again: Again
 ) -> Iterator[Finding]:
-    """Look among what is no case's for what bears a case's title, file or image."""
+    """Find jobs and items that no case has, but that have a case's title, file or image."""
     strangers = list(_strangers(some, routes, place))
     if not strangers:
         return
@@ -301,7 +301,7 @@ def _now(key: str, journal: Journal | None) -> Case | None:
 
 
 def _strange(each: _Stranger, case: Case | None, what: str, *, first: bool) -> Iterator[Finding]:
-    """Say what it means that the platform has more of a case than the journal knows."""
+    """Yield the finding of a job or item that the journal does not know."""
     if case is None or each.owner is None:
         if case is None:
             detail = f"the platform has {what} {each.pk} of it, and the journal has no such case"
@@ -318,7 +318,7 @@ def _strange(each: _Stranger, case: Case | None, what: str, *, first: bool) -> I
 
 
 def _own_images(each: KnownCase) -> Iterator[str]:
-    """Return the images that were made of what was uploaded for a case; they are its alone."""
+    """Return the images that were made from a case's uploads; no other case has them."""
     sent = {item.socket for item in each.case.inputs or () if item.is_uploaded}
     return (url for socket, url in each.case.images.items() if socket in sent)
 

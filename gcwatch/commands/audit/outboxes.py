@@ -1,4 +1,4 @@
-"""Outboxes against the journal: each result once, whole and as it was written, and nothing else."""
+"""Outboxes compared with the journal: each result once, complete, unchanged, and nothing else."""
 
 import json
 import os
@@ -16,14 +16,14 @@ from gcwatch.files.names import with_suffix
 from gcwatch.outbox import publish
 
 LITTER: Final = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", "@eaDir", "__MACOSX"})
-"""What file managers leave in every folder."""
+"""Files that file managers leave in every folder."""
 
 
 @dataclass
 class OutboxListing:
-    """What stands in an outbox: results by their keys, folders without a receipt, and the rest.
+    """The contents of an outbox: results by their keys, folders without a receipt, and the rest.
 
-    A receipt that can't be read counts as none. `partial` are the keys of what is under way.
+    An unreadable receipt counts as none. `partial` are the keys of unfinished results.
     """
 
     results: dict[str, list[str]] = field(default_factory=dict)
@@ -33,34 +33,34 @@ class OutboxListing:
 
 
 def read(folder: Path) -> OutboxListing:
-    """Given an outbox, return what stands there; raise OSError if it can't be read."""
-    shelf = OutboxListing()
-    _fill(shelf, folder, "")
-    return shelf
+    """Given an outbox, return its contents; raise OSError if it can't be read."""
+    listing = OutboxListing()
+    _fill(listing, folder, "")
+    return listing
 
 
-def _fill(shelf: OutboxListing, folder: Path, parent: str) -> None:
+def _fill(listing: OutboxListing, folder: Path, parent: str) -> None:
     for path in sorted(folder.iterdir()):
         name = parent + path.name
         if path.name.startswith("."):
             if path.name.endswith(".partial"):
-                shelf.partial.append(path.name[1:].removesuffix(".partial"))
+                listing.partial.append(path.name[1:].removesuffix(".partial"))
         elif path.name.endswith(".failed.txt"):
-            shelf.notes.add(name)
+            listing.notes.add(name)
         elif path.is_dir() and path.name not in LITTER:
-            _add(shelf, path, name, is_inner=bool(parent))
+            _add(listing, path, name, is_inner=bool(parent))
 
 
-def _add(shelf: OutboxListing, path: Path, name: str, *, is_inner: bool) -> None:
+def _add(listing: OutboxListing, path: Path, name: str, *, is_inner: bool) -> None:
     paper = receipt(path)
     if paper.get("key"):
-        shelf.results.setdefault(str(paper["key"]), []).append(name)
+        listing.results.setdefault(str(paper["key"]), []).append(name)
     elif "mirror" in paper:
         return
     elif not is_inner and _holds_results(path):
-        _fill(shelf, path, f"{name}/")  # a patient's folder, with a result for each series
+        _fill(listing, path, f"{name}/")  # a patient's folder, with a result for each series
     else:
-        shelf.bare.append(name)
+        listing.bare.append(name)
 
 
 def _holds_results(folder: Path) -> bool:
@@ -72,7 +72,7 @@ def _holds_results(folder: Path) -> bool:
 
 
 def receipt(folder: Path) -> dict[str, Any]:
-    """Given a folder, return its receipt; nothing if it has none that can be read."""
+    """Given a folder, return its receipt; an empty one if there is none, or it is unreadable."""
     try:
         found = json.loads((folder / RECEIPT_NAME).read_bytes())
     except (OSError, ValueError):
@@ -95,7 +95,7 @@ def results(
     deleted once it was delivered there is not missing here.
     """
     try:
-        shelf = read(route.outbox)
+        listing = read(route.outbox)
     except OSError as error:
         detail = f"the outbox {route.outbox} can't be read: {error.strerror}"
         yield Finding(f"route {route.name}", "", "unclear", detail)
@@ -103,31 +103,33 @@ def results(
     for count, each in enumerate(records):
         progress(f"route {route.name}", count)
         if each.case.ending == "delivered":
-            yield from _delivered(each, route, shelf, later)
+            yield from _delivered(each, route, listing, later)
         elif each.case.ending == "failed" and each.is_newest:
-            yield from _failed(each, shelf)
+            yield from _failed(each, listing)
 
 
 def _delivered(
-    each: KnownCase, route: Route, shelf: OutboxListing, later: Sequence[tuple[Route, KnownCase]]
+    each: KnownCase, route: Route, listing: OutboxListing, later: Sequence[tuple[Route, KnownCase]]
 ) -> Iterator[Finding]:
-    if each.is_newest and _note(each) in shelf.notes:
-        yield each.finding("different", f"it was delivered, and {_note(each)} tells of a failure")
-    names = shelf.results.get(each.case.key, [])
+    if each.is_newest and _note(each) in listing.notes:
+        yield each.finding(
+            "different", f"it was delivered, but there is a failure note, {_note(each)}"
+        )
+    names = listing.results.get(each.case.key, [])
     if len(names) > 1:
         shown = " and ".join(names)
-        yield each.finding("doubled", f"its result stands in the outbox more than once: {shown}")
+        yield each.finding("doubled", f"its result is in the outbox more than once: {shown}")
     if names:
         name = each.case.result if each.case.result in names else names[0]
         if name != each.case.result:
-            detail = f"its result stands in the outbox as {name}, not as {each.case.result}"
+            detail = f"its result is in the outbox as {name}, not as {each.case.result}"
             yield each.finding("different", detail)
         yield from _compared(each, route.outbox / name)
         return
-    taken = _taken_on(each, later)
+    taken = _next_case(each, later)
     if taken is not None:
         yield from _moved_on(each, *taken)
-    elif each.case.result in shelf.bare:
+    elif each.case.result in listing.bare:
         detail = (
             f"its result's receipt, {each.case.result}/{RECEIPT_NAME}, is missing or can't be read"
         )
@@ -137,12 +139,12 @@ def _delivered(
         yield each.finding("missing", f"its result {each.case.result} is not in the outbox")
 
 
-def _taken_on(
+def _next_case(
     each: KnownCase, later: Sequence[tuple[Route, KnownCase]]
 ) -> tuple[Route, KnownCase] | None:
     """Return the case that a result became in a next route, if that moved or deleted its folder.
 
-    Its journal says so: a result that went by other hands is missing.
+    The journal must say so: a result that somebody else removed is missing.
     """
     for route, other in later:
         is_same = other.case.folder.partition("/")[0] == each.case.result.partition("/")[0]
@@ -153,7 +155,7 @@ def _taken_on(
 
 
 def _moved_on(each: KnownCase, route: Route, other: KnownCase) -> Iterator[Finding]:
-    """A moved result is compared where it lies now; from there people may take it elsewhere."""
+    """Compare a moved result in its new folder, from where people may move it elsewhere."""
     if route.done is None or other.case.is_open or not route.done.is_dir():
         return
     name = publish.published_name(route.done, each.case.key, each.case.result)
@@ -164,7 +166,7 @@ def _moved_on(each: KnownCase, route: Route, other: KnownCase) -> Iterator[Findi
 def _compared(each: KnownCase, folder: Path) -> Iterator[Finding]:
     paper = receipt(folder)
     if _told(paper) != sorted(_written(each)) or _pk(paper) not in each.made:
-        yield each.finding("different", "its receipt tells of something else than the journal")
+        yield each.finding("different", "its receipt differs from the journal")
     yield from _files(each, folder)
 
 
@@ -205,11 +207,11 @@ def _all_files(folder: Path) -> set[str]:
     return found
 
 
-def _failed(each: KnownCase, shelf: OutboxListing) -> Iterator[Finding]:
-    """Whoever took the folder away may have taken its note, too."""
+def _failed(each: KnownCase, listing: OutboxListing) -> Iterator[Finding]:
+    """Yield a finding of a missing failure note; with the folder, its note may be gone, too."""
     note = _note(each)
-    if note not in shelf.notes and not each.case.gone:
-        yield each.finding("missing", f"it failed, and its explanation {note} is not in the outbox")
+    if note not in listing.notes and not each.case.gone:
+        yield each.finding("missing", f"it failed, but its note {note} is not in the outbox")
 
 
 def _note(each: KnownCase) -> str:
@@ -223,29 +225,29 @@ def _note(each: KnownCase) -> str:
 def strangers(
     where: str, folder: Path, records: Sequence[KnownCase], ours: Sequence[Path], begun: float
 ) -> Iterator[Finding]:
-    """Given an outbox and all cases, yield what stands there and is no case's.
+    """Given an outbox and all cases, yield what is there and belongs to no case.
 
-    `ours` are folders that may lie in there for other reasons: such as the config file names, and
-    cases of a next route. What came since the audit `begun` is not judged.
+    `ours` are folders that may be there for other reasons: those that the config file names, and
+    cases of a next route. What is newer than the audit, which `begun` then, is skipped.
     """
     try:
-        shelf = read(folder)
+        listing = read(folder)
     except OSError:
-        return  # told with the results
+        return  # `results` has this finding
     keys = {each.case.key for each in records}
     under_way = {each.case.key for each in records if each.case.is_open}
     claimed = {each.case.result for each in records if each.case.ending == "delivered"}
-    for key in sorted(shelf.results.keys() - keys):
-        for name in _settled(folder, shelf.results[key], begun):
-            detail = f"it stands in the outbox as case {key}, and the journal has no such case"
+    for key in sorted(listing.results.keys() - keys):
+        for name in _settled(folder, listing.results[key], begun):
+            detail = f"it is in the outbox as case {key}, but the journal has no such case"
             yield Finding(where, name, "missing", detail, key)
-    for name in _settled(folder, shelf.bare, begun):
+    for name in _settled(folder, listing.bare, begun):
         if name not in claimed and not _is_ours(folder / name, ours):
-            yield Finding(where, name, "half there", "it stands in the outbox without a receipt")
-    for name in _settled(folder, [f".{key}.partial" for key in shelf.partial], begun):
+            yield Finding(where, name, "half there", "it is in the outbox without a receipt")
+    for name in _settled(folder, [f".{key}.partial" for key in listing.partial], begun):
         key = name[1:].removesuffix(".partial")
         if key not in under_way:
-            detail = f"the outbox holds a part of a result, in {name}, of which no case is open"
+            detail = f"the outbox has an unfinished result, {name}, but no case is open for it"
             yield Finding(where, name, "half there", detail, key)
 
 

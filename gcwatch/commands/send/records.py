@@ -1,12 +1,13 @@
-"""A one-off order: paths and a target become routes for one case each, and are remembered.
+"""What `gcwatch send` remembers: which paths were sent where, so that nothing is sent twice.
 
-What is remembered lies in `send` in the state directory, apart from the daemon's own journal:
+The cases that one call sends for the first time are an order. Orders are in the folder `send` of
+the state directory, apart from the daemon's journal:
 
-    send/<identity>.json     which order a case belongs to, and where its results go
-    send/order-<...>/        one order's journal, spool and lock: a state directory of its own
+    send/<identity>.json     a case's record: its order, and where its results go
+    send/order-<...>/        an order's own state directory: journal, spool and lock
 
-A case's identity is a digest over where it goes, where it lies and what it looks like. It never
-leaves this directory.
+A case's identity is a digest of its target, its path and the state of its files. It never leaves
+this directory.
 """
 
 import hashlib
@@ -23,7 +24,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from gcwatch.config import Source
-from gcwatch.config.messages import mistake
+from gcwatch.config.messages import describe_error
 from gcwatch.core.errors import CaseError, Misused, SourceVanished, StateError
 from gcwatch.core.reasons import explain
 from gcwatch.core.text import readable_name
@@ -36,16 +37,16 @@ Paths = str | Path | Sequence[str | Path]
 """One path or several."""
 
 NAME: Final = "send"
-"""What the keys of one-off cases begin with."""
+"""The folder in the state directory, and the beginning of the cases' keys."""
 
 
 def routes(paths: Paths, options: Mapping[str, Any], output: Path | None) -> list[SingleCaseRoute]:
-    """Given paths and what a route says, return a route for each case.
+    """Given paths and the keys of a route, return a route for each case.
 
     Each folder is a case, and all files together are one.
 
     Raises:
-        Misused: when a path is not there, or a key of *options* is wrong.
+        Misused: when a path does not exist, or a key of *options* is wrong.
     """
     found = [_found(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
     folders = [path for path in found if path.is_dir()]
@@ -61,7 +62,7 @@ def routes(paths: Paths, options: Mapping[str, Any], output: Path | None) -> lis
 
 
 def _found(given: str | Path) -> Path:
-    """Given a path, return the real one; only a link to a file keeps its own name."""
+    """Given a path, return it without symbolic links; a link to a file keeps its own name."""
     path = Path(given).expanduser()
     try:
         real = path.resolve(strict=True)
@@ -77,10 +78,8 @@ def _found(given: str | Path) -> Path:
 
 def _keep_apart(folder: Path, output: Path | None) -> None:
     if output is not None and output.resolve().is_relative_to(folder):
-        message = (
-            f"The output folder lies inside {readable_name(str(folder))}, which is to be sent."
-        )
-        raise Misused(message, "Name one that lies elsewhere.")
+        message = f"The output folder is inside {readable_name(str(folder))}, which is to be sent."
+        raise Misused(message, "Name a folder outside it.")
 
 
 def _folder(path: Path) -> Mapping[str, Any]:
@@ -88,7 +87,7 @@ def _folder(path: Path) -> Mapping[str, Any]:
 
 
 def _files(paths: Sequence[Path]) -> Mapping[str, Any]:
-    """Several files go by their names; by their places below one folder where those are equal."""
+    """Return the keys of a case of files; they are named by their paths below a common folder."""
     above = Path(os.path.commonpath([path.parent for path in paths]))
     given = tuple(str(path.relative_to(above)) for path in paths)
     name = paths[0].name.partition(".")[0] if len(paths) == 1 else above.name
@@ -99,13 +98,13 @@ def _route(keys: Mapping[str, Any]) -> SingleCaseRoute:
     try:
         return SingleCaseRoute(name=NAME, settle=0.0, **keys)
     except ValidationError as error:
-        raise misused(error, "route", 0) from error
+        raise usage_error(error, "route", 0) from error
 
 
-def misused(error: ValidationError, *table: str | int) -> Misused:
-    """Given what is wrong with keys of a table of the config, return it as wrong usage."""
+def usage_error(error: ValidationError, *table: str | int) -> Misused:
+    """Given an error in a table of the config, return it as an error of usage."""
     [first, *_] = error.errors(include_url=False, include_input=False)
-    found = mistake({**first, "loc": (*table, *first["loc"])})
+    found = describe_error({**first, "loc": (*table, *first["loc"])})
     key = ".".join(map(str, found.loc[len(table) :]))
     return Misused(f"{key} {found.message}", found.hint)
 
@@ -114,10 +113,10 @@ def misused(error: ValidationError, *table: str | int) -> Misused:
 
 
 def identity(route: SingleCaseRoute, url: str) -> str:
-    """Given a case's route and the platform, return what makes it this case and no other.
+    """Given a case's route and the platform's URL, return the identity of the case.
 
     Raises:
-        Misused: when there is nothing in it to send, or it can't be read.
+        Misused: when it has no files to send, or can't be read.
     """
     where = f"{readable_name(str(route.inbox / route.folder))}"
     try:
@@ -126,9 +125,9 @@ def identity(route: SingleCaseRoute, url: str) -> str:
         words = explain(error.reason)
         raise Misused(f"{where}: {readable_name(words.detail)}", words.hint) from error
     except SourceVanished as error:
-        raise Misused(f"{where} is gone.") from error
+        raise Misused(f"{where} does not exist any more.") from error
     if not seen.files:
-        raise Misused(f"{where} holds no files that could be sent.")
+        raise Misused(f"{where} has no files to send.")
     inputs = {slug: _plain(source) for slug, source in (route.inputs or {}).items()}
     target = [url, route.kind, route.target, inputs]
     source = [os.fsencode(route.inbox).hex(), os.fsencode(route.folder).hex(), seen.digest]
@@ -136,19 +135,19 @@ def identity(route: SingleCaseRoute, url: str) -> str:
 
 
 def _plain(source: Source) -> Mapping[str, Any]:
-    """Given a socket's source, return it as JSON that later versions of gcwatch make as well."""
+    """Given a socket's source, return it as JSON that later versions must return as well."""
     facts = {key: value for key, value in asdict(source).items() if value is not False}
     return {type(source).__name__: facts}
 
 
-# --- what is remembered --------------------------------------------------------------------------
+# --- records --------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class SendRecord:
-    """What is remembered of a case: its order, its route there, and where its results go.
+    """The record of a case: its order, its route there, and where its results go.
 
-    `outbox` is empty where the order itself keeps the receipt.
+    `outbox` is empty if there is no output folder: the order's own folder has the receipt.
     """
 
     order: str
@@ -157,46 +156,46 @@ class SendRecord:
 
 
 class SendStore:
-    """The tickets of one state directory, and the folders of its orders."""
+    """The records of one state directory, and the folders of its orders."""
 
     def __init__(self, state: Path) -> None:
         self.root = state / NAME
 
     def find(self, name: str) -> SendRecord | None:
-        """Given a case's identity, return its ticket, if it ever was in an order."""
+        """Given the identity of a case, return its record, or None if it was never sent."""
         try:
             return SendRecord(**json.loads((self.root / f"{name}.json").read_bytes()))
         except FileNotFoundError:
             return None
 
-    def put(self, name: str, ticket: SendRecord) -> None:
-        """Remember a ticket."""
-        write_atomically(self.root / f"{name}.json", json.dumps(asdict(ticket)).encode())
+    def save(self, name: str, record: SendRecord) -> None:
+        """Write the record of a case."""
+        write_atomically(self.root / f"{name}.json", json.dumps(asdict(record)).encode())
 
-    def take(self, names: Sequence[str], outbox: Path | None) -> list[SendRecord]:
-        """Given the identities of cases, return their tickets; the new ones become one order."""
-        kept = "" if outbox is None else str(outbox)
-        with self._alone():
+    def find_or_create(self, names: Sequence[str], outbox: Path | None) -> list[SendRecord]:
+        """Given the identities of cases, return their records; the new cases become one order."""
+        wanted = "" if outbox is None else str(outbox)
+        with self._locked():
             known = {name: self.find(name) for name in names}
             new = [name for name in known if known[name] is None]
             if new:
                 order = Path(tempfile.mkdtemp(prefix="order-", dir=self.root)).name
                 sync_folder(self.root)
             for number, name in enumerate(new, 1):
-                self.put(name, SendRecord(order, f"{NAME}-{number}", kept))
-            return [ticket for name in names if (ticket := self.find(name)) is not None]
+                self.save(name, SendRecord(order, f"{NAME}-{number}", wanted))
+            return [record for name in names if (record := self.find(name)) is not None]
 
-    def state(self, ticket: SendRecord) -> Path:
-        """Return the state directory of a ticket's order."""
-        return self.root / ticket.order
+    def state(self, record: SendRecord) -> Path:
+        """Return the state directory of a record's order."""
+        return self.root / record.order
 
-    def outbox(self, ticket: SendRecord) -> Path:
-        """Return where a ticket's results and its receipt go."""
-        return Path(ticket.outbox) if ticket.outbox else self.state(ticket) / "out"
+    def outbox(self, record: SendRecord) -> Path:
+        """Return the folder for the results and the receipt of a case."""
+        return Path(record.outbox) if record.outbox else self.state(record) / "out"
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Hold off others that would make tickets at this moment; it takes no time."""
+    def _locked(self) -> Iterator[None]:
+        """Keep other processes from creating records meanwhile."""
         with ExitStack() as stack:
             try:
                 self.root.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -1,4 +1,4 @@
-"""One-off sending, without a config file: the daemon's engine over the paths that are given."""
+"""`gcwatch send`: files and folders sent now, by the daemon's own code, without a config file."""
 
 import threading
 import time
@@ -21,14 +21,14 @@ from gcwatch.config.model import state_folder
 from gcwatch.core.case import Case, Ending
 from gcwatch.core.errors import ConfigError, Misused, Problem, StateError, Unreachable
 from gcwatch.core.kinds import KIND_NAMES
+from gcwatch.core.progress import TransferProgress, no_progress
 from gcwatch.core.timing import Pace
-from gcwatch.daemon.step_context import TransferProgress, no_progress
-from gcwatch.explain import case_view
-from gcwatch.explain.case_view import CaseView
 from gcwatch.inbox.single import SingleCaseRoute
 from gcwatch.journal.presence import only_daemon, running_daemon
 from gcwatch.platform.client import CachingGrandChallenge
 from gcwatch.platform.connect import connect
+from gcwatch.wording import case_view
+from gcwatch.wording.case_view import CaseView
 
 
 class Options(TypedDict, total=False):
@@ -47,7 +47,7 @@ class Options(TypedDict, total=False):
 
 
 class Access(TypedDict, total=False):
-    """Which platform, by whose leave, and where is remembered what was sent.
+    """The platform, the token, and the state directory, which remembers what was sent.
 
     What is not given comes from the config file, if there is one (see `gcwatch.open`), else from
     the usual places: the systemd credential gc-token, $GRAND_CHALLENGE_AUTHORIZATION, the state
@@ -62,7 +62,7 @@ class Access(TypedDict, total=False):
 
 
 class SendArguments(Options, Access, total=False):
-    """What may be said of an order besides its paths and its target."""
+    """All arguments besides the paths."""
 
     algorithm: str | None
     reader_study: str | None
@@ -75,20 +75,20 @@ class SendArguments(Options, Access, total=False):
 
 @dataclass(frozen=True)
 class Sent:
-    """What became of one case.
+    """The result of one case.
 
     Attributes:
-        case: Its key, as the platform and the logs know it; empty if it was not begun.
-        folder: Its name: that of the folder, or one made of the files' names.
-        ending: How it ended; None while it is open: then the same call goes on with it.
+        case: Its key on the platform and in the logs; empty if it was not started.
+        folder: The name of the folder, or a name made from the files' names.
+        ending: How it ended; None while it is open: the same call continues it.
         link: Its page on the platform, once it has one.
         result: The folder that holds its results and its receipt, once it is delivered.
         outputs: The files of the results.
         reason: The code of the reason why it failed or waits, if it does.
-        why: In words: the reason, or what it is at or came to, if nothing hinders it.
+        why: A sentence: the reason, or what is being done, or how it ended.
         hint: What to do about it.
-        warnings: What is odd about what was sent or came back.
-        earlier: Whether it had been delivered before this call, which then sent nothing.
+        warnings: Oddities in what was sent or returned.
+        earlier: Whether an earlier call delivered it, so that this one sent nothing.
     """
 
     case: str
@@ -98,7 +98,7 @@ class Sent:
     result: Path | None = None
     outputs: tuple[Path, ...] = ()
     reason: str = ""
-    why: str = "It was not begun."
+    why: str = "It was not started."
     hint: str = ""
     warnings: tuple[str, ...] = ()
     earlier: bool = False
@@ -107,7 +107,7 @@ class Sent:
 def send(
     paths: Paths, *, stop: threading.Event | None = None, **more: Unpack[SendArguments]
 ) -> list[Sent]:
-    """Send files or folders, wait for what becomes of them, and return it: no config file needed.
+    """Send files or folders, wait for their results, and return them: no config file is needed.
 
     Each folder is a case of its own; all files together are one case. An algorithm run on two
     images and a number, the results put into a folder::
@@ -120,38 +120,38 @@ def send(
         )
         print(sent.ending, sent.link, *sent.outputs)
 
-    It is the daemon's work, with the daemon's promises: the same call again after a crash goes on
-    where the first one was, and nothing is sent twice. What was delivered before is only told of.
+    The daemon's own code does the work: after a crash, the same call continues where the first one
+    stopped, and nothing is sent twice. What was delivered before is returned, not sent again.
 
     Args:
         paths: The files and folders; nothing in them is changed.
-        stop: Ends the work early once it is set; the same call goes on.
-        more: See `Sending`, `Options` and `Access`.
+        stop: Ends the work early once it is set; the same call continues it.
+        more: See `SendSession`, `Options` and `Access`.
 
     Returns:
-        One `Sent` a case. A case that failed is among them, with its reason.
+        One `Sent` for each case; failed cases are among them, with their reasons.
 
     Raises:
-        Misused: when this can't be asked for.
+        Misused: when the arguments are wrong.
         ConfigError: when the config file can't be used, the platform has no such target for this
             token, or the target does not take such inputs.
         TokenRefused: when the platform does not take the token, or there is none.
         Unreachable: when the platform could not be asked about the target.
-        StateError: when the same is being sent at this moment, or the state can't be written.
+        StateError: when another process is sending the same, or the state can't be written.
     """
-    with closing(SendSession(paths, **more)) as sending:
-        return sending.run(stop)
+    with closing(SendSession(paths, **more)) as session:
+        return session.run(stop)
 
 
 class SendSession:
-    """What `send` was asked for, ready to `run`; raises as `send` does.
+    """One call of `send`, ready to `run`; raises as `send` does.
 
     Args:
         paths: The files and folders.
-        more: `algorithm`, `reader_study` or `archive`, one of them: the slug of what they are for.
-            `output`: folder for results and receipts, needed for an algorithm. `again`: whether
-            what was delivered before is sent once more, as new cases. `progress`: told how far
-            transfers are. `pace`: how fast things go. Besides, see `Options` and `Access`.
+        more: One of `algorithm`, `reader_study` and `archive`: the target's slug. `output`: the
+            folder for results and receipts, needed for an algorithm. `again`: whether to send what
+            was delivered before again, as new cases. `progress`: a function that is told the
+            progress of transfers. `pace`: how often things are done. See `Options` and `Access`.
     """
 
     def __init__(self, paths: Paths, **more: Unpack[SendArguments]) -> None:
@@ -159,22 +159,22 @@ class SendSession:
         output = _output(more)
         routes = records.routes(paths, _options(more), output)
         asked = {records.identity(each, self.settings.platform.url): each for each in routes}
-        shelf = SendStore(self.settings.state)
-        if not all(map(shelf.find, asked)):
+        store = SendStore(self.settings.state)
+        if not all(map(store.find, asked)):
             _require_target(routes[0], self.settings, more.get("token"))
         if output is not None:
             output.mkdir(parents=True, exist_ok=True)
         items = [
-            _Item(name, ticket, route, output)
-            for (name, route), ticket in zip(
-                asked.items(), shelf.take([*asked], output), strict=True
+            _Item(name, record, route, output)
+            for (name, route), record in zip(
+                asked.items(), store.find_or_create([*asked], output), strict=True
             )
         ]
         self._again = more.get("again", False)
         with ExitStack() as stack:
-            self._parties = [
-                stack.enter_context(_send_run(some, shelf, self.settings, more))
-                for some in _by_order(items)
+            self._runs = [
+                stack.enter_context(_send_run(some, store, self.settings, more))
+                for some in _group_by_order(items)
             ]
             self._stack = stack.pop_all()
 
@@ -183,23 +183,23 @@ class SendSession:
         self._stack.close()
 
     def views(self) -> list[CaseView]:
-        """Return where each case is at this moment, in words."""
-        return [view for party in self._parties for view in party.views()]
+        """Return each case in words, as it is now."""
+        return [view for run in self._runs for view in run.views()]
 
     def run(self, stop: threading.Event | None = None) -> list[Sent]:
-        """Work until nothing is left that could be done now, or *stop* is set."""
+        """Work until nothing more can be done now, or *stop* is set."""
         stop = stop or threading.Event()
         again, self._again = self._again, False
-        busy = [party for party in self._parties if party.prepare(again=again)]
-        with ThreadPoolExecutor(len(self._parties), thread_name_prefix="send") as pool:
-            runs = [pool.submit(party.watch.run_once, stop) for party in busy]
+        busy = [run for run in self._runs if run.prepare(again=again)]
+        with ThreadPoolExecutor(len(self._runs), thread_name_prefix="send") as pool:
+            futures = [pool.submit(run.watch.run_once, stop) for run in busy]
             try:
-                for run in runs:
-                    run.result()
+                for future in futures:
+                    future.result()
             except BaseException:
-                stop.set()  # whatever the others are at goes on with the next call
+                stop.set()  # the next call continues the others
                 raise
-        return [sent for party in self._parties for sent in party.sent()]
+        return [sent for run in self._runs for sent in run.sent()]
 
 
 # --- one order -----------------------------------------------------------------------------------
@@ -207,37 +207,37 @@ class SendSession:
 
 @dataclass(frozen=True)
 class _Item:
-    """A case of an order: its identity, ticket and route, and where its results are wanted."""
+    """A case of an order: its identity, record and route, and the wanted output folder."""
 
     identity: str
-    ticket: SendRecord
+    record: SendRecord
     route: SingleCaseRoute
     output: Path | None
 
 
-def _by_order(items: Sequence[_Item]) -> list[list[_Item]]:
-    """Return what is asked for, by the orders in which it was asked for first."""
-    orders = dict.fromkeys(item.ticket.order for item in items)
-    return [[item for item in items if item.ticket.order == each] for each in orders]
+def _group_by_order(items: Sequence[_Item]) -> list[list[_Item]]:
+    """Return the cases grouped by the orders in which they were sent first."""
+    orders = dict.fromkeys(item.record.order for item in items)
+    return [[item for item in items if item.record.order == each] for each in orders]
 
 
 class _SendRun:
-    """Those cases of one order that are asked for, and the engine for them."""
+    """The requested cases of one order, and the `Watch` that works on them."""
 
-    def __init__(self, items: Sequence[_Item], shelf: SendStore, watch: Watch) -> None:
+    def __init__(self, items: Sequence[_Item], store: SendStore, watch: Watch) -> None:
         self.watch = watch
-        self._shelf = shelf
+        self._store = store
         self._items = list(items)
         self._earlier: set[str] = set()
 
     def prepare(self, *, again: bool) -> bool:
-        """Give the engine what is to be done; return whether that is anything."""
+        """Set up what is to be done; return whether there is anything."""
         for number, item in enumerate(self._items):
             case = self._case(item)
             if case is not None and case.ending == "delivered" and not again:
                 self._earlier.add(case.key)
             elif case is None or not case.is_open:
-                self._items[number] = self._moved(item)
+                self._items[number] = self._with_new_outbox(item)
                 if case is not None:
                     self.watch.retry(case)
         routes = [self._route(item) for item in self._items if not self._is_earlier(item)]
@@ -245,14 +245,14 @@ class _SendRun:
         return bool(routes)
 
     def views(self) -> Iterator[CaseView]:
-        """Yield where each case is."""
+        """Yield each case in words."""
         for item in self._items:
             case = self._case(item)
             if case is not None:
                 yield case_view.case_view(case, self.watch.pace(case.route), time.time())
 
     def sent(self) -> Iterator[Sent]:
-        """Yield what became of each case."""
+        """Yield the result of each case."""
         for item in self._items:
             case = self._case(item)
             if case is None:
@@ -260,7 +260,7 @@ class _SendRun:
             else:
                 pace = self.watch.pace(case.route)
                 view = case_view.case_view(case, pace, time.time())
-                yield self._sent(case, view, self._shelf.outbox(item.ticket))
+                yield self._sent(case, view, self._store.outbox(item.record))
 
     def _sent(self, case: Case, view: CaseView, outbox: Path) -> Sent:
         result = outbox / case.result if case.ending == "delivered" else None
@@ -279,35 +279,35 @@ class _SendRun:
         )
 
     def _case(self, item: _Item) -> Case | None:
-        """Return an item's latest case, if it has any."""
-        found = self.watch.journal.known(item.ticket.route).get(item.route.folder)
+        """Return the latest case of an item, or None."""
+        found = self.watch.journal.known(item.record.route).get(item.route.folder)
         return self.watch.journal.case(found.key) if found else None
 
     def _is_earlier(self, item: _Item) -> bool:
         case = self._case(item)
         return case is not None and case.key in self._earlier
 
-    def _moved(self, item: _Item) -> _Item:
-        """What is begun anew may have its results where they are wanted now."""
+    def _with_new_outbox(self, item: _Item) -> _Item:
+        """Return an item that is started again, with the output folder that is wanted now."""
         wanted = "" if item.output is None else str(item.output)
-        if item.ticket.outbox == wanted:
+        if item.record.outbox == wanted:
             return item
-        ticket = replace(item.ticket, outbox=wanted)
-        self._shelf.put(item.identity, ticket)
-        return replace(item, ticket=ticket)
+        record = replace(item.record, outbox=wanted)
+        self._store.save(item.identity, record)
+        return replace(item, record=record)
 
     def _route(self, item: _Item) -> SingleCaseRoute:
-        outbox = self._shelf.outbox(item.ticket)
+        outbox = self._store.outbox(item.record)
         outbox.mkdir(parents=True, exist_ok=True)
-        return item.route.model_copy(update={"name": item.ticket.route, "outbox": outbox})
+        return item.route.model_copy(update={"name": item.record.route, "outbox": outbox})
 
 
 @contextmanager
 def _send_run(
-    items: Sequence[_Item], shelf: SendStore, settings: Settings, more: SendArguments
+    items: Sequence[_Item], store: SendStore, settings: Settings, more: SendArguments
 ) -> Iterator[_SendRun]:
-    """Open an order for as long as the context is open; nobody else may meanwhile."""
-    state = shelf.state(items[0].ticket)
+    """Open an order for one process at a time."""
+    state = store.state(items[0].record)
     with _one_at_a_time(state):
         watch = Watch(
             replace(settings, state=state, routes=(), mirrors=()),
@@ -316,7 +316,7 @@ def _send_run(
             token=more.get("token"),
         )
         with closing(watch):
-            yield _SendRun(items, shelf, watch)
+            yield _SendRun(items, store, watch)
 
 
 @contextmanager
@@ -326,12 +326,12 @@ def _one_at_a_time(state: Path) -> Iterator[None]:
             stack.enter_context(only_daemon(state / "turn"))
         except StateError as error:
             holder = running_daemon(state / "turn")
-            message = f"This is being sent already, by process {holder}."
-            raise StateError(message, "Wait for it, or end it and send again.") from error
+            message = f"Process {holder} is sending this already."
+            raise StateError(message, "Wait until it ends, or end it and send again.") from error
         yield
 
 
-# --- what is asked for ---------------------------------------------------------------------------
+# --- arguments ---------------------------------------------------------------------------
 
 
 def _output(more: SendArguments) -> Path | None:
@@ -340,9 +340,9 @@ def _output(more: SendArguments) -> Path | None:
 
 
 def _options(more: SendArguments) -> dict[str, Any]:
-    """Return what a route says of an order; raise Misused if it is not for one target."""
+    """Return the keys of a route; raise Misused unless there is exactly one target."""
     if unknown := more.keys() - SendArguments.__annotations__.keys():
-        raise Misused(f"{min(unknown)} is no known option.")
+        raise Misused(f"{min(unknown)} is not an option.")
     given = [key for key in KIND_NAMES if more.get(key) is not None]
     if len(given) != 1:
         message = "One target is needed: an algorithm, a reader study or an archive."
@@ -350,7 +350,7 @@ def _options(more: SendArguments) -> dict[str, Any]:
     if given == ["algorithm"] and more.get("output") is None:
         raise Misused("The results of an algorithm need an output folder.", "Name one.")
     if given != ["algorithm"] and not more.get("inputs"):
-        message = "A reader study or archive needs inputs: the sockets to fill, and what with."
+        message = "A reader study or archive needs inputs: which sockets to fill, and with what."
         raise Misused(message, "For example the socket ct-image with the files **/*.dcm.")
     known = (*KIND_NAMES, *Options.__annotations__)
     options = {key: value for key, value in more.items() if key in known and value is not None}
@@ -362,11 +362,11 @@ def _options(more: SendArguments) -> dict[str, Any]:
 
 
 _PACE = Pace(poll=config.Every(5.0))
-"""Somebody waits: at first a job is asked after more often than by a daemon; see `steps.due`."""
+"""Somebody waits for the result: at first, jobs are polled more often than by a daemon."""
 
 
 def _settings(more: SendArguments) -> Settings:
-    """Return the platform, the limits and the state: as given, as the config says, as usual."""
+    """Return platform, limits and state: from arguments, else the config, else the defaults."""
     file = _config_file(more.get("config"))
     state = more.get("state")
     if file is None:
@@ -381,7 +381,7 @@ def _settings(more: SendArguments) -> Settings:
 
 
 def _config_file(named: str | Path | None) -> Path | None:
-    """Return the config file that is named, or found where one usually is."""
+    """Return the config file: the named one, or one in the usual places."""
     try:
         return config.find(Path(named) if named is not None else None)
     except ConfigError:
@@ -391,22 +391,24 @@ def _config_file(named: str | Path | None) -> Path | None:
 def _platform(base: Platform, url: str | None, token_file: str | Path | None) -> Platform:
     try:
         if url is not None and Platform(url=url).url != base.url:
-            base = Platform(url=url)  # what a config says of one platform is not for another
+            base = Platform(url=url)  # a config's token and proxy are for its own platform
         if token_file is not None:
             base = Platform(**{**base.model_dump(), "token_file": token_file})
     except ValidationError as error:
-        raise records.misused(error, "platform") from error
+        raise records.usage_error(error, "platform") from error
     return base
 
 
 def _require_target(route: SingleCaseRoute, settings: Settings, token: str | None) -> None:
-    """Raise ConfigError unless the target is there, may be used, and takes the inputs."""
+    """Raise ConfigError unless the target exists, may be used, and accepts the inputs."""
     platform = CachingGrandChallenge(connect(settings, token))
     found: list[check.Finding] = []
     with closing(platform):
         platform.me()
-        with suppress(Unreachable):  # it was there a moment ago: the engine tries again
-            found += [each for each in check.target(route, platform) if each.cause == "config"]
+        with suppress(Unreachable):  # it answered a moment ago: the work itself tries again
+            found += [
+                each for each in check.check_target(route, platform) if each.cause == "config"
+            ]
     if found:
         problems = [Problem(each.what, each.detail, each.hint) for each in found]
         raise ConfigError("The target", problems)

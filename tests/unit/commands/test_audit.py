@@ -14,9 +14,10 @@ from support.mirrored import IMAGE, Mirrored
 from gcwatch import config
 from gcwatch.cli import main
 from gcwatch.commands import audit
-from gcwatch.commands.audit.finding import known
+from gcwatch.commands.audit.finding import known_cases
 from gcwatch.commands.audit.online import PlatformAudit, submissions
 from gcwatch.core import errors
+from gcwatch.core.progress import no_progress
 from gcwatch.journal.copies import copied_journal
 from gcwatch.platform.client import CachingGrandChallenge
 
@@ -190,7 +191,7 @@ def test_a_folder_that_was_never_taken_in_is_found(delivered):
     assert said(delivered) == []
     finding = only(wrong(delivered, clock=hours_later))
     assert (finding.name, finding.kind) == ("p2", "missing")
-    assert "never taken in" in finding.detail
+    assert "no case for it" in finding.detail
 
 
 def test_a_folder_that_is_gone_from_the_inbox_is_found(delivered):
@@ -463,10 +464,10 @@ def test_what_came_to_be_meanwhile_is_not_judged(archiving):
     """The platform is listed after the journal was read, and the daemon does not wait."""
     settings = config.load(archiving.file)
     with archiving.watch() as site:
-        before = known(site.journal)
+        before = known_cases(site.journal)
         site.run_once()
         again = functools.partial(copied_journal, settings)
-        means = PlatformAudit(CachingGrandChallenge(site.platform), again, None, audit.no_progress)
+        means = PlatformAudit(CachingGrandChallenge(site.platform), again, None, no_progress)
         assert len(archiving.sandbox.platform_state.items) == 1
         assert list(submissions(before, settings.routes, means)) == []
 
@@ -587,7 +588,7 @@ def run(capsys, monkeypatch):
 
 def test_the_exit_code_tells_whether_all_agree(delivered, run):
     """0 and a sentence; 3 with the case named, for people and for programs."""
-    assert run(delivered) == (0, "All agree: 1 agrees.\n")
+    assert run(delivered) == (0, "1 case checked, it agrees.\n")
     doubled(delivered)
     code, out = run(delivered)
     assert code == 3

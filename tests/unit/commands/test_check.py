@@ -92,7 +92,7 @@ def test_a_running_daemon_is_told_and_is_no_trouble(site):
     with site.running():
         until(lambda: running_daemon(site.state))
         found = findings(site)
-    assert f"process {os.getpid()} works on it" in found[1].detail
+    assert f"used by process {os.getpid()}" in found[1].detail
     assert found[1].is_fine
 
 

@@ -185,7 +185,10 @@ def test_a_plan_is_summed_up_in_a_sentence(site):
     site.drop("bad1", {"a.mha": b""})
     site.drop("bad2", {"b.txt": b"no image"})
     said = " ".join(sentence(site).split())
-    assert "Found 5 cases, 3 would be sent to reader study lung-study, 2 refused because" in said
+    assert (
+        "Found 5 cases, 3 would be sent to reader study lung-study, 2 would be refused because"
+        in said
+    )
     assert '"A file of this folder is empty" (1)' in said
 
 

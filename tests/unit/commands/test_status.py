@@ -22,17 +22,17 @@ from gcwatch.core import checklist, events, text, timing
 from gcwatch.core.case import Snapshot
 from gcwatch.core.reasons import CATALOGUE, Reason, explain
 from gcwatch.core.timing import Every, Pace
-from gcwatch.explain import case_view, why_waiting
-from gcwatch.explain.why_waiting import DaemonSnapshot
 from gcwatch.journal.presence import running_daemon
 from gcwatch.journal.progress import (
     FILE,
-    FRESH,
+    FRESH_SECONDS,
     CurrentWork,
     DaemonProgress,
     ProgressFile,
     read_progress,
 )
+from gcwatch.wording import case_view, why_waiting
+from gcwatch.wording.why_waiting import DaemonSnapshot
 
 PROGRAM = [sys.executable, "-m", "gcwatch"]
 PACE = Pace(settle=30, poll=Every(60), backoff=90, slowest=900)
@@ -43,7 +43,7 @@ KEY = "lobes-k"
 
 def case_after(*events):
     """A case to which these happened, one a second from second 0."""
-    return checklist.fold(KEY, enumerate(events))
+    return checklist.fold_events(KEY, enumerate(events))
 
 
 def path_to(stage):
@@ -435,7 +435,7 @@ def test_progress_is_believed_only_of_the_daemon_that_is_there_and_while_it_is_f
     assert read_progress(tmp_path, 7, 1001) == told
     assert read_progress(tmp_path, 8, 1001) == DaemonProgress()
     assert read_progress(tmp_path, None, 1001) == DaemonProgress()
-    late = read_progress(tmp_path, 7, 1000 + FRESH + 1)
+    late = read_progress(tmp_path, 7, 1000 + FRESH_SECONDS + 1)
     assert (late.transfers, late.away) == ({}, {"r"})
     (tmp_path / FILE).write_bytes(b"{")
     assert read_progress(tmp_path, 7, 1001) == DaemonProgress()
@@ -584,12 +584,12 @@ def test_follow_as_json_is_a_line_for_each_change_not_for_each_second(site):
     site.configure(ready="READY.txt")
     site.drop("p1")
     site.run_once()
-    with site.running(), closing(StatusFollower(site.file)) as onlooker:
-        first = until(lambda: (now := onlooker.look()).daemon and now)
-        until(lambda: onlooker.look().views[0].why != first.views[0].why)
-        assert onlooker.look().gist() == first.gist()
+    with site.running(), closing(StatusFollower(site.file)) as follower:
+        first = until(lambda: (now := follower.read()).daemon and now)
+        until(lambda: follower.read().views[0].why != first.views[0].why)
+        assert follower.read().without_times() == first.without_times()
         site.drop("p2")
-        until(lambda: onlooker.look().gist() != first.gist())
+        until(lambda: follower.read().without_times() != first.without_times())
 
 
 def test_a_mirror_under_way_has_a_bar(tmp_path, sandbox):
@@ -600,17 +600,17 @@ def test_a_mirror_under_way_has_a_bar(tmp_path, sandbox):
     sandbox.fault("delay", host="storage", seconds=140, nth=2, times=None)
     with daemon(made), Terminal("status", "--follow", "--config", made.file) as terminal:
         terminal.shows(r"cts .*━+ +\d of 3 items")
-        with closing(StatusFollower(made.file)) as onlooker:
-            [mirror] = onlooker.look().record()["mirrors"]
+        with closing(StatusFollower(made.file)) as follower:
+            [mirror] = follower.read().record()["mirrors"]
         assert mirror["run"]["items"] == 3
 
 
 def test_an_inbox_that_is_away_is_told_though_no_case_waits(site):
     """Nothing new is seen: whoever looks has to know."""
     site.inbox.rmdir()
-    with site.running(), closing(StatusFollower(site.file)) as onlooker:
-        until(lambda: onlooker.look().away == ("lobes",))
-        assert onlooker.look().record()["away"] == ["lobes"]
+    with site.running(), closing(StatusFollower(site.file)) as follower:
+        until(lambda: follower.read().away == ("lobes",))
+        assert follower.read().record()["away"] == ["lobes"]
 
 
 def test_to_look_reads_no_case_that_is_done(site):

@@ -257,12 +257,12 @@ def test_bad_duration_is_refused_with_a_hint(problem, written):
     [
         ("60", "duration or a cron"),
         ('"often"', "duration or a cron"),
-        ('"0s"', "more than nothing"),
+        ('"0s"', "more than 0"),
         ('"61 * * * *"', "higher than"),
         ('"0 0 * * 1-5"', "names"),
         ('"0 0 * * */2"', "names"),
         ('"0 0 31 2 *"', "never comes"),
-        ('"a b c d e"', "no cron"),
+        ('"a b c d e"', "not a cron"),
     ],
 )
 def test_bad_poll_is_refused_with_a_hint(problem, written, says):
@@ -303,9 +303,9 @@ def test_missing_key_is_told_with_its_meaning(problem, key):
 @pytest.mark.parametrize(
     ("line", "path", "says"),
     [
-        ('name = "-lobes"', "name", "no name"),
-        ('name = "Lobes"', "name", "no name"),
-        (f'name = "{"a" * 41}"', "name", "no name"),
+        ('name = "-lobes"', "name", "not a valid name"),
+        ('name = "Lobes"', "name", "not a valid name"),
+        (f'name = "{"a" * 41}"', "name", "not a valid name"),
         ('inbox = ""', "inbox", "path"),
         ("inbox = 3", "inbox", "path"),
         ('inbox = "a\\u0000b"', "inbox", "path"),
@@ -346,20 +346,20 @@ def test_bad_required_value_is_refused(problem, line, path, says):
         ('inputs.ct = "../*"', "inputs.ct", "inside"),
         ('inputs.ct = "/etc/*"', "inputs.ct", "inside"),
         ('inputs.ct = { json = "/etc/x" }', "inputs.ct", "inside"),
-        ("inputs.ct = 0.5", "inputs.ct", "no source"),
-        ('inputs.ct = { glob = "*" }', "inputs.ct", "no source"),
-        ('inputs.ct = { value = 1, json = "x" }', "inputs.ct", "no source"),
+        ("inputs.ct = 0.5", "inputs.ct", "not a source"),
+        ('inputs.ct = { glob = "*" }', "inputs.ct", "not a source"),
+        ('inputs.ct = { value = 1, json = "x" }', "inputs.ct", "not a source"),
         ("inputs.ct = { value = 2026-01-01 }", "inputs.ct", "JSON"),
         ("inputs.ct = { value = [{ a = 07:30:00 }] }", "inputs.ct", "JSON"),
         ("inputs.ct = { value = inf }", "inputs.ct", "JSON"),
-        ("inputs.ct = { files = 3 }", "inputs.ct", "no source"),
-        ('inputs.ct = { files = "*", optional = "no" }', "inputs.ct", "no source"),
-        ("inputs.ct = { value = 3, optional = true }", "inputs.ct", "no source"),
+        ("inputs.ct = { files = 3 }", "inputs.ct", "not a source"),
+        ('inputs.ct = { files = "*", optional = "no" }', "inputs.ct", "not a source"),
+        ("inputs.ct = { value = 3, optional = true }", "inputs.ct", "not a source"),
         ('inputs.ct = { socket = "c t" }', "inputs.ct", "slug"),
         ('inputs.ct = { socket = "ct" }', "inputs", "uses images again"),
         ('reader_study = "x"\ninputs.ct = "*"', "reader_study", "beside algorithm"),
         ('archive = "x"\ninputs.ct = "*"', "archive", "beside algorithm"),
-        ('window = "20:00-06:00"', "window", "no known key"),
+        ('window = "20:00-06:00"', "window", "not a known key"),
         ('reuse = "yes"', "reuse", "boolean"),
         ("leftovers = true", "leftovers", "warn"),
         ('integrity = "repair"', "integrity", "refuse"),
@@ -429,7 +429,7 @@ def test_bad_limit_is_refused(problem, key, number):
 def test_typing_slip_is_recognised(problem):
     """An unknown key gets the known one that is meant."""
     found = problem(ROUTE + 'setle = "3s"')
-    assert (found.message, found.hint) == ("is no known key", "did you mean settle?")
+    assert (found.message, found.hint) == ("is not a known key", "did you mean settle?")
 
 
 def test_unknown_key_without_likeness_lists_the_known(problem):
@@ -446,7 +446,7 @@ def test_key_below_its_place_is_told_where_it_belongs(problem):
 def test_unknown_top_key_is_refused(problem, key):
     """The top of the file knows state and the tables, nothing else."""
     found = problem(f"{key} = 1" + ROUTE)
-    assert (found.path, found.message, found.line) == (key, "is no known key", 1)
+    assert (found.path, found.message, found.line) == (key, "is not a known key", 1)
 
 
 def test_mirrors_need_no_route(load):
@@ -477,7 +477,7 @@ def test_mirror_has_defaults(load):
         ('gone_to = "x"', "gone_to", "is for"),
         ('layout = "round"', "layout", "must be"),
         ('every = "often"', "every", "duration"),
-        ('inbox = "x"', "inbox", "no known key"),
+        ('inbox = "x"', "inbox", "not a known key"),
         ("folders = 3", "folders", "must be"),
     ],
 )
@@ -526,7 +526,7 @@ def test_route_that_is_no_table_is_refused(problem):
     [
         ("", "inputs", "needed for a reader study"),
         ('title = "{nope}"', "title", "nope"),
-        ('title = "{key"', "title", "no template"),
+        ('title = "{key"', "title", "not a template"),
         ('title = " "', "title", "text"),
         ('title = "{folder}"', "title", "folder's name"),
         ('order = "{number}"', "order", "folder's name"),
@@ -613,7 +613,7 @@ def test_clashes_are_found_beside_other_errors(problems):
 def test_syntax_error_is_one_problem_with_its_line(problem, text, line):
     """What is no TOML is one problem; the parser can't go on."""
     found = problem(text)
-    assert found.message.startswith("is no TOML: ")
+    assert found.message.startswith("is not valid TOML: ")
     assert found.line == line
 
 

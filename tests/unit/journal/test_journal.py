@@ -55,7 +55,7 @@ def book(tmp_path):
 
 
 def fold(book, key):
-    return checklist.fold(key, ((each.at, each.event) for each in book.history(key)))
+    return checklist.fold_events(key, ((each.at, each.event) for each in book.history(key)))
 
 
 # --- cases and events agree ----------------------------------------------------------------------

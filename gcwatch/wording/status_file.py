@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from gcwatch.core.reasons import Reason, explain
-from gcwatch.explain.case_view import CaseView
+from gcwatch.wording.case_view import CaseView
 
 MARK: Final = "gcwatch, route "
 """The start of every status file; a file that starts differently belongs to somebody else."""

@@ -14,11 +14,11 @@ from gcwatch.core.case import Case
 from gcwatch.core.reasons import CATALOGUE, Explanation, Reason, explain
 from gcwatch.core.text import iso_time, printable_name, readable_name, time_span
 from gcwatch.core.timing import Pace, due_time
-from gcwatch.explain import why_waiting
-from gcwatch.explain.why_waiting import DaemonSnapshot
 from gcwatch.journal.journal import Recorded
 from gcwatch.log.case_events import log_entry
 from gcwatch.log.sentences import event_sentence
+from gcwatch.wording import why_waiting
+from gcwatch.wording.why_waiting import DaemonSnapshot
 
 _OVERDUE_SECONDS = 120.0
 """If a case is due for longer than this and does not move, `detail` says so."""
@@ -136,7 +136,7 @@ def history_lines(key: str, recorded: Sequence[Recorded]) -> Iterator[HistoryLin
             assert isinstance(each.event, events.FolderFound), "a history starts with FolderFound"
             before = after = checklist.new_case(key, each.event, each.at)
         else:
-            after = checklist.apply(before, each.event, each.at)
+            after = checklist.apply_event(before, each.event, each.at)
         told = log_entry(before, each.event, after)
         if told:
             yield _history_line(iso_time(each.at), each.event, *told)

@@ -15,9 +15,9 @@ from gcwatch.commands import check, systemd_dropin, systemd_unit
 from gcwatch.core.errors import ConfigError
 from gcwatch.core.reasons import Reason
 from gcwatch.daemon import status_files
-from gcwatch.explain import status_file
-from gcwatch.explain.case_view import CaseView
-from gcwatch.explain.status_file import StatusFileFacts
+from gcwatch.wording import status_file
+from gcwatch.wording.case_view import CaseView
+from gcwatch.wording.status_file import StatusFileFacts
 
 NOON = 1_800_000_000.0
 TALKATIVE = """
@@ -279,10 +279,14 @@ def test_ten_thousand_delivered_cases_are_not_read(site):
         ("in/status.txt", {"cases": "files"}, "which would take it for a case"),
         ("out/p1/status.txt", {}, "for results"),
         ("out/.partial/status.txt", {}, "for results"),
-        ("out/.status.txt", {}, "would not be seen"),
-        ("out/p1.failed.txt", {}, "would not be seen"),
-        ("state/status.txt", {}, "is private"),
-        ("done/status.txt", {"after": "move", "done": "done"}, "moves folders to"),
+        ("out/.status.txt", {}, "would not be seen as a status file"),
+        ("out/p1.failed.txt", {}, "would not be seen as a status file"),
+        ("state/status.txt", {}, "state directory, which is private"),
+        (
+            "done/status.txt",
+            {"after": "move", "done": "done"},
+            "to which route 'lobes' moves folders",
+        ),
     ],
 )
 def test_a_report_in_a_wrong_place_is_refused(site, where, more, says):
@@ -311,7 +315,7 @@ def test_two_routes_can_t_share_a_report_nor_use_each_other_s_folders(site):
     )
     text = site.file.read_text()
     for where, says in (
-        ("status.txt", "is that of route 'lobes' too"),
+        ("status.txt", "is also that of route 'lobes'"),
         ("in/other.txt", "inside the inbox of route 'lobes'"),
         ("out/other.txt", "inside the folder of route 'lobes' for results"),
     ):
@@ -341,7 +345,7 @@ def test_check_tells_whether_it_can_be_written(site):
 def test_the_service_may_write_it(site):
     """The drop-in opens its folder."""
     site.configure(report="/mnt/share/status.txt")
-    text = systemd_dropin.dropin(config.load(site.file), systemd_unit.instance(""))
+    text = systemd_dropin.dropin(config.load(site.file), systemd_unit.service_named(""))
     assert 'ReadWritePaths="/mnt/share"' in text
 
 

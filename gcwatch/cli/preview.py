@@ -1,0 +1,106 @@
+"""`check` and `plan`: the commands that look ahead, before anything is sent."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from gcwatch import config as configuration
+from gcwatch.cli.errors import Exit
+from gcwatch.cli.options import Config, Json, Offline, chosen
+from gcwatch.commands import check as checking
+from gcwatch.commands import plan as planning
+from gcwatch.commands.check import Cause, Finding
+from gcwatch.core.errors import ConfigError
+from gcwatch.core.reasons import Reason, explain
+from gcwatch.core.text import printable_name
+from gcwatch.views.check_table import findings_table
+from gcwatch.views.plan_table import route_plan_table
+from gcwatch.views.terminal import console, print_json
+
+_CODES: tuple[tuple[Cause, Exit], ...] = (
+    ("token", Exit.TOKEN),
+    ("platform", Exit.UNREACHABLE),
+    ("config", Exit.CONFIG),
+)
+
+
+# --- check ---------------------------------------------------------------------------------------
+
+
+def check(
+    context: typer.Context,
+    config: Config = None,
+    *,
+    as_json: Json = False,
+    offline: Offline = False,
+) -> None:
+    """Check the config, the folders, the token, every slug and every input.
+
+    Exit codes: 0 all is well, 78 correct the config or a folder, 77 the token was refused or is
+    missing, 69 the platform could not be reached.
+    """
+    found = list(_findings(chosen(context, config), offline=offline))
+    if as_json:
+        rows = [{**asdict(each), "ok": each.is_fine} for each in found]
+        print_json({"ok": all(each.is_fine for each in found), "findings": rows})
+    else:
+        console().print(findings_table(found))
+    raise typer.Exit(code_of(found))
+
+
+def code_of(found: Sequence[Finding]) -> Exit:
+    """Given findings, return the exit code of what has to be corrected first."""
+    causes = {each.cause for each in found}
+    return next((code for cause, code in _CODES if cause in causes), Exit.DONE)
+
+
+def _findings(file: Path | None, *, offline: bool) -> Iterator[Finding]:
+    try:
+        settings = configuration.load(configuration.find(file))
+    except ConfigError as error:
+        yield from checking.config_findings(error)
+    else:
+        yield from checking.check(settings, offline=offline)
+
+
+# --- plan ----------------------------------------------------------------------------------------
+
+
+def plan(context: typer.Context, config: Config = None, *, as_json: Json = False) -> None:
+    """Show what would be sent where, and what would be refused and why. Nothing is sent.
+
+    Every folder goes through the same checks as in the daemon, de-identification included. Bundles
+    are made in a temporary folder and deleted.
+    """
+    settings = configuration.load(configuration.find(chosen(context, config)))
+    screen = console()
+    planned = []
+    for route in planning.plan(settings):
+        planned.append(route)
+        if not as_json:
+            screen.print(route_plan_table(route))
+    if as_json:
+        print_json({"routes": [_route(route) for route in planned]})
+
+
+def _route(route: planning.RoutePlan) -> dict[str, Any]:
+    away = _reason(route.away)
+    return {**asdict(route), "away": away, "folders": [_folder(each) for each in route.folders]}
+
+
+def _folder(folder: planning.FolderPlan) -> dict[str, Any]:
+    name = printable_name(folder.name)
+    warnings = [_reason(reason) for reason in folder.warnings]
+    return {
+        **asdict(folder),
+        "name": name,
+        "reason": _reason(folder.reason),
+        "warnings": warnings,
+    }
+
+
+def _reason(reason: Reason | None) -> dict[str, str] | None:
+    return {"code": reason.code, **asdict(explain(reason))} if reason else None

@@ -1,0 +1,22 @@
+"""`gcwatch mirror`: the summary of a run, in a sentence."""
+
+from rich.text import Text
+
+from gcwatch.core.text import count_noun, data_size
+from gcwatch.mirror.run import MirrorSummary
+
+
+def mirror_summary(summary: MirrorSummary) -> Text:
+    """Given the summary of a mirror's run, return it as a sentence."""
+    counts = (
+        (summary.fetched, "fetched"),
+        (summary.changed, "changed"),
+        (summary.unchanged, "unchanged"),
+        (summary.gone, "gone from the archive"),
+        (summary.failed, "failed"),
+    )
+    parts = ", ".join(f"{count} {what}" for count, what in counts if count)
+    moved = f"; {data_size(summary.bytes)} in {summary.seconds:.1f} s" if summary.bytes else ""
+    return Text(
+        f"{summary.mirror}: {count_noun(summary.items, 'item')}, {parts or 'nothing'}{moved}."
+    )
