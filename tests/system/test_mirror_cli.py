@@ -5,11 +5,13 @@ import os
 import pty
 import subprocess
 import sys
+from functools import partial
 
 import pytest
-from support.builders import mha
+from support.builders import FAST, mha
 from support.mirrored import Mirrored
 
+import gcwatch
 from gcwatch.cli import main
 from gcwatch.mirror.last_run import lock_mirror
 
@@ -85,8 +87,11 @@ def _read(screen):
         ("folder", 75, "No such file"),
     ],
 )
-def test_mirror_tells_what_is_wrong_and_ends_accordingly(run, site, trouble, code, says):
+def test_mirror_tells_what_is_wrong_and_ends_accordingly(  # noqa: PLR0917 -- a row of the table
+    run, site, monkeypatch, trouble, code, says
+):
     """Each kind of trouble has its exit code and its words."""
+    monkeypatch.setattr(gcwatch, "open", partial(gcwatch.open, pace=FAST))  # no pause of 20 s
     name, sandbox = "cts", site.sandbox
     match trouble:
         case "unknown":
