@@ -13,16 +13,7 @@ import typer
 
 from gcwatch import log
 from gcwatch.cli.errors import Exit, Misused
-from gcwatch.cli.options import (
-    Config,
-    Json,
-    TokenFile,
-    Url,
-    by_socket,
-    chosen,
-    flag,
-    sockets,
-)
+from gcwatch.cli.options import Config, Json, TokenFile, Url, by_socket, chosen, flag, sockets
 from gcwatch.cli.signals import stoppable
 from gcwatch.commands.send.send import SendArguments, SendSession, Sent
 from gcwatch.core.reasons import is_platform_away

@@ -21,7 +21,6 @@ from gcwatch.core.checklist import stage
 from gcwatch.core.errors import CannotSend, CaseError, NotYet, SourceChanged, SourceVanished
 from gcwatch.core.kinds import Kind
 from gcwatch.core.reasons import Reason
-from gcwatch.daemon.perform import bundles
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging import bundle
 from gcwatch.imaging.bundle import Bundle
@@ -30,6 +29,7 @@ from gcwatch.inbox.listing import InboxEntry
 from gcwatch.journal.copies import latest_cases
 from gcwatch.platform.client import CachingGrandChallenge, GrandChallenge
 from gcwatch.platform.connect import connect
+from gcwatch.steps.upload import make_bundles
 from gcwatch.targets.context import DroppedFolder, TargetContext
 
 UNKNOWN = "????????"
@@ -195,7 +195,7 @@ def _bundles(item: Input, files: Sequence[SourceFile], route: Route) -> tuple[Bu
         return ()
     with tempfile.TemporaryDirectory(prefix="gcwatch-plan-") as spool:
         chosen = bundle.select_files(files, item.pattern)
-        return bundles(item, chosen, route, spool=Path(spool), stem="plan")
+        return make_bundles(item, chosen, route, spool=Path(spool), stem="plan")
 
 
 def _upload(item: Input, made: Sequence[Bundle]) -> PlannedUpload:

@@ -16,11 +16,11 @@ from gcwatch.core.events import Event
 from gcwatch.core.progress import TransferProgress, no_progress
 from gcwatch.core.timing import due_time
 from gcwatch.daemon.current_config import CurrentConfig
-from gcwatch.daemon.perform import perform_step
-from gcwatch.daemon.step_context import StepContext
 from gcwatch.journal.journal import Journal
 from gcwatch.log.case_events import log_entry
 from gcwatch.platform.transfers import Transfers
+from gcwatch.steps.context import StepContext
+from gcwatch.steps.perform import perform_step
 from gcwatch.targets.upload_quota import UploadQuota
 from gcwatch.threads.heartbeats import heartbeat
 

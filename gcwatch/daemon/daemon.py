@@ -252,7 +252,7 @@ class Daemon:
 
     def _start_mirrors(self) -> None:
         """Run every mirror whose time has come, once the token is taken."""
-        if self._gate.is_token_refused or self._mirrors.is_parting:
+        if self._gate.is_token_refused or self._mirrors.is_stopping:
             return
         for name in self._wakeup.requested_mirrors():
             self._workers.start(_MIRROR + name, partial(self._run_mirror, name))
@@ -269,7 +269,7 @@ class Daemon:
                 backoff=self._current.base_pace.backoff,
                 clock=self._clock,
             )
-            self._mirrors.work(name, context)
+            self._mirrors.run_mirror(name, context)
 
     def _upkeep(self) -> None:
         """Clear what crashes left in the spool, and look at all files of closed cases."""

@@ -1,4 +1,4 @@
-"""Keeps the daemon's mirrors: when each is due, and what comes of a run."""
+"""When each mirror of the daemon runs, and what came of its last run."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -20,15 +20,9 @@ from gcwatch.core.reasons import Reason
 from gcwatch.core.timing import Pace, retry_pause
 from gcwatch.daemon.schedule import Schedule
 from gcwatch.daemon.wakeup import Wakeup
-from gcwatch.mirror.run import (
-    MirrorContext,
-    MirrorSummary,
-    failure_reason,
-    log_fields,
-    run_mirror,
-)
+from gcwatch.mirror.run import MirrorContext, MirrorSummary, failure_reason, log_fields, run_mirror
 
-Told = Callable[[str, int, int], None]
+MirrorBytes = Callable[[str, int, int], None]
 """Told a mirror's name, how many bytes have moved, and of how many (0 if that is not known)."""
 
 
@@ -36,8 +30,8 @@ Told = Callable[[str, int, int], None]
 class MirrorScheduler:
     """The mirrors of a daemon. What came of each last run is in `outcomes`.
 
-    `alive` is told a mirror's name and how far its run is, at every sign of progress.
-    A run is asked for by a ring of the wakeup; `work` is done by a worker, one at a time a mirror.
+    `on_bytes` and `on_progress` are told how far a run is. The wakeup requests a run; a worker does
+    it by `run_mirror`, at most one at a time for each mirror.
     """
 
     mirrors: Sequence[Mirror]
@@ -45,47 +39,47 @@ class MirrorScheduler:
     pace: Pace
     wakeup: Wakeup
     schedule: Schedule
-    told: Told
-    alive: Callable[[str, int, int, int], None]
+    on_bytes: MirrorBytes
+    on_progress: Callable[[str, int, int, int], None]
     outcomes: dict[str, MirrorSummary | Reason] = field(default_factory=dict)
     _tries: dict[str, int] = field(default_factory=dict)
     _runs: dict[str, threading.Event] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def begin(self, *, at_once: bool) -> None:
-        """Ask for the first run of each: now, or at its time if that is a time of the day."""
+        """Request the first run of each: now, or at its next time if it has a cron expression."""
         for each in self.mirrors:
-            self._begin(each, at_once=at_once)
+            self._request_first_run(each, at_once=at_once)
 
-    def _begin(self, each: Mirror, *, at_once: bool) -> None:
+    def _request_first_run(self, each: Mirror, *, at_once: bool) -> None:
         if at_once or isinstance(each.every, Every):
             self.wakeup.request_mirror(each.name)
         else:
-            self._arm(each, each.every.after(self.clock()))
+            self._schedule(each, each.every.after(self.clock()))
 
     def follow(self, mirrors: Sequence[Mirror]) -> None:
-        """Keep other mirrors from now on; a run of one that is gone or changed stops.
+        """Keep other mirrors from now on. Stop the runs of mirrors that are gone or changed.
 
-        Of one that is changed another run begins, which goes on from there.
+        A changed mirror runs again, and continues from what is there.
         """
         former = {each.name: each for each in self.mirrors}
         self.mirrors = mirrors
         for name in former.keys() - {each.name for each in mirrors}:
             self._stop(name)
             self.wakeup.mirror_started(name)
-            self.schedule.no_mirror(name)
+            self.schedule.cancel_mirror(name)
         for each in mirrors:
             if former.get(each.name) != each:
-                self._begin(each, at_once=self._stop(each.name))
+                self._request_first_run(each, at_once=self._stop(each.name))
 
     @property
-    def is_parting(self) -> bool:
-        """Whether a run that was stopped has not ended yet: its folder may be another's by now."""
+    def is_stopping(self) -> bool:
+        """Whether a stopped run has not ended yet; another mirror may have its folder by now."""
         with self._lock:
             return any(run.is_set() for run in self._runs.values())
 
     def stop(self) -> None:
-        """Every run under way stops where it is."""
+        """Stop all runs under way; the next run of each continues there."""
         for name in [*self._runs]:
             self._stop(name)
 
@@ -97,17 +91,17 @@ class MirrorScheduler:
             run.set()
         return run is not None
 
-    def _settings(self, name: str) -> Mirror | None:
+    def _settings_of(self, name: str) -> Mirror | None:
         return next((each for each in self.mirrors if each.name == name), None)
 
-    def work(self, name: str, means: MirrorContext) -> None:
+    def run_mirror(self, name: str, context: MirrorContext) -> None:
         """Run a mirror, and ask for its next run; folders that it made may be cases.
 
         Raises:
-            TokenRefused: when the platform does not take the token; the wish for a run is kept.
+            TokenRefused: when the platform does not take the token; the request stays.
             Stopped: when the daemon is stopping, or follows other settings.
         """
-        with self._running(name, means) as (settings, own):
+        with self._running(name, context) as (settings, own):
             self.wakeup.mirror_started(name)
             wait: float | None = None
             try:
@@ -116,56 +110,58 @@ class MirrorScheduler:
                 self.wakeup.request_mirror(name)
                 raise
             finally:
-                self._next(name, wait)
-                self.told(name, 0, 0)
+                self._schedule_next_run(name, wait)
+                self.on_bytes(name, 0, 0)
                 self.wakeup.request_scan()
 
     @contextmanager
-    def _running(self, name: str, means: MirrorContext) -> Iterator[tuple[Mirror, MirrorContext]]:
-        """Begin a run that can be stopped by itself."""
+    def _running(self, name: str, context: MirrorContext) -> Iterator[tuple[Mirror, MirrorContext]]:
+        """Yield the settings and a context whose run can be stopped without the others."""
         stop = threading.Event()
         with self._lock:
             self._runs[name] = stop
         try:
-            settings = self._settings(name)  # looked at last: whoever changes them stops the run
+            settings = self._settings_of(
+                name
+            )  # read after the run is known, so that whoever changes the settings can stop it
             if settings is None:
                 raise Stopped
-            means.transfers.require_running()
-            yield settings, replace(means, transfers=replace(means.transfers, stop=stop))
+            context.transfers.require_running()
+            yield settings, replace(context, transfers=replace(context.transfers, stop=stop))
         finally:
             with self._lock:
                 del self._runs[name]
 
-    def _next(self, name: str, wait: float | None) -> None:
+    def _schedule_next_run(self, name: str, wait: float | None) -> None:
         """Ask for the next run, if the mirror is still there."""
-        settings, now = self._settings(name), self.clock()
+        settings, now = self._settings_of(name), self.clock()
         if settings is not None:
-            self._arm(settings, settings.every.after(now) if wait is None else now + wait)
+            self._schedule(settings, settings.every.after(now) if wait is None else now + wait)
 
-    def _arm(self, settings: Mirror, at: float) -> None:
-        self.schedule.mirror_at(settings.name, at)
+    def _schedule(self, settings: Mirror, at: float) -> None:
+        self.schedule.run_mirror_at(settings.name, at)
 
-    def _run(self, settings: Mirror, means: MirrorContext) -> float | None:
+    def _run(self, settings: Mirror, context: MirrorContext) -> float | None:
         """Run a mirror; return after how many seconds to try again, or None if it went well."""
         name = settings.name
 
         def progress(done: int, items: int, moved: int) -> None:
-            self.alive(name, done, items, moved)
+            self.on_progress(name, done, items, moved)
             if moved:
-                self.told(name, moved, 0)
+                self.on_bytes(name, moved, 0)
 
         try:
-            report = run_mirror(settings, means, progress)
+            report = run_mirror(settings, context, progress)
         except StateError:
             return self.pace.survey  # somebody runs it by hand at this moment
         except (CaseError, Unreachable, Refused) as error:
-            return self._failed(name, error)
+            return self._on_failure(name, error)
         self._tries.pop(name, None)
         self.outcomes[name] = report
         return None
 
-    def _failed(self, name: str, error: CaseError | Unreachable | Refused) -> float:
-        """Note what went wrong, and say it unless it was the same before."""
+    def _on_failure(self, name: str, error: CaseError | Unreachable | Refused) -> float:
+        """Remember what went wrong, and log it unless the last run had the same reason."""
         reason = failure_reason(error)
         before = self.outcomes.get(name)
         tries = self._tries[name] = self._tries.get(name, 0) + 1

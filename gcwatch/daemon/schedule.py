@@ -1,4 +1,4 @@
-"""APScheduler: when to survey, poll, mirror and tidy."""
+"""APScheduler decides when the loop wakes: for scans, due cases, mirrors and upkeep."""
 
 import time
 from collections.abc import Callable
@@ -12,12 +12,12 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from gcwatch import log
 from gcwatch.daemon.wakeup import Wakeup
 
-_LATE = 60.0
-"""Seconds that a survey may be late besides."""
+_LATE_SECONDS = 60.0
+"""How late a scan may be, beside three of its intervals, before the scheduler counts as dead."""
 
 
 class Schedule:
-    """When to wake: surveys and upkeep at fixed distances, and an alarm for the next due case."""
+    """Wakes the loop for scans and upkeep at fixed intervals, and when the next case is due."""
 
     def __init__(self, wakeup: Wakeup, *, survey: float, upkeep: float) -> None:
         self._wakeup = wakeup
@@ -26,39 +26,39 @@ class Schedule:
             timezone=UTC,
             job_defaults={"coalesce": True, "misfire_grace_time": None, "max_instances": 1},
         )
-        self._scheduler.add_listener(_tell, EVENT_JOB_ERROR | EVENT_JOB_MISSED)
+        self._scheduler.add_listener(_log_job_event, EVENT_JOB_ERROR | EVENT_JOB_MISSED)
         self._survey = survey
         self._heard = self._rested = time.monotonic()
-        self._every("survey", self._look, survey)
+        self._every("survey", self._request_scan, survey)
         self._every("upkeep", wakeup.request_upkeep, upkeep)
 
-    def _every(self, name: str, ring: Callable[[], None], seconds: float) -> None:
+    def _every(self, name: str, request: Callable[[], None], seconds: float) -> None:
         now = datetime.now(UTC)
-        self._scheduler.add_job(ring, "interval", seconds=seconds, id=name, next_run_time=now)
+        self._scheduler.add_job(request, "interval", seconds=seconds, id=name, next_run_time=now)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the scheduler's thread."""
         self._scheduler.start()
 
-    def _look(self) -> None:
+    def _request_scan(self) -> None:
         self._heard = time.monotonic()
         if self._heard >= self._rested:
             self._wakeup.request_scan()
 
     def rest(self, seconds: float) -> None:
-        """Ring for no survey for so long; news and other wishes to look still count."""
+        """Request no scan for so long; what the watcher or others request still counts."""
         self._rested = time.monotonic() + seconds
 
     def is_alive(self) -> bool:
-        """Whether surveys are still rung for; one may be late, as on a busy machine."""
-        return time.monotonic() < self._heard + 3 * self._survey + _LATE
+        """Whether scans are still requested; one may be late on a busy machine."""
+        return time.monotonic() < self._heard + 3 * self._survey + _LATE_SECONDS
 
     def stop(self) -> None:
-        """End; its jobs only ring, so there is none to wait for."""
+        """Stop the scheduler; its jobs only set events, so there is nothing to wait for."""
         self._scheduler.shutdown(wait=False)
 
     def wake_at(self, at: float | None) -> None:
-        """Given when the next case is due (or None), set the alarm."""
+        """Given when the next case is due (or None), wake the loop then."""
         if at == self._alarm:
             return
         self._alarm = at
@@ -68,13 +68,13 @@ class Schedule:
                 self._wakeup.wake, "date", run_date=when, id="due", replace_existing=True
             )
 
-    def no_mirror(self, name: str) -> None:
-        """Given a mirror that is not there any more, take back its alarm."""
+    def cancel_mirror(self, name: str) -> None:
+        """Given a mirror that is gone, cancel its next run."""
         with suppress(JobLookupError):
             self._scheduler.remove_job(f"mirror:{name}")
 
-    def mirror_at(self, name: str, at: float) -> None:
-        """Given a mirror and when its next run is due, set its alarm."""
+    def run_mirror_at(self, name: str, at: float) -> None:
+        """Given a mirror and when its next run is due, request it then."""
         when = datetime.fromtimestamp(at, UTC)
         self._scheduler.add_job(
             self._wakeup.request_mirror,
@@ -86,8 +86,8 @@ class Schedule:
         )
 
 
-def _tell(event: JobExecutionEvent) -> None:
-    """APScheduler swallows what goes wrong; the log does not."""
+def _log_job_event(event: JobExecutionEvent) -> None:
+    """Log what APScheduler would only pass to its own logger."""
     if event.exception is not None:
         log.emit("scheduler.job_failed", job=event.job_id, error=event.exception)
     else:

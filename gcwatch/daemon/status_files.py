@@ -1,7 +1,7 @@
-"""Keeps the reports of routes: written when something has changed, and now and then to show life.
+"""Writes the status files of routes: when something has changed, and regularly without a change.
 
-A share may be away, full, or hang whoever writes to it. So each report is written by a thread of
-its own, which nobody waits for; there is at most one for each, and its trouble is told once.
+A share may be away or full, and a write to it may hang. So a thread of its own writes each status
+file, and nothing waits for it. There is at most one thread for each file; a problem is logged once.
 """
 
 import errno
@@ -27,42 +27,42 @@ from gcwatch.wording.status_file import StatusFileFacts
 from gcwatch.wording.why_waiting import DaemonSnapshot
 
 MODE: Final = 0o640
-"""As results have it: for the group that shares the folders."""
+"""Permission bits, as results have them: the group that shares the folders may read."""
 
-_OFTEN: Final = 6
-"""How often at most a report is looked at while things happen, within the time of a survey."""
+_CHECKS_PER_SURVEY: Final = 6
+"""How often a status file is checked while events happen, within one survey interval."""
 
-_HEARTBEAT: Final = 5
-"""Surveys after which a report is written though nothing has changed."""
+_UNCHANGED_SURVEYS: Final = 5
+"""Survey intervals after which a status file is written although nothing has changed."""
 
-_LAST_WORDS: Final = 2.0
-"""Seconds that the end of the daemon waits for what is being written, and for its last words."""
+_STOP_PATIENCE_SECONDS: Final = 2.0
+"""How long a stop waits for writes under way, and again for the last version of each file."""
 
 
 @dataclass
-class _Paper:
-    """What is known of one report; the times are on a clock that never steps."""
+class _FileState:
+    """What is known of one status file; times are on the monotonic clock."""
 
-    looked: float = float("-inf")
+    checked: float = float("-inf")
     written: float = float("-inf")
-    told: str = ""
-    seen: int = -1
-    is_troubled: bool = False
+    body: str = ""
+    event: int = -1
+    has_problem: bool = False
     thread: threading.Thread | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def is_busy(self) -> bool:
-        """Whether somebody writes it, or hangs over it, at this moment."""
+        """Whether its thread writes, or hangs, at this moment."""
         return self.thread is not None and self.thread.is_alive()
 
 
 class StatusFileWriter(PeriodicThread):
-    """Keeps all reports that the settings name, from start to end.
+    """Keeps all status files that the settings name, from start to end.
 
     Args:
         journal: What is known of all cases.
         settings: What the config says at this moment.
-        around: What the daemon is at.
+        around: What the daemon does at this moment.
         pace: How fast things go, by a route's name.
         clock: The time in seconds since the epoch.
     """
@@ -76,80 +76,87 @@ class StatusFileWriter(PeriodicThread):
         clock: Callable[[], float],
     ) -> None:
         survey = pace("").survey
-        super().__init__("reporter", min(1.0, survey / _OFTEN))
+        super().__init__("status-files", min(1.0, survey / _CHECKS_PER_SURVEY))
         self._journal = journal
         self._settings = settings
         self._around = around
         self._pace = pace
         self._clock = clock
         self._survey = survey
-        self._papers: dict[Path, _Paper] = {}
+        self._states: dict[Path, _FileState] = {}
 
     def on_stop(self) -> None:
-        """Every report gets its last words."""
+        """Write each status file a last time: gcwatch has stopped."""
         self._wait()
-        for route, path in self._reports():
-            self._begin(route, path, is_over=True)
+        for route, path in self._files():
+            self._start_writing(route, path, is_over=True)
         self._wait()
 
     def _wait(self) -> None:
-        """Let out what is being written; what hangs is left behind."""
-        until = time.monotonic() + _LAST_WORDS
-        for paper in self._papers.values():
-            if paper.thread is not None:
-                paper.thread.join(max(until - time.monotonic(), 0))
+        """Wait for writes under way; leave behind those that hang."""
+        until = time.monotonic() + _STOP_PATIENCE_SECONDS
+        for state in self._states.values():
+            if state.thread is not None:
+                state.thread.join(max(until - time.monotonic(), 0))
 
-    def _reports(self) -> list[tuple[Route, Path]]:
+    def _files(self) -> list[tuple[Route, Path]]:
         routes = self._settings().routes
         return [(route, route.report) for route in routes if route.report is not None]
 
     def tick(self) -> None:
-        """Begin every report that is due."""
-        reports = self._reports()
-        if reports:
-            with suppress(JournalUnavailable):  # the daemon tells of it
-                self._look(reports, self._journal.latest())
+        """Write every status file that is due."""
+        files = self._files()
+        if files:
+            with suppress(JournalUnavailable):  # the daemon logs it
+                self._write_due(files, self._journal.latest())
 
-    def _look(self, reports: list[tuple[Route, Path]], latest: int) -> None:
-        """Given what is to be kept and the journal's latest event, begin what is due."""
+    def _write_due(self, files: list[tuple[Route, Path]], latest: int) -> None:
+        """Given the status files and the number of the latest event, write what is due."""
         now = time.monotonic()
-        for route, path in reports:
-            paper = self._papers.setdefault(path, _Paper())
-            is_news = paper.seen != latest and not paper.is_busy()
-            if now - paper.looked < self._survey / (_OFTEN if is_news else 1):
+        for route, path in files:
+            state = self._states.setdefault(path, _FileState())
+            is_news = state.event != latest and not state.is_busy()
+            if now - state.checked < self._survey / (_CHECKS_PER_SURVEY if is_news else 1):
                 continue
-            if paper.is_busy():
-                self._trouble(paper, route, "it takes too long")
+            if state.is_busy():
+                self._log_problem(state, route, "it takes too long")
             else:
-                paper.looked, paper.seen = now, latest
-                self._begin(route, path)
+                state.checked, state.event = now, latest
+                self._start_writing(route, path)
 
-    def _begin(self, route: Route, path: Path, *, is_over: bool = False) -> None:
-        paper = self._papers.setdefault(path, _Paper())
-        if paper.is_busy():
+    def _start_writing(self, route: Route, path: Path, *, is_over: bool = False) -> None:
+        state = self._states.setdefault(path, _FileState())
+        if state.is_busy():
             return
-        paper.thread = threading.Thread(
-            target=self._work, args=(paper, route, path, is_over), name="report", daemon=True
+        state.thread = threading.Thread(
+            target=self._write_if_changed,
+            args=(state, route, path, is_over),
+            name="report",
+            daemon=True,
         )
-        paper.thread.start()
+        state.thread.start()
 
-    def _work(self, paper: _Paper, route: Route, path: Path, is_over: bool) -> None:
-        """Write a report if there is news, or nothing was written for long."""
+    def _write_if_changed(self, state: _FileState, route: Route, path: Path, is_over: bool) -> None:
+        """Write a status file if something has changed, or if it is old."""
         try:
             facts = self._facts(route, is_over=is_over)
         except JournalUnavailable:
             return
-        told, now = status_file.file_body(facts), time.monotonic()
-        if told == paper.told and now - paper.written < _HEARTBEAT * self._survey and not is_over:
+        body, now = status_file.file_body(facts), time.monotonic()
+        if (
+            body == state.body
+            and now - state.written < _UNCHANGED_SURVEYS * self._survey
+            and not is_over
+        ):
             return
         try:
-            _write(path, status_file.file_bytes(facts, told, self._clock()))
+            _write(path, status_file.file_bytes(facts, body, self._clock()))
         except OSError as error:
-            self._trouble(paper, route, error_text(error))
+            self._log_problem(state, route, error_text(error))
             return
-        paper.told, paper.written = told, now
-        if paper.is_troubled:
-            paper.is_troubled = False
+        state.body, state.written = body, now
+        if state.has_problem:
+            state.has_problem = False
             log.emit("report.returned", route=route.name)
 
     def _facts(self, route: Route, *, is_over: bool) -> StatusFileFacts:
@@ -173,24 +180,24 @@ class StatusFileWriter(PeriodicThread):
             is_over=is_over,
         )
 
-    def _trouble(self, paper: _Paper, route: Route, error: str) -> None:
-        with paper.lock:
-            is_first, paper.is_troubled = not paper.is_troubled, True
+    def _log_problem(self, state: _FileState, route: Route, error: str) -> None:
+        with state.lock:
+            is_first, state.has_problem = not state.has_problem, True
         if is_first:
             log.emit("report.failed", route=route.name, error=error)
 
 
 def _write(path: Path, page: bytes) -> None:
-    """Replace a report; raise OSError if it can't be, or if another kind of file stands there."""
+    """Replace a status file; raise OSError if that fails, or if it is another kind of file."""
     if not status_file.is_status_file(read_beginning(path)):
         raise FileExistsError(errno.EEXIST, "")
     write_atomically(path, page, MODE)
 
 
 def read_beginning(path: Path) -> bytes:
-    """Given where a report is to stand, return how the file there begins; nothing if none does.
+    """Given a status file's path, return how the file there begins; nothing if there is none.
 
-    A link is nothing: it will be replaced, not followed. Raise OSError if it can't be read.
+    A link counts as nothing: it is replaced, not followed. Raise OSError if it can't be read.
     """
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:

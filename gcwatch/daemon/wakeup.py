@@ -34,7 +34,7 @@ class Wakeup:
         self._woken.set()
 
     def requested_mirrors(self) -> frozenset[str]:
-        """Return the mirrors that it is time for; keeps each wish until `mirroring`."""
+        """Return the mirrors that it is time for; each stays requested until `mirror_started`."""
         with self._lock:
             return frozenset(self._mirrors)
 
@@ -44,21 +44,21 @@ class Wakeup:
             self._mirrors.discard(name)
 
     def wait(self, seconds: float) -> None:
-        """Return at the next ring, or after *seconds*."""
+        """Return at the next signal, or after *seconds*."""
         self._woken.wait(seconds)
         self._woken.clear()
 
     def is_scan_requested(self) -> bool:
-        """Whether to look at the inboxes; keeps the wish until `looked`."""
+        """Whether a scan is requested; it stays requested until `scan_started`."""
         return self._scan.is_set()
 
     def scan_started(self) -> None:
-        """The look begins: what comes from now on is news again."""
+        """A scan begins: what happens from now on requests another one."""
         self._scan.clear()
 
     def take_upkeep_request(self) -> bool:
-        """Whether upkeep was rung for, once a ring."""
+        """Return whether upkeep is requested, and take the request back."""
         if not self._upkeep.is_set():
-            return False  # and nothing to clear: it may be rung for at this very moment
+            return False  # do not clear: another thread may set it at this moment
         self._upkeep.clear()
         return True

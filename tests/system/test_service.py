@@ -46,7 +46,7 @@ def end():  # asked to, the thread of this kind, where it is; it may survive in 
 
 threading.Thread(target=end, daemon=True).start()
 if sys.argv[3:] == ["APScheduler"]:
-    schedule._LATE = 1.0
+    schedule._LATE_SECONDS = 1.0
 pace = replace(FAST, hung=float(sys.argv[2]))
 with gcwatch.open(sys.argv[1], pace=pace) as watch, stoppable() as stop:
     log.configure(watch.settings.log)

@@ -4,12 +4,7 @@ from collections.abc import Iterator
 
 from gcwatch.sandbox.api import permissions
 from gcwatch.sandbox.api.job_endpoints import image_pks_of_job
-from gcwatch.sandbox.api.requests import (
-    RequestContext,
-    find_by_pk,
-    find_filtered,
-    paginate,
-)
+from gcwatch.sandbox.api.requests import RequestContext, find_by_pk, find_filtered, paginate
 from gcwatch.sandbox.model import Image
 from gcwatch.sandbox.server.reply import Reply, json_refusal, json_reply
 from gcwatch.sandbox.storage import dicom_sets

@@ -533,7 +533,7 @@ def test_memory_does_not_depend_on_the_size_of_an_image(folder):
 def test_an_idle_daemon_does_without_pydicom():
     """It is loaded with the first image, not with the modules."""
     code = (
-        "import sys, gcwatch.daemon.perform, gcwatch.imaging.dicom, gcwatch.inbox.layouts;"
+        "import sys, gcwatch.steps.perform, gcwatch.imaging.dicom, gcwatch.inbox.layouts;"
         "sys.exit('pydicom' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -24,7 +24,7 @@ TALKATIVE = """
 from gcwatch.daemon import status_files
 from gcwatch.cli import main
 
-status_files._LAST_WORDS = 60.0
+status_files._STOP_PATIENCE_SECONDS = 60.0
 main()
 """
 
@@ -107,7 +107,7 @@ LEISURELY = replace(FAST, survey=30.0)
 
 @pytest.fixture
 def site(tmp_path, sandbox, monkeypatch):
-    monkeypatch.setattr(status_files, "_LAST_WORDS", 60.0)
+    monkeypatch.setattr(status_files, "_STOP_PATIENCE_SECONDS", 60.0)
     return Site(tmp_path, sandbox, report="status.txt")
 
 
@@ -205,7 +205,7 @@ def test_a_share_that_hangs_holds_up_nobody(site, monkeypatch):
         return usual(path, *how, **more)
 
     monkeypatch.setattr(os, "open", hanging)
-    monkeypatch.setattr(status_files, "_LAST_WORDS", 0.05)
+    monkeypatch.setattr(status_files, "_STOP_PATIENCE_SECONDS", 0.05)
     site.listen()
     with site.running():
         until(lambda: site.said("report.failed"))

@@ -1,14 +1,16 @@
-"""What steps work with."""
+"""What steps work with, and two things that several of them do with it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gcwatch.config import Route
+from gcwatch.core.case import Case
 from gcwatch.core.progress import TransferProgress, no_progress
 from gcwatch.core.timing import Pace
 from gcwatch.platform.client import GrandChallenge
-from gcwatch.platform.transfers import Transfers
+from gcwatch.platform.transfers import Moved, Transfers
 from gcwatch.targets.context import TargetContext
 from gcwatch.targets.upload_quota import UploadQuota
 
@@ -44,3 +46,24 @@ class StepContext:
             active=self.active,
             doubt=pace.doubt,
         )
+
+
+def spool_folder(case: Case, context: StepContext) -> Path:
+    """Return where the bundles of a case's round are kept until they are sent."""
+    return context.spool / f"{case.key}-{case.round}"
+
+
+@contextmanager
+def counted_transfer(key: str, total: int, context: StepContext) -> Generator[Moved, None, None]:
+    """Yield a function that counts a transfer's bytes for `status`, until the block ends."""
+    count = 0
+
+    def moved(more: int) -> None:
+        nonlocal count
+        count += more
+        context.progress(key, count, total)
+
+    try:
+        yield moved
+    finally:
+        context.progress(key, 0, 0)

@@ -1,0 +1,112 @@
+"""Performs a step: gives it to the module that does it, and turns known errors into events.
+
+Every step is a generator. It yields an event, the event is recorded, and the recorded case comes
+back before the next line runs. So there is at most one write to the platform that must not be
+repeated between two commits. After a crash the case continues with its next step: a step that is
+performed twice has the same result as a step that is performed once.
+"""
+
+from typing import assert_never
+
+from gcwatch import targets
+from gcwatch.config import Route
+from gcwatch.core import events
+from gcwatch.core.case import Case
+from gcwatch.core.checklist import Step, StepEvents
+from gcwatch.core.errors import (
+    CaseError,
+    NotYet,
+    Refused,
+    SourceChanged,
+    SourceVanished,
+    TryAgain,
+    Unreachable,
+    UploadsGone,
+)
+from gcwatch.core.events import Event
+from gcwatch.core.reasons import Reason
+from gcwatch.core.timing import Pace
+from gcwatch.inbox.layouts import inbox_of
+from gcwatch.steps.context import StepContext
+from gcwatch.steps.deliver import deliver_results, fetch_outputs, report_failure
+from gcwatch.steps.settle import require_settled_folder, settle_folder
+from gcwatch.steps.upload import upload_inputs
+
+
+def perform_step(
+    step: Step, case: Case, route: Route, pace: Pace, context: StepContext
+) -> StepEvents:
+    """Given a case's next step, perform it; yield its events. Known errors become events, too.
+
+    Raises:
+        TokenRefused: all work has to stop.
+        Stopped: the daemon is stopping.
+    """
+    try:
+        yield from _errors_as_events(_start_step(step, case, route, pace, context))
+    except SourceChanged:
+        yield from _errors_as_events(_restart_settling(case, route))
+
+
+def _restart_settling(case: Case, route: Route) -> StepEvents:
+    """Yield how the folder looks now: it has changed since it settled, so it settles again."""
+    yield events.FolderChanged(inbox_of(route).snapshot_case(case.folder, case.seen))
+
+
+def _errors_as_events(work: StepEvents) -> StepEvents:
+    """Given a step's events, yield them; an error that has a remedy becomes the last event."""
+    try:
+        yield from work
+    except SourceVanished:
+        yield events.FolderVanished()
+    except UploadsGone:
+        yield events.UploadsExpired()
+    except CaseError as error:
+        yield _event_of_error(error)
+    except Unreachable as error:
+        yield events.AttemptFailed(error.reason)
+    except Refused as error:
+        yield events.AttemptFailed(_unexpected_refusal(error))
+
+
+def _event_of_error(error: CaseError) -> Event:
+    match error:
+        case NotYet():
+            return events.Postponed(error.reason, error.wait)
+        case TryAgain():
+            return events.AttemptFailed(error.reason)
+        case _:
+            return events.Rejected(error.reason)
+
+
+def _unexpected_refusal(error: Refused) -> Reason:
+    message = "; ".join(error.messages)[:500]
+    facts = {"call": error.call, "status": error.status, "message": message}
+    return Reason("unexpected", facts)
+
+
+def _start_step(
+    step: Step, case: Case, route: Route, pace: Pace, context: StepContext
+) -> StepEvents:
+    match step:
+        case Step.SURVEY:
+            yield from settle_folder(case, route, pace, context)
+        case Step.UPLOAD:
+            yield from upload_inputs(case, route, pace, context)
+        case Step.SUBMIT:
+            require_settled_folder(case, route)
+            yield from targets.target_for(case.target or route).submit(
+                case, context.for_target(route, pace)
+            )
+        case Step.POLL:
+            yield from targets.target_for(case.target or route).poll(
+                case, context.for_target(route, pace)
+            )
+        case Step.FETCH:
+            yield from fetch_outputs(case, route, context)
+        case Step.DELIVER:
+            yield from deliver_results(case, route, context)
+        case Step.REPORT:
+            yield from report_failure(case, route, context)
+        case _:
+            assert_never(step)

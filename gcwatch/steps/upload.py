@@ -1,0 +1,210 @@
+"""Step upload: what each socket gets is planned, bundled and sent."""
+
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from gcwatch import targets
+from gcwatch.config import Route
+from gcwatch.core import checklist, events
+from gcwatch.core.case import Case, Input, Upload
+from gcwatch.core.checklist import StepEvents
+from gcwatch.core.errors import NotYet, Refused, SourceChanged
+from gcwatch.core.events import Event
+from gcwatch.core.reasons import Reason
+from gcwatch.core.timing import Pace
+from gcwatch.files.safe_open import open_unchanged
+from gcwatch.files.snapshot import SourceFile, listing_digest
+from gcwatch.imaging import bundle
+from gcwatch.imaging.bundle import Bundle
+from gcwatch.inbox.layouts import inbox_of
+from gcwatch.platform.file_parts import part_size
+from gcwatch.platform.transfers import Moved
+from gcwatch.platform.upload import FileUpload
+from gcwatch.steps.context import StepContext, counted_transfer, spool_folder
+from gcwatch.targets.context import DroppedFolder, TargetContext
+
+UPLOADS_PAUSE_SECONDS: Final = 300.0
+
+
+FILES_PER_RECORD: Final = 24
+"""Files of a DICOM image set that are sent before the next event is recorded."""
+
+
+def upload_inputs(case: Case, route: Route, pace: Pace, context: StepContext) -> StepEvents:
+    """Plan what every socket gets, make all bundles, then send them.
+
+    All bundles are made first: what is refused is refused before the first byte is sent.
+    """
+    spool = spool_folder(case, context)
+    files = inbox_of(route).source_files(case.folder)
+    if case.seen is None or listing_digest(files) != case.seen.digest:
+        raise SourceChanged
+    if case.inputs is None:
+        bundle.discard_spool(spool)
+        case = yield _plan_inputs(case, files, route, context.for_target(route, pace))
+    todo = [
+        (item, _bundles_of(case, item, files, route, spool))
+        for item in checklist.unsent_inputs(case)
+    ]
+    for item, parcels in todo:
+        case = yield from _record_warnings(case, parcels)
+        if item.carrier == "dicom":
+            case = yield from _send_dicom_set(case, item, parcels, context)
+        else:
+            case = yield from _send_bundle(case, item, parcels[0], context)
+    context.quota.release_uploads(case.key)
+
+
+def _plan_inputs(
+    case: Case, files: Sequence[SourceFile], route: Route, context: TargetContext
+) -> events.Planned:
+    box = inbox_of(route)
+    receipt = box.read_receipt(case.folder) if route.reuse else {}
+    dropped = DroppedFolder(
+        case.key, box.public_name(case.folder), files, receipt, again=case.round > 1
+    )
+    return targets.target_for(route).plan(context, dropped)
+
+
+def _record_warnings(case: Case, parcels: Sequence[Bundle]) -> Generator[Event, Case, Case]:
+    """Record each warning about what is sent, once."""
+    for reason in (reason for parcel in parcels for reason in parcel.warnings):
+        if reason not in case.warnings:
+            case = yield events.WarningFound(reason)
+    return case
+
+
+def _bundles_of(
+    case: Case, item: Input, files: tuple[SourceFile, ...], route: Route, spool: Path
+) -> tuple[Bundle, ...]:
+    """Given an input, return its bundles: one, or one a file for a DICOM image set."""
+    number = 1 + [other.socket for other in case.inputs or ()].index(item.socket)
+    stem = f"{_public_name(case, route)}-{case.round}-{number:02}"
+    chosen = bundle.select_files(files, item.pattern)
+    return make_bundles(item, chosen, route, spool=spool, stem=stem)
+
+
+def make_bundles(
+    item: Input, chosen: Sequence[SourceFile], route: Route, *, spool: Path, stem: str
+) -> tuple[Bundle, ...]:
+    """Given an input and its files, return its bundles; those that must be made are in *spool*.
+
+    Raises:
+        CannotSend: when the files are not what the socket takes; see `bundle`.
+    """
+    if item.carrier == "file":
+        return (bundle.file_bundle(chosen[0], stem=stem),)
+    if item.carrier == "dicom":
+        return bundle.dicom_set(
+            chosen,
+            spool=spool,
+            stem=stem,
+            socket=item.socket,
+            deidentify=route.deidentify,
+            integrity=route.integrity,
+            pattern=item.pattern,
+        )
+    made = bundle.image_bundle(
+        chosen,
+        spool=spool,
+        stem=stem,
+        socket=item.socket,
+        deidentify=route.deidentify,
+        keep_names=route.names == "keep",
+        integrity=route.integrity,
+        pattern=item.pattern,
+    )
+    return (made,)
+
+
+def _public_name(case: Case, route: Route) -> str:
+    """Return a case's name on the platform: its key, or the sanitised folder name with the key."""
+    if route.names == "opaque":
+        return case.key
+    title = inbox_of(route).public_name(case.folder)
+    return f"{bundle.sanitise_name(title)[:60]}-{case.key.rpartition('-')[2]}"
+
+
+def _send_bundle(
+    case: Case, item: Input, parcel: Bundle, context: StepContext
+) -> Generator[Event, Case, Case]:
+    """Send one bundle; continue where an earlier try was interrupted."""
+    upload = next((u for u in case.uploads if u.socket == item.socket), None)
+    begun_before = upload is not None and upload.size == parcel.size
+    if upload is None or not begun_before:
+        upload = _create_upload(item, parcel, context)
+        case = yield events.UploadStarted(upload)
+    else:
+        case = yield events.UploadResumed(upload.pk)
+    with counted_transfer(case.key, parcel.size, context) as moved:
+        sha256 = FileUpload(context.transfers, parcel.path, upload, moved).send(
+            begun_before=begun_before
+        )
+    _require_unchanged_source(parcel)
+    return (yield events.UploadCompleted(upload.pk, sha256))
+
+
+def _send_dicom_set(
+    case: Case, item: Input, parcels: Sequence[Bundle], context: StepContext
+) -> Generator[Event, Case, Case]:
+    """Send the files of a DICOM image set, many at a time; after a crash, send the rest."""
+    if len(parcels) != item.uploads:
+        case = yield _planned_again(case, item, len(parcels))
+    context.quota.claim_uploads(
+        case.key, sum(each.uploads for each in case.inputs or () if each.is_uploaded)
+    )
+    sent = {upload.filename for upload in case.uploads if upload.socket == item.socket}
+    todo = [parcel for parcel in parcels if parcel.filename not in sent]
+    with counted_transfer(case.key, sum(parcel.size for parcel in todo), context) as moved:
+        for first in range(0, len(todo), FILES_PER_RECORD):
+            some = todo[first : first + FILES_PER_RECORD]
+            send = partial(_send_file_of_set, item, context=context, moved=moved)
+            uploads = context.transfers.run_each(send, some)
+            case = yield events.FilesUploaded(tuple(uploads))
+    return case
+
+
+def _planned_again(case: Case, item: Input, uploads: int) -> events.Planned:
+    """Return the plan for so many files: which ones are left out is known after spooling."""
+    assert case.target is not None, "what is sent is planned"
+    inputs = (replace(i, uploads=uploads) if i == item else i for i in case.inputs or ())
+    return events.Planned(tuple(inputs), case.target)
+
+
+def _send_file_of_set(item: Input, parcel: Bundle, *, context: StepContext, moved: Moved) -> Upload:
+    upload = replace(_create_upload(item, parcel, context), part_size=max(parcel.size, 1))
+    sha256 = FileUpload(context.transfers, parcel.path, upload, moved).send_in_one_part()
+    _require_unchanged_source(parcel)
+    return replace(upload, completed=True, sha256=sha256)
+
+
+def _require_unchanged_source(parcel: Bundle) -> None:
+    """Raise SourceChanged if a file that is sent directly from the inbox has changed."""
+    if parcel.source is not None:
+        with open_unchanged(parcel.source):
+            pass
+
+
+def _create_upload(item: Input, parcel: Bundle, context: StepContext) -> Upload:
+    """Create the upload record; the platform removes one that a crash left (platform 10.1)."""
+    try:
+        record = context.platform.create_upload(parcel.filename)
+    except Refused as error:
+        if error.says("too many uploads"):
+            raise NotYet(Reason("too_many_uploads"), UPLOADS_PAUSE_SECONDS) from error
+        raise
+    return Upload(
+        socket=item.socket,
+        pk=record.pk,
+        s3_upload_id=record.s3_upload_id,
+        api_url=record.api_url,
+        filename=record.filename,
+        size=parcel.size,
+        part_size=part_size(parcel.size),
+        created=context.clock(),
+        files=parcel.files,
+        left_out=parcel.left_out,
+    )
