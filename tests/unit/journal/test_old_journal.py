@@ -38,7 +38,7 @@ def test_every_case_is_still_what_happened_to_it(state):
     recorded = {type(each.event) for _, history in histories for each in history}
     assert recorded == set(events.Event.__args__)
     for case, history in histories:
-        assert checklist.fold(case.key, ((each.at, each.event) for each in history)) == case
+        assert checklist.fold_events(case.key, ((each.at, each.event) for each in history)) == case
 
 
 @pytest.mark.parametrize("kind", ROUTES)
