@@ -458,8 +458,8 @@ class Titled(Items):
 
 
 def explored(machine, examples):
-    """The test case of a machine that lives through so many histories."""
-    machine.TestCase.settings = settings(
+    """A test case of a machine that lives through so many histories."""
+    how = settings(
         max_examples=examples,
         stateful_step_count=20,
         phases=[Phase.generate],  # a failure is told in time; Phase.shrink takes minutes
@@ -468,7 +468,7 @@ def explored(machine, examples):
         database=None,
         suppress_health_check=list(HealthCheck),
     )
-    return machine.TestCase
+    return type("Explored", (machine.TestCase,), {"settings": how})
 
 
 class TestJobs(explored(Machine, 15)):
