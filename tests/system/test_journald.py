@@ -400,7 +400,7 @@ ANSWERS = {
     ),
     "How long do jobs take?": (["7.5\n90.5\n"], ["1.5"]),
     "Which uploads were resumed?": (["lobes-7f3k2q9d", "u-1"], ["study", "700"]),
-    "Is the token all right?": (["accept"], ["refused"]),
+    "Does the platform accept the token?": (["accept"], ["refused"]),
     "Was an inbox away?": (["study"], ["lobes"]),
     "What did the mirror do?": (["lung-ct"], ["other", "lobes"]),
     "How many bytes were sent today?": (["3000000700\n"], []),

@@ -266,7 +266,7 @@ def stranger(site):
         (lambda site: (site.outbox / "p1").rename(site.outbox / "q"), "different", "as q, not"),
         (lambda site: (site.outbox / "bare").mkdir(), "half there", "without a receipt"),
         (lambda site: (site.outbox / "p1.failed.txt").touch(), "different", "failure"),
-        (another_receipt, "different", "receipt tells"),
+        (another_receipt, "different", "its receipt differs"),
         (doubled, "doubled", "more than once"),
         (partial, "half there", "no case is open"),
         (stranger, "missing", "no such case"),
