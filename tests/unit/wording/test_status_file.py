@@ -334,7 +334,7 @@ def test_check_tells_whether_it_can_be_written(site):
     """A missing folder, and a file that is no report, are crosses with a hint."""
     assert found(site).is_fine
     (site.folder / "status.txt").write_text("precious")
-    assert "is no report" in found(site).detail
+    assert "is not a status file of gcwatch" in found(site).detail
     site.configure(report="share/status.txt")
     assert "mkdir -p" in found(site).hint
     site.configure(report="out/status.txt")
