@@ -217,7 +217,7 @@ class Watch:
         found = self.journal.counts()
         return {stage: found[stage] for stage in STAGES if stage in found}
 
-    def around(self, cases: Iterable[Case]) -> DaemonSnapshot:
+    def daemon_snapshot(self, cases: Iterable[Case]) -> DaemonSnapshot:
         """Given the open cases (others do no harm), return what their waiting depends on."""
         state, now = self.settings.state, self._clock()
         daemon = running_daemon(state)

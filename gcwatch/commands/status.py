@@ -66,7 +66,7 @@ def view_without_times(view: CaseView) -> CaseView:
 def read_overview(watch: Watch) -> Overview:
     """Given an open config, return the state of its cases and mirrors now."""
     cases = watch.attention()
-    around = watch.around(cases)
+    snapshot = watch.daemon_snapshot(cases)
     state, now = watch.settings.state, time.time()
     return Overview(
         at=now,
@@ -74,18 +74,18 @@ def read_overview(watch: Watch) -> Overview:
         pause=pause_reason(state),
         counts=watch.counts(),
         views=tuple(
-            case_view.case_view(case, watch.pace(case.route), now, around) for case in cases
+            case_view.case_view(case, watch.pace(case.route), now, snapshot) for case in cases
         ),
         mirrors=tuple(watch.mirrors()),
-        runs=around.progress.mirrors,
-        away=tuple(sorted(around.progress.away)),
+        runs=snapshot.progress.mirrors,
+        away=tuple(sorted(snapshot.progress.away)),
     )
 
 
 def view_of_case(watch: Watch, case: Case) -> CaseView:
     """Given a case, return it in words, as it is now."""
-    around = watch.around(watch.journal.open_cases())
-    return case_view.case_view(case, watch.pace(case.route), time.time(), around)
+    snapshot = watch.daemon_snapshot(watch.journal.open_cases())
+    return case_view.case_view(case, watch.pace(case.route), time.time(), snapshot)
 
 
 class StatusFollower:

@@ -62,7 +62,7 @@ class StatusFileWriter(PeriodicThread):
     Args:
         journal: What is known of all cases.
         settings: What the config says at this moment.
-        around: What the daemon does at this moment.
+        snapshot: What the daemon does at this moment.
         pace: How fast things go, by a route's name.
         clock: The time in seconds since the epoch.
     """
@@ -71,7 +71,7 @@ class StatusFileWriter(PeriodicThread):
         self,
         journal: Journal,
         settings: Callable[[], Settings],
-        around: Callable[[], DaemonSnapshot],
+        snapshot: Callable[[], DaemonSnapshot],
         pace: Callable[[str], Pace],
         clock: Callable[[], float],
     ) -> None:
@@ -79,7 +79,7 @@ class StatusFileWriter(PeriodicThread):
         super().__init__("status-files", min(1.0, survey / _CHECKS_PER_SURVEY))
         self._journal = journal
         self._settings = settings
-        self._around = around
+        self._take_snapshot = snapshot
         self._pace = pace
         self._clock = clock
         self._survey = survey
@@ -160,23 +160,23 @@ class StatusFileWriter(PeriodicThread):
             log.emit("report.returned", route=route.name)
 
     def _facts(self, route: Route, *, is_over: bool) -> StatusFileFacts:
-        now, around = self._clock(), self._around()
+        now, snapshot = self._clock(), self._take_snapshot()
         if is_over:
-            around = replace(around, is_running=False, progress=NOTHING)
+            snapshot = replace(snapshot, is_running=False, progress=NOTHING)
         with self._journal.still():
             cases, counts = self._journal.attention(), self._journal.counts(route.name)
-        around = around.among(self._settings(), cases, self._pace, now)
+        snapshot = snapshot.among(self._settings(), cases, self._pace, now)
         pace = self._pace(route.name)
         return StatusFileFacts(
             route.name,
             [
-                case_view.case_view(case, pace, now, around)
+                case_view.case_view(case, pace, now, snapshot)
                 for case in cases
                 if case.route == route.name
             ],
             counts,
-            around.pause,
-            is_away=route.name in around.progress.away,
+            snapshot.pause,
+            is_away=route.name in snapshot.progress.away,
             is_over=is_over,
         )
 

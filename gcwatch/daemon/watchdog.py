@@ -1,8 +1,8 @@
-"""Tells systemd how the daemon is, and keeps its watchdog quiet only while everything is alive.
+"""Tells systemd the state of the daemon, and sends its watchdog signs of life while all parts live.
 
-A thread of its own looks at the others: who hangs can't vouch for himself. What is silent for too
-long is named in the log once; then the watchdog gets no more signs of life, and systemd restarts
-the service, which goes on at every case's first missing fact.
+A thread of its own checks the others, because a thread that hangs cannot check itself. A part that
+is silent for too long is logged once. Then systemd's watchdog gets no sign of life and restarts the
+service; each case continues at its first missing fact.
 """
 
 import os
@@ -17,26 +17,26 @@ from gcwatch import log
 from gcwatch.threads.heartbeats import Heartbeats
 from gcwatch.threads.periodic import PeriodicThread
 
-OFTEN: Final = 10.0
-"""Seconds between two messages at most."""
+MESSAGE_SECONDS: Final = 10.0
+"""Longest time between two messages."""
 
-LAST_PART: Final = 60.0
-"""Seconds of silence that end the patience with a worker while the daemon stops."""
+STOP_SILENCE_SECONDS: Final = 60.0
+"""While the daemon stops, a worker that is silent for so long gets no more time."""
 
 
-_PATIENCE: Final = 5.0
-"""Seconds to wait for a manager that does not read."""
+_SEND_SECONDS: Final = 5.0
+"""How long to wait if the service manager does not read."""
 
 
 @dataclass(frozen=True)
 class SystemdNotifier:
-    """Where to tell it, "" for nowhere; `watchdog` is how often at least (seconds), if at all."""
+    """The service manager's socket ("" if there is none), and its watchdog time in seconds."""
 
     address: str = ""
     watchdog: float | None = None
 
     def __bool__(self) -> bool:
-        """Whether somebody listens."""
+        """Whether a service manager listens."""
         return bool(self.address)
 
     def tell(self, **fields: str | int) -> None:
@@ -45,7 +45,7 @@ class SystemdNotifier:
             return
         lines = (f"{name}={_one_line(str(value))}" for name, value in fields.items())
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-            sender.settimeout(_PATIENCE)
+            sender.settimeout(_SEND_SECONDS)
             sender.sendto("\n".join(lines).encode(), self.address)
 
 
@@ -55,15 +55,17 @@ def manager(environment: Mapping[str, str] = os.environ) -> SystemdNotifier:
     if not address.startswith(("/", "@")):
         return SystemdNotifier()
     abstract = address.startswith("@")
-    return SystemdNotifier(f"\0{address[1:]}" if abstract else address, _every(environment))
+    return SystemdNotifier(
+        f"\0{address[1:]}" if abstract else address, _watchdog_seconds(environment)
+    )
 
 
 def _one_line(value: str) -> str:
     return value.replace("\n", " ")
 
 
-def _every(environment: Mapping[str, str]) -> float | None:
-    """Return how many seconds the manager waits for a sign of life of this very process."""
+def _watchdog_seconds(environment: Mapping[str, str]) -> float | None:
+    """Return how many seconds the manager waits for a sign of life of this process, if it does."""
     usec = environment.get("WATCHDOG_USEC", "")
     meant = environment.get("WATCHDOG_PID") or str(os.getpid())
     if meant != str(os.getpid()) or not usec.isdigit() or usec == "0":
@@ -72,14 +74,14 @@ def _every(environment: Mapping[str, str]) -> float | None:
 
 
 class SystemdWatchdog(PeriodicThread):
-    """Between daemon and systemd, from start to end; `ready` after the start and each reload.
+    """Speaks for the daemon to systemd, from start to end; `ready` after the start and each reload.
 
     Args:
-        manager: Who is told.
-        heartbeats: Signs of life of whoever works.
-        dead: Names what else should be alive and is not.
-        status: What is going on, in a few words without names.
-        hung: After how many seconds of silence somebody counts as hanging.
+        manager: The service manager.
+        heartbeats: The signs of life of all work.
+        dead: Returns the parts that should be alive and are not.
+        status: Returns the state of the daemon in a few words, without names of folders.
+        hung: Seconds of silence after which work counts as hanging.
     """
 
     def __init__(
@@ -91,52 +93,56 @@ class SystemdWatchdog(PeriodicThread):
         status: Callable[[], str],
         hung: float,
     ) -> None:
-        super().__init__("guard", min(OFTEN, (manager.watchdog or OFTEN) / 4))
+        super().__init__(
+            "watchdog", min(MESSAGE_SECONDS, (manager.watchdog or MESSAGE_SECONDS) / 4)
+        )
         self._manager = manager
         self._heartbeats = heartbeats
         self._dead = dead
         self._status = status
         self._hung = hung
         self._ready = self._stopping = False
-        self._told: frozenset[str] = frozenset()
+        self._logged: frozenset[str] = frozenset()
 
     def __enter__(self) -> Self:
         return super().__enter__() if self._manager else self
 
     def ready(self) -> None:
-        """Config, journal and folders are checked: what waits for the service may begin."""
+        """Tell systemd that config, journal and folders are checked."""
         if not self._ready:
             self._ready = True
             self._manager.tell(READY=1, STATUS=self._status())
 
     @property
     def is_ready(self) -> bool:
-        """Whether it was said."""
+        """Whether systemd was told so."""
         return self._ready
 
     def reloading(self) -> None:
-        """The config is read anew; `ready` follows, whatever comes of it."""
+        """Tell systemd that the config is read again; `ready` follows, whatever comes of it."""
         self._ready = False
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-        self._manager.tell(RELOADING=1, MONOTONIC_USEC=now, STATUS="the config is read anew")
+        self._manager.tell(RELOADING=1, MONOTONIC_USEC=now, STATUS="the config is read again")
 
     def stopping(self) -> None:
-        """No work is begun any more; what is under way is let out."""
+        """Tell systemd that no work begins any more, and that work under way ends."""
         self._stopping = True
-        self._manager.tell(STOPPING=1, STATUS="stopping: what is under way is let out")
+        self._manager.tell(STOPPING=1, STATUS="stopping: work under way ends")
 
     def tick(self) -> None:
-        """Look at the others, and tell that they live unless one is ill."""
-        ill = self._heartbeats.silent(self._hung)
+        """Check all parts; send a sign of life only if none hangs or is dead."""
+        silent = self._heartbeats.silent(self._hung)
         dead = self._dead()
-        if not self._stopping:  # asked last: who is stopped on purpose is not ill
-            ill |= dead
-        for who in ill - self._told:
+        if not self._stopping:  # checked last: a part that is stopped on purpose is not dead
+            silent |= dead
+        for who in silent - self._logged:
             log.emit("watchdog.silent", who=who, seconds=round(self._hung))
-        self._told = ill
-        if ill:
+        self._logged = silent
+        if silent:
             return
         status = {} if self._stopping else {"STATUS": self._status()}
         self._manager.tell(WATCHDOG=1, **status)
-        if not self._ready or (self._stopping and not self._heartbeats.silent(LAST_PART)):
-            self._manager.tell(EXTEND_TIMEOUT_USEC=round(3e6 * OFTEN))
+        if not self._ready or (
+            self._stopping and not self._heartbeats.silent(STOP_SILENCE_SECONDS)
+        ):
+            self._manager.tell(EXTEND_TIMEOUT_USEC=round(3e6 * MESSAGE_SECONDS))

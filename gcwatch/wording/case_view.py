@@ -68,19 +68,19 @@ class HistoryLine:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-def case_view(case: Case, pace: Pace, now: float, around: DaemonSnapshot = _UNKNOWN) -> CaseView:
+def case_view(case: Case, pace: Pace, now: float, snapshot: DaemonSnapshot = _UNKNOWN) -> CaseView:
     """Given a case, its route's pace, the time and the daemon's state, return the case in words."""
     reason = _reason(case)
     words = explain(reason) if reason else Explanation("", "", "")
     due = due_time(case, pace)
-    moved, total = around.progress.transfers.get(case.key, (0, 0))
+    moved, total = snapshot.progress.transfers.get(case.key, (0, 0))
     return CaseView(
         case=case.key,
         route=case.route,
         folder=printable_name(case.folder),
         stage=checklist.stage(case),
         since=iso_time(_since(case)),
-        why=printable_name(why_waiting.why_waiting(case, pace, now, around)),
+        why=printable_name(why_waiting.why_waiting(case, pace, now, snapshot)),
         detail=" ".join(filter(None, (readable_name(words.detail), _overdue(due, now)))),
         hint=printable_name(words.hint),
         advice=printable_name(words.advice),

@@ -59,52 +59,52 @@ class DaemonSnapshot:
         return replace(self, routes=routes, at_once=settings.limits.cases, ahead=ahead)
 
 
-def why_waiting(case: Case, pace: Pace, now: float, around: DaemonSnapshot) -> str:
+def why_waiting(case: Case, pace: Pace, now: float, snapshot: DaemonSnapshot) -> str:
     """Given a case, its route's pace, the time and the daemon's state, return the sentence."""
     if case.ending is not None:
         return explain(case.failure).plain if case.failure else _done(case)
-    if around.routes is not None and case.route not in around.routes:
+    if snapshot.routes is not None and case.route not in snapshot.routes:
         return "Its route is not in the config any more, so nothing is done for it."
-    if around.pause is not None:
-        return explain(around.pause).plain
-    if case.key in around.progress.transfers:
-        return _transfer(case, *around.progress.transfers[case.key])
+    if snapshot.pause is not None:
+        return explain(snapshot.pause).plain
+    if case.key in snapshot.progress.transfers:
+        return _transfer(case, *snapshot.progress.transfers[case.key])
     if case.wait is not None:
-        return _hindered(case, case.wait.reason, pace, now, around)
-    return _queued(case, pace, now, around) or _doing(case, pace, now, around)
+        return _hindered(case, case.wait.reason, pace, now, snapshot)
+    return _queued(case, pace, now, snapshot) or _doing(case, pace, now, snapshot)
 
 
 # --- cases that can't go on ----------------------------------------------------------------------
 
 
-def _hindered(case: Case, reason: Reason, pace: Pace, now: float, around: DaemonSnapshot) -> str:
+def _hindered(case: Case, reason: Reason, pace: Pace, now: float, snapshot: DaemonSnapshot) -> str:
     plain = explain(reason).plain
     if reason.code == "importing" and case.attempt is not None:
         plain = _importing(now - case.attempt.at)
     if case.attempts:
         activity = name_activity(checklist.next_step(case) or "")
         plain = f"{activity} failed (attempt {case.attempts}): {plain}"
-    return f"{plain} Next try {_when(case, pace, now, around)}."
+    return f"{plain} Next try {_when(case, pace, now, snapshot)}."
 
 
-def _when(case: Case, pace: Pace, now: float, around: DaemonSnapshot) -> str:
-    if case.key in around.progress.working:
+def _when(case: Case, pace: Pace, now: float, snapshot: DaemonSnapshot) -> str:
+    if case.key in snapshot.progress.working:
         return "now"
-    if not around.is_running:
+    if not snapshot.is_running:
         return "once gcwatch runs"
     left = (due_time(case, pace) or now) - now
     return f"in {time_span(left)}" if left > 0 else "as soon as a worker is free"
 
 
-def _queued(case: Case, pace: Pace, now: float, around: DaemonSnapshot) -> str:
+def _queued(case: Case, pace: Pace, now: float, snapshot: DaemonSnapshot) -> str:
     """Return a sentence if a due case lacks a worker; "" if it has one, or is not due."""
     due = due_time(case, pace)
-    if due is None or due > now or case.key in around.progress.working:
+    if due is None or due > now or case.key in snapshot.progress.working:
         return ""
-    if not around.is_running:
+    if not snapshot.is_running:
         return f"{_NEXT[checklist.stage(case)]} once gcwatch runs."
-    before, busy = around.ahead.get(case.key, 0), len(around.progress.working)
-    if now - due < _SOON_SECONDS or busy + before < around.at_once or not around.at_once:
+    before, busy = snapshot.ahead.get(case.key, 0), len(snapshot.progress.working)
+    if now - due < _SOON_SECONDS or busy + before < snapshot.at_once or not snapshot.at_once:
         return ""
     first = f"{count_noun(before, 'more case')} before it" if before else "it is next"
     return f"Waiting for its turn: {count_noun(busy, 'case')} in work, {first}."
@@ -125,17 +125,17 @@ _NEXT: Final[Mapping[str, str]] = {
 # --- cases in work --------------------------------------------------------------------------------
 
 
-def _doing(case: Case, pace: Pace, now: float, around: DaemonSnapshot) -> str:
+def _doing(case: Case, pace: Pace, now: float, snapshot: DaemonSnapshot) -> str:
     """Given a case that can go on, return what gcwatch does for it."""
     match checklist.stage(case):
         case "settling":
-            return _settling(case, pace, now, around)
+            return _settling(case, pace, now, snapshot)
         case "uploading":
-            return _uploading(case, around)
+            return _uploading(case, snapshot)
         case "submitting":
             return f"{_NEXT['submitting']}."
         case "running":
-            return f"{_running(case, now)} {_next_check(case, pace, now, around)}"
+            return f"{_running(case, now)} {_next_check(case, pace, now, snapshot)}"
         case "fetching":
             return f"Fetching the results: {_fetched(case)}."
         case "delivering":
@@ -145,13 +145,13 @@ def _doing(case: Case, pace: Pace, now: float, around: DaemonSnapshot) -> str:
             return f"{_NEXT['reporting']}: {plain}"
 
 
-def _settling(case: Case, pace: Pace, now: float, around: DaemonSnapshot) -> str:
+def _settling(case: Case, pace: Pace, now: float, snapshot: DaemonSnapshot) -> str:
     seen = case.seen
     if seen is None:
         return "Waiting to be checked."
     quiet, left = time_span(pace.settle), case.changed + pace.settle - now
     rest = f"{time_span(left)} to go" if left > 0 else "last check now"
-    rest = rest if around.is_running else "last check once gcwatch runs"
+    rest = rest if snapshot.is_running else "last check once gcwatch runs"
     complete = f"Complete when nothing has changed for {quiet}: {rest}"
     if seen.changing:
         ago = f"{time_span(max(now - case.changed, 0))} ago"
@@ -159,12 +159,12 @@ def _settling(case: Case, pace: Pace, now: float, around: DaemonSnapshot) -> str
     return f"{complete} ({count_noun(seen.files, 'file')}, {data_size(seen.bytes)})."
 
 
-def _uploading(case: Case, around: DaemonSnapshot) -> str:
+def _uploading(case: Case, snapshot: DaemonSnapshot) -> str:
     if case.inputs is None:
         return "Matching its files to the inputs that the platform asks for."
     done, of = _uploads(case)
     files = count_noun(case.seen.files, "file") if case.seen else "its files"
-    if case.key in around.progress.working and done < of:
+    if case.key in snapshot.progress.working and done < of:
         return f"Preparing: reading, checking and packing {files}."
     return f"Sending: {done} of {count_noun(of, 'upload')} complete."
 
@@ -210,8 +210,8 @@ def _importing(seconds: float) -> str:
     return f"Waiting for the platform's import: {time_span(max(seconds, 0))} so far."
 
 
-def _next_check(case: Case, pace: Pace, now: float, around: DaemonSnapshot) -> str:
-    if not around.is_running:
+def _next_check(case: Case, pace: Pace, now: float, snapshot: DaemonSnapshot) -> str:
+    if not snapshot.is_running:
         return "Next check once gcwatch runs."
     left = (due_time(case, pace) or now) - now
     if isinstance(pace.poll, Cron):
