@@ -74,17 +74,20 @@ def compare_sizes(held: int, expected: int) -> str:
     return f"the file holds {max(held, 0)} of {expected} bytes of voxels" if held < expected else ""
 
 
-def find_compressed_damage(stream: BinaryIO, size: int, expected: int, offset: int = 0) -> str:
+def find_compressed_damage(
+    stream: BinaryIO, size: int, expected: int, offset: int = 0, *, one_member: bool = False
+) -> str:
     """Given a zlib or gzip stream of `size` bytes, return what is wrong with it, "" if nothing.
 
     It must hold `expected` bytes of voxels after `offset` other bytes. More bytes are not read.
+    With `one_member`, further gzip members are not counted.
     """
     wanted = offset + expected
     if wanted > _DEFLATE_RATIO * size:
         return f"{size} bytes of compressed data can't hold {expected} bytes of voxels"
     held = 0
     try:
-        for count in _count_decompressed(stream, size):
+        for count in _count_decompressed(stream, size, one_member=one_member):
             held += count
             if held > wanted:
                 return ""
@@ -95,14 +98,14 @@ def find_compressed_damage(stream: BinaryIO, size: int, expected: int, offset: i
     return compare_sizes(held - offset, expected)
 
 
-def _count_decompressed(stream: BinaryIO, size: int) -> Iterator[int]:
+def _count_decompressed(stream: BinaryIO, size: int, *, one_member: bool) -> Iterator[int]:
     """Yield the lengths of decompressed pieces; raise EOFError if the compressed data is cut."""
     engine = zlib.decompressobj(_AUTODETECT)
     while data := stream.read(min(size, _INPUT_BYTES)):
         size -= len(data)
         while data:
             if engine.eof:
-                if not data.startswith(_GZIP[:1]):
+                if one_member or not data.startswith(_GZIP[:1]):
                     return  # what follows the last gzip member; readers ignore it
                 engine = zlib.decompressobj(_AUTODETECT)
             yield len(engine.decompress(data, BUFFER_BYTES))
