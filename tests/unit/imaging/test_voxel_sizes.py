@@ -97,7 +97,11 @@ DAMAGED = "its compressed data is damaged"
         ("plain.nii.gz", nifti(voxels=VOXELS[:300]), SHORT),
         ("no-trailer.nii.gz", PACKED[:-8], CUT_OFF),
         ("crc.nii.gz", PACKED[:-8] + bytes(4) + PACKED[-4:], DAMAGED),
-        ("half-member.nii.gz", gzip.compress(nifti()[:500]) + PACKED[:200], CUT_OFF),
+        (
+            "half-member.nii.gz",
+            gzip.compress(nifti()[:500]) + gzip.compress(nifti()[500:])[:200],
+            CUT_OFF,
+        ),
         ("text.nii", b"no image" * 99, "it has no NIfTI header"),
         ("zip.nii", b"PK\3\4" + bytes(500), "it has no NIfTI header"),
         ("a.mha", meta_image(VOXELS[:300]), SHORT),
