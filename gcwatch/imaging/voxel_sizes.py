@@ -11,7 +11,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 from gcwatch.files.atomic import BUFFER_BYTES
 
@@ -51,6 +51,8 @@ _NIFTI_VOXEL_BYTES: Mapping[int, int] = {
 
 _NIFTI_HEADER_BYTES = 348
 _NIFTI_2_HEADER_BYTES = 540
+_NIFTI_2 = "it is NIfTI-2, which the platform can't read: convert it to NIfTI-1"
+"""panimg 0.18.2 reads no NIfTI-2, not even as nibabel writes it."""
 
 _NRRD_HEADER_BYTES = 1024 * 1024
 _NRRD_VOXEL_BYTES: Mapping[str, int] = {
@@ -138,12 +140,16 @@ def find_nifti_damage(stream: BinaryIO, size: int) -> str:
     start = stream.read(_INPUT_BYTES)
     packed = start.startswith(_GZIP)
     try:
-        header = zlib.decompressobj(_AUTODETECT).decompress(start, 540) if packed else start
+        header = (
+            zlib.decompressobj(_AUTODETECT).decompress(start, _NIFTI_HEADER_BYTES)
+            if packed
+            else start
+        )
     except zlib.error:
         return _DAMAGED
     nifti = _read_nifti(header)
     if isinstance(nifti, str):
-        return _CUT_OFF if packed and len(header) < _NIFTI_HEADER_BYTES else nifti
+        return nifti
     if not packed:
         return compare_sizes(size - nifti.offset, nifti.expected)
     stream.seek(0)
@@ -152,36 +158,26 @@ def find_nifti_damage(stream: BinaryIO, size: int) -> str:
 
 def _read_nifti(header: bytes) -> _Nifti | str:
     """Given the first bytes of a NIfTI, return its sizes, or what is wrong with it."""
-    order = _nifti_order(header)
+    order = next((code for code in "<>" if header[:4] in _header_lengths(code)), "")
     if not order:
         return "it has no NIfTI header"
-    length = struct.unpack_from(order + "i", header)[0]
-    if len(header) < length:
+    if header[:4] == _header_lengths(order)[1]:
+        return _NIFTI_2
+    if len(header) < _NIFTI_HEADER_BYTES:
         return _HEADER_CUT_OFF
-    if length == _NIFTI_HEADER_BYTES:
-        (rank, *dims), (kind,) = (
-            struct.unpack_from(order + "8h", header, 40),
-            struct.unpack_from(order + "h", header, 70),
-        )
-        offset = struct.unpack_from(order + "f", header, 108)[0]
-    else:
-        (rank, *dims), (kind,) = (
-            struct.unpack_from(order + "8q", header, 16),
-            struct.unpack_from(order + "h", header, 12),
-        )
-        offset = struct.unpack_from(order + "q", header, 168)[0]
+    rank, *dims = struct.unpack_from(order + "8h", header, 40)
+    (kind,) = struct.unpack_from(order + "h", header, 70)
+    (offset,) = struct.unpack_from(order + "f", header, 108)
     if not 1 <= rank <= 7 or kind not in _NIFTI_VOXEL_BYTES or not math.isfinite(offset):
         return "its NIfTI header is damaged"
     voxels = math.prod(max(1, number) for number in dims[:rank])
-    return _Nifti(max(int(offset), length), math.ceil(voxels * _NIFTI_VOXEL_BYTES[kind]))
+    return _Nifti(max(int(offset), _NIFTI_HEADER_BYTES), voxels * _NIFTI_VOXEL_BYTES[kind])
 
 
-def _nifti_order(header: bytes) -> str:
-    lengths = (_NIFTI_HEADER_BYTES, _NIFTI_2_HEADER_BYTES)
-    orders: Mapping[str, Literal["little", "big"]] = {"<": "little", ">": "big"}
-    return next(
-        (code for code, order in orders.items() if int.from_bytes(header[:4], order) in lengths), ""
-    )
+def _header_lengths(order: str) -> tuple[bytes, bytes]:
+    """Return how a NIfTI-1 and a NIfTI-2 begin."""
+    pack = struct.Struct(order + "i").pack
+    return pack(_NIFTI_HEADER_BYTES), pack(_NIFTI_2_HEADER_BYTES)
 
 
 # --- NRRD --------------------------------------------------------------------------------------

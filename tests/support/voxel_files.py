@@ -58,8 +58,6 @@ def nrrd(data=VOXELS, encoding="raw", newline="\n"):
 WHOLE_VOLUMES = {
     "little.nii": nifti(),
     "big.nii": nifti(">"),
-    "two.nii": nifti2(),
-    "two-big.nii": nifti2(">"),
     "packed.nii.gz": gzip.compress(nifti(), mtime=0),
     "plain.nii.gz": nifti(),
     "raw.mha": meta_image(),

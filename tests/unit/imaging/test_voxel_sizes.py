@@ -17,6 +17,7 @@ from support.voxel_files import (
     compressed_meta_image,
     meta_image,
     nifti,
+    nifti2,
     nrrd,
 )
 from support.whole_files import jpeg, png, tiff
@@ -142,6 +143,13 @@ def test_the_data_file_of_a_header_is_checked_too():
 def test_gzip_named_nii_goes_out_under_the_name_that_the_platform_reads():
     """Panimg 0.18.2 refuses gzip that is named .nii."""
     assert recognise({"a.nii": PACKED}).suffix == ".nii.gz"
+
+
+@pytest.mark.parametrize("data", [nifti2(), nifti2(">"), gzip.compress(nifti2())])
+def test_nifti_2_is_refused_with_what_to_do(data):
+    """Panimg 0.18.2 reads none, not even as nibabel writes it."""
+    words = "it is NIfTI-2, which the platform can't read: convert it to NIfTI-1"
+    assert problem("a.nii", data) == words
 
 
 def test_an_encoding_that_is_not_known_is_left_to_the_platform():
