@@ -77,12 +77,10 @@ _MAGIC: Mapping[str, tuple[bytes, ...]] = {
     ".jpeg": (b"\xff\xd8\xff",),
 }
 
-_STRUCTURES: Mapping[str, signatures.Format] = {
-    ".tif": signatures.TIFF,
-    ".tiff": signatures.TIFF,
-    ".png": signatures.PNG,
-    ".jpg": signatures.JPEG,
-    ".jpeg": signatures.JPEG,
+_STRUCTURES: Mapping[Kind, signatures.Format] = {
+    "TIFF": signatures.TIFF,
+    "PNG": signatures.PNG,
+    "JPEG": signatures.JPEG,
 }
 """Formats whose own structure tells whether the end of the file is missing."""
 
@@ -393,25 +391,25 @@ def _other_images(heap: _SortedFiles) -> tuple[list[Image], set[SourceFile]]:
             image = _complete_slide(image, of_slides)
         elif suffix in {".nrrd", ".nhdr"}:
             _require_attached(file)
-        if not image.warnings:
-            image = replace(image, warnings=_content_problems(file, suffix))
         images.append(image)
     companions = {file for image in images for file in image.files[1:]}
-    return [image for image in images if image.files[0] not in companions], companions
+    images = [image for image in images if image.files[0] not in companions]
+    return [image if image.warnings else _check_content(image) for image in images], companions
 
 
-def _content_problems(file: SourceFile, suffix: str) -> tuple[Reason, ...]:
-    """Return a problem if the file is shorter than its own structure says."""
+def _check_content(image: Image) -> Image:
+    """Add a warning if the image's file is shorter than its own structure says."""
+    file = image.files[0]
     with open_unchanged(file) as stream:
-        if suffix in {".nii", ".nii.gz"}:
+        if image.kind == "NIfTI":
             problem = voxel_sizes.find_nifti_damage(stream, file.size)
-        elif suffix in {".nrrd", ".nhdr"}:
+        elif image.kind == "NRRD":
             problem = voxel_sizes.find_nrrd_damage(stream, file.size)
-        elif suffix in _STRUCTURES:
-            problem = _STRUCTURES[suffix].damage(stream)
+        elif image.kind in _STRUCTURES:
+            problem = _STRUCTURES[image.kind].damage(stream)
         else:
-            return ()
-    return (_damage_reason(file, problem),) if problem else ()
+            return image
+    return replace(image, warnings=(_damage_reason(file, problem),)) if problem else image
 
 
 def _require_attached(file: SourceFile) -> None:
