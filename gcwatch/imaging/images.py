@@ -2,9 +2,10 @@
 
 import functools
 import hashlib
+import math
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import BinaryIO, Literal
@@ -13,7 +14,7 @@ from gcwatch.core.errors import CannotSend
 from gcwatch.core.reasons import Reason
 from gcwatch.files.safe_open import open_unchanged
 from gcwatch.files.snapshot import SourceFile
-from gcwatch.imaging import dicom, slice_geometry, slides
+from gcwatch.imaging import dicom, signatures, slice_geometry, slides, voxel_sizes
 
 Integrity = Literal["refuse", "warn"]
 """Refuse an image that the platform would import wrongly, or send it with warnings."""
@@ -31,6 +32,9 @@ Kind = Literal[
     "JPEG",
 ]
 """Formats that the platform's importer knows (panimg's builders, in its order)."""
+
+_SENT_WITH_WARNINGS: Collection[Kind] = ("DICOM series", "DICOM slide", "slide")
+"""Kinds of several files, which may be sent although some are missing or damaged."""
 
 _SUFFIXES: Mapping[str, Kind] = {
     ".mha": "MetaImage",
@@ -61,7 +65,6 @@ _DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 _MAGIC: Mapping[str, tuple[bytes, ...]] = {
-    ".nii.gz": (b"\x1f\x8b",),
     ".nrrd": (b"NRRD",),
     ".tif": _TIFF,
     ".tiff": _TIFF,
@@ -73,6 +76,15 @@ _MAGIC: Mapping[str, tuple[bytes, ...]] = {
     ".jpg": (b"\xff\xd8\xff",),
     ".jpeg": (b"\xff\xd8\xff",),
 }
+
+_STRUCTURES: Mapping[Kind, signatures.Format] = {
+    "TIFF": signatures.TIFF,
+    "PNG": signatures.PNG,
+    "JPEG": signatures.JPEG,
+}
+"""Formats whose own structure tells whether the end of the file is missing."""
+
+_GZIP = b"\x1f\x8b"
 
 _REMEMBERED_FILES = 16384
 """Number of files whose series is remembered; they need about 10 MiB."""
@@ -159,7 +171,8 @@ def recognise_images(
     `empty_file`, `slice_twice`, `slices_missing`, `slices_overlap`, `slices_uneven`,
     `slices_unplaced`, `slices_disordered`). With "warn", the problems are the image's warnings,
     and its files are those that the platform should get: a DICOM image includes its unreadable
-    files. Empty files are never included; they count as belonging to no image.
+    files. Empty files are never included; they count as belonging to no image. A single file that
+    holds less than its header says is refused in any case.
 
     Also raise CannotSend for such a problem if there is no image at all, and for an image that
     the platform can't read (`detached_header`). Raise SourceChanged if a file changed since it
@@ -173,7 +186,8 @@ def recognise_images(
     images = (*(_series_image(members) for members in heap.series.values()), *others)
     if heap.problems and (integrity == "refuse" or not images):
         raise CannotSend(heap.problems[0])
-    if integrity == "refuse" and len(images) == 1 and images[0].warnings:
+    lenient = integrity == "warn" and images and images[0].kind in _SENT_WITH_WARNINGS
+    if len(images) == 1 and images[0].warnings and not lenient:
         raise CannotSend(images[0].warnings[0])
     left = [file for file in (*heap.rest, *heap.empty) if file not in companions]
     if len(images) == 1 and images[0].is_dicom:
@@ -210,6 +224,8 @@ def _sort_file(file: SourceFile, heap: _SortedFiles, read: Callable[[SourceFile]
     if header is not None:
         _sort_dicom(header, file, heap)
     elif suffix in _SUFFIXES:
+        if suffix == ".nii" and start.startswith(_GZIP):
+            suffix = ".nii.gz"  # the platform reads gzip only under this name (panimg 0.18.2)
         heap.others.append((suffix, file, _start_problems(file, suffix, start)))
     elif suffix in _DICOM_SUFFIXES:
         _set_aside(file, "no DICOM", heap)
@@ -377,7 +393,23 @@ def _other_images(heap: _SortedFiles) -> tuple[list[Image], set[SourceFile]]:
             _require_attached(file)
         images.append(image)
     companions = {file for image in images for file in image.files[1:]}
-    return [image for image in images if image.files[0] not in companions], companions
+    images = [image for image in images if image.files[0] not in companions]
+    return [image if image.warnings else _check_content(image) for image in images], companions
+
+
+def _check_content(image: Image) -> Image:
+    """Add a warning if the image's file is shorter than its own structure says."""
+    file = image.files[0]
+    with open_unchanged(file) as stream:
+        if image.kind == "NIfTI":
+            problem = voxel_sizes.find_nifti_damage(stream, file.size)
+        elif image.kind == "NRRD":
+            problem = voxel_sizes.find_nrrd_damage(stream, file.size)
+        elif image.kind in _STRUCTURES:
+            problem = _STRUCTURES[image.kind].damage(stream)
+        else:
+            return image
+    return replace(image, warnings=(_damage_reason(file, problem),)) if problem else image
 
 
 def _require_attached(file: SourceFile) -> None:
@@ -428,25 +460,43 @@ def _complete_meta_image(image: Image, others: Mapping[str, SourceFile]) -> Imag
     if not data:
         raise CannotSend(_damage_reason(file, "no ElementDataFile"))
     if data.upper() == "LOCAL":
-        return replace(image, warnings=_size_problems(file, fields, file.size - len(header)))
+        return replace(image, warnings=_meta_size_problems(file, fields, len(header)))
     companion = others.get(os.path.normpath(PurePosixPath(file.name).parent / data))
     if companion is None:
         names = {"file": f"{file.name} (data in {data})"}
         raise CannotSend(Reason("damaged_image", {"problem": "its data file is missing"}, names))
     if companion.size == 0:
         raise CannotSend(Reason("empty_file", names={"file": companion.name}))
-    problems = _size_problems(companion, fields, companion.size)
+    problems = _meta_size_problems(companion, fields)
     return replace(image, files=(file, companion), warnings=problems)
 
 
-def _size_problems(file: SourceFile, fields: Mapping[str, str], size: int) -> tuple[Reason, ...]:
-    """Return a problem if the data is shorter than the header says; none for compressed data."""
-    if fields.get("CompressedData", "False").lower() == "true":
-        return ()
+def _meta_size_problems(
+    file: SourceFile, fields: Mapping[str, str], begin: int = 0
+) -> tuple[Reason, ...]:
+    """Return a problem if the voxels, from `begin` on, are fewer than the header says."""
     numbers = [*fields.get("DimSize", "").split(), fields.get("ElementNumberOfChannels", "1")]
-    if not all(number.isdigit() for number in numbers):
+    voxel = META_VOXEL_BYTES.get(fields.get("ElementType", ""))
+    if voxel is None or not all(number.isdigit() for number in numbers):
         return ()
-    expected = META_VOXEL_BYTES.get(fields.get("ElementType", ""), 0)
-    for number in numbers:
-        expected *= int(number)
-    return (_damage_reason(file, "pixel data is cut off"),) if size < expected else ()
+    expected = voxel * math.prod(map(int, numbers))
+    if fields.get("CompressedData", "False")[:1].lower() in {"t", "1"}:
+        problem = _meta_compressed_damage(file, fields, begin, expected)
+    else:
+        problem = voxel_sizes.compare_sizes(file.size - begin, expected)
+    return (_damage_reason(file, problem),) if problem else ()
+
+
+def _meta_compressed_damage(
+    file: SourceFile, fields: Mapping[str, str], begin: int, expected: int
+) -> str:
+    told, held = fields.get("CompressedDataSize", ""), file.size - begin
+    if not told.isdecimal() and begin:
+        return "its header has no CompressedDataSize"
+    size = int(told) if told.isdecimal() else held
+    if size > held:
+        return f"the file holds {held} of {size} bytes of compressed data"
+    with open_unchanged(file) as stream:
+        stream.seek(begin)
+        # The platform reads the first gzip member only (panimg 0.18.2).
+        return voxel_sizes.find_compressed_damage(stream, size, expected, one_member=True)
