@@ -36,8 +36,12 @@ def find_inconsistencies(members: Sequence[Slice], *, deidentify: bool) -> list[
 
     With `deidentify`, elements that the platform's procedure removes count as absent. A reason
     holds names of elements and counts, never a value. The levels of a slide may differ in size.
+    Damaged files are not compared: `slice_geometry` finds them.
     """
-    headers = list({header.instance: header for header, _ in members}.values())
+    whole = [member for member in members if not member[0].problem]
+    headers = list({header.instance: header for header, _ in whole}.values())
+    if not headers:
+        return []
     found = list(_find_several_patients(headers))
     if is_slide(members):
         return found
@@ -45,7 +49,7 @@ def find_inconsistencies(members: Sequence[Slice], *, deidentify: bool) -> list[
     found += _find_lost_stack(headers, deidentify=deidentify)
     found += _find_differences(headers)
     found += _find_lost_slopes(headers, deidentify=deidentify)
-    return [*found, *_find_mixed_times(members, deidentify=deidentify)]
+    return [*found, *_find_mixed_times(whole, deidentify=deidentify)]
 
 
 def _count_distinct(headers: Sequence[Header], value: Callable[[CommonFacts], Any]) -> int:

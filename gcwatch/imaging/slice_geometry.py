@@ -39,6 +39,9 @@ _UNEVEN_RATIO, _ROUNDING_MM = 0.25, 0.11
 _TILT_RATIO, _SHIFT_MM = 0.01, 0.25
 """Allowed shift of a slice beside the normal: a part of its height, or mm, whichever is larger."""
 
+_SCOUT_PLANES = 3
+"""Planes of a scout. More of them, each with one slice, are a radial series: it is no volume."""
+
 _SHOWN_PLACES = 3
 """Number of positions that a reason names; the others are only counted."""
 
@@ -62,8 +65,14 @@ def find_distortions(members: Sequence[Slice]) -> list[Reason]:
     """
     if is_slide(members):
         return []
-    stacks = _group_stacks(_placed(members))
-    planes = [Reason("planes_differ", {"count": len(stacks)})] if len(stacks) > 1 else []
+    placed = _placed(members)
+    stacks = _group_stacks(placed)
+    is_radial = len(stacks) == len(placed) > _SCOUT_PLANES
+    planes = (
+        [Reason("planes_differ", {"count": len(stacks)})]
+        if len(stacks) > 1 and not is_radial
+        else []
+    )
     shifts = (stack.worst_shift() for stack in stacks)
     tilts = [
         Reason("slices_tilted", {"shift": f"{shift:.3g}", "height": f"{height:.3g}"})
