@@ -157,6 +157,75 @@ CATALOGUE: Mapping[str, ReasonEntry] = {
         "The platform sorts by InstanceNumber, which does not follow the slices' positions.",
         advice=f"Export the series again with its slices numbered in order. {_ASK}",
     ),
+    "several_patients": ReasonEntry(
+        "The images of this series do not all belong to one patient.",
+        "The files of one series hold {count} different pairs of PatientID and PatientName.",
+        advice="Export the series of each patient again, each into a folder of its own.",
+    ),
+    "several_multiframe": ReasonEntry(
+        "This image series holds several images of many pictures each, or other pictures beside "
+        "one.",
+        "{count} of {total} files {count:is|are} multi-frame; the platform reads only one such "
+        "file of a series.",
+        advice="Put each of these images into a folder of its own.",
+    ),
+    "frames_removed": ReasonEntry(
+        "This image holds many pictures in one file; only the first would reach the analysis.",
+        "The file has {count} frames; de-identification removes NumberOfFrames.",
+        advice="Export the image again with one file for each slice.",
+    ),
+    "stack_removed": ReasonEntry(
+        "The image in this folder is made of several series, which would be taken apart.",
+        "One StackID joins {count} series; de-identification removes it, so the platform makes "
+        "{count} images.",
+        advice="Export the image again as one series.",
+    ),
+    "sizes_differ": ReasonEntry(
+        "The images of this series are of different sizes or types.",
+        "{count} kinds of Rows, Columns, SamplesPerPixel, BitsAllocated, PixelRepresentation and "
+        "PhotometricInterpretation are in one series; the platform takes one for all.",
+        advice="Put the images of each size and type into a folder of their own.",
+    ),
+    "spacings_differ": ReasonEntry(
+        "The pixels of this image series are not all of the same size.",
+        "PixelSpacing differs between the slices; the platform takes one for all.",
+        advice=f"Put the images of each pixel size into a folder of their own. {_ASK}",
+    ),
+    "references_differ": ReasonEntry(
+        "The slices of this image series were not all taken in the same position of the patient.",
+        "{count} different FrameOfReferenceUIDs are in one series; their positions can't be "
+        "compared.",
+        advice=f"Put the slices of each scan into a folder of their own. {_ASK}",
+    ),
+    "slopes_removed": ReasonEntry(
+        "The brightness of the slices of this series could not be compared after sending.",
+        "{count} pairs of RescaleSlope and RescaleIntercept are in one MR series; "
+        "de-identification removes them.",
+        advice="Export the series again with the same scale for all slices.",
+    ),
+    "times_removed": ReasonEntry(
+        "This series shows every place several times; the times would be mixed into one volume.",
+        "{count} slices lie at each position; de-identification removes the "
+        "TemporalPositionIndex that tells them apart.",
+        advice=f"Put the slices of each time into a folder of their own. {_ASK}",
+    ),
+    "places_shared": ReasonEntry(
+        "Several slices of this image series lie at each place, and nothing tells them apart.",
+        "{count} slices lie at each position without a TemporalPositionIndex for each; the "
+        "platform makes one volume of all.",
+        advice=f"Put the slices of each kind or time into a folder of their own. {_ASK}",
+    ),
+    "planes_differ": ReasonEntry(
+        "The slices of this image series are not parallel.",
+        "{count} different orientations are in one series; the platform takes one for all.",
+        advice=f"Put the slices of each plane into a folder of their own. {_ASK}",
+    ),
+    "slices_tilted": ReasonEntry(
+        "The slices of this image series are shifted sideways, so the image would be sheared.",
+        "A slice lies {shift} mm beside the normal of the first one, at a height of {height} mm "
+        "(gantry tilt).",
+        advice=f"Export the series again after a correction of the tilt. {_ASK}",
+    ),
     "not_deidentified": ReasonEntry(
         "The patient's name can't be removed from this kind of image, so it is not sent.",
         "De-identification refused {file}: {problem}.",

@@ -128,7 +128,7 @@ def image_bundle(
     with disk.disk_trouble("spooling"):
         if finished := _find_finished(spool, stem, listing):
             return finished[0]
-        image, left_out = _find_one_image(files, socket, pattern, integrity)
+        image, left_out = _find_one_image(files, socket, pattern, integrity, deidentify=deidentify)
         deidentifier = Deidentifier() if deidentify and image.is_dicom else None
         if len(image.files) == 1 and deidentifier is None:
             return _bundle_from_inbox(image.files[0], stem + image.suffix, left_out, image.warnings)
@@ -160,7 +160,9 @@ def dicom_set(
     with disk.disk_trouble("spooling"):
         if finished := _find_finished(spool, stem, listing):
             return finished
-        image, left_out = _find_one_image(files, socket, pattern, integrity)
+        image, left_out = _find_one_image(
+            files, socket, pattern, integrity, deidentify=deidentify, joined=False
+        )
         _require_set(image, socket)
         names = [f"{stem}-{number:04}.dcm" for number in range(1, len(image.files) + 1)]
         if not deidentify:
@@ -215,9 +217,17 @@ def discard_spool(spool: Path) -> None:
 
 
 def _find_one_image(
-    files: Sequence[SourceFile], socket: str, pattern: str, integrity: images.Integrity
+    files: Sequence[SourceFile],
+    socket: str,
+    pattern: str,
+    integrity: images.Integrity,
+    *,
+    deidentify: bool,
+    joined: bool = True,
 ) -> tuple[images.Image, int]:
-    found, left_out = images.recognise_images(files, integrity=integrity)
+    found, left_out = images.recognise_images(
+        files, integrity=integrity, deidentify=deidentify, joined=joined
+    )
     if not found:
         raise CannotSend(Reason("no_image", {"socket": socket, "pattern": pattern}))
     if len(found) > 1:

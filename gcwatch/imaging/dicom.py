@@ -2,6 +2,7 @@
 
 import functools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -48,6 +49,22 @@ _READ_ELEMENTS = (
     "BitsAllocated",
     "NumberOfFrames",
     "PhotometricInterpretation",
+    "PixelRepresentation",
+    "PixelSpacing",
+    "PatientName",
+    "FrameOfReferenceUID",
+    "TemporalPositionIndex",
+    "RescaleSlope",
+    "RescaleIntercept",
+)
+
+_PIXEL_FORMAT = (
+    "Rows",
+    "Columns",
+    "SamplesPerPixel",
+    "BitsAllocated",
+    "PixelRepresentation",
+    "PhotometricInterpretation",
 )
 
 
@@ -78,6 +95,21 @@ class SlicePosition:
 
 
 @dataclass(frozen=True, slots=True)
+class CommonFacts:
+    """Raw values that all files of one image have in common, if it is sound.
+
+    `patient` is PatientID and PatientName; `pixel_format` is size and type of the pixels;
+    `rescale` is slope and intercept.
+    """
+
+    patient: tuple[bytes, ...] = ()
+    frame_of_reference: bytes = b""
+    pixel_format: tuple[bytes, ...] = ()
+    spacing: bytes = b""
+    rescale: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Header:
     """The header of one DICOM file.
 
@@ -85,7 +117,8 @@ class Header:
     `problem` says how the file is incomplete, without any value of it; "" if it is complete.
     `stacked` tells that a StackID makes the group. `number` is the InstanceNumber, by which the
     platform sorts. `slice_position` is None if the file has no position, and for localizers,
-    which are no part of a stack. `shared` are the raw values of the `SHARED_ELEMENTS`.
+    which are no part of a stack. `shared` are the raw values of the `SHARED_ELEMENTS`. `time` is
+    the raw TemporalPositionIndex, which makes a series over time; b"" without one.
     """
 
     group: Group | None
@@ -95,6 +128,14 @@ class Header:
     number: int | None = None
     slice_position: SlicePosition | None = None
     shared: tuple[bytes, ...] = ()
+    common: CommonFacts = CommonFacts()
+    frames: int = 1
+    time: bytes = b""
+
+    @property
+    def series(self) -> bytes:
+        """The raw SeriesInstanceUID, b"" if it is unknown."""
+        return self.shared[SHARED_ELEMENTS.index("SeriesInstanceUID")] if self.shared else b""
 
 
 # --- reading -----------------------------------------------------------------------------------
@@ -134,6 +175,7 @@ def _read_header(stream: BinaryIO) -> Header | None:
         return None if dataset.preamble is None else Header(None, "no SOPClassUID")
     if not _is_image(dataset, sop_class):
         return Header(None)
+    common = _read_common_facts(dataset)  # before a value is converted: raw ones are compared
     return Header(
         _read_group(dataset),
         _pixel_problem(stream, dataset),
@@ -141,7 +183,20 @@ def _read_header(stream: BinaryIO) -> Header | None:
         _required_text(dataset, "SOPInstanceUID"),
         _instance_number(dataset),
         _slice_position(dataset),
-        tuple(_raw_value(dataset, keyword).strip(b" \0") for keyword in SHARED_ELEMENTS),
+        _raw_values(dataset, SHARED_ELEMENTS),
+        common,
+        int(dataset.get("NumberOfFrames") or 1),
+        _raw_value(dataset, "TemporalPositionIndex"),
+    )
+
+
+def _read_common_facts(dataset: Any) -> CommonFacts:
+    return _shared_facts(
+        _raw_values(dataset, ("PatientID", "PatientName")),
+        *_raw_values(dataset, ("FrameOfReferenceUID",)),
+        tuple(_raw_value(dataset, keyword).rstrip(b" ") for keyword in _PIXEL_FORMAT),
+        *_raw_values(dataset, ("PixelSpacing",)),
+        _raw_values(dataset, ("RescaleSlope", "RescaleIntercept")),
     )
 
 
@@ -160,8 +215,9 @@ def _read_group(dataset: Any) -> Group:
     )
 
 
+_shared_facts = functools.lru_cache(256)(CommonFacts)
 _shared_group = functools.lru_cache(256)(Group)
-"""Makes groups; equal groups are one object, which saves memory with many files."""
+"""Make groups and facts; equal ones are one object, which saves memory with many files."""
 
 
 def _required_text(dataset: Any, keyword: str) -> str:
@@ -184,11 +240,15 @@ def _raw_value(dataset: Any, keyword: str) -> bytes:
     return value if isinstance(value, bytes) else str(value or "").encode()
 
 
+def _raw_values(dataset: Any, keywords: Sequence[str]) -> tuple[bytes, ...]:
+    return tuple(_raw_value(dataset, keyword).strip(b" \0") for keyword in keywords)
+
+
 def _slice_position(dataset: Any) -> SlicePosition | None:
     if b"LOCALIZER" in _raw_value(dataset, "ImageType"):
         return None
-    position = _parse_numbers(_raw_value(dataset, "ImagePositionPatient"))
-    directions = _parse_numbers(_raw_value(dataset, "ImageOrientationPatient"))
+    position = parse_numbers(_raw_value(dataset, "ImagePositionPatient"))
+    directions = parse_numbers(_raw_value(dataset, "ImageOrientationPatient"))
     if len(position) != 3 or len(directions) != 6:
         return None
     return SlicePosition(
@@ -196,7 +256,7 @@ def _slice_position(dataset: Any) -> SlicePosition | None:
     )
 
 
-def _parse_numbers(raw: bytes) -> list[float]:
+def parse_numbers(raw: bytes) -> list[float]:
     """Given numbers as DICOM writes them, return them; an empty list if one is no number."""
     try:
         numbers = [float(number) for number in raw.rstrip(b"\0").split(b"\\")]

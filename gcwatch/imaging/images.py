@@ -14,7 +14,14 @@ from gcwatch.core.errors import CannotSend
 from gcwatch.core.reasons import Reason
 from gcwatch.files.safe_open import open_unchanged
 from gcwatch.files.snapshot import SourceFile
-from gcwatch.imaging import dicom, signatures, slice_geometry, slides, voxel_sizes
+from gcwatch.imaging import (
+    dicom,
+    series_consistency,
+    signatures,
+    slice_geometry,
+    slides,
+    voxel_sizes,
+)
 
 Integrity = Literal["refuse", "warn"]
 """Refuse an image that the platform would import wrongly, or send it with warnings."""
@@ -157,7 +164,11 @@ class _SortedFiles:
 
 
 def recognise_images(
-    files: Iterable[SourceFile], *, integrity: Integrity = "refuse"
+    files: Iterable[SourceFile],
+    *,
+    integrity: Integrity = "refuse",
+    deidentify: bool = False,
+    joined: bool = True,
 ) -> tuple[tuple[Image, ...], int]:
     """Given files, return the images that they make up, and how many files belong to none.
 
@@ -174,6 +185,11 @@ def recognise_images(
     files. Empty files are never included; they count as belonging to no image. A single file that
     holds less than its header says is refused in any case.
 
+    The importer joins the files of a DICOM series into one image, so these must agree
+    (`series_consistency`); what it gets lacks elements with `deidentify`. `joined` is False for
+    a DICOM Image Set, whose files stay apart. A problem of `series_consistency.NEVER_SENT` raises
+    CannotSend also with "warn".
+
     Also raise CannotSend for such a problem if there is no image at all, and for an image that
     the platform can't read (`detached_header`). Raise SourceChanged if a file changed since it
     was listed.
@@ -183,18 +199,29 @@ def recognise_images(
         _sort_file(file, heap, _read_start)
     _set_aside_cut_slices(heap)
     others, companions = _other_images(heap)
-    images = (*(_series_image(members) for members in heap.series.values()), *others)
+    series = [
+        _series_image(members, deidentify=deidentify, joined=joined)
+        for members in heap.series.values()
+    ]
+    images = (*series, *others)
     if heap.problems and (integrity == "refuse" or not images):
         raise CannotSend(heap.problems[0])
-    lenient = integrity == "warn" and images and images[0].kind in _SENT_WITH_WARNINGS
-    if len(images) == 1 and images[0].warnings and not lenient:
-        raise CannotSend(images[0].warnings[0])
+    if len(images) == 1:
+        may_warn = images[0].kind in _SENT_WITH_WARNINGS
+        _raise_first(images[0].warnings, integrity if may_warn else "refuse")
     left = [file for file in (*heap.rest, *heap.empty) if file not in companions]
     if len(images) == 1 and images[0].is_dicom:
         return (_add_findings(images[0], heap.broken, heap.problems),), len(left)
     return tuple(_add_findings(image, (), heap.problems) for image in images), len(left) + len(
         heap.broken
     )
+
+
+def _raise_first(warnings: Sequence[Reason], integrity: Integrity) -> None:
+    """Raise CannotSend for what is never sent, or with "refuse" for any warning."""
+    never = [reason for reason in warnings if reason.code in series_consistency.NEVER_SENT]
+    if refused := never or (warnings if integrity == "refuse" else ()):
+        raise CannotSend(refused[0])
 
 
 def _add_findings(image: Image, files: Sequence[SourceFile], problems: Sequence[Reason]) -> Image:
@@ -293,16 +320,22 @@ def _set_aside_cut_slices(heap: _SortedFiles) -> None:
             _set_aside(file, "no DICOM", heap)
 
 
-def _series_image(members: Sequence[slice_geometry.Slice]) -> Image:
+def _series_image(
+    members: Sequence[slice_geometry.Slice], *, deidentify: bool, joined: bool
+) -> Image:
     group = members[0][0].group
     kind: Kind = (
         "DICOM slide" if group and group.sop_class == dicom.SLIDE_SOP_CLASS else "DICOM series"
     )
+    found = slice_geometry.find_irregularities(members)
+    if joined:
+        found += series_consistency.find_inconsistencies(members, deidentify=deidentify)
+        found += slice_geometry.find_distortions(members)
     return Image(
         kind,
         ".dcm",
         tuple(file for _, file in members),
-        tuple(slice_geometry.find_irregularities(members)),
+        tuple(found),
         _mixed_elements([header for header, _ in members]),
     )
 

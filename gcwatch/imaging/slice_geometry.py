@@ -8,6 +8,8 @@ of a series leave no gap, so they can't be found.
 """
 
 import itertools
+import math
+import operator
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -34,6 +36,12 @@ They allow for the rounding of thin slices: 0.25 mm written with one decimal is 
 _UNEVEN_RATIO, _ROUNDING_MM = 0.25, 0.11
 """Allowed deviation of a distance: a part of the typical one, or mm, whichever is larger."""
 
+_TILT_RATIO, _SHIFT_MM = 0.01, 0.25
+"""Allowed shift of a slice beside the normal: a part of its height, or mm, whichever is larger."""
+
+_SCOUT_PLANES = 3
+"""Planes of a scout. More of them, each with one slice, are a radial series: it is no volume."""
+
 _SHOWN_PLACES = 3
 """Number of positions that a reason names; the others are only counted."""
 
@@ -44,13 +52,52 @@ def find_irregularities(members: Sequence[Slice]) -> list[Reason]:
     Whole slide images are no stacks: only damaged and duplicate files are found there.
     """
     found = [*_find_damaged(members), *_find_duplicates(members)]
-    if _is_slide(members):
+    if is_slide(members):
         return found
     single = list({header.instance: (header, file) for header, file in members}.values())
     return [*found, *_find_unnumbered(single), *_find_misplaced(single)]
 
 
-def _is_slide(members: Sequence[Slice]) -> bool:
+def find_distortions(members: Sequence[Slice]) -> list[Reason]:
+    """Given the slices of one image, return why one volume of them would be mixed or sheared.
+
+    The importer takes the direction of one slice for all, and stacks them along its normal.
+    """
+    if is_slide(members):
+        return []
+    placed = _placed(members)
+    stacks = _group_stacks(placed)
+    is_radial = len(stacks) == len(placed) > _SCOUT_PLANES
+    planes = (
+        [Reason("planes_differ", {"count": len(stacks)})]
+        if len(stacks) > 1 and not is_radial
+        else []
+    )
+    shifts = (stack.worst_shift() for stack in stacks)
+    tilts = [
+        Reason("slices_tilted", {"shift": f"{shift:.3g}", "height": f"{height:.3g}"})
+        for shift, height in shifts
+        if shift > max(_TILT_RATIO * height, _SHIFT_MM)
+    ]
+    return [*planes, *tilts]
+
+
+def count_at_each_place(members: Sequence[Slice]) -> tuple[int, bool]:
+    """Return how many pictures usually lie at one position, and if a time tells them apart.
+
+    The number is 1 if no file has a position.
+    """
+    levels = [level for stack in _group_stacks(_placed(members)) for _, level in stack.levels()]
+    usual = max(Counter(map(len, levels)).items(), key=lambda each: each[1])[0] if levels else 1
+    times = ({header.time for header in level} for level in levels)
+    return usual, all(
+        len(found) == len(level) and b"" not in found
+        for found, level in zip(times, levels, strict=True)
+    )
+
+
+def is_slide(members: Sequence[Slice]) -> bool:
+    """Return whether the files are the levels of a whole slide image."""
     group = members[0][0].group
     return group is not None and group.sop_class == SLIDE_SOP_CLASS
 
@@ -96,6 +143,23 @@ class _Stack:
         height = x * (b * f - c * e) + y * (c * d - a * f) + z * (a * e - b * d)
         self.slices.append((height, header))
 
+    def worst_shift(self) -> tuple[float, float]:
+        """Return how far a slice lies beside the normal of the lowest one, and its height (mm)."""
+        # Along the rows and columns: rounded directions then change a shift only a little.
+        lowest, first = min(self.slices, key=lambda each: each[0])
+        shifts = []
+        for height, header in self.slices:
+            assert header.slice_position
+            assert first.slice_position
+            way = list(
+                map(operator.sub, header.slice_position.position, first.slice_position.position)
+            )
+            shift = math.hypot(
+                *(sum(map(operator.mul, way, direction)) for direction in self.plane)
+            )
+            shifts.append((shift, height - lowest))
+        return max(shifts)
+
     def levels(self) -> list[tuple[float, _Level]]:
         """Return the heights in order (mm), each with the slices that lie there."""
         found: list[tuple[float, _Level]] = []
@@ -107,7 +171,7 @@ class _Stack:
 
 
 def _find_misplaced(members: Sequence[Slice]) -> Iterator[Reason]:
-    placed = [(header, header.slice_position) for header, _ in members if header.slice_position]
+    placed = _placed(members)
     if not placed:
         return
     if len(placed) < len(members):
@@ -120,6 +184,11 @@ def _find_misplaced(members: Sequence[Slice]) -> Iterator[Reason]:
         yield from _find_odd_distances(levels)
         if len(stacks) == 1:
             yield from _find_disorder([level for _, level in levels])
+
+
+def _placed(members: Sequence[Slice]) -> list[tuple[Header, SlicePosition]]:
+    single = {header.instance: header for header, _ in members}.values()
+    return [(header, header.slice_position) for header in single if header.slice_position]
 
 
 def _group_stacks(placed: Sequence[tuple[Header, SlicePosition]]) -> list[_Stack]:

@@ -89,12 +89,12 @@ def test_a_regular_series_is_whole(folder, heights):
     assert codes(folder) == []
 
 
-def test_a_tilted_gantry_is_no_trouble(folder):
-    """The slices are parallel, and each lies a bit to the side of the one before."""
+def test_a_tilted_gantry_is_found(folder):
+    """The slices are parallel, but each lies a bit to the side of the one before."""
     tilt = [1, 0, 0, 0, math.cos(0.3), math.sin(0.3)]
     for number in range(1, 12):
         one_slice(folder / str(number), number, (0, number * 0.1, number * 5), tilt)
-    assert codes(folder) == []
+    assert codes(folder) == ["slices_tilted"]
 
 
 @pytest.mark.parametrize("times", [2, 19])
@@ -129,6 +129,16 @@ def test_slices_around_an_axis_are_no_stack(folder):
         orientation = [math.cos(angle), math.sin(angle), 0, 0, 0, -1]
         one_slice(folder / str(number), number, (math.cos(angle), math.sin(angle), 0), orientation)
     assert codes(folder) == []
+
+
+@pytest.mark.parametrize("each", [1, 3])
+def test_the_planes_of_a_scout_are_found(folder, each):
+    """Axial, sagittal and coronal slices in one series are not a volume."""
+    planes = [AXIAL, SAGITTAL, [1, 0, 0, 0, 0, -1]]
+    for number in range(3 * each):
+        place = (number * 5, number * 5, number * 5)
+        one_slice(folder / str(number), number, place, planes[number // each])
+    assert "planes_differ" in codes(folder)
 
 
 def test_directions_may_differ_in_their_last_digits(folder):
@@ -169,7 +179,8 @@ def test_a_slice_missing_at_one_time_is_found(folder):
     """One place of a series over time comes less often than the others."""
     for number in range(12):
         if number != 6:
-            one_slice(folder / str(number), number, (0, 0, number % 4))
+            place, time = (0, 0, number % 4), number // 4 + 1
+            one_slice(folder / str(number), number, place, TemporalPositionIndex=time)
     ((code, facts),) = findings(folder)
     assert code == "slices_missing"
     assert (facts["count"], facts["expected"]) == (1, 12)
@@ -220,8 +231,8 @@ def test_each_of_several_stacks_is_judged_by_itself(folder):
     for number in range(6):
         one_slice(folder / f"1{number}", number, (0, 0, number))
         one_slice(folder / f"2{number}", 10 + number, (number + (number > 2), 0, 0), SAGITTAL)
-    ((code, facts),) = findings(folder)
-    assert (code, facts["count"]) == ("slices_missing", 1)
+    (code, facts), (planes, _) = findings(folder)
+    assert (code, facts["count"], planes) == ("slices_missing", 1, "planes_differ")
 
 
 def test_many_findings_are_told_in_short(folder):
