@@ -706,7 +706,7 @@ def test_a_signal_stops_it_in_order_and_the_same_command_goes_on(desk, run):
     assert len(desk.jobs()) == 1
 
 
-JOB_SHOWN = b"The job is (queued|running) on the platform"
+JOB_SHOWN = b"The job has been (queued|running) on the platform"
 
 
 def test_progress_is_shown_on_a_terminal(desk):
