@@ -402,7 +402,7 @@ def test_a_name_in_no_encoding_is_spelt_in_the_note_as_its_folder_is_in_status(s
 
     site.run_once()
 
-    assert r"im\xff.mha: pixel data is cut off" in site.note("p1")
+    assert r"im\xff.mha: the file holds" in site.note("p1")
 
 
 def test_a_link_within_the_inbox_is_followed(site):
