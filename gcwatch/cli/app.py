@@ -1,6 +1,7 @@
 """The program `gcwatch`: the table of its commands, and the end of the process."""
 
 import ctypes
+import gc
 import resource
 import sys
 from collections.abc import Sequence
@@ -84,7 +85,13 @@ def load_command(name: str) -> Any:
     """Given the name of a command, import it and return what Typer makes of it."""
     module, _ = COMMANDS[name]
     alone = typer.Typer(**_STYLE)
-    alone.command()(getattr(import_module(f"gcwatch.cli.{module}"), name))
+    # What is imported stays: a collection of garbage meanwhile finds none, and takes its time.
+    gc.disable()
+    try:
+        command = getattr(import_module(f"gcwatch.cli.{module}"), name)
+    finally:
+        gc.enable()
+    alone.command()(command)
     return typer.main.get_command(alone)
 
 
