@@ -23,7 +23,7 @@ from gcwatch.core.kinds import Kind
 from gcwatch.core.reasons import Reason
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging import bundle
-from gcwatch.imaging.bundle import Bundle
+from gcwatch.imaging.spool import Bundle
 from gcwatch.inbox.layouts import Inbox, inbox_of
 from gcwatch.inbox.listing import InboxEntry
 from gcwatch.journal.copies import latest_cases

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gcwatch.imaging import bundle
+from gcwatch.imaging.spool import discard_spool
 from gcwatch.journal.journal import Journal
 
 
@@ -13,4 +13,4 @@ def clear_spool(spool: Path, journal: Journal) -> None:
     wanted = {f"{case.key}-{case.round}" for case in journal.open_cases()}
     for folder in spooled:
         if folder.name not in wanted:
-            bundle.discard_spool(folder)
+            discard_spool(folder)

@@ -23,7 +23,8 @@ from gcwatch.core.case import Snapshot
 from gcwatch.core.errors import CaseError, NotYet, SourceChanged, SourceVanished
 from gcwatch.core.reasons import Reason
 from gcwatch.files.snapshot import SourceFile, take_snapshot
-from gcwatch.imaging import images
+from gcwatch.imaging.formats import suffix_of
+from gcwatch.imaging.series import group_series
 from gcwatch.inbox.listing import (
     InboxEntry,
     InboxListing,
@@ -167,7 +168,7 @@ class FileInbox(Inbox):
     def public_name(self, name: str) -> str:
         """See `Inbox`; the name without its suffix."""
         # `{number}` in a title is the name's last number: ".mp4" would always make it 4.
-        return name[: len(name) - len(images.suffix_of(name))]
+        return name[: len(name) - len(suffix_of(name))]
 
     def is_marked(self, name: str) -> bool:
         """See `Inbox`; always False: a file has no folder for a marker."""
@@ -386,7 +387,7 @@ def _sort_into_series(tree: FolderTree, fingerprint: bytes) -> _SeriesIndex:
 
     Raise SourceChanged if a file changed since it was listed.
     """
-    grouping = images.group_series(tree.files)
+    grouping = group_series(tree.files)
     index_of = dict.fromkeys((file.name for file in grouping.unreadable), _ANY_SERIES)
     for index, series in enumerate(grouping.series):
         index_of.update(dict.fromkeys((file.name for file in series.files), index))

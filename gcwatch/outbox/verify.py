@@ -7,9 +7,9 @@ from typing import Final
 
 from gcwatch.core.errors import TryAgain
 from gcwatch.core.reasons import Reason
-from gcwatch.imaging import signatures
-from gcwatch.imaging.images import META_VOXEL_BYTES, meta_fields, meta_header
-from gcwatch.imaging.json_syntax import is_json
+from gcwatch.imaging.checks import signatures
+from gcwatch.imaging.checks.json_syntax import is_json
+from gcwatch.imaging.meta_image import META_VOXEL_BYTES, meta_fields, meta_header
 
 _FORMATS: Final[Mapping[str, signatures.Format]] = {
     ".biom": signatures.HDF5,

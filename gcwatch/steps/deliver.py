@@ -9,7 +9,7 @@ from gcwatch.core.case import Case, Fetched, Output, Source
 from gcwatch.core.checklist import StepEvents
 from gcwatch.core.receipt import make_receipt
 from gcwatch.files.atomic import disk_trouble
-from gcwatch.imaging import bundle
+from gcwatch.imaging.spool import discard_spool
 from gcwatch.inbox import dispose
 from gcwatch.inbox.layouts import inbox_of
 from gcwatch.inbox.single import SingleCaseRoute
@@ -59,7 +59,7 @@ def deliver_results(case: Case, route: Route, context: StepContext) -> StepEvent
     name = publish.publish_results(route.outbox, case.key, case.folder, receipt)
     remove_failure_note(route.outbox, case.folder)
     source = _dispose_of_folder(case, route)
-    bundle.discard_spool(spool_folder(case, context))
+    discard_spool(spool_folder(case, context))
     yield events.Delivered(name, source)
 
 
@@ -82,5 +82,5 @@ def report_failure(case: Case, route: Route, context: StepContext) -> StepEvents
     publish.discard_staging(route.outbox, case.key)
     text = failure_note_text(case, once=isinstance(route, SingleCaseRoute))
     write_failure_note(route.outbox, case.folder, text)
-    bundle.discard_spool(spool_folder(case, context))
+    discard_spool(spool_folder(case, context))
     yield events.FailureReported()

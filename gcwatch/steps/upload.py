@@ -18,7 +18,7 @@ from gcwatch.core.timing import Pace
 from gcwatch.files.safe_open import open_unchanged
 from gcwatch.files.snapshot import SourceFile, listing_digest
 from gcwatch.imaging import bundle
-from gcwatch.imaging.bundle import Bundle
+from gcwatch.imaging.spool import Bundle, discard_spool
 from gcwatch.inbox.layouts import inbox_of
 from gcwatch.platform.file_parts import part_size
 from gcwatch.platform.transfers import Moved
@@ -43,7 +43,7 @@ def upload_inputs(case: Case, route: Route, pace: Pace, context: StepContext) ->
     if case.seen is None or listing_digest(files) != case.seen.digest:
         raise SourceChanged
     if case.inputs is None:
-        bundle.discard_spool(spool)
+        discard_spool(spool)
         case = yield _plan_inputs(case, files, route, context.for_target(route, pace))
     todo = [
         (item, _bundles_of(case, item, files, route, spool))

@@ -8,7 +8,8 @@ from gcwatch.core.case import Carrier, Input
 from gcwatch.core.errors import CannotSend
 from gcwatch.core.reasons import Reason
 from gcwatch.files.snapshot import SourceFile
-from gcwatch.imaging import bundle, socket_content
+from gcwatch.imaging import bundle
+from gcwatch.imaging.checks import socket_content
 from gcwatch.platform.models import Socket
 from gcwatch.targets import reuse
 from gcwatch.targets.context import DroppedFolder, TargetContext

@@ -21,7 +21,9 @@ from support.whole_files import jpeg, png, tiff
 
 from gcwatch.core.errors import CannotSend, SourceChanged, TryAgain
 from gcwatch.files import safe_open
-from gcwatch.imaging import bundle, deidentify, dicom, images
+from gcwatch.imaging import bundle, formats
+from gcwatch.imaging.dicom import deidentify, headers
+from gcwatch.imaging.spool import Bundle, discard_spool
 from gcwatch.inbox import tree
 
 PATIENTS = Path(get_testdata_file("DICOMDIR")).parent
@@ -179,7 +181,7 @@ def test_every_transfer_syntax_is_copied_as_it_stands(folder, name):
     shutil.copy(get_testdata_file(name), folder / "x")
     (file,) = listed(folder)
     with safe_open.open_unchanged(file) as stream:
-        header = dicom.read_header(stream)
+        header = headers.read_header(stream)
     assert header.group is not None
     target = io.BytesIO()
     with safe_open.open_unchanged(file) as stream:
@@ -347,7 +349,7 @@ def test_a_single_file_goes_straight_from_the_inbox(folder, name, data, filename
     (folder / name).parent.mkdir(exist_ok=True)
     (folder / name).write_bytes(data)
     made = make(folder)
-    assert made == bundle.Bundle(folder / name, filename, len(data), 1, 0, listed(folder)[0])
+    assert made == Bundle(folder / name, filename, len(data), 1, 0, listed(folder)[0])
     assert not (folder.parent.parent / "spool").exists()
 
 
@@ -449,8 +451,8 @@ def test_a_half_written_bundle_is_never_taken_for_one(ct):
     (spool / "k1.zip.partial").write_bytes(b"half")
     made = make(ct)
     assert sorted(path.name for path in spool.iterdir()) == ["k1.json", "k1.zip"]
-    bundle.discard_spool(spool)
-    bundle.discard_spool(spool)
+    discard_spool(spool)
+    discard_spool(spool)
     assert not made.path.exists()
     for path in ct.iterdir():
         dataset = pydicom.dcmread(path)
@@ -507,9 +509,9 @@ def test_a_files_bundle_has_a_neutral_name_and_its_suffix(folder):
 
 def test_suffixes_are_told_from_numbers():
     """UIDs end in numbers; .nii.gz is one suffix."""
-    assert images.suffix_of("a/B.NII.GZ") == ".nii.gz"
-    assert images.suffix_of("1.2.840.113") == ""
-    assert images.suffix_of("x.y/IM001") == ""
+    assert formats.suffix_of("a/B.NII.GZ") == ".nii.gz"
+    assert formats.suffix_of("1.2.840.113") == ""
+    assert formats.suffix_of("x.y/IM001") == ""
 
 
 # --- memory ------------------------------------------------------------------------------------
@@ -525,7 +527,7 @@ def test_memory_does_not_depend_on_the_size_of_an_image(folder):
         stream.write(struct.pack("<HH2sHL", 0x7FE0, 0x0010, b"OW", 0, 4096 * 4096 * 2))
         stream.truncate(stream.tell() + 4096 * 4096 * 2)
     make(folder)
-    bundle.discard_spool(folder.parent.parent / "spool")
+    discard_spool(folder.parent.parent / "spool")
     tracemalloc.start()
     made = make(folder)
     _, peak = tracemalloc.get_traced_memory()
@@ -537,7 +539,7 @@ def test_memory_does_not_depend_on_the_size_of_an_image(folder):
 def test_an_idle_daemon_does_without_pydicom():
     """It is loaded with the first image, not with the modules."""
     code = (
-        "import sys, gcwatch.steps.perform, gcwatch.imaging.dicom, gcwatch.inbox.layouts;"
+        "import sys, gcwatch.steps.perform, gcwatch.imaging.dicom.headers, gcwatch.inbox.layouts;"
         "sys.exit('pydicom' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -854,7 +856,7 @@ def test_the_levels_of_a_dicom_slide_are_one_image(folder):
     """They have no numbers and no places; that one of them is there twice is found."""
     for level in range(3):
         dataset = pydicom.dcmread(get_testdata_file("CT_small.dcm"))
-        dataset.SOPClassUID = dicom.SLIDE_SOP_CLASS
+        dataset.SOPClassUID = headers.SLIDE_SOP_CLASS
         dataset.SOPInstanceUID = f"1.2.{level}"
         dataset.ImagePositionPatient = [0, 0, level**3]
         del dataset.InstanceNumber

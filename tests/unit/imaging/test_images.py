@@ -10,6 +10,7 @@ from pydicom.data import get_testdata_file
 
 from gcwatch.core.errors import SourceChanged
 from gcwatch.imaging import images
+from gcwatch.imaging.series import count_dicom, group_series
 from gcwatch.inbox import tree
 
 PATIENTS = Path(get_testdata_file("DICOMDIR")).parent
@@ -27,7 +28,7 @@ def listed(folder):
 
 
 def grouped(folder):
-    return images.group_series(listed(folder))
+    return group_series(listed(folder))
 
 
 def change(path, **elements):
@@ -122,11 +123,11 @@ def test_headers_are_read_again_only_if_a_file_changed(folder):
     """What is known of a file holds as long as its size and its times do."""
     shutil.copytree(PATIENTS / "98892001" / "CT5N", folder, dirs_exist_ok=True)
     files = listed(folder)
-    first = images.group_series(files)
+    first = group_series(files)
     victim = folder / "2062"
     os.utime(victim, (5, 5))
-    assert images.group_series(files) == first
-    assert images.count_dicom(files) == 5
+    assert group_series(files) == first
+    assert count_dicom(files) == 5
     change(victim, SeriesInstanceUID="1.2.3")
     with pytest.raises(SourceChanged):
         images.recognise_images(files)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gcwatch.imaging import json_shapes
+from gcwatch.imaging.checks import json_shapes
 from gcwatch.sandbox.content import json_schemas as platform
 
 VERSION = {"major": 1, "minor": 0}

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.whole_files import IMAGES, WHOLE, hdf5, mp4, packed, png
 
-from gcwatch.imaging import signatures
+from gcwatch.imaging.checks import signatures
 
 BY_SUFFIX = {
     "biom": signatures.BIOM,

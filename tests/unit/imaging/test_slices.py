@@ -10,7 +10,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from gcwatch.core.errors import CannotSend
-from gcwatch.imaging import dicom, images, slice_geometry
+from gcwatch.imaging import images
+from gcwatch.imaging.dicom import headers, slice_geometry
 from gcwatch.inbox import tree
 
 AXIAL = [1, 0, 0, 0, 1, 0]
@@ -265,14 +266,14 @@ def rotated(vector, angles):
     return x, y, z
 
 
-def headers(count, spacing, angles, digits):
+def slice_headers(count, spacing, angles, digits):
     """Slices of any direction, whose places are written with some digits behind the point."""
     row, column = rotated((1, 0, 0), angles), rotated((0, 1, 0), angles)
     for number in range(count):
         position = (round(v, digits) for v in rotated((-99.5, -7, number * spacing - 300), angles))
-        place = dicom.SlicePosition(tuple(position), row, column)
-        group = dicom.Group("1", "2", CTImageStorage)
-        yield dicom.Header(group, instance=str(number), number=number, slice_position=place)
+        place = headers.SlicePosition(tuple(position), row, column)
+        group = headers.Group("1", "2", CTImageStorage)
+        yield headers.Header(group, instance=str(number), number=number, slice_position=place)
 
 
 ANGLES = st.tuples(st.floats(-3, 3), st.floats(-3, 3))
@@ -290,7 +291,7 @@ def test_any_whole_series_passes_and_any_hole_in_it_is_counted(
 ):
     """Up to a third of the inner slices lost, in whatever order the files come."""
     chance = random.Random(seed)
-    whole = [(header, None) for header in headers(count, spacing, angles, digits)]
+    whole = [(header, None) for header in slice_headers(count, spacing, angles, digits)]
     chance.shuffle(whole)
     assert slice_geometry.find_irregularities(whole) == []
     lost = chance.sample(range(1, count - 1), (count - 2) // 3) if count > 2 else []

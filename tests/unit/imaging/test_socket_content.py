@@ -13,8 +13,8 @@ from support.whole_files import WHOLE
 
 from gcwatch.core.errors import CannotSend
 from gcwatch.core.reasons import explain
-from gcwatch.imaging import socket_content
-from gcwatch.imaging.json_syntax import is_json
+from gcwatch.imaging.checks import socket_content
+from gcwatch.imaging.checks.json_syntax import is_json
 from gcwatch.inbox import tree
 
 NO_JSON = "it can't be written as JSON (NaN, infinity, a date, or too many levels)"

@@ -23,7 +23,8 @@ from support.voxel_files import (
 from support.whole_files import jpeg, png, tiff
 
 from gcwatch.core.errors import CannotSend
-from gcwatch.imaging import images, voxel_sizes
+from gcwatch.imaging import images
+from gcwatch.imaging.checks import voxel_sizes
 from gcwatch.inbox import tree
 
 PACKED = gzip.compress(nifti(), mtime=0)

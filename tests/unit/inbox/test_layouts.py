@@ -612,7 +612,7 @@ def test_a_file_that_is_written_while_it_is_read_is_waited_for(box, monkeypatch)
         raise layouts.SourceChanged
 
     box._known.clear()
-    monkeypatch.setattr(layouts.images, "group_series", always_changing)
+    monkeypatch.setattr(layouts, "group_series", always_changing)
     with pytest.raises(NotYet) as caught:
         box.snapshot_case(name)
     assert caught.value.reason.code == "being_written"
@@ -624,7 +624,7 @@ def test_a_file_that_is_written_while_it_is_read_is_waited_for(box, monkeypatch)
 def test_headers_are_read_once(box, monkeypatch):
     """A second look at files that did not change reads none of them."""
     before = names_in(box)
-    monkeypatch.setattr(layouts.images, "group_series", lambda _: pytest.fail("read again"))
+    monkeypatch.setattr(layouts, "group_series", lambda _: pytest.fail("read again"))
     assert names_in(box) == before
     assert len(box.source_files(name_of(box))) == 7
 

@@ -9,7 +9,7 @@ from gcwatch.core.errors import CannotSend
 from gcwatch.core.reasons import Reason
 from gcwatch.files.atomic import BUFFER_BYTES
 from gcwatch.files.snapshot import SourceFile
-from gcwatch.imaging.dicom_file import (
+from gcwatch.imaging.dicom.elements import (
     DICOM_ERRORS,
     UNDEFINED_LENGTH,
     DamagedDicom,

@@ -10,9 +10,9 @@ from gcwatch.core.errors import CannotSend
 from gcwatch.core.reasons import Reason
 from gcwatch.files.safe_open import open_unchanged
 from gcwatch.files.snapshot import SourceFile
-from gcwatch.imaging import json_shapes, signatures
-from gcwatch.imaging.json_syntax import find_fault
-from gcwatch.imaging.signatures import Format
+from gcwatch.imaging.checks import json_shapes, signatures
+from gcwatch.imaging.checks.json_syntax import find_fault
+from gcwatch.imaging.checks.signatures import Format
 
 VALUE_BYTES = 16 * 1024 * 1024
 """The largest request body that the platform's proxy accepts (platform 1.13)."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from gcwatch.imaging.dicom_file import (
+from gcwatch.imaging.dicom.elements import (
     DICOM_ERRORS,
     PIXEL_TAGS,
     DamagedDicom,

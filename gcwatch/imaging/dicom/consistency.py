@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from gcwatch.core.reasons import Reason
-from gcwatch.imaging.dicom import CommonFacts, Header, parse_numbers
-from gcwatch.imaging.slice_geometry import Slice, count_at_each_place, is_slide
+from gcwatch.imaging.dicom.headers import CommonFacts, Header, parse_numbers
+from gcwatch.imaging.dicom.slice_geometry import Slice, count_at_each_place, is_slide
 
 _CT, _MR = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"
 """SOP classes of single slices; the de-identification removes NumberOfFrames of both."""

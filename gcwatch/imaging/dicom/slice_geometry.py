@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from gcwatch.core.reasons import Reason
 from gcwatch.files.snapshot import SourceFile
-from gcwatch.imaging.dicom import SLIDE_SOP_CLASS, Header, SlicePosition, Vector
+from gcwatch.imaging.dicom.headers import SLIDE_SOP_CLASS, Header, SlicePosition, Vector
 
 Slice = tuple[Header, SourceFile]
 

@@ -1,0 +1,107 @@
+"""Reads MetaImage headers and checks a header together with its data file."""
+
+import math
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import PurePosixPath
+from typing import BinaryIO
+
+from gcwatch.core.errors import CannotSend
+from gcwatch.core.reasons import Reason
+from gcwatch.files.safe_open import open_unchanged
+from gcwatch.files.snapshot import SourceFile
+from gcwatch.imaging.checks import voxel_sizes
+from gcwatch.imaging.formats import Image, damage_reason
+
+META_HEADER_BYTES = 64 * 1024
+"""Maximum length of the header of a MetaImage or an NRRD."""
+
+
+META_VOXEL_BYTES: Mapping[str, int] = {
+    "MET_CHAR": 1,
+    "MET_UCHAR": 1,
+    "MET_SHORT": 2,
+    "MET_USHORT": 2,
+    "MET_INT": 4,
+    "MET_UINT": 4,
+    "MET_FLOAT": 4,
+    "MET_DOUBLE": 8,
+    "MET_LONG": 4,
+    "MET_ULONG": 4,
+    "MET_LONG_LONG": 8,
+    "MET_ULONG_LONG": 8,
+}
+"""Bytes of one voxel, by the ElementType of a MetaImage header."""
+
+
+def meta_header(stream: BinaryIO) -> bytes:
+    """Given a MetaImage at its start, return its header with its last line, `ElementDataFile`.
+
+    Return b"" if that line is missing.
+    """
+    start = stream.read(META_HEADER_BYTES)
+    found = re.search(rb"(?m)^ElementDataFile[ \t]*=[^\n]*\n?", start)
+    return start[: found.end()] if found else b""
+
+
+def meta_fields(header: bytes) -> dict[str, str]:
+    """Given a MetaImage header, return its fields by name."""
+    lines = (line.partition(b"=") for line in header.splitlines())
+    return {os.fsdecode(key).strip(): os.fsdecode(value).strip() for key, _, value in lines}
+
+
+def complete_meta_image(image: Image, others: Mapping[str, SourceFile]) -> Image:
+    """Given a MetaImage of one header file, return it with its data file and with what is wrong.
+
+    `others` are files by name. Raise SourceChanged if a file changed since it was listed.
+    """
+    [file] = image.files
+    with open_unchanged(file) as stream:
+        header = meta_header(stream)
+    fields = meta_fields(header)
+    data = fields.get("ElementDataFile", "")
+    if not data:
+        raise CannotSend(damage_reason(file, "no ElementDataFile"))
+    if data.upper() == "LOCAL":
+        return replace(image, warnings=_meta_size_problems(file, fields, len(header)))
+    companion = others.get(os.path.normpath(PurePosixPath(file.name).parent / data))
+    if companion is None:
+        names = {"file": f"{file.name} (data in {data})"}
+        raise CannotSend(Reason("damaged_image", {"problem": "its data file is missing"}, names))
+    if companion.size == 0:
+        raise CannotSend(Reason("empty_file", names={"file": companion.name}))
+    problems = _meta_size_problems(companion, fields)
+    return replace(image, files=(file, companion), warnings=problems)
+
+
+def _meta_size_problems(
+    file: SourceFile, fields: Mapping[str, str], begin: int = 0
+) -> tuple[Reason, ...]:
+    """Return a problem if the voxels, from `begin` on, are fewer than the header says."""
+    numbers = [*fields.get("DimSize", "").split(), fields.get("ElementNumberOfChannels", "1")]
+    voxel = META_VOXEL_BYTES.get(fields.get("ElementType", ""))
+    if voxel is None or not all(number.isdigit() for number in numbers):
+        return ()
+    expected = voxel * math.prod(map(int, numbers))
+    if fields.get("CompressedData", "False")[:1].lower() in {"t", "1"}:
+        problem = _meta_compressed_damage(file, fields, begin, expected)
+    else:
+        problem = voxel_sizes.compare_sizes(file.size - begin, expected)
+    return (damage_reason(file, problem),) if problem else ()
+
+
+def _meta_compressed_damage(
+    file: SourceFile, fields: Mapping[str, str], begin: int, expected: int
+) -> str:
+    told, held = fields.get("CompressedDataSize", ""), file.size - begin
+    if not told.isdecimal() and begin:
+        return "its header has no CompressedDataSize"
+    size = int(told) if told.isdecimal() else held
+    if size > held:
+        return f"the file holds {held} of {size} bytes of compressed data"
+    with open_unchanged(file) as stream:
+        stream.seek(begin)
+        # The platform reads the first gzip member only (panimg 0.18.2).
+        return voxel_sizes.find_compressed_damage(stream, size, expected, one_member=True)

@@ -1,0 +1,67 @@
+"""Groups a patient's files by DICOM series."""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from gcwatch.files.snapshot import SourceFile
+from gcwatch.imaging.dicom import headers
+from gcwatch.imaging.sorting import SortedFiles, read_once, set_aside_cut_slices, sort_file
+
+
+@dataclass(frozen=True)
+class Series:
+    """One DICOM image of a folder: a name that does not change, and its files."""
+
+    name: str
+    files: tuple[SourceFile, ...]
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """DICOM series sorted by name; the number of files of no series; and unreadable files.
+
+    An `unreadable` file may be a slice of any of the series.
+    """
+
+    series: tuple[Series, ...]
+    rest: int
+    unreadable: tuple[SourceFile, ...]
+
+
+def group_series(files: Iterable[SourceFile]) -> Grouping:
+    """Given a patient's files, return the DICOM series that they make up.
+
+    Files are grouped as in the platform's importer (`dicom.Group`). A name depends only on the
+    group: the SeriesInstanceUID, or the StudyInstanceUID if a StackID makes the group (its slices
+    may be of several series), then a dot and 8 hex digits of the group's SHA-256, which differ
+    between the SOP classes of one series. It has at most 73 letters, digits, dots and dashes.
+
+    A slice that is cut off is part of its series if its header can be read. Other formats, text
+    and DICOM files that are no images belong to no series. A file's header is read again only if
+    its size or times change. Raise SourceChanged if a file changed since it was listed.
+    """
+    heap = SortedFiles()
+    for file in files:
+        sort_file(file, heap, read_once)
+    set_aside_cut_slices(heap)
+    series = [
+        Series(_series_name(members[0][0]), tuple(file for _, file in members))
+        for members in heap.series.values()
+    ]
+    series.sort(key=lambda each: each.name)
+    return Grouping(tuple(series), len(heap.rest) + len(heap.others), (*heap.broken, *heap.empty))
+
+
+def count_dicom(files: Iterable[SourceFile]) -> int:
+    """Given files, return how many are DICOM images; headers are read as by `group_series`."""
+    return sum(len(series.files) for series in group_series(files).series)
+
+
+def _series_name(header: headers.Header) -> str:
+    assert header.group
+    group = (header.group.study, header.group.stack, header.group.sop_class)
+    digest = hashlib.sha256("\0".join(group).encode()).hexdigest()[:8]
+    readable = header.group.study if header.stacked else header.group.stack
+    return f"{re.sub(r'[^A-Za-z0-9.-]', '-', readable)[:64].lstrip('.')}.{digest}"
