@@ -47,11 +47,11 @@ COMMANDS = {
         "Compare inboxes, journal, outboxes, mirrors and the platform. Nothing is written.",
     ),
     "retry": (
-        "verbs",
+        "retry",
         "Try cases again: a waiting one now, a failed one from the start, a delivered one again.",
     ),
     "withdraw": (
-        "verbs",
+        "retry",
         "Leave cases alone from now on; what the platform already has of them stays there.",
     ),
     "send": (
@@ -72,7 +72,7 @@ COMMANDS = {
         "Show everything in half a minute: a sandbox, example patients, the daemon, the results.",
     ),
 }
-"""Each command: its module in gcwatch.cli, where a function has its name, and its line of help."""
+"""Each command: its module in cli.verbs, where a function has its name, and its line of help."""
 
 _STYLE: dict[str, Any] = {
     "add_completion": False,
@@ -88,7 +88,7 @@ def load_command(name: str) -> Any:
     # What is imported stays: a collection of garbage meanwhile finds none, and takes its time.
     gc.disable()
     try:
-        command = getattr(import_module(f"gcwatch.cli.{module}"), name)
+        command = getattr(import_module(f"gcwatch.cli.verbs.{module}"), name)
     finally:
         gc.enable()
     alone.command()(command)

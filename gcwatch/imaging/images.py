@@ -13,12 +13,7 @@ from gcwatch.imaging.checks import signatures, voxel_sizes
 from gcwatch.imaging.dicom import consistency, headers, slice_geometry
 from gcwatch.imaging.formats import SUFFIXES, Image, Integrity, Kind, damage_reason
 from gcwatch.imaging.meta_image import META_HEADER_BYTES, complete_meta_image
-from gcwatch.imaging.sorting import (
-    SortedFiles,
-    read_start,
-    set_aside_cut_slices,
-    sort_file,
-)
+from gcwatch.imaging.sorting import SortedFiles, read_start, set_aside_cut_slices, sort_file
 
 _SENT_WITH_WARNINGS: Collection[Kind] = ("DICOM series", "DICOM slide", "slide")
 """Kinds of several files, which may be sent although some are missing or damaged."""

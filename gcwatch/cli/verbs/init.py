@@ -11,7 +11,7 @@ import typer
 
 from gcwatch.cli.errors import Misused
 from gcwatch.cli.options import Config, TokenFile, Url, by_socket, chosen, flag, sockets
-from gcwatch.cli.preview import code_of
+from gcwatch.cli.verbs.preview import code_of
 from gcwatch.commands import first_config, systemd_unit
 from gcwatch.commands.first_config import Choices, Kind
 from gcwatch.commands.systemd_unit import Unit
