@@ -26,6 +26,7 @@ from gcwatch.imaging import bundle
 from gcwatch.imaging.spool import Bundle
 from gcwatch.inbox.layouts import Inbox, inbox_of
 from gcwatch.inbox.listing import InboxEntry
+from gcwatch.inbox.unused import unused_reasons
 from gcwatch.journal.copies import latest_cases
 from gcwatch.platform.client import CachingGrandChallenge, GrandChallenge
 from gcwatch.platform.connect import connect
@@ -72,7 +73,7 @@ class RoutePlan:
 
     `kind` is what the `target` is: an algorithm, a reader study or an archive. `cases` is what
     one of the `folders` is: a folder, a file or a series. `loose` counts what is ignored: files, or
-    folders if files are the cases.
+    folders if files are the cases. `unused` says what becomes no case, with names.
     """
 
     route: str
@@ -83,6 +84,7 @@ class RoutePlan:
     links: int = 0
     away: Reason | None = None
     cases: Unit = "folders"
+    unused: tuple[Reason, ...] = ()
 
     def count(self, verdict: Verdict) -> int:
         """Return how many folders have this verdict."""
@@ -135,7 +137,11 @@ def _route(
         _folder(entry, route, known.get((route.name, entry.name)), platform)
         for entry in box.select_cases(listing, before)
     )
-    return replace(planned, folders=folders, loose=listing.loose, links=listing.links)
+    empty = [folder.name for folder in folders if folder.verdict == "empty"]
+    unused = unused_reasons(route.cases, listing, empty)
+    return replace(
+        planned, folders=folders, loose=listing.loose, links=listing.links, unused=unused
+    )
 
 
 def _folder(

@@ -22,7 +22,8 @@ class Overview:
     """The state at one moment: the daemon's process id, or why it pauses, and each case in words.
 
     `runs` has for each mirror that runs now the items done, of how many, and the bytes moved.
-    `away` are the routes whose inbox can't be reached. `trouble` says why this may be out of date.
+    `away` are the routes whose inbox can't be reached. `unused` says, by route, what is in its
+    inbox but becomes no case. `trouble` says why this may be out of date.
     """
 
     at: float
@@ -33,6 +34,7 @@ class Overview:
     mirrors: tuple[MirrorStatus, ...] = ()
     runs: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
     away: tuple[str, ...] = ()
+    unused: Mapping[str, tuple[Reason, ...]] = field(default_factory=dict)
     trouble: str = ""
 
     def record(self) -> dict[str, Any]:
@@ -42,6 +44,11 @@ class Overview:
             "daemon": self.daemon,
             "paused": self.pause.code if self.pause else "",
             "away": list(self.away),
+            "not_sent": [
+                {"route": route, "reason": reason.code, **reason.facts, **reason.names}
+                for route, reasons in self.unused.items()
+                for reason in reasons
+            ],
             "counts": dict(self.counts),
             "cases": [asdict(view) for view in self.views],
             **mirrors,
@@ -79,6 +86,7 @@ def read_overview(watch: Watch) -> Overview:
         mirrors=tuple(watch.mirrors()),
         runs=snapshot.progress.mirrors,
         away=tuple(sorted(snapshot.progress.away)),
+        unused=snapshot.progress.unused,
     )
 
 

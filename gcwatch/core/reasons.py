@@ -303,6 +303,27 @@ CATALOGUE: Mapping[str, ReasonEntry] = {
         advice="Put a number into the folder's name.",
         hint="Or remove order from the route.",
     ),
+    # --- beside the folders of an inbox ----------------------------------------------------------
+    "empty_folders": ReasonEntry(
+        "Folders without files are in the inbox; they are not sent.",
+        "{count} empty {count:folder|folders}: {entries}.",
+        advice="Put the files of each patient into the folder, or remove it.",
+    ),
+    "archives": ReasonEntry(
+        "Archives are in the inbox; gcwatch does not unpack them.",
+        "{count} {count:archive|archives}: {entries}.",
+        advice="Unpack each archive into a folder of its own in the inbox, and remove the archive.",
+    ),
+    "loose_files": ReasonEntry(
+        "Files lie in the inbox outside any folder; they are not sent.",
+        "{count} {count:file|files}: {entries}.",
+        advice="Put the files of each patient into a folder of their own in the inbox.",
+    ),
+    "loose_folders": ReasonEntry(
+        "Folders are in the inbox, which takes single files; they are not sent.",
+        "{count} {count:folder|folders}: {entries}.",
+        advice="Move the files out of the folders, directly into the inbox.",
+    ),
     # --- the platform's answers ------------------------------------------------------------------
     "import_failed": ReasonEntry(
         "The platform could not read the images.",

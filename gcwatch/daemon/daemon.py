@@ -296,7 +296,8 @@ class Daemon:
         running = self._workers.running()
         mirrors = {key.removeprefix(_MIRROR) for key in running if key.startswith(_MIRROR)}
         cases = {key for key in running if not key.startswith(_MIRROR)} - {_PROBE, _UPKEEP}
-        return CurrentWork(frozenset(cases), frozenset(mirrors), frozenset(self._scanner.away))
+        away, unused = frozenset(self._scanner.away), self._scanner.unused
+        return CurrentWork(frozenset(cases), frozenset(mirrors), away, unused)
 
     def _make_watchdog(self) -> SystemdWatchdog:
         """Return what tells systemd, if it runs this daemon, whether all parts are alive."""

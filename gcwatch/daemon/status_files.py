@@ -176,6 +176,7 @@ class StatusFileWriter(PeriodicThread):
             ],
             counts,
             snapshot.pause,
+            unused=snapshot.progress.unused.get(route.name, ()),
             is_away=route.name in snapshot.progress.away,
             is_over=is_over,
         )

@@ -298,7 +298,9 @@ class SeriesInbox(Inbox):
             else:
                 found += patient.list_entries(entry)
                 loose += patient.count_rest()
-        return InboxListing(tuple(found), loose, listing.links, frozenset(unsure), unread)
+        return InboxListing(
+            tuple(found), loose, listing.links, frozenset(unsure), unread, listing.beside
+        )
 
     def source_files(self, name: str) -> tuple[SourceFile, ...]:
         """See `Inbox`; raise NotYet (`being_written`) while a file in the folder is written."""

@@ -31,8 +31,9 @@ class InboxEntry:
 class InboxListing:
     """The cases of an inbox, and how many `loose` files (or folders) and `links` are ignored.
 
-    `unsure` are folders whose cases are not known at the moment. `unread` tells that the time was
-    too short to read all of them: another listing continues.
+    `beside` are the names of the loose files (or folders) directly in the inbox. `unsure` are
+    folders whose cases are not known at the moment. `unread` tells that the time was too short to
+    read all of them: another listing continues.
     """
 
     cases: tuple[InboxEntry, ...]
@@ -40,6 +41,7 @@ class InboxListing:
     links: int = 0
     unsure: frozenset[str] = frozenset()
     unread: bool = False
+    beside: tuple[str, ...] = ()
 
     def may_hold(self, name: str) -> bool:
         """Given the name of a case that is not listed, return whether it may still be there."""
@@ -55,7 +57,8 @@ def list_folders(inbox: Path, ignore: Sequence[str] = ()) -> InboxListing:
     Raise NotYet (reason `inbox_away`) if the inbox is missing, unreadable or no folder.
     """
     folders, files, links = _folders_and_files(inbox, ignore)
-    return InboxListing(_list_entries(folders), len(files), links)
+    beside = tuple(file.name for file in files)
+    return InboxListing(_list_entries(folders), len(files), links, beside=beside)
 
 
 def list_files(inbox: Path, ignore: Sequence[str] = ()) -> InboxListing:
@@ -64,7 +67,8 @@ def list_files(inbox: Path, ignore: Sequence[str] = ()) -> InboxListing:
     Only files directly in the inbox count; `loose` counts its folders. Raise as `list_folders`.
     """
     folders, files, links = _folders_and_files(inbox, ignore)
-    return InboxListing(_list_entries(files), len(folders), links)
+    beside = tuple(folder.name for folder in folders)
+    return InboxListing(_list_entries(files), len(folders), links, beside=beside)
 
 
 _Found = list[os.DirEntry[str]]

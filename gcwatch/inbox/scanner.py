@@ -17,10 +17,12 @@ from gcwatch.core import events
 from gcwatch.core.case import Case
 from gcwatch.core.errors import CaseError, NotYet, SourceVanished
 from gcwatch.core.events import Event
+from gcwatch.core.reasons import Reason
 from gcwatch.core.timing import Pace
 from gcwatch.files import file_systems
 from gcwatch.inbox.layouts import inbox_of
 from gcwatch.inbox.listing import InboxEntry, InboxListing
+from gcwatch.inbox.unused import unused_reasons
 from gcwatch.inbox.watcher import Watcher
 from gcwatch.journal.journal import Journal, Known
 from gcwatch.log.case_events import log_entry
@@ -57,7 +59,8 @@ class ScanEffort:
 class InboxScanner:
     """Scans all inboxes and remembers what the next scan needs.
 
-    `away` are the names of routes whose inbox was not available. `urgent` are the keys of cases
+    `away` are the names of routes whose inbox was not available. `unused` says, by route, what is
+    in its inbox but becomes no case. `urgent` are the keys of cases
     whose marker file came; the daemon's loop removes them when their step runs. `last` is when the
     last scan ended (`time.monotonic`), 0 before the first.
 
@@ -87,6 +90,7 @@ class InboxScanner:
         self._record = record
         self._log_event = log_event
         self.away: set[str] = set()
+        self.unused: Mapping[str, tuple[Reason, ...]] = {}
         self.urgent: set[str] = set()
         self.last = 0.0
         self._watched = 0
@@ -109,8 +113,8 @@ class InboxScanner:
         """Scan every inbox; return how many seconds of processor time that took."""
         self._effort = ScanEffort()
         with self._effort.count_time():
-            for route in routes.values():
-                self._scan_inbox(route)
+            found = {route.name: self._scan_inbox(route) for route in routes.values()}
+            self.unused = {name: unused for name, unused in found.items() if unused}
             if self._watcher.folder_count != self._watched:
                 self._watched = self._watcher.folder_count
                 log.emit("watch.started", folders=self._watched)
@@ -122,7 +126,8 @@ class InboxScanner:
         self._watcher.watch_only([route.inbox for route in routes.values()])
         self.away &= routes.keys()
 
-    def _scan_inbox(self, route: Route) -> None:
+    def _scan_inbox(self, route: Route) -> tuple[Reason, ...]:
+        """Scan one inbox; return what in it becomes no case."""
         box = inbox_of(route)
         if box.is_watched:
             self._watcher.watch_inbox(route.inbox)
@@ -130,9 +135,9 @@ class InboxScanner:
             listing = box.list_cases()
         except NotYet as error:
             self._on_unavailable(route, error)
-        else:
-            self._on_available(route, listing)
-            self._reconcile(route, listing)
+            return ()
+        self._on_available(route, listing)
+        return unused_reasons(route.cases, listing, self._reconcile(route, listing))
 
     def _on_unavailable(self, route: Route, error: NotYet) -> None:
         if route.name not in self.away:
@@ -164,12 +169,14 @@ class InboxScanner:
 
     # --- one inbox -------------------------------------------------------------------------------
 
-    def _reconcile(self, route: Route, listing: InboxListing) -> None:
-        """Compare the entries of an inbox with its cases in the journal."""
+    def _reconcile(self, route: Route, listing: InboxListing) -> list[str]:
+        """Compare the entries of an inbox with its cases; return those that have no files."""
         known = self._journal.known(route.name)
+        empty = []
         for entry in inbox_of(route).select_cases(listing, known):
             with suppress(CaseError, SourceVanished):  # it changed again: the next scan sees it
-                self._reconcile_entry(route, entry, known.get(entry.name))
+                if not self._reconcile_entry(route, entry, known.get(entry.name)):
+                    empty.append(entry.name)
         present = {entry.name for entry in listing.cases}
         for folder, latest in known.items():
             if folder in present or latest.is_open or latest.gone:
@@ -178,17 +185,19 @@ class InboxScanner:
                 self._record_event(latest.key, events.FolderRemoved())
         if listing.unread:
             self._look_again()
+        return empty
 
-    def _reconcile_entry(self, route: Route, entry: InboxEntry, latest: Known | None) -> None:
-        """Reconcile one inbox entry with its latest case.
+    def _reconcile_entry(self, route: Route, entry: InboxEntry, latest: Known | None) -> bool:
+        """Reconcile one inbox entry with its latest case; return False if it is no case yet.
 
         Open a case for a new entry, or record that it changed, came back or is urgent.
         """
         box = inbox_of(route)
         changed = latest is not None and box.has_changed(latest.stamp, entry.stamp)
         if latest is None or (latest.gone and changed):
-            if box.holds_files(entry.name):
-                self._open_case(route, entry.name)
+            if not box.holds_files(entry.name):
+                return False
+            self._open_case(route, entry.name)
         elif latest.is_open:
             if latest.stage == "settling" and box.is_marked(entry.name):
                 self.urgent.add(latest.key)
@@ -196,6 +205,7 @@ class InboxScanner:
             self._record_event(latest.key, events.FolderReturned())
         elif changed:
             self._note_late_changes(route, latest.key)
+        return True
 
     def _open_case(self, route: Route, folder: str) -> None:
         with self._effort.count_time(-1):

@@ -9,12 +9,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from gcwatch.core.reasons import Reason
 from gcwatch.files.atomic import write_atomically
 from gcwatch.threads.periodic import PeriodicThread
 
@@ -29,11 +30,15 @@ FRESH_SECONDS: Final = 15.0
 
 @dataclass(frozen=True)
 class CurrentWork:
-    """The cases (keys) and mirrors (names) in work, and the routes whose inbox is away."""
+    """The cases (keys) and mirrors (names) in work, and the routes whose inbox is away.
+
+    `unused` says, by route, what is in its inbox but becomes no case.
+    """
 
     cases: frozenset[str] = frozenset()
     mirrors: frozenset[str] = frozenset()
     away: frozenset[str] = frozenset()
+    unused: Mapping[str, tuple[Reason, ...]] = field(default_factory=dict)
 
 
 class DaemonProgress(BaseModel):
@@ -41,7 +46,7 @@ class DaemonProgress(BaseModel):
 
     `working`: keys of the cases in work. `transfers`: by key, bytes moved and bytes in total (0:
     unknown). `mirrors`: by name, items done, items in total, and bytes moved. `away`: the routes
-    whose inbox can't be reached.
+    whose inbox can't be reached. `unused`: by route, what is in its inbox but becomes no case.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -52,6 +57,7 @@ class DaemonProgress(BaseModel):
     transfers: Mapping[str, tuple[int, int]] = {}
     mirrors: Mapping[str, tuple[int, int, int]] = {}
     away: frozenset[str] = frozenset()
+    unused: Mapping[str, tuple[Reason, ...]] = {}
 
 
 NOTHING: Final = DaemonProgress()
@@ -69,7 +75,7 @@ def read_progress(state: Path, daemon: int | None, now: float) -> DaemonProgress
     if daemon is None or found.daemon != daemon:
         return NOTHING
     if abs(now - found.at) > FRESH_SECONDS:
-        return NOTHING.model_copy(update={"away": found.away})
+        return NOTHING.model_copy(update={"away": found.away, "unused": found.unused})
     return found
 
 
@@ -123,6 +129,7 @@ class ProgressFile(PeriodicThread):
             transfers=transfers,
             mirrors=mirrors,
             away=work.away,
+            unused=work.unused,
         )
 
     def tick(self) -> None:

@@ -30,8 +30,10 @@ def route_plan_table(planned: RoutePlan) -> Group:
         name = Text(printable_name(folder.name))
         table.add_row(Text(mark, style), name, Text(_stage(folder)), Text(_outcome(folder)))
     heading = Text(f"route {planned.route}", "bold")
+    words = map(explain, planned.unused)
     rows = [table] if table.row_count else []
-    return Group(heading, *rows, Text(_summary(planned)), Text())
+    beside = [Text(f"{each.plain} {each.detail} {each.hint}") for each in words]
+    return Group(heading, *rows, Text(_summary(planned)), *beside, Text())
 
 
 def _stage(folder: FolderPlan) -> str:

@@ -71,6 +71,9 @@ def _heading(seen: Overview) -> Iterator[RenderableType]:
         yield Text(
             f"The inbox of route {route} can't be reached, so new folders are not seen.", "yellow"
         )
+    for route, reasons in sorted(seen.unused.items()):
+        for words in map(explain, reasons):
+            yield Text(f"Route {route}: {words.plain} {words.detail} {words.hint}", "yellow")
     yield Text(_counted(seen.counts))
 
 
@@ -83,7 +86,7 @@ def status_lines(
     """
     moment = Text(f"{iso_time(seen.at)[:19].replace('T', ' ')} UTC  ", "dim")
     old = before.without_times() if before else None
-    if old is None or (old.daemon, old.pause, old.away) != (seen.daemon, seen.pause, seen.away):
+    if old is None or _state(old) != _state(seen):
         yield from (Text.assemble(moment, cast(Text, line)) for line in _heading(seen))
     known = {view.case: view for view in old.views} if old else {}
     for view in (*ended, *seen.views):
@@ -94,6 +97,11 @@ def status_lines(
                 f"  {view.why}",
             )
             yield Text.assemble(moment, *words)
+
+
+def _state(seen: Overview) -> tuple[object, ...]:
+    """Return what an overview's heading says beside the counts."""
+    return seen.daemon, seen.pause, seen.away, seen.unused
 
 
 def _stage_style(view: CaseView) -> str:

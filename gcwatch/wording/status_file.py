@@ -30,7 +30,7 @@ class StatusFileFacts:
 
     `views` are the cases that are open, failed or have warnings; `counts` the numbers of cases by
     stage. `pause` is why all work is paused. `is_away`: the inbox can't be reached. `is_over`:
-    gcwatch has stopped.
+    gcwatch has stopped. `unused` says what is in the inbox but becomes no case.
     """
 
     route: str
@@ -39,6 +39,7 @@ class StatusFileFacts:
     pause: Reason | None = None
     is_away: bool = False
     is_over: bool = False
+    unused: Sequence[Reason] = ()
 
 
 def file_body(facts: StatusFileFacts) -> str:
@@ -97,8 +98,20 @@ def _sections(facts: StatusFileFacts) -> Iterator[str]:
     if failed:
         yield from _wrapped(_AGAIN, "")
         yield ""
+    yield from _unused(facts.unused)
     yield from _section("WAITING OR UNDER WAY", now, _waiting)
     yield from _section("DELIVERED, WITH A WARNING", odd, _odd)
+
+
+def _unused(reasons: Sequence[Reason]) -> Iterator[str]:
+    if not reasons:
+        return
+    yield from ("NOT SENT", "")
+    for words in map(explain, reasons):
+        yield from _wrapped(words.plain, "")
+        for sentence in (words.detail, _todo(words.advice, words.hint)):
+            yield from _wrapped(sentence, "    ")
+        yield ""
 
 
 _AGAIN: Final = (

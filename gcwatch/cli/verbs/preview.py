@@ -87,8 +87,12 @@ def plan(context: typer.Context, config: Config = None, *, as_json: Json = False
 
 
 def _route(route: planning.RoutePlan) -> dict[str, Any]:
-    away = _reason(route.away)
-    return {**asdict(route), "away": away, "folders": [_folder(each) for each in route.folders]}
+    return {
+        **asdict(route),
+        "away": _reason(route.away),
+        "unused": [_reason(each) for each in route.unused],
+        "folders": [_folder(each) for each in route.folders],
+    }
 
 
 def _folder(folder: planning.FolderPlan) -> dict[str, Any]:

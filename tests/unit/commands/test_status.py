@@ -31,6 +31,7 @@ from gcwatch.journal.progress import (
     ProgressFile,
     read_progress,
 )
+from gcwatch.views.status_table import status_tables
 from gcwatch.wording import case_view, why_waiting
 from gcwatch.wording.why_waiting import DaemonSnapshot
 
@@ -611,6 +612,18 @@ def test_an_inbox_that_is_away_is_told_though_no_case_waits(site):
     with site.running(), closing(StatusFollower(site.file)) as follower:
         until(lambda: follower.read().away == ("lobes",))
         assert follower.read().record()["away"] == ["lobes"]
+
+
+def test_what_is_not_taken_is_in_status(site):
+    """A folder of any name that is empty is told, in words and as JSON."""
+    (site.inbox / os.fsdecode(b"p\xe9")).mkdir()
+    with site.running(), closing(StatusFollower(site.file)) as follower:
+        told = until(lambda: follower.read().record()["not_sent"])
+        assert told == [
+            {"route": "lobes", "reason": "empty_folders", "count": 1, "entries": "p\\xe9"}
+        ]
+        page = "".join(str(each) for each in status_tables(follower.read()).renderables)
+        assert "1 empty folder: p\\xe9. Put the files" in page
 
 
 def test_to_look_reads_no_case_that_is_done(site):

@@ -138,6 +138,24 @@ def test_the_daemon_keeps_it_up_to_date(site):
     assert site.sandbox.token not in paper(site)
 
 
+def test_what_is_not_taken_is_named_with_what_to_do(site):
+    """An empty folder, a loose file and an archive are named until they are gone."""
+    (site.inbox / "p1").mkdir()
+    (site.inbox / "slice.dcm").write_bytes(b"x")
+    (site.inbox / "p2.zip").write_bytes(b"PK")
+    (site.inbox / "brain.nii.gz").write_bytes(b"x")
+    with site.running():
+        text = until(lambda: "NOT SENT" in paper(site) and paper(site))
+        one_line = " ".join(text.split())
+        assert "1 empty folder: p1. What to do: Put the files" in one_line
+        assert "1 archive: p2.zip. What to do: Unpack" in one_line
+        assert "2 files: brain.nii.gz, slice.dcm. What to do: Put the files" in one_line
+        (site.inbox / "slice.dcm").rename(site.inbox / "p1" / "slice.dcm")
+        (site.inbox / "p2.zip").unlink()
+        (site.inbox / "brain.nii.gz").unlink()
+        until(lambda: "NOT SENT" not in paper(site))
+
+
 def test_it_shows_life_though_nothing_happens(site):
     """It is written now and then, or nobody could tell a quiet daemon from a dead one."""
     with site.running():

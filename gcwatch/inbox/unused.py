@@ -1,0 +1,48 @@
+"""What is in an inbox but becomes no case: empty folders, loose files and archives, as reasons."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from gcwatch.config.model import Unit
+from gcwatch.core.reasons import Reason
+from gcwatch.core.text import printable_name
+from gcwatch.inbox.listing import InboxListing
+
+MAX_NAMES: Final = 20
+"""Number of names that one reason lists."""
+
+# A gzip of one image (.nii.gz) is an image, not an archive.
+_ARCHIVE: Final = re.compile(
+    r"(?i).+(\.zip|\.tar|\.tar\.(gz|bz2|xz|zst)|\.tgz|\.7z|\.rar|(?<!\.nii)\.gz)"
+)
+
+
+def unused_reasons(unit: Unit, listing: InboxListing, empty: Sequence[str]) -> tuple[Reason, ...]:
+    """Given what a case is, an inbox, and its empty folders, return what is not taken, and why.
+
+    There is at most one reason of each code; it names up to `MAX_NAMES` entries.
+    """
+    return tuple(_reasons(unit, listing, empty))
+
+
+def _reasons(unit: Unit, listing: InboxListing, empty: Sequence[str]) -> Iterator[Reason]:
+    if unit == "files":
+        yield from _reason("loose_folders", listing.beside)
+        return
+    yield from _reason("empty_folders", empty)
+    yield from _reason("archives", [name for name in listing.beside if _is_archive(name)])
+    yield from _reason("loose_files", [name for name in listing.beside if not _is_archive(name)])
+
+
+def _is_archive(name: str) -> bool:
+    return _ARCHIVE.fullmatch(name) is not None
+
+
+def _reason(code: str, names: Sequence[str]) -> Iterator[Reason]:
+    if not names:
+        return
+    listed = ", ".join(map(printable_name, names[:MAX_NAMES]))
+    more = len(names) - MAX_NAMES
+    entries = f"{listed} and {more} more" if more > 0 else listed
+    yield Reason(code, {"count": len(names)}, {"entries": entries})
