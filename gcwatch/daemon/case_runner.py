@@ -14,7 +14,7 @@ from gcwatch.core.case import Case
 from gcwatch.core.checklist import StepEvents
 from gcwatch.core.events import Event
 from gcwatch.core.progress import TransferProgress, no_progress
-from gcwatch.core.timing import due_time
+from gcwatch.core.timing import Pace, due_time
 from gcwatch.daemon.current_config import CurrentConfig
 from gcwatch.journal.journal import Journal
 from gcwatch.log.case_events import log_entry
@@ -109,13 +109,15 @@ class CaseRunner:
         after = self._journal.record(case.key, event, pace, of_round=case.round)
         heartbeat()
         self._recorded(case, event)
-        log_case_event(case, event, after)
+        log_case_event(case, event, after, pace)
         return after
 
 
-def log_case_event(before: Case, event: Event, after: Case) -> None:
-    """Log an event of a case, if it is one that is logged."""
+def log_case_event(before: Case, event: Event, after: Case, pace: Pace | None = None) -> None:
+    """Log an event of a case, if it is one that is logged; `pace` tells when the next try is."""
     entry = log_entry(before, event, after)
     if entry:
         name, facts = entry
+        if name == "case.faltered" and pace:
+            facts = {**facts, "seconds": round((due_time(after, pace) or 0) - after.touched)}
         log.emit(name, route=after.route, case=after.key, **facts)

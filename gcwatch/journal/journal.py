@@ -26,6 +26,7 @@ from gcwatch.core.case import Case
 from gcwatch.core.errors import JournalUnavailable
 from gcwatch.core.events import Event, FolderFound, RouteRenamed
 from gcwatch.core.timing import Pace, due_time
+from gcwatch.files.lock import exclusive_lock
 from gcwatch.journal import route_identity
 from gcwatch.journal.route_identity import RouteIdentities, RouteIdentity
 from gcwatch.journal.schema import (
@@ -34,7 +35,6 @@ from gcwatch.journal.schema import (
     JOURNAL_FILE,
     ROUTES,
     VERSIONS,
-    exclusively,
     migrate,
     no_access_error,
     open_engine,
@@ -125,7 +125,8 @@ class Journal:
         refuse_network_folder(state)
         try:
             state.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with exclusively(state):
+            # SQLite does not wait while another process makes the file WAL.
+            with exclusive_lock(state, wait_seconds=None):
                 self._engine = open_engine(self.path)
                 self.upgraded_from = self._upgrade()
         except OSError as error:

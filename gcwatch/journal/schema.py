@@ -2,7 +2,7 @@
 
 import itertools
 import sqlite3
-from contextlib import AbstractContextManager, closing
+from contextlib import closing
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -10,7 +10,6 @@ from sqlalchemy.pool import StaticPool
 
 from gcwatch.core.errors import StateError
 from gcwatch.files import file_systems
-from gcwatch.files.lock import exclusive_lock
 
 JOURNAL_FILE = "journal.sqlite"
 
@@ -210,8 +209,3 @@ def open_engine(path: Path) -> sa.Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
-
-
-def exclusively(state: Path) -> AbstractContextManager[object]:
-    """Let nobody else open a journal here: SQLite does not wait while another makes a file WAL."""
-    return exclusive_lock(state, wait_seconds=None)

@@ -13,13 +13,15 @@ class EventSpec:
     """One event: its level, its meaning, and the fields that it may carry.
 
     `sentence` says the event with its facts, as `text.fill_sentence` fills them; where a reason
-    belongs to the event, the reason's plain words follow it.
+    belongs to the event, the reason's plain words follow it. `later` is the sentence in a case's
+    history, if `sentence` says what was true only when the event happened.
     """
 
     level: str
     meaning: str
     fields: tuple[str, ...] = ()
     sentence: str = ""
+    later: str = ""
 
 
 def _debug(meaning: str, *fields: str) -> EventSpec:
@@ -30,8 +32,8 @@ def _info(meaning: str, *fields: str, sentence: str = "") -> EventSpec:
     return EventSpec("info", meaning, fields, sentence)
 
 
-def _warning(meaning: str, *fields: str, sentence: str = "") -> EventSpec:
-    return EventSpec("warning", meaning, fields, sentence)
+def _warning(meaning: str, *fields: str, sentence: str = "", later: str = "") -> EventSpec:
+    return EventSpec("warning", meaning, fields, sentence, later)
 
 
 def _error(meaning: str, *fields: str, sentence: str = "") -> EventSpec:
@@ -192,8 +194,9 @@ CATALOGUE: Mapping[str, EventSpec] = {
     "case.explained": _info("The failure note is in the outbox."),
     "case.faltered": _warning(
         "A step failed; gcwatch tries again, with growing pauses.",
-        *("step", "attempt", "reason", "plain", "detail"),
-        sentence="{step} failed (attempt {attempt}):",
+        *("step", "attempt", "seconds", "reason", "plain", "detail"),
+        sentence="{step} failed (attempt {attempt}); next try in {seconds:span}:",
+        later="{step} failed (attempt {attempt}):",
     ),
     "case.postponed": _info(
         "The case has to wait; this costs no attempt.",

@@ -37,9 +37,10 @@ def event_sentence(event: str, facts: Mapping[str, Any]) -> str:
     exists (job 12)."
     """
     spec = CATALOGUE[event]
-    if spec.sentence and _named_facts(spec.sentence) <= facts.keys():
-        words = {**facts, "step": name_activity(str(facts.get("step", "")))}
-        return fill_sentence(spec.sentence, words)
+    for sentence in (spec.sentence, spec.later):
+        if sentence and _named_facts(sentence) <= facts.keys():
+            words = {**facts, "step": name_activity(str(facts.get("step", "")))}
+            return fill_sentence(sentence, words)
     brackets = ", ".join(_told_facts(facts))
     return f"{spec.meaning.removesuffix('.')} ({brackets})." if brackets else spec.meaning
 

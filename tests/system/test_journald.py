@@ -11,7 +11,6 @@ import shutil
 import socket
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple, TextIO
@@ -20,26 +19,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.checkout import ROOT
+from support.logging_setup import Wanted
 from support.open_files import open_files
 
 from gcwatch import log
 from gcwatch.log import journald
 
 PAGE = ROOT / "docs" / "logs.md"
-
-
-@dataclass(frozen=True)
-class Wanted:
-    folder_names: bool = False
-    level: str = "debug"
-    file: Path | None = None
-
-
-@pytest.fixture(autouse=True)
-def _as_found():
-    log.reset_logging()
-    yield
-    log.reset_logging()
 
 
 # --- a socket that stands for journald ------------------------------------------------------------
@@ -122,7 +108,7 @@ def connected(monkeypatch, stream, off=0):
 
 @pytest.fixture
 def entries(listener, output):
-    log.configure(Wanted(), stream=output.written, journald_socket=listener.path)
+    log.configure(Wanted(level="debug"), stream=output.written, journald_socket=listener.path)
     return listener
 
 
@@ -211,7 +197,7 @@ def test_large_entry_comes_in_a_sealed_file(entries):
 
 def test_without_a_journal_lines_are_json(place, output):
     """A socket that is away costs no event: standard error gets the line."""
-    log.configure(Wanted(), stream=output.written, journald_socket=place)
+    log.configure(Wanted(level="debug"), stream=output.written, journald_socket=place)
     log.emit("case.found", case="a-1")
     assert json.loads(output.read.readline())["case"] == "a-1"
 
@@ -219,7 +205,7 @@ def test_without_a_journal_lines_are_json(place, output):
 def test_dead_journal_gives_lines(place, output):
     """A socket that nobody listens to is as good as none."""
     Listener(place).socket.close()
-    log.configure(Wanted(), stream=output.written, journald_socket=place)
+    log.configure(Wanted(level="debug"), stream=output.written, journald_socket=place)
     log.emit("case.found", case="a-1")
     assert json.loads(output.read.readline())["event"] == "case.found"
 
@@ -237,7 +223,9 @@ def test_full_journal_loses_entries_not_work(entries, output, monkeypatch):
 def test_file_gets_json_beside_the_journal(listener, output, tmp_path):
     """`[log] file` is written as on a terminal."""
     file = tmp_path / "log.jsonl"
-    log.configure(Wanted(file=file), stream=output.written, journald_socket=listener.path)
+    log.configure(
+        Wanted(level="debug", file=file), stream=output.written, journald_socket=listener.path
+    )
     log.emit("daemon.stopped")
     assert listener.entry()["GCWATCH_EVENT"] == json.loads(file.read_text())["event"]
 
@@ -266,7 +254,11 @@ def test_entry_holds_no_name_and_no_secret(entries):
 
 def test_folder_is_a_field_when_wanted(listener, output):
     """`folder_names = true` holds for the journal, too."""
-    log.configure(Wanted(folder_names=True), stream=output.written, journald_socket=listener.path)
+    log.configure(
+        Wanted(level="debug", folder_names=True),
+        stream=output.written,
+        journald_socket=listener.path,
+    )
     log.emit("case.found", case="a-1", folder="Jansen^Jan")
     assert listener.entry()["GCWATCH_FOLDER"] == "Jansen^Jan"
 
@@ -296,7 +288,7 @@ def test_pipe_that_inherits_the_variable_gets_json(listener, monkeypatch, tmp_pa
     monkeypatch.setenv("JOURNAL_STREAM", "1:1")
     file = tmp_path / "log.jsonl"
     with file.open("w") as stream:
-        log.configure(Wanted(), stream=stream, journald_socket=listener.path)
+        log.configure(Wanted(level="debug"), stream=stream, journald_socket=listener.path)
         log.emit("daemon.stopped")
     assert json.loads(file.read_text())["event"] == "daemon.stopped"
 
@@ -465,7 +457,7 @@ def served(folder, *lines):
 
 def told(folder):
     """The scene's log file, and one failure of another day in it."""
-    log.configure(Wanted(file=folder / "log.jsonl"), stream=io.StringIO())
+    log.configure(Wanted(level="debug", file=folder / "log.jsonl"), stream=io.StringIO())
     old = {"time": "2020-01-01T00:00:00.000Z", "event": "case.failed", "case": "yesterday-1"}
     spent = {**old, "event": "upload.completed", "bytes": 5}
     (folder / "scene.py").write_text(SCENE)

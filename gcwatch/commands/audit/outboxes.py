@@ -52,10 +52,10 @@ def _fill(listing: OutboxListing, folder: Path, parent: str) -> None:
 
 
 def _add(listing: OutboxListing, path: Path, name: str, *, is_inner: bool) -> None:
-    paper = receipt(path)
-    if paper.get("key"):
-        listing.results.setdefault(str(paper["key"]), []).append(name)
-    elif "mirror" in paper:
+    record = receipt(path)
+    if record.get("key"):
+        listing.results.setdefault(str(record["key"]), []).append(name)
+    elif "mirror" in record:
         return
     elif not is_inner and _holds_results(path):
         _fill(listing, path, f"{name}/")  # a patient's folder, with a result for each series
@@ -164,8 +164,8 @@ def _moved_on(each: KnownCase, route: Route, other: KnownCase) -> Iterator[Findi
 
 
 def _compared(each: KnownCase, folder: Path) -> Iterator[Finding]:
-    paper = receipt(folder)
-    if _told(paper) != sorted(_written(each)) or _pk(paper) not in each.made:
+    record = receipt(folder)
+    if _told(record) != sorted(_written(each)) or _pk(record) not in each.made:
         yield each.finding("different", "its receipt differs from the journal")
     yield from _files(each, folder)
 
@@ -182,19 +182,19 @@ def _written(each: KnownCase) -> list[Expected]:
     return [(file.path, file.size, file.sha256) for file in each.case.fetched]
 
 
-def _told(paper: dict[str, Any]) -> list[Expected]:
+def _told(record: dict[str, Any]) -> list[Expected]:
     try:
         return sorted(
             (file["path"], file["size"], file["sha256"])
-            for output in paper["outputs"]
+            for output in record["outputs"]
             for file in output["files"]
         )
     except (KeyError, TypeError):
         return []
 
 
-def _pk(paper: dict[str, Any]) -> str:
-    target = paper.get("target")
+def _pk(record: dict[str, Any]) -> str:
+    target = record.get("target")
     told = target if isinstance(target, dict) else {}
     return next((str(told[key]) for key in PRODUCT_KEYS if key in told), "")
 

@@ -165,7 +165,7 @@ class SendSession:
         if output is not None:
             output.mkdir(parents=True, exist_ok=True)
         items = [
-            _Item(name, record, route, output)
+            _SendItem(name, record, route, output)
             for (name, route), record in zip(
                 asked.items(), store.find_or_create([*asked], output), strict=True
             )
@@ -206,7 +206,7 @@ class SendSession:
 
 
 @dataclass(frozen=True)
-class _Item:
+class _SendItem:
     """A case of an order: its identity, record and route, and the wanted output folder."""
 
     identity: str
@@ -215,7 +215,7 @@ class _Item:
     output: Path | None
 
 
-def _group_by_order(items: Sequence[_Item]) -> list[list[_Item]]:
+def _group_by_order(items: Sequence[_SendItem]) -> list[list[_SendItem]]:
     """Return the cases grouped by the orders in which they were sent first."""
     orders = dict.fromkeys(item.record.order for item in items)
     return [[item for item in items if item.record.order == each] for each in orders]
@@ -224,7 +224,7 @@ def _group_by_order(items: Sequence[_Item]) -> list[list[_Item]]:
 class _SendRun:
     """The requested cases of one order, and the `Watch` that works on them."""
 
-    def __init__(self, items: Sequence[_Item], store: SendStore, watch: Watch) -> None:
+    def __init__(self, items: Sequence[_SendItem], store: SendStore, watch: Watch) -> None:
         self.watch = watch
         self._store = store
         self._items = list(items)
@@ -278,16 +278,16 @@ class _SendRun:
             earlier=case.key in self._earlier,
         )
 
-    def _case(self, item: _Item) -> Case | None:
+    def _case(self, item: _SendItem) -> Case | None:
         """Return the latest case of an item, or None."""
         found = self.watch.journal.known(item.record.route).get(item.route.folder)
         return self.watch.journal.case(found.key) if found else None
 
-    def _is_earlier(self, item: _Item) -> bool:
+    def _is_earlier(self, item: _SendItem) -> bool:
         case = self._case(item)
         return case is not None and case.key in self._earlier
 
-    def _with_new_outbox(self, item: _Item) -> _Item:
+    def _with_new_outbox(self, item: _SendItem) -> _SendItem:
         """Return an item that is started again, with the output folder that is wanted now."""
         wanted = "" if item.output is None else str(item.output)
         if item.record.outbox == wanted:
@@ -296,7 +296,7 @@ class _SendRun:
         self._store.save(item.identity, record)
         return replace(item, record=record)
 
-    def _route(self, item: _Item) -> SingleCaseRoute:
+    def _route(self, item: _SendItem) -> SingleCaseRoute:
         outbox = self._store.outbox(item.record)
         outbox.mkdir(parents=True, exist_ok=True)
         return item.route.model_copy(update={"name": item.record.route, "outbox": outbox})
@@ -304,7 +304,7 @@ class _SendRun:
 
 @contextmanager
 def _send_run(
-    items: Sequence[_Item], store: SendStore, settings: Settings, more: SendArguments
+    items: Sequence[_SendItem], store: SendStore, settings: Settings, more: SendArguments
 ) -> Iterator[_SendRun]:
     """Open an order for one process at a time."""
     state = store.state(items[0].record)

@@ -6,33 +6,20 @@ import json
 import logging
 import stat
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.checkout import ROOT
+from support.logging_setup import Wanted
 from support.open_files import open_files
 
 from gcwatch import log
 from gcwatch.core.errors import ConfigError
+from gcwatch.log.sentences import event_sentence
 
 URL = "https://bucket.s3.example/key/1?X-Amz-Signature=5ec2e7&X-Amz-Credential=AK1A"
-
-
-@dataclass(frozen=True)
-class Wanted:
-    folder_names: bool = False
-    level: str = "info"
-    file: Path | None = None
-
-
-@pytest.fixture(autouse=True)
-def _as_found():
-    log.reset_logging()
-    yield
-    log.reset_logging()
 
 
 def configured(**wanted):
@@ -408,3 +395,12 @@ def test_reset_undoes_everything(tmp_path):
     stream = configured()
     log.emit("daemon.stopping", signal="s3cr3t")
     assert lines(stream)[0]["signal"] == "s3cr3t"
+
+
+def test_a_failed_try_says_when_the_next_one_is():
+    """Only the history of a case, which is read later, leaves that out."""
+    facts = {"step": "deliver", "attempt": 4}
+    assert event_sentence("case.faltered", {**facts, "seconds": 20}) == (
+        "Delivering failed (attempt 4); next try in 20 s:"
+    )
+    assert event_sentence("case.faltered", facts) == "Delivering failed (attempt 4):"
