@@ -78,6 +78,8 @@ class Snapshot:
     `digest` covers the paths, sizes and change times of its `files` files, `bytes` in all. `stamp`
     is the folder's own change time in nanoseconds, `latest` the last change time of a file in it.
     `changing` is the number of files that are new or changed since the scan before (0: first scan).
+    `moved` is when the folder was moved or renamed, 0 if its content changed after that, -1 if that
+    is not known.
     """
 
     digest: str
@@ -86,6 +88,13 @@ class Snapshot:
     stamp: int
     latest: int = field(default=0, compare=False)
     changing: int = field(default=0, compare=False)
+    moved: int = field(default=-1, compare=False)
+
+    def is_touched_since(self, before: "Snapshot") -> bool:
+        """Whether anybody did something to the folder: also granted a right, or moved it."""
+        # Old journals do not hold all of these times.
+        file_touched = bool(before.latest) and self.latest != before.latest
+        return self.digest != before.digest or file_touched or -1 < before.moved < self.moved
 
 
 @dataclass(frozen=True)

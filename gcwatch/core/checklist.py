@@ -224,6 +224,8 @@ def _closed(case: Case, event: Event, now: float) -> Case:
             return _retry(case, now)
         case events.FolderChangedLate(snapshot):
             return replace(case, seen=snapshot, gone=False)
+        case events.FolderCorrected(snapshot) if case.ending == "failed":
+            return replace(_retry(case, now), seen=snapshot, changed=now)
         case events.FolderRemoved():
             return replace(case, gone=True)
         case events.FolderReturned():
@@ -299,6 +301,7 @@ def apply_event(case: Case, event: Event, now: float) -> Case:  # noqa: C901, PL
         case (
             events.FolderFound()
             | events.FolderChangedLate()
+            | events.FolderCorrected()
             | events.FolderRemoved()
             | events.FolderReturned()
         ):

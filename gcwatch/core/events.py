@@ -254,6 +254,15 @@ class FolderChangedLate:
 
 
 @dataclass(frozen=True)
+class FolderCorrected:
+    """The folder of a failed case changed: the case is tried again once the folder settles."""
+
+    kind: ClassVar[str] = "folder_corrected"
+
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True)
 class FolderRemoved:
     """The folder of a closed case is no longer in the inbox."""
 
@@ -303,6 +312,7 @@ Event = (
     | Retried
     | Withdrawn
     | FolderChangedLate
+    | FolderCorrected
     | FolderRemoved
     | FolderReturned
     | RouteRenamed

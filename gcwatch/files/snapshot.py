@@ -32,10 +32,11 @@ def unreadable_error(name: str, error: OSError) -> TryAgain:
 
 
 def take_snapshot(
-    files: Sequence[SourceFile], stamp: int, before: Snapshot | None = None
+    files: Sequence[SourceFile], stamp: int, before: Snapshot | None = None, *, moved: int = 0
 ) -> Snapshot:
     """Given a case's files, its stamp (in ns) and its snapshot *before*, return its snapshot now.
 
+    `moved` is when its folder was moved or renamed (in ns), 0 if its content changed after that.
     Raise TryAgain (`file_unreadable`) if a file may not be read.
     """
     for file in files:
@@ -47,6 +48,7 @@ def take_snapshot(
         stamp,
         latest=max((file.ctime_ns for file in files), default=0),
         changing=_count_changed(files, before),
+        moved=moved,
     )
 
 

@@ -28,10 +28,10 @@ from gcwatch.imaging.series import group_series
 from gcwatch.inbox.listing import (
     InboxEntry,
     InboxListing,
-    has_marker,
     holds_files,
     list_files,
     list_folders,
+    marker_stamp,
     read_receipt,
 )
 from gcwatch.inbox.tree import FolderTree, folder_tree, snapshot_folder, source_file, source_files
@@ -92,7 +92,11 @@ class Inbox(ABC):
 
     def is_marked(self, name: str) -> bool:
         """Given a case, return whether the marker file is in its folder."""
-        return self.ready is not None and has_marker(self.root, name, self.ready)
+        return self.marker_stamp(name) > 0
+
+    def marker_stamp(self, name: str) -> int:
+        """Given a case, return the change time of the marker file in its folder (ns), or 0."""
+        return 0 if self.ready is None else marker_stamp(self.root, name, self.ready)
 
     def read_receipt(self, name: str) -> Mapping[str, Any]:
         """Given a case, return the content of the gcwatch.json in its folder; empty if none."""
@@ -170,10 +174,10 @@ class FileInbox(Inbox):
         # `{number}` in a title is the name's last number: ".mp4" would always make it 4.
         return name[: len(name) - len(suffix_of(name))]
 
-    def is_marked(self, name: str) -> bool:
-        """See `Inbox`; always False: a file has no folder for a marker."""
+    def marker_stamp(self, name: str) -> int:
+        """See `Inbox`; always 0: a file has no folder for a marker."""
         del name
-        return False
+        return 0
 
     def read_receipt(self, name: str) -> Mapping[str, Any]:
         """See `Inbox`."""
@@ -320,16 +324,17 @@ class SeriesInbox(Inbox):
         files = found.all_files(series)
         if not files:
             raise SourceVanished
-        return take_snapshot(files, found.series_stamp(series), before)
+        stamp = found.series_stamp(series)
+        return take_snapshot(files, stamp, before, moved=stamp)
 
     def holds_files(self, name: str) -> bool:
         """See `Inbox`; always True: a listed case has files, or can't be read."""
         del name
         return True
 
-    def is_marked(self, name: str) -> bool:
+    def marker_stamp(self, name: str) -> int:
         """See `Inbox`; one marker in the patient's folder counts for all its series."""
-        return super().is_marked(name.partition("/")[0])
+        return super().marker_stamp(name.partition("/")[0])
 
     def read_receipt(self, name: str) -> Mapping[str, Any]:
         """See `Inbox`; the file is in the patient's folder."""

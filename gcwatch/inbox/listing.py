@@ -149,9 +149,13 @@ def holds_files(inbox: Path, name: str, ignore: Sequence[str] = ()) -> bool:
     return False
 
 
-def has_marker(inbox: Path, name: str, marker: str) -> bool:
-    """Given a folder and a marker file's relative name, return whether the marker is there."""
-    return (inbox / name / marker).is_file()
+def marker_stamp(inbox: Path, name: str, marker: str) -> int:
+    """Given a folder and a marker file's relative name, return the marker's change time in ns.
+
+    Return 0 if the marker is not there.
+    """
+    path = inbox / name / marker
+    return path.stat().st_ctime_ns if path.is_file() else 0
 
 
 # --- a folder's files --------------------------------------------------------------------------

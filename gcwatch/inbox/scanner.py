@@ -20,12 +20,12 @@ from gcwatch.core.events import Event
 from gcwatch.core.reasons import Reason
 from gcwatch.core.timing import Pace
 from gcwatch.files import file_systems
+from gcwatch.inbox.closed_cases import ClosedCases
 from gcwatch.inbox.layouts import inbox_of
 from gcwatch.inbox.listing import InboxEntry, InboxListing
 from gcwatch.inbox.unused import unused_reasons
 from gcwatch.inbox.watcher import Watcher
 from gcwatch.journal.journal import Journal, Known
-from gcwatch.log.case_events import log_entry
 from gcwatch.threads.heartbeats import heartbeat
 
 MIN_PAUSE_SECONDS: Final = 0.2
@@ -97,6 +97,7 @@ class InboxScanner:
         self._lock = threading.Lock()
         self._told: set[tuple[str, str]] = set()
         self._effort = ScanEffort()
+        self._closed = ClosedCases(journal, pace_of, log_event)
 
     def is_too_soon(self) -> bool:
         """Whether the next scan must wait, however often it is asked for.
@@ -183,6 +184,7 @@ class InboxScanner:
                 continue
             if not listing.may_hold(folder):
                 self._record_event(latest.key, events.FolderRemoved())
+        self._closed.look_at_failed(route, known)
         if listing.unread:
             self._look_again()
         return empty
@@ -204,7 +206,7 @@ class InboxScanner:
         elif latest.gone:
             self._record_event(latest.key, events.FolderReturned())
         elif changed:
-            self._note_late_changes(route, latest.key)
+            self._closed.look_at(route, latest.key)
         return True
 
     def _open_case(self, route: Route, folder: str) -> None:
@@ -216,8 +218,6 @@ class InboxScanner:
         with self._effort.count_time(-1):
             self._record(self._journal.case(key), event)
 
-    # --- closed cases ----------------------------------------------------------------------------
-
     def scan_closed_cases(self, routes: Routes, go_on: Callable[[], bool]) -> None:
         """Check all files of closed cases for late changes, as long as `go_on` returns True."""
         for route in routes.values():
@@ -226,19 +226,7 @@ class InboxScanner:
                     return
                 heartbeat()
                 if not latest.is_open and not latest.gone:
-                    with suppress(CaseError, SourceVanished):
-                        self._note_late_changes(route, latest.key)
-
-    def _note_late_changes(self, route: Route, key: str) -> None:
-        """Record that a closed case's folder changed; log it once per round, send nothing."""
-        case = self._journal.case(key)
-        now = inbox_of(route).snapshot_case(case.folder)
-        if now == case.seen:
-            return
-        event = events.FolderChangedLate(now)
-        after = self._journal.record(key, event, self._pace_of(case.route), of_round=case.round)
-        if log_entry(case, event, after) and self._is_first("late", f"{key}/{case.round}"):
-            self._log_event(case, event, after)
+                    self._closed.look_at(route, latest.key)
 
 
 def log_network_inbox(route: Route) -> None:

@@ -182,11 +182,8 @@ def snapshot_folder(
     and TryAgain (`file_unreadable`) if this process may not read a file.
     """
     files = source_files(inbox, name, ignore)
-    return take_snapshot(files, _folder_stamp(inbox, name), before)
-
-
-def _folder_stamp(inbox: Path, name: str) -> int:
     try:
-        return (inbox / name).lstat().st_ctime_ns
+        status = (inbox / name).lstat()
     except OSError as error:
         raise missing_folder_error(inbox) from error
+    return take_snapshot(files, status.st_ctime_ns, before, moved=_moved_at(status))

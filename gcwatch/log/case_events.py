@@ -79,6 +79,8 @@ def log_entry(before: Case, event: Event, after: Case) -> LogEntry | None:  # no
         case events.FolderChangedLate(snapshot):
             same = before.seen is not None and before.seen.digest == snapshot.digest
             return None if same else ("case.changed_late", {})
+        case events.FolderCorrected(seen):
+            return "case.corrected", {"files": seen.files, "bytes": seen.bytes}
         case events.FolderRemoved():
             return "case.left", {}
         case events.FolderReturned():

@@ -209,6 +209,10 @@ CATALOGUE: Mapping[str, EventSpec] = {
     "case.retried": _info("The operator asked for another try of this case."),
     "case.withdrawn": _info("The operator withdrew the case; gcwatch leaves it alone."),
     "case.changed_late": _warning("The folder changed after it was sent; nothing is sent again."),
+    "case.corrected": _info(
+        "The folder of a failed case changed; the case is tried again once the folder has settled.",
+        *("files", "bytes"),
+    ),
     "case.left": _debug("The folder of a closed case is no longer in the inbox."),
     "case.returned": _debug("The folder of a closed case is back, unchanged."),
     "step.crashed": _error("A fault in gcwatch stopped a step.", "step", "error", "frames"),

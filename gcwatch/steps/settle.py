@@ -14,19 +14,22 @@ from gcwatch.steps.context import StepContext
 def settle_folder(case: Case, route: Route, pace: Pace, context: StepContext) -> StepEvents:
     """Yield FolderSettled if the folder is marked as ready, or has not changed for the settle time.
 
+    With `ready`, both are needed if a file is newer than the marker.
+
     Raises:
         SourceVanished: when the folder is gone or holds no file.
         NotYet: when the marker file is not there yet.
     """
-    marked = inbox_of(route).is_marked(case.folder)
+    marked = inbox_of(route).marker_stamp(case.folder)
     seen = inbox_of(route).snapshot_case(case.folder, case.seen)
     if not seen.files:
         raise SourceVanished
     if case.seen is None or seen.digest != case.seen.digest:
         case = yield events.FolderChanged(seen)
-    if marked:
+    # A file that is newer than the marker came after it: the marker does not speak for that file.
+    if marked and marked >= seen.latest:
         yield events.FolderSettled()
-    elif route.ready:
+    elif route.ready and not marked:
         reason = Reason("waiting_for_marker", {"marker": route.ready})
         raise NotYet(reason, pace.survey)
     elif context.clock() >= case.changed + pace.settle:

@@ -6,7 +6,10 @@ from gcwatch.core.case import Case
 from gcwatch.core.reasons import Explanation, Reason, explain
 from gcwatch.core.text import readable_name
 
-_DROP_AGAIN = "Then take the folder out of the inbox, wait two minutes, and drop it again."
+_TRIED_AGAIN = (
+    "You can do that in the inbox: when the folder has changed and is complete, gcwatch tries it "
+    "again by itself. Or take the folder out, wait two minutes, and drop it again."
+)
 
 
 def failure_note_text(case: Case, *, once: bool = False) -> str:
@@ -27,7 +30,7 @@ def _for_sender(reason: Reason, words: Explanation, *, once: bool) -> Iterator[s
         yield f"The file: {readable_name(name)}"
     yield f"What to do: {words.advice or 'Please show this note to IT.'}"
     if words.advice and not once:
-        yield _DROP_AGAIN
+        yield _TRIED_AGAIN
 
 
 def _for_it(case: Case, words: Explanation, *, once: bool) -> Iterator[str]:

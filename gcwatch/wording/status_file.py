@@ -115,8 +115,8 @@ def _unused(reasons: Sequence[Reason]) -> Iterator[str]:
 
 
 _AGAIN: Final = (
-    "When the cause is corrected: take the folder out of the inbox, wait two minutes, and drop it "
-    "again; or ask IT to try it again."
+    "When a folder is corrected in the inbox, gcwatch tries it again by itself. Or take the folder "
+    "out of the inbox, wait two minutes, and drop it again; or ask IT to try it again."
 )
 
 

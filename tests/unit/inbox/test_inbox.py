@@ -13,7 +13,7 @@ from gcwatch.core.errors import CannotSend, NotYet, SourceChanged, SourceVanishe
 from gcwatch.core.reasons import Reason
 from gcwatch.files import patterns, safe_open, snapshot
 from gcwatch.inbox import tree
-from gcwatch.inbox.listing import has_marker, holds_files, list_folders
+from gcwatch.inbox.listing import holds_files, list_folders, marker_stamp
 from gcwatch.inbox.tree import _read_error
 
 
@@ -114,9 +114,9 @@ def test_what_cannot_be_read_counts_as_holding_files(tmp_path):
 def test_the_marker_is_a_file_in_the_folder(tmp_path):
     """Only a file of that very name ends the wait."""
     fill(tmp_path, "p/x", "READY.txt")
-    assert not has_marker(tmp_path, "p", "READY.txt")
+    assert not marker_stamp(tmp_path, "p", "READY.txt")
     fill(tmp_path, "p/READY.txt", data=b"")
-    assert has_marker(tmp_path, "p", "READY.txt")
+    assert marker_stamp(tmp_path, "p", "READY.txt")
 
 
 # --- files -------------------------------------------------------------------------------------

@@ -1,0 +1,38 @@
+"""Folders that change after their case has ended, and a daemon that dies again and again."""
+
+from functools import partial
+
+import pytest
+from support.builders import Site, check_history, check_nothing_half_done, check_results, mha
+from support.victims import die_at_every_kind
+
+pytestmark = pytest.mark.timeout(1200)
+
+
+def die_again_and_again(victims, site, folder):
+    """Let daemons die at each kind of point on one site, until one comes to an end."""
+    kinds = die_at_every_kind(
+        partial(victims.live, site),
+        folder / "points",
+        check=lambda: check_nothing_half_done(site.outbox),
+    )
+    with site.watch() as watch:
+        check_history(watch)
+    return kinds
+
+
+def test_a_corrected_folder_is_sent_once_though_the_daemon_dies_again_and_again(
+    victims, tmp_path, sandbox
+):
+    """SIGKILL at each kind of commit, reply and file change: one job and one result."""
+    site = Site(tmp_path / "site", sandbox)
+    folder = site.drop("p1", {"image.mha": b""})
+    assert victims.live(site) == 0
+    (folder / "image.mha").write_bytes(mha(4, 2))
+
+    kinds = die_again_and_again(victims, site, tmp_path)
+
+    assert "after folder_corrected" in kinds
+    assert len(site.jobs()) == 1
+    assert [path.name for path in site.outbox.iterdir()] == ["p1"]
+    check_results(site.sandbox, site.outbox / "p1")
