@@ -206,7 +206,7 @@ def _interpret_refusal(
         if job is not None:
             return locating.submitted_event(job.pk, target, context)
         return events.Rejected(Reason("duplicate", slug))
-    if error.says("does not match any of the algorithm's interfaces"):
+    if error.says("does not match any of the"):
         facts = {**slug, "sockets": "that were sent", "takes": sending.refusal_text(error)}
         return events.Rejected(Reason("mismatched_inputs", facts))
     if error.says("Object does not exist"):

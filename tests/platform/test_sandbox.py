@@ -409,13 +409,14 @@ def test_job_filters_know_their_values(alice):
     assert alice.tell("algorithms/jobs/?image=x")["count"] == 0
 
 
-def test_images_are_found_by_origin_name_and_job(alice):
+def test_images_are_found_by_origin_and_name(alice):
     """The image list has the platform's filters."""
     session, job = alice.copy(mha(1), "p1.mha")
     pk = session["image_set"][0].split("/")[-2]
-    for query in (f"origin={session['pk']}", "name=p1.mha", f"job_input={job['pk']}"):
+    for query in (f"origin={session['pk']}", "name=p1.mha"):
         assert [row["pk"] for row in alice.tell(f"cases/images/?{query}")["results"]] == [pk]
-    assert alice.tell(f"cases/images/?job_output={job['pk']}")["results"][0]["name"] == f"{pk}.mha"
+    for key in ("job_input", "job_output"):  # listed in its schema, and broken (recording 22)
+        assert alice.call("GET", f"cases/images/?{key}={job['pk']}").status_code == 500
 
 
 def test_answers_follow_the_schema_that_is_set(sandbox, alice):

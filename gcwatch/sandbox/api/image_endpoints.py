@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 
 from gcwatch.sandbox.api import permissions
-from gcwatch.sandbox.api.job_endpoints import image_pks_of_job
 from gcwatch.sandbox.api.requests import RequestContext, find_by_pk, find_filtered, paginate
 from gcwatch.sandbox.model import Image
-from gcwatch.sandbox.server.reply import Reply, json_refusal, json_reply
+from gcwatch.sandbox.server.reply import Reply, html_refusal, json_refusal, json_reply
 from gcwatch.sandbox.storage import dicom_sets
 
 
@@ -33,9 +32,9 @@ def _filter_by_holder(context: RequestContext) -> Iterator[set[str]]:
     """Yield the images in each job, study or archive that a filter names."""
     state = context.state
     for key in ("job_input", "job_output"):
-        job = find_filtered(context, key, state.jobs.values())
-        if job:
-            yield image_pks_of_job(job, key)
+        if find_filtered(context, key, state.jobs.values()):
+            # The platform's filter names a field that its model does not have (platform 8.10).
+            raise html_refusal(500)
     archive = find_filtered(context, "archive", state.catalogue.archives)
     study = find_filtered(context, "reader_study", state.catalogue.reader_studies)
     for owner in filter(None, (archive, study)):

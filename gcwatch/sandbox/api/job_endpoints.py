@@ -30,7 +30,7 @@ def list_jobs(context: RequestContext) -> Reply:
     for key in ("input_image", "output_image"):
         images = _parse_image_filter(context, key)
         if images:
-            rows = [job for job in rows if images & image_pks_of_job(job, key)]
+            rows = [job for job in rows if images & _image_pks_of_job(job, key)]
     return json_reply(200, paginate(context.request, rows, context.serializer.job))
 
 
@@ -47,9 +47,9 @@ def _parse_image_filter(context: RequestContext, key: str) -> set[str]:
     return set(pks)
 
 
-def image_pks_of_job(job: Job, key: str) -> set[str]:
+def _image_pks_of_job(job: Job, key: str) -> set[str]:
     """Return the pks of a job's input or output images; *key* is the filter's name."""
-    values = job.inputs if key.startswith(("input", "job_input")) else job.outputs
+    values = job.inputs if key == "input_image" else job.outputs
     return {each.image.pk for each in values if each.image}
 
 

@@ -177,6 +177,11 @@ def test_a_failure_of_the_server_is_tried_again(sandbox, tmp_path):
             "mismatched_inputs",
             "No interface of algorithm copy-image",
         ),
+        (  # a later version of the platform (docs/platform.md, 12.6)
+            errors("The set of inputs does not match any of the allowed algorithm interfaces."),
+            "mismatched_inputs",
+            "No interface of algorithm copy-image",
+        ),
         (errors("A result for these inputs already exists."), "duplicate", "same inputs exists"),
         (
             {"inputs": [{"__all__": ["JSON does not fulfill schema: 3 is not of type 'string'"]}]},
