@@ -14,6 +14,7 @@ from gcwatch.core import events
 from gcwatch.core.case import Attempt, Case, Input, Output, Submission, Target, Upload, Wait
 from gcwatch.core.events import Event
 from gcwatch.core.reasons import CATALOGUE, Reason
+from gcwatch.core.text import iso_time
 
 
 class Step(StrEnum):
@@ -230,10 +231,24 @@ def _closed(case: Case, event: Event, now: float) -> Case:
             return replace(case, gone=True)
         case events.FolderReturned():
             return replace(case, gone=False)
+        case events.FolderRenamed(folder, snapshot):
+            return replace(_warned_of_name(case, folder), seen=snapshot, gone=False)
         case events.RouteRenamed(route):
             return replace(case, route=route)
         case _:
             return case
+
+
+def _warned_of_name(case: Case, folder: str) -> Case:
+    """Given a closed case, return it with its folder's new name, and a warning that tells so."""
+    code = "folder_renamed"
+    earlier = next((each.names["before"] for each in case.warnings if each.code == code), "")
+    before = earlier or case.folder
+    facts = {"ending": case.ending, "date": iso_time(case.touched)[:10]}
+    names = {"before": before, "folder": folder}
+    others = tuple(each for each in case.warnings if each.code != code)
+    more = (Reason(code, facts, names),) if folder != before else ()
+    return replace(case, folder=folder, warnings=(*others, *more))
 
 
 def apply_event(case: Case, event: Event, now: float) -> Case:  # noqa: C901, PLR0912 -- one match is the point
@@ -296,6 +311,8 @@ def apply_event(case: Case, event: Event, now: float) -> Case:  # noqa: C901, PL
             return _retry(case, now)
         case events.Withdrawn():
             return _advance(case, now, ending="withdrawn")
+        case events.FolderRenamed(folder, snapshot):
+            return replace(case, folder=folder, seen=snapshot)
         case events.RouteRenamed(route):
             return replace(case, route=route)
         case (

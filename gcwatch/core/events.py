@@ -277,6 +277,16 @@ class FolderReturned:
 
 
 @dataclass(frozen=True)
+class FolderRenamed:
+    """The folder of a case that was sent, or is being sent, has another name."""
+
+    kind: ClassVar[str] = "folder_renamed"
+
+    folder: Name
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True)
 class RouteRenamed:
     """The route of the case has a new name."""
 
@@ -315,5 +325,6 @@ Event = (
     | FolderCorrected
     | FolderRemoved
     | FolderReturned
+    | FolderRenamed
     | RouteRenamed
 )

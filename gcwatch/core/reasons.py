@@ -303,6 +303,13 @@ CATALOGUE: Mapping[str, ReasonEntry] = {
         advice="Put a number into the folder's name.",
         hint="Or remove order from the route.",
     ),
+    "folder_renamed": ReasonEntry(
+        "This folder had another name before; it is the same case and is not sent again.",
+        "{folder} was called {before} when it was {ending} ({date}); its files are the same, so "
+        "nothing is sent again.",
+        advice="If it has to be sent again under its new name, ask IT.",
+        hint="gcwatch retry sends it again.",
+    ),
     # --- beside the folders of an inbox ----------------------------------------------------------
     "empty_folders": ReasonEntry(
         "Folders without files are in the inbox; they are not sent.",

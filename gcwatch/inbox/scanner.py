@@ -15,6 +15,7 @@ from gcwatch import log
 from gcwatch.config import Route
 from gcwatch.core import events
 from gcwatch.core.case import Case
+from gcwatch.core.checklist import stage
 from gcwatch.core.errors import CaseError, NotYet, SourceVanished
 from gcwatch.core.events import Event
 from gcwatch.core.reasons import Reason
@@ -23,6 +24,7 @@ from gcwatch.files import file_systems
 from gcwatch.inbox.closed_cases import ClosedCases
 from gcwatch.inbox.layouts import inbox_of
 from gcwatch.inbox.listing import InboxEntry, InboxListing
+from gcwatch.inbox.renames import find_renamed_case
 from gcwatch.inbox.unused import unused_reasons
 from gcwatch.inbox.watcher import Watcher
 from gcwatch.journal.journal import Journal, Known
@@ -174,9 +176,11 @@ class InboxScanner:
         """Compare the entries of an inbox with its cases; return those that have no files."""
         known = self._journal.known(route.name)
         empty = []
-        for entry in inbox_of(route).select_cases(listing, known):
+        entries = inbox_of(route).select_cases(listing, known)
+        # New names first: they may be those of cases whose old names other folders have taken.
+        for entry in sorted(entries, key=lambda each: each.name in known):
             with suppress(CaseError, SourceVanished):  # it changed again: the next scan sees it
-                if not self._reconcile_entry(route, entry, known.get(entry.name)):
+                if not self._reconcile_entry(route, entry, known):
                     empty.append(entry.name)
         present = {entry.name for entry in listing.cases}
         for folder, latest in known.items():
@@ -189,24 +193,40 @@ class InboxScanner:
             self._look_again()
         return empty
 
-    def _reconcile_entry(self, route: Route, entry: InboxEntry, latest: Known | None) -> bool:
+    def _reconcile_entry(self, route: Route, entry: InboxEntry, known: dict[str, Known]) -> bool:
         """Reconcile one inbox entry with its latest case; return False if it is no case yet.
 
-        Open a case for a new entry, or record that it changed, came back or is urgent.
+        Open a case for a new entry, or record that it changed, came back, is urgent, or is a case
+        that had another name.
         """
-        box = inbox_of(route)
+        box, latest = inbox_of(route), known.get(entry.name)
         changed = latest is not None and box.has_changed(latest.stamp, entry.stamp)
         if latest is None or (latest.gone and changed):
             if not box.holds_files(entry.name):
                 return False
-            self._open_case(route, entry.name)
+            if not self._follow_rename(route, entry.name, known):
+                self._open_case(route, entry.name)
         elif latest.is_open:
             if latest.stage == "settling" and box.is_marked(entry.name):
                 self.urgent.add(latest.key)
         elif latest.gone:
             self._record_event(latest.key, events.FolderReturned())
-        elif changed:
+        elif changed and not self._follow_rename(route, entry.name, known):
             self._closed.look_at(route, latest.key)
+        return True
+
+    def _follow_rename(self, route: Route, name: str, known: dict[str, Known]) -> bool:
+        """Return whether an entry is a known case that had another name; record its new name."""
+        case = find_renamed_case(route, name, self._journal)
+        if case is None:
+            return False
+        # Results are published under one name: what is being delivered is renamed afterwards.
+        if stage(case) == "delivering":
+            self._look_again()
+            return True
+        snapshot = inbox_of(route).snapshot_case(name, case.seen)
+        self._record_event(case.key, events.FolderRenamed(name, snapshot))
+        known.pop(case.folder, None)
         return True
 
     def _open_case(self, route: Route, folder: str) -> None:

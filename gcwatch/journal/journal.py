@@ -103,6 +103,7 @@ def _row(case: Case, pace: Pace) -> dict[str, Any]:
         "due": due_time(case, pace),
         "record": _encode(_CASE, case),
         "notable": _is_notable(case),
+        "listing": case.seen.digest if case.seen else None,
     }
 
 
@@ -145,8 +146,7 @@ class Journal:
         event, now = FolderFound(route, folder), self._clock()
         case = checklist.new_case(f"{route}-{suffix}", event, now)
         with self._transaction() as connection:
-            older = (CASES.c.route == route) & (CASES.c.folder == os.fsencode(folder))
-            connection.execute(CASES.update().where(older).values(newest=False))
+            _make_way(connection, case)
             connection.execute(CASES.insert().values(**_row(case, pace), newest=True))
             self._append(connection, case.key, event, now)
         return case
@@ -167,6 +167,9 @@ class Journal:
             after = checklist.apply_event(before, event, now)
             if after != before:
                 row = _row(after, pace)
+                if after.folder != before.folder:
+                    _make_way(connection, after)
+                    row["newest"] = True
                 connection.execute(CASES.update().where(CASES.c.key == key).values(**row))
                 self._append(connection, key, event, now)
         return after
@@ -214,6 +217,10 @@ class Journal:
         where = CASES.c.open & CASES.c.route.in_(routes)
         with self._transaction() as connection:
             return connection.execute(sa.select(sa.func.min(CASES.c.due)).where(where)).scalar()
+
+    def cases_with_listing(self, route: str, digest: str) -> list[Case]:
+        """Return the cases of a route whose folder looked so (`Snapshot.digest`), oldest first."""
+        return self._select((CASES.c.route == route) & (CASES.c.listing == digest))
 
     def known(self, route: str) -> dict[str, Known]:
         """Given a route, return what is known of each folder, from its latest case, by folder."""
@@ -367,6 +374,12 @@ class Journal:
             source.backup(target)
         source.close()
         target.close()
+
+
+def _make_way(connection: sa.Connection, case: Case) -> None:
+    """Given a case that gets its folder's name, let no other case be the newest of that name."""
+    same = (CASES.c.route == case.route) & (CASES.c.folder == os.fsencode(case.folder))
+    connection.execute(CASES.update().where(same).values(newest=False))
 
 
 def _row_of(name: str, place: RouteIdentity) -> dict[str, Any]:

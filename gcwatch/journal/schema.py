@@ -32,6 +32,7 @@ CASES = sa.Table(
     sa.Column("due", sa.Float),
     sa.Column("record", sa.Text, nullable=False),
     sa.Column("notable", sa.Boolean, nullable=False),
+    sa.Column("listing", sa.Text),
 )
 
 
@@ -128,6 +129,11 @@ VERSIONS = (
             WHEN 'Returned' THEN 'folder_returned'
             WHEN 'Renamed' THEN 'route_renamed'
             ELSE kind END""",
+    ),
+    (
+        "ALTER TABLE cases ADD COLUMN listing TEXT",
+        "UPDATE cases SET listing = record ->> '$.seen.digest'",
+        "CREATE INDEX cases_listing ON cases (listing)",
     ),
 )
 """The statements that upgrade a journal from version n to n + 1; only ever append to them."""

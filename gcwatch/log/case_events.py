@@ -85,6 +85,8 @@ def log_entry(before: Case, event: Event, after: Case) -> LogEntry | None:  # no
             return "case.left", {}
         case events.FolderReturned():
             return "case.returned", {}
+        case events.FolderRenamed():
+            return "case.renamed", {"folder": after.folder}
         case events.RouteRenamed():
             return "route.renamed", {"old": before.route}
 

@@ -214,6 +214,9 @@ CATALOGUE: Mapping[str, EventSpec] = {
         *("files", "bytes"),
     ),
     "case.left": _debug("The folder of a closed case is no longer in the inbox."),
+    "case.renamed": _warning(
+        "The folder has another name; it is the same case and is not sent again."
+    ),
     "case.returned": _debug("The folder of a closed case is back, unchanged."),
     "step.crashed": _error("A fault in gcwatch stopped a step.", "step", "error", "frames"),
     # --- mirrors ---------------------------------------------------------------------------------

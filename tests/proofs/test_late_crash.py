@@ -36,3 +36,23 @@ def test_a_corrected_folder_is_sent_once_though_the_daemon_dies_again_and_again(
     assert len(site.jobs()) == 1
     assert [path.name for path in site.outbox.iterdir()] == ["p1"]
     check_results(site.sandbox, site.outbox / "p1")
+
+
+def test_swapped_folders_are_sent_once_though_the_daemon_dies_again_and_again(
+    victims, tmp_path, sandbox
+):
+    """SIGKILL also between the two records of a swap: each case finds its folder, none is new."""
+    site = Site(tmp_path / "site", sandbox)
+    for name, voxel in (("p1", 1), ("p2", 2)):
+        site.drop(name, {"image.mha": mha(voxel)})
+    assert victims.live(site) == 0
+    for one, other in (("p1", "p3"), ("p2", "p1"), ("p3", "p2")):
+        (site.inbox / one).rename(site.inbox / other)
+
+    kinds = die_again_and_again(victims, site, tmp_path)
+
+    assert "after folder_renamed" in kinds
+    assert len(site.jobs()) == 2
+    with site.watch() as watch:
+        cases = {case.folder: case.result for case in watch.cases()}
+    assert cases == {"p1": "p2", "p2": "p1"}
