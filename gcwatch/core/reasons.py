@@ -100,6 +100,21 @@ CATALOGUE: Mapping[str, ReasonEntry] = {
         advice="Export the images again: DICOM, MetaImage, NIfTI, NRRD, TIFF, a slide, PNG or "
         "JPEG.",
     ),
+    "packed_images": ReasonEntry(
+        "The images of this folder are packed in an archive, which has to be unpacked first.",
+        "{file} is {what}; nothing in it can be checked or de-identified.",
+        advice="Unpack it into the folder, and remove it.",
+    ),
+    "unreadable_format": ReasonEntry(
+        "The image of this folder is of a format that the platform can't read.",
+        "{file} is {what}.",
+        advice="Convert it to {wanted}.",
+    ),
+    "no_pixels": ReasonEntry(
+        "This folder holds DICOM files, but no image: reports, spectra, plans or an index.",
+        "{file} is {what}; no file matches a DICOM image class.",
+        advice="Export the images themselves into the folder.",
+    ),
     "too_many_files": ReasonEntry(
         "This folder holds more files than the analysis can use.",
         "{count} files match {pattern} for socket {socket}, which takes one.",

@@ -13,9 +13,9 @@ from gcwatch.files import atomic as disk
 from gcwatch.files.patterns import matches_pattern
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging import images, slides
+from gcwatch.imaging.checks.text_header import read_meta_header
 from gcwatch.imaging.dicom.deidentify import Deidentifier
 from gcwatch.imaging.formats import Image, Integrity, suffix_of
-from gcwatch.imaging.meta_image import meta_header
 from gcwatch.imaging.series import count_dicom
 from gcwatch.imaging.spool import (
     Bundle,
@@ -29,6 +29,9 @@ from gcwatch.imaging.spool import (
     spool_one,
     with_set_warnings,
 )
+
+_NAMED_IMAGES = 3
+"""Images of one kind that are named if there are too many."""
 
 
 def select_files(files: Sequence[SourceFile], pattern: str) -> tuple[SourceFile, ...]:
@@ -182,15 +185,27 @@ def _find_one_image(
     if not found:
         raise CannotSend(Reason("no_image", {"socket": socket, "pattern": pattern}))
     if len(found) > 1:
-        raise CannotSend(
-            Reason("several_images", {"socket": socket, "found": _count_by_kind(found)})
-        )
+        facts = {"socket": socket, "found": _count_by_kind(found)}
+        raise CannotSend(Reason("several_images", facts, {"found": _name_by_kind(found)}))
     return found[0], left_out
 
 
 def _count_by_kind(found: Sequence[Image]) -> str:
     counts = collections.Counter(image.kind for image in found)
     return ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+
+
+def _name_by_kind(found: Sequence[Image]) -> str:
+    """As `_count_by_kind`, with the first file of some images: one of them may be a logo."""
+    names = collections.defaultdict[str, list[str]](list)
+    for image in found:
+        names[image.kind].append(image.files[0].name)
+    return ", ".join(f"{len(all_)} {kind} ({_some(all_)})" for kind, all_ in sorted(names.items()))
+
+
+def _some(names: Sequence[str]) -> str:
+    more = ["..."] if len(names) > _NAMED_IMAGES else []
+    return ", ".join([*names[:_NAMED_IMAGES], *more])
 
 
 # --- members -----------------------------------------------------------------------------------
@@ -248,7 +263,7 @@ def _meta_image_members(header: SourceFile, data: SourceFile) -> list[Member]:
     name = "image.zraw" if suffix_of(data.name) == ".zraw" else "image.raw"
 
     def rewrite(stream: BinaryIO) -> Write:
-        old = meta_header(stream)
+        old = read_meta_header(stream)
         new = re.sub(rb"(?m)^(ElementDataFile[ \t]*=).*$", rb"\1 " + name.encode(), old)
         return _write_bytes(new)
 

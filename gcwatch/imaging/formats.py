@@ -55,23 +55,6 @@ SUFFIXES: Mapping[str, Kind] = {
 DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})
 
 
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-
-
-MAGIC: Mapping[str, tuple[bytes, ...]] = {
-    ".nrrd": (b"NRRD",),
-    ".tif": _TIFF,
-    ".tiff": _TIFF,
-    ".svs": _TIFF,
-    ".ndpi": _TIFF,
-    ".scn": _TIFF,
-    ".bif": _TIFF,
-    ".png": (b"\x89PNG\r\n\x1a\n",),
-    ".jpg": (b"\xff\xd8\xff",),
-    ".jpeg": (b"\xff\xd8\xff",),
-}
-
-
 @dataclass(frozen=True)
 class Image:
     """One image: its kind, the suffix of its main file, its files.

@@ -10,10 +10,11 @@ from gcwatch.files.safe_open import open_unchanged
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging import slides
 from gcwatch.imaging.checks import signatures, voxel_sizes
+from gcwatch.imaging.checks.text_header import read_nrrd_header
 from gcwatch.imaging.dicom import consistency, headers, slice_geometry
 from gcwatch.imaging.formats import SUFFIXES, Image, Integrity, Kind, damage_reason
-from gcwatch.imaging.meta_image import META_HEADER_BYTES, complete_meta_image
-from gcwatch.imaging.sorting import SortedFiles, read_start, set_aside_cut_slices, sort_file
+from gcwatch.imaging.meta_image import complete_meta_image
+from gcwatch.imaging.sorting import SortedFiles, read_content, set_aside_cut_slices, sort_file
 
 _SENT_WITH_WARNINGS: Collection[Kind] = ("DICOM series", "DICOM slide", "slide")
 """Kinds of several files, which may be sent although some are missing or damaged."""
@@ -25,7 +26,7 @@ _STRUCTURES: Mapping[Kind, signatures.Format] = {
 }
 """Formats whose own structure tells whether the end of the file is missing."""
 
-_DATA_ELSEWHERE = re.compile(rb"(?im)^data ?file:")
+_DATA_ELSEWHERE = re.compile(rb"(?im)^[ \t]*data\s?file:")
 """The field of an NRRD header that names other files; the platform reads no such NRRD."""
 
 _SLIDE_INDEX_BYTES = 16 * 1024 * 1024
@@ -41,9 +42,11 @@ def recognise_images(
 ) -> tuple[tuple[Image, ...], int]:
     """Given files, return the images that they make up, and how many files belong to none.
 
-    Formats are recognised by content and suffix, as the platform's importer does. Files that
-    belong to no image (reports, DICOMDIRs, text) may contain a patient's name and must not be
-    sent. The same holds for archives: the platform would unpack them, but nobody checked them.
+    Formats are recognised by content (`content`). Files that belong to no image (reports,
+    DICOMDIRs, text) may contain a patient's name and must not be sent. The same holds for
+    archives: the platform would unpack them, but nobody checked them. If there is no image, but
+    one of another format, its reason is raised (`packed_images`, `unreadable_format`,
+    `no_pixels`). Beside a DICOMDIR, PNG and JPEG belong to a viewer, not to the patient.
 
     Files may be unreadable, cut off, empty, duplicate or missing. The importer then makes a wrong
     or incomplete image without an error (platform 13.9). With `integrity` "refuse", raise
@@ -65,8 +68,9 @@ def recognise_images(
     """
     heap = SortedFiles()
     for file in files:
-        sort_file(file, heap, read_start)
+        sort_file(file, heap, read_content)
     set_aside_cut_slices(heap)
+    _leave_pictures_of_medium(heap)
     others, companions = _other_images(heap)
     series = [
         _series_image(members, deidentify=deidentify, joined=joined)
@@ -75,6 +79,8 @@ def recognise_images(
     images = (*series, *others)
     if heap.problems and (integrity == "refuse" or not images):
         raise CannotSend(heap.problems[0])
+    if heap.foreign and not images:
+        raise CannotSend(_foreign_reason(heap))
     if len(images) == 1:
         may_warn = images[0].kind in _SENT_WITH_WARNINGS
         _raise_first(images[0].warnings, integrity if may_warn else "refuse")
@@ -84,6 +90,24 @@ def recognise_images(
     return tuple(_add_findings(image, (), heap.problems) for image in images), len(left) + len(
         heap.broken
     )
+
+
+_FOREIGN_ORDER = ("packed_images", "unreadable_format", "no_pixels")
+"""Which format is told if a folder holds several and no image."""
+
+
+def _foreign_reason(heap: SortedFiles) -> Reason:
+    file, foreign = min(heap.foreign, key=lambda each: _FOREIGN_ORDER.index(each[1].code))
+    facts = {"what": foreign.what} | ({"wanted": foreign.wanted} if foreign.wanted else {})
+    return Reason(foreign.code, facts, {"file": file.name})
+
+
+def _leave_pictures_of_medium(heap: SortedFiles) -> None:
+    """A CD's viewer has pictures of its own; the images of the patient are DICOM (PS3.10)."""
+    if heap.is_medium and heap.series:
+        pictures = [each for each in heap.others if SUFFIXES[each[0]] in {"PNG", "JPEG"}]
+        heap.others = [each for each in heap.others if each not in pictures]
+        heap.rest.extend(file for _, file, _ in pictures)
 
 
 def _raise_first(warnings: Sequence[Reason], integrity: Integrity) -> None:
@@ -134,14 +158,16 @@ def _mixed_elements(found: Sequence[headers.Header]) -> tuple[str, ...]:
 
 def _other_images(heap: SortedFiles) -> tuple[list[Image], set[SourceFile]]:
     """Given sorted files, return the images other than DICOM, and the data files they use."""
-    by_name = {file.name: file for file in heap.rest}
-    of_slides = slides.files_by_name(
-        (*heap.rest, *heap.empty, *(file for _, file, _ in heap.others))
-    )
+    # A data file may begin like an image of its own.
+    candidates = (*heap.rest, *heap.empty, *(file for _, file, _ in heap.others))
+    by_name = {file.name: file for file in candidates}
+    of_slides = slides.files_by_name(candidates)
     images: list[Image] = []
     for suffix, file, problems in heap.others:
         image = Image(SUFFIXES[suffix], suffix, (file,), problems)
-        if suffix in {".mha", ".mhd"}:
+        if problems:
+            pass
+        elif suffix in {".mha", ".mhd"}:
             image = complete_meta_image(image, by_name)
         elif suffix in {".mrxs", ".vms", ".vmu"}:
             image = _complete_slide(image, of_slides)
@@ -170,7 +196,7 @@ def _check_content(image: Image) -> Image:
 
 def _require_attached(file: SourceFile) -> None:
     with open_unchanged(file) as stream:
-        header, _, _ = stream.read(META_HEADER_BYTES).replace(b"\r", b"").partition(b"\n\n")
+        header = read_nrrd_header(stream)
     if _DATA_ELSEWHERE.search(header):
         raise CannotSend(Reason("detached_header", names={"file": file.name}))
 

@@ -2,22 +2,19 @@
 
 import math
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
-from typing import BinaryIO
 
 from gcwatch.core.errors import CannotSend
 from gcwatch.core.reasons import Reason
 from gcwatch.files.safe_open import open_unchanged
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging.checks import voxel_sizes
+from gcwatch.imaging.checks.text_header import MAX_LINE_BYTES, MAX_LINES, read_meta_header
 from gcwatch.imaging.formats import Image, damage_reason
 
-META_HEADER_BYTES = 64 * 1024
-"""Maximum length of the header of a MetaImage or an NRRD."""
-
+_NO_DATA_FILE = f"no ElementDataFile in {MAX_LINES} lines of at most {MAX_LINE_BYTES} bytes"
 
 META_VOXEL_BYTES: Mapping[str, int] = {
     "MET_CHAR": 1,
@@ -36,16 +33,6 @@ META_VOXEL_BYTES: Mapping[str, int] = {
 """Bytes of one voxel, by the ElementType of a MetaImage header."""
 
 
-def meta_header(stream: BinaryIO) -> bytes:
-    """Given a MetaImage at its start, return its header with its last line, `ElementDataFile`.
-
-    Return b"" if that line is missing.
-    """
-    start = stream.read(META_HEADER_BYTES)
-    found = re.search(rb"(?m)^ElementDataFile[ \t]*=[^\n]*\n?", start)
-    return start[: found.end()] if found else b""
-
-
 def meta_fields(header: bytes) -> dict[str, str]:
     """Given a MetaImage header, return its fields by name."""
     lines = (line.partition(b"=") for line in header.splitlines())
@@ -55,17 +42,21 @@ def meta_fields(header: bytes) -> dict[str, str]:
 def complete_meta_image(image: Image, others: Mapping[str, SourceFile]) -> Image:
     """Given a MetaImage of one header file, return it with its data file and with what is wrong.
 
+    Its suffix becomes `.mha` if header and voxels are one file, else `.mhd`.
     `others` are files by name. Raise SourceChanged if a file changed since it was listed.
     """
     [file] = image.files
     with open_unchanged(file) as stream:
-        header = meta_header(stream)
+        header = read_meta_header(stream)
     fields = meta_fields(header)
     data = fields.get("ElementDataFile", "")
     if not data:
-        raise CannotSend(damage_reason(file, "no ElementDataFile"))
-    if data.upper() == "LOCAL":
-        return replace(image, warnings=_meta_size_problems(file, fields, len(header)))
+        raise CannotSend(damage_reason(file, _NO_DATA_FILE))
+    if not _is_utf8(header):
+        raise CannotSend(damage_reason(file, "its header is not UTF-8 text"))
+    if data == "LOCAL":
+        problems = _meta_size_problems(file, fields, len(header))
+        return replace(image, suffix=".mha", warnings=problems)
     companion = others.get(os.path.normpath(PurePosixPath(file.name).parent / data))
     if companion is None:
         names = {"file": f"{file.name} (data in {data})"}
@@ -73,7 +64,16 @@ def complete_meta_image(image: Image, others: Mapping[str, SourceFile]) -> Image
     if companion.size == 0:
         raise CannotSend(Reason("empty_file", names={"file": companion.name}))
     problems = _meta_size_problems(companion, fields)
-    return replace(image, files=(file, companion), warnings=problems)
+    return replace(image, suffix=".mhd", files=(file, companion), warnings=problems)
+
+
+def _is_utf8(header: bytes) -> bool:
+    """Whether the platform can read the header: it takes no other encoding (panimg 0.18.2)."""
+    try:
+        header.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _meta_size_problems(

@@ -7,76 +7,80 @@ from dataclasses import dataclass, field
 from gcwatch.core.reasons import Reason
 from gcwatch.files.safe_open import open_unchanged
 from gcwatch.files.snapshot import SourceFile
+from gcwatch.imaging.content import NO_PIXELS, Content, Foreign, recognise_content
 from gcwatch.imaging.dicom import headers, slice_geometry
-from gcwatch.imaging.formats import DICOM_SUFFIXES, MAGIC, SUFFIXES, damage_reason, suffix_of
-
-_GZIP = b"\x1f\x8b"
-
+from gcwatch.imaging.formats import DICOM_SUFFIXES, SUFFIXES, damage_reason, suffix_of
 
 _REMEMBERED_FILES = 16384
 """Number of files whose series is remembered; they need about 10 MiB."""
-
-
-_START_BYTES = 512
-"""Bytes from a file's start that are enough to know its format."""
 
 
 @dataclass
 class SortedFiles:
     """Files sorted by what they are: parts of DICOM images (`series`), of `others`, or the `rest`.
 
-    `broken` and `empty` files should be part of an image but can't be read; `problems` tell why.
-    `suspects` are binary files of no known format.
+    `others` come with the suffix of their content. `broken` and `empty` files should be part of an
+    image but can't be read; `problems` tell why. Of the `rest`, `suspects` may be slices that are
+    cut off, and `foreign` are of a format that the platform can't read. `is_medium`: the files
+    have a DICOMDIR, as those of a CD do.
     """
 
     series: dict[headers.Group, list[slice_geometry.Slice]] = field(default_factory=dict)
     others: list[tuple[str, SourceFile, tuple[Reason, ...]]] = field(default_factory=list)
     rest: list[SourceFile] = field(default_factory=list)
     suspects: list[SourceFile] = field(default_factory=list)
+    foreign: list[tuple[SourceFile, Foreign]] = field(default_factory=list)
     broken: list[SourceFile] = field(default_factory=list)
     empty: list[SourceFile] = field(default_factory=list)
     problems: list[Reason] = field(default_factory=list)
+    is_medium: bool = False
 
 
-FileStart = tuple[bytes, headers.Header | None]
-"""A file's first bytes, and its header; of DICOM files only the header is kept."""
+FileContent = tuple[Content, headers.Header | None]
+"""What a file is by its content; of a DICOM file only the header is known."""
 
 
-def sort_file(file: SourceFile, heap: SortedFiles, read: Callable[[SourceFile], FileStart]) -> None:
-    """Add a file to the heap; `read` is `read_start`, or `read_once` if it is asked for again."""
+def sort_file(
+    file: SourceFile, heap: SortedFiles, read: Callable[[SourceFile], FileContent]
+) -> None:
+    """Add a file to the heap; `read` is `read_content`, or `read_once` if it is asked again."""
     suffix = suffix_of(file.name)
     if file.size == 0:
         _sort_empty(file, suffix, heap)
         return
-    start, header = read(file)
+    content, header = read(file)
     if header is not None:
         _sort_dicom(header, file, heap)
+    elif content.suffix:
+        heap.others.append((content.suffix, file, ()))
+    elif content.foreign:
+        heap.rest.append(file)
+        heap.foreign.append((file, content.foreign))
     elif suffix in SUFFIXES:
-        if suffix == ".nii" and start.startswith(_GZIP):
-            suffix = ".nii.gz"  # the platform reads gzip only under this name (panimg 0.18.2)
-        heap.others.append((suffix, file, _start_problems(file, suffix, start)))
+        heap.others.append((suffix, file, (damage_reason(file, f"no {suffix}"),)))
     elif suffix in DICOM_SUFFIXES:
         _set_aside(file, "no DICOM", heap)
     else:
         heap.rest.append(file)
-        if b"\0" in start:
+        if content.is_cut_dicom:
             heap.suspects.append(file)
 
 
-def read_start(file: SourceFile) -> FileStart:
-    """Given a file, return its first 512 bytes, or its header if it is DICOM."""
+def read_content(file: SourceFile) -> FileContent:
+    """Given a file, return what it is by its content, and its header if it is DICOM."""
     with open_unchanged(file) as stream:
-        start = stream.read(_START_BYTES)
-        stream.seek(0)
         header = headers.read_header(stream)
-    return (b"" if header else start), header
+        if header is not None:
+            return Content(), header
+        stream.seek(0)
+        return recognise_content(stream, suffix_of(file.name)), None
 
 
 @functools.lru_cache(_REMEMBERED_FILES)
-def read_once(file: SourceFile) -> FileStart:
+def read_once(file: SourceFile) -> FileContent:
     """Given a file, return what is needed to know its series; read again only if it changed."""
-    start, header = read_start(file)
-    return start, header and headers.Header(header.group, header.problem, header.stacked)
+    content, header = read_content(file)
+    return content, header and headers.Header(header.group, header.problem, header.stacked)
 
 
 def _sort_empty(file: SourceFile, suffix: str, heap: SortedFiles) -> None:
@@ -94,6 +98,8 @@ def _sort_dicom(header: headers.Header, file: SourceFile, heap: SortedFiles) -> 
         _set_aside(file, header.problem, heap)
     else:
         heap.rest.append(file)
+        heap.foreign.append((file, NO_PIXELS))
+        heap.is_medium |= file.name.rpartition("/")[2].upper() == "DICOMDIR"
 
 
 def _set_aside(file: SourceFile, problem: str, heap: SortedFiles) -> None:
@@ -101,13 +107,8 @@ def _set_aside(file: SourceFile, problem: str, heap: SortedFiles) -> None:
     heap.problems.append(damage_reason(file, problem))
 
 
-def _start_problems(file: SourceFile, suffix: str, start: bytes) -> tuple[Reason, ...]:
-    magic = MAGIC.get(suffix)
-    return (damage_reason(file, f"no {suffix}"),) if magic and not start.startswith(magic) else ()
-
-
 def set_aside_cut_slices(heap: SortedFiles) -> None:
-    """Set aside binary files with the same suffix as the slices: probably slices cut off."""
+    """Set aside what begins as DICOM and has the suffix of the slices: slices that are cut off."""
     suffixes = {suffix_of(file.name) for group in heap.series.values() for _, file in group}
     for file in heap.suspects:
         if suffix_of(file.name) in suffixes:

@@ -9,7 +9,8 @@ from gcwatch.core.errors import TryAgain
 from gcwatch.core.reasons import Reason
 from gcwatch.imaging.checks import signatures
 from gcwatch.imaging.checks.json_syntax import is_json
-from gcwatch.imaging.meta_image import META_VOXEL_BYTES, meta_fields, meta_header
+from gcwatch.imaging.checks.text_header import read_meta_header
+from gcwatch.imaging.meta_image import META_VOXEL_BYTES, meta_fields
 
 _FORMATS: Final[Mapping[str, signatures.Format]] = {
     ".biom": signatures.HDF5,
@@ -64,7 +65,7 @@ def _json_problem(path: Path) -> str:
 def _mha_problem(path: Path) -> str:
     """Return what is wrong with the length of a MetaImage, "" if nothing or if it is unknown."""
     with path.open("rb") as file:
-        header = meta_header(file)
+        header = read_meta_header(file)
     fields = meta_fields(header)
     if not header.endswith(b"\n") or fields.get("ElementDataFile") != "LOCAL":
         return "its header is cut off"

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from gcwatch.files.atomic import BUFFER_BYTES
+from gcwatch.imaging.checks.text_header import MAX_LINES, read_nrrd_header
 
 _GZIP = b"\x1f\x8b"
 _AUTODETECT = 32 + zlib.MAX_WBITS
@@ -54,7 +55,6 @@ _NIFTI_2_HEADER_BYTES = 540
 _NIFTI_2 = "it is NIfTI-2, which the platform can't read: convert it to NIfTI-1"
 """panimg 0.18.2 reads no NIfTI-2, not even as nibabel writes it."""
 
-_NRRD_HEADER_BYTES = 1024 * 1024
 _NRRD_VOXEL_BYTES: Mapping[str, int] = {
     **dict.fromkeys(("signed char", "int8", "int8_t", "uchar", "unsigned char"), 1),
     **dict.fromkeys(("uint8", "uint8_t"), 1),
@@ -185,18 +185,18 @@ def _header_lengths(order: str) -> tuple[bytes, bytes]:
 
 def find_nrrd_damage(stream: BinaryIO, size: int) -> str:
     """Given an NRRD file of `size` bytes, return what is wrong with it; raw and gzip data only."""
-    found = re.match(rb"(?s).*?\r?\n\r?\n", stream.read(_NRRD_HEADER_BYTES))
-    if not found:
-        return _HEADER_CUT_OFF if size <= _NRRD_HEADER_BYTES else ""
-    fields = _nrrd_fields(found[0])
+    header = read_nrrd_header(stream)
+    if not re.search(rb"\n\r?\n\Z", header):
+        return f"its header is cut off, or has more than {MAX_LINES} lines"
+    fields = _nrrd_fields(header)
     expected, skipped = _nrrd_bytes(fields), fields.get("byte skip", "0")
     if expected is None or "line skip" in fields or not re.fullmatch(r"\d+|-1", skipped):
         return ""
-    offset, held = max(int(skipped), 0), size - found.end()
+    offset, held = max(int(skipped), 0), size - len(header)
     if fields.get("encoding") == "raw":
         return compare_sizes(held - offset, expected)
     if fields.get("encoding") in {"gzip", "gz"}:
-        stream.seek(found.end())
+        stream.seek(len(header))
         return find_compressed_damage(stream, held, expected, offset)
     return ""
 

@@ -117,6 +117,15 @@ def find_pixel_data(stream: BinaryIO, dataset: Any) -> PixelData:
     return PixelData(vr, tag, position, end, length == UNDEFINED_LENGTH)
 
 
+def holds_pixel_data(stream: BinaryIO, dataset: Any) -> bool:
+    """Given a stream after the elements that `read_dataset` read, return whether pixels follow."""
+    position = stream.tell()
+    order = "<" if dataset.original_encoding[1] else ">"
+    head = stream.read(4)
+    stream.seek(position)
+    return len(head) == 4 and struct.unpack(f"{order}HH", head) in PIXEL_TAGS
+
+
 def _vr_and_length(
     stream: BinaryIO, four: bytes, order: str, *, implicit: bool
 ) -> tuple[bytes, int]:

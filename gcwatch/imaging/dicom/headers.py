@@ -11,6 +11,7 @@ from gcwatch.imaging.dicom.elements import (
     PIXEL_TAGS,
     DamagedDicom,
     find_pixel_data,
+    holds_pixel_data,
     meta_value,
     raise_if_system_error,
     read_dataset,
@@ -173,7 +174,7 @@ def _read_header(stream: BinaryIO) -> Header | None:
     )
     if not sop_class:
         return None if dataset.preamble is None else Header(None, "no SOPClassUID")
-    if not _is_image(dataset, sop_class):
+    if not _is_image(stream, dataset, sop_class):
         return Header(None)
     common = _read_common_facts(dataset)  # before a value is converted: raw ones are compared
     return Header(
@@ -200,10 +201,17 @@ def _read_common_facts(dataset: Any) -> CommonFacts:
     )
 
 
-def _is_image(dataset: Any, sop_class: str) -> bool:
+def _is_image(stream: BinaryIO, dataset: Any, sop_class: str) -> bool:
+    """Whether a file's SOP class is of images; reports, spectra, plans and raw data are none."""
     from pydicom.uid import UID  # noqa: PLC0415 - as in read_dataset
 
-    return "Rows" in dataset or "Image Storage" in UID(sop_class).name
+    known = UID(sop_class).name
+    if "Image Storage" in known:
+        return True
+    if "Rows" not in dataset or "Spectroscopy" in known:
+        return False
+    # Vendors have classes of their own, of images and of others that have Rows without pixels.
+    return known != sop_class or holds_pixel_data(stream, dataset)
 
 
 def _read_group(dataset: Any) -> Group:
