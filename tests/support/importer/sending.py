@@ -1,0 +1,83 @@
+"""What gcwatch sends of a folder, and what panimg makes of the folder and of what is sent."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from gcwatch.core.errors import CannotSend
+from gcwatch.imaging import bundle
+from gcwatch.inbox import tree
+from support.importer.judge import judge_folder, judge_uploads
+from support.importer.kinds import NOTHING, RIGHT, SENT, SEVERAL, WRONG
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What came of a kind of input; `trouble` says which promise was broken, "" if none.
+
+    `warned` and `plain_warned` tell whether `integrity = "warn"` sends what is refused.
+    """
+
+    panimg: str
+    gcwatch: str
+    plain: str
+    warned: bool
+    trouble: str
+
+
+def send_folder(folder, spool, **options):
+    """Given a folder, return the bundle that gcwatch sends for one image socket."""
+    options = {"deidentify": True, "keep_names": False} | options
+    files = tree.source_files(folder.parent, folder.name, ())
+    return bundle.image_bundle(files, spool=spool, stem="k1", socket="image", **options)
+
+
+def name_verdict(verdict, truth):
+    """Compare what panimg made with what an independent reader reads; return one of the kinds."""
+    if verdict.crashed or not verdict.images:
+        return NOTHING
+    if len(verdict.images) > 1:
+        return SEVERAL
+    [image] = verdict.images
+    return RIGHT if truth is not None and image.picture.equals(truth) else WRONG
+
+
+def observe(kind):
+    """Build a folder of a kind; return what panimg and gcwatch make of it."""
+    with tempfile.TemporaryDirectory() as work:
+        folder = Path(work, "in", "p1")
+        folder.mkdir(parents=True)
+        truth = kind.build(folder)
+        results = {
+            deidentify: _send(folder, Path(work, f"spool-{deidentify}"), truth, deidentify)
+            for deidentify in (True, False)
+        }
+        trouble = "; ".join(found for _, _, found in results.values() if found)
+        return Observed(
+            name_verdict(judge_folder(folder), truth),
+            results[True][0],
+            results[False][0],
+            results[True][1],
+            trouble,
+        )
+
+
+def _send(folder, spool, truth, deidentify):
+    """Return the code of the refusal, whether "warn" sends it, and a broken promise."""
+    try:
+        made = send_folder(folder, spool, deidentify=deidentify)
+    except CannotSend as error:
+        return error.reason.code, _is_sent_with_warning(folder, spool, deidentify), ""
+    if made.warnings:
+        return SENT, True, "sent with a warning although warnings are refused"
+    found = name_verdict(judge_uploads({made.filename: made.path}), truth)
+    return SENT, True, "" if found == RIGHT else f"sent ({deidentify}), and panimg makes {found}"
+
+
+def _is_sent_with_warning(folder, spool, deidentify):
+    try:
+        made = send_folder(folder, spool, deidentify=deidentify, integrity="warn")
+    except CannotSend:
+        return False
+    assert made.warnings, "sent without a warning what is refused otherwise"
+    return True
