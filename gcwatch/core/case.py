@@ -224,8 +224,9 @@ class Case:
 
     `found`, `touched` (the last event), `changed` (the folder's last change) and `settled` are
     times. `images` holds the API URL of each socket's image once the platform has imported all.
-    `warnings` say what is odd about what was sent, or what the platform left out. `gone` says that
-    the folder is no longer in the inbox. `attempts` counts the tries in a row that failed.
+    `warnings` say what is odd about what was sent, or what the platform left out. `adopted` is the
+    key in the receipt of a result that stood in the outbox before anything was sent. `gone` says
+    that the folder is no longer in the inbox. `attempts` counts the tries in a row that failed.
     """
 
     key: str
@@ -251,6 +252,7 @@ class Case:
     failure: Reason | None = None
     ending: Ending | None = None
     result: Name = ""
+    adopted: str = ""
     gone: bool = False
     attempts: int = 0
     wait: Wait | None = None

@@ -178,6 +178,19 @@ def _submitted(case: Case, event: events.Submitted, now: float) -> Case:
     return _advance(case, now, submission=made, attempt=attempt)
 
 
+def _adopted(case: Case, event: events.Adopted, now: float) -> Case:
+    made = Submission(event.pk, event.url, now, event.target.api_url)
+    return _advance(
+        case,
+        now,
+        ending="delivered",
+        result=event.folder,
+        adopted=event.receipt,
+        target=event.target,
+        submission=made,
+    )
+
+
 def _filled(case: Case, now: float) -> Case:
     assert case.submission is not None, "only what exists is filled"
     return _advance(case, now, submission=replace(case.submission, submitted=now, filled=True))
@@ -297,6 +310,8 @@ def apply_event(case: Case, event: Event, now: float) -> Case:  # noqa: C901, PL
         case events.Delivered(folder, source):
             gone = source in {"moved", "deleted"}
             return _advance(case, now, ending="delivered", result=folder, gone=gone)
+        case events.Adopted():
+            return _adopted(case, event, now)
         case events.Rejected(reason):
             return _advance(case, now, failure=reason)
         case events.FailureReported():

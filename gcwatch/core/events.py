@@ -194,6 +194,23 @@ class Delivered:
 
 
 @dataclass(frozen=True)
+class Adopted:
+    """What the folder became stands in the outbox as `folder`, with the receipt of case `receipt`.
+
+    Another journal wrote it, or this one before it was restored from a backup. Nothing is sent.
+    `pk` and `url` are those of the job, display set or archive item in the receipt.
+    """
+
+    kind: ClassVar[str] = "adopted"
+
+    folder: Name
+    receipt: str
+    target: Target
+    pk: str
+    url: str
+
+
+@dataclass(frozen=True)
 class Rejected:
     """The case can't be sent, or its job failed."""
 
@@ -315,6 +332,7 @@ Event = (
     | Succeeded
     | OutputFetched
     | Delivered
+    | Adopted
     | Rejected
     | FailureReported
     | AttemptFailed

@@ -5,8 +5,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gcwatch.core.case import Case, Input, Submission, Upload
-from gcwatch.core.kinds import KIND_NAMES
+from gcwatch.core.case import Case, Input, Submission, Target, Upload
+from gcwatch.core.kinds import KIND_NAMES, PRODUCT_KEYS, Kind
 from gcwatch.core.reasons import explain
 from gcwatch.core.text import iso_time, readable_name
 
@@ -29,6 +29,7 @@ def make_receipt(case: Case, platform: str, version: str, now: float) -> Mapping
         "key": case.key,
         "round": case.round,
         "target": _target(case, submission, platform),
+        "source": _source(case),
         "inputs": _inputs(case),
         "outputs": _outputs(case),
         "warnings": [explain(reason).detail for reason in case.warnings],
@@ -39,6 +40,41 @@ def make_receipt(case: Case, platform: str, version: str, now: float) -> Mapping
             "delivered": iso_time(now),
         },
     }
+
+
+def _source(case: Case) -> dict[str, Any]:
+    """Return what the folder was like: `listing` covers its files' names, sizes and times."""
+    seen = case.seen
+    return {"files": seen.files, "bytes": seen.bytes, "listing": seen.digest} if seen else {}
+
+
+def is_receipt_of(receipt: Mapping[str, Any], case: Case, kind: str, slug: str) -> bool:
+    """Whether a receipt says that a case's folder, as it is now, went to this target.
+
+    It has the case's key, or it is of a folder with the same files. Receipts that were written
+    before they named their source are recognised by the key only.
+    """
+    target, source = receipt.get("target"), receipt.get("source")
+    if not isinstance(target, dict) or target.get(kind) != slug:
+        return False
+    if receipt.get("key") == case.key:
+        return True
+    listing = source.get("listing") if isinstance(source, dict) else None
+    return case.seen is not None and listing == case.seen.digest
+
+
+def product_pk(receipt: Mapping[str, Any]) -> str:
+    """Given a receipt, return the pk of its job, display set or archive item; "" without one."""
+    target = receipt.get("target")
+    told = target if isinstance(target, dict) else {}
+    return next((str(told[key]) for key in PRODUCT_KEYS if key in told), "")
+
+
+def target_of_receipt(receipt: Mapping[str, Any], kind: Kind) -> Target:
+    """Given a receipt that names a target of this kind, return the target."""
+    told = {key: str(value) for key, value in receipt["target"].items()}
+    url, title = told.get(f"{kind}_url", ""), told.get("title", "")
+    return Target(pk="", api_url=url, slug=told[kind], kind=kind, title=title)
 
 
 def _target(case: Case, submission: Submission, platform: str) -> dict[str, Any]:

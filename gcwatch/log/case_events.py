@@ -61,6 +61,8 @@ def log_entry(before: Case, event: Event, after: Case) -> LogEntry | None:  # no
             return "output.fetched", {"files": len(files), "bytes": size}
         case events.Delivered(_, source):
             return "case.delivered", {**_delivery_facts(after), "source": source}
+        case events.Adopted(_, receipt):
+            return "case.adopted", {"receipt": receipt, **_submission_facts(after)}
         case events.Rejected(reason):
             return "case.failed", _reason_facts(reason)
         case events.FailureReported():

@@ -185,6 +185,11 @@ CATALOGUE: Mapping[str, EventSpec] = {
         sentence="The results are in the outbox, {seconds:span} after the folder was found "
         "({files} {files:file|files}, {bytes:size}); the folder in the inbox: {source}.",
     ),
+    "case.adopted": _warning(
+        "The outbox already holds what this folder became; nothing is sent. The journal is older "
+        "than the outbox.",
+        *("receipt", *PRODUCT_KEYS),
+    ),
     # --- a case that does not move ---------------------------------------------------------------
     "case.failed": _error(
         "The case failed for this reason.",

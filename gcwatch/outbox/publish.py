@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -121,21 +121,30 @@ def published_name(outbox: Path, key: str, folder: str) -> str | None:
 
 
 def _find_published(outbox: Path, key: str, folder: str) -> str | None:
-    place = result_path(outbox, folder)
-    if place.parent != outbox and not place.parent.is_dir():
-        return None
-    for name in find_namesakes(place.parent, place.name):
-        if _receipt_key(place.with_name(name) / RECEIPT_NAME) == key:
-            return _sibling_name(folder, name)
-    return None
+    found = find_receipts(outbox, folder)
+    return next((name for name, receipt in found if receipt.get("key") == key), None)
 
 
-def _receipt_key(receipt: Path) -> str | None:
+def find_receipts(outbox: Path, folder: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Given a case's folder, yield each of its results in the outbox: its name, and its receipt.
+
+    Raise TryAgain (`disk`) if the outbox can't be read.
+    """
+    with disk_trouble("reading the outbox"):
+        place = result_path(outbox, folder)
+        if place.parent == outbox or place.parent.is_dir():
+            for name in find_namesakes(place.parent, place.name):
+                receipt = _read_receipt(place.with_name(name) / RECEIPT_NAME)
+                yield _sibling_name(folder, name), receipt
+
+
+def _read_receipt(path: Path) -> Mapping[str, Any]:
+    """Return a receipt; an empty one if there is none, or if it can't be parsed."""
     try:
-        found = json.loads(receipt.read_bytes())
+        found = json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError, ValueError):
-        return None
-    return found.get("key") if isinstance(found, dict) else None
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def discard_staging(outbox: Path, key: str) -> None:

@@ -23,6 +23,7 @@ from gcwatch.inbox.layouts import inbox_of
 from gcwatch.platform.file_parts import part_size
 from gcwatch.platform.transfers import Moved
 from gcwatch.platform.upload import FileUpload
+from gcwatch.steps.adopt import find_earlier_result
 from gcwatch.steps.context import StepContext, counted_transfer, spool_folder
 from gcwatch.targets.context import DroppedFolder, TargetContext
 
@@ -43,6 +44,9 @@ def upload_inputs(case: Case, route: Route, pace: Pace, context: StepContext) ->
     if case.seen is None or listing_digest(files) != case.seen.digest:
         raise SourceChanged
     if case.inputs is None:
+        if adopted := find_earlier_result(case, route, context):
+            yield adopted
+            return
         discard_spool(spool)
         case = yield _plan_inputs(case, files, route, context.for_target(route, pace))
     todo = [

@@ -221,6 +221,9 @@ def _next_check(case: Case, pace: Pace, now: float, snapshot: DaemonSnapshot) ->
 
 def _done(case: Case) -> str:
     """Given a closed case that did not fail, return how it ended."""
+    if case.adopted:
+        result = readable_name(case.result)
+        return f"It was sent before: the outbox holds {result} with its receipt. Nothing was sent."
     if case.ending == "delivered":
         what = "It is on the platform; the receipt is" if is_import(case) else "The results are"
         return f"{what} in the outbox as {readable_name(case.result)}."

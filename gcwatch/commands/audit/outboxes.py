@@ -10,8 +10,7 @@ from typing import Any, Final
 from gcwatch.commands.audit.finding import Expected, Finding, KnownCase, Progress, compare_files
 from gcwatch.config import Route
 from gcwatch.core import checklist
-from gcwatch.core.kinds import PRODUCT_KEYS
-from gcwatch.core.receipt import RECEIPT_NAME
+from gcwatch.core.receipt import RECEIPT_NAME, product_pk
 from gcwatch.files.names import with_suffix
 from gcwatch.outbox import publish
 
@@ -115,7 +114,7 @@ def _delivered(
         yield each.finding(
             "different", f"it was delivered, but there is a failure note, {_note(each)}"
         )
-    names = listing.results.get(each.case.key, [])
+    names = listing.results.get(each.case.adopted or each.case.key, [])
     if len(names) > 1:
         shown = " and ".join(names)
         yield each.finding("doubled", f"its result is in the outbox more than once: {shown}")
@@ -134,7 +133,7 @@ def _delivered(
             f"its result's receipt, {each.case.result}/{RECEIPT_NAME}, is missing or can't be read"
         )
         yield each.finding("half there", detail)
-        yield from _files(each, route.outbox / each.case.result)
+        yield from _files(each, route.outbox / each.case.result, _written(each))
     else:
         yield each.finding("missing", f"its result {each.case.result} is not in the outbox")
 
@@ -165,15 +164,19 @@ def _moved_on(each: KnownCase, route: Route, other: KnownCase) -> Iterator[Findi
 
 def _compared(each: KnownCase, folder: Path) -> Iterator[Finding]:
     record = receipt(folder)
-    if _told(record) != sorted(_written(each)) or _pk(record) not in each.made:
+    if each.case.adopted:  # the journal knows only that it is there
+        yield from _files(each, folder, _told(record))
+        return
+    written = _written(each)
+    if _told(record) != sorted(written) or product_pk(record) not in each.made:
         yield each.finding("different", "its receipt differs from the journal")
-    yield from _files(each, folder)
+    yield from _files(each, folder, written)
 
 
-def _files(each: KnownCase, folder: Path) -> Iterator[Finding]:
-    for kind, detail in compare_files(folder, _written(each)):
+def _files(each: KnownCase, folder: Path, written: Sequence[Expected]) -> Iterator[Finding]:
+    for kind, detail in compare_files(folder, written):
         yield each.finding(kind, f"in its result {detail}")
-    known = {path for path, _, _ in _written(each)} | {RECEIPT_NAME}
+    known = {path for path, _, _ in written} | {RECEIPT_NAME}
     for name in sorted(_all_files(folder) - known):
         yield each.finding("different", f"its result holds {name}, which gcwatch did not write")
 
@@ -191,12 +194,6 @@ def _told(record: dict[str, Any]) -> list[Expected]:
         )
     except (KeyError, TypeError):
         return []
-
-
-def _pk(record: dict[str, Any]) -> str:
-    target = record.get("target")
-    told = target if isinstance(target, dict) else {}
-    return next((str(told[key]) for key in PRODUCT_KEYS if key in told), "")
 
 
 def _all_files(folder: Path) -> set[str]:
@@ -234,7 +231,7 @@ def strangers(
         listing = read(folder)
     except OSError:
         return  # `results` has this finding
-    keys = {each.case.key for each in records}
+    keys = {key for each in records for key in (each.case.key, each.case.adopted)}
     under_way = {each.case.key for each in records if each.case.is_open}
     claimed = {each.case.result for each in records if each.case.ending == "delivered"}
     for key in sorted(listing.results.keys() - keys):

@@ -1,0 +1,36 @@
+"""Before anything is sent: whether the outbox already holds what a folder became.
+
+That is so if the journal was lost, or restored from a backup that is older than the outbox. To send
+the folder again would make a second job, display set or archive item for one patient.
+"""
+
+import re
+
+from gcwatch.config import Route
+from gcwatch.core import events
+from gcwatch.core.case import Case
+from gcwatch.core.receipt import is_receipt_of, product_pk, target_of_receipt
+from gcwatch.outbox.publish import find_receipts
+from gcwatch.steps.context import StepContext
+from gcwatch.targets import sending
+
+_PK = re.compile(r"[0-9a-f-]{36}")
+
+
+def find_earlier_result(case: Case, route: Route, context: StepContext) -> events.Adopted | None:
+    """Given a case that is not planned yet, return the event that adopts its earlier result.
+
+    A result that belongs to another case of this journal is none: `gcwatch retry` sends a folder
+    again on purpose. Raise TryAgain (`disk`) if the outbox can't be read.
+    """
+    for name, receipt in find_receipts(route.outbox, case.folder):
+        pk = product_pk(receipt)
+        if (
+            is_receipt_of(receipt, case, route.kind, route.target)
+            and _PK.fullmatch(pk)  # who may write to the outbox may have changed it
+            and not context.knows(pk)
+        ):
+            target = target_of_receipt(receipt, route.kind)
+            url = sending.public_page(pk, target, context.platform)
+            return events.Adopted(name, str(receipt["key"]), target, pk, url)
+    return None
