@@ -1,6 +1,6 @@
 """`gcwatch plan`: a dry run that shows what would be sent where, and what would be refused and why.
 
-Every folder goes through the daemon's own planning, image recognition and de-identification. The
+Every folder is judged as in the daemon (`steps.judgement`), de-identification included. The
 bundles are made in a temporary folder, which is emptied after each. Nothing is sent, and nothing
 is written into inbox, outbox or state directory.
 """
@@ -30,8 +30,8 @@ from gcwatch.inbox.unused import unused_reasons
 from gcwatch.journal.copies import latest_cases
 from gcwatch.platform.client import CachingGrandChallenge, GrandChallenge
 from gcwatch.platform.connect import connect
-from gcwatch.steps.upload import make_bundles
-from gcwatch.targets.context import DroppedFolder, TargetContext
+from gcwatch.steps.judgement import FolderToJudge, judge_folder
+from gcwatch.targets.context import TargetContext
 
 UNKNOWN = "????????"
 """Stands for the random part of a key that does not exist yet."""
@@ -156,9 +156,10 @@ def _folder(
         return FolderPlan(entry.name, "under way", case=case.key, stage=stage(case), reason=reason)
     if not box.holds_files(entry.name):
         return FolderPlan(entry.name, "empty")
-    folder = FolderPlan(entry.name, "send", case=case.key if case and case.is_open else "")
+    is_open = case is not None and case.is_open
+    folder = FolderPlan(entry.name, "send", case=case.key if case and is_open else "")
     try:
-        return _planned(folder, route, platform)
+        return _planned(folder, route, platform, case.round if case and is_open else 1)
     except CannotSend as error:
         return replace(folder, verdict="refuse", reason=error.reason)
     except CaseError as error:
@@ -173,7 +174,7 @@ def _is_over(case: Case, entry: InboxEntry, box: Inbox) -> bool:
     return not case.is_open and not (case.gone and box.has_changed(stamp, entry.stamp))
 
 
-def _planned(folder: FolderPlan, route: Route, platform: GrandChallenge) -> FolderPlan:
+def _planned(folder: FolderPlan, route: Route, platform: GrandChallenge, round_: int) -> FolderPlan:
     """Given a folder without a plan, do everything that comes before its first upload."""
     box = inbox_of(route)
     if route.ready and not box.is_marked(folder.name):
@@ -181,11 +182,11 @@ def _planned(folder: FolderPlan, route: Route, platform: GrandChallenge) -> Fold
     box.snapshot_case(folder.name)
     files = box.source_files(folder.name)
     context = TargetContext(platform, route, time.time, lambda _: False, lambda: 0, doubt=0)
-    receipt = box.read_receipt(folder.name) if route.reuse else {}
-    dropped = DroppedFolder(f"{route.name}-{UNKNOWN}", box.public_name(folder.name), files, receipt)
-    planned = targets.target_for(route).plan(context, dropped)
-    made = {item.socket: _bundles(item, files, route) for item in planned.inputs}
-    uploads = tuple(_upload(item, made[item.socket]) for item in planned.inputs)
+    asked = FolderToJudge(f"{route.name}-{UNKNOWN}", round_, folder.name, files)
+    with tempfile.TemporaryDirectory(prefix="gcwatch-plan-") as spool:
+        judgement = judge_folder(asked, context, Path(spool))
+    planned, made = judgement.planned, judgement.bundles
+    uploads = tuple(_upload(item, made.get(item.socket, ())) for item in planned.inputs)
     return replace(
         folder,
         parcels=uploads,
@@ -193,15 +194,6 @@ def _planned(folder: FolderPlan, route: Route, platform: GrandChallenge) -> Fold
         why=planned.why,
         warnings=tuple(reason for each in made.values() for one in each for reason in one.warnings),
     )
-
-
-def _bundles(item: Input, files: Sequence[SourceFile], route: Route) -> tuple[Bundle, ...]:
-    """Return the bundles of an input; their files are deleted again."""
-    if not item.is_uploaded:
-        return ()
-    with tempfile.TemporaryDirectory(prefix="gcwatch-plan-") as spool:
-        chosen = bundle.select_files(files, item.pattern)
-        return make_bundles(item, chosen, route, spool=Path(spool), stem="plan")
 
 
 def _upload(item: Input, made: Sequence[Bundle]) -> PlannedUpload:

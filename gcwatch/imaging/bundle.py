@@ -16,7 +16,6 @@ from gcwatch.imaging import images, slides
 from gcwatch.imaging.checks.text_header import read_meta_header
 from gcwatch.imaging.dicom.deidentify import Deidentifier
 from gcwatch.imaging.formats import Image, Integrity, suffix_of
-from gcwatch.imaging.series import count_dicom
 from gcwatch.imaging.spool import (
     Bundle,
     Member,
@@ -143,14 +142,6 @@ def dicom_set(
         members = _file_members(names, image.files, Deidentifier())
         content = SpoolContent(members, image.warnings, left_out, lenient=integrity == "warn")
         return spool_each(spool, stem, listing, content)
-
-
-def dicom_set_size(files: Sequence[SourceFile]) -> int:
-    """Given the files for a DICOM Image Set socket, return how many uploads they need.
-
-    Only headers are read, each one once. Raise SourceChanged if a file changed since it was listed.
-    """
-    return count_dicom(files)
 
 
 def _require_set(image: Image, socket: str) -> None:

@@ -54,11 +54,6 @@ def group_series(files: Iterable[SourceFile]) -> Grouping:
     return Grouping(tuple(series), len(heap.rest) + len(heap.others), (*heap.broken, *heap.empty))
 
 
-def count_dicom(files: Iterable[SourceFile]) -> int:
-    """Given files, return how many are DICOM images; headers are read as by `group_series`."""
-    return sum(len(series.files) for series in group_series(files).series)
-
-
 def _series_name(header: headers.Header) -> str:
     assert header.group
     group = (header.group.study, header.group.stack, header.group.sop_class)

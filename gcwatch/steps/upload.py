@@ -1,12 +1,10 @@
-"""Step upload: what each socket gets is planned, bundled and sent."""
+"""Step upload: the folder is judged, and what each socket gets is sent."""
 
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Final
 
-from gcwatch import targets
 from gcwatch.config import Route
 from gcwatch.core import checklist, events
 from gcwatch.core.case import Case, Input, Upload
@@ -16,8 +14,7 @@ from gcwatch.core.events import Event
 from gcwatch.core.reasons import Reason
 from gcwatch.core.timing import Pace
 from gcwatch.files.safe_open import open_unchanged
-from gcwatch.files.snapshot import SourceFile, listing_digest
-from gcwatch.imaging import bundle
+from gcwatch.files.snapshot import listing_digest
 from gcwatch.imaging.spool import Bundle, discard_spool
 from gcwatch.inbox.layouts import inbox_of
 from gcwatch.platform.file_parts import part_size
@@ -25,7 +22,7 @@ from gcwatch.platform.transfers import Moved
 from gcwatch.platform.upload import FileUpload
 from gcwatch.steps.adopt import find_earlier_result
 from gcwatch.steps.context import StepContext, counted_transfer, spool_folder
-from gcwatch.targets.context import DroppedFolder, TargetContext
+from gcwatch.steps.judgement import FolderToJudge, judge_folder, make_bundles
 
 UPLOADS_PAUSE_SECONDS: Final = 300.0
 
@@ -35,7 +32,7 @@ FILES_PER_RECORD: Final = 24
 
 
 def upload_inputs(case: Case, route: Route, pace: Pace, context: StepContext) -> StepEvents:
-    """Plan what every socket gets, make all bundles, then send them.
+    """Judge the folder, then send what every socket gets.
 
     All bundles are made first: what is refused is refused before the first byte is sent.
     """
@@ -43,17 +40,18 @@ def upload_inputs(case: Case, route: Route, pace: Pace, context: StepContext) ->
     files = inbox_of(route).source_files(case.folder)
     if case.seen is None or listing_digest(files) != case.seen.digest:
         raise SourceChanged
+    folder = FolderToJudge(case.key, case.round, case.folder, files)
     if case.inputs is None:
         if adopted := find_earlier_result(case, route, context):
             yield adopted
             return
         discard_spool(spool)
-        case = yield _plan_inputs(case, files, route, context.for_target(route, pace))
-    todo = [
-        (item, _bundles_of(case, item, files, route, spool))
-        for item in checklist.unsent_inputs(case)
-    ]
-    for item, parcels in todo:
+        judgement = judge_folder(folder, context.for_target(route, pace), spool)
+        case, bundles = (yield judgement.planned), judgement.bundles
+    else:
+        bundles = make_bundles(checklist.unsent_inputs(case), case.inputs, folder, route, spool)
+    for item in checklist.unsent_inputs(case):
+        parcels = bundles[item.socket]
         case = yield from _record_warnings(case, parcels)
         if item.carrier == "dicom":
             case = yield from _send_dicom_set(case, item, parcels, context)
@@ -62,74 +60,12 @@ def upload_inputs(case: Case, route: Route, pace: Pace, context: StepContext) ->
     context.quota.release_uploads(case.key)
 
 
-def _plan_inputs(
-    case: Case, files: Sequence[SourceFile], route: Route, context: TargetContext
-) -> events.Planned:
-    box = inbox_of(route)
-    receipt = box.read_receipt(case.folder) if route.reuse else {}
-    dropped = DroppedFolder(
-        case.key, box.public_name(case.folder), files, receipt, again=case.round > 1
-    )
-    return targets.target_for(route).plan(context, dropped)
-
-
 def _record_warnings(case: Case, parcels: Sequence[Bundle]) -> Generator[Event, Case, Case]:
     """Record each warning about what is sent, once."""
     for reason in (reason for parcel in parcels for reason in parcel.warnings):
         if reason not in case.warnings:
             case = yield events.WarningFound(reason)
     return case
-
-
-def _bundles_of(
-    case: Case, item: Input, files: tuple[SourceFile, ...], route: Route, spool: Path
-) -> tuple[Bundle, ...]:
-    """Given an input, return its bundles: one, or one a file for a DICOM image set."""
-    number = 1 + [other.socket for other in case.inputs or ()].index(item.socket)
-    stem = f"{_public_name(case, route)}-{case.round}-{number:02}"
-    chosen = bundle.select_files(files, item.pattern)
-    return make_bundles(item, chosen, route, spool=spool, stem=stem)
-
-
-def make_bundles(
-    item: Input, chosen: Sequence[SourceFile], route: Route, *, spool: Path, stem: str
-) -> tuple[Bundle, ...]:
-    """Given an input and its files, return its bundles; those that must be made are in *spool*.
-
-    Raises:
-        CannotSend: when the files are not what the socket takes; see `bundle`.
-    """
-    if item.carrier == "file":
-        return (bundle.file_bundle(chosen[0], stem=stem),)
-    if item.carrier == "dicom":
-        return bundle.dicom_set(
-            chosen,
-            spool=spool,
-            stem=stem,
-            socket=item.socket,
-            deidentify=route.deidentify,
-            integrity=route.integrity,
-            pattern=item.pattern,
-        )
-    made = bundle.image_bundle(
-        chosen,
-        spool=spool,
-        stem=stem,
-        socket=item.socket,
-        deidentify=route.deidentify,
-        keep_names=route.names == "keep",
-        integrity=route.integrity,
-        pattern=item.pattern,
-    )
-    return (made,)
-
-
-def _public_name(case: Case, route: Route) -> str:
-    """Return a case's name on the platform: its key, or the sanitised folder name with the key."""
-    if route.names == "opaque":
-        return case.key
-    title = inbox_of(route).public_name(case.folder)
-    return f"{bundle.sanitise_name(title)[:60]}-{case.key.rpartition('-')[2]}"
 
 
 def _send_bundle(
@@ -172,7 +108,7 @@ def _send_dicom_set(
 
 
 def _planned_again(case: Case, item: Input, uploads: int) -> events.Planned:
-    """Return the plan for so many files: which ones are left out is known after spooling."""
+    """Return the plan for so many files: other ones are left out since a reload of the config."""
     assert case.target is not None, "what is sent is planned"
     inputs = (replace(i, uploads=uploads) if i == item else i for i in case.inputs or ())
     return events.Planned(tuple(inputs), case.target)

@@ -96,8 +96,7 @@ def _image_input(  # noqa: PLR0917 -- the socket, its files, and their folder
         image = reuse.find_image(dropped, found, carrier, context.platform)
         if image:
             return Input(socket.slug, carrier, pattern, image=image)
-    uploads = bundle.dicom_set_size(found) if carrier == "dicom" else 1
-    return Input(socket.slug, carrier, pattern, uploads=uploads)
+    return Input(socket.slug, carrier, pattern)
 
 
 def _is_repeated(dropped: DroppedFolder, context: TargetContext) -> bool:

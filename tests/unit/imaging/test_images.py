@@ -10,7 +10,7 @@ from pydicom.data import get_testdata_file
 
 from gcwatch.core.errors import SourceChanged
 from gcwatch.imaging import images
-from gcwatch.imaging.series import count_dicom, group_series
+from gcwatch.imaging.series import group_series
 from gcwatch.inbox import tree
 
 PATIENTS = Path(get_testdata_file("DICOMDIR")).parent
@@ -127,7 +127,6 @@ def test_headers_are_read_again_only_if_a_file_changed(folder):
     victim = folder / "2062"
     os.utime(victim, (5, 5))
     assert group_series(files) == first
-    assert count_dicom(files) == 5
     change(victim, SeriesInstanceUID="1.2.3")
     with pytest.raises(SourceChanged):
         images.recognise_images(files)

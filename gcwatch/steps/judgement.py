@@ -1,0 +1,130 @@
+"""Judges a folder: what it becomes at its target, or why it can't be sent.
+
+`gcwatch plan`, `gcwatch send` and the daemon ask here and nowhere else, before the first call to
+the platform that makes anything: what is refused leaves no upload and no empty item there.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from gcwatch import targets
+from gcwatch.config import Route
+from gcwatch.core.case import Input
+from gcwatch.core.errors import CannotSend
+from gcwatch.core.events import Planned
+from gcwatch.core.reasons import Reason
+from gcwatch.files.snapshot import SourceFile
+from gcwatch.imaging import bundle
+from gcwatch.imaging.spool import Bundle
+from gcwatch.inbox.layouts import inbox_of
+from gcwatch.targets.context import DroppedFolder, TargetContext
+from gcwatch.targets.upload_quota import LIMIT_UPLOADS
+
+
+@dataclass(frozen=True)
+class FolderToJudge:
+    """A complete folder of an inbox: its case's key and round, its name and its files."""
+
+    key: str
+    round: int
+    name: str
+    files: Sequence[SourceFile]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A folder that can be sent: its plan, and the bundles of each socket that is uploaded."""
+
+    planned: Planned
+    bundles: Mapping[str, tuple[Bundle, ...]]
+
+
+def judge_folder(folder: FolderToJudge, context: TargetContext, spool: Path) -> Judgement:
+    """Given a folder, match its files to sockets, check them, and make all bundles in *spool*.
+
+    Raises:
+        CannotSend: when the folder can't be sent as it is.
+        NotYet: when the target can't be seen or used.
+        SourceChanged: when a file changed since it was listed.
+        TryAgain: when the spool can't be written.
+    """
+    route = context.route
+    box = inbox_of(route)
+    receipt = box.read_receipt(folder.name) if route.reuse else {}
+    dropped = DroppedFolder(
+        folder.key, box.public_name(folder.name), folder.files, receipt, again=folder.round > 1
+    )
+    planned = targets.target_for(route).plan(context, dropped)
+    bundles = make_bundles(planned.inputs, planned.inputs, folder, route, spool)
+    # How many files of a DICOM image set can be de-identified is known only now.
+    inputs = tuple(_with_uploads(item, bundles.get(item.socket, ())) for item in planned.inputs)
+    _require_few_uploads(bundles)
+    return Judgement(replace(planned, inputs=inputs), bundles)
+
+
+def _with_uploads(item: Input, bundles: Sequence[Bundle]) -> Input:
+    return replace(item, uploads=len(bundles)) if bundles else item
+
+
+def _require_few_uploads(bundles: Mapping[str, Sequence[Bundle]]) -> None:
+    count = sum(map(len, bundles.values()))
+    if count > LIMIT_UPLOADS:
+        raise CannotSend(Reason("set_too_large", {"count": count, "limit": LIMIT_UPLOADS}))
+
+
+def make_bundles(
+    wanted: Iterable[Input],
+    inputs: Sequence[Input],
+    folder: FolderToJudge,
+    route: Route,
+    spool: Path,
+) -> dict[str, tuple[Bundle, ...]]:
+    """Given some of a case's *inputs*, return the bundles of those that are uploaded, by socket.
+
+    Bundles that stand in *spool* for the same files are used again. Raises as `judge_folder`.
+    """
+    made = {}
+    for number, item in enumerate(inputs, start=1):
+        if item in wanted and item.is_uploaded:
+            stem = f"{_public_name(folder, route)}-{folder.round}-{number:02}"
+            chosen = bundle.select_files(folder.files, item.pattern)
+            made[item.socket] = _bundles_of(item, chosen, route, spool, stem)
+    return made
+
+
+def _bundles_of(
+    item: Input, chosen: Sequence[SourceFile], route: Route, spool: Path, stem: str
+) -> tuple[Bundle, ...]:
+    """Return the bundles of an input: one, or one a file for a DICOM image set."""
+    if item.carrier == "file":
+        return (bundle.file_bundle(chosen[0], stem=stem),)
+    if item.carrier == "dicom":
+        return bundle.dicom_set(
+            chosen,
+            spool=spool,
+            stem=stem,
+            socket=item.socket,
+            deidentify=route.deidentify,
+            integrity=route.integrity,
+            pattern=item.pattern,
+        )
+    made = bundle.image_bundle(
+        chosen,
+        spool=spool,
+        stem=stem,
+        socket=item.socket,
+        deidentify=route.deidentify,
+        keep_names=route.names == "keep",
+        integrity=route.integrity,
+        pattern=item.pattern,
+    )
+    return (made,)
+
+
+def _public_name(folder: FolderToJudge, route: Route) -> str:
+    """Return a case's name on the platform: its key, or the sanitised folder name with the key."""
+    if route.names == "opaque":
+        return folder.key
+    title = inbox_of(route).public_name(folder.name)
+    return f"{bundle.sanitise_name(title)[:60]}-{folder.key.rpartition('-')[2]}"
