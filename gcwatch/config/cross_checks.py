@@ -13,6 +13,7 @@ from gcwatch.config.messages import Mistake, table_label
 from gcwatch.config.model import state_folder
 from gcwatch.config.types import absolute_path, is_within
 from gcwatch.core.kinds import KIND_NAMES
+from gcwatch.core.receipt import CHANGE_NOTE, FAILURE_NOTE
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,7 @@ def _report_clashes(
     report = route.report
     if report is None:
         return
-    if report.name.startswith(".") or report.name.endswith(".failed.txt"):
+    if report.name.startswith(".") or report.name.endswith((FAILURE_NOTE, CHANGE_NOTE)):
         yield route.wrong("report", "would not be seen as a status file", "name it status.txt")
     if is_within(report, state):
         yield route.wrong("report", "lies in the state directory, which is private", _BESIDE)

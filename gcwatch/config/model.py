@@ -177,6 +177,13 @@ class Route(Table):
     after: Literal["keep", "move", "delete"] = "keep"
     """What gcwatch does with the folder in the inbox once its results are delivered."""
 
+    changed: Literal["tell", "send"] = "tell"
+    """What gcwatch does if a folder changes after its results were delivered: it says so in
+    <folder>.changed.txt beside the results ("tell"), or sends the folder again ("send").
+
+    New results appear beside the old ones, as <folder>.2. Each change that has settled makes a job,
+    display set or item of its own."""
+
     done: Location | None = Field(default=None, validate_default=True)
     """Folder to which delivered folders are moved; only with after = "move"."""
 

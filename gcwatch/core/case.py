@@ -219,6 +219,18 @@ class Wait:
 
 
 @dataclass(frozen=True)
+class LateChange:
+    """What a delivered case's folder looks like, if not as it was sent.
+
+    `at` is when that was seen, or last tried to be told. `told`: the note in the outbox says it.
+    """
+
+    snapshot: Snapshot
+    at: float
+    told: bool = False
+
+
+@dataclass(frozen=True)
 class Case:
     """Everything that is known of one case; only `checklist.apply_event` adds facts.
 
@@ -227,6 +239,8 @@ class Case:
     `warnings` say what is odd about what was sent, or what the platform left out. `adopted` is the
     key in the receipt of a result that stood in the outbox before anything was sent. `gone` says
     that the folder is no longer in the inbox. `attempts` counts the tries in a row that failed.
+    `seen` is what the folder looked like when it was sent; `late` what it looks like if it has
+    changed since the delivery.
     """
 
     key: str
@@ -256,11 +270,20 @@ class Case:
     gone: bool = False
     attempts: int = 0
     wait: Wait | None = None
+    late: LateChange | None = None
 
     @property
     def kind(self) -> Kind:
         """What it is sent to; an algorithm as long as no target is planned."""
         return self.target.kind if self.target else "algorithm"
+
+    @property
+    def is_to_check(self) -> bool:
+        """Whether somebody has to look at a change of the folder that came after the delivery.
+
+        A copy that still goes on is not told yet.
+        """
+        return self.late is not None and (self.late.told or self.attempts > 0)
 
     @property
     def is_open(self) -> bool:

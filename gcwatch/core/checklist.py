@@ -11,7 +11,17 @@ from enum import StrEnum
 from typing import Any, assert_never
 
 from gcwatch.core import events
-from gcwatch.core.case import Attempt, Case, Input, Output, Submission, Target, Upload, Wait
+from gcwatch.core.case import (
+    Attempt,
+    Case,
+    Input,
+    LateChange,
+    Output,
+    Submission,
+    Target,
+    Upload,
+    Wait,
+)
 from gcwatch.core.events import Event
 from gcwatch.core.reasons import CATALOGUE, Reason
 from gcwatch.core.text import iso_time
@@ -27,6 +37,7 @@ class Step(StrEnum):
     FETCH = "fetch"
     DELIVER = "deliver"
     REPORT = "report"
+    TELL = "tell"
 
 
 @dataclass(frozen=True)
@@ -81,9 +92,19 @@ def _checklist_line(case: Case) -> ChecklistLine | None:
 
 
 def next_step(case: Case) -> Step | None:
-    """Given a case, return the step for its first missing fact, or None once it is closed."""
+    """Given a case, return the step for its first missing fact.
+
+    None once it is closed, and nobody has to be told of a change in its folder.
+    """
+    if has_untold_change(case):
+        return Step.TELL
     line = _checklist_line(case)
     return line.step if line else None
+
+
+def has_untold_change(case: Case) -> bool:
+    """Whether a closed case's folder differs from what the note beside its results says."""
+    return case.late is not None and not case.late.told and not case.gone
 
 
 def stage(case: Case) -> str:
@@ -231,16 +252,36 @@ def _running(case: Case, event: events.StillRunning, now: float) -> Case:
     return replace(case, touched=now, attempts=0, status=event.status, wait=wait)
 
 
+def _changed_late(case: Case, late: LateChange, event: Event, now: float) -> Case:
+    """A case whose folder changed after delivery waits until somebody is told."""
+    match event:
+        case events.FolderChangedLate(snapshot):
+            return replace(case, late=replace(late, snapshot=snapshot), gone=False)
+        case events.LateChangeTold(digest) if digest == late.snapshot.digest:
+            is_as_sent = case.seen is not None and digest == case.seen.digest
+            left = None if is_as_sent else replace(late, told=True)
+            return replace(case, late=left, attempts=0, wait=None)
+        case events.AttemptFailed(reason):
+            late, wait = replace(late, at=now), Wait(reason, until=0.0)
+            return replace(case, late=late, attempts=case.attempts + 1, wait=wait)
+        case events.Postponed(reason, seconds):
+            return replace(case, wait=Wait(reason, now + seconds))
+        case _:  # also what was told of a folder that has changed again meanwhile
+            return case
+
+
 def _closed(case: Case, event: Event, now: float) -> Case:
     """A closed case changes only with its folder, its route's name, or by `gcwatch retry`."""
     match event:
         case events.Retried():
             return _retry(case, now)
-        case events.FolderChangedLate(snapshot):
+        case events.FolderChangedLate(snapshot) if case.late is None:
             return replace(case, seen=snapshot, gone=False)
+        case events.DeliveredFolderChanged(snapshot) if case.ending == "delivered":
+            return replace(case, late=LateChange(snapshot, now), attempts=0, wait=None, gone=False)
         case events.FolderCorrected(snapshot) if case.ending == "failed":
             return replace(_retry(case, now), seen=snapshot, changed=now)
-        case events.FolderRemoved():
+        case events.FolderRemoved() | events.FolderVanished():
             return replace(case, gone=True)
         case events.FolderReturned():
             return replace(case, gone=False)
@@ -248,6 +289,8 @@ def _closed(case: Case, event: Event, now: float) -> Case:
             return replace(_warned_of_name(case, folder), seen=snapshot, gone=False)
         case events.RouteRenamed(route):
             return replace(case, route=route)
+        case _ if case.late is not None:
+            return _changed_late(case, case.late, event, now)
         case _:
             return case
 
@@ -333,6 +376,8 @@ def apply_event(case: Case, event: Event, now: float) -> Case:  # noqa: C901, PL
         case (
             events.FolderFound()
             | events.FolderChangedLate()
+            | events.DeliveredFolderChanged()
+            | events.LateChangeTold()
             | events.FolderCorrected()
             | events.FolderRemoved()
             | events.FolderReturned()

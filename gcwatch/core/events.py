@@ -263,11 +263,29 @@ class Withdrawn:
 
 @dataclass(frozen=True)
 class FolderChangedLate:
-    """The folder of a closed case changed; nothing is sent."""
+    """The folder of a closed case has another change time, or it is withdrawn; nothing is sent."""
 
     kind: ClassVar[str] = "folder_changed_late"
 
     snapshot: Snapshot
+
+
+@dataclass(frozen=True)
+class DeliveredFolderChanged:
+    """The folder of a delivered case changed; somebody is told once it settles."""
+
+    kind: ClassVar[str] = "delivered_folder_changed"
+
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True)
+class LateChangeTold:
+    """The note beside the results agrees with the folder that has this digest."""
+
+    kind: ClassVar[str] = "late_change_told"
+
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -340,6 +358,8 @@ Event = (
     | Retried
     | Withdrawn
     | FolderChangedLate
+    | DeliveredFolderChanged
+    | LateChangeTold
     | FolderCorrected
     | FolderRemoved
     | FolderReturned

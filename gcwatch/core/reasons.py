@@ -55,6 +55,16 @@ _ASK = "If this series is correct as it is, ask IT to allow it."
 
 CATALOGUE: Mapping[str, ReasonEntry] = {
     # --- the folder itself -----------------------------------------------------------------------
+    "changed_late": ReasonEntry(
+        "The folder has changed since it was sent: {difference}. The results are of the folder as "
+        "it was before.",
+        "When it was sent it had {sent_files} {sent_files:file|files} ({sent_bytes:size}), now it "
+        "has {files} ({bytes:size}). Nothing was sent again.",
+        advice="If the change belongs to this patient, take the folder out of the inbox, wait two "
+        "minutes, and drop it again: new results then appear beside the old ones. If it does not, "
+        "put the folder back as it was.",
+        hint='With changed = "send" such a folder is sent again by itself.',
+    ),
     "inbox_away": ReasonEntry(
         "The inbox can't be reached at the moment; the folder waits.",
         "The inbox is missing, empty or unreadable ({error}); a share may be unmounted.",

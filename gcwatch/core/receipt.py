@@ -13,6 +13,9 @@ from gcwatch.core.text import iso_time, readable_name
 RECEIPT_NAME = "gcwatch.json"
 """Name of the receipt file in a result folder or in a mirrored item's folder."""
 
+FAILURE_NOTE, CHANGE_NOTE = ".failed.txt", ".changed.txt"
+"""Suffixes of the notes in an outbox: a case failed; a folder changed after it was delivered."""
+
 FORMAT = 1
 """Version of the receipt's layout; a reader may rely on its keys."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gcwatch.core.case import Case, Submission
-from gcwatch.core.checklist import stage
+from gcwatch.core.checklist import has_untold_change, stage
 
 
 class Poll(Protocol):
@@ -85,13 +85,16 @@ def _poll_due(case: Case, submission: Submission, pace: Pace) -> float:
 
 
 def due_time(case: Case, pace: Pace) -> float | None:
-    """Given a case, return the time at which its next step may start; None for a closed case."""
-    if case.ending is not None:
+    """Given a case, return the time at which its next step may start; None if it has none."""
+    if case.ending is not None and not has_untold_change(case):
         return None
     if case.wait and case.wait.until:
         return case.wait.until
+    since = case.touched if case.late is None else case.late.at
     if case.attempts:
-        return case.touched + _case_pause(case, pace)
+        return since + _case_pause(case, pace)
+    if case.late is not None:
+        return since + pace.settle
     if case.failure is None and case.settled is None and case.seen is not None:
         return case.changed + pace.settle
     if stage(case) == "running" and case.submission:

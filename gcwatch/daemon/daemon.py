@@ -202,7 +202,7 @@ class Daemon:
             self._schedule.rest(REST_FACTOR * cpu_seconds)
 
     def _is_idle(self) -> bool:
-        """Whether nothing runs, and every open case waits for what only time can bring."""
+        """Whether nothing runs, and what is left to do waits for what only time can bring."""
         # What runs is asked first: the last thing it does may be to request a scan.
         if self._workers.running():
             return False
@@ -210,7 +210,8 @@ class Daemon:
             return True
         if self._wakeup.is_scan_requested() or self._wakeup.requested_mirrors():
             return False
-        ours = (case for case in self._journal.open_cases() if case.route in self._current.routes)
+        left = self._journal.unfinished_cases()
+        ours = (case for case in left if case.route in self._current.routes)
         return all(is_left_to_later_run(case) for case in ours)
 
     def _log_start(self) -> None:
@@ -236,8 +237,13 @@ class Daemon:
         due = self._journal.due(self._current.routes, self._clock(), limit=free + len(running))
         for key in dict.fromkeys([*urgent, *(case.key for case in due)]):
             if key not in running and free:
-                self._workers.start(key, partial(self._runner.run, key))
+                self._workers.start(key, partial(self._run_case, key))
                 free -= 1
+
+    def _run_case(self, key: str) -> None:
+        """Take a case as far as it goes; if it has ended, look what its folder did meanwhile."""
+        self._runner.run(key)
+        self._scanner.look_at_ended(self._current.routes, key)
 
     def _on_crash(self, key: str, error: Exception) -> None:
         """A fault of gcwatch costs the case an attempt, and in the end fails it."""

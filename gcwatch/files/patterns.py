@@ -6,6 +6,8 @@ import unicodedata
 from collections.abc import Sequence
 from fnmatch import fnmatchcase, translate
 
+from gcwatch.core.receipt import CHANGE_NOTE, FAILURE_NOTE
+
 IGNORED_NAMES = (
     ".*",
     "*.part",
@@ -17,6 +19,8 @@ IGNORED_NAMES = (
     "__MACOSX",
     "@eaDir",
     "gcwatch.json",
+    "*" + FAILURE_NOTE,
+    "*" + CHANGE_NOTE,
 )
 """Globs of names that never belong to a case; upper and lower case are the same."""
 

@@ -6,10 +6,11 @@ listed; their content is not read.
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
+from gcwatch import log
 from gcwatch.config import Route
 from gcwatch.core import events
 from gcwatch.core.case import Case, Snapshot
@@ -18,7 +19,6 @@ from gcwatch.core.events import Event
 from gcwatch.core.timing import Pace
 from gcwatch.inbox.layouts import inbox_of
 from gcwatch.journal.journal import Journal, Known
-from gcwatch.log.case_events import log_entry
 
 _FAILED_SECONDS: Final = 0.5
 """Time that one scan spends on the folders of a route's failed cases."""
@@ -43,44 +43,60 @@ class ClosedCases:
         self._pace_of = pace_of
         self._log_event = log_event
         self._turn: dict[str, int] = defaultdict(int)
-        self._told: set[tuple[str, int]] = set()
+        self._touched: dict[str, set[str]] = defaultdict(set)
 
-    def look_at_failed(self, route: Route, known: Mapping[str, Known]) -> None:
-        """Given a route and its cases, look at those that failed: somebody may correct them.
+    def note_touched(self, route: Route, names: Collection[str]) -> None:
+        """Note the names in a route's inbox at or below which something happened."""
+        self._touched[route.name].update(names)
 
-        If that takes too long for one scan, the next scan goes on.
+    def look_at_inbox(self, route: Route, known: Mapping[str, Known]) -> None:
+        """Given a route and its cases, look at closed cases that may have changed.
+
+        That is each case at whose name something happened, and each failed case, as somebody may
+        correct it where nothing is told of that. If the failed ones take too long for one scan, the
+        next scan goes on.
         """
-        failed = [each.key for each in known.values() if each.stage == "failed" and not each.gone]
-        turn = self._turn[route.name] % max(len(failed), 1)
+        touched = self._touched.pop(route.name, ())
+        for folder, latest in known.items() if touched else ():
+            if folder.partition("/")[0] in touched and not latest.is_open and not latest.gone:
+                self.look_at(route, latest.key)
+        self._look_at_failed(route, [each for each in known.values() if each.stage == "failed"])
+
+    def _look_at_failed(self, route: Route, failed: Sequence[Known]) -> None:
+        keys = [each.key for each in failed if not each.gone]
+        turn = self._turn[route.name] % max(len(keys), 1)
         end = time.monotonic() + _FAILED_SECONDS
-        for key in failed[turn:] + failed[:turn]:
+        for key in keys[turn:] + keys[:turn]:
             self.look_at(route, key)
             self._turn[route.name] += 1
             if time.monotonic() > end:
                 return
 
     def look_at(self, route: Route, key: str) -> None:
-        """Given a closed case, record what changed in its folder, if anything did."""
-        case = self._journal.case(key)
+        """Given a case, if it is closed, record what changed in its folder, if anything did."""
+        box, case = inbox_of(route), self._journal.case(key)
+        # A folder that `gcwatch send` sent once is no concern of gcwatch afterwards.
+        if case.is_open or case.gone or not box.is_watched:
+            return
         with suppress(CaseError, SourceVanished):  # it can't be read now: a later look sees it
-            event = _event_of(case, inbox_of(route).snapshot_case(case.folder))
-            if event is not None:
+            event = _event_of(case, box.snapshot_case(case.folder, case.seen))
+            if isinstance(event, events.DeliveredFolderChanged) and route.changed == "send":
+                self._send_again(case)
+            elif event is not None:
                 self._record(case, event)
+
+    def _send_again(self, case: Case) -> None:
+        """Open a case for the folder as it is now; it settles as every new folder does."""
+        following = self._journal.open_next_case(case.key, self._pace_of(case.route))
+        if following is not None:
+            log.emit("case.sent_again", route=case.route, case=case.key, next=following.key)
+            self._log_event(following, events.FolderFound(case.route, case.folder), following)
 
     def _record(self, case: Case, event: Event) -> None:
         pace = self._pace_of(case.route)
         after = self._journal.record(case.key, event, pace, of_round=case.round)
-        if after != case and log_entry(case, event, after) and self._is_news(case, event):
+        if after != case:
             self._log_event(case, event, after)
-
-    def _is_news(self, case: Case, event: Event) -> bool:
-        """Whether an event is to be logged: a late change is, once per round."""
-        if not isinstance(event, events.FolderChangedLate):
-            return True
-        change = (case.key, case.round)
-        is_first = change not in self._told
-        self._told.add(change)
-        return is_first
 
 
 def _event_of(case: Case, now: Snapshot) -> Event | None:
@@ -89,4 +105,7 @@ def _event_of(case: Case, now: Snapshot) -> Event | None:
     # as it is now is compared with from then on: a case that fails again waits for the next deed.
     if case.ending == "failed" and (case.seen is None or now.is_touched_since(case.seen)):
         return events.FolderCorrected(now)
-    return events.FolderChangedLate(now) if now != case.seen else None
+    known = case.late.snapshot if case.late else case.seen
+    if case.ending == "delivered" and known is not None and now.digest != known.digest:
+        return events.DeliveredFolderChanged(now)
+    return events.FolderChangedLate(now) if now != known else None

@@ -134,6 +134,7 @@ class InboxScanner:
         box = inbox_of(route)
         if box.is_watched:
             self._watcher.watch_inbox(route.inbox)
+        self._closed.note_touched(route, self._watcher.take_touched(route.inbox))
         try:
             listing = box.list_cases()
         except NotYet as error:
@@ -188,7 +189,7 @@ class InboxScanner:
                 continue
             if not listing.may_hold(folder):
                 self._record_event(latest.key, events.FolderRemoved())
-        self._closed.look_at_failed(route, known)
+        self._closed.look_at_inbox(route, known)
         if listing.unread:
             self._look_again()
         return empty
@@ -237,6 +238,12 @@ class InboxScanner:
     def _record_event(self, key: str, event: Event) -> None:
         with self._effort.count_time(-1):
             self._record(self._journal.case(key), event)
+
+    def look_at_ended(self, routes: Routes, key: str) -> None:
+        """Given a case, if it has ended, record what changed in its folder since it was sent."""
+        route = routes.get(self._journal.case(key).route)
+        if route is not None:
+            self._closed.look_at(route, key)
 
     def scan_closed_cases(self, routes: Routes, go_on: Callable[[], bool]) -> None:
         """Check all files of closed cases for late changes, as long as `go_on` returns True."""

@@ -41,13 +41,17 @@ _WATCHED_EVENTS: list[type[FileSystemEvent]] = [
 _MAX_DELETED_FOLDERS = 1000
 """Folders that may be removed from an inbox before its watch is renewed; see `_InboxHandler`."""
 
+_MAX_TOUCHED_NAMES = 10_000
+"""Names that are remembered for the next scan; what is forgotten is found by the hourly look."""
+
 
 class _InboxHandler(FileSystemEventHandler):
     """Asks for a scan. It runs under the observer's lock, so it is fast and never raises.
 
     `lost` is set when the inbox itself was deleted: its watch no longer works, even if a new
     folder has the same path. `gone` counts the folders removed from it: a folder that was moved
-    elsewhere stays watched there, and the system allows a limited number of watches.
+    elsewhere stays watched there, and the system allows a limited number of watches. `touched` are
+    the names in the inbox at or below which something happened.
     """
 
     def __init__(self, notify: Callable[[], None], folder: Path) -> None:
@@ -55,12 +59,17 @@ class _InboxHandler(FileSystemEventHandler):
         self._folder = str(folder)
         self.lost = False
         self.gone = 0
+        self.touched: set[str] = set()
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Ask for a scan: something happened in the inbox or below it."""
         if isinstance(event, DirDeletedEvent):
             self.gone += 1
             self.lost = self.lost or event.src_path == self._folder
+        for path in (event.src_path, event.dest_path):
+            below = os.fsdecode(path).removeprefix(self._folder + "/")
+            if len(self.touched) < _MAX_TOUCHED_NAMES:
+                self.touched.add(below.partition("/")[0])
         self._notify()
 
 
@@ -161,6 +170,14 @@ class Watcher:
         else:
             self._watches[inbox] = _WatchedInbox(identity, handler, watch)
             self._failed.discard(inbox)
+
+    def take_touched(self, inbox: Path) -> frozenset[str]:
+        """Given an inbox, return the names at or below which something happened since last time."""
+        known = self._watches.get(inbox)
+        if known is None:
+            return frozenset()
+        touched, known.handler.touched = known.handler.touched, set()
+        return frozenset(touched)
 
     def watch_only(self, inboxes: Collection[Path]) -> None:
         """Given all inboxes of the config, stop watching every other one."""

@@ -86,11 +86,13 @@ class Known:
 
 def _is_notable(case: Case) -> bool:
     """Whether a closed case is more than done: it failed, or something about it is odd."""
-    return case.ending == "failed" or (case.ending == "delivered" and bool(case.warnings))
+    is_odd = bool(case.warnings) or case.is_to_check
+    return case.ending == "failed" or (case.ending == "delivered" and is_odd)
 
 
 def _row(case: Case, pace: Pace) -> dict[str, Any]:
     """Given a case and its route's pace, return its row: what is asked for, beside the record."""
+    seen = case.late.snapshot if case.late else case.seen
     return {
         "key": case.key,
         "route": case.route,
@@ -98,7 +100,7 @@ def _row(case: Case, pace: Pace) -> dict[str, Any]:
         "open": case.is_open,
         "stage": checklist.stage(case),
         "gone": case.gone,
-        "stamp": case.seen.stamp if case.seen else 0,
+        "stamp": seen.stamp if seen else 0,
         "submission": case.submission.pk if case.submission else None,
         "due": due_time(case, pace),
         "record": _encode(_CASE, case),
@@ -142,13 +144,28 @@ class Journal:
 
     def open_case(self, route: str, folder: str, pace: Pace) -> Case:
         """Given a new folder and its route's pace, make a case with a new random key; return it."""
+        with self._transaction() as connection:
+            return self._insert_case(connection, route, folder, pace)
+
+    def open_next_case(self, key: str, pace: Pace) -> Case | None:
+        """Given a closed case, make another one for its folder and return it.
+
+        Return None if the folder has a later case already: threads may look at one change at once.
+        """
+        with self._transaction() as connection:
+            before = self._read(connection, key)
+            is_latest = (CASES.c.key == key) & CASES.c.newest & ~CASES.c.open
+            if not connection.execute(sa.select(sa.exists().where(is_latest))).scalar_one():
+                return None
+            return self._insert_case(connection, before.route, before.folder, pace)
+
+    def _insert_case(self, connection: sa.Connection, route: str, folder: str, pace: Pace) -> Case:
         suffix = "".join(secrets.choice(_ALPHABET) for _ in range(8))
         event, now = FolderFound(route, folder), self._clock()
         case = checklist.new_case(f"{route}-{suffix}", event, now)
-        with self._transaction() as connection:
-            _make_way(connection, case)
-            connection.execute(CASES.insert().values(**_row(case, pace), newest=True))
-            self._append(connection, case.key, event, now)
+        _make_way(connection, case)
+        connection.execute(CASES.insert().values(**_row(case, pace), newest=True))
+        self._append(connection, case.key, event, now)
         return case
 
     def record(self, key: str, event: Event, pace: Pace, *, of_round: int | None = None) -> Case:
@@ -195,6 +212,13 @@ class Journal:
         """Return the cases that are not closed, oldest first."""
         return self._select(CASES.c.open)
 
+    def unfinished_cases(self) -> list[Case]:
+        """Return the cases for which something is left to do, oldest first.
+
+        These are the open ones, and those whose folder changed after delivery, untold.
+        """
+        return self._select(CASES.c.due.is_not(None))
+
     def attention(self) -> list[Case]:
         """Return what somebody may have to look at, oldest first.
 
@@ -208,13 +232,13 @@ class Journal:
         return self._select((CASES.c.key == name) | (CASES.c.folder == os.fsencode(name)))
 
     def due(self, routes: Collection[str], now: float, limit: int) -> list[Case]:
-        """Return at most *limit* open cases of *routes* that are due, the longest due first."""
-        where = CASES.c.open & (CASES.c.due <= now) & CASES.c.route.in_(routes)
+        """Return at most *limit* cases of *routes* that are due, the longest due first."""
+        where = (CASES.c.due <= now) & CASES.c.route.in_(routes)
         return self._select(where, order=CASES.c.due, limit=limit)
 
     def next_due(self, routes: Collection[str]) -> float | None:
-        """Return when the next open case of *routes* is due, or None if none is open."""
-        where = CASES.c.open & CASES.c.route.in_(routes)
+        """Return when the next case of *routes* is due, or None if none has anything to do."""
+        where = CASES.c.due.is_not(None) & CASES.c.route.in_(routes)
         with self._transaction() as connection:
             return connection.execute(sa.select(sa.func.min(CASES.c.due)).where(where)).scalar()
 
@@ -308,10 +332,10 @@ class Journal:
         connection.execute(CASES.update().where(concerned).values(route=name, record=record))
 
     def reschedule(self, pace_of: Callable[[str], Pace]) -> None:
-        """Given each route's pace, compute every open case's due time anew."""
+        """Given each route's pace, compute the due time of every case that has one anew."""
         with self._transaction() as connection:
             for (record,) in connection.execute(
-                sa.select(CASES.c.record).where(CASES.c.open)
+                sa.select(CASES.c.record).where(CASES.c.due.is_not(None))
             ).all():
                 case = _decode(_CASE, record)
                 row = _row(case, pace_of(case.route))
@@ -380,6 +404,8 @@ def _make_way(connection: sa.Connection, case: Case) -> None:
     """Given a case that gets its folder's name, let no other case be the newest of that name."""
     same = (CASES.c.route == case.route) & (CASES.c.folder == os.fsencode(case.folder))
     connection.execute(CASES.update().where(same).values(newest=False))
+    # What changed in the folder of an older case is this case's now: nobody is told of it any more.
+    connection.execute(CASES.update().where(same & ~CASES.c.open).values(due=None))
 
 
 def _row_of(name: str, place: RouteIdentity) -> dict[str, Any]:

@@ -135,6 +135,12 @@ VERSIONS = (
         "UPDATE cases SET listing = record ->> '$.seen.digest'",
         "CREATE INDEX cases_listing ON cases (listing)",
     ),
+    (
+        # A closed case may be due, too: a change in its folder has to be told.
+        "DROP INDEX cases_due",
+        "CREATE INDEX cases_open ON cases (open)",
+        "CREATE INDEX cases_due ON cases (due) WHERE due IS NOT NULL",
+    ),
 )
 """The statements that upgrade a journal from version n to n + 1; only ever append to them."""
 

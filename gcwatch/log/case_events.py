@@ -78,9 +78,10 @@ def log_entry(before: Case, event: Event, after: Case) -> LogEntry | None:  # no
             return "case.retried", {}
         case events.Withdrawn():
             return "case.withdrawn", {}
-        case events.FolderChangedLate(snapshot):
-            same = before.seen is not None and before.seen.digest == snapshot.digest
-            return None if same else ("case.changed_late", {})
+        case events.FolderChangedLate() | events.DeliveredFolderChanged():
+            return None  # a copy that goes on is told once, when it has settled
+        case events.LateChangeTold():
+            return _late_change(after)
         case events.FolderCorrected(seen):
             return "case.corrected", {"files": seen.files, "bytes": seen.bytes}
         case events.FolderRemoved():
@@ -155,6 +156,13 @@ def _running_entry(before: Case, event: events.StillRunning, after: Case) -> Log
     if event.status not in STATUSES:
         return "platform.unknown_status", {"status": event.status}
     return f"{what}.status_changed", facts
+
+
+def _late_change(case: Case) -> LogEntry:
+    if case.late is None:
+        return "case.as_sent_again", {}
+    now = case.late.snapshot
+    return "case.changed_late", {"files": now.files, "bytes": now.bytes, "changed": now.changing}
 
 
 def _delivery_facts(case: Case) -> dict[str, Any]:

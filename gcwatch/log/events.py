@@ -213,7 +213,16 @@ CATALOGUE: Mapping[str, EventSpec] = {
     ),
     "case.retried": _info("The operator asked for another try of this case."),
     "case.withdrawn": _info("The operator withdrew the case; gcwatch leaves it alone."),
-    "case.changed_late": _warning("The folder changed after it was sent; nothing is sent again."),
+    "case.changed_late": _warning(
+        "The folder changed after it was delivered; a note in the outbox says so.",
+        *("files", "bytes", "changed"),
+    ),
+    "case.sent_again": _info(
+        "The folder changed after it was delivered; another case sends it as it is now.", "next"
+    ),
+    "case.as_sent_again": _info(
+        "The folder is again as it was sent; the note in the outbox is removed."
+    ),
     "case.corrected": _info(
         "The folder of a failed case changed; the case is tried again once the folder has settled.",
         *("files", "bytes"),

@@ -17,6 +17,7 @@ _ACTIVITIES: Final[Mapping[str, str]] = {
     Step.FETCH: "Fetching the results",
     Step.DELIVER: "Delivering",
     Step.REPORT: "Writing the failure note",
+    Step.TELL: "Writing the note on the changed folder",
 }
 
 # Fields of their own in the log, or part of the reason's own sentence.

@@ -14,7 +14,7 @@ from gcwatch.inbox import dispose
 from gcwatch.inbox.layouts import inbox_of
 from gcwatch.inbox.single import SingleCaseRoute
 from gcwatch.outbox import outputs, publish
-from gcwatch.outbox.failure_note import remove_failure_note, write_failure_note
+from gcwatch.outbox.notes import remove_change_note, remove_failure_note, write_failure_note
 from gcwatch.steps.context import StepContext, counted_transfer, spool_folder
 from gcwatch.version import VERSION
 from gcwatch.wording.failure_note import failure_note_text
@@ -58,6 +58,7 @@ def deliver_results(case: Case, route: Route, context: StepContext) -> StepEvent
     receipt = make_receipt(case, platform, VERSION, context.clock())
     name = publish.publish_results(route.outbox, case.key, case.folder, receipt)
     remove_failure_note(route.outbox, case.folder)
+    remove_change_note(route.outbox, case.folder)
     source = _dispose_of_folder(case, route)
     discard_spool(spool_folder(case, context))
     yield events.Delivered(name, source)

@@ -18,6 +18,7 @@ from gcwatch.journal.journal import Recorded
 from gcwatch.log.case_events import log_entry
 from gcwatch.log.sentences import event_sentence
 from gcwatch.wording import why_waiting
+from gcwatch.wording.late_change import late_change_reason
 from gcwatch.wording.why_waiting import DaemonSnapshot
 
 _OVERDUE_SECONDS = 120.0
@@ -94,8 +95,16 @@ def case_view(case: Case, pace: Pace, now: float, snapshot: DaemonSnapshot = _UN
         total=total,
         link=case.submission.url if case.submission else "",
         result=printable_name(case.result),
-        warnings=tuple(printable_name(explain(reason).detail) for reason in case.warnings),
+        warnings=tuple(printable_name(each) for each in _warnings(case)),
     )
+
+
+def _warnings(case: Case) -> Iterator[str]:
+    change = late_change_reason(case) if case.is_to_check else None
+    if change is not None:
+        yield f"To check: {explain(change).plain}"
+    for reason in case.warnings:
+        yield explain(reason).detail
 
 
 def _reason(case: Case) -> Reason | None:

@@ -56,3 +56,26 @@ def test_swapped_folders_are_sent_once_though_the_daemon_dies_again_and_again(
     with site.watch() as watch:
         cases = {case.folder: case.result for case in watch.cases()}
     assert cases == {"p1": "p2", "p2": "p1"}
+
+
+@pytest.mark.parametrize("changed", ["tell", "send"])
+def test_a_folder_that_changed_is_told_or_sent_once_though_the_daemon_dies_again_and_again(
+    victims, tmp_path, sandbox, changed
+):
+    """SIGKILL at each kind of commit, reply and file change: one note, or one more job."""
+    site = Site(tmp_path / "site", sandbox, changed=changed)
+    folder = site.drop("p1")
+    assert victims.live(site) == 0
+    (folder / "late.txt").write_text("late")
+
+    kinds = die_again_and_again(victims, site, tmp_path)
+
+    note = site.outbox / "p1.changed.txt"
+    if changed == "tell":
+        assert "after late_change_told" in kinds
+        assert "1 file more" in note.read_text()
+        assert (site.delivered(), len(site.jobs())) == (["p1"], 1)
+    else:
+        assert not note.exists()
+        assert (site.delivered(), len(site.jobs())) == (["p1", "p1.2"], 2)
+        check_results(site.sandbox, site.outbox / "p1.2")

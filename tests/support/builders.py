@@ -249,7 +249,7 @@ def check_nothing_half_done(outbox, patients=frozenset()):
         elif path.is_dir():
             _check_published(path)
         else:
-            assert path.name.endswith(".failed.txt"), f"{path.name} in the outbox"
+            assert path.name.endswith((".failed.txt", ".changed.txt")), f"{path.name} in the outbox"
             assert path.read_text().strip(), "an explanation without words"
 
 

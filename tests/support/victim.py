@@ -54,7 +54,7 @@ class Countdown:
 def die_at_commit(number, *, after):
     """Die before or after the k-th write to the journal."""
     count = Countdown(number)
-    for name in ("record", "open_case"):
+    for name in ("record", "open_case", "open_next_case"):
         setattr(Journal, name, _counted(getattr(Journal, name), count, after=after))
 
 
@@ -125,7 +125,9 @@ class Chain:
     def arm(self):
         """Let commits, replies and changes of files pass their points."""
         Journal.record = self._around(Journal.record, lambda _journal, _key, event, *_: event)
-        Journal.open_case = self._around(Journal.open_case, lambda *_: events.FolderFound)
+        for name in ("open_case", "open_next_case"):
+            opening = self._around(getattr(Journal, name), lambda *_: events.FolderFound)
+            setattr(Journal, name, opening)
         HTTPAdapter.send = self._after_reply(HTTPAdapter.send)
         sys.addaudithook(self._hear)
 

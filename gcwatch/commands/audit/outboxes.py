@@ -10,7 +10,7 @@ from typing import Any, Final
 from gcwatch.commands.audit.finding import Expected, Finding, KnownCase, Progress, compare_files
 from gcwatch.config import Route
 from gcwatch.core import checklist
-from gcwatch.core.receipt import RECEIPT_NAME, product_pk
+from gcwatch.core.receipt import FAILURE_NOTE, RECEIPT_NAME, product_pk
 from gcwatch.files.names import with_suffix
 from gcwatch.outbox import publish
 
@@ -44,7 +44,7 @@ def _fill(listing: OutboxListing, folder: Path, parent: str) -> None:
         if path.name.startswith("."):
             if path.name.endswith(".partial"):
                 listing.partial.append(path.name[1:].removesuffix(".partial"))
-        elif path.name.endswith(".failed.txt"):
+        elif path.name.endswith(FAILURE_NOTE):
             listing.notes.add(name)
         elif path.is_dir() and path.name not in LITTER:
             _add(listing, path, name, is_inner=bool(parent))
@@ -66,7 +66,8 @@ def _holds_results(folder: Path) -> bool:
     if (folder / RECEIPT_NAME).exists():
         return False
     return any(
-        (each / RECEIPT_NAME).exists() or each.match("*.failed.txt") for each in folder.iterdir()
+        (each / RECEIPT_NAME).exists() or each.name.endswith(FAILURE_NOTE)
+        for each in folder.iterdir()
     )
 
 
@@ -213,7 +214,7 @@ def _failed(each: KnownCase, listing: OutboxListing) -> Iterator[Finding]:
 
 def _note(each: KnownCase) -> str:
     folder, slash, name = each.case.folder.rpartition("/")
-    return folder + slash + with_suffix(name, ".failed.txt")
+    return folder + slash + with_suffix(name, FAILURE_NOTE)
 
 
 # --- what belongs to no case ---------------------------------------------------------------------

@@ -649,24 +649,6 @@ def test_a_second_route_goes_on_while_the_inbox_of_the_first_is_away(site):
 # --- after it was sent ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("how", ["added", "overwritten"])
-def test_a_delivered_folder_that_changes_is_told_once_and_not_sent(site, how):
-    """A file that is added is seen by the survey, one that is overwritten by the upkeep."""
-    with site.running(pace=replace(FAST, upkeep=0.3)) as watch:
-        folder = site.drop("p1")
-        ends(watch, "p1")
-
-        (folder / ("more.mha" if how == "added" else "image.mha")).write_bytes(mha(9, 9))
-
-        until(lambda: site.said("case.changed_late"))
-        (folder / "again.mha").write_bytes(mha(8))
-        until(lambda: len(happened(watch, events.FolderChangedLate)) > 1)
-        site.drop("p2")
-        ends(watch, "p2")
-    assert len(site.said("case.changed_late")) == 1
-    check_one_job_each(site, "p1", "p2")
-
-
 @pytest.mark.parametrize("neighbours", [(), ("p2",)], ids=["alone", "with a neighbour"])
 def test_a_folder_taken_away_and_dropped_again_is_a_new_case(site, neighbours):
     """Its results stand beside the first ones, which nobody touches."""

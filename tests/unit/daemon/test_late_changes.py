@@ -5,10 +5,13 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from support.builders import FAST, Clock, Site, check_history, mha, until
+from support.builders import FAST, Clock, Site, check_history, check_results, mha, series, until
 
 from gcwatch import config, log
+from gcwatch.commands.status import read_overview
 from gcwatch.core import events
+from gcwatch.core.timing import Pace
+from gcwatch.inbox.listing import holds_files
 
 SETTLE_SECONDS = 3600
 
@@ -173,3 +176,323 @@ def test_a_failed_display_set_is_filled_with_the_corrected_image(site):
 def happened_once(site, kind):
     with site.watch() as watch:
         return happened(watch, kind) == 1
+
+
+# --- a delivered case: changed = "tell" ----------------------------------------------------------
+
+
+def note_of(site, name="p1"):
+    """What the note on a folder that changed says; None if there is none."""
+    note = site.outbox / f"{name}.changed.txt"
+    return note.read_text() if note.exists() else None
+
+
+def add_slices(site):
+    """More slices arrive, in a sub-folder."""
+    for number in range(10):
+        (site.inbox / "p1" / "scan" / f"late{number}.mha").write_bytes(mha(number))
+
+
+def remove_file(site):
+    """A file of two is taken away."""
+    (site.inbox / "p1" / "scan" / "other.txt").unlink()
+
+
+def replace_by_twin(site):
+    """Another folder with as many files of the same names and sizes takes its place at once."""
+    shutil.rmtree(site.inbox / "p1")
+    site.drop("p1", {"scan/image.mha": mha(9, 9, 9, 9), "scan/other.txt": b"5678"})
+
+
+CHANGES = [
+    (add_slices, "10 files more."),
+    (remove_file, "1 file fewer."),
+    (overwrite, "1 file changed or replaced."),
+    (replace_by_twin, "2 files changed or replaced."),
+]
+PATIENT = {"scan/image.mha": mha(), "scan/other.txt": b"1234"}
+
+
+@pytest.mark.parametrize(("change", "difference"), CHANGES)
+def test_a_delivered_folder_that_changes_is_told_beside_its_results(site, change, difference):
+    """At once where the system reports changes, though surveys and upkeep are an hour apart."""
+    with site.running(Pace(survey=3600, upkeep=3600)) as watch:
+        until(lambda: site.said("watch.started"))
+        site.drop("p1", PATIENT)
+        ends(watch, "delivered")
+
+        change(site)
+
+        until(lambda: difference in (note_of(site) or ""))
+        check_history(watch)
+    assert len(site.jobs()) == 1
+    assert site.delivered() == ["p1"]
+
+
+@pytest.mark.parametrize(("change", "difference"), CHANGES)
+def test_a_folder_that_changes_while_no_daemon_runs_is_told_at_the_next_start(
+    site, change, difference
+):
+    """Once: a later start has no more to say."""
+    site.drop("p1", PATIENT)
+    site.run_once()
+    change(site)
+
+    for _ in range(2):
+        assert site.run_once().delivered == 0
+
+    assert difference in note_of(site)
+    assert len(site.said("case.changed_late")) == 1
+    assert len(site.jobs()) == 1
+
+
+def test_the_note_has_a_part_for_whoever_dropped_the_folder_and_one_for_it(site):
+    """No command stands in the first; the second says how to send it again."""
+    site.drop("p1", PATIENT)
+    site.run_once()
+    add_slices(site)
+    site.run_once()
+
+    plain, detail = note_of(site).split("For IT:")
+
+    assert "drop it again" in plain
+    assert "gcwatch retry" not in plain
+    assert f"gcwatch retry {site.case().key}" in detail
+    assert "it had 2 files (" in detail
+
+
+def test_a_change_of_the_files_while_the_job_runs_is_told_after_delivery(site):
+    """Nobody looks at the folder while its job runs, but what happened is remembered."""
+    site.sandbox.configure(job_seconds=3600, average_duration=0)
+    with site.running(Pace(survey=3600, upkeep=3600)) as watch:
+        until(lambda: site.said("watch.started"))
+        site.drop("p1", PATIENT)
+        until(lambda: any(case.status for case in watch.cases()))
+        add_slices(site)
+        site.drop("p2")
+        until(lambda: len(watch.cases()) == 2)
+
+        site.sandbox.advance(3600)
+
+        until(lambda: "10 files more" in (note_of(site) or ""))
+    assert len(site.jobs()) == 2
+
+
+def test_a_copy_that_goes_on_is_told_once_it_has_settled(site):
+    """Not while files still come."""
+    clock = Clock()
+    site.configure(settle=f"{SETTLE_SECONDS}s")
+    folder = site.drop("p1", PATIENT)
+    with site.running(clock=clock) as watch:
+        until(lambda: site.said("case.changed"))
+        clock.ahead += SETTLE_SECONDS
+        ends(watch, "delivered")
+        for number in range(1, 4):
+            (folder / f"late{number}.mha").write_bytes(mha(number))
+            until(lambda number=number: happened(watch, events.DeliveredFolderChanged) == number)
+        assert note_of(site) is None
+
+        clock.ahead += SETTLE_SECONDS
+
+        until(lambda: "3 files more" in (note_of(site) or ""))
+    assert len(site.said("case.changed_late")) == 1
+
+
+def test_a_note_follows_its_folder_and_goes_when_the_folder_is_as_it_was_sent(site):
+    """More changes are told in the same note; what is put back is not to check any more."""
+    folder = site.drop("p1", PATIENT)
+    site.run_once()
+    aside = site.folder / "aside"
+    shutil.copytree(folder, aside)
+    add_slices(site)
+    site.run_once()
+    assert "10 files more" in note_of(site)
+    (folder / "one more.txt").touch()
+    site.run_once()
+    assert "11 files more" in note_of(site)
+    with site.watch() as watch:
+        assert [case.folder for case in watch.attention()] == ["p1"]
+
+    shutil.rmtree(folder)
+    aside.rename(folder)
+    site.run_once()
+
+    assert note_of(site) is None
+    assert len(site.said("case.as_sent_again")) == 1
+    with site.watch() as watch:
+        assert not watch.attention()
+        check_history(watch)
+
+
+@pytest.mark.parametrize("how", ["retried", "dropped again"])
+def test_a_note_goes_when_the_folder_is_sent_as_it_is_now(site, how):
+    """The results of the changed folder stand beside the first ones."""
+    folder = site.drop("p1", PATIENT)
+    site.run_once()
+    overwrite(site)
+    site.run_once()
+    assert note_of(site)
+    if how == "retried":
+        with site.watch() as watch:
+            watch.retry(watch.find("lobes/p1"))
+    else:
+        folder.rename(site.folder / "aside")
+        site.drop("p2")
+        site.run_once()
+        (site.folder / "aside").rename(folder)
+
+    site.run_once()
+
+    assert note_of(site) is None
+    check_results(site.sandbox, site.outbox / "p1.2")
+
+
+def test_a_change_is_told_in_status_and_status_file(site):
+    """As something to check, with what differs."""
+    site.configure(report="status.txt")
+    site.drop("p1", PATIENT)
+    site.run_once()
+    add_slices(site)
+    site.run_once()
+
+    report = (site.folder / "status.txt").read_text(encoding="utf-8-sig")
+    assert "To check: The folder has changed since it was sent: 10 files more." in report
+    with site.watch() as watch:
+        (view,) = read_overview(watch).views
+    assert view.warnings[0].startswith("To check: ")
+    assert (view.stage, view.folder) == ("delivered", "p1")
+
+
+def test_an_outbox_that_refuses_the_note_gets_it_later(site):
+    """The case stays delivered, and the log says what is wrong."""
+    site.drop("p1", PATIENT)
+    site.run_once()
+    add_slices(site)
+    blocked = site.outbox / "p1.changed.txt"
+    blocked.mkdir()
+    (blocked / "file").touch()
+    with site.running():
+        until(lambda: site.said("case.faltered"))
+        shutil.rmtree(blocked)
+
+        until(lambda: note_of(site))
+    assert site.case().ending == "delivered"
+    assert not site.said("case.failed")
+
+
+def test_a_withdrawn_folder_that_changes_is_left_alone(site):
+    """No note, no try."""
+    site.drop("p1", {"image.mha": b""})
+    site.run_once()
+    with site.watch() as watch:
+        watch.retry(watch.find("lobes/p1"))
+        watch.withdraw(watch.find("lobes/p1"))
+    (site.inbox / "p1" / "image.mha").write_bytes(mha())
+
+    site.run_once()
+
+    assert (site.case().ending, note_of(site)) == ("withdrawn", None)
+    assert not site.jobs()
+
+
+@pytest.mark.parametrize("after", [{"after": "delete"}, {"after": "move", "done": "done"}])
+def test_a_folder_that_stays_because_it_changed_is_told(site, after):
+    """It can't be moved or deleted, as not all of it was sent."""
+    site.configure(**after)
+    site.sandbox.configure(job_seconds=3600, average_duration=0)
+    with site.running() as watch:
+        site.drop("p1", PATIENT)
+        until(lambda: any(case.status for case in watch.cases()))
+        add_slices(site)
+        site.sandbox.advance(3600)
+
+        until(lambda: "10 files more" in (note_of(site) or ""))
+
+
+def test_a_late_slice_of_a_series_is_told_beside_the_results_of_the_series(site):
+    """Other series of the patient are not concerned, and a next route takes no note for a file."""
+    site.configure(cases="series")
+    slices = list(series().items())
+    site.drop("p1", dict(slices[:-1]))
+    site.run_once()
+    (name,) = site.results()
+    (site.inbox / "p1" / slices[-1][0]).write_bytes(slices[-1][1])
+
+    site.run_once()
+
+    assert "1 file more" in note_of(site, name)
+    assert holds_files(site.outbox, "p1")
+    (site.outbox / name).rename(site.folder / "aside")
+    assert not holds_files(site.outbox, "p1")
+
+
+# --- a delivered case: changed = "send" ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("change", [change for change, _ in CHANGES])
+def test_a_delivered_folder_that_changes_is_sent_again_if_the_route_says_so(site, change):
+    """One more job with what is there now; its results stand beside the first ones."""
+    site.configure(changed="send", settle="500ms")
+    with site.running(Pace(survey=3600, upkeep=3600)) as watch:
+        until(lambda: site.said("watch.started"))
+        site.drop("p1", PATIENT)
+        ends(watch, "delivered")
+        first = (site.outbox / "p1" / "gcwatch.json").read_bytes()
+
+        change(site)
+
+        until(lambda: "p1.2" in site.delivered())
+        ends(watch, "delivered")
+        check_history(watch)
+    assert note_of(site) is None
+    assert (site.outbox / "p1" / "gcwatch.json").read_bytes() == first
+    assert (site.delivered(), len(site.jobs())) == (["p1", "p1.2"], 2)
+
+
+def test_a_folder_that_changes_while_no_daemon_runs_is_sent_again_at_the_next_start(site):
+    """Once for each change."""
+    site.configure(changed="send")
+    site.drop("p1", PATIENT)
+    site.run_once()
+    for number in (2, 3):
+        (site.inbox / "p1" / "scan" / "image.mha").write_bytes(mha(number))
+        for _ in range(2):
+            site.run_once()
+        check_results(site.sandbox, site.outbox / f"p1.{number}")
+    assert len(site.jobs()) == 3
+
+
+def test_a_copy_that_goes_on_is_sent_again_when_it_has_settled(site):
+    """Slices that come one after the other make one more job, not one each."""
+    clock = Clock()
+    site.configure(settle=f"{SETTLE_SECONDS}s", changed="send")
+    folder = site.drop("p1", PATIENT)
+    with site.running(clock=clock) as watch:
+        until(lambda: site.said("case.changed"))
+        clock.ahead += SETTLE_SECONDS
+        ends(watch, "delivered")
+        (folder / "late1.txt").write_text("late")
+        until(lambda: site.said("case.sent_again"))
+        until(lambda: happened(watch, events.FolderChanged))
+        (folder / "late2.txt").write_text("late")
+        clock.ahead += SETTLE_SECONDS
+        until(lambda: happened(watch, events.FolderChanged) == 2)
+        assert len(site.jobs()) == 1
+
+        clock.ahead += SETTLE_SECONDS
+
+        until(lambda: "p1.2" in site.delivered())
+    assert len(site.jobs()) == 2
+
+
+def test_two_looks_at_one_change_open_one_case(site):
+    """The scan and the upkeep may see it at the same time."""
+    site.drop("p1", PATIENT)
+    site.run_once()
+    with site.watch() as watch:
+        first = watch.find("lobes/p1")
+
+        opened = [watch.journal.open_next_case(first.key, FAST) for _ in range(2)]
+
+        assert [case is None for case in opened] == [False, True]
+        assert len(watch.journal.cases()) == 2

@@ -27,7 +27,7 @@ from gcwatch.core import events
 from gcwatch.core.errors import ConfigError, NotYet, SourceVanished
 from gcwatch.inbox import dispose, layouts
 from gcwatch.inbox.layouts import FileInbox, SeriesInbox
-from gcwatch.outbox import failure_note, publish
+from gcwatch.outbox import notes, publish
 
 pytestmark = pytest.mark.filterwarnings("ignore:Callback with id:RuntimeWarning")
 """Watchdog says so when a folder and its sub-folder appear together; it means nothing."""
@@ -594,10 +594,10 @@ def test_results_of_series_are_published_and_numbered_in_their_patients_folder(t
 
 def test_the_failure_of_a_series_is_told_beside_its_place(tmp_path):
     """In the patient's folder, which is made for it; the last note goes, the folder stays."""
-    failure_note.write_failure_note(tmp_path, "p1/1.2.3", "did not work")
+    notes.write_failure_note(tmp_path, "p1/1.2.3", "did not work")
     assert tree(tmp_path) == ["p1/1.2.3.failed.txt"]
-    failure_note.remove_failure_note(tmp_path, "p1/1.2.3")
-    failure_note.remove_failure_note(tmp_path, "p2/1.2.3")
+    notes.remove_failure_note(tmp_path, "p1/1.2.3")
+    notes.remove_failure_note(tmp_path, "p2/1.2.3")
     assert tree(tmp_path) == []
 
 

@@ -17,7 +17,13 @@ OLD = Path(__file__).with_name("journal-643d7b5.sqlite")
 """Made by make_journal_643d7b5.py, beside it."""
 ROUTES = {"algorithm": "lobes", "reader_study": "readers", "archive": "cts"}
 ENDED = ("delivered", "failed", "withdrawn", "withdrawn")
-SINCE = {events.Adopted, events.FolderCorrected, events.FolderRenamed}
+SINCE = {
+    events.Adopted,
+    events.FolderCorrected,
+    events.DeliveredFolderChanged,
+    events.LateChangeTold,
+    events.FolderRenamed,
+}
 """Kinds of events that later versions added."""
 OPEN = {"settling", "uploading", "submitting", "running", "delivering"}
 

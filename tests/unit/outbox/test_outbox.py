@@ -16,7 +16,7 @@ from gcwatch.files import names
 from gcwatch.inbox import dispose, tree
 from gcwatch.inbox.layouts import FolderInbox
 from gcwatch.inbox.listing import list_folders
-from gcwatch.outbox import failure_note, publish
+from gcwatch.outbox import notes, publish
 
 
 def fill(folder, **files):
@@ -160,10 +160,10 @@ def test_any_folder_name_can_be_published_numbered_and_reported(tmp_path, name):
     first, second = publish_one(tmp_path, "k1", name), publish_one(tmp_path, "k2", name)
     assert first == name != second
     assert publish.published_name(tmp_path, "k2", name) == second
-    failure_note.write_failure_note(tmp_path, name, f"{name} did not work")
+    notes.write_failure_note(tmp_path, name, f"{name} did not work")
     assert len(list(tmp_path.glob("*.failed.txt"))) == 1
-    failure_note.remove_failure_note(tmp_path, name)
-    failure_note.remove_failure_note(tmp_path, name)
+    notes.remove_failure_note(tmp_path, name)
+    notes.remove_failure_note(tmp_path, name)
     assert not list(tmp_path.glob("*.failed.txt"))
 
 
@@ -192,7 +192,7 @@ def test_an_outbox_that_is_away_is_tried_again(tmp_path):
         lambda: publish.staging_folder(away, "k"),
         lambda: publish.publish_results(away, "k", "p1", {}),
         lambda: publish.published_name(away, "k", "p1"),
-        lambda: failure_note.write_failure_note(away, "p1", "x"),
+        lambda: notes.write_failure_note(away, "p1", "x"),
     ):
         with pytest.raises(TryAgain) as caught:
             call()
