@@ -187,10 +187,10 @@ def note_of(site, name="p1"):
     return note.read_text() if note.exists() else None
 
 
-def add_slices(site):
-    """More slices arrive, in a sub-folder."""
+def add_files(site):
+    """More files arrive, in a sub-folder."""
     for number in range(10):
-        (site.inbox / "p1" / "scan" / f"late{number}.mha").write_bytes(mha(number))
+        (site.inbox / "p1" / "scan" / f"late{number}.txt").touch()
 
 
 def remove_file(site):
@@ -205,7 +205,7 @@ def replace_by_twin(site):
 
 
 CHANGES = [
-    (add_slices, "10 files more."),
+    (add_files, "10 files more."),
     (remove_file, "1 file fewer."),
     (overwrite, "1 file changed or replaced."),
     (replace_by_twin, "2 files changed or replaced."),
@@ -250,7 +250,7 @@ def test_the_note_has_a_part_for_whoever_dropped_the_folder_and_one_for_it(site)
     """No command stands in the first; the second says how to send it again."""
     site.drop("p1", PATIENT)
     site.run_once()
-    add_slices(site)
+    add_files(site)
     site.run_once()
 
     plain, detail = note_of(site).split("For IT:")
@@ -268,7 +268,7 @@ def test_a_change_of_the_files_while_the_job_runs_is_told_after_delivery(site):
         until(lambda: site.said("watch.started"))
         site.drop("p1", PATIENT)
         until(lambda: any(case.status for case in watch.cases()))
-        add_slices(site)
+        add_files(site)
         site.drop("p2")
         until(lambda: len(watch.cases()) == 2)
 
@@ -288,7 +288,7 @@ def test_a_copy_that_goes_on_is_told_once_it_has_settled(site):
         clock.ahead += SETTLE_SECONDS
         ends(watch, "delivered")
         for number in range(1, 4):
-            (folder / f"late{number}.mha").write_bytes(mha(number))
+            (folder / f"late{number}.txt").touch()
             until(lambda number=number: happened(watch, events.DeliveredFolderChanged) == number)
         assert note_of(site) is None
 
@@ -304,7 +304,7 @@ def test_a_note_follows_its_folder_and_goes_when_the_folder_is_as_it_was_sent(si
     site.run_once()
     aside = site.folder / "aside"
     shutil.copytree(folder, aside)
-    add_slices(site)
+    add_files(site)
     site.run_once()
     assert "10 files more" in note_of(site)
     (folder / "one more.txt").touch()
@@ -352,7 +352,7 @@ def test_a_change_is_told_in_status_and_status_file(site):
     site.configure(report="status.txt")
     site.drop("p1", PATIENT)
     site.run_once()
-    add_slices(site)
+    add_files(site)
     site.run_once()
 
     report = (site.folder / "status.txt").read_text(encoding="utf-8-sig")
@@ -367,7 +367,7 @@ def test_an_outbox_that_refuses_the_note_gets_it_later(site):
     """The case stays delivered, and the log says what is wrong."""
     site.drop("p1", PATIENT)
     site.run_once()
-    add_slices(site)
+    add_files(site)
     blocked = site.outbox / "p1.changed.txt"
     blocked.mkdir()
     (blocked / "file").touch()
@@ -403,7 +403,7 @@ def test_a_folder_that_stays_because_it_changed_is_told(site, after):
     with site.running() as watch:
         site.drop("p1", PATIENT)
         until(lambda: any(case.status for case in watch.cases()))
-        add_slices(site)
+        add_files(site)
         site.sandbox.advance(3600)
 
         until(lambda: "10 files more" in (note_of(site) or ""))
@@ -471,10 +471,10 @@ def test_a_copy_that_goes_on_is_sent_again_when_it_has_settled(site):
         until(lambda: site.said("case.changed"))
         clock.ahead += SETTLE_SECONDS
         ends(watch, "delivered")
-        (folder / "late1.txt").write_text("late")
+        (folder / "late1.txt").touch()
         until(lambda: site.said("case.sent_again"))
         until(lambda: happened(watch, events.FolderChanged))
-        (folder / "late2.txt").write_text("late")
+        (folder / "late2.txt").touch()
         clock.ahead += SETTLE_SECONDS
         until(lambda: happened(watch, events.FolderChanged) == 2)
         assert len(site.jobs()) == 1
