@@ -41,6 +41,15 @@ TokenFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="File that holds the API token.")
 ]
 
+CaBundle = Annotated[
+    Path | None,
+    typer.Option(
+        "--ca-bundle",
+        metavar="FILE",
+        help="Certificates to trust, for networks that inspect TLS.",
+    ),
+]
+
 
 def chosen(context: typer.Context, config: Path | None) -> Path | None:
     """Return the config file that was named, after the command or before it."""

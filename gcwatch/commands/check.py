@@ -79,6 +79,11 @@ def check(settings: Settings, *, offline: bool = False) -> Iterator[Finding]:
 
 def check_platform(settings: Settings, *, offline: bool = False) -> Iterator[Finding]:
     """Given settings, check whose token it is, and what it may do with each target."""
+    bundle = settings.platform.ca_bundle
+    if bundle is not None and not (bundle.is_file() and os.access(bundle, os.R_OK)):
+        hint = "Name a file with certificates that the user that runs gcwatch may read."
+        yield Finding("platform", "ca_bundle", f"{bundle} can't be read", "config", hint)
+        return
     try:
         config.read_token(settings)
     except ConfigError as error:

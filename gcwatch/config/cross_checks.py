@@ -43,15 +43,20 @@ class _FolderUses:
         return Mistake((self.kind, self.index, key), message, hint)
 
 
-def find_clashes(data: Mapping[str, Any], folder: Path) -> list[Mistake]:
-    """Return all clashes between keys; ignore keys that are wrong by themselves."""
+def find_clashes(
+    data: Mapping[str, Any], folder: Path, *, needs_work: bool = True
+) -> list[Mistake]:
+    """Return all clashes between keys; ignore keys that are wrong by themselves.
+
+    With *needs_work*, a config without routes and mirrors is a mistake.
+    """
     places, mirrors = _all_places("route", data, folder), _all_places("mirror", data, folder)
     state = (
         _real(data["state"], folder)
         if "state" in data
         else Path(os.path.realpath(state_folder(None)))
     )
-    found = list(_emptiness(data))
+    found = list(_emptiness(data)) if needs_work else []
     for one in (*places, *mirrors):
         found += _own_clashes(one)
         found += _state_clashes(one, state)

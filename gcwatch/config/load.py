@@ -36,16 +36,18 @@ def find(explicit: Path | None = None) -> Path:
     raise ConfigError(usual[0].name, [Problem("", message, hint)])
 
 
-def load(file: Path) -> Settings:
+def load(file: Path, *, needs_work: bool = True) -> Settings:
     """Given a config file, return its settings.
+
+    With *needs_work* it must have a route or a mirror; `send` and `check` do without.
 
     Raises:
         ConfigError: With all problems of the file.
     """
-    return parse(file, _read(file))
+    return parse(file, _read(file), needs_work=needs_work)
 
 
-def parse(file: Path, text: str) -> Settings:
+def parse(file: Path, text: str, *, needs_work: bool = True) -> Settings:
     """Given the text and the path of a config file, which need not exist, return its settings.
 
     Raises:
@@ -54,7 +56,7 @@ def parse(file: Path, text: str) -> Settings:
     data = _parse(file, text)
     folder = file.absolute().parent
     document, mistakes = _validate(data, folder)
-    mistakes += find_clashes(data, folder)
+    mistakes += find_clashes(data, folder, needs_work=needs_work)
     if document is None or mistakes:
         raise ConfigError(str(file), locate_problems(mistakes, data, number_lines(text)))
     return Settings(

@@ -22,7 +22,7 @@ Errors carry facts; `reasons` and `cli` turn them into sentences.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from gcwatch.core.reasons import Reason
+from gcwatch.core.reasons import Reason, explain
 
 
 class GcwatchError(Exception):
@@ -97,6 +97,7 @@ class Unreachable(GcwatchError):
     def __init__(self, reason: Reason, *, doubt: bool = False) -> None:
         super().__init__(reason.code)
         self.reason = reason
+        self.hint = explain(reason).hint or type(self).hint
         self.doubt = doubt
 
 

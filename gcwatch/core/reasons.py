@@ -503,6 +503,14 @@ CATALOGUE: Mapping[str, ReasonEntry] = {
         "{call} failed: {error}",
         is_platform_away=True,
     ),
+    "untrusted_certificate": ReasonEntry(
+        "The platform can't be reached at the moment.",
+        "{call} failed: the certificate is not trusted ({problem}).",
+        hint="If this network inspects TLS, ask IT for the file with its certificates, and name "
+        "it: ca_bundle in [platform] of the config, or gcwatch send --ca-bundle FILE. If the "
+        "certificate has expired, check this computer's clock.",
+        is_platform_away=True,
+    ),
     "server_error": ReasonEntry(
         "The platform has a problem at the moment.",
         "{call} was answered {status}.",

@@ -193,8 +193,27 @@ def _translate_errors(call: str, method: str) -> Iterator[None]:
     except requests.RequestException as error:
         never_sent = isinstance(error, requests.ConnectTimeout) or _refused_connection(error)
         doubt = method not in {"GET", "OPTIONS"} and not never_sent
-        reason = Reason("unreachable", {"call": call, "error": type(error).__name__})
-        raise Unreachable(reason, doubt=doubt) from error
+        raise Unreachable(_unreachable_reason(call, error), doubt=doubt) from error
+    except OSError as error:
+        if not _is_missing_bundle(error):
+            raise
+        problem = "the file of certificates, ca_bundle, can't be read"
+        reason = Reason("untrusted_certificate", {"call": call, "problem": problem})
+        raise Unreachable(reason) from error
+
+
+def _unreachable_reason(call: str, error: requests.RequestException) -> Reason:
+    if isinstance(error, requests.exceptions.SSLError):
+        # The sentence of OpenSSL: "self-signed certificate in certificate chain", "… expired".
+        told = re.search(r"verify failed: ([^(\[]*)", str(error))
+        problem = told[1].strip(" .'\"") if told else "the encrypted connection could not be made"
+        return Reason("untrusted_certificate", {"call": call, "problem": problem})
+    return Reason("unreachable", {"call": call, "error": type(error).__name__})
+
+
+def _is_missing_bundle(error: OSError) -> bool:
+    """Whether requests can't find the file of certificates; it then raises a bare OSError."""
+    return "TLS CA certificate bundle" in str(error)
 
 
 def _refused_connection(error: requests.RequestException) -> bool:

@@ -104,6 +104,40 @@ def xray():
     return {file.name: file.read_bytes()}
 
 
+# --- how the platform is reached -----------------------------------------------------------------
+
+
+def exit_code(arguments):
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    return end.value.code
+
+
+def test_certificates_are_given_by_an_option(desk, tmp_path, capsys):
+    """A network that inspects TLS has its own authority; without it, the option is named."""
+    desk.patient()
+    with Sandbox(tmp_path / "tls", tls=True) as sandbox:
+        desk.sandbox = sandbox
+        desk.token.write_text(sandbox.token)
+        place = [str(desk.folder / "p1"), "--algorithm", "copy-image", "--output", str(desk.output)]
+        common = ["send", *place, *map(str, desk.command())]
+        assert exit_code(common) == 69
+        assert "--ca-bundle FILE" in " ".join(capsys.readouterr().err.split())
+        assert exit_code([*common, "--ca-bundle", str(tmp_path / "none.pem")]) == 64
+        assert exit_code([*common, "--ca-bundle", str(sandbox.ca)]) == 0
+
+
+def test_a_config_of_the_platform_alone_is_enough(desk, monkeypatch):
+    """Whoever sends by hand has no route."""
+    file = desk.put("gcwatch.toml", f'[platform]\nurl = "{desk.sandbox.url}"\n'.encode())
+    desk.patient()
+    access = {"config": file, "url": None, "token_file": desk.token}
+    [sent] = desk.send(desk.folder / "p1", **access)
+    assert sent.ending == "delivered"
+    monkeypatch.setenv("GRAND_CHALLENGE_AUTHORIZATION", desk.sandbox.token)
+    assert exit_code(["check", "--config", str(file)]) == 0
+
+
 # --- what is sent --------------------------------------------------------------------------------
 
 

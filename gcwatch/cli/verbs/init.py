@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from gcwatch.cli.errors import Misused
-from gcwatch.cli.options import Config, TokenFile, Url, by_socket, chosen, flag, sockets
+from gcwatch.cli.options import CaBundle, Config, TokenFile, Url, by_socket, chosen, flag, sockets
 from gcwatch.cli.verbs.preview import code_of
 from gcwatch.commands import first_config, systemd_unit
 from gcwatch.commands.first_config import Choices, Kind
@@ -65,9 +65,7 @@ def init(
     ] = "",
     url: Url = None,
     token_file: TokenFile = None,
-    ca_bundle: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Certificates to trust.")
-    ] = None,
+    ca_bundle: CaBundle = None,
     proxy: Annotated[str | None, typer.Option(metavar="URL", help="Proxy to the platform.")] = None,
     state: Annotated[Path | None, _folder("--state", "Folder for the journal.")] = None,
     yes: Annotated[bool, flag("--yes", "Ask nothing; use the proposed answers.")] = False,

@@ -59,7 +59,7 @@ def code_of(found: Sequence[Finding]) -> Exit:
 
 def _findings(file: Path | None, *, offline: bool) -> Iterator[Finding]:
     try:
-        settings = configuration.load(configuration.find(file))
+        settings = configuration.load(configuration.find(file), needs_work=False)
     except ConfigError as error:
         yield from checking.config_findings(error)
     else:

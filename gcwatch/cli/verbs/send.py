@@ -13,7 +13,17 @@ import typer
 
 from gcwatch import log
 from gcwatch.cli.errors import Exit, Misused
-from gcwatch.cli.options import Config, Json, TokenFile, Url, by_socket, chosen, flag, sockets
+from gcwatch.cli.options import (
+    CaBundle,
+    Config,
+    Json,
+    TokenFile,
+    Url,
+    by_socket,
+    chosen,
+    flag,
+    sockets,
+)
 from gcwatch.cli.signals import stoppable
 from gcwatch.commands.send.send import SendArguments, SendSession, Sent
 from gcwatch.core.reasons import is_platform_away
@@ -58,6 +68,7 @@ def send(
     ] = "warn",
     url: Url = None,
     token_file: TokenFile = None,
+    ca_bundle: CaBundle = None,
     poll: Annotated[
         str, typer.Option(metavar="DURATION", help="How often to poll a job, at first.")
     ] = "5s",
@@ -93,6 +104,7 @@ def send(
         **({"title": title} if title else {}),
         **({"url": url} if url else {}),
         **({"token_file": token_file} if token_file else {}),
+        **({"ca_bundle": ca_bundle} if ca_bundle else {}),
         **({"config": file} if (file := chosen(context, config)) else {}),
         "names": names,
         "integrity": integrity,

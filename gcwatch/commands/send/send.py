@@ -9,15 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack
 
-from pydantic import ValidationError
-
 from gcwatch import config
 from gcwatch.api import Watch
 from gcwatch.commands import check
 from gcwatch.commands.send import records
+from gcwatch.commands.send.access import Access, access_settings
 from gcwatch.commands.send.records import Paths, SendRecord, SendStore
-from gcwatch.config import Platform, Settings, Source
-from gcwatch.config.model import state_folder
+from gcwatch.config import Settings, Source
 from gcwatch.core.case import Case, Ending
 from gcwatch.core.errors import ConfigError, Misused, Problem, StateError, Unreachable
 from gcwatch.core.kinds import KIND_NAMES
@@ -44,21 +42,6 @@ class Options(TypedDict, total=False):
     reuse: bool
     ignore: Sequence[str]
     poll: str
-
-
-class Access(TypedDict, total=False):
-    """The platform, the token, and the state directory, which remembers what was sent.
-
-    What is not given comes from the config file, if there is one (see `gcwatch.open`), else from
-    the usual places: the systemd credential gc-token, $GRAND_CHALLENGE_AUTHORIZATION, the state
-    directory of the user. A config's token goes to that config's url only.
-    """
-
-    url: str
-    token: str
-    token_file: str | Path
-    config: str | Path
-    state: str | Path
 
 
 class SendArguments(Options, Access, total=False):
@@ -155,7 +138,7 @@ class SendSession:
     """
 
     def __init__(self, paths: Paths, **more: Unpack[SendArguments]) -> None:
-        self.settings = _settings(more)
+        self.settings = access_settings(more)
         output = _output(more)
         routes = records.routes(paths, _options(more), output)
         asked = {records.identity(each, self.settings.platform.url): each for each in routes}
@@ -363,40 +346,6 @@ def _options(more: SendArguments) -> dict[str, Any]:
 
 _PACE = Pace(poll=config.Every(5.0))
 """Somebody waits for the result: at first, jobs are polled more often than by a daemon."""
-
-
-def _settings(more: SendArguments) -> Settings:
-    """Return platform, limits and state: from arguments, else the config, else the defaults."""
-    file = _config_file(more.get("config"))
-    state = more.get("state")
-    if file is None:
-        base = Settings(file=Path("gcwatch send"), state=state_folder(None))
-    else:
-        base = config.load(file)
-    return replace(
-        base,
-        platform=_platform(base.platform, more.get("url"), more.get("token_file")),
-        state=Path(state).expanduser().absolute() if state is not None else base.state,
-    )
-
-
-def _config_file(named: str | Path | None) -> Path | None:
-    """Return the config file: the named one, or one in the usual places."""
-    try:
-        return config.find(Path(named) if named is not None else None)
-    except ConfigError:
-        return None
-
-
-def _platform(base: Platform, url: str | None, token_file: str | Path | None) -> Platform:
-    try:
-        if url is not None and Platform(url=url).url != base.url:
-            base = Platform(url=url)  # a config's token and proxy are for its own platform
-        if token_file is not None:
-            base = Platform(**{**base.model_dump(), "token_file": token_file})
-    except ValidationError as error:
-        raise records.usage_error(error, "platform") from error
-    return base
 
 
 def _require_target(route: SingleCaseRoute, settings: Settings, token: str | None) -> None:

@@ -107,12 +107,28 @@ def test_unknown_authority_is_not_trusted(tmp_path):
     """Over TLS the certificate has to be one that the config trusts."""
     with Sandbox(tmp_path / "tls", tls=True) as sandbox:
         doubting = Http(sandbox.url, lambda: sandbox.token)
-        with closing(doubting) as http, pytest.raises(Unreachable):
+        with closing(doubting) as http, pytest.raises(Unreachable) as untrusted:
             http.call("GET", sandbox.url + "uploads/")
+        assert untrusted.value.reason.code == "untrusted_certificate"
+        assert "certificate" in untrusted.value.reason.facts["problem"]
+        assert "ca_bundle" in untrusted.value.hint
         assert sandbox.calls() == []
         trusting = Http(sandbox.url, lambda: sandbox.token, ca_bundle=str(sandbox.ca))
         with closing(trusting) as http:
             assert GrandChallenge(http).me() == "alice"
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_a_file_that_holds_no_certificates_is_told(tmp_path, content):
+    """It is missing or garbled: a mistake of the config, not a fault of gcwatch."""
+    bundle = tmp_path / "ca.pem"
+    if content is not None:
+        bundle.write_text(content)
+    with Sandbox(tmp_path / "tls", tls=True) as sandbox:
+        made = Http(sandbox.url, lambda: sandbox.token, ca_bundle=str(bundle))
+        with closing(made) as http, pytest.raises(Unreachable) as untrusted:
+            http.call("GET", sandbox.url + "uploads/")
+    assert untrusted.value.reason.code == "untrusted_certificate"
 
 
 # --- no sensible answer --------------------------------------------------------------------------
