@@ -6,7 +6,7 @@ in the journal, which says what is due. On start every open case goes on at its 
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,6 +21,7 @@ from gcwatch.core.progress import TransferProgress
 from gcwatch.core.reasons import Reason, needs_person
 from gcwatch.daemon.case_runner import CaseRunner, log_case_event
 from gcwatch.daemon.current_config import CurrentConfig
+from gcwatch.daemon.job_slots import JobSlots
 from gcwatch.daemon.mirrors import MirrorScheduler
 from gcwatch.daemon.platform_gate import PlatformGate
 from gcwatch.daemon.reload import ConfigFollower
@@ -101,6 +102,7 @@ class Daemon:
         self._heartbeats = Heartbeats()
         self._wakeup = Wakeup()
         self._gate = PlatformGate(current, lock_file)
+        self._slots = JobSlots()
         self._workers = Workers(self._heartbeats, self._wakeup, self._gate, self._on_crash)
         self._runner = CaseRunner(
             journal,
@@ -108,7 +110,7 @@ class Daemon:
             clock=clock,
             progress=self._on_transfer,
             stop=controls.stop,
-            recorded=self._gate.on_event,
+            recorded=self._on_event,
         )
         self._watcher = Watcher(self._wakeup.request_scan)
         self._scanner = InboxScanner(
@@ -232,6 +234,7 @@ class Daemon:
         if self._gate.is_token_refused:
             self._workers.start(_PROBE, self._gate.probe)
             return
+        self._scanner.urgent.update(self._slots.take_held(self._held_cases()))
         urgent = self._scanner.urgent - running
         self._scanner.urgent &= running  # their step may have looked before the marker came
         due = self._journal.due(self._current.routes, self._clock(), limit=free + len(running))
@@ -244,6 +247,15 @@ class Daemon:
         """Take a case as far as it goes; if it has ended, look what its folder did meanwhile."""
         self._runner.run(key)
         self._scanner.look_at_ended(self._current.routes, key)
+
+    def _held_cases(self) -> Iterator[Case]:
+        """Yield the open cases of the current routes; read only when the first one is asked for."""
+        routes = self._current.routes
+        yield from (case for case in self._journal.open_cases() if case.route in routes)
+
+    def _on_event(self, case: Case, event: events.Event) -> None:
+        self._gate.on_event(case, event)
+        self._slots.on_event(case, event)
 
     def _on_crash(self, key: str, error: Exception) -> None:
         """A fault of gcwatch costs the case an attempt, and in the end fails it."""

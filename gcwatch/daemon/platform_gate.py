@@ -100,13 +100,19 @@ class PlatformGate:
     def on_event(self, case: Case, event: Event) -> None:
         """Given a case and what has just happened to it, log whether the platform is in reach."""
         with self._lock:  # many cases find it out at the same moment
-            if isinstance(event, events.AttemptFailed) and event.reason.code == "unreachable":
+            if isinstance(event, events.AttemptFailed) and event.reason.code in _OUT_OF_REACH:
                 if not self._is_out_of_reach:
-                    log.emit("platform.unreachable", error=event.reason.facts.get("error", ""))
+                    facts = event.reason.facts
+                    error = facts.get("error") or facts.get("problem", "")
+                    log.emit("platform.unreachable", error=error)
                 self._is_out_of_reach = True
             elif self._is_out_of_reach and _shows_reach(case, event):
                 self._is_out_of_reach = False
                 log.emit("platform.reachable")
+
+
+_OUT_OF_REACH = {"unreachable", "untrusted_certificate"}
+"""Reasons of a platform from which no answer comes at all."""
 
 
 def _shows_reach(case: Case, event: Event) -> bool:
