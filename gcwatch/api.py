@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from gcwatch import config
 from gcwatch.config import Mirror, Settings
-from gcwatch.core.case import Case
+from gcwatch.core.case import Case, Uptime
 from gcwatch.core.checklist import CHECKLIST, REPORTING
 from gcwatch.core.errors import StateError
 from gcwatch.core.events import FolderFound, Retried, Withdrawn
@@ -23,6 +23,7 @@ from gcwatch.core.reasons import Reason
 from gcwatch.core.text import iso_time, readable_name
 from gcwatch.core.timing import Pace
 from gcwatch.daemon.current_config import CurrentConfig
+from gcwatch.daemon.uptime import read_uptime
 from gcwatch.journal.copies import has_journal
 from gcwatch.journal.journal import Journal, Recorded
 from gcwatch.journal.presence import pause_reason, running_daemon
@@ -80,6 +81,7 @@ class Watch:
         settings: What the config file says.
         pace: How fast things go where the routes leave it open.
         clock: The time in seconds since the epoch.
+        uptime: For how long this machine has been on.
         progress: Told how far transfers are.
         token: The API token, instead of the one that the settings lead to.
     """
@@ -90,11 +92,12 @@ class Watch:
         *,
         pace: Pace = Pace(),  # noqa: B008 -- a frozen value
         clock: Callable[[], float] = time.time,
+        uptime: Callable[[], Uptime] = read_uptime,
         progress: TransferProgress = no_progress,
         token: str | None = None,
     ) -> None:
         self._current = CurrentConfig(settings, pace, token)
-        self._clock = clock
+        self._clock, self._uptime = clock, uptime
         self._progress = progress
         self.journal = Journal(settings.state, clock)
 
@@ -163,7 +166,12 @@ class Watch:
 
         controls = Controls(stop, reload or threading.Event(), until_idle)
         return run_daemon(
-            self._current, self.journal, controls, clock=self._clock, progress=self._progress
+            self._current,
+            self.journal,
+            controls,
+            clock=self._clock,
+            uptime=self._uptime,
+            progress=self._progress,
         )
 
     def mirror(

@@ -31,6 +31,7 @@ from gcwatch.journal.copies import latest_cases
 from gcwatch.platform.client import CachingGrandChallenge, GrandChallenge
 from gcwatch.platform.connect import connect
 from gcwatch.steps.judgement import FolderToJudge, judge_folder
+from gcwatch.steps.settle import copy_reason, why_incomplete
 from gcwatch.targets.context import TargetContext
 
 UNKNOWN = "????????"
@@ -159,7 +160,7 @@ def _folder(
     is_open = case is not None and case.is_open
     folder = FolderPlan(entry.name, "send", case=case.key if case and is_open else "")
     try:
-        return _planned(folder, route, platform, case.round if case and is_open else 1)
+        return _planned(folder, route, platform, case if is_open else None)
     except CannotSend as error:
         return replace(folder, verdict="refuse", reason=error.reason)
     except CaseError as error:
@@ -174,15 +175,21 @@ def _is_over(case: Case, entry: InboxEntry, box: Inbox) -> bool:
     return not case.is_open and not (case.gone and box.has_changed(stamp, entry.stamp))
 
 
-def _planned(folder: FolderPlan, route: Route, platform: GrandChallenge, round_: int) -> FolderPlan:
+def _planned(
+    folder: FolderPlan, route: Route, platform: GrandChallenge, case: Case | None
+) -> FolderPlan:
     """Given a folder without a plan, do everything that comes before its first upload."""
     box = inbox_of(route)
-    if route.ready and not box.is_marked(folder.name):
-        raise NotYet(Reason("waiting_for_marker", {"marker": route.ready}), 0)
-    box.snapshot_case(folder.name)
+    marked = box.is_marked(folder.name)
+    seen = box.snapshot_case(folder.name)
+    if seen.copies is not None:
+        raise NotYet(copy_reason(seen.copies, (case and case.copying) or time.time()), 0)
+    reason = why_incomplete(route, marked=marked)
+    if reason is not None:
+        raise NotYet(reason, 0)
     files = box.source_files(folder.name)
     context = TargetContext(platform, route, time.time, lambda _: False, lambda: 0, doubt=0)
-    asked = FolderToJudge(f"{route.name}-{UNKNOWN}", round_, folder.name, files)
+    asked = FolderToJudge(f"{route.name}-{UNKNOWN}", case.round if case else 1, folder.name, files)
     with tempfile.TemporaryDirectory(prefix="gcwatch-plan-") as spool:
         judgement = judge_folder(asked, context, Path(spool))
     planned, made = judgement.planned, judgement.bundles

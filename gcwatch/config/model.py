@@ -36,6 +36,7 @@ from gcwatch.config.types import (
     value_error,
 )
 from gcwatch.core.kinds import KIND_NAMES, Kind
+from gcwatch.core.temporary_names import is_temporary
 from gcwatch.core.timing import Pace
 
 
@@ -239,6 +240,10 @@ class Route(Table):
     def _ready_needs_a_folder(cls, ready: str | None, info: ValidationInfo) -> str | None:
         if ready is not None and info.data.get("cases") == "files":
             raise value_error("is for folders only", 'remove it, or write cases = "folders"')
+        if ready is not None and is_temporary(ready):
+            raise value_error(
+                "is the name of a file that is still being copied", "write another name: READY.txt"
+            )
         return ready
 
     @field_validator("title", "order", "inputs")

@@ -72,6 +72,35 @@ STATUSES = frozenset(
 
 
 @dataclass(frozen=True)
+class Uptime:
+    """Seconds for which this machine has been on, as no change of its clock can alter them.
+
+    `boot` names the start of the machine from which they count.
+    """
+
+    boot: str
+    seconds: float
+
+    def since(self, earlier: "Uptime | None") -> float | None:
+        """Return the seconds since an earlier moment; None if the machine was started since."""
+        if earlier is None or earlier.boot != self.boot:
+            return None
+        return self.seconds - earlier.seconds
+
+
+@dataclass(frozen=True)
+class Copies:
+    """The temporary files of copies into a folder that are under way.
+
+    `digest` covers their paths, sizes and change times; `name` is the first of the `files` files.
+    """
+
+    digest: str
+    files: int
+    name: Name
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """What a folder looked like at one moment.
 
@@ -79,7 +108,7 @@ class Snapshot:
     is the folder's own change time in nanoseconds, `latest` the last change time of a file in it.
     `changing` is the number of files that are new or changed since the scan before (0: first scan).
     `moved` is when the folder was moved or renamed, 0 if its content changed after that, -1 if that
-    is not known.
+    is not known. `copies` are temporary files of copies that are under way; they are no content.
     """
 
     digest: str
@@ -89,12 +118,17 @@ class Snapshot:
     latest: int = field(default=0, compare=False)
     changing: int = field(default=0, compare=False)
     moved: int = field(default=-1, compare=False)
+    copies: Copies | None = field(default=None, compare=False)
 
     def is_touched_since(self, before: "Snapshot") -> bool:
         """Whether anybody did something to the folder: also granted a right, or moved it."""
         # Old journals do not hold all of these times.
         file_touched = bool(before.latest) and self.latest != before.latest
         return self.digest != before.digest or file_touched or -1 < before.moved < self.moved
+
+    def looks_like(self, other: "Snapshot | None") -> bool:
+        """Whether another snapshot has the same content and the same temporary files."""
+        return other is not None and self.digest == other.digest and self.copies == other.copies
 
 
 @dataclass(frozen=True)
@@ -235,12 +269,13 @@ class Case:
     """Everything that is known of one case; only `checklist.apply_event` adds facts.
 
     `found`, `touched` (the last event), `changed` (the folder's last change) and `settled` are
-    times. `images` holds the API URL of each socket's image once the platform has imported all.
-    `warnings` say what is odd about what was sent, or what the platform left out. `adopted` is the
-    key in the receipt of a result that stood in the outbox before anything was sent. `gone` says
-    that the folder is no longer in the inbox. `attempts` counts the tries in a row that failed.
-    `seen` is what the folder looked like when it was sent; `late` what it looks like if it has
-    changed since the delivery.
+    times; `quiet_since` is the last change as the machine's uptime. `copying` is the time since
+    when gcwatch has waited for the same temporary file. `images` holds the API URL of each socket's
+    image once the platform has imported all. `warnings` say what is odd about what was sent, or
+    what the platform left out. `adopted` is the key in the receipt of a result that stood in the
+    outbox before anything was sent. `gone` says that the folder is no longer in the inbox.
+    `attempts` counts the tries in a row that failed. `seen` is what the folder looked like when it
+    was sent; `late` what it looks like if it has changed since the delivery.
     """
 
     key: str
@@ -251,6 +286,8 @@ class Case:
     round: int = 1
     seen: Snapshot | None = None
     changed: float = 0.0
+    quiet_since: Uptime | None = None
+    copying: float | None = None
     settled: float | None = None
     inputs: tuple[Input, ...] | None = None
     target: Target | None = None

@@ -154,6 +154,17 @@ def _start_over(case: Case, now: float, **facts: Any) -> Case:
     )
 
 
+def _changed(case: Case, event: events.FolderChanged, now: float) -> Case:
+    """The folder settles anew. Remember since when the same temporary file is waited for."""
+    before = case.seen.copies if case.seen else None
+    copies = event.snapshot.copies
+    is_same = before is not None and copies is not None and before.name == copies.name
+    since = (case.copying if is_same else now) if copies else None
+    return _start_over(
+        case, now, seen=event.snapshot, changed=now, quiet_since=event.uptime, copying=since
+    )
+
+
 def _retry(case: Case, now: float) -> Case:
     """A closed case starts a new round; an open case becomes due now."""
     if case.is_open:
@@ -312,8 +323,8 @@ def apply_event(case: Case, event: Event, now: float) -> Case:  # noqa: C901, PL
     if not case.is_open:
         return _closed(case, event, now)
     match event:
-        case events.FolderChanged(snapshot):
-            return _start_over(case, now, seen=snapshot, changed=now)
+        case events.FolderChanged():
+            return _changed(case, event, now)
         case events.FolderSettled():
             return _advance(case, now, settled=now)
         case events.FolderVanished():

@@ -6,7 +6,7 @@
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from gcwatch.core.case import Fetched, Input, Name, Output, Snapshot, Source, Target, Upload
+from gcwatch.core.case import Fetched, Input, Name, Output, Snapshot, Source, Target, Upload, Uptime
 from gcwatch.core.reasons import Reason
 
 
@@ -22,11 +22,12 @@ class FolderFound:
 
 @dataclass(frozen=True)
 class FolderChanged:
-    """The folder differs from the last scan."""
+    """The folder differs from the last scan, which was this long after the machine's start."""
 
     kind: ClassVar[str] = "folder_changed"
 
     snapshot: Snapshot
+    uptime: Uptime | None = None
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,22 @@ CATALOGUE: Mapping[str, ReasonEntry] = {
         advice="Put {marker} into the folder when everything is in it.",
         needs_person=True,
     ),
+    "settling": ReasonEntry(
+        "Complete when nothing has changed for {settle:span}.",
+        "gcwatch counts real seconds, also if the clock of this machine is set.",
+    ),
+    "copy_under_way": ReasonEntry(
+        "A copy into this folder is under way: gcwatch has waited for {file} since {since}.",
+        "A temporary file is in the folder since {since}; {file} is never sent.",
+        needs_person=True,
+    ),
+    "copy_stopped": ReasonEntry(
+        "A copy into this folder has stopped: {file} is not complete, and nothing has changed "
+        "since {since}.",
+        "A temporary file of a copy is in the folder, unchanged since {since}: {file}.",
+        advice="Copy the folder again. If everything is there, delete {file}.",
+        needs_person=True,
+    ),
     "being_written": ReasonEntry(
         "A file of this folder is still being written; the folder waits.",
         "A file changed while gcwatch read its header; its series is not known yet.",

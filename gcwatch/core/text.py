@@ -15,6 +15,11 @@ def iso_time(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
 
 
+def local_time(at: float) -> str:
+    """Given seconds since the epoch, return the time in this machine's time zone, to the minute."""
+    return f"{datetime.fromtimestamp(at).astimezone():%Y-%m-%d %H:%M}"
+
+
 def readable_name(name: str) -> str:
     """Given a file name, return it as text that any program can read, whatever its bytes are."""
     bytes_shown = _UNDECODED.sub(lambda byte: f"\\x{ord(byte[0]) - 0xDC00:02x}", name)

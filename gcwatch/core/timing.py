@@ -95,7 +95,8 @@ def due_time(case: Case, pace: Pace) -> float | None:
         return since + _case_pause(case, pace)
     if case.late is not None:
         return since + pace.settle
-    if case.failure is None and case.settled is None and case.seen is not None:
+    # Without a time of the last change that counts real seconds, the step notes one now.
+    if case.failure is None and case.settled is None and case.quiet_since is not None:
         return case.changed + pace.settle
     if stage(case) == "running" and case.submission:
         return _poll_due(case, case.submission, pace)

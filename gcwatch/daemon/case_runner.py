@@ -10,12 +10,13 @@ from collections.abc import Callable
 
 from gcwatch import log
 from gcwatch.core import checklist
-from gcwatch.core.case import Case
+from gcwatch.core.case import Case, Uptime
 from gcwatch.core.checklist import StepEvents
 from gcwatch.core.events import Event
 from gcwatch.core.progress import TransferProgress, no_progress
 from gcwatch.core.timing import Pace, due_time
 from gcwatch.daemon.current_config import CurrentConfig
+from gcwatch.daemon.uptime import read_uptime
 from gcwatch.journal.journal import Journal
 from gcwatch.log.case_events import log_entry
 from gcwatch.platform.transfers import Transfers
@@ -32,6 +33,7 @@ class CaseRunner:
         journal: Where each event is recorded before the step goes on.
         current: The settings, and the connections that steps use.
         clock: The time in seconds since the epoch.
+        uptime: For how long this machine has been on.
         progress: Told how far transfers are.
         stop: Once it is set, no further step begins.
         recorded: Told of each event that was recorded, with the case before it.
@@ -43,13 +45,14 @@ class CaseRunner:
         current: CurrentConfig,
         *,
         clock: Callable[[], float] = time.time,
+        uptime: Callable[[], Uptime] = read_uptime,
         progress: TransferProgress = no_progress,
         stop: threading.Event | None = None,
         recorded: Callable[[Case, Event], None] = lambda _case, _event: None,
     ) -> None:
         self._journal = journal
         self._current = current
-        self._clock = clock
+        self._clock, self._uptime = clock, uptime
         self._progress = progress
         self._stop = stop or threading.Event()
         self._recorded = recorded
@@ -83,6 +86,7 @@ class CaseRunner:
             transfers=transfers,
             spool=self._current.settings.state / "spool",
             clock=self._clock,
+            uptime=self._uptime,
             knows=self._journal.knows,
             active=lambda: self._journal.count("running", self._current.algorithm_routes()),
             quota=self._quota,

@@ -14,7 +14,7 @@ from typing import Final
 
 from gcwatch import log
 from gcwatch.core import checklist, events
-from gcwatch.core.case import Case
+from gcwatch.core.case import Case, Uptime
 from gcwatch.core.checklist import CHECKLIST, REPORTING
 from gcwatch.core.errors import JournalUnavailable, TokenRefused
 from gcwatch.core.progress import TransferProgress
@@ -28,6 +28,7 @@ from gcwatch.daemon.reload import ConfigFollower
 from gcwatch.daemon.schedule import Schedule
 from gcwatch.daemon.status_files import StatusFileWriter
 from gcwatch.daemon.upkeep import clear_spool
+from gcwatch.daemon.uptime import ClockSteps
 from gcwatch.daemon.wakeup import Wakeup
 from gcwatch.daemon.watchdog import SystemdWatchdog, manager
 from gcwatch.daemon.workers import Workers
@@ -71,6 +72,7 @@ def run_daemon(
     controls: Controls,
     *,
     clock: Callable[[], float],
+    uptime: Callable[[], Uptime],
     progress: TransferProgress,
 ) -> Mapping[str, MirrorSummary | Reason]:
     """Work until told to stop; return what came of each mirror's last run.
@@ -80,7 +82,9 @@ def run_daemon(
         TokenRefused: with `until_idle`, when the platform does not take the token.
     """
     with only_daemon(current.settings.state) as lock_file:
-        daemon = Daemon(current, journal, controls, lock_file, clock=clock, progress=progress)
+        daemon = Daemon(
+            current, journal, controls, lock_file, clock=clock, uptime=uptime, progress=progress
+        )
         return daemon.run()
 
 
@@ -95,10 +99,12 @@ class Daemon:
         lock_file: LockFile,
         *,
         clock: Callable[[], float],
+        uptime: Callable[[], Uptime],
         progress: TransferProgress,
     ) -> None:
         self._current, self._journal, self._controls = current, journal, controls
         self._clock, self._progress = clock, progress
+        self._clock_steps = ClockSteps(clock, uptime)
         self._heartbeats = Heartbeats()
         self._wakeup = Wakeup()
         self._gate = PlatformGate(current, lock_file)
@@ -108,6 +114,7 @@ class Daemon:
             journal,
             current,
             clock=clock,
+            uptime=uptime,
             progress=self._on_transfer,
             stop=controls.stop,
             recorded=self._on_event,
@@ -157,6 +164,7 @@ class Daemon:
             stack.enter_context(self._progress_file)
             self._log_start()
             self._config.start()
+            self._journal.make_future_cases_due()
             self._wakeup.request_scan()
             self._mirrors.begin(at_once=self._controls.until_idle)
             stack.callback(watchdog.stopping)
@@ -188,6 +196,7 @@ class Daemon:
         if self._gate.is_paused:
             return
         try:
+            self._follow_clock()
             self._scan()
             if self._wakeup.take_upkeep_request():
                 self._workers.start(_UPKEEP, self._upkeep)
@@ -196,6 +205,17 @@ class Daemon:
             self._schedule.wake_at(self._journal.next_due(self._current.routes))
         except JournalUnavailable as error:
             self._gate.on_journal_unavailable(error)
+
+    def _follow_clock(self) -> None:
+        """If the clock was set back, look now at what waits for a time that is far away again."""
+        step = self._clock_steps.seconds()
+        if step < 0:
+            self._schedule.restart()
+            self._mirrors.restart()
+            self._journal.make_future_cases_due()
+        if step:
+            self._clock_steps.accept()
+            log.emit("clock.set", seconds=round(step))
 
     def _scan(self) -> None:
         if self._wakeup.is_scan_requested() and not self._scanner.is_too_soon():

@@ -57,6 +57,11 @@ class MirrorScheduler:
         else:
             self._schedule(each, each.every.after(self.clock()))
 
+    def restart(self) -> None:
+        """Ask for the next run of each mirror anew, by the clock as it is now."""
+        for each in self.mirrors:
+            self._schedule_next_run(each.name, None)
+
     def follow(self, mirrors: Sequence[Mirror]) -> None:
         """Keep other mirrors from now on. Stop the runs of mirrors that are gone or changed.
 

@@ -27,14 +27,29 @@ class Schedule:
             job_defaults={"coalesce": True, "misfire_grace_time": None, "max_instances": 1},
         )
         self._scheduler.add_listener(_log_job_event, EVENT_JOB_ERROR | EVENT_JOB_MISSED)
-        self._survey = survey
+        self._survey, self._upkeep = survey, upkeep
         self._heard = self._rested = time.monotonic()
-        self._every("survey", self._request_scan, survey)
-        self._every("upkeep", wakeup.request_upkeep, upkeep)
+        self.restart()
+
+    def restart(self) -> None:
+        """Request a scan and upkeep now, and again at each interval from now on.
+
+        The scheduler waits for times of the day: if the clock was set back, they are far away.
+        """
+        self._alarm = None
+        self._every("survey", self._request_scan, self._survey)
+        self._every("upkeep", self._wakeup.request_upkeep, self._upkeep)
 
     def _every(self, name: str, request: Callable[[], None], seconds: float) -> None:
         now = datetime.now(UTC)
-        self._scheduler.add_job(request, "interval", seconds=seconds, id=name, next_run_time=now)
+        self._scheduler.add_job(
+            request,
+            "interval",
+            seconds=seconds,
+            id=name,
+            next_run_time=now,
+            replace_existing=True,
+        )
 
     def start(self) -> None:
         """Start the scheduler's thread."""

@@ -7,13 +7,10 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase, translate
 
 from gcwatch.core.receipt import CHANGE_NOTE, FAILURE_NOTE
+from gcwatch.core.temporary_names import is_temporary
 
 IGNORED_NAMES = (
     ".*",
-    "*.part",
-    "*.partial",
-    "*.tmp",
-    "~$*",
     "Thumbs.db",
     "desktop.ini",
     "__MACOSX",
@@ -22,7 +19,7 @@ IGNORED_NAMES = (
     "*" + FAILURE_NOTE,
     "*" + CHANGE_NOTE,
 )
-"""Globs of names that never belong to a case; upper and lower case are the same."""
+"""Globs of names that never belong to a case, besides temporary names; case does not matter."""
 
 
 _IGNORED = re.compile("|".join(translate(pattern) for pattern in IGNORED_NAMES), re.IGNORECASE)
@@ -63,6 +60,8 @@ def is_ignored(name: str, ignore: Sequence[str] = ()) -> bool:
     content. A route's globs are compared with the last component and with the whole name.
     """
     last = name.rpartition("/")[2]
-    return bool(_IGNORED.match(last)) or any(
+    if _IGNORED.match(last) or is_temporary(last):
+        return True
+    return any(
         matches_pattern(last, pattern) or matches_pattern(name, pattern) for pattern in ignore
     )

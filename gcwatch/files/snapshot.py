@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gcwatch.core.case import Snapshot
+from gcwatch.core.case import Copies, Snapshot
 from gcwatch.core.errors import TryAgain
 from gcwatch.core.reasons import Reason
 from gcwatch.files.atomic import error_text
@@ -32,11 +32,18 @@ def unreadable_error(name: str, error: OSError) -> TryAgain:
 
 
 def take_snapshot(
-    files: Sequence[SourceFile], stamp: int, before: Snapshot | None = None, *, moved: int = 0
+    files: Sequence[SourceFile],
+    stamp: int,
+    before: Snapshot | None = None,
+    *,
+    moved: int = 0,
+    temporary: Sequence[SourceFile] = (),
 ) -> Snapshot:
     """Given a case's files, its stamp (in ns) and its snapshot *before*, return its snapshot now.
 
     `moved` is when its folder was moved or renamed (in ns), 0 if its content changed after that.
+    `temporary` are the files of copies that are under way, sorted by name.
+
     Raise TryAgain (`file_unreadable`) if a file may not be read.
     """
     for file in files:
@@ -49,7 +56,14 @@ def take_snapshot(
         latest=max((file.ctime_ns for file in files), default=0),
         changing=_count_changed(files, before),
         moved=moved,
+        copies=_copies(temporary),
     )
+
+
+def _copies(temporary: Sequence[SourceFile]) -> Copies | None:
+    if not temporary:
+        return None
+    return Copies(listing_digest(temporary), len(temporary), temporary[0].name)
 
 
 def _count_changed(files: Sequence[SourceFile], before: Snapshot | None) -> int:

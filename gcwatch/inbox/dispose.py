@@ -4,7 +4,6 @@ import contextlib
 import errno
 import hashlib
 import os
-import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,9 +17,6 @@ from gcwatch.files.names import find_namesakes, remove_tree, take_free_file_name
 from gcwatch.files.snapshot import SourceFile, listing_digest
 from gcwatch.inbox.layouts import Inbox
 from gcwatch.inbox.tree import snapshot_folder
-
-_IN_FLIGHT = re.compile(r"(?i).*\.(part|partial|tmp)|~\$.*", re.DOTALL)
-"""Names of files that a program is still writing."""
 
 
 def dispose_of_source(
@@ -93,7 +89,7 @@ class _SentFolder:
             now = snapshot_folder(self.inbox, name, self.ignore)
         except (CaseError, SourceVanished):
             return False
-        return now.digest == self.expected.digest and not _is_written_to(self.inbox / name)
+        return now.digest == self.expected.digest and now.copies is None
 
     def delete_folder(self) -> bool:
         """Delete the folder unless it changed; return whether it is deleted."""
@@ -313,8 +309,3 @@ class _SentPart:
 def _is_copy(path: Path, file: Path) -> bool:
     one, other = path.lstat(), file.lstat()
     return (one.st_size, one.st_mtime_ns) == (other.st_size, other.st_mtime_ns)
-
-
-def _is_written_to(path: Path) -> bool:
-    """Given a folder, return whether any file below it has a name of unfinished files."""
-    return any(_IN_FLIGHT.fullmatch(name) for _, _, names in os.walk(path) for name in names)

@@ -34,7 +34,14 @@ from gcwatch.inbox.listing import (
     marker_stamp,
     read_receipt,
 )
-from gcwatch.inbox.tree import FolderTree, folder_tree, snapshot_folder, source_file, source_files
+from gcwatch.inbox.tree import (
+    FolderTree,
+    folder_tree,
+    snapshot_folder,
+    source_file,
+    source_files,
+    temporary_files,
+)
 
 READ_SECONDS: Final = 1.0
 """Time that one listing spends on reading headers of new files."""
@@ -163,7 +170,9 @@ class FileInbox(Inbox):
     def snapshot_case(self, name: str, before: Snapshot | None = None) -> Snapshot:
         """See `Inbox`."""
         [file] = self.source_files(name)
-        return take_snapshot([file], file.ctime_ns, before)
+        return take_snapshot(
+            [file], file.ctime_ns, before, temporary=temporary_files(self.root, name)
+        )
 
     def holds_files(self, name: str) -> bool:
         """See `Inbox`; False for a pipe or a device."""
@@ -325,7 +334,9 @@ class SeriesInbox(Inbox):
         if not files:
             raise SourceVanished
         stamp = found.series_stamp(series)
-        return take_snapshot(files, stamp, before, moved=stamp)
+        # Nobody knows which series the file of a copy will belong to, so it counts for all.
+        copies = found.tree.temporary
+        return take_snapshot(files, stamp, before, moved=stamp, temporary=copies)
 
     def holds_files(self, name: str) -> bool:
         """See `Inbox`; always True: a listed case has files, or can't be read."""

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from gcwatch.core.errors import NotYet, SourceVanished
 from gcwatch.core.reasons import Reason
 from gcwatch.core.receipt import RECEIPT_NAME
+from gcwatch.core.temporary_names import is_temporary
 from gcwatch.files.atomic import error_text
 from gcwatch.files.patterns import is_ignored
 from gcwatch.threads.heartbeats import heartbeat
@@ -124,10 +126,11 @@ def missing_folder_error(inbox: Path) -> NotYet | SourceVanished:
 
 
 def holds_files(inbox: Path, name: str, ignore: Sequence[str] = ()) -> bool:
-    """Given a folder of an inbox, return whether it contains any file that could be sent.
+    """Given a folder of an inbox, return whether it contains any file that is or will be content.
 
-    A folder without files is not a case yet. A folder that can't be read counts as having files,
-    so that it becomes a case and somebody is told.
+    The temporary file of a copy counts: the case waits for it. A folder without files is not a case
+    yet. A folder that can't be read counts as having files, so that it becomes a case and somebody
+    is told.
     """
     pending = [(inbox / name, "")]
     while pending:
@@ -140,13 +143,34 @@ def holds_files(inbox: Path, name: str, ignore: Sequence[str] = ()) -> bool:
             return True
         for entry in entries:
             relative = prefix + entry.name
-            if is_ignored(relative, ignore):
+            if is_temporary(entry.name):
+                if next(walk_temporary(entry, relative), None):
+                    return True
+            elif is_ignored(relative, ignore):
                 continue
-            if entry.is_dir(follow_symlinks=False):
+            elif entry.is_dir(follow_symlinks=False):
                 pending.append((Path(entry.path), relative + "/"))
             elif entry.is_file(follow_symlinks=False) or entry.is_symlink():
                 return True
     return False
+
+
+def walk_temporary(
+    entry: os.DirEntry[str], relative: str
+) -> Iterator[tuple[os.DirEntry[str], str]]:
+    """Given an entry with a temporary name and its relative name, yield what a copy writes there.
+
+    That is the file itself, or each file below a folder, with its relative name. Links do not
+    count. What is renamed or removed meanwhile is left out.
+    """
+    pending = [(entry, relative)]
+    while pending:
+        here, name = pending.pop()
+        with suppress(FileNotFoundError, NotADirectoryError):
+            if here.is_dir(follow_symlinks=False):
+                pending += [(each, f"{name}/{each.name}") for each in sorted_entries(here.path)]
+            elif here.is_file(follow_symlinks=False):
+                yield here, name
 
 
 def marker_stamp(inbox: Path, name: str, marker: str) -> int:

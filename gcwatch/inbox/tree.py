@@ -10,9 +10,10 @@ from pathlib import Path
 from gcwatch.core.case import Snapshot
 from gcwatch.core.errors import CannotSend, CaseError, NotYet
 from gcwatch.core.reasons import Reason
+from gcwatch.core.temporary_names import is_temporary
 from gcwatch.files.patterns import is_ignored
 from gcwatch.files.snapshot import SourceFile, take_snapshot, unreadable_error
-from gcwatch.inbox.listing import missing_folder_error, sorted_entries
+from gcwatch.inbox.listing import missing_folder_error, sorted_entries, walk_temporary
 
 
 @dataclass(frozen=True)
@@ -20,11 +21,13 @@ class FolderTree:
     """A folder's regular files, sorted by name, and when its folders were moved or renamed.
 
     `moved` maps relative folder names with a slash at the end ("" for the folder itself) to a time
-    in nanoseconds; 0 if the folder's content changed after the move.
+    in nanoseconds; 0 if the folder's content changed after the move. `temporary` are the files of
+    copies that are under way, sorted by name; they are not in `files`.
     """
 
     files: tuple[SourceFile, ...]
     moved: Mapping[str, int]
+    temporary: tuple[SourceFile, ...] = ()
 
 
 @dataclass
@@ -38,6 +41,7 @@ class _Walk:
     ignore: Sequence[str]
     root: str
     found: list[SourceFile] = field(default_factory=list)
+    temporary: list[SourceFile] = field(default_factory=list)
     links: list[tuple[str, str]] = field(default_factory=list)
     seen: set[tuple[int, int]] = field(default_factory=set)
     moved: dict[str, int] = field(default_factory=dict)
@@ -49,14 +53,23 @@ class _Walk:
             here, above = pending.pop()
             for entry in self._enter_folder(here, above):
                 relative = above + entry.name
-                if is_ignored(relative, self.ignore):
+                if is_temporary(entry.name):
+                    self.add_temporary(entry, relative)
+                elif is_ignored(relative, self.ignore):
                     continue
-                if entry.is_symlink():
+                elif entry.is_symlink():
                     self.links.append((entry.path, relative))
                 elif entry.is_dir(follow_symlinks=False):
                     pending.append((entry.path, relative + "/"))
                 else:
                     self.add_file(entry.path, relative)
+
+    def add_temporary(self, entry: os.DirEntry[str], relative: str) -> None:
+        """Add a file that a copy writes, or all files below such a folder."""
+        for file, name in walk_temporary(entry, relative):
+            with contextlib.suppress(FileNotFoundError):  # renamed: the copy of it is complete
+                status = file.stat(follow_symlinks=False)
+                self.temporary.append(_source_file(file.path, name, status))
 
     def _enter_folder(self, path: str, prefix: str) -> list[os.DirEntry[str]]:
         """Record a folder's identity and when it was moved; return its entries."""
@@ -156,7 +169,23 @@ def folder_tree(inbox: Path, name: str, ignore: Sequence[str] = ()) -> FolderTre
         raise missing_folder_error(inbox) from error
     except OSError as error:
         raise _read_error(inbox, name, error) from error
-    return FolderTree(tuple(sorted(walk.found, key=lambda file: file.name)), walk.moved)
+    found, temporary = (
+        tuple(sorted(files, key=lambda file: file.name)) for files in (walk.found, walk.temporary)
+    )
+    return FolderTree(found, walk.moved, temporary)
+
+
+def temporary_files(inbox: Path, name: str) -> tuple[SourceFile, ...]:
+    """Given a file directly in an inbox, return temporary files there that have its name in theirs.
+
+    A browser, for example, makes an empty file at once, and fills `<file>.part` beside it.
+    """
+    walk = _Walk(inbox, (), "")
+    with _raise_unreadable(name):
+        for entry in sorted_entries(inbox):
+            if name in entry.name and is_temporary(entry.name):
+                walk.add_temporary(entry, entry.name)
+    return tuple(walk.temporary)
 
 
 def source_file(inbox: Path, name: str) -> SourceFile:
@@ -181,9 +210,12 @@ def snapshot_folder(
     The digest covers every file's name, size and modification time. Raise as `source_files` does,
     and TryAgain (`file_unreadable`) if this process may not read a file.
     """
-    files = source_files(inbox, name, ignore)
+    tree = folder_tree(inbox, name, ignore)
     try:
         status = (inbox / name).lstat()
     except OSError as error:
         raise missing_folder_error(inbox) from error
-    return take_snapshot(files, status.st_ctime_ns, before, moved=_moved_at(status))
+    moved = _moved_at(status)
+    return take_snapshot(
+        tree.files, status.st_ctime_ns, before, moved=moved, temporary=tree.temporary
+    )

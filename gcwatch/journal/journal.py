@@ -191,6 +191,14 @@ class Journal:
                 self._append(connection, key, event, now)
         return after
 
+    def make_future_cases_due(self) -> None:
+        """Make open cases due now whose last event is later than now: the clock was set back."""
+        now = self._clock()
+        touched = sa.func.json_extract(CASES.c.record, "$.touched")
+        later = CASES.c.open & CASES.c.due.is_not(None) & (touched > now)
+        with self._transaction() as connection:
+            connection.execute(CASES.update().where(later).values(due=now))
+
     def _append(self, connection: sa.Connection, key: str, event: Event, now: float) -> None:
         kind = event.kind
         record = _encode(_event_adapter(kind), event)

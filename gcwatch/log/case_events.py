@@ -71,6 +71,8 @@ def log_entry(before: Case, event: Event, after: Case) -> LogEntry | None:  # no
             return _failed_attempt(before, reason, after)
         case events.Postponed(reason) if _is_waiting_for(before, reason):
             return None
+        case events.Postponed(reason) if reason.code == "copy_stopped":
+            return "case.copy_stopped", _reason_facts(reason)
         case events.Postponed(reason, wait):
             step = checklist.next_step(after)
             return "case.postponed", {**_reason_facts(reason), "step": step, "seconds": round(wait)}

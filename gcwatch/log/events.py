@@ -68,6 +68,11 @@ CATALOGUE: Mapping[str, EventSpec] = {
     "route.renamed": _info("A route has a new name; its cases continue under that name.", "old"),
     "journal.upgraded": _info("The journal was upgraded to a newer schema.", "old", "new"),
     "journal.full": _error("The journal can't be written; no new work is started.", "error"),
+    "clock.set": _warning(
+        "The clock of this machine was set, negative if back; waiting cases are looked at again.",
+        "seconds",
+        sentence="The clock of this machine was set by {seconds} s.",
+    ),
     "scheduler.job_failed": _error("A scheduled task ended in an error.", "job", "error", "frames"),
     "scheduler.job_missed": _warning("A scheduled task did not run at its time.", "job"),
     "watchdog.silent": _error(
@@ -207,6 +212,11 @@ CATALOGUE: Mapping[str, EventSpec] = {
         "The case has to wait; this costs no attempt.",
         *("step", "reason", "plain", "detail", "seconds"),
         sentence="Next try in {seconds:span}:",
+    ),
+    "case.copy_stopped": _warning(
+        "A copy into the folder has not gone on for an hour; the case waits until somebody looks.",
+        *("reason", "plain", "detail"),
+        sentence="Waiting for somebody to look:",
     ),
     "case.orphaned": _warning(
         "The config no longer has this route; the case waits until the route is back."

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gcwatch.config import Route
-from gcwatch.core.case import Case
+from gcwatch.core.case import Case, Uptime
 from gcwatch.core.progress import TransferProgress, no_progress
 from gcwatch.core.timing import Pace
 from gcwatch.platform.client import GrandChallenge
@@ -19,13 +19,15 @@ from gcwatch.targets.upload_quota import UploadQuota
 class StepContext:
     """What steps work with: the platform's transfers, the spool, the clock and the quota.
 
-    `knows` tells whether a job or item (its pk) belongs to a case of the journal; `active` how many
-    jobs are running.
+    `clock` returns seconds since the epoch, `uptime` how long this machine has been on. `knows`
+    tells whether a job or item (its pk) belongs to a case of the journal; `active` how many jobs
+    are running.
     """
 
     transfers: Transfers
     spool: Path
     clock: Callable[[], float]
+    uptime: Callable[[], Uptime]
     knows: Callable[[str], bool]
     active: Callable[[], int]
     quota: UploadQuota

@@ -46,12 +46,13 @@ def perform_step(
     try:
         yield from _errors_as_events(_start_step(step, case, route, pace, context))
     except SourceChanged:
-        yield from _errors_as_events(_restart_settling(case, route))
+        yield from _errors_as_events(_restart_settling(case, route, context))
 
 
-def _restart_settling(case: Case, route: Route) -> StepEvents:
+def _restart_settling(case: Case, route: Route, context: StepContext) -> StepEvents:
     """Yield how the folder looks now: it has changed since it settled, so it settles again."""
-    yield events.FolderChanged(inbox_of(route).snapshot_case(case.folder, case.seen))
+    now = context.uptime()
+    yield events.FolderChanged(inbox_of(route).snapshot_case(case.folder, case.seen), now)
 
 
 def _errors_as_events(work: StepEvents) -> StepEvents:

@@ -180,5 +180,5 @@ def page_with_reasons(page: str) -> str:
 def _readable(template: str) -> str:
     """Return a template with the names of its facts in italics, and its words in the plural."""
     plural = re.sub(r"{\w+:[^|}]*\|([^}]*)}", r"\1", template)
-    named = re.sub(r"(?<!{){(\w+)}(?!})", r"*\1*", plural)
+    named = re.sub(r"(?<!{){(\w+)(?::\w+)?}(?!})", r"*\1*", plural)
     return named.replace("{{", "{").replace("}}", "}")

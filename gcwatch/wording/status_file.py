@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from gcwatch.core.reasons import Reason, explain
+from gcwatch.core.text import local_time
 from gcwatch.wording.case_view import CaseView
 
 MARK: Final = "gcwatch, route "
@@ -165,7 +166,7 @@ def _odd(view: CaseView) -> Iterator[str]:
 
 def _moment(written: str) -> str:
     """Given a time in UTC as a view has it, return it in this machine's time zone."""
-    return f"{datetime.fromisoformat(written).astimezone():%Y-%m-%d %H:%M}"
+    return local_time(datetime.fromisoformat(written).timestamp())
 
 
 def _wrapped(text: str, indent: str) -> list[str]:

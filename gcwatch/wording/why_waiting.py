@@ -150,6 +150,7 @@ def _settling(case: Case, pace: Pace, now: float, snapshot: DaemonSnapshot) -> s
     if seen is None:
         return "Waiting to be checked."
     quiet, left = time_span(pace.settle), case.changed + pace.settle - now
+    left = min(left, pace.settle)  # the clock may have been set back since
     rest = f"{time_span(left)} to go" if left > 0 else "last check now"
     rest = rest if snapshot.is_running else "last check once gcwatch runs"
     complete = f"Complete when nothing has changed for {quiet}: {rest}"

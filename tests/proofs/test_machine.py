@@ -31,6 +31,7 @@ from support.contract import TARGETS, held
 
 from gcwatch import config
 from gcwatch.core import checklist
+from gcwatch.core.case import Uptime
 from gcwatch.core.errors import TokenRefused
 from gcwatch.core.timing import Pace
 from gcwatch.daemon.case_runner import CaseRunner, log_case_event
@@ -113,7 +114,9 @@ class Life:
             current.open_transfers(threading.Event())
             journal = MortalJournal(state, self.clock, deadly=self.deadly, after=self.after)
             stack.enter_context(closing(journal))
-            runner = CaseRunner(journal, current, clock=self.clock)
+            runner = CaseRunner(
+                journal, current, clock=self.clock, uptime=lambda: Uptime("boot", self.clock())
+            )
             scanner = InboxScanner(
                 journal,
                 Watcher(lambda: None),

@@ -18,7 +18,9 @@ import gcwatch
 from gcwatch import config, log
 from gcwatch.api import Watch
 from gcwatch.core import checklist
+from gcwatch.core.case import Uptime
 from gcwatch.core.timing import Pace
+from gcwatch.daemon.uptime import read_uptime
 
 FAST = Pace(survey=0.3, backoff=0.02, slowest=0.5, doubt=0.3, refused=0.2)
 IN_DOUBT = replace(FAST, doubt=600.0)
@@ -146,7 +148,8 @@ class Site:
     @contextmanager
     def watch(self, pace=FAST, clock=time.time):
         """Everything of this site, open."""
-        watch = Watch(config.load(self.file), pace=pace, clock=clock)
+        uptime = getattr(clock, "uptime", read_uptime)
+        watch = Watch(config.load(self.file), pace=pace, clock=clock, uptime=uptime)
         try:
             yield watch
         finally:
@@ -199,13 +202,16 @@ class Site:
 
 
 class Clock:
-    """The time of day, which a test may put forward."""
+    """The time of day: `ahead` is time that has passed for a test, `wrong` how far it was set."""
 
     def __init__(self):
-        self.ahead = 0.0
+        self.ahead = self.wrong = 0.0
 
     def __call__(self):
-        return time.time() + self.ahead
+        return time.time() + self.ahead + self.wrong
+
+    def uptime(self):
+        return Uptime("boot", time.monotonic() + self.ahead)
 
 
 def visible(path):

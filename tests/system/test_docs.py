@@ -28,6 +28,7 @@ from gcwatch.cli.app import COMMANDS, load_command, main
 from gcwatch.cli.errors import Exit
 from gcwatch.core.checklist import CHECKLIST
 from gcwatch.core.reasons import CATALOGUE
+from gcwatch.core.temporary_names import TEMPORARY_NAMES
 from gcwatch.files import patterns
 from gcwatch.wording import case_view
 
@@ -445,11 +446,13 @@ def test_every_event_that_is_named_exists(page):
 
 
 def test_everything_that_is_ignored_is_told():
-    """The page on folders names each pattern of the built-in list."""
+    """The page on folders names each pattern of the built-in list, and each temporary name."""
     page = (ROOT / "docs" / "folders.md").read_text()
     assert [
         glob for glob in patterns.IGNORED_NAMES if glob != ".*" and f"`{glob}`" not in page
     ] == []
+    rows = [f"| `{each.glob}` | {each.programs} |" for each in TEMPORARY_NAMES]
+    assert "\n".join(rows) in page
 
 
 def test_generated_pages_are_up_to_date():

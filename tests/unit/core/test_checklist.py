@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from support.case_path import IMAGE, PATH, SNAPSHOT, UPLOAD
 
 from gcwatch.core import checklist, events, timing
-from gcwatch.core.case import Attempt, Case
+from gcwatch.core.case import Attempt, Case, Uptime
 from gcwatch.core.checklist import Step
 from gcwatch.core.reasons import CATALOGUE, Reason
 from gcwatch.core.timing import Every, Pace
@@ -135,7 +135,13 @@ def test_a_proof_that_nothing_happened_clears_the_attempt(event):
 
 def test_the_settle_time_counts_from_the_last_change():
     """A folder is looked at again when it has been quiet for the settle time."""
-    assert timing.due_time(a_case(2), PACE) == 1 + 30
+    quiet = events.FolderChanged(SNAPSHOT, Uptime("boot", 5.0))
+    assert timing.due_time(checklist.apply_event(a_case(2), quiet, 9), PACE) == 9 + 30
+
+
+def test_a_change_without_the_machine_s_uptime_is_looked_at_at_once():
+    """Old journals, and folders that somebody corrected: real seconds count from that look."""
+    assert timing.due_time(a_case(2), PACE) == 1
 
 
 def test_the_first_poll_comes_after_three_quarters_of_the_average():

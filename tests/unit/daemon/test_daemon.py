@@ -221,7 +221,7 @@ def test_an_empty_folder_is_no_case_until_a_file_is_in_it(site):
 def test_what_is_never_content_is_never_sent(site):
     """The built-in ignore list and the route's globs hold for files and for folders."""
     site.configure(ignore=["*.txt", "private/**", "test-*"])
-    rest = (".DS_Store", "Thumbs.db", "more.part", "notes.TXT", "private/x.mha", "__MACOSX/y.mha")
+    rest = (".DS_Store", "Thumbs.db", ".hidden.mha", "notes.TXT", "private/x.mha", "__MACOSX/y.mha")
     site.drop(files={"image.mha": mha(), **dict.fromkeys(rest, b"x")})
     site.drop("test-1")
     site.drop("p2.part")

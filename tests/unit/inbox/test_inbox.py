@@ -95,12 +95,20 @@ def test_an_inbox_that_is_no_folder_is_away(tmp_path, kind):
 
 def test_a_folder_without_files_is_no_case_yet(tmp_path):
     """Empty sub-folders and ignored files do not make a case; one file deep below does."""
-    fill(tmp_path / "p", ".DS_Store", "sub/thumbs.DB", "__MACOSX/x", "deep/er/y.part")
+    fill(tmp_path / "p", ".DS_Store", "sub/thumbs.DB", "__MACOSX/x", "deep/er/.y")
     assert not holds_files(tmp_path, "p", ())
     fill(tmp_path / "p", "deep/er/y")
     assert holds_files(tmp_path, "p", ())
     assert not holds_files(tmp_path, "p", ["deep/**"])
     assert not holds_files(tmp_path, "gone", ())
+
+
+def test_a_folder_that_a_copy_goes_into_is_a_case(tmp_path):
+    """The temporary file stands for content, also in a folder with a temporary name."""
+    fill(tmp_path / "p", "deep/er/y.part")
+    fill(tmp_path / "q", ".~tmp~/y")
+    assert holds_files(tmp_path, "p", ())
+    assert holds_files(tmp_path, "q", ())
 
 
 def test_what_cannot_be_read_counts_as_holding_files(tmp_path):
