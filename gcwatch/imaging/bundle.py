@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gcwatch.core.errors import CannotSend
+from gcwatch.core.forecast import UNKNOWN, ImageForecast
 from gcwatch.core.reasons import Reason
 from gcwatch.files import atomic as disk
 from gcwatch.files.patterns import matches_pattern
@@ -56,9 +57,13 @@ def _plain_suffix(file: SourceFile) -> str:
 
 
 def _bundle_from_inbox(
-    file: SourceFile, filename: str, left_out: int = 0, warnings: tuple[Reason, ...] = ()
+    file: SourceFile,
+    filename: str,
+    left_out: int = 0,
+    warnings: tuple[Reason, ...] = (),
+    forecast: ImageForecast = UNKNOWN,
 ) -> Bundle:
-    return Bundle(Path(file.path), filename, file.size, 1, left_out, file, warnings)
+    return Bundle(Path(file.path), filename, file.size, 1, left_out, file, warnings, forecast)
 
 
 def image_bundle(
@@ -101,9 +106,14 @@ def image_bundle(
         image, left_out = _find_one_image(files, socket, pattern, integrity, deidentify=deidentify)
         deidentifier = Deidentifier() if deidentify and image.is_dicom else None
         if len(image.files) == 1 and deidentifier is None:
-            return _bundle_from_inbox(image.files[0], stem + image.suffix, left_out, image.warnings)
+            filename = stem + image.suffix
+            return _bundle_from_inbox(
+                image.files[0], filename, left_out, image.warnings, image.forecast
+            )
         members = _image_members(image, deidentifier, keep_names=keep_names)
-        content = SpoolContent(members, image.warnings, left_out, lenient=integrity == "warn")
+        content = SpoolContent(
+            members, image.warnings, left_out, integrity == "warn", image.forecast
+        )
         return spool_one(spool, stem, listing, content)
 
 

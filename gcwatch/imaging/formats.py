@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
 
+from gcwatch.core.forecast import UNKNOWN, ImageForecast
 from gcwatch.core.reasons import Reason
 from gcwatch.files.snapshot import SourceFile
 
@@ -61,7 +62,8 @@ class Image:
 
     The main file is the first one; a slide's index comes next; data files are last. `warnings`
     tell why the platform would make a wrong or incomplete image of it. `mixed` are the names of
-    `dicom.SHARED_ELEMENTS` that differ between its files.
+    `dicom.SHARED_ELEMENTS` that differ between its files. `forecast` is what the platform must
+    make of it; its `order` counts `files`.
     """
 
     kind: Kind
@@ -69,6 +71,7 @@ class Image:
     files: tuple[SourceFile, ...]
     warnings: tuple[Reason, ...] = ()
     mixed: tuple[str, ...] = ()
+    forecast: ImageForecast = UNKNOWN
 
     @property
     def is_dicom(self) -> bool:

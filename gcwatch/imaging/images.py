@@ -5,13 +5,16 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from gcwatch.core.errors import CannotSend
+from gcwatch.core.forecast import UNKNOWN, ImageForecast
 from gcwatch.core.reasons import Reason
 from gcwatch.files.safe_open import open_unchanged
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging import slides
 from gcwatch.imaging.checks import signatures, voxel_sizes
 from gcwatch.imaging.checks.text_header import read_nrrd_header
-from gcwatch.imaging.dicom import consistency, headers, slice_geometry
+from gcwatch.imaging.dicom import consistency, headers, series_forecast, slice_geometry
+from gcwatch.imaging.dicom.deidentify import is_removed
+from gcwatch.imaging.forecast import forecast_file
 from gcwatch.imaging.formats import SUFFIXES, Image, Integrity, Kind, damage_reason
 from gcwatch.imaging.meta_image import complete_meta_image
 from gcwatch.imaging.sorting import SortedFiles, read_content, set_aside_cut_slices, sort_file
@@ -141,6 +144,16 @@ def _series_image(
         tuple(file for _, file in members),
         tuple(found),
         _mixed_elements([header for header, _ in members]),
+        _forecast_series(members, deidentify=deidentify) if joined else UNKNOWN,
+    )
+
+
+def _forecast_series(members: Sequence[slice_geometry.Slice], *, deidentify: bool) -> ImageForecast:
+    group = members[0][0].group
+    assert group is not None, "files without a group are in no series"
+    sop_class = group.sop_class
+    return series_forecast.forecast_series(
+        members, lambda keyword: deidentify and is_removed(sop_class, keyword)
     )
 
 
@@ -180,7 +193,7 @@ def _other_images(heap: SortedFiles) -> tuple[list[Image], set[SourceFile]]:
 
 
 def _check_content(image: Image) -> Image:
-    """Add a warning if the image's file is shorter than its own structure says."""
+    """Add what the platform makes of it, and a warning if its file is shorter than it says."""
     file = image.files[0]
     with open_unchanged(file) as stream:
         if image.kind == "NIfTI":
@@ -191,6 +204,8 @@ def _check_content(image: Image) -> Image:
             problem = _STRUCTURES[image.kind].damage(stream)
         else:
             return image
+        stream.seek(0)
+        image = replace(image, forecast=forecast_file(image.kind, stream))
     return replace(image, warnings=(damage_reason(file, problem),)) if problem else image
 
 

@@ -12,6 +12,7 @@ from gcwatch.files.safe_open import open_unchanged
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging.checks import voxel_sizes
 from gcwatch.imaging.checks.text_header import MAX_LINE_BYTES, MAX_LINES, read_meta_header
+from gcwatch.imaging.forecast import forecast_meta_image
 from gcwatch.imaging.formats import Image, damage_reason
 
 _NO_DATA_FILE = f"no ElementDataFile in {MAX_LINES} lines of at most {MAX_LINE_BYTES} bytes"
@@ -56,7 +57,9 @@ def complete_meta_image(image: Image, others: Mapping[str, SourceFile]) -> Image
         raise CannotSend(damage_reason(file, "its header is not UTF-8 text"))
     if data == "LOCAL":
         problems = _meta_size_problems(file, fields, len(header))
-        return replace(image, suffix=".mha", warnings=problems)
+        return replace(
+            image, suffix=".mha", warnings=problems, forecast=forecast_meta_image(fields)
+        )
     companion = others.get(os.path.normpath(PurePosixPath(file.name).parent / data))
     if companion is None:
         names = {"file": f"{file.name} (data in {data})"}
@@ -64,7 +67,13 @@ def complete_meta_image(image: Image, others: Mapping[str, SourceFile]) -> Image
     if companion.size == 0:
         raise CannotSend(Reason("empty_file", names={"file": companion.name}))
     problems = _meta_size_problems(companion, fields)
-    return replace(image, suffix=".mhd", files=(file, companion), warnings=problems)
+    return replace(
+        image,
+        suffix=".mhd",
+        files=(file, companion),
+        warnings=problems,
+        forecast=forecast_meta_image(fields),
+    )
 
 
 def _is_utf8(header: bytes) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 from gcwatch.core.errors import CannotSend
+from gcwatch.core.forecast import UNKNOWN, ImageForecast
 from gcwatch.core.reasons import Reason
 from gcwatch.files import atomic as disk
 from gcwatch.files.safe_open import open_unchanged
@@ -39,7 +40,7 @@ class Bundle:
     `files` is how many of the folder's files are in it, `left_out` how many are not. `source` is
     set if the file is sent directly from the inbox; then it must be opened with
     `safe_open.open_unchanged`. `warnings` tell why the platform may make a wrong or incomplete
-    image of it.
+    image of it; `forecast` says what it must make of it.
     """
 
     path: Path
@@ -49,6 +50,7 @@ class Bundle:
     left_out: int
     source: SourceFile | None
     warnings: tuple[Reason, ...] = ()
+    forecast: ImageForecast = UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -79,15 +81,16 @@ def discard_spool(spool: Path) -> None:
 
 @dataclass
 class SpoolContent:
-    """The members to write to the spool, and their warnings.
+    """The members to write to the spool, their warnings, and the forecast of their image.
 
-    If `lenient`, members that are refused are left out with a warning.
+    If `lenient`, members that are refused are left out with a warning, and nothing is foretold.
     """
 
     members: Sequence[Member]
     warnings: tuple[Reason, ...]
     left_out: int
     lenient: bool
+    forecast: ImageForecast = UNKNOWN
     written: int = 0
 
     def open_members(self) -> Iterator[tuple[Member, Write]]:
@@ -114,6 +117,7 @@ class SpoolContent:
             raise error
         reason = error.reason
         self.left_out += 1
+        self.forecast = UNKNOWN
         self.warnings = (*self.warnings, Reason("left_out", reason.facts, reason.names))
 
 
@@ -139,8 +143,12 @@ def find_finished(spool: Path, stem: str, listing: str) -> tuple[Bundle, ...]:
 
 
 def _bundle_from_note(spool: Path, facts: dict[str, Any]) -> Bundle:
-    warnings = tuple(Reason(**reason) for reason in facts.pop("warnings"))
-    return Bundle(spool / facts["filename"], source=None, warnings=warnings, **facts)
+    facts["warnings"] = tuple(Reason(**reason) for reason in facts["warnings"])
+    forecast = facts.get("forecast", {})  # notes of earlier versions have none
+    for name in {"shape", "voxel_sizes", "order"} & forecast.keys():
+        forecast[name] = tuple(forecast[name])
+    facts["forecast"] = ImageForecast(**forecast)
+    return Bundle(spool / facts["filename"], source=None, **facts)
 
 
 def _write_note(note: Path, bundles: Sequence[Bundle], listing: str) -> None:
@@ -159,7 +167,14 @@ def spool_one(spool: Path, stem: str, listing: str, content: SpoolContent) -> Bu
         (_write_zip if several else _write_only)(stream, content)
     size = path.stat().st_size
     bundle = Bundle(
-        path, path.name, size, content.written, content.left_out, None, content.warnings
+        path,
+        path.name,
+        size,
+        content.written,
+        content.left_out,
+        None,
+        content.warnings,
+        content.forecast,
     )
     _write_note(note, [bundle], listing)
     return bundle

@@ -100,6 +100,10 @@ _TIFF_PIXELS = ((273, 279), (324, 325))
 """Tags with the offsets and lengths of strips, and of tiles."""
 
 
+_SHORT_BYTES, _MOST_FIELDS = 64, 4096
+"""Longer values of a TIFF are no sizes, and no page has more fields."""
+
+
 class _Field(NamedTuple):
     """One field of a TIFF directory; its values are `length` bytes from `begin` on."""
 
@@ -130,15 +134,22 @@ class _Tiff:
         return next(iter(self.read_numbers(code, position, struct.calcsize("<" + code))), 0)
 
 
-def _tiff_damage(stream: BinaryIO) -> str:
-    """The directories of a TIFF list all positions; none may be beyond the end of the file."""
-    start, size = _read_at(stream, 0, 4), _count_bytes(stream)
+def _open_tiff(stream: BinaryIO) -> tuple[_Tiff, int]:
+    """Return a TIFF, and the position of its first directory."""
+    start = _read_at(stream, 0, 4)
     big = b"+" in start[2:]
     order = "<" if start.startswith(b"II") else ">"
     tiff = _Tiff(stream, order, *(("Q", "Q") if big else ("H", "L")))
-    if size < (16 if big else 8):
+    return tiff, tiff.read_number(tiff.offset, 8 if big else 4)
+
+
+def _tiff_damage(stream: BinaryIO) -> str:
+    """The directories of a TIFF list all positions; none may be beyond the end of the file."""
+    size = _count_bytes(stream)
+    tiff, position = _open_tiff(stream)
+    if not position:
         return END_MISSING
-    position, seen = tiff.read_number(tiff.offset, 8 if big else 4), set[int]()
+    seen = set[int]()
     while position and position not in seen:
         seen.add(position)
         end, position = _tiff_directory(tiff, position, size)
@@ -180,8 +191,23 @@ def _tiff_pixels(tiff: _Tiff, fields: Mapping[int, _Field]) -> Iterator[int]:
 
 
 def _tiff_values(tiff: _Tiff, field: _Field) -> tuple[int, ...]:
-    code = {3: "H", 4: "L", 16: "Q"}.get(field.kind)
+    code = {3: "H", 4: "L", 5: "L", 16: "Q"}.get(field.kind)
     return tiff.read_numbers(code, field.begin, field.length) if code else ()
+
+
+def read_tiff_values(stream: BinaryIO) -> dict[int, tuple[int, ...]]:
+    """Given a TIFF, return the short numeric fields of its first page by tag.
+
+    A fraction gives two numbers.
+    """
+    tiff, position = _open_tiff(stream)
+    count, width = tiff.read_number(tiff.count, position), struct.calcsize("<" + tiff.offset)
+    first, step = position + struct.calcsize("<" + tiff.count), 4 + 2 * width
+    last = min(first + min(count, _MOST_FIELDS) * step, _count_bytes(stream) - step + 1)
+    fields = [_tiff_field(tiff, place, width) for place in range(first, last, step)]
+    return {
+        field.tag: _tiff_values(tiff, field) for field in fields if field.length <= _SHORT_BYTES
+    }
 
 
 # --- documents, films, archives, databases -----------------------------------------------------

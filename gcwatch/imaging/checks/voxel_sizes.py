@@ -188,7 +188,7 @@ def find_nrrd_damage(stream: BinaryIO, size: int) -> str:
     header = read_nrrd_header(stream)
     if not re.search(rb"\n\r?\n\Z", header):
         return f"its header is cut off, or has more than {MAX_LINES} lines"
-    fields = _nrrd_fields(header)
+    fields = nrrd_fields(header)
     expected, skipped = _nrrd_bytes(fields), fields.get("byte skip", "0")
     if expected is None or "line skip" in fields or not re.fullmatch(r"\d+|-1", skipped):
         return ""
@@ -201,7 +201,8 @@ def find_nrrd_damage(stream: BinaryIO, size: int) -> str:
     return ""
 
 
-def _nrrd_fields(header: bytes) -> dict[str, str]:
+def nrrd_fields(header: bytes) -> dict[str, str]:
+    """Given an NRRD header, return its fields by name, both in lower case."""
     lines = (line.partition(": ") for line in header.decode("latin-1").splitlines())
     return {key.strip().lower(): value.strip().lower() for key, _, value in lines}
 

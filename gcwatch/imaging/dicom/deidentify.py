@@ -1,5 +1,6 @@
 """De-identifies DICOM files with the platform's own procedure, before they are sent."""
 
+import functools
 import io
 import struct
 from collections.abc import Callable
@@ -18,8 +19,24 @@ from gcwatch.imaging.dicom.elements import (
     find_pixel_data,
     raise_if_system_error,
     read_dataset,
+    tag_of,
     transfer_syntax,
 )
+
+
+@functools.cache
+def is_removed(sop_class: str, keyword: str) -> bool:
+    """Whether the procedure takes an element away from files of this class, or its value.
+
+    False for classes that it does not know: their files are refused.
+    """
+    from grand_challenge_dicom_de_id_procedure import procedure  # noqa: PLC0415 - as in read_dataset
+
+    rules = procedure["sopClass"].get(sop_class)
+    if rules is None:
+        return False
+    rule = rules["tag"].get(str(tag_of(keyword)), rules)
+    return bool(rule["default"] != "K")
 
 
 class Deidentifier:

@@ -52,6 +52,7 @@ _READ_ELEMENTS = (
     "PhotometricInterpretation",
     "PixelRepresentation",
     "PixelSpacing",
+    "SpacingBetweenSlices",
     "PatientName",
     "FrameOfReferenceUID",
     "TemporalPositionIndex",
@@ -100,7 +101,7 @@ class CommonFacts:
     """Raw values that all files of one image have in common, if it is sound.
 
     `patient` is PatientID and PatientName; `pixel_format` is size and type of the pixels;
-    `rescale` is slope and intercept.
+    `rescale` is slope and intercept. `slice_spacing` is SpacingBetweenSlices.
     """
 
     patient: tuple[bytes, ...] = ()
@@ -108,6 +109,7 @@ class CommonFacts:
     pixel_format: tuple[bytes, ...] = ()
     spacing: bytes = b""
     rescale: tuple[bytes, ...] = ()
+    slice_spacing: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +200,7 @@ def _read_common_facts(dataset: Any) -> CommonFacts:
         tuple(_raw_value(dataset, keyword).rstrip(b" ") for keyword in _PIXEL_FORMAT),
         *_raw_values(dataset, ("PixelSpacing",)),
         _raw_values(dataset, ("RescaleSlope", "RescaleIntercept")),
+        *_raw_values(dataset, ("SpacingBetweenSlices",)),
     )
 
 

@@ -52,6 +52,7 @@ def _squeeze(voxels):
 class Imported:
     """One image that panimg made: what it tells the platform, and the file that it stores."""
 
+    shape: tuple[int, ...]
     size: tuple[int, ...]
     spacing: tuple[float | None, ...]
     color_space: str
@@ -120,7 +121,9 @@ def _quiet():
 def _read_image(image, path):
     depth = () if image.depth in {None, 1} else (image.depth,)
     times = () if image.timepoints is None else (image.timepoints,)
+    axes = (image.timepoints, image.depth, image.height, image.width)
     return Imported(
+        tuple(axis for axis in axes if axis is not None),
         (image.width, image.height, *depth, *times),
         (image.voxel_width_mm, image.voxel_height_mm, image.voxel_depth_mm),
         str(getattr(image.color_space, "value", image.color_space)),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gcwatch.core.errors import CannotSend
+from gcwatch.core.forecast import ReportedImage, is_as_foretold
 from gcwatch.imaging import bundle
 from gcwatch.inbox import tree
 from support.importer.judge import judge_folder, judge_uploads
@@ -70,8 +71,21 @@ def _send(folder, spool, truth, deidentify):
         return error.reason.code, _is_sent_with_warning(folder, spool, deidentify), ""
     if made.warnings:
         return SENT, True, "sent with a warning although warnings are refused"
-    found = name_verdict(judge_uploads({made.filename: made.path}), truth)
-    return SENT, True, "" if found == RIGHT else f"sent ({deidentify}), and panimg makes {found}"
+    verdict = judge_uploads({made.filename: made.path})
+    found = name_verdict(verdict, truth)
+    trouble = "" if found == RIGHT else f"sent ({deidentify}), and panimg makes {found}"
+    return SENT, True, trouble or _compare_with_forecast(made.forecast, *verdict.images)
+
+
+def _compare_with_forecast(forecast, image):
+    """Return what is wrong with the forecast of an image, "" if nothing."""
+    reported = ReportedImage(image.shape, image.color_space, image.spacing)
+    is_right = (
+        is_as_foretold(forecast, reported)
+        and forecast.times in {None, image.shape[0]}
+        and forecast.pixel_type in {"", image.picture.voxels.dtype.name}
+    )
+    return "" if is_right else f"panimg makes {reported} and not {forecast}"
 
 
 def _is_sent_with_warning(folder, spool, deidentify):

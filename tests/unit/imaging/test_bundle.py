@@ -23,7 +23,7 @@ from gcwatch.core.errors import CannotSend, SourceChanged, TryAgain
 from gcwatch.files import safe_open
 from gcwatch.imaging import bundle, formats
 from gcwatch.imaging.dicom import deidentify, headers
-from gcwatch.imaging.spool import Bundle, discard_spool
+from gcwatch.imaging.spool import discard_spool
 from gcwatch.inbox import tree
 
 PATIENTS = Path(get_testdata_file("DICOMDIR")).parent
@@ -349,7 +349,9 @@ def test_a_single_file_goes_straight_from_the_inbox(folder, name, data, filename
     (folder / name).parent.mkdir(exist_ok=True)
     (folder / name).write_bytes(data)
     made = make(folder)
-    assert made == Bundle(folder / name, filename, len(data), 1, 0, listed(folder)[0])
+    [file] = listed(folder)
+    assert (made.path, made.filename, made.size) == (folder / name, filename, len(data))
+    assert (made.files, made.left_out, made.source, made.warnings) == (1, 0, file, ())
     assert not (folder.parent.parent / "spool").exists()
 
 
