@@ -8,7 +8,17 @@ from pathlib import Path
 from typing import Literal
 
 from gcwatch import config, targets
-from gcwatch.config import Constant, Glob, JsonFile, Mirror, Named, Route, Settings, Source
+from gcwatch.config import (
+    Constant,
+    Expected,
+    Glob,
+    JsonFile,
+    Mirror,
+    Named,
+    Route,
+    Settings,
+    Source,
+)
 from gcwatch.core.errors import (
     CannotSend,
     CaseError,
@@ -120,11 +130,22 @@ def _state(state: Path) -> Finding:
 def _folders(route: Route) -> Iterator[Finding]:
     where = f"route {route.name}"
     yield _inbox(where, route)
+    if route.expect is not None:
+        yield _expected(where, route.expect)
     yield _writable(where, "outbox", route.outbox)
     if route.done is not None:
         yield _writable(where, "done", _existing(route.done))
     if route.report is not None:
         yield _report(where, route.report)
+
+
+def _expected(where: str, expected: Expected) -> Finding:
+    """Say how many files each case has to have; whether it has them is for `plan`."""
+    what = expected.count
+    number = f"{expected.number} {what}"
+    if expected.file:
+        number = f"as many {what} as {expected.file} in its folder says"
+    return Finding(where, "expect", f"each case waits until it has {number}")
 
 
 def _report(where: str, path: Path) -> Finding:

@@ -184,7 +184,7 @@ def _planned(
     seen = box.snapshot_case(folder.name)
     if seen.copies is not None:
         raise NotYet(copy_reason(seen.copies, (case and case.copying) or time.time()), 0)
-    reason = why_incomplete(route, marked=marked)
+    reason = why_incomplete(folder.name, route, marked=marked)
     if reason is not None:
         raise NotYet(reason, 0)
     files = box.source_files(folder.name)

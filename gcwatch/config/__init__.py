@@ -4,6 +4,7 @@ Nothing that uses the settings may come in here: no platform, no journal, no wor
 """
 
 from gcwatch.config.diff import Changes, find_changes, require_same_home
+from gcwatch.config.expected import Expected
 from gcwatch.config.load import find, load, parse
 from gcwatch.config.model import Limits, Log, Mirror, Platform, Route, Settings
 from gcwatch.config.reference import reference, schema
@@ -16,6 +17,7 @@ __all__ = [
     "Constant",
     "Cron",
     "Every",
+    "Expected",
     "Glob",
     "JsonFile",
     "Limits",

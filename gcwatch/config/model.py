@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from gcwatch.config.descriptions import add_descriptions
+from gcwatch.config.expected import Expect
 from gcwatch.config.types import (
     Location,
     Named,
@@ -136,6 +137,13 @@ class Route(Table):
     """Name of a marker file such as READY.txt. With this key a folder is complete when the
     marker file is in it, and not before."""
 
+    expect: Expect | None = None
+    """How many files a case must have: 300, or a number in a file of its folder:
+    { file = "count.txt" }, or { file = "study.json", key = "slices", count = "slices" }.
+
+    The case waits until it has exactly so many, besides settle or ready. The file with the number
+    does not count. With count = "slices" the DICOM slices count, and not the files."""
+
     poll: Schedule = Field(default="60s", validate_default=True)
     """How often gcwatch asks for a job's status: a duration, or a cron expression in this machine's
     time zone.
@@ -235,16 +243,16 @@ class Route(Table):
             raise value_error('is for after = "move" only', 'write after = "move", or remove done')
         return done
 
-    @field_validator("ready")
+    @field_validator("ready", "expect")
     @classmethod
-    def _ready_needs_a_folder(cls, ready: str | None, info: ValidationInfo) -> str | None:
-        if ready is not None and info.data.get("cases") == "files":
+    def _needs_a_folder(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is not None and info.data.get("cases") == "files":
             raise value_error("is for folders only", 'remove it, or write cases = "folders"')
-        if ready is not None and is_temporary(ready):
+        if isinstance(value, str) and is_temporary(value):
             raise value_error(
                 "is the name of a file that is still being copied", "write another name: READY.txt"
             )
-        return ready
+        return value
 
     @field_validator("title", "order", "inputs")
     @classmethod

@@ -93,6 +93,32 @@ CATALOGUE: Mapping[str, ReasonEntry] = {
         advice="Copy the folder again. If everything is there, delete {file}.",
         needs_person=True,
     ),
+    "files_missing": ReasonEntry(
+        "{found} of {wanted} {what} are here; the folder waits for the rest.",
+        "The route expects {wanted} {what}, and the folder has {found}.",
+        advice="Copy the missing {what} into the folder.",
+        needs_person=True,
+    ),
+    "files_unexpected": ReasonEntry(
+        "This folder has {found} {what}, but {wanted} are expected; nothing is sent.",
+        "The route expects {wanted} {what}, and the folder has {found}.",
+        advice="Take out what does not belong to this case. If all of it does, ask IT.",
+        hint="Correct expect in the route, or the number in the file that it names.",
+        needs_person=True,
+    ),
+    "number_missing": ReasonEntry(
+        "The file {file}, which says how many {what} belong to this folder, is not here yet.",
+        "The route's expect reads the number of {what} from {file}.",
+        advice="Copy {file} into the folder.",
+        needs_person=True,
+    ),
+    "number_unreadable": ReasonEntry(
+        "The file {file} does not say how many {what} belong to this folder.",
+        "{file} must hold a whole number from 1 to {most}, in JSON under the key in expect.",
+        advice="Correct {file}, or ask IT.",
+        hint="Compare {file} with the route's expect.",
+        needs_person=True,
+    ),
     "being_written": ReasonEntry(
         "A file of this folder is still being written; the folder waits.",
         "A file changed while gcwatch read its header; its series is not known yet.",

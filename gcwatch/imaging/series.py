@@ -54,6 +54,15 @@ def group_series(files: Iterable[SourceFile]) -> Grouping:
     return Grouping(tuple(series), len(heap.rest) + len(heap.others), (*heap.broken, *heap.empty))
 
 
+def count_slices(files: Iterable[SourceFile]) -> int:
+    """Given files, return the number of their DICOM slices; a multi-frame file has several.
+
+    Headers are read as by `group_series`, and it raises the same.
+    """
+    found = (read_once(file)[1] for file in files if file.size)
+    return sum(header.frames for header in found if header is not None and header.group is not None)
+
+
 def _series_name(header: headers.Header) -> str:
     assert header.group
     group = (header.group.study, header.group.stack, header.group.sop_class)

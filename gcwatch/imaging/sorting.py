@@ -78,9 +78,12 @@ def read_content(file: SourceFile) -> FileContent:
 
 @functools.lru_cache(_REMEMBERED_FILES)
 def read_once(file: SourceFile) -> FileContent:
-    """Given a file, return what is needed to know its series; read again only if it changed."""
+    """Given a file, return what tells its series and slices; read again only if it changed."""
     content, header = read_content(file)
-    return content, header and headers.Header(header.group, header.problem, header.stacked)
+    if header is not None:
+        frames = header.frames
+        header = headers.Header(header.group, header.problem, header.stacked, frames=frames)
+    return content, header
 
 
 def _sort_empty(file: SourceFile, suffix: str, heap: SortedFiles) -> None:

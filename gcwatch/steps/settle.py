@@ -10,6 +10,7 @@ from gcwatch.core.errors import NotYet, SourceChanged, SourceVanished, TryAgain
 from gcwatch.core.reasons import Reason
 from gcwatch.core.text import local_time
 from gcwatch.core.timing import Pace
+from gcwatch.inbox.completeness import wrong_number
 from gcwatch.inbox.layouts import inbox_of
 from gcwatch.steps.context import StepContext
 
@@ -43,7 +44,7 @@ def settle_folder(case: Case, route: Route, pace: Pace, context: StepContext) ->
     if seen.copies is not None:
         pause = min(pace.survey, max(pace.settle, _SHORTEST_PAUSE_SECONDS))
         raise NotYet(_copy_reason(seen.copies, case, quiet), pause)
-    reason = why_incomplete(route, marked=bool(marked))
+    reason = why_incomplete(case.folder, route, marked=bool(marked))
     if reason is not None:
         raise NotYet(reason, pace.survey)
     # A file that is newer than the marker came after it: the marker does not speak for that file.
@@ -67,11 +68,14 @@ def copy_reason(copies: Copies, since: float) -> Reason:
     return Reason("copy_under_way", {"since": local_time(since)}, {"file": copies.name})
 
 
-def why_incomplete(route: Route, *, marked: bool) -> Reason | None:
-    """Given whether a folder has its marker, return why it is not complete, or None."""
+def why_incomplete(folder: str, route: Route, *, marked: bool) -> Reason | None:
+    """Given a case's folder, return why it is not complete, however long nothing changes; or None.
+
+    `marked` tells whether its marker is there. Raise as `completeness.wrong_number` does.
+    """
     if route.ready and not marked:
         return Reason("waiting_for_marker", {"marker": route.ready})
-    return None
+    return wrong_number(route, folder)
 
 
 def require_settled_folder(case: Case, route: Route) -> None:
