@@ -52,8 +52,15 @@ cp, scp, robocopy, the Windows Explorer, the Finder and DCMTK's storescp are not
 under the final name, so only the settle time can tell whether they are done.
 """
 
-_ANY: Final = re.compile(
-    "|".join(each.pattern or translate(each.glob) for each in TEMPORARY_NAMES),
+# Every name of every folder comes through here: most are told by their first and last letters.
+_SUFFIXES: Final = tuple(each.glob[1:] for each in TEMPORARY_NAMES if each.glob.startswith("*."))
+_FIRST: Final = (".", "~")
+_OTHERS: Final = re.compile(
+    "|".join(
+        each.pattern or translate(each.glob)
+        for each in TEMPORARY_NAMES
+        if each.glob.startswith(_FIRST)
+    ),
     re.IGNORECASE | re.DOTALL,
 )
 
@@ -63,4 +70,6 @@ def is_temporary(name: str) -> bool:
 
     A folder with such a name stands for the files below it.
     """
-    return _ANY.fullmatch(name) is not None
+    if name.lower().endswith(_SUFFIXES):
+        return True
+    return name.startswith(_FIRST) and _OTHERS.fullmatch(name) is not None
