@@ -196,6 +196,12 @@ class Route(Table):
     done: Location | None = Field(default=None, validate_default=True)
     """Folder to which delivered folders are moved; only with after = "move"."""
 
+    operator_files: bool = False
+    """Whether an empty file <folder>.retry or <folder>.withdraw in the outbox does what `gcwatch
+    retry` or `gcwatch withdraw` does. gcwatch then removes the file.
+
+    So whoever may write into the outbox may have a folder sent again."""
+
     report: Location | None = None
     """Status file: a text file that gcwatch keeps up to date for people who see only the share. It
     says what waits and why, and what failed and what to do; it holds folder names.

@@ -275,7 +275,8 @@ class Case:
     what the platform left out. `adopted` is the key in the receipt of a result that stood in the
     outbox before anything was sent. `gone` says that the folder is no longer in the inbox.
     `attempts` counts the tries in a row that failed. `seen` is what the folder looked like when it
-    was sent; `late` what it looks like if it has changed since the delivery.
+    was sent; `late` what it looks like if it has changed since the delivery. `request` names
+    the last operator file that was obeyed.
     """
 
     key: str
@@ -308,6 +309,7 @@ class Case:
     attempts: int = 0
     wait: Wait | None = None
     late: LateChange | None = None
+    request: str = ""
 
     @property
     def kind(self) -> Kind:

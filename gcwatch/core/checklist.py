@@ -177,6 +177,7 @@ def _retry(case: Case, now: float) -> Case:
         touched=now,
         round=case.round + 1,
         submission=_empty_again(case),
+        request=case.request,
     )
 
 
@@ -284,8 +285,8 @@ def _changed_late(case: Case, late: LateChange, event: Event, now: float) -> Cas
 def _closed(case: Case, event: Event, now: float) -> Case:
     """A closed case changes only with its folder, its route's name, or by `gcwatch retry`."""
     match event:
-        case events.Retried():
-            return _retry(case, now)
+        case events.Retried(request):
+            return replace(_retry(case, now), request=request or case.request)
         case events.FolderChangedLate(snapshot) if case.late is None:
             return replace(case, seen=snapshot, gone=False)
         case events.DeliveredFolderChanged(snapshot) if case.ending == "delivered":
@@ -376,10 +377,10 @@ def apply_event(case: Case, event: Event, now: float) -> Case:  # noqa: C901, PL
             attempt = None if undone else case.attempt
             until = now + wait
             return replace(case, touched=now, wait=Wait(reason, until), attempt=attempt)
-        case events.Retried():
-            return _retry(case, now)
-        case events.Withdrawn():
-            return _advance(case, now, ending="withdrawn")
+        case events.Retried(request):
+            return replace(_retry(case, now), request=request or case.request)
+        case events.Withdrawn(request):
+            return _advance(case, now, ending="withdrawn", request=request or case.request)
         case events.FolderRenamed(folder, snapshot):
             return replace(case, folder=folder, seen=snapshot)
         case events.RouteRenamed(route):

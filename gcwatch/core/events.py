@@ -250,16 +250,26 @@ class Postponed:
 
 @dataclass(frozen=True)
 class Retried:
-    """The operator asked for another try now (`gcwatch retry`)."""
+    """The operator asked for another try now (`gcwatch retry`).
+
+    `request` names the operator file that asked for it; empty for a command.
+    """
 
     kind: ClassVar[str] = "retried"
+
+    request: str = ""
 
 
 @dataclass(frozen=True)
 class Withdrawn:
-    """The operator asked to leave the case alone from now on (`gcwatch withdraw`)."""
+    """The operator asked to leave the case alone from now on (`gcwatch withdraw`).
+
+    `request` is as in `Retried`.
+    """
 
     kind: ClassVar[str] = "withdrawn"
+
+    request: str = ""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,9 @@ RECEIPT_NAME = "gcwatch.json"
 FAILURE_NOTE, CHANGE_NOTE = ".failed.txt", ".changed.txt"
 """Suffixes of the notes in an outbox: a case failed; a folder changed after it was delivered."""
 
+RETRY_FILE, WITHDRAW_FILE = ".retry", ".withdraw"
+"""Suffixes of operator files in an outbox: what to do with the case of that name."""
+
 FORMAT = 1
 """Version of the receipt's layout; a reader may rely on its keys."""
 

@@ -23,6 +23,7 @@ from gcwatch.daemon.case_runner import CaseRunner, log_case_event
 from gcwatch.daemon.current_config import CurrentConfig
 from gcwatch.daemon.job_slots import JobSlots
 from gcwatch.daemon.mirrors import MirrorScheduler
+from gcwatch.daemon.operator import Operator
 from gcwatch.daemon.platform_gate import PlatformGate
 from gcwatch.daemon.reload import ConfigFollower
 from gcwatch.daemon.schedule import Schedule
@@ -128,6 +129,7 @@ class Daemon:
             record=self._runner.record,
             log_event=log_case_event,
         )
+        self._operator = Operator(journal, current.pace, log_case_event)
         pace = current.base_pace
         self._schedule = Schedule(self._wakeup, survey=pace.survey, upkeep=pace.upkeep)
         self._mirrors = MirrorScheduler(
@@ -221,6 +223,7 @@ class Daemon:
         if self._wakeup.is_scan_requested() and not self._scanner.is_too_soon():
             self._wakeup.scan_started()
             cpu_seconds = self._scanner.scan_inboxes(self._current.routes)
+            self._operator.obey_files(self._current.routes.values())
             self._schedule.rest(REST_FACTOR * cpu_seconds)
 
     def _is_idle(self) -> bool:

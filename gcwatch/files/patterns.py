@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 from fnmatch import fnmatchcase, translate
 
-from gcwatch.core.receipt import CHANGE_NOTE, FAILURE_NOTE
+from gcwatch.core.receipt import CHANGE_NOTE, FAILURE_NOTE, RETRY_FILE, WITHDRAW_FILE
 from gcwatch.core.temporary_names import is_temporary
 
 IGNORED_NAMES = (
@@ -18,6 +18,8 @@ IGNORED_NAMES = (
     "gcwatch.json",
     "*" + FAILURE_NOTE,
     "*" + CHANGE_NOTE,
+    "*" + RETRY_FILE,
+    "*" + WITHDRAW_FILE,
 )
 """Globs of names that never belong to a case, besides temporary names; case does not matter."""
 

@@ -242,6 +242,13 @@ CATALOGUE: Mapping[str, EventSpec] = {
         "The folder has another name; it is the same case and is not sent again."
     ),
     "case.returned": _debug("The folder of a closed case is back, unchanged."),
+    "operator_file.refused": _warning(
+        "A file in the outbox asks for a verb that can't be done; the file says why.", "verb"
+    ),
+    "operator_file.stuck": _warning(
+        "A file in the outbox that asked for a verb can't be removed; it is not obeyed again.",
+        "error",
+    ),
     "step.crashed": _error("A fault in gcwatch stopped a step.", "step", "error", "frames"),
     # --- mirrors ---------------------------------------------------------------------------------
     "mirror.started": _info(

@@ -81,7 +81,8 @@ def _dispose_of_folder(case: Case, route: Route) -> Source:
 def report_failure(case: Case, route: Route, context: StepContext) -> StepEvents:
     """Write the failure note into the outbox, where the person who dropped the folder looks."""
     publish.discard_staging(route.outbox, case.key)
-    text = failure_note_text(case, once=isinstance(route, SingleCaseRoute))
+    once = isinstance(route, SingleCaseRoute)
+    text = failure_note_text(case, once=once, operator_files=route.operator_files)
     write_failure_note(route.outbox, case.folder, text)
     discard_spool(spool_folder(case, context))
     yield events.FailureReported()

@@ -26,5 +26,6 @@ def tell_late_change(case: Case, route: Route) -> StepEvents:
     if late_change_reason(case) is None:
         remove_change_note(route.outbox, case.folder)
     else:
-        write_change_note(route.outbox, case.folder, change_note_text(case))
+        text = change_note_text(case, operator_files=route.operator_files)
+        write_change_note(route.outbox, case.folder, text)
     yield events.LateChangeTold(now.digest)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from gcwatch.core.case import Case
 from gcwatch.core.reasons import Explanation, Reason, explain
+from gcwatch.core.receipt import RETRY_FILE
 from gcwatch.core.text import readable_name
 
 _TRIED_AGAIN = (
@@ -12,17 +13,26 @@ _TRIED_AGAIN = (
 )
 
 
-def failure_note_text(case: Case, *, once: bool = False) -> str:
+def failure_note_text(case: Case, *, once: bool = False, operator_files: bool = False) -> str:
     """Given a failed case, return the text of its `<folder>.failed.txt`.
 
     The first part has no jargon and no commands. With *once*, the case belongs to one `gcwatch
     send` and not to a route: there is no inbox, and no config file in which commands find the case.
+    With *operator_files*, a file in the outbox does what the command does.
     """
     assert case.failure is not None, "only a failed case has a failure note"
     words = explain(case.failure)
     lines = [words.plain, "", *_for_sender(case.failure, words, once=once)]
-    lines += ["", "For IT:", *(f"  {line}" for line in _for_it(case, words, once=once)), ""]
-    return "\n".join(lines)
+    lines += ["", "For IT:", *(f"  {line}" for line in _for_it(case, words, once=once))]
+    if operator_files:
+        lines.append(f"  {retry_by_file(case)}")
+    return "\n".join([*lines, ""])
+
+
+def retry_by_file(case: Case) -> str:
+    """Given a case, return the sentence that says how to retry it by an operator file."""
+    name = readable_name(case.folder.rpartition("/")[2])
+    return f"Without a command: make an empty file {name}{RETRY_FILE} beside this note."
 
 
 def _for_sender(reason: Reason, words: Explanation, *, once: bool) -> Iterator[str]:

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from gcwatch.core.case import Case, Snapshot
 from gcwatch.core.reasons import Reason, explain
-from gcwatch.core.text import count_noun
+from gcwatch.core.text import count_noun, readable_name
+from gcwatch.wording.failure_note import retry_by_file
 
 
 def late_change_reason(case: Case) -> Reason | None:
@@ -41,10 +42,10 @@ def _differences(before: Snapshot, now: Snapshot) -> Iterator[str]:
         yield f"{count_noun(changed, 'file')} changed or replaced"
 
 
-def change_note_text(case: Case) -> str:
+def change_note_text(case: Case, *, operator_files: bool = False) -> str:
     """Given a delivered case whose folder has changed, return the text of `<folder>.changed.txt`.
 
-    The first part has no jargon and no commands.
+    The first part has no jargon and no commands. `operator_files` is as for a failure note.
     """
     reason = late_change_reason(case)
     assert reason is not None, "only a folder that changed has this note"
@@ -57,8 +58,10 @@ def change_note_text(case: Case) -> str:
         "For IT:",
         f"  {words.detail}",
         f"  {words.hint}",
+        f"  The results are in {readable_name(case.result)}, beside this note.",
         f"  Case {case.key}; its history: gcwatch show {case.key}",
         f"  To send the folder as it is now: gcwatch retry {case.key}",
-        "",
     ]
-    return "\n".join(lines)
+    if operator_files:
+        lines.append(f"  {retry_by_file(case)}")
+    return "\n".join([*lines, ""])

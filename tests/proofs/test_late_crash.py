@@ -79,3 +79,21 @@ def test_a_folder_that_changed_is_told_or_sent_once_though_the_daemon_dies_again
         assert not note.exists()
         assert (site.delivered(), len(site.jobs())) == (["p1", "p1.2"], 2)
         check_results(site.sandbox, site.outbox / "p1.2")
+
+
+def test_an_operator_file_is_obeyed_once_though_the_daemon_dies_again_and_again(
+    victims, tmp_path, sandbox
+):
+    """SIGKILL also between the record of the verb and the end of its file: one more job."""
+    site = Site(tmp_path / "site", sandbox, operator_files=True)
+    site.drop("p1")
+    assert victims.live(site) == 0
+    file = site.outbox / "p1.retry"
+    file.touch()
+
+    kinds = die_at_every_kind(partial(victims.live, site), tmp_path / "points")
+
+    assert {"before retried", "after retried"} <= {*kinds}
+    assert any("os.remove" in kind and ".retry" in kind for kind in kinds)
+    assert not file.exists()
+    assert (site.delivered(), len(site.jobs())) == (["p1", "p1.2"], 2)

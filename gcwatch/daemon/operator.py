@@ -1,0 +1,92 @@
+"""Does what operator files in the outboxes ask for: `retry` and `withdraw` without a shell.
+
+The verb is recorded first, with the name of the very file, and the file is removed then. So a file
+that outlives a crash, or that can't be removed, is not obeyed twice.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from gcwatch import log
+from gcwatch.config import Route
+from gcwatch.core.case import Case
+from gcwatch.core.events import Event, FolderFound, Retried, Withdrawn
+from gcwatch.core.timing import Pace
+from gcwatch.files.atomic import error_text
+from gcwatch.journal.journal import Journal
+from gcwatch.outbox.operator_files import (
+    OperatorFile,
+    find_operator_files,
+    refuse_operator_file,
+    remove_operator_file,
+)
+
+_NO_CASE: Final = "no folder of this name was seen in the inbox."
+
+
+class Operator:
+    """Obeys the operator files of all routes that allow them.
+
+    Args:
+        journal: Where cases are looked up and verbs are recorded.
+        pace_of: Returns the pace of a route, by its name.
+        log_event: Logs an event, given the case before, the event, and the case after.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        pace_of: Callable[[str], Pace],
+        log_event: Callable[[Case, Event, Case], None],
+    ) -> None:
+        self._journal = journal
+        self._pace_of = pace_of
+        self._log_event = log_event
+        self._stuck: set[str] = set()
+
+    def obey_files(self, routes: Iterable[Route]) -> None:
+        """Do what the operator files of some routes ask for."""
+        for route in routes:
+            if route.operator_files:
+                known = self._journal.known(route.name)
+                for file in find_operator_files(route.outbox, known):
+                    latest = known.get(file.folder)
+                    self._answer(route, file, latest.key if latest else None)
+
+    def _answer(self, route: Route, file: OperatorFile, key: str | None) -> None:
+        """Do what one file asks for and remove it, or write into it why that can't be done."""
+        refusal = _NO_CASE if key is None else self._obey(file, self._journal.case(key))
+        try:
+            if refusal:
+                refuse_operator_file(file, refusal)
+                log.emit("operator_file.refused", route=route.name, verb=file.verb)
+            else:
+                remove_operator_file(file)
+        except OSError as error:
+            if file.request not in self._stuck:
+                self._stuck.add(file.request)
+                log.emit("operator_file.stuck", route=route.name, error=error_text(error))
+
+    def _obey(self, file: OperatorFile, case: Case) -> str:
+        """Record what a file asks for, unless that was recorded; return why it can't be, or ""."""
+        if case.request == file.request:
+            return ""  # a crash, or the file system, kept the file
+        if file.verb == "withdraw":
+            if not case.is_open:
+                return f"it has ended already ({case.ending})."
+            self._record(case, Withdrawn(file.request))
+            return ""
+        if case.ending == "delivered":
+            following = self._journal.open_next_case(case.key, self._pace_of(case.route))
+            if following is None:
+                return ""  # somebody else asked for the same at this moment
+            self._log_event(following, FolderFound(case.route, case.folder), following)
+            case = following
+        self._record(case, Retried(file.request))
+        return ""
+
+    def _record(self, case: Case, event: Event) -> None:
+        pace = self._pace_of(case.route)
+        after = self._journal.record(case.key, event, pace, of_round=case.round)
+        if after != case:
+            self._log_event(case, event, after)

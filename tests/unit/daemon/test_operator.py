@@ -1,0 +1,182 @@
+"""Operator files: `retry` and `withdraw` for people who see only the share."""
+
+import io
+import os
+
+import pytest
+from support.builders import Site, check_history, check_results, series, until
+
+from gcwatch import config, log
+from gcwatch.core import events
+from gcwatch.outbox.operator_files import find_operator_files
+
+
+@pytest.fixture
+def site(tmp_path, sandbox):
+    """A site that allows operator files, and whose log is written down."""
+    site = Site(tmp_path / "site", sandbox, operator_files=True)
+    log.configure(config.load(site.file).log, stream=io.StringIO())
+    return site
+
+
+def fail(site):
+    """Let a folder fail; return the folder."""
+    folder = site.drop("p1", {"image.mha": b""})
+    assert site.run_once().failed == 1
+    return folder
+
+
+def test_a_retry_file_tries_a_failed_case_again_and_is_removed(site):
+    """The note says so; one file is one try."""
+    fail(site)
+    assert "make an empty file p1.retry beside this note" in site.note()
+    (site.outbox / "p1.retry").touch()
+
+    for _ in range(2):
+        site.run_once()
+
+    assert (site.case().ending, site.case().round) == ("failed", 2)
+    assert [path.name for path in site.outbox.iterdir()] == ["p1.failed.txt"]
+    assert len(site.said("case.retried")) == 1
+    with site.watch() as watch:
+        check_history(watch)
+
+
+def test_a_retry_file_sends_a_delivered_folder_again(site):
+    """The new results stand beside the old ones."""
+    site.drop("p1")
+    site.run_once()
+    (site.outbox / "p1.retry").touch()
+
+    for _ in range(2):
+        site.run_once()
+
+    assert site.delivered() == ["p1", "p1.2"]
+    assert len(site.jobs()) == 2
+    check_results(site.sandbox, site.outbox / "p1.2")
+    assert not (site.outbox / "p1.retry").exists()
+
+
+def test_a_withdraw_file_leaves_a_case_alone(site):
+    """While it is under way."""
+    site.sandbox.configure(job_seconds=3600, average_duration=0)
+    with site.running() as watch:
+        site.drop()
+        until(lambda: any(case.status for case in watch.cases()))
+
+        (site.outbox / "p1.withdraw").touch()
+
+        until(lambda: watch.find("lobes/p1").ending == "withdrawn")
+        until(lambda: not (site.outbox / "p1.withdraw").exists())
+    assert len(site.said("case.withdrawn")) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("p1.withdraw", "it has ended already (failed)"),
+        ("p2.retry", "no folder of this name was seen"),
+    ],
+)
+def test_a_verb_that_cannot_be_done_is_refused_in_the_file(site, name, reason):
+    """Once: a file with content asks for nothing."""
+    fail(site)
+    (site.outbox / name).touch()
+
+    for _ in range(2):
+        site.run_once()
+
+    assert reason in (site.outbox / name).read_text()
+    assert len(site.said("operator_file.refused")) == 1
+    assert (site.case().ending, site.case().round) == ("failed", 1)
+
+
+def write_words(path):
+    path.write_text("please")
+
+
+def link_to_empty(path):
+    (path.parent.parent / "empty").touch()
+    path.symlink_to(path.parent.parent / "empty")
+
+
+@pytest.mark.parametrize("make", [write_words, link_to_empty, os.mkdir, os.mkfifo])
+def test_only_an_empty_file_asks_for_a_verb(site, make):
+    """No link is followed, no pipe is opened, and what is there stays."""
+    fail(site)
+    make(site.outbox / "p1.retry")
+
+    site.run_once()
+
+    assert site.case().round == 1
+    assert os.path.lexists(site.outbox / "p1.retry")
+
+
+def test_without_the_key_no_file_asks_for_anything(site):
+    """Whoever may write into the outbox may not start jobs, unless the config says so."""
+    site.configure(operator_files=False)
+    fail(site)
+    assert ".retry" not in site.note()
+    (site.outbox / "p1.retry").touch()
+
+    site.run_once()
+
+    assert site.case().round == 1
+    assert (site.outbox / "p1.retry").exists()
+
+
+def test_a_file_that_cannot_be_removed_is_obeyed_once(site, monkeypatch):
+    """As on a share that went read-only: each of the lives sees the file, one tries again."""
+    fail(site)
+    file = site.outbox / "p1.retry"
+    file.touch()
+    unlink = type(file).unlink
+
+    def refuse(path, *args, **kwargs):
+        if path == file:
+            raise PermissionError(1, "read-only")
+        unlink(path, *args, **kwargs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(file), "unlink", refuse)
+        for _ in range(3):
+            site.run_once()
+    assert (site.case().round, file.exists()) == (2, True)
+    assert {line["event"] for line in site.said("operator_file.stuck")}
+
+    site.run_once()
+
+    assert (site.case().round, file.exists()) == (2, False)
+
+
+def test_the_file_of_a_series_stands_beside_its_note(site):
+    """In the folder of the patient."""
+    site.configure(operator_files=True, cases="series")
+    site.drop("p1", series())
+    site.run_once()
+    (name,) = site.results()
+    (site.outbox / f"{name}.retry").touch()
+    (site.outbox / "p1.retry.retry").touch()
+
+    files = find_operator_files(site.outbox, [name])
+    site.run_once()
+
+    assert [(file.folder, file.verb) for file in files] == [
+        (name, "retry"),
+        ("p1.retry", "retry"),
+    ]
+    assert site.results() == [name, f"{name}.2"]
+
+
+def test_a_new_case_of_an_operator_file_remembers_the_file(site):
+    """So that its own retry is not taken for another one after a crash."""
+    site.drop("p1")
+    site.run_once()
+    (site.outbox / "p1.retry").touch()
+    (asked,) = find_operator_files(site.outbox, ["p1"])
+    site.run_once()
+    with site.watch() as watch:
+        case = watch.find("lobes/p1")
+        recorded = [each.event for each in watch.history(case)]
+    assert case.request == asked.request
+    assert events.Retried(asked.request) in recorded
