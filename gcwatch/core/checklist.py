@@ -292,7 +292,7 @@ def _closed(case: Case, event: Event, now: float) -> Case:
         case events.DeliveredFolderChanged(snapshot) if case.ending == "delivered":
             return replace(case, late=LateChange(snapshot, now), attempts=0, wait=None, gone=False)
         case events.FolderCorrected(snapshot) if case.ending == "failed":
-            return replace(_retry(case, now), seen=snapshot, changed=now)
+            return replace(_retry(case, now), seen=snapshot)
         case events.FolderRemoved() | events.FolderVanished():
             return replace(case, gone=True)
         case events.FolderReturned():
