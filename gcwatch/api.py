@@ -22,6 +22,7 @@ from gcwatch.core.progress import MirrorProgress, TransferProgress, no_progress
 from gcwatch.core.reasons import Reason
 from gcwatch.core.text import iso_time, readable_name
 from gcwatch.core.timing import Pace
+from gcwatch.daemon.controls import Controls
 from gcwatch.daemon.current_config import CurrentConfig
 from gcwatch.daemon.uptime import read_uptime
 from gcwatch.journal.copies import has_journal
@@ -126,23 +127,35 @@ class Watch:
 
     # --- working -------------------------------------------------------------------------------
 
-    def run(self, stop: threading.Event, reload: threading.Event | None = None) -> None:
+    def run(
+        self,
+        stop: threading.Event,
+        reload: threading.Event | None = None,
+        *,
+        take_over: bool = False,
+    ) -> None:
         """Be the daemon until *stop* is set; whenever *reload* is, read the config file anew.
 
-        Raises:
-            StateError: when there is a daemon already.
-        """
-        self._work(stop, reload)
+        With *take_over*, inboxes that belong to another gcwatch become this one's.
 
-    def run_once(self, stop: threading.Event | None = None) -> Outcome:
+        Raises:
+            StateError: when there is a daemon already, or an inbox belongs to another gcwatch.
+        """
+        self._work(Controls(stop, reload or threading.Event(), take_over=take_over))
+
+    def run_once(self, stop: threading.Event | None = None, *, take_over: bool = False) -> Outcome:
         """Work until nothing is left that could be done now, and tell what came of it.
 
+        With *take_over*, inboxes that belong to another gcwatch become this one's.
+
         Raises:
-            StateError: when a daemon works on the same state directory.
+            StateError: when a daemon works on the same state directory, or an inbox belongs to
+                another gcwatch.
             TokenRefused: when the platform does not take the token.
         """
         before = {case.key: (case.round, case.ending) for case in self.journal.cases()}
-        mirrored = self._work(stop or threading.Event(), until_idle=True)
+        controls = Controls(stop or threading.Event(), until_idle=True, take_over=take_over)
+        mirrored = self._work(controls)
         changed = [
             case
             for case in self.journal.cases()
@@ -155,16 +168,9 @@ class Watch:
             mirrored=mirrored,
         )
 
-    def _work(
-        self,
-        stop: threading.Event,
-        reload: threading.Event | None = None,
-        *,
-        until_idle: bool = False,
-    ) -> Mapping[str, MirrorSummary | Reason]:
-        from gcwatch.daemon.daemon import Controls, run_daemon
+    def _work(self, controls: Controls) -> Mapping[str, MirrorSummary | Reason]:
+        from gcwatch.daemon.daemon import run_daemon
 
-        controls = Controls(stop, reload or threading.Event(), until_idle)
         return run_daemon(
             self._current,
             self.journal,

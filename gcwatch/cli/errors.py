@@ -8,6 +8,8 @@ from gcwatch.core.errors import (
     CaseError,
     ConfigError,
     GcwatchError,
+    JournalDamaged,
+    JournalUnavailable,
     Misused,
     Problem,
     Refused,
@@ -27,6 +29,7 @@ class Exit(IntEnum):
     WRONG = 1
     SOME_FAILED = 3
     USAGE = 64
+    DAMAGED = 65
     UNREACHABLE = 69
     IO = 74
     WAITING = 75
@@ -41,7 +44,8 @@ def explain(error: GcwatchError | OSError) -> tuple[str, int]:
         case ConfigError():
             return "\n".join(_problems(error)), Exit.CONFIG
         case StateError():
-            return _with_hint(str(error), error.hint), Exit.CONFIG
+            code = Exit.DAMAGED if isinstance(error, JournalDamaged) else Exit.CONFIG
+            return _with_hint(str(error), error.hint), code
         case TokenRefused():
             said = f" ({error.message})" if error.message else ""
             return _with_hint(f"The token is not accepted{said}.", error.hint), Exit.TOKEN
@@ -56,6 +60,8 @@ def explain(error: GcwatchError | OSError) -> tuple[str, int]:
             return _with_hint(f"{words.plain} {words.detail}", words.hint), Exit.WAITING
         case Misused():
             return _with_hint(str(error), error.hint), Exit.USAGE
+        case JournalUnavailable():
+            return _with_hint(f"The journal can't be used: {error}.", error.hint), Exit.IO
         case OSError():
             place = f"{error.filename}: " if error.filename else ""
             return f"{place}{error.strerror or error}", Exit.IO

@@ -4,6 +4,7 @@
     ├── Misused              ask for something else (exit 64)
     ├── ConfigError          correct the config file (exit 78)
     ├── StateError           correct the state directory (exit 78)
+    │   └── JournalDamaged   restore the journal, or begin a new one (exit 65)
     ├── TokenRefused         replace the token; all work stops until then (exit 77)
     ├── Unreachable          wait for the platform (exit 69 if a command needs it)
     ├── Refused              the platform said no; the caller knows what that means
@@ -72,11 +73,17 @@ class StateError(GcwatchError):
         self.hint = hint
 
 
+class JournalDamaged(StateError):
+    """The journal's file is no valid database any more; only a person can decide what to do."""
+
+
 class JournalUnavailable(GcwatchError):
     """The journal can't be written or read at the moment: its disk is full, or it is locked.
 
     All work pauses and goes on when it can.
     """
+
+    hint = "Make room on the disk of the state directory, or let gcwatch write there again."
 
 
 class TokenRefused(GcwatchError):

@@ -5,10 +5,8 @@ in the journal, which says what is due. On start every open case goes on at its 
 """
 
 import os
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -16,10 +14,11 @@ from gcwatch import log
 from gcwatch.core import checklist, events
 from gcwatch.core.case import Case, Uptime
 from gcwatch.core.checklist import CHECKLIST, REPORTING
-from gcwatch.core.errors import JournalUnavailable, TokenRefused
+from gcwatch.core.errors import JournalUnavailable, StateError, TokenRefused
 from gcwatch.core.progress import TransferProgress
 from gcwatch.core.reasons import Reason, needs_person
 from gcwatch.daemon.case_runner import CaseRunner, log_case_event
+from gcwatch.daemon.controls import Controls
 from gcwatch.daemon.current_config import CurrentConfig
 from gcwatch.daemon.job_slots import JobSlots
 from gcwatch.daemon.mirrors import MirrorScheduler
@@ -55,18 +54,6 @@ _PROBE, _UPKEEP, _MIRROR = "probe", "upkeep", "mirror:"
 _LOOP: Final = "loop"
 
 
-@dataclass(frozen=True)
-class Controls:
-    """How whoever runs the daemon speaks to it: *stop* it, let it *reload* its config file.
-
-    With `until_idle` it ends when nothing is left that could be done now.
-    """
-
-    stop: threading.Event = field(default_factory=threading.Event)
-    reload: threading.Event = field(default_factory=threading.Event)
-    until_idle: bool = False
-
-
 def run_daemon(
     current: CurrentConfig,
     journal: Journal,
@@ -79,7 +66,8 @@ def run_daemon(
     """Work until told to stop; return what came of each mirror's last run.
 
     Raises:
-        StateError: when another daemon works on the same state directory.
+        StateError: when another daemon works on the same state directory, when an inbox belongs to
+            another gcwatch, or when the state directory was removed or replaced meanwhile.
         TokenRefused: with `until_idle`, when the platform does not take the token.
     """
     with only_daemon(current.settings.state) as lock_file:
@@ -106,6 +94,7 @@ class Daemon:
         self._current, self._journal, self._controls = current, journal, controls
         self._clock, self._progress = clock, progress
         self._clock_steps = ClockSteps(clock, uptime)
+        self._broken: StateError | None = None
         self._heartbeats = Heartbeats()
         self._wakeup = Wakeup()
         self._gate = PlatformGate(current, lock_file)
@@ -165,7 +154,7 @@ class Daemon:
             stack.callback(self._schedule.stop)
             stack.enter_context(self._progress_file)
             self._log_start()
-            self._config.start()
+            self._config.start(take_over=self._controls.take_over)
             self._journal.make_future_cases_due()
             self._wakeup.request_scan()
             self._mirrors.begin(at_once=self._controls.until_idle)
@@ -195,6 +184,7 @@ class Daemon:
 
     def _tick(self) -> None:
         """Scan, tidy and start what is due, unless all work is paused."""
+        self._require_state()
         if self._gate.is_paused:
             return
         try:
@@ -218,6 +208,18 @@ class Daemon:
         if step:
             self._clock_steps.accept()
             log.emit("clock.set", seconds=round(step))
+
+    def _require_state(self) -> None:
+        """Stop all work if the journal on disk is no longer the one that is written."""
+        if self._broken is None and not self._journal.is_in_place():
+            self._broken = StateError(
+                f"The state directory {self._current.settings.state} was removed or replaced while "
+                "gcwatch ran. Nothing more is sent.",
+                "Put it back as it was, and start gcwatch again.",
+            )
+        if self._broken is not None:
+            self._controls.stop.set()  # work under way ends at its next transfer
+            raise self._broken
 
     def _scan(self) -> None:
         if self._wakeup.is_scan_requested() and not self._scanner.is_too_soon():
@@ -282,6 +284,9 @@ class Daemon:
 
     def _on_crash(self, key: str, error: Exception) -> None:
         """A fault of gcwatch costs the case an attempt, and in the end fails it."""
+        if isinstance(error, StateError):  # a damaged journal: the loop ends with it
+            self._broken = error
+            return
         is_case = key not in {_PROBE, _UPKEEP} and not key.startswith(_MIRROR)
         case = self._journal.case(key) if is_case else None
         step = (checklist.next_step(case) if case else None) or key

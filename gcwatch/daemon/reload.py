@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from gcwatch import config, log
 from gcwatch.config import Route, Settings
-from gcwatch.core.errors import ConfigError, JournalUnavailable, Problem
+from gcwatch.core.errors import ConfigError, JournalUnavailable, Problem, StateError
 from gcwatch.daemon.current_config import CurrentConfig
 from gcwatch.daemon.mirrors import MirrorScheduler
 from gcwatch.daemon.platform_gate import PlatformGate
@@ -14,6 +14,7 @@ from gcwatch.daemon.wakeup import Wakeup
 from gcwatch.inbox.scanner import InboxScanner, log_network_inbox
 from gcwatch.inbox.single import SingleCaseRoute
 from gcwatch.journal.journal import Journal
+from gcwatch.journal.ownership import claim_inboxes, this_owner
 from gcwatch.journal.route_identity import RouteIdentities, route_identities
 
 
@@ -40,8 +41,13 @@ class ConfigFollower:
         self._wakeup = wakeup
         self.is_refused = False
 
-    def start(self) -> None:
-        """Let each route of the current settings find its cases, whatever it was called."""
+    def start(self, *, take_over: bool = False) -> None:
+        """Claim the inboxes, and let each route find its cases, whatever it was called.
+
+        Raises:
+            StateError: when an inbox belongs to another gcwatch, and `take_over` is not set.
+        """
+        self._claim_inboxes(self._current.settings, take_over=take_over)
         for route in self._current.routes.values():
             log_network_inbox(route)
         self._rename_routes(self._current.settings)
@@ -65,6 +71,11 @@ class ConfigFollower:
         """
         former = self._current.settings
         config.require_same_home(former, settings)
+        try:
+            self._claim_inboxes(settings)
+        except StateError as error:
+            problem = Problem("", f"can't be followed: {error}", error.hint)
+            raise ConfigError(str(settings.file), [problem]) from error
         log.reconfigure(settings.log)
         try:
             renamed = self._switch(settings)
@@ -96,6 +107,12 @@ class ConfigFollower:
                 log_network_inbox(route)
         self._wakeup.request_scan()
 
+    def _claim_inboxes(self, settings: Settings, *, take_over: bool = False) -> None:
+        """Mark the inboxes as this gcwatch's, as far as they can be reached at the moment."""
+        owner = this_owner(settings.state)
+        for former in claim_inboxes(_lasting(settings), owner, take_over=take_over):
+            log.emit("inbox.taken_over", host=former.host, state=former.state)
+
     def _rename_routes(self, settings: Settings) -> Mapping[str, str]:
         wanted = _identities(settings)
         renamed = self._journal.rename_routes(wanted) if wanted else {}
@@ -112,9 +129,12 @@ class ConfigFollower:
 
 def _identities(settings: Settings) -> RouteIdentities:
     """Return which routes a config file has; a single case's route has no name that may change."""
-    return route_identities(
-        route for route in settings.routes if not isinstance(route, SingleCaseRoute)
-    )
+    return route_identities(_lasting(settings))
+
+
+def _lasting(settings: Settings) -> list[Route]:
+    """Return the routes of a config file, without those that `send` makes for a single case."""
+    return [route for route in settings.routes if not isinstance(route, SingleCaseRoute)]
 
 
 def _unwritable_journal_error(settings: Settings) -> ConfigError:

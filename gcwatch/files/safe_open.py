@@ -1,9 +1,11 @@
 """Listed files, opened only if they have not changed since."""
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Iterator
+from pathlib import Path
 from typing import BinaryIO
 
 from gcwatch.core.errors import CannotSend, SourceChanged
@@ -38,6 +40,28 @@ def _open_file(file: SourceFile) -> BinaryIO:
         raise SourceChanged from error
     except OSError as error:
         raise unreadable_error(file.name, error) from error
+
+
+def read_small_file(path: Path, limit_bytes: int) -> bytes | None:
+    """Given the path of a file that others may replace, return its content.
+
+    Return None if there is no regular file (a link is none), or if it holds more than
+    *limit_bytes*. Raise OSError if it can't be read.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.ENXIO}:  # a link, a socket
+            return None
+        raise
+    with os.fdopen(descriptor, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        content = stream.read(limit_bytes + 1)
+    return content if len(content) <= limit_bytes else None
 
 
 def _require_same(stream: BinaryIO, file: SourceFile) -> None:

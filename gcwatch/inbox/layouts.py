@@ -28,11 +28,11 @@ from gcwatch.imaging.series import group_series
 from gcwatch.inbox.listing import (
     InboxEntry,
     InboxListing,
+    dropped_receipt,
     holds_files,
     list_files,
     list_folders,
     marker_stamp,
-    read_receipt,
 )
 from gcwatch.inbox.tree import (
     FolderTree,
@@ -107,7 +107,7 @@ class Inbox(ABC):
 
     def read_receipt(self, name: str) -> Mapping[str, Any]:
         """Given a case, return the content of the gcwatch.json in its folder; empty if none."""
-        return read_receipt(self.root, name)
+        return dropped_receipt(self.root / name)
 
     def has_changed(self, before: int, now: int) -> bool:
         """Given two stamps of a case, return whether it changed in between."""

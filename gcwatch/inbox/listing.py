@@ -1,7 +1,6 @@
 """Lists an inbox: its folders, its files, their change times, marker files and receipts."""
 
 import errno
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -11,10 +10,10 @@ from typing import Any
 
 from gcwatch.core.errors import NotYet, SourceVanished
 from gcwatch.core.reasons import Reason
-from gcwatch.core.receipt import RECEIPT_NAME
 from gcwatch.core.temporary_names import is_temporary
 from gcwatch.files.atomic import error_text
 from gcwatch.files.patterns import is_ignored
+from gcwatch.files.receipt_file import read_receipt
 from gcwatch.threads.heartbeats import heartbeat
 
 _AWAY_SECONDS = 30.0
@@ -192,13 +191,12 @@ def sorted_entries(path: str | Path) -> list[os.DirEntry[str]]:
         return sorted(entries, key=lambda entry: entry.name)
 
 
-def read_receipt(inbox: Path, name: str) -> Mapping[str, Any]:
-    """Given a folder, return the content of its gcwatch.json; empty if it has no valid one.
+def dropped_receipt(folder: Path) -> Mapping[str, Any]:
+    """Given a folder of the inbox, return the receipt in it; empty if there is none to be read.
 
-    Anybody may have written the file, so callers check every value before they use it.
+    A result of another route has one. Callers check every value before they use it.
     """
     try:
-        found = json.loads((inbox / name / RECEIPT_NAME).read_bytes())
-    except (OSError, ValueError, RecursionError):
+        return read_receipt(folder)
+    except OSError:
         return {}
-    return found if isinstance(found, dict) else {}

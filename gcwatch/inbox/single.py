@@ -12,7 +12,7 @@ from gcwatch.core.errors import SourceVanished
 from gcwatch.files.patterns import is_ignored
 from gcwatch.files.snapshot import SourceFile, take_snapshot
 from gcwatch.inbox.layouts import Inbox, inbox_of
-from gcwatch.inbox.listing import InboxEntry, InboxListing, read_receipt
+from gcwatch.inbox.listing import InboxEntry, InboxListing, dropped_receipt
 from gcwatch.inbox.tree import snapshot_folder, source_files
 
 
@@ -70,7 +70,7 @@ class SingleCaseInbox(Inbox):
     def read_receipt(self, name: str) -> Mapping[str, Any]:
         """See `Inbox`."""
         del name
-        return read_receipt(self.root, self.given[0]) if self.whole else {}
+        return dropped_receipt(self.root / self.given[0]) if self.whole else {}
 
 
 def _source_file(path: Path, name: str) -> SourceFile:

@@ -23,7 +23,6 @@ from pydantic import TypeAdapter
 
 from gcwatch.core import checklist
 from gcwatch.core.case import Case
-from gcwatch.core.errors import JournalUnavailable
 from gcwatch.core.events import Event, FolderFound, RouteRenamed
 from gcwatch.core.timing import Pace, due_time
 from gcwatch.files.lock import exclusive_lock
@@ -35,12 +34,12 @@ from gcwatch.journal.schema import (
     JOURNAL_FILE,
     ROUTES,
     VERSIONS,
+    database_error,
     migrate,
     no_access_error,
     open_engine,
     refuse_network_folder,
     too_new_error,
-    unusable_error,
 )
 
 UPLOADS_LAST = 25 * 3600.0
@@ -114,7 +113,8 @@ class Journal:
 
     Raises:
         StateError: when it lies on a network file system, is newer than this program, or is
-            damaged.
+            damaged (JournalDamaged).
+        JournalUnavailable: when its disk is full or read-only.
     """
 
     def __init__(
@@ -132,6 +132,7 @@ class Journal:
             with exclusive_lock(state, wait_seconds=None):
                 self._engine = open_engine(self.path)
                 self.upgraded_from = self._upgrade()
+                self._identity = _identity_of(self.path)
         except OSError as error:
             raise no_access_error(state, error) from error
         self.version = len(VERSIONS)
@@ -374,12 +375,21 @@ class Journal:
 
     @contextmanager
     def _transaction(self) -> Iterator[sa.Connection]:
-        """Raises JournalUnavailable when the file can't be written or read at the moment."""
+        """Raises JournalUnavailable if the file can't be used at the moment, or JournalDamaged."""
         try:
             with self._lock, self._engine.begin() as connection:
                 yield connection
-        except sa.exc.OperationalError as error:
-            raise JournalUnavailable(str(error.orig)) from error
+        except (sa.exc.IntegrityError, sa.exc.ProgrammingError):
+            raise  # a fault in gcwatch
+        except sa.exc.DatabaseError as error:
+            raise database_error(self.path, error.orig) from error
+
+    def is_in_place(self) -> bool:
+        """Whether the journal's file still lies where it was opened, and not another one."""
+        try:
+            return _identity_of(self.path) == self._identity
+        except FileNotFoundError:
+            return False
 
     def _upgrade(self) -> int | None:
         """Bring the file to this program's version; a copy of an older one is kept beside it.
@@ -396,7 +406,7 @@ class Journal:
                     self._copy(version)
                 migrate(connection, version)
         except sa.exc.DatabaseError as error:
-            raise unusable_error(self.path, error.orig) from error
+            raise database_error(self.path, error.orig) from error
         return version if 0 < version < len(VERSIONS) else None
 
     def _copy(self, version: int) -> None:
@@ -406,6 +416,12 @@ class Journal:
             source.backup(target)
         source.close()
         target.close()
+
+
+def _identity_of(path: Path) -> tuple[int, int]:
+    """Return device and inode of a file: another file at the same path has others."""
+    status = path.stat()
+    return status.st_dev, status.st_ino
 
 
 def _make_way(connection: sa.Connection, case: Case) -> None:

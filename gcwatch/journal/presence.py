@@ -32,8 +32,8 @@ class LockFile:
 @contextmanager
 def only_daemon(state: Path) -> Iterator[LockFile]:
     """Hold the state directory's lock; raise StateError if another daemon holds it."""
-    state.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
         with exclusive_lock(_lock_file(state), wait_seconds=_WAIT_SECONDS) as lock:
             yield LockFile(lock)
     except LockHeldError as error:

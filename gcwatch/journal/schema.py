@@ -1,14 +1,16 @@
 """The tables of the journal (SQLite), its upgrades, and how its file is opened."""
 
+import errno
 import itertools
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
 
-from gcwatch.core.errors import StateError
+from gcwatch.core.errors import JournalDamaged, JournalUnavailable, StateError
 from gcwatch.files import file_systems
 
 JOURNAL_FILE = "journal.sqlite"
@@ -153,7 +155,7 @@ def migrate(connection: sa.Connection, version: int) -> None:
         connection.exec_driver_sql(f"PRAGMA user_version = {len(VERSIONS)}")
 
 
-def journal_problem(state: Path) -> StateError | None:
+def journal_problem(state: Path) -> StateError | JournalUnavailable | None:
     """Given a state directory, return why its journal can't be used, or None; change nothing."""
     path = state / JOURNAL_FILE
     if not path.exists():
@@ -163,7 +165,7 @@ def journal_problem(state: Path) -> StateError | None:
         with closing(sqlite3.connect(f"{path.as_uri()}?immutable=1", uri=True)) as connection:
             [version] = connection.execute("PRAGMA user_version").fetchone()
     except sqlite3.Error as error:
-        return unusable_error(path, error)
+        return database_error(path, error)
     return too_new_error(path, version) if version > len(VERSIONS) else None
 
 
@@ -175,19 +177,38 @@ def too_new_error(path: Path, version: int) -> StateError:
     )
 
 
-def no_access_error(state: Path, error: OSError) -> StateError:
-    """Given a state directory and what went wrong with it, return that as an error."""
+def no_access_error(state: Path, error: OSError) -> StateError | JournalUnavailable:
+    """Given a state directory and what went wrong with it, return that as an error.
+
+    JournalUnavailable is what may pass: a full or read-only disk.
+    """
+    if error.errno in _UNAVAILABLE:
+        return JournalUnavailable(f"{state}: {error.strerror}")
     return StateError(
         f"The state directory {state} can't be used: {error.strerror}.",
         "Run this as the user that runs gcwatch, or give that user the right to write there.",
     )
 
 
-def unusable_error(path: Path, error: BaseException | None) -> StateError:
-    """Given a journal and what SQLite says of it, return the error that says what to do."""
-    return StateError(
-        f"{path} can't be used: {error}.", "Restore a backup of it, or use another state directory."
-    )
+_DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
+_UNAVAILABLE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+
+
+def database_error(path: Path, error: BaseException | None) -> JournalDamaged | JournalUnavailable:
+    """Given a journal and what SQLite says of it, return the error that says what to do.
+
+    JournalUnavailable is what may pass: a full or read-only disk, a lock.
+    """
+    # The low byte is the kind of error; the rest tells more of it (sqlite.org/rescode.html).
+    if isinstance(error, sqlite3.Error) and error.sqlite_errorcode & 0xFF in _DAMAGED:
+        return JournalDamaged(
+            f"The journal {path} is damaged: {error}.",
+            "Restore a backup of the state directory: what was delivered since is found by its "
+            "receipts. Without a backup, move the file away and take the folders whose job is "
+            "still running out of the inboxes: gcwatch can't know them, and would send them again.",
+        )
+    return JournalUnavailable(str(error))
 
 
 def refuse_network_folder(state: Path) -> None:

@@ -66,6 +66,9 @@ CATALOGUE: Mapping[str, EventSpec] = {
         *("file", "problems"),
     ),
     "route.renamed": _info("A route has a new name; its cases continue under that name.", "old"),
+    "inbox.taken_over": _warning(
+        "Inboxes belonged to another gcwatch; they are this one's now.", "host", "state"
+    ),
     "journal.upgraded": _info("The journal was upgraded to a newer schema.", "old", "new"),
     "journal.full": _error("The journal can't be written; no new work is started.", "error"),
     "clock.set": _warning(

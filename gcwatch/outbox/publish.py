@@ -18,6 +18,7 @@ from gcwatch.files.atomic import (
     write_atomically,
 )
 from gcwatch.files.names import find_namesakes, remove_tree, take_free_name
+from gcwatch.files.receipt_file import read_receipt
 
 
 def _staging_path(outbox: Path, key: str) -> Path:
@@ -134,17 +135,8 @@ def find_receipts(outbox: Path, folder: str) -> Iterator[tuple[str, Mapping[str,
         place = result_path(outbox, folder)
         if place.parent == outbox or place.parent.is_dir():
             for name in find_namesakes(place.parent, place.name):
-                receipt = _read_receipt(place.with_name(name) / RECEIPT_NAME)
+                receipt = read_receipt(place.with_name(name))
                 yield _sibling_name(folder, name), receipt
-
-
-def _read_receipt(path: Path) -> Mapping[str, Any]:
-    """Return a receipt; an empty one if there is none, or if it can't be parsed."""
-    try:
-        found = json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def discard_staging(outbox: Path, key: str) -> None:

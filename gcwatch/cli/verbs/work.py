@@ -3,33 +3,56 @@
 import json
 import sys
 from dataclasses import asdict
-from typing import Any, TextIO
+from typing import Annotated, Any, Final, TextIO
 
 import typer
 
 import gcwatch
 from gcwatch import log
 from gcwatch.cli.errors import Exit
-from gcwatch.cli.options import Config, Json, chosen
+from gcwatch.cli.options import Config, Json, chosen, flag
 from gcwatch.cli.signals import heard_hangups, stoppable
+from gcwatch.config import Settings, find, load
+from gcwatch.core.errors import JournalUnavailable
 from gcwatch.core.reasons import Reason, is_platform_away
 from gcwatch.mirror.run import MirrorSummary
 from gcwatch.views.progress import TransferMeter, transfer_progress
 
+DISK_PAUSE_SECONDS: Final = 5.0
 
-def run(context: typer.Context, config: Config = None) -> None:
+TakeOver = Annotated[
+    bool, flag("--take-over", "Work on inboxes that belonged to another gcwatch, now gone.")
+]
+
+
+def run(context: typer.Context, config: Config = None, *, take_over: TakeOver = False) -> None:
     """Run as a daemon: watch, send, poll and deliver until SIGTERM or Ctrl-C.
 
     Logs go to standard error: as text on a terminal, else as JSON lines. A second signal ends it
     at once; work that is cut off continues at the next start. SIGHUP reads the config file again.
+    While the disk of the state directory is full, it waits.
     """
-    with heard_hangups() as reload, gcwatch.open(chosen(context, config)) as watch:
-        _log(watch)
-        with stoppable() as stop:
-            watch.run(stop, reload)
+    file = chosen(context, config)
+    with heard_hangups() as reload, stoppable() as stop:
+        _configure_log(load(find(file)))
+        while not stop.is_set():
+            try:
+                with gcwatch.open(file) as watch:
+                    watch.run(stop, reload, take_over=take_over)
+            except JournalUnavailable as error:
+                log.emit("journal.full", error=error)
+                stop.wait(DISK_PAUSE_SECONDS)
+            else:
+                break
 
 
-def once(context: typer.Context, config: Config = None, *, as_json: Json = False) -> None:
+def once(
+    context: typer.Context,
+    config: Config = None,
+    *,
+    as_json: Json = False,
+    take_over: TakeOver = False,
+) -> None:
     """Do what can be done now, then end: for cron, scripts and tests.
 
     Exit codes: 0 everything is delivered, 3 a case failed, 69 the platform could not be reached,
@@ -42,8 +65,8 @@ def once(context: typer.Context, config: Config = None, *, as_json: Json = False
         stoppable() as stop,
     ):
         with transfer_progress(meter, watch.counts) as stream:
-            _log(watch, stream=stream)
-            outcome = watch.run_once(stop)
+            _configure_log(watch.settings, stream=stream)
+            outcome = watch.run_once(stop, take_over=take_over)
         waiting = {
             case.key: case.wait.reason.code if case.wait else gcwatch.stage(case)
             for case in watch.cases()
@@ -73,7 +96,6 @@ def _code(outcome: gcwatch.Outcome, waits: set[str]) -> Exit:
     return Exit.WAITING if waits else Exit.DONE
 
 
-def _log(watch: gcwatch.Watch, stream: TextIO | None = None) -> None:
-    settings = watch.settings
+def _configure_log(settings: Settings, stream: TextIO | None = None) -> None:
     log.configure(settings.log, stream=stream)
     log.emit("config.loaded", file=settings.file, routes=len(settings.routes))

@@ -1,8 +1,7 @@
 """Outboxes compared with the journal: each result once, complete, unchanged, and nothing else."""
 
-import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +11,7 @@ from gcwatch.config import Route
 from gcwatch.core import checklist
 from gcwatch.core.receipt import FAILURE_NOTE, RECEIPT_NAME, product_pk
 from gcwatch.files.names import with_suffix
+from gcwatch.files.receipt_file import read_receipt
 from gcwatch.outbox import publish
 
 LITTER: Final = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", "@eaDir", "__MACOSX"})
@@ -71,13 +71,12 @@ def _holds_results(folder: Path) -> bool:
     )
 
 
-def receipt(folder: Path) -> dict[str, Any]:
+def receipt(folder: Path) -> Mapping[str, Any]:
     """Given a folder, return its receipt; an empty one if there is none, or it is unreadable."""
     try:
-        found = json.loads((folder / RECEIPT_NAME).read_bytes())
-    except (OSError, ValueError):
+        return read_receipt(folder)
+    except OSError:
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 # --- a case's result -----------------------------------------------------------------------------
@@ -186,7 +185,7 @@ def _written(each: KnownCase) -> list[Expected]:
     return [(file.path, file.size, file.sha256) for file in each.case.fetched]
 
 
-def _told(record: dict[str, Any]) -> list[Expected]:
+def _told(record: Mapping[str, Any]) -> list[Expected]:
     try:
         return sorted(
             (file["path"], file["size"], file["sha256"])

@@ -165,6 +165,8 @@ def test_an_inbox_deleted_and_made_anew_is_watched_again(site):
     with site.running(pace=SELDOM) as watch:
         until(lambda: site.said("watch.started"))
         (site.folder / "anew").mkdir()
+        for marker in site.inbox.iterdir():
+            marker.unlink()  # the old folder has to be empty
         (site.folder / "anew").rename(site.inbox)  # at once: between two lines it might be away
         site.drop("p1")
         ends(watch, "p1")

@@ -1,5 +1,6 @@
 """What is known survives: events and cases agree, whatever dies, and old journals are read."""
 
+import errno
 import os
 import signal
 import sqlite3
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from gcwatch.core import checklist, events
 from gcwatch.core.case import Input, Snapshot, Target, Upload
-from gcwatch.core.errors import JournalUnavailable, StateError
+from gcwatch.core.errors import JournalDamaged, JournalUnavailable, StateError
 from gcwatch.core.reasons import Reason
 from gcwatch.core.timing import Pace
 from gcwatch.journal import schema
@@ -275,7 +276,7 @@ def test_a_damaged_file_is_refused_and_left_alone(tmp_path):
     """What can't be read may still be mended by hand."""
     (tmp_path / JOURNAL_FILE).write_bytes(b"no journal" * 100)
 
-    with pytest.raises(StateError, match="can't be used"):
+    with pytest.raises(JournalDamaged, match="is damaged"):
         Journal(tmp_path)
 
     assert (tmp_path / JOURNAL_FILE).read_bytes() == b"no journal" * 100
@@ -377,3 +378,24 @@ def test_a_newer_journal_is_refused_and_left_alone(tmp_path):
 
     with pytest.raises(StateError, match="newer gcwatch"):
         Journal(tmp_path)
+
+
+def test_damage_that_comes_later_is_told_as_that(tmp_path):
+    """A page that is overwritten while the journal is open is no full disk and no fault."""
+    with closing(Journal(tmp_path)) as journal:
+        for number in range(100):
+            journal.open_case("lobes", f"p{number}", PACE)
+    content = bytearray((tmp_path / JOURNAL_FILE).read_bytes())
+    content[4096:] = b"\xff" * (len(content) - 4096)
+    (tmp_path / JOURNAL_FILE).write_bytes(content)
+
+    with closing(Journal(tmp_path)) as journal, pytest.raises(JournalDamaged, match="is damaged"):
+        journal.cases()
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
+def test_a_full_or_read_only_disk_may_pass(tmp_path, code):
+    """It is no mistake of the config: who starts then waits."""
+    found = schema.no_access_error(tmp_path, OSError(code, os.strerror(code)))
+    assert isinstance(found, JournalUnavailable)
+    assert os.strerror(code) in str(found)

@@ -1,0 +1,18 @@
+"""How whoever runs the daemon speaks to it."""
+
+import threading
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Controls:
+    """How whoever runs the daemon speaks to it: *stop* it, let it *reload* its config file.
+
+    With `until_idle` it ends when nothing is left that could be done now. With `take_over` it also
+    works on inboxes that belong to another gcwatch.
+    """
+
+    stop: threading.Event = field(default_factory=threading.Event)
+    reload: threading.Event = field(default_factory=threading.Event)
+    until_idle: bool = False
+    take_over: bool = False
