@@ -8,8 +8,8 @@ from gcwatch.core.receipt import RETRY_FILE
 from gcwatch.core.text import readable_name
 
 _TRIED_AGAIN = (
-    "You can do that in the inbox: when the folder has changed and is complete, gcwatch tries it "
-    "again by itself. Or take the folder out, wait two minutes, and drop it again."
+    "You can do that in the inbox: when the folder has changed and is complete, it is tried "
+    "again automatically. Or take the folder out, wait two minutes, and drop it again."
 )
 
 

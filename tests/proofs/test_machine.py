@@ -236,7 +236,7 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def mount(self):
         if self.site.inbox.exists():
-            self.site.inbox.rmdir()
+            shutil.rmtree(self.site.inbox)
         self.away.rename(self.site.inbox)
 
     # --- the platform and the network ------------------------------------------------------------
@@ -351,7 +351,7 @@ class Machine(RuleBasedStateMachine):
         """With everything in order again, every folder that stands ends as it should."""
         if not self.is_mounted():
             self.mount()
-        if not any(self.site.inbox.iterdir()):
+        if not any(filter(visible, self.site.inbox.iterdir())):
             self.drop("p4")  # a bare inbox may be an unmounted one: nothing vanishes from it
         self.sandbox.configure(import_seconds=0.0, job_seconds=0.0, **QUOTAS)
         for _ in range(40):

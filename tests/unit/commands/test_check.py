@@ -1,6 +1,7 @@
 """What `gcwatch check` finds wrong, and what it leaves alone."""
 
 import os
+import shutil
 import sqlite3
 import stat
 from contextlib import closing
@@ -62,7 +63,7 @@ def test_offline_asks_nobody(site):
 
 def test_a_missing_inbox_is_a_cross(site):
     """The daemon would wait for it; whoever checks wants to know."""
-    site.inbox.rmdir()
+    shutil.rmtree(site.inbox)
     found = only(wrong(site))
     assert (found.what, found.cause) == ("inbox", "config")
     assert "mount" in found.hint

@@ -1,5 +1,7 @@
 """The dry run: it sees what the daemon would see, and leaves no trace."""
 
+import shutil
+
 import pytest
 from support.builders import PATIENTS, Site, mha, series
 
@@ -142,7 +144,7 @@ def test_an_empty_folder_is_no_case_yet(site):
 
 def test_an_inbox_that_is_away_is_told(site):
     """The share is not mounted: the plan of the other routes goes on."""
-    site.inbox.rmdir()
+    shutil.rmtree(site.inbox)
     [route] = plan.plan(config.load(site.file))
     assert route.away.code == "inbox_away"
 

@@ -3,6 +3,7 @@
 import os
 import pty
 import re
+import shutil
 import subprocess
 import sys
 import termios
@@ -608,7 +609,7 @@ def test_a_mirror_under_way_has_a_bar(tmp_path, sandbox):
 
 def test_an_inbox_that_is_away_is_told_though_no_case_waits(site):
     """Nothing new is seen: whoever looks has to know."""
-    site.inbox.rmdir()
+    shutil.rmtree(site.inbox)
     with site.running(), closing(StatusFollower(site.file)) as follower:
         until(lambda: follower.read().away == ("lobes",))
         assert follower.read().record()["away"] == ["lobes"]

@@ -477,7 +477,7 @@ def test_one_failure_does_not_stop_the_others(site):
 
 def test_an_inbox_that_is_missing_at_the_start_is_waited_for(site):
     """It is said once that it is away, once that it is back; then its folders are sent."""
-    site.inbox.rmdir()
+    shutil.rmtree(site.inbox)
     with site.running() as watch:
         until(lambda: site.said("inbox.away"))
         site.inbox.mkdir()
@@ -493,7 +493,7 @@ def test_an_inbox_that_is_missing_at_the_start_is_waited_for(site):
 def test_a_share_that_is_mounted_late_is_told_of_as_the_share_that_it_is(site, monkeypatch):
     """What lies on a network file system is said when it can be seen, not only at the start."""
     share = SimpleNamespace(mountpoint=str(site.inbox), fstype="nfs4")
-    site.inbox.rmdir()
+    shutil.rmtree(site.inbox)
     with site.running() as watch:
         until(lambda: site.said("inbox.away"))
         assert not site.said("inbox.on_network_file_system")
@@ -631,7 +631,7 @@ def test_a_withdrawn_folder_of_a_share_that_was_away_stays_withdrawn(site):
 
 def test_a_second_route_goes_on_while_the_inbox_of_the_first_is_away(site):
     """One route's missing share is nothing to the other."""
-    site.inbox.rmdir()
+    shutil.rmtree(site.inbox)
     (site.folder / "in2" / "p1").mkdir(parents=True)
     (site.folder / "in2" / "p1" / "image.mha").write_bytes(mha())
     (site.folder / "out2").mkdir()
