@@ -319,7 +319,9 @@ class Mirror(Table):
     With a duration it also does so at every start."""
 
     layout: Literal["items", "flat"] = "items"
-    """One folder for each item, like a result folder ("items"), or all images in one ("flat")."""
+    """One folder for each item, like a result folder ("items"), or all images in one ("flat").
+
+    The folder of an item without values holds only its receipt, gcwatch.json."""
 
     folders: Literal["title", "pk"] = "title"
     """What gives an item's folder its name: the item's title or its number ("pk"). The name

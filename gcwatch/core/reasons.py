@@ -141,13 +141,26 @@ CATALOGUE: Mapping[str, ReasonEntry] = {
         advice="Copy the file again from its original location.",
     ),
     "no_files": ReasonEntry(
-        "This folder holds no file that the analysis can use.",
+        "This folder holds no file that can be used.",
         "No file matches {pattern} for socket {socket}.",
         advice="Check that this is the right folder. If it is, ask IT.",
         hint="Compare the folder with the route's inputs: gcwatch plan.",
     ),
+    "missing_file": ReasonEntry(
+        "A file is missing in this folder: {pattern}.",
+        "No file matches {pattern} for socket {socket}.",
+        advice="Add the file to the folder. If none belongs there, ask IT.",
+        hint="Compare the folder with the route's inputs: gcwatch plan.",
+    ),
+    "missing_value": ReasonEntry(
+        "A file is missing in this folder: {pattern}.",
+        "No file matches {pattern} for the value of socket {socket}.",
+        advice="Add the file to the folder. If none belongs there, ask IT.",
+        hint="If {pattern} is no file but the value itself, write it as JSON, a text in quotes: "
+        '--input \'{socket}="{pattern}"\', or {socket} = {{ value = "{pattern}" }} in the config.',
+    ),
     "no_image": ReasonEntry(
-        "This folder holds no image that the analysis can use.",
+        "This folder holds no image that can be used.",
         "Files match {pattern} for socket {socket}, but none of them is an image.",
         advice="Export the images again: DICOM, MetaImage, NIfTI, NRRD, TIFF, a slide, PNG or "
         "JPEG.",
@@ -168,13 +181,13 @@ CATALOGUE: Mapping[str, ReasonEntry] = {
         advice="Export the images themselves into the folder.",
     ),
     "too_many_files": ReasonEntry(
-        "This folder holds more files than the analysis can use.",
+        "This folder holds more files than can be used.",
         "{count} files match {pattern} for socket {socket}, which takes one.",
-        advice="Leave only the file that the analysis needs in the folder.",
+        advice="Leave only the file that is needed in the folder.",
         hint="If the folder is as it should be, make the route's pattern narrower.",
     ),
     "several_images": ReasonEntry(
-        "This folder holds more than one image ({found}); the analysis takes exactly one.",
+        "This folder holds more than one image ({found}); exactly one can be sent.",
         "Socket {socket} takes one image; found {found}.",
         advice="Put each series into a folder of its own.",
         hint='The route can also take each series as a case (cases = "series"), or name the right '
@@ -191,7 +204,7 @@ CATALOGUE: Mapping[str, ReasonEntry] = {
         advice="Save the image as one file: .nrrd with the header attached, MetaImage or NIfTI.",
     ),
     "slice_twice": ReasonEntry(
-        "An image of this folder is there twice; the analysis would count it as two.",
+        "An image of this folder is there twice; it would count as two.",
         "{file} and {other} are the same instance.",
         advice="Remove one of the two files.",
     ),
@@ -237,7 +250,7 @@ CATALOGUE: Mapping[str, ReasonEntry] = {
         advice="Put each of these images into a folder of its own.",
     ),
     "frames_removed": ReasonEntry(
-        "This image holds many pictures in one file; only the first would reach the analysis.",
+        "This image holds many pictures in one file; only the first would arrive.",
         "The file has {count} frames; de-identification removes NumberOfFrames.",
         advice="Export the image again with one file for each slice.",
     ),
@@ -296,10 +309,9 @@ CATALOGUE: Mapping[str, ReasonEntry] = {
     "not_deidentified": ReasonEntry(
         "The patient's name can't be removed from this kind of image, so it is not sent.",
         "De-identification refused {file}: {problem}.",
-        advice="If the analysis does not need this image, remove it from the folder. If it needs "
-        "it, ask IT.",
-        hint="A narrower glob in the route's inputs can leave such files out. An image that the "
-        "analysis needs must come in a format that can be de-identified: ask the scanner's "
+        advice="If this image is not needed, remove it from the folder. If it is, ask IT.",
+        hint="A narrower glob in the route's inputs can leave such files out. An image that "
+        "is needed must come in a format that can be de-identified: ask the scanner's "
         "vendor, or the platform's support.",
     ),
     "mixed_dicom_set": ReasonEntry(
@@ -313,7 +325,7 @@ CATALOGUE: Mapping[str, ReasonEntry] = {
         advice="Use the result with care. Export the images again to have all of them analysed.",
     ),
     "wrong_content": ReasonEntry(
-        "A file of this folder is not of the kind that the analysis takes.",
+        "A file of this folder is not of the kind that is needed.",
         "{file} for socket {socket}: {problem}.",
         advice="Replace the file.",
     ),
@@ -328,19 +340,20 @@ CATALOGUE: Mapping[str, ReasonEntry] = {
         advice="Copy the file again from its original location, or export it again.",
     ),
     "wrong_value": ReasonEntry(
-        "A value for the analysis is not what the analysis takes.",
+        "A value that belongs to this folder is not what is needed.",
         "The value for socket {socket} ({kind}): {problem}.",
         hint="Correct the value where it comes from: the folder's JSON file or the route's inputs.",
     ),
     "unsupported_socket": ReasonEntry(
-        "The analysis asks for something that this computer can't send yet.",
+        "Something is needed that this computer can't send yet.",
         "Socket {socket} is of kind {kind}; {problem}.",
         hint="Correct the route's inputs: gcwatch check.",
     ),
     "duplicate": ReasonEntry(
-        "The platform has already computed exactly this, so it is not sent again.",
-        "A job with the same inputs exists for algorithm {algorithm}.",
-        hint="Find that job on the algorithm's page.",
+        "The platform has a job for exactly this already, so it is not sent again.",
+        "A job with the same inputs exists for algorithm {algorithm}. It may be another user's, "
+        "which this token can't see, or one that failed or was cancelled.",
+        hint="Look for it on the algorithm's page, or ask the algorithm's editors for its results.",
     ),
     "mismatched_inputs": ReasonEntry(
         "The analysis needs other files than those in this folder.",
@@ -404,6 +417,13 @@ CATALOGUE: Mapping[str, ReasonEntry] = {
         "The upload session ended as Failed: {message}",
         advice="Open the images in a viewer, and export them again. If that does not help, ask IT.",
     ),
+    "item_import_failed": ReasonEntry(
+        "The platform could not read the images. An incomplete case is to be seen there.",
+        "The upload session ended as Failed: {message} The {product} stays, without its images: "
+        "{url}",
+        advice="Open the images in a viewer, and export them again. If that does not help, ask IT.",
+        hint="gcwatch retry fills the same {product}. To remove it, delete it on the platform.",
+    ),
     "job_failed": ReasonEntry(
         "The analysis did not work for this patient.",
         "The job ended as {status}; the platform's API gives no reason. Job: {url}",
@@ -441,7 +461,7 @@ CATALOGUE: Mapping[str, ReasonEntry] = {
         hint="Make a new token on the platform and write it into the token file: gcwatch check.",
     ),
     "not_found": ReasonEntry(
-        "The analysis for this folder can't be used at the moment.",
+        "What this folder is sent to can't be used at the moment.",
         "{what} {slug} does not exist, or this token has no access to it.",
         hint="Check the slug, and ask the editors for access.",
         needs_person=True,
@@ -449,7 +469,7 @@ CATALOGUE: Mapping[str, ReasonEntry] = {
     "no_rights": ReasonEntry(
         "Waiting: this computer may not use what this folder is sent to.",
         "The token sees {what} {slug}, but may not {right}.",
-        hint="Ask its editors to make the token's user {role}.",
+        hint="Ask its editors to give the token's user this role: {role}.",
         needs_person=True,
     ),
     "title_taken": ReasonEntry(

@@ -10,6 +10,10 @@ _UNDECODED = re.compile("[\udc80-\udcff]")
 """What Python makes of a name's bytes that are not UTF-8."""
 
 
+_TWO_STOPS = re.compile(r"(?<![.])[.][.](?=[\s)]|$)")
+"""The end of a fact that is a sentence, and that of the sentence around it."""
+
+
 def iso_time(at: float) -> str:
     """Given seconds since the epoch, return the time in UTC as ISO 8601, to the second."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
@@ -91,5 +95,6 @@ def fill_sentence(template: str, facts: Mapping[str, Any]) -> str:
 
     `{count:file|files}` gives the word that agrees with the number `count`, `{wait:span}` seconds
     as a time span, `{bytes:size}` bytes as a size. A missing fact shows as its name: `<count>`.
+    A fact that ends in a full stop is followed by no other one.
     """
-    return _SentenceFormatter().vformat(template, (), facts)
+    return _TWO_STOPS.sub(".", _SentenceFormatter().vformat(template, (), facts))

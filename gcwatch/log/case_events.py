@@ -113,7 +113,7 @@ def _settled_facts(case: Case) -> dict[str, Any]:
     return {
         "files": seen.files if seen else 0,
         "bytes": seen.bytes if seen else 0,
-        "seconds": round(settled - case.found, 1),
+        "seconds": round(settled - (case.found if case.round == 1 else case.changed), 1),
         "unchanged_seconds": round(settled - case.changed, 1),
     }
 

@@ -8,6 +8,7 @@ or holds a secret: see `_library_record`, `_error_as_type`, `_without_folder_nam
 import json
 import logging
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -287,12 +288,17 @@ def _local_time(_logger: WrappedLogger, _method: str, event: EventDict) -> Event
     return {**event, "time": f"{moment:%H:%M:%S}"}
 
 
+_PLACEHOLDER = re.compile(r"'?%[-#+0-9.]*[a-zA-Z]'?")
+"""Where a library's message has an argument, perhaps in quotes."""
+
+
 def _library_record(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Turn a library's record into an event, without its arguments: folder names and URLs."""
     record: logging.LogRecord = event["_record"]
     place = f"{record.module}:{record.lineno}"
     templated = record.name.partition(".")[0] in _TEMPLATED
-    said = {"logger": record.name, "message": event["event"] if templated else place}
+    message = _PLACEHOLDER.sub("…", str(event["event"])) if templated else place
+    said: dict[str, Any] = {"logger": record.name, "message": message}
     if record.exc_info:
         said["error"] = record.exc_info[1]
     kept = {key: event[key] for key in ("_record", "_from_structlog")}

@@ -244,7 +244,7 @@ class ItemTarget:
         states = sending.fetch_sessions(case, context.platform)
         failed = next((each for each in states.values() if each.status == "Failed"), None)
         if failed is not None:
-            yield events.Rejected(sending.import_failed_reason(failed))
+            yield events.Rejected(self._import_failed(case, failed))
             return
         try:
             held = self._held_values(case, context)
@@ -262,6 +262,14 @@ class ItemTarget:
             yield _still_running(case, missing, states, context)
         else:
             yield from _finish_item(case, held, states, context)
+
+    def _import_failed(self, case: Case, session: UploadSession) -> Reason:
+        facts = {
+            "message": session.error_message,
+            "product": self.names.product,
+            "url": sending.submission_of(case).url,
+        }
+        return Reason("item_import_failed", facts)
 
     def _held_values(self, case: Case, context: TargetContext) -> dict[str, SocketValue]:
         item = context.platform.item(self.kind, sending.submission_of(case).pk)

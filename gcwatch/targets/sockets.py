@@ -78,7 +78,7 @@ def fill_socket(socket: Socket, dropped: DroppedFolder, context: TargetContext) 
             image = reuse.require_image(dropped, name, carrier, context.platform)
             return Input(socket.slug, carrier, image=image)
         case Glob(pattern) | JsonFile(pattern):
-            found = _select_some(dropped.files, pattern, socket)
+            found = _select_some(dropped.files, pattern, socket, carrier)
     if carrier in {"image", "dicom"}:
         return _image_input(socket, carrier, pattern, found, dropped, context)
     return _file_or_value_input(socket, carrier, pattern, found)
@@ -116,10 +116,15 @@ def _file_or_value_input(
     return Input(socket.slug, carrier, pattern, value)
 
 
-def _select_some(files: Sequence[SourceFile], pattern: str, socket: Socket) -> Sequence[SourceFile]:
+def _select_some(
+    files: Sequence[SourceFile], pattern: str, socket: Socket, carrier: Carrier
+) -> Sequence[SourceFile]:
     found = bundle.select_files(files, pattern)
     if not found:
-        raise CannotSend(Reason("no_files", {"socket": socket.slug, "pattern": pattern}))
+        # Whoever writes threshold=x by hand may mean a text, which is read as a file's name.
+        is_word = not set(pattern) & set("*?[].")
+        code = "missing_value" if carrier == "value" and is_word else "missing_file"
+        raise CannotSend(Reason(code, {"socket": socket.slug, "pattern": pattern}))
     return found
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 import requests
-from support.builders import PATIENTS, Site, series, until
+from support.builders import PATIENTS, Site, mha, series, until
 
 from gcwatch.cli import main
 from gcwatch.cli.app import COMMANDS as LISTED
@@ -582,6 +582,32 @@ def test_retry_of_a_delivered_case_never_replaces_its_results(run, site):
     code, _, err = run("retry", first.key, "--config", site.file)
     assert code == 64
     assert f"The latest is {site.case().key}." in err
+
+
+def test_withdraw_tells_what_a_failed_case_has_left_on_the_platform(run, site):
+    """Readers see the display set without its image; note and `send` have its address, too."""
+    lungs = {"lung-segmentation": "*.mha"}  # takes no voxels but 1 and 2
+    site.configure(algorithm=None, reader_study="lung-study", inputs=lungs)
+    site.drop("p1", {"a.mha": mha(7, 8, 9, 10)})
+    site.run_once()
+    case = site.case()
+    assert case.failure.code == "item_import_failed"
+    assert case.submission.url in site.note()
+    assert "An incomplete case is to be seen there." in site.note()
+    _, out, _ = run("withdraw", case.key, "--config", site.file)
+    assert "Its display set stays on the platform" in out
+    assert case.submission.url in out
+    assert f"gcwatch retry {case.key}" in out
+
+
+def test_a_plan_without_routes_says_what_the_mirrors_do(run, site):
+    """It prints no empty page."""
+    text = site.file.read_text().partition("[[route]]")[0]
+    text += '[[mirror]]\nname = "lungs"\narchive = "ct-archive"\noutbox = "copy"\n'
+    site.file.write_text(text)
+    code, out, _ = run("plan", "--config", site.file)
+    assert code == 0
+    assert "Mirror lungs would copy archive ct-archive to" in " ".join(out.split())
 
 
 def test_withdraw_ends_a_case_beside_the_daemon(run, site):

@@ -77,6 +77,9 @@ def plan(context: typer.Context, config: Config = None, *, as_json: Json = False
     """
     settings = configuration.load(configuration.find(chosen(context, config)))
     screen = console()
+    if not settings.routes and not as_json:
+        for line in _without_routes(settings):
+            screen.print(line, markup=False)
     planned = []
     for route in planning.plan(settings):
         planned.append(route)
@@ -84,6 +87,14 @@ def plan(context: typer.Context, config: Config = None, *, as_json: Json = False
             screen.print(route_plan_table(route))
     if as_json:
         print_json({"routes": [_route(route) for route in planned]})
+
+
+def _without_routes(settings: configuration.Settings) -> Iterator[str]:
+    """Yield what a config without routes does instead."""
+    yield "There is no route: nothing would be sent."
+    for mirror in settings.mirrors:
+        yield f"Mirror {mirror.name} would copy archive {mirror.archive} to {mirror.outbox}."
+    yield "gcwatch audit shows what the next run of a mirror would fetch."
 
 
 def _route(route: planning.RoutePlan) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from gcwatch.cli.case_names import find_latest
 from gcwatch.cli.errors import Misused
 from gcwatch.cli.options import Config, chosen, flag
 from gcwatch.core.case import Case
+from gcwatch.core.kinds import KIND_NAMES
 from gcwatch.journal.presence import running_daemon
 
 Cases = Annotated[
@@ -61,6 +62,17 @@ def withdraw(context: typer.Context, cases: Cases = None, config: Config = None)
                 typer.echo(f"{case.key}: is left alone from now on.")
             else:
                 typer.echo(f"{case.key}: has ended already ({case.ending}); nothing to withdraw.")
+                _tell_leftover(case)
+
+
+def _tell_leftover(case: Case) -> None:
+    """Say what a failed case has left on the platform: a command here can't remove it."""
+    if case.ending == "failed" and case.submission and case.kind != "algorithm":
+        product = KIND_NAMES[case.kind].product
+        typer.echo(
+            f"  Its {product} stays on the platform, where people see it: {case.submission.url}\n"
+            f"  Delete it there, or fill it: gcwatch retry {case.key}"
+        )
 
 
 def _remind(watch: gcwatch.Watch, anything: bool) -> None:

@@ -405,7 +405,7 @@ def test_an_item_that_a_failed_case_left_empty_is_found(archiving):
     lungs = {"lung-segmentation": "*.mha"}  # takes no voxels but 1 and 2
     archiving.configure(algorithm=None, archive="ct-archive", inputs=lungs)
     archiving.run_once()
-    assert archiving.case().failure.code == "import_failed"
+    assert archiving.case().failure.code == "item_import_failed"
     kind, detail = only(said(archiving))
     assert kind == "half there"
     assert "stands there without lung-segmentation" in detail

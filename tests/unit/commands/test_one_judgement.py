@@ -5,14 +5,13 @@ import zipfile
 
 import pydicom
 import pytest
-from support.builders import PATIENTS, Site, mha, series
+from support.builders import PATIENTS, Clock, Site, mha, series
 
 from gcwatch import config
 from gcwatch.commands import plan
 
 CT = {path.name: path.read_bytes() for path in (PATIENTS / "98892001" / "CT5N").iterdir()}
 SLICE = CT["2062"]
-THRESHOLD = {"ct-image": "**/*", "threshold": {"json": "limit.json"}}
 
 
 def zipped():
@@ -95,3 +94,38 @@ def test_a_set_of_files_that_are_no_dicom_makes_no_empty_item(tmp_path, sandbox)
     assert "not DICOM" in site.note("p1")
     written = [call for call in sandbox.calls() if call["method"] not in {"GET", "HEAD"}]
     assert {call["status"] for call in written} <= {400}, "only rights are asked for"
+
+
+@pytest.mark.parametrize(
+    ("source", "code", "words"),
+    [
+        ({"json": "limit.json"}, "missing_file", "A file is missing in this folder: limit.json."),
+        ("2,5", "missing_value", "--input 'threshold=\"2,5\"'"),
+    ],
+)
+def test_the_file_that_is_missing_beside_an_image_is_named(tmp_path, sandbox, source, code, words):
+    """And whoever writes threshold=2,5 by hand learns how a text is written."""
+    site = Site(tmp_path, sandbox)
+    site.configure(algorithm="threshold", inputs={"ct-image": "*.mha", "threshold": source})
+    site.drop("p1", {"a.mha": mha()})
+    [route] = plan.plan(config.load(site.file))
+    assert route.folders[0].reason.code == code
+    site.run_once()
+    assert site.case("p1").failure.code == code
+    assert words in site.note("p1")
+
+
+def test_the_time_until_a_folder_settled_is_that_of_its_round(tmp_path, sandbox):
+    """After a retry, not the time since the folder was found, long before."""
+    site = Site(tmp_path, sandbox)
+    site.listen()
+    site.drop("p1", {"a.mha": mha()[:-2]})
+    site.run_once()
+    clock = Clock()
+    clock.ahead = 3600
+    with site.watch(clock=clock) as watch:
+        watch.retry(site.case("p1"))
+        watch.run_once()
+    first, second = site.said("case.settled")
+    assert first["seconds"] < 600
+    assert second["seconds"] < 600

@@ -335,7 +335,7 @@ def test_library_says_its_template_only(name):
     logging.getLogger(name).warning("Retrying %r after %s", "Jansen", URL)
     [line] = lines(stream)
     assert (line["event"], line["level"]) == ("library.message", "warning")
-    assert (line["logger"], line["message"]) == (name, "Retrying %r after %s")
+    assert (line["logger"], line["message"]) == (name, "Retrying … after …")
     assert "Jansen" not in stream.getvalue()
 
 
