@@ -148,7 +148,7 @@ def test_a_file_under_another_name_or_with_other_bytes_is_refused(tmp_path, kind
         assert wrong.name not in str(reason.facts)
 
 
-WRONG_KIND = "A file of this folder is not of the kind that the analysis takes. {}: "
+WRONG_KIND = "A file of this folder is not of the kind that is needed. {}: "
 DAMAGED = "A file of this folder is damaged or incomplete. {}: "
 BROKEN = "A JSON file of this folder is damaged or is not valid JSON."
 HTML = b"<!DOCTYPE html><title>Sign in</title>"
@@ -289,7 +289,7 @@ def test_a_byte_order_mark_is_read_past_in_a_value_and_told_in_a_file(tmp_path):
 def test_a_literal_of_the_wrong_type_earns_a_plain_sentence():
     """There is no file to name: it may stand in the route itself."""
     words = explain(refusal(lambda: socket_content.check_value("high", "Float", "threshold")))
-    assert words.plain == "A value for the analysis is not what the analysis takes."
+    assert words.plain == "A value that belongs to this folder is not what is needed."
     assert words.detail == (
         "The value for socket threshold (Float): it is a string instead of a number."
     )
