@@ -102,7 +102,7 @@ OTHERS = [
     Bad(
         "no files that match",
         {"notes.txt": TEXT},
-        "no file that",
+        "A file is missing",
         "No file matches",
         of("ct-image", "*.mha"),
     ),
