@@ -37,6 +37,7 @@ from gcwatch.core.timing import Pace
 from gcwatch.daemon.case_runner import CaseRunner, log_case_event
 from gcwatch.daemon.current_config import CurrentConfig
 from gcwatch.daemon.upkeep import clear_spool
+from gcwatch.inbox import tree
 from gcwatch.inbox.scanner import InboxScanner
 from gcwatch.inbox.watcher import Watcher
 from gcwatch.journal.journal import Journal
@@ -345,6 +346,11 @@ class Machine(RuleBasedStateMachine):
     def may_fail(self, folder, _failure):
         return folder in self.spoiled
 
+    def has_changed(self, case):
+        """Whether the folder of a delivered case is not as it was sent."""
+        now = tree.snapshot_folder(self.site.inbox, case.folder)
+        return now.digest != case.seen.digest
+
     # --- at the end ------------------------------------------------------------------------------
 
     def drain(self):
@@ -370,6 +376,11 @@ class Machine(RuleBasedStateMachine):
                 assert ending in {"delivered", "failed"}, f"{folder} is {ending}"
                 if ending == "failed":
                     assert self.may_fail(folder, failure), f"{folder} failed: {failure}"
+            noted = {path.name for path in self.site.outbox.glob("*.changed.txt")}
+            for case in watch.cases():
+                if case.ending == "delivered" and case.folder in standing:
+                    is_told = f"{case.folder}.changed.txt" in noted
+                    assert is_told == self.has_changed(case), f"{case.folder}: {noted}"
             unfinished = [case for case in watch.cases() if checklist.next_step(case) is not None]
             assert not unfinished, "a case has no end"
         self.no_case_became_two()

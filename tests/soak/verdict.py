@@ -92,6 +92,8 @@ def published(folders, patients):
         wanted.update({f"{each.name}.failed.txt": 1 for each in ours if each.broken})
         found = Counter()
         for path in outbox.iterdir():
+            if path.name.endswith(".changed.txt"):
+                continue  # of an afterthought that came too late
             is_patient = path.is_dir() and not (path / "gcwatch.json").exists()
             found[path.name] += len(list(path.iterdir())) if is_patient else 1
         for name, times in (wanted - found).items():
