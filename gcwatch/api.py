@@ -285,10 +285,12 @@ class Watch:
     def retry(self, case: Case) -> Case:
         """Try a case again: an open one now, a failed one from the start, a delivered one again."""
         if case.ending == "delivered":
-            again = self.journal.open_case(case.route, case.folder, self.pace(case.route))
+            pace = self.pace(case.route)
+            again = self.journal.open_case(case.route, case.folder, pace, even_if_same=True)
             return self._log(again, FolderFound(case.route, case.folder), again)
-        after = self.journal.record(case.key, Retried(), self.pace(case.route))
-        return self._log(case, Retried(), after)
+        asked = Retried(even_if_same=True)
+        after = self.journal.record(case.key, asked, self.pace(case.route))
+        return self._log(case, asked, after)
 
     def withdraw(self, case: Case) -> Case:
         """Leave a case alone from now on; what the platform has of it stays there."""

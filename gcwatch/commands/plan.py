@@ -7,8 +7,9 @@ is written into inbox, outbox or state directory.
 
 import math
 import tempfile
+import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -30,7 +31,9 @@ from gcwatch.inbox.unused import unused_reasons
 from gcwatch.journal.copies import latest_cases
 from gcwatch.platform.client import CachingGrandChallenge, GrandChallenge
 from gcwatch.platform.connect import connect
-from gcwatch.steps.judgement import FolderToJudge, judge_folder
+from gcwatch.platform.file_parts import sha256_state
+from gcwatch.steps.duplicates import content_digest, twin_error
+from gcwatch.steps.judgement import FolderToJudge, Judgement, judge_folder
 from gcwatch.steps.settle import copy_reason, why_incomplete
 from gcwatch.targets.context import TargetContext
 
@@ -104,9 +107,24 @@ def plan(settings: Settings) -> Iterator[RoutePlan]:
     platform = CachingGrandChallenge(connect(settings))
     try:
         for route in settings.routes:
-            yield _as_allowed(_route(route, known, platform), route, platform)
+            sent = _sent_content(route, known.values())
+            yield _as_allowed(_route(route, known, sent, platform), route, platform)
     finally:
         platform.close()
+
+
+def _sent_content(route: Route, cases: Iterable[Case]) -> Mapping[str, Case]:
+    """Return the route's cases by their content, those with which new folders are compared."""
+    if route.duplicates == "send":
+        return {}
+    return {
+        case.content: case
+        for case in cases
+        if case.route == route.name
+        and case.content
+        and not case.gone
+        and (case.is_open or case.ending == "delivered")
+    }
 
 
 def _as_allowed(planned: RoutePlan, route: Route, platform: GrandChallenge) -> RoutePlan:
@@ -125,7 +143,10 @@ def _as_allowed(planned: RoutePlan, route: Route, platform: GrandChallenge) -> R
 
 
 def _route(
-    route: Route, known: Mapping[tuple[str, str], Case], platform: GrandChallenge
+    route: Route,
+    known: Mapping[tuple[str, str], Case],
+    sent: Mapping[str, Case],
+    platform: GrandChallenge,
 ) -> RoutePlan:
     planned = RoutePlan(route.name, route.kind, route.target, cases=route.cases)
     box = inbox_of(route)
@@ -135,7 +156,7 @@ def _route(
         return replace(planned, away=error.reason)
     before = [folder for name, folder in known if name == route.name]
     folders = tuple(
-        _folder(entry, route, known.get((route.name, entry.name)), platform)
+        _folder(entry, route, known.get((route.name, entry.name)), sent, platform)
         for entry in box.select_cases(listing, before)
     )
     empty = [folder.name for folder in folders if folder.verdict == "empty"]
@@ -146,7 +167,11 @@ def _route(
 
 
 def _folder(
-    entry: InboxEntry, route: Route, case: Case | None, platform: GrandChallenge
+    entry: InboxEntry,
+    route: Route,
+    case: Case | None,
+    sent: Mapping[str, Case],
+    platform: GrandChallenge,
 ) -> FolderPlan:
     """Given a folder and its latest case, return what the daemon's next scan would do."""
     box = inbox_of(route)
@@ -160,7 +185,8 @@ def _folder(
     is_open = case is not None and case.is_open
     folder = FolderPlan(entry.name, "send", case=case.key if case and is_open else "")
     try:
-        return _planned(folder, route, platform, case if is_open else None)
+        compared = {} if case and case.even_if_same else sent
+        return _planned(folder, route, compared, platform, case if is_open else None)
     except CannotSend as error:
         return replace(folder, verdict="refuse", reason=error.reason)
     except CaseError as error:
@@ -176,7 +202,11 @@ def _is_over(case: Case, entry: InboxEntry, box: Inbox) -> bool:
 
 
 def _planned(
-    folder: FolderPlan, route: Route, platform: GrandChallenge, case: Case | None
+    folder: FolderPlan,
+    route: Route,
+    sent: Mapping[str, Case],
+    platform: GrandChallenge,
+    case: Case | None,
 ) -> FolderPlan:
     """Given a folder without a plan, do everything that comes before its first upload."""
     box = inbox_of(route)
@@ -192,6 +222,8 @@ def _planned(
     asked = FolderToJudge(f"{route.name}-{UNKNOWN}", case.round if case else 1, folder.name, files)
     with tempfile.TemporaryDirectory(prefix="gcwatch-plan-") as spool:
         judgement = judge_folder(asked, context, Path(spool))
+        if sent:
+            _require_new_content(judgement, folder.name, sent)
     planned, made = judgement.planned, judgement.bundles
     uploads = tuple(_upload(item, made.get(item.socket, ())) for item in planned.inputs)
     return replace(
@@ -201,6 +233,18 @@ def _planned(
         why=planned.why,
         warnings=tuple(reason for each in made.values() for one in each for reason in one.warnings),
     )
+
+
+def _require_new_content(judgement: Judgement, name: str, sent: Mapping[str, Case]) -> None:
+    """Raise an error if another folder, one of `sent` (by content), has the same content."""
+    planned = judgement.planned
+    content = content_digest(planned.target, planned.inputs, judgement.bundles, _hash_file)
+    if (twin := sent.get(content)) and twin.folder != name:
+        raise twin_error(twin, 0)
+
+
+def _hash_file(path: Path, size: int) -> str:
+    return sha256_state(path, threading.Event(), size).hexdigest()
 
 
 def _upload(item: Input, made: Sequence[Bundle]) -> PlannedUpload:

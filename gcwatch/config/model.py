@@ -183,6 +183,13 @@ class Route(Table):
     The folder's gcwatch.json names these images, if the folder is a result or comes from a
     mirror."""
 
+    duplicates: Literal["hold", "send"] = "hold"
+    """What gcwatch does with a folder that holds the same images as another folder of this inbox
+    that is being sent or was delivered: it is not sent until somebody asks for it ("hold"), or it
+    is sent like any other ("send").
+
+    DICOM is compared by SOPInstanceUIDs, everything else by content."""
+
     after: Literal["keep", "move", "delete"] = "keep"
     """What gcwatch does with the folder in the inbox once its results are delivered."""
 

@@ -276,7 +276,9 @@ class Case:
     outbox before anything was sent. `gone` says that the folder is no longer in the inbox.
     `attempts` counts the tries in a row that failed. `seen` is what the folder looked like when it
     was sent; `late` what it looks like if it has changed since the delivery. `request` names
-    the last operator file that was obeyed.
+    the last operator file that was obeyed. `content` is a digest of what is sent, "" if it is not
+    known. `even_if_same`: as the operator asked, it is sent although another folder has the same
+    content.
     """
 
     key: str
@@ -310,6 +312,8 @@ class Case:
     wait: Wait | None = None
     late: LateChange | None = None
     request: str = ""
+    content: str = ""
+    even_if_same: bool = False
 
     @property
     def kind(self) -> Kind:

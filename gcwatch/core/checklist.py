@@ -118,7 +118,14 @@ def stage(case: Case) -> str:
 
 def new_case(key: str, event: events.FolderFound, now: float) -> Case:
     """Given the event of a new folder, return its case."""
-    return Case(key=key, route=event.route, folder=event.folder, found=now, touched=now)
+    return Case(
+        key=key,
+        route=event.route,
+        folder=event.folder,
+        found=now,
+        touched=now,
+        even_if_same=event.even_if_same,
+    )
 
 
 def fold_events(key: str, history: Iterable[tuple[float, Event]]) -> Case:
@@ -150,6 +157,7 @@ def _start_over(case: Case, now: float, **facts: Any) -> Case:
         sessions={},
         attempt=None,
         warnings=(),
+        content="",
         **facts,
     )
 
@@ -178,6 +186,17 @@ def _retry(case: Case, now: float) -> Case:
         round=case.round + 1,
         submission=_empty_again(case),
         request=case.request,
+    )
+
+
+def _retry_as_asked(case: Case, event: events.Retried, now: float) -> Case:
+    """Note who asked, and whether it is sent although another folder has the same content."""
+    waits_for_twin = case.wait is not None and case.wait.reason.code == "same_images_under_way"
+    asked = event.even_if_same and (waits_for_twin or not case.is_open)
+    return replace(
+        _retry(case, now),
+        request=event.request or case.request,
+        even_if_same=asked or (case.is_open and case.even_if_same),
     )
 
 
@@ -285,8 +304,8 @@ def _changed_late(case: Case, late: LateChange, event: Event, now: float) -> Cas
 def _closed(case: Case, event: Event, now: float) -> Case:
     """A closed case changes only with its folder, its route's name, or by `gcwatch retry`."""
     match event:
-        case events.Retried(request):
-            return replace(_retry(case, now), request=request or case.request)
+        case events.Retried():
+            return _retry_as_asked(case, event, now)
         case events.FolderChangedLate(snapshot) if case.late is None:
             return replace(case, seen=snapshot, gone=False)
         case events.DeliveredFolderChanged(snapshot) if case.ending == "delivered":
@@ -333,6 +352,8 @@ def apply_event(case: Case, event: Event, now: float) -> Case:  # noqa: C901, PL
             return _advance(case, now, ending="withdrawn", gone=True, seen=None)
         case events.Planned():
             return _planned(case, event, now)
+        case events.ContentIdentified(digest):
+            return _advance(case, now, content=digest)
         case events.UploadStarted():
             return _advance(case, now, uploads=_begun(case, event))
         case events.UploadResumed():
@@ -377,8 +398,8 @@ def apply_event(case: Case, event: Event, now: float) -> Case:  # noqa: C901, PL
             attempt = None if undone else case.attempt
             until = now + wait
             return replace(case, touched=now, wait=Wait(reason, until), attempt=attempt)
-        case events.Retried(request):
-            return replace(_retry(case, now), request=request or case.request)
+        case events.Retried():
+            return _retry_as_asked(case, event, now)
         case events.Withdrawn(request):
             return _advance(case, now, ending="withdrawn", request=request or case.request)
         case events.FolderRenamed(folder, snapshot):

@@ -12,12 +12,16 @@ from gcwatch.core.reasons import Reason
 
 @dataclass(frozen=True)
 class FolderFound:
-    """A new folder is in an inbox."""
+    """A new folder is in an inbox.
+
+    `even_if_same`: it is sent although another folder has the same content.
+    """
 
     kind: ClassVar[str] = "folder_found"
 
     route: str
     folder: Name
+    even_if_same: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,15 @@ class Planned:
     inputs: tuple[Input, ...]
     target: Target
     why: str = ""
+
+
+@dataclass(frozen=True)
+class ContentIdentified:
+    """What is to be sent is known by its content; the same content gives the same digest."""
+
+    kind: ClassVar[str] = "content_identified"
+
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -252,12 +265,14 @@ class Postponed:
 class Retried:
     """The operator asked for another try now (`gcwatch retry`).
 
-    `request` names the operator file that asked for it; empty for a command.
+    `request` names the operator file that asked for it; empty for a command. `even_if_same`: a
+    closed case is sent although another folder has the same content.
     """
 
     kind: ClassVar[str] = "retried"
 
     request: str = ""
+    even_if_same: bool = False  # as in journals that know no such comparison
 
 
 @dataclass(frozen=True)
@@ -347,6 +362,7 @@ Event = (
     | FolderSettled
     | FolderVanished
     | Planned
+    | ContentIdentified
     | UploadStarted
     | UploadResumed
     | UploadCompleted

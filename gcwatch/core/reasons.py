@@ -355,6 +355,21 @@ CATALOGUE: Mapping[str, ReasonEntry] = {
         "which this token can't see, or one that failed or was cancelled.",
         hint="Look for it on the algorithm's page, or ask the algorithm's editors for its results.",
     ),
+    "same_images": ReasonEntry(
+        "This folder holds the same images as {folder}, delivered on {date}; it is held and not "
+        "sent.",
+        "What would be sent is equal to what case {case} sent (DICOM: the same SOPInstanceUIDs).",
+        advice="If one of the two folders is a mistake, take it out of the inbox. If both are "
+        "right, ask IT to send this one as well.",
+        hint="gcwatch retry sends it.",
+    ),
+    "same_images_under_way": ReasonEntry(
+        "This folder holds the same images as {folder}, which is being sent; it waits for that.",
+        "What would be sent is equal to what case {case} sends. If that is delivered, this folder "
+        "is held; if not, it is sent.",
+        advice="If one of the two folders is a mistake, take it out of the inbox.",
+        hint="gcwatch retry sends it at once.",
+    ),
     "mismatched_inputs": ReasonEntry(
         "The analysis needs other files than those in this folder.",
         "No interface of algorithm {algorithm} takes exactly the sockets {sockets}.",

@@ -88,6 +88,7 @@ class CaseRunner:
             clock=self._clock,
             uptime=self._uptime,
             knows=self._journal.knows,
+            twin=self._journal.twin,
             active=lambda: self._journal.count("running", self._current.algorithm_routes()),
             quota=self._quota,
             progress=self._progress,

@@ -5,7 +5,7 @@ in the journal, which says what is due. On start every open case goes on at its 
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
 from typing import Final
@@ -238,8 +238,9 @@ class Daemon:
         if self._wakeup.is_scan_requested() or self._wakeup.requested_mirrors():
             return False
         left = self._journal.unfinished_cases()
-        ours = (case for case in left if case.route in self._current.routes)
-        return all(is_left_to_later_run(case) for case in ours)
+        ours = [case for case in left if case.route in self._current.routes]
+        keys = {case.key for case in ours if case.is_open}
+        return all(is_left_to_later_run(case, keys) for case in ours)
 
     def _log_start(self) -> None:
         routes = len(self._current.routes)
@@ -395,8 +396,13 @@ class Daemon:
         )
 
 
-def is_left_to_later_run(case: Case) -> bool:
-    """Given an open case, return whether it waits for a person or for hours: not for one run."""
+def is_left_to_later_run(case: Case, open_cases: Collection[str]) -> bool:
+    """Given an open case, return whether it waits for a person or for hours: not for one run.
+
+    A case that waits for another one is left if that is: if it is one of `open_cases` (keys).
+    """
     if case.wait is None:
         return False
+    if case.wait.reason.code == "same_images_under_way":
+        return case.wait.reason.facts["case"] in open_cases
     return needs_person(case.wait.reason) or case.attempts >= ENOUGH_TRIES

@@ -77,12 +77,13 @@ class Operator:
             self._record(case, Withdrawn(file.request))
             return ""
         if case.ending == "delivered":
-            following = self._journal.open_next_case(case.key, self._pace_of(case.route))
+            pace = self._pace_of(case.route)
+            following = self._journal.open_next_case(case.key, pace, even_if_same=True)
             if following is None:
                 return ""  # somebody else asked for the same at this moment
             self._log_event(following, FolderFound(case.route, case.folder), following)
             case = following
-        self._record(case, Retried(file.request))
+        self._record(case, Retried(file.request, even_if_same=True))
         return ""
 
     def _record(self, case: Case, event: Event) -> None:

@@ -4,11 +4,11 @@ import collections
 import re
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
 from gcwatch.core.errors import CannotSend
-from gcwatch.core.forecast import UNKNOWN, ImageForecast
 from gcwatch.core.reasons import Reason
 from gcwatch.files import atomic as disk
 from gcwatch.files.patterns import matches_pattern
@@ -27,7 +27,7 @@ from gcwatch.imaging.spool import (
     listing_digest,
     spool_each,
     spool_one,
-    with_set_warnings,
+    with_set_facts,
 )
 
 _NAMED_IMAGES = 3
@@ -56,14 +56,8 @@ def _plain_suffix(file: SourceFile) -> str:
     return suffix if re.fullmatch(r"\.[a-z0-9]{1,6}", suffix) else ""
 
 
-def _bundle_from_inbox(
-    file: SourceFile,
-    filename: str,
-    left_out: int = 0,
-    warnings: tuple[Reason, ...] = (),
-    forecast: ImageForecast = UNKNOWN,
-) -> Bundle:
-    return Bundle(Path(file.path), filename, file.size, 1, left_out, file, warnings, forecast)
+def _bundle_from_inbox(file: SourceFile, filename: str) -> Bundle:
+    return Bundle(Path(file.path), filename, file.size, 1, 0, file)
 
 
 def image_bundle(
@@ -106,13 +100,21 @@ def image_bundle(
         image, left_out = _find_one_image(files, socket, pattern, integrity, deidentify=deidentify)
         deidentifier = Deidentifier() if deidentify and image.is_dicom else None
         if len(image.files) == 1 and deidentifier is None:
-            filename = stem + image.suffix
-            return _bundle_from_inbox(
-                image.files[0], filename, left_out, image.warnings, image.forecast
+            return replace(
+                _bundle_from_inbox(image.files[0], stem + image.suffix),
+                left_out=left_out,
+                warnings=image.warnings,
+                forecast=image.forecast,
+                content=image.content,
             )
         members = _image_members(image, deidentifier, keep_names=keep_names)
         content = SpoolContent(
-            members, image.warnings, left_out, integrity == "warn", image.forecast
+            members,
+            image.warnings,
+            left_out,
+            integrity == "warn",
+            image.forecast,
+            image.content,
         )
         return spool_one(spool, stem, listing, content)
 
@@ -148,9 +150,11 @@ def dicom_set(
         if not deidentify:
             named = zip(image.files, names, strict=True)
             bundles = [_bundle_from_inbox(file, name) for file, name in named]
-            return with_set_warnings(bundles, left_out, image.warnings)
+            return with_set_facts(bundles, left_out, image.warnings, image.content)
         members = _file_members(names, image.files, Deidentifier())
-        content = SpoolContent(members, image.warnings, left_out, lenient=integrity == "warn")
+        content = SpoolContent(
+            members, image.warnings, left_out, integrity == "warn", content=image.content
+        )
         return spool_each(spool, stem, listing, content)
 
 

@@ -63,7 +63,8 @@ class Image:
     The main file is the first one; a slide's index comes next; data files are last. `warnings`
     tell why the platform would make a wrong or incomplete image of it. `mixed` are the names of
     `dicom.SHARED_ELEMENTS` that differ between its files. `forecast` is what the platform must
-    make of it; its `order` counts `files`.
+    make of it; its `order` counts `files`. `content` is a digest of the SOPInstanceUIDs of DICOM,
+    "" for other formats.
     """
 
     kind: Kind
@@ -72,6 +73,7 @@ class Image:
     warnings: tuple[Reason, ...] = ()
     mixed: tuple[str, ...] = ()
     forecast: ImageForecast = UNKNOWN
+    content: str = ""
 
     @property
     def is_dicom(self) -> bool:

@@ -1,5 +1,6 @@
 """Finds the images that a folder's files make up, as the platform's importer would."""
 
+import hashlib
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -145,6 +146,7 @@ def _series_image(
         tuple(found),
         _mixed_elements([header for header, _ in members]),
         _forecast_series(members, deidentify=deidentify) if joined else UNKNOWN,
+        _instances_digest([header for header, _ in members]),
     )
 
 
@@ -155,6 +157,11 @@ def _forecast_series(members: Sequence[slice_geometry.Slice], *, deidentify: boo
     return series_forecast.forecast_series(
         members, lambda keyword: deidentify and is_removed(sop_class, keyword)
     )
+
+
+def _instances_digest(found: Sequence[headers.Header]) -> str:
+    instances = sorted(header.instance for header in found)
+    return hashlib.sha256("\0".join(instances).encode()).hexdigest()
 
 
 def _mixed_elements(found: Sequence[headers.Header]) -> tuple[str, ...]:

@@ -40,7 +40,9 @@ class Bundle:
     `files` is how many of the folder's files are in it, `left_out` how many are not. `source` is
     set if the file is sent directly from the inbox; then it must be opened with
     `safe_open.open_unchanged`. `warnings` tell why the platform may make a wrong or incomplete
-    image of it; `forecast` says what it must make of it.
+    image of it; `forecast` says what it must make of it. `content` is a digest of what DICOM images
+    it holds, whatever de-identification makes of them (of a whole set in its first bundle); "" if
+    the bytes themselves tell that.
     """
 
     path: Path
@@ -51,6 +53,7 @@ class Bundle:
     source: SourceFile | None
     warnings: tuple[Reason, ...] = ()
     forecast: ImageForecast = UNKNOWN
+    content: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,11 +65,11 @@ class Member:
     prepare: Prepare
 
 
-def with_set_warnings(
-    bundles: Sequence[Bundle], left_out: int, warnings: tuple[Reason, ...]
+def with_set_facts(
+    bundles: Sequence[Bundle], left_out: int, warnings: tuple[Reason, ...], content: str
 ) -> tuple[Bundle, ...]:
-    """Given the bundles of one set, return them with the set's warnings in the first one."""
-    first = dataclasses.replace(bundles[0], left_out=left_out, warnings=warnings)
+    """Given the bundles of one set, return them with what is said of the set in the first one."""
+    first = dataclasses.replace(bundles[0], left_out=left_out, warnings=warnings, content=content)
     return first, *bundles[1:]
 
 
@@ -81,7 +84,7 @@ def discard_spool(spool: Path) -> None:
 
 @dataclass
 class SpoolContent:
-    """The members to write to the spool, their warnings, and the forecast of their image.
+    """The members to write to the spool, their warnings, and the facts of their image.
 
     If `lenient`, members that are refused are left out with a warning, and nothing is foretold.
     """
@@ -91,6 +94,7 @@ class SpoolContent:
     left_out: int
     lenient: bool
     forecast: ImageForecast = UNKNOWN
+    content: str = ""
     written: int = 0
 
     def open_members(self) -> Iterator[tuple[Member, Write]]:
@@ -175,6 +179,7 @@ def spool_one(spool: Path, stem: str, listing: str, content: SpoolContent) -> Bu
         None,
         content.warnings,
         content.forecast,
+        content.content,
     )
     _write_note(note, [bundle], listing)
     return bundle
@@ -190,7 +195,7 @@ def spool_each(spool: Path, stem: str, listing: str, content: SpoolContent) -> t
             write(stream)  # type: ignore[arg-type]
         written.append(Bundle(path, path.name, path.stat().st_size, 1, 0, None))
     disk.sync_tree(spool)
-    bundles = with_set_warnings(written, content.left_out, content.warnings)
+    bundles = with_set_facts(written, content.left_out, content.warnings, content.content)
     _write_note(note, bundles, listing)
     return bundles
 

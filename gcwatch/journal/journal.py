@@ -23,7 +23,7 @@ from pydantic import TypeAdapter
 
 from gcwatch.core import checklist
 from gcwatch.core.case import Case
-from gcwatch.core.events import Event, FolderFound, RouteRenamed
+from gcwatch.core.events import ContentIdentified, Event, FolderFound, RouteRenamed
 from gcwatch.core.timing import Pace, due_time
 from gcwatch.files.lock import exclusive_lock
 from gcwatch.journal import route_identity
@@ -105,6 +105,7 @@ def _row(case: Case, pace: Pace) -> dict[str, Any]:
         "record": _encode(_CASE, case),
         "notable": _is_notable(case),
         "listing": case.seen.digest if case.seen else None,
+        "content": case.content or None,
     }
 
 
@@ -143,13 +144,17 @@ class Journal:
 
     # --- writing ---------------------------------------------------------------------------------
 
-    def open_case(self, route: str, folder: str, pace: Pace) -> Case:
-        """Given a new folder and its route's pace, make a case with a new random key; return it."""
-        with self._transaction() as connection:
-            return self._insert_case(connection, route, folder, pace)
+    def open_case(self, route: str, folder: str, pace: Pace, *, even_if_same: bool = False) -> Case:
+        """Given a new folder and its route's pace, make a case with a new random key; return it.
 
-    def open_next_case(self, key: str, pace: Pace) -> Case | None:
-        """Given a closed case, make another one for its folder and return it.
+        With *even_if_same* it is sent although another folder has the same content.
+        """
+        with self._transaction() as connection:
+            found = FolderFound(route, folder, even_if_same)
+            return self._insert_case(connection, found, pace)
+
+    def open_next_case(self, key: str, pace: Pace, *, even_if_same: bool = False) -> Case | None:
+        """Given a closed case, make another one for its folder as `open_case` does; return it.
 
         Return None if the folder has a later case already: threads may look at one change at once.
         """
@@ -158,12 +163,13 @@ class Journal:
             is_latest = (CASES.c.key == key) & CASES.c.newest & ~CASES.c.open
             if not connection.execute(sa.select(sa.exists().where(is_latest))).scalar_one():
                 return None
-            return self._insert_case(connection, before.route, before.folder, pace)
+            found = FolderFound(before.route, before.folder, even_if_same)
+            return self._insert_case(connection, found, pace)
 
-    def _insert_case(self, connection: sa.Connection, route: str, folder: str, pace: Pace) -> Case:
+    def _insert_case(self, connection: sa.Connection, event: FolderFound, pace: Pace) -> Case:
         suffix = "".join(secrets.choice(_ALPHABET) for _ in range(8))
-        event, now = FolderFound(route, folder), self._clock()
-        case = checklist.new_case(f"{route}-{suffix}", event, now)
+        now = self._clock()
+        case = checklist.new_case(f"{event.route}-{suffix}", event, now)
         _make_way(connection, case)
         connection.execute(CASES.insert().values(**_row(case, pace), newest=True))
         self._append(connection, case.key, event, now)
@@ -254,6 +260,27 @@ class Journal:
     def cases_with_listing(self, route: str, digest: str) -> list[Case]:
         """Return the cases of a route whose folder looked so (`Snapshot.digest`), oldest first."""
         return self._select((CASES.c.route == route) & (CASES.c.listing == digest))
+
+    def twin(self, case: Case) -> Case | None:
+        """Given a case whose content is known, return the first case that sends the same, or None.
+
+        That is a case of the same route whose content was known earlier, that is open or delivered,
+        and whose folder, another one, is still in the inbox.
+        """
+        # The order of the events decides: of two cases at the same time exactly one is the first.
+        known_at = sa.func.max(EVENTS.c.id)
+        same = (CASES.c.route == case.route) & (CASES.c.content == case.content)
+        stands = CASES.c.newest & ~CASES.c.gone
+        query = (
+            sa.select(CASES.c.key)
+            .join(EVENTS, (EVENTS.c.key == CASES.c.key) & (EVENTS.c.kind == ContentIdentified.kind))
+            .where(same, CASES.c.open | (CASES.c.stage == "delivered"), stands)
+            .group_by(CASES.c.key)
+            .order_by(known_at)
+        )
+        with self._transaction() as connection:
+            first = connection.execute(query).scalar()
+            return self._read(connection, first) if first not in {None, case.key} else None
 
     def known(self, route: str) -> dict[str, Known]:
         """Given a route, return what is known of each folder, from its latest case, by folder."""

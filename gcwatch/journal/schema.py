@@ -35,6 +35,7 @@ CASES = sa.Table(
     sa.Column("record", sa.Text, nullable=False),
     sa.Column("notable", sa.Boolean, nullable=False),
     sa.Column("listing", sa.Text),
+    sa.Column("content", sa.Text),
 )
 
 
@@ -142,6 +143,10 @@ VERSIONS = (
         "DROP INDEX cases_due",
         "CREATE INDEX cases_open ON cases (open)",
         "CREATE INDEX cases_due ON cases (due) WHERE due IS NOT NULL",
+    ),
+    (
+        "ALTER TABLE cases ADD COLUMN content TEXT",
+        "CREATE INDEX cases_content ON cases (content)",
     ),
 )
 """The statements that upgrade a journal from version n to n + 1; only ever append to them."""

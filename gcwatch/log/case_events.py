@@ -26,6 +26,8 @@ def log_entry(before: Case, event: Event, after: Case) -> LogEntry | None:  # no
             return "case.vanished", {}
         case events.Planned(inputs, _, why):
             return "case.planned", {"inputs": [item.socket for item in inputs], "why": why}
+        case events.ContentIdentified():
+            return None
         case events.UploadStarted(upload):
             facts = {
                 "bytes": upload.size,

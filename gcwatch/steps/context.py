@@ -21,7 +21,7 @@ class StepContext:
 
     `clock` returns seconds since the epoch, `uptime` how long this machine has been on. `knows`
     tells whether a job or item (its pk) belongs to a case of the journal; `active` how many jobs
-    are running.
+    are running; `twin` which earlier case sends or sent the same content as a case.
     """
 
     transfers: Transfers
@@ -30,6 +30,7 @@ class StepContext:
     uptime: Callable[[], Uptime]
     knows: Callable[[str], bool]
     active: Callable[[], int]
+    twin: Callable[[Case], Case | None]
     quota: UploadQuota
     progress: TransferProgress = field(default=no_progress)
 

@@ -22,6 +22,7 @@ from gcwatch.platform.transfers import Moved
 from gcwatch.platform.upload import FileUpload
 from gcwatch.steps.adopt import find_earlier_result
 from gcwatch.steps.context import StepContext, counted_transfer, spool_folder
+from gcwatch.steps.duplicates import require_new_content
 from gcwatch.steps.judgement import FolderToJudge, judge_folder, make_bundles
 
 UPLOADS_PAUSE_SECONDS: Final = 300.0
@@ -34,7 +35,8 @@ FILES_PER_RECORD: Final = 24
 def upload_inputs(case: Case, route: Route, pace: Pace, context: StepContext) -> StepEvents:
     """Judge the folder, then send what every socket gets.
 
-    All bundles are made first: what is refused is refused before the first byte is sent.
+    All bundles are made first: what is refused is refused before the first byte is sent, and so is
+    what another folder has sent before.
     """
     spool = spool_folder(case, context)
     files = inbox_of(route).source_files(case.folder)
@@ -50,6 +52,8 @@ def upload_inputs(case: Case, route: Route, pace: Pace, context: StepContext) ->
         case, bundles = (yield judgement.planned), judgement.bundles
     else:
         bundles = make_bundles(checklist.unsent_inputs(case), case.inputs, folder, route, spool)
+    if not case.uploads and case.attempt is None:
+        case = yield from require_new_content(case, bundles, route, pace, context)
     for item in checklist.unsent_inputs(case):
         parcels = bundles[item.socket]
         case = yield from _record_warnings(case, parcels)

@@ -50,6 +50,7 @@ class Site:
             "[[route]]",
             'name = "bench"\ninbox = "in"\noutbox = "out"\nalgorithm = "copy-image"',
             'inputs = { "generic-medical-image" = "000.mha" }',
+            'duplicates = "send"',
             *keys,
         ]
         self.file.write_text("\n".join(lines))

@@ -3,7 +3,14 @@
 from functools import partial
 
 import pytest
-from support.builders import Site, check_history, check_nothing_half_done, check_results, mha
+from support.builders import (
+    Site,
+    check_history,
+    check_nothing_half_done,
+    check_results,
+    mha,
+    series,
+)
 from support.victims import die_at_every_kind
 
 pytestmark = pytest.mark.timeout(1200)
@@ -97,3 +104,24 @@ def test_an_operator_file_is_obeyed_once_though_the_daemon_dies_again_and_again(
     assert any("os.remove" in kind and ".retry" in kind for kind in kinds)
     assert not file.exists()
     assert (site.delivered(), len(site.jobs())) == (["p1", "p1.2"], 2)
+
+
+@pytest.mark.parametrize("files", [series(), {"image.mha": mha()}], ids=["dicom", "others"])
+def test_of_equal_folders_one_is_sent_though_the_daemon_dies_again_and_again(
+    victims, tmp_path, sandbox, files
+):
+    """SIGKILL also between what is known of the content and what follows from it."""
+    site = Site(tmp_path / "site", sandbox, duplicates="hold")
+    site.drop("p1", files)
+    site.drop("p2", files)
+
+    kinds = die_again_and_again(victims, site, tmp_path)
+
+    assert "after content_identified" in kinds
+    assert len(site.jobs()) == 1
+    [sent] = site.delivered()
+    assert {path.name for path in site.outbox.iterdir()} == {
+        sent,
+        {"p1": "p2", "p2": "p1"}[sent] + ".failed.txt",
+    }
+    check_results(site.sandbox, site.outbox / sent)

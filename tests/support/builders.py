@@ -95,6 +95,7 @@ class Site:
             "algorithm": "copy-image",
             "settle": "0s",
             "poll": "50ms",
+            "duplicates": "send",  # most tests drop the same image under several names
             **route,
         }
         lines = [

@@ -93,7 +93,9 @@ class Target:
     def dropped(self, folder, variant):
         """A sandbox, and a site whose inbox holds the folders of a variant."""
         with Sandbox(folder / "sandbox", Settings(**variant.platform)) as sandbox:
-            site = Site(folder / "site", sandbox, **{**self.plain, **variant.route})
+            site = Site(
+                folder / "site", sandbox, **{"duplicates": "hold", **self.plain, **variant.route}
+            )
             told = variant.before(sandbox)
             for name in variant.folders:
                 site.drop(name, {**variant.files, **told})

@@ -65,6 +65,27 @@ def test_what_would_be_refused_is_told_before_it_is(site, files, code):
     assert site.case().failure.code == code
 
 
+@pytest.mark.parametrize("files", [series(), {"image.mha": mha()}], ids=["dicom", "others"])
+def test_the_same_images_under_another_name_would_be_held(site, files):
+    """The daemon and the plan compare alike; other images would be sent."""
+    site.configure(duplicates="hold")
+    site.drop("p1", files)
+    site.run_once()
+    site.drop("p2", files)
+    site.drop("p3", {"image.mha": mha(7)})
+    found = planned(site)
+    assert {name: found[name].verdict for name in found} == {
+        "p1": "done",
+        "p2": "refuse",
+        "p3": "send",
+    }
+    reason = found["p2"].reason
+    assert (reason.code, reason.names) == ("same_images", {"folder": "p1"})
+    site.run_once()
+    with site.watch() as watch:
+        assert watch.find("lobes/p2").failure == reason
+
+
 def test_a_plan_leaves_no_trace(site, tmp_path, monkeypatch):
     """Nothing is sent, and nothing is written: not even a journal, or a bundle that stays."""
     aside = tmp_path / "temporary"

@@ -19,6 +19,7 @@ ROUTES = {"algorithm": "lobes", "reader_study": "readers", "archive": "cts"}
 ENDED = ("delivered", "failed", "withdrawn", "withdrawn")
 SINCE = {
     events.Adopted,
+    events.ContentIdentified,
     events.FolderCorrected,
     events.DeliveredFolderChanged,
     events.LateChangeTold,
