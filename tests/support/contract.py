@@ -224,7 +224,11 @@ class Algorithm(Target):
             deaths=("platform_write",),
         ),
         "two_folders": Variant(
-            IMAGE, folders=("p1", "p2"), holds=_same_voxels, deaths=("platform_write",)
+            IMAGE,
+            {"duplicates": "send"},
+            folders=("p1", "p2"),
+            holds=_same_voxels,
+            deaths=("platform_write",),
         ),
         "source_deleted": Variant(
             IMAGE, {"after": "delete"}, holds=_same_voxels, deaths=("file_change",)
@@ -304,7 +308,11 @@ _ITEMS = {
     ),
     "race": Variant(IMAGE, platform={"race": True}, holds=_CT_ALONE, deaths=("platform_write",)),
     "two_folders": Variant(
-        IMAGE, folders=("p1", "p2"), holds=_CT_ALONE, deaths=("platform_write",)
+        IMAGE,
+        {"duplicates": "send"},
+        folders=("p1", "p2"),
+        holds=_CT_ALONE,
+        deaths=("platform_write",),
     ),
 }
 
