@@ -321,6 +321,11 @@ class Case:
         return self.target.kind if self.target else "algorithm"
 
     @property
+    def last_seen(self) -> Snapshot | None:
+        """What the folder looked like last, also if that is not how it was sent."""
+        return self.late.snapshot if self.late else self.seen
+
+    @property
     def is_to_check(self) -> bool:
         """Whether somebody has to look at a change of the folder that came after the delivery.
 

@@ -17,6 +17,7 @@ from gcwatch.core.case import (
     Input,
     LateChange,
     Output,
+    Snapshot,
     Submission,
     Target,
     Upload,
@@ -317,13 +318,20 @@ def _closed(case: Case, event: Event, now: float) -> Case:
         case events.FolderReturned():
             return replace(case, gone=False)
         case events.FolderRenamed(folder, snapshot):
-            return replace(_warned_of_name(case, folder), seen=snapshot, gone=False)
+            return _seen_under(_warned_of_name(case, folder), snapshot)
         case events.RouteRenamed(route):
             return replace(case, route=route)
         case _ if case.late is not None:
             return _changed_late(case, case.late, event, now)
         case _:
             return case
+
+
+def _seen_under(case: Case, snapshot: Snapshot) -> Case:
+    """A case's folder is there again; what it looked like when it was sent stays known."""
+    if case.late is not None:
+        return replace(case, late=replace(case.late, snapshot=snapshot), gone=False)
+    return replace(case, seen=snapshot, gone=False)
 
 
 def _warned_of_name(case: Case, folder: str) -> Case:

@@ -105,7 +105,7 @@ def _event_of(case: Case, now: Snapshot) -> Event | None:
     # as it is now is compared with from then on: a case that fails again waits for the next deed.
     if case.ending == "failed" and (case.seen is None or now.is_touched_since(case.seen)):
         return events.FolderCorrected(now)
-    known = case.late.snapshot if case.late else case.seen
+    known = case.last_seen
     if case.ending == "delivered" and known is not None and now.digest != known.digest:
         return events.DeliveredFolderChanged(now)
     return events.FolderChangedLate(now) if now != known else None

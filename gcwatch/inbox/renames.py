@@ -30,10 +30,11 @@ def find_renamed_case(route: Route, name: str, journal: Journal) -> Case | None:
 
 def _is_moved(case: Case, now: Snapshot, box: Inbox) -> bool:
     """Whether these are a case's very files, and no longer in its folder."""
-    if case.seen is None or stage(case) in {"settling", "failed", "reporting"}:
+    seen = case.last_seen
+    if seen is None or stage(case) in {"settling", "failed", "reporting"}:
         return False
     # Old journals hold no change time of files (0).
-    if not 0 < case.seen.latest == now.latest:
+    if not 0 < seen.latest == now.latest:
         return False
     there = _look_at(box, case.folder)
     return there is None or (there.digest, there.latest) != (now.digest, now.latest)

@@ -91,7 +91,7 @@ def _is_notable(case: Case) -> bool:
 
 def _row(case: Case, pace: Pace) -> dict[str, Any]:
     """Given a case and its route's pace, return its row: what is asked for, beside the record."""
-    seen = case.late.snapshot if case.late else case.seen
+    seen = case.last_seen
     return {
         "key": case.key,
         "route": case.route,
@@ -104,7 +104,7 @@ def _row(case: Case, pace: Pace) -> dict[str, Any]:
         "due": due_time(case, pace),
         "record": _encode(_CASE, case),
         "notable": _is_notable(case),
-        "listing": case.seen.digest if case.seen else None,
+        "listing": seen.digest if seen else None,
         "content": case.content or None,
     }
 

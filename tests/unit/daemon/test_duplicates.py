@@ -164,6 +164,7 @@ def test_two_routes_are_not_compared(site):
     site.drop("p1")
     other = site.file.read_text().split("[[route]]")[1]
     (site.folder / "in2").mkdir()
+    (site.folder / "out2").mkdir()
     other = other.replace('"lobes"', '"other"').replace('"in"', '"in2"').replace('"out"', '"out2"')
     with site.file.open("a") as file:
         file.write("\n[[route]]\n" + other.replace('report = "status.txt"', ""))

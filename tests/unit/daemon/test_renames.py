@@ -177,3 +177,17 @@ def test_the_series_of_a_renamed_patient_are_followed(site):
     assert site.results() == [before]
     assert len(site.jobs()) == 1
     assert only_case(site, before.replace("p1", "p2")).warnings
+
+
+def test_a_folder_that_changed_after_delivery_is_followed_too(site):
+    """It is told of as changed and as renamed, and is not sent again."""
+    site.drop("p1")
+    site.run_once()
+    (site.inbox / "p1" / "late.txt").write_text("late")
+    site.run_once()
+    rename(site, "p1", "p2")
+    site.run_once()
+    check_one_job(site)
+    case = only_case(site, "p2")
+    assert case.late is not None
+    assert [each.code for each in case.warnings] == ["folder_renamed"]
