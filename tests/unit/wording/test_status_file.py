@@ -277,9 +277,10 @@ def test_ten_thousand_delivered_cases_are_not_read(site):
         record = watch.journal
         with record._transaction() as connection:
             connection.exec_driver_sql(
-                "INSERT INTO cases (key, route, folder, newest, open, stage, gone, stamp, due, record,"
-                " submission, notable) SELECT key || value, route, CAST(folder || value AS BLOB),"
-                " newest, open, stage, gone, stamp, due, 'unreadable', submission, notable"
+                "INSERT INTO cases (key, route, folder, newest, open, stage, gone, stamp, due,"
+                " record, submission, notable)"
+                " SELECT key || value, route, CAST(folder || value AS BLOB), newest, open, stage,"
+                " gone, stamp, due, 'unreadable', submission, notable"
                 " FROM cases, ("
                 "WITH RECURSIVE n(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n"
                 " WHERE value < 10000) SELECT value FROM n)"
