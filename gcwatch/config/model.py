@@ -172,7 +172,7 @@ class Route(Table):
 
     integrity: Literal["refuse", "warn"] = "refuse"
     """Whether a series with missing, doubled or damaged slices is refused ("refuse"), or sent with
-    a warning ("warn").
+    a warning ("warn"). The same holds if the platform makes another image than was sent.
 
     The platform itself makes an image of what is left and does not warn. Whoever is responsible for
     the analysis should decide."""

@@ -32,6 +32,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import PlainSerializer, PlainValidator
 
+from gcwatch.core.forecast import UNKNOWN, ImageForecast
 from gcwatch.core.kinds import Kind
 from gcwatch.core.reasons import Reason
 
@@ -174,7 +175,8 @@ class Upload:
     """One upload record on the platform.
 
     It holds `files` files of the folder; `left_out` files were not packed. `size` and `part_size`
-    are bytes. `sha256` is known once every byte has been read.
+    are bytes. `sha256` is known once every byte has been read. `forecast` is the image that the
+    platform must make of it; unknown for files and DICOM image sets.
     """
 
     socket: str
@@ -189,6 +191,7 @@ class Upload:
     left_out: int = 0
     sha256: str = ""
     completed: bool = False
+    forecast: ImageForecast = UNKNOWN
 
 
 @dataclass(frozen=True)

@@ -518,6 +518,15 @@ CATALOGUE: Mapping[str, ReasonEntry] = {
         "Socket {socket}: {message}",
         advice="Compare the image on the platform with the original.",
     ),
+    "other_image": ReasonEntry(
+        "The platform made another image than the one that was sent.",
+        "Socket {socket}: the platform made another image than was sent: {found} instead of "
+        "{expected}.",
+        advice="Use neither this image nor its results. Export the images again; if that does not "
+        "help, ask IT.",
+        hint="The image is on the platform all the same: remove it there. Compare it with the "
+        "original, or send it in another format; ask the platform's support why it differs.",
+    ),
     "upload_budget": ReasonEntry(
         "Waiting for its turn: it needs {count} uploads, and {taken} of {limit} are in use.",
         "Other large image sets are being sent; an account may hold {limit} uploads at a time.",

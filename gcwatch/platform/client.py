@@ -12,7 +12,7 @@ from urllib.parse import urlencode, urlsplit
 
 import requests
 
-from gcwatch.core.errors import NotYet, Refused, TokenRefused
+from gcwatch.core.errors import NotYet, Refused, TokenRefused, Unreachable
 from gcwatch.core.kinds import KIND_NAMES, ItemKind
 from gcwatch.core.reasons import Reason
 from gcwatch.platform.http import Http
@@ -115,8 +115,12 @@ class GrandChallenge:
         return int(self._get_json(f"algorithms/jobs/?{query}")["count"])
 
     def image(self, url: str) -> Image:
-        """Given an image's API URL, return it."""
-        return read_answer(Image, self._call_as_known("GET", self._own_url(url)))
+        """Given an image's API URL, return it; raise Unreachable if the answer is another image."""
+        image = read_answer(Image, self._call_as_known("GET", self._own_url(url)))
+        if image.pk != pk_of(url):  # a cache on the way may mix up answers
+            facts = {"call": "reading an image", "error": "the answer is of another image"}
+            raise Unreachable(Reason("unreachable", facts), doubt=True)
+        return image
 
     def images(self, name: str) -> list[Image]:
         """Return our images with exactly this name."""

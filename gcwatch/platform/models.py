@@ -13,6 +13,7 @@ from pydantic import (
 )
 
 from gcwatch.core.errors import Unreachable
+from gcwatch.core.forecast import ReportedImage
 from gcwatch.core.reasons import Reason
 from gcwatch.core.text import count_noun
 
@@ -157,13 +158,24 @@ class ImageFile(_Answer):
 
 
 class Image(_Answer):
-    """An image on the platform."""
+    """An image on the platform; a DICOM image set has no shape (platform 8.1)."""
 
     pk: str
     api_url: str = ""
     name: str = ""
     files: tuple[ImageFile, ...] = ()
     dicom_image_set: Any = None
+    shape_without_color: tuple[int | None, ...] | None = None
+    color_space: str | None = None
+    voxel_width_mm: float | None = None
+    voxel_height_mm: float | None = None
+    voxel_depth_mm: float | None = None
+
+    @property
+    def reported(self) -> ReportedImage:
+        """What the platform tells of its voxels."""
+        sizes = (self.voxel_width_mm, self.voxel_height_mm, self.voxel_depth_mm)
+        return ReportedImage(self.shape_without_color or (), self.color_space or "", sizes)
 
 
 def read_answer(kind: type[Answer], answer: Any) -> Answer:

@@ -46,6 +46,8 @@ class Volume:
         channels: Numbers per voxel.
         offset: Position of the first voxel, in millimetres.
         verbatim: Whether raw is a complete TIFF file, which is stored unchanged.
+        measured: Whether the spacing was in the file; the platform tells it only then.
+        ycbcr: Whether the three numbers of a pixel are brightness and colour differences.
     """
 
     name: str
@@ -56,11 +58,19 @@ class Volume:
     channels: int = 1
     offset: tuple[float, ...] = ()
     verbatim: bool = False
+    measured: bool = True
+    ycbcr: bool = False
 
     @property
     def typecode(self) -> str:
         """Element type, as a type code of the array module."""
         return TYPE_CODES[self.element]
+
+    @property
+    def color_space(self) -> str:
+        """What the platform calls the numbers of a voxel, "" if it takes no such image."""
+        spaces = {1: "GRAY", 3: "YCBCR" if self.ycbcr else "RGB", 4: "RGBA"}
+        return spaces.get(self.channels, "")
 
     @property
     def size_bytes(self) -> int:

@@ -130,7 +130,7 @@ class Image:
     Attributes:
         owner: The user who imported or computed it.
         size: Voxels along x, y and, if it has them, z and t; empty for a DICOM Image Set.
-        spacing: Millimetres along the same axes.
+        spacing: Millimetres along the same axes; empty if it is not known.
         kind: "MHD", "TIFF" or "DICOM".
         segments: The values of its voxels, if it may be a segmentation (platform 13.12).
         file: Its file; None for a DICOM Image Set.
@@ -146,6 +146,7 @@ class Image:
     kind: str
     file: StoredFile | None
     file_pk: str
+    color_space: str = ""
     origin: "Session | None" = None
     instances: tuple[Instance, ...] = ()
     segments: tuple[int, ...] | None = None

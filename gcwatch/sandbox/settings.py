@@ -27,6 +27,7 @@ class Settings:
         race: Whether creating a case with an existing title answers 500 instead of 400, as if
             two requests had created it at the same time (platform 5.2).
         images_ready: Whether algorithm images can run; otherwise jobs are refused (platform 7.2).
+        lost_planes: Planes that the importer loses at the end of each volume, as a fault.
         token_valid: Whether the main user's token is accepted; False is an expired one
             (platform 1.2).
         average_duration: Average duration that algorithms show; None shows job_seconds.
@@ -48,6 +49,7 @@ class Settings:
     sessions: bool = True
     race: bool = False
     images_ready: bool = True
+    lost_planes: int = 0
     token_valid: bool = True
     average_duration: float | None = None
     latest_version: str = "0.16.1"

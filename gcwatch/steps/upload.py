@@ -151,4 +151,6 @@ def _create_upload(item: Input, parcel: Bundle, context: StepContext) -> Upload:
         created=context.clock(),
         files=parcel.files,
         left_out=parcel.left_out,
+        # The platform tells no order of slices, and the journal keeps only what is compared.
+        forecast=replace(parcel.forecast, order=()),
     )

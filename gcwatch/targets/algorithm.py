@@ -256,10 +256,11 @@ def _poll_job(case: Case, context: TargetContext) -> StepEvents:
 
 
 def _finish_job(case: Case, job: Job, context: TargetContext) -> StepEvents:
-    for event in sending.leftover_events(sending.fetch_sessions(case, context.platform), context):
+    images = {value.socket.slug: value.image for value in job.inputs if value.image}
+    states = sending.fetch_sessions(case, context.platform)
+    for event in sending.import_events(case, states, images, context):
         case = yield event
     if case.failure is None:
-        images = {value.socket.slug: value.image for value in job.inputs if value.image}
         yield events.Succeeded(tuple(map(outputs.output_of, job.outputs)), images)
 
 

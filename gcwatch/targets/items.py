@@ -365,11 +365,11 @@ def _finish_item(
     states: Mapping[str, UploadSession],
     context: TargetContext,
 ) -> StepEvents:
-    for event in sending.leftover_events(states, context):
+    sent = [item.socket for item in case.inputs or ()]
+    images = {slug: held[slug].image or "" for slug in sent if held[slug].image}
+    for event in sending.import_events(case, states, images, context):
         case = yield event
     if case.failure is None:
-        sent = [item.socket for item in case.inputs or ()]
-        images = {slug: held[slug].image or "" for slug in sent if held[slug].image}
         yield events.Succeeded((), images)
 
 

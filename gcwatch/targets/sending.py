@@ -7,6 +7,7 @@ from gcwatch.core import events
 from gcwatch.core.case import Attempt, Case, Input, Submission, Target, Upload
 from gcwatch.core.errors import NotYet, Refused, UploadsGone
 from gcwatch.core.events import Event
+from gcwatch.core.forecast import UNKNOWN, describe_image, is_as_foretold
 from gcwatch.core.kinds import KIND_NAMES, Kind
 from gcwatch.core.reasons import Reason
 from gcwatch.platform.client import GrandChallenge
@@ -169,7 +170,25 @@ def find_session(case: Case, platform: GrandChallenge) -> events.SessionCreated 
     return None
 
 
-def leftover_events(states: Mapping[str, UploadSession], context: TargetContext) -> Iterator[Event]:
+def import_events(
+    case: Case,
+    states: Mapping[str, UploadSession],
+    images: Mapping[str, str],
+    context: TargetContext,
+) -> Iterator[Event]:
+    """Yield what is odd about a case's imports, given their sessions and images by socket.
+
+    The last event rejects the case if the route does not allow what is odd.
+    """
+    for event in (*_leftover_events(states, context), *_image_events(case, images, context)):
+        yield event
+        if isinstance(event, events.Rejected):
+            return
+
+
+def _leftover_events(
+    states: Mapping[str, UploadSession], context: TargetContext
+) -> Iterator[Event]:
     """Yield a warning for each successful import with files that were not read (platform 13.8).
 
     If the route's `leftovers` is "fail", the case is rejected.
@@ -180,6 +199,25 @@ def leftover_events(states: Mapping[str, UploadSession], context: TargetContext)
             reason = Reason("leftovers", facts)
             yield events.WarningFound(reason)
             if context.route.leftovers == "fail":
+                yield events.Rejected(reason)
+
+
+def _image_events(case: Case, images: Mapping[str, str], context: TargetContext) -> Iterator[Event]:
+    """Yield a warning for each image, by socket, that is not the one that was foretold.
+
+    If the route's `integrity` is "refuse", the case is rejected.
+    """
+    for item in session_inputs(case):
+        forecast = uploads_of(case, item.socket)[0].forecast
+        if forecast == UNKNOWN or item.socket not in images:
+            continue
+        reported = context.platform.image(images[item.socket]).reported
+        if not is_as_foretold(forecast, reported):
+            expected, found = describe_image(forecast), describe_image(reported)
+            facts = {"socket": item.socket, "expected": expected, "found": found}
+            reason = Reason("other_image", facts)
+            yield events.WarningFound(reason)
+            if context.route.integrity == "refuse":
                 yield events.Rejected(reason)
 
 

@@ -244,11 +244,22 @@ def test_dicom_voxels_are_rescaled(alice, tmp_path):
     assert voxels_of(alice, job, tmp_path) == [number - 1024 for number in stored]
 
 
+def sized_tiff(*changes, channels=1):
+    """A TIFF of 4 x 3 pixels of 0.1 x 0.2 mm, without the pixels."""
+    photometric = {1: 1, 3: 2}[channels]
+    end = 8 + 2 + 6 * 12 + 4
+    tags = {256: 4, 257: 3, 262: photometric, 282: end, 283: end + 8, 296: 3} | dict(changes)
+    entries = b"".join(
+        struct.pack("<HHII", tag, 5 if tag in {282, 283} else 4, 1, value)
+        for tag, value in tags.items()
+    )
+    head = b"II*\0" + struct.pack("<IH", 8, len(tags))
+    return head + entries + bytes(4) + struct.pack("<4I", 100, 1, 50, 1)
+
+
 def test_tiff_stays_tiff(alice):
     """A TIFF with a resolution is kept as a .tif of type TIFF."""
-    tags = [(256, 4), (257, 3), (282, 0), (283, 0)]
-    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
-    content = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries
+    content = sized_tiff()
     session = alice.session(alice.upload(content, "a.tif"))["api_url"]
     alice.start(generic_medical_image={"upload_session": session})
     image = alice.tell(alice.tell(session)["image_set"][0])
@@ -416,7 +427,52 @@ def test_black_tiff_of_a_slide_can_be_imported_again(alice):
     (file,) = alice.tell(session["image_set"][0])["files"]
     content = alice.download(file["file"]).content
     again, _ = alice.copy(content, "again.tif")
-    assert shape_of(alice, again) == [3, 4]
+    assert shape_of(alice, again) == [1, 3, 4]
+
+
+def picture(width, height, bits, colour):
+    """A PNG without pixels; only its header is read."""
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sIIBB", 13, b"IHDR", width, height, bits, colour)
+
+
+NRRD = b"NRRD0004\ntype: unsigned char\ndimension: 3\nsizes: 4 3 2\nencoding: raw\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told", "sizes"),
+    [
+        ("a.tif", sized_tiff(), ([1, 3, 4], "GRAY"), (0.1, 0.2, None)),
+        ("a.tif", sized_tiff(channels=3), ([1, 3, 4], "RGB"), (0.1, 0.2, None)),
+        ("a.tif", sized_tiff((262, 6)), ([1, 3, 4], "YCBCR"), (0.1, 0.2, None)),
+        ("a.png", picture(4, 3, 8, 2), ([3, 4], "RGB"), (None, None, None)),
+        (
+            "a.nrrd",
+            NRRD + b"spacings: 0.5 nan -2\n\n" + bytes(24),
+            ([2, 3, 4], "GRAY"),
+            (0.5, 1, 2),
+        ),
+        (
+            "a.nrrd",
+            NRRD + b"space directions: (0.5,0,0) (0,1,0) (0,3,4)\n\n" + bytes(24),
+            ([2, 3, 4], "GRAY"),
+            (0.5, 1, 5),
+        ),
+    ],
+)
+def test_an_image_tells_its_shape_colours_and_sizes(alice, name, content, told, sizes):
+    """As the platform does (recording 23): a TIFF has one plane, a picture no sizes in mm."""
+    session, _ = alice.copy(content, name)
+    image = alice.tell(session["image_set"][0])
+    found = tuple(image[f"voxel_{axis}_mm"] for axis in ("width", "height", "depth"))
+    assert (image["shape_without_color"], image["color_space"]) == told
+    assert found == pytest.approx(sizes)
+
+
+@pytest.mark.parametrize("change", [(262, 0), (296, 1), (282, 1 << 20)])
+def test_a_tiff_without_a_size_or_known_colours_is_left_over(alice, change):
+    """White as zero, a resolution without a unit, and one that is not there."""
+    session, _ = alice.copy(sized_tiff(change), "a.tif")
+    assert session["status"] == "Failed"
 
 
 @pytest.mark.parametrize(

@@ -307,8 +307,10 @@ class Serializer:
 
     def image(self, image: Image) -> Json:
         """An image with its files."""
-        width, height, depth = (*image.size, None, None, None)[:3]
-        shape = list(image.size[::-1])
+        flat = (1,) if image.kind == "TIFF" else ()  # the importer gives each TIFF one plane
+        size = (*image.size, *flat)
+        width, height, depth = (*size, None, None, None)[:3]
+        shape = list(size[::-1])
         spacing = (*image.spacing, None, None, None)[:3]
         return {
             "pk": image.pk,
@@ -318,7 +320,7 @@ class Serializer:
             "width": width,
             "height": height,
             "depth": depth,
-            "color_space": {1: "GRAY", 3: "RGB", 4: "RGBA"}.get(image.channels, ""),
+            "color_space": image.color_space,
             "modality": None,
             "eye_choice": "NA",
             "stereoscopic_choice": None,

@@ -1,5 +1,6 @@
 """DICOM files: grouped into images as the platform's importer does it."""
 
+import math
 import warnings
 from array import array
 from collections.abc import Iterator
@@ -96,16 +97,27 @@ def _build_volume(group: _Group, raw: Path) -> Volume:
     if len({(each.Rows, each.Columns, each.BitsAllocated) for each in slices}) > 1:
         message = "slices of different shapes"
         raise Unreadable(message)
-    step = _mean_slice_distance(slices)
-    ordered = slices if step >= 0 else slices[::-1]
+    step = _mean_step(slices)
+    times = _count_times(slices)
+    length = len(slices) // times
+    ordered = slices if _is_upward(step, first) else _turn_each_round(slices, length)
     scale = _needs_rescale(slices)
     with raw.open("wb") as out:
         for each in ordered:
             out.write(_read_voxels(each, scale))
     return Volume(
         name=f"{group.study}-{group.index}",
-        size=(int(first.Columns), int(first.Rows), sum(map(_frame_count, slices))),
-        spacing=(*_read_pixel_spacing(first), abs(step) or 1.0),
+        size=(
+            int(first.Columns),
+            int(first.Rows),
+            sum(map(_frame_count, slices)) // times,
+            *((times,) if times > 1 else ()),
+        ),
+        spacing=(
+            *_read_pixel_spacing(first),
+            math.hypot(*step) or float(first.get("SpacingBetweenSlices", 1.0)),
+            *((1.0,) if times > 1 else ()),
+        ),
         element="MET_FLOAT" if scale else _stored_element(first),
         raw=raw,
         channels=int(first.get("SamplesPerPixel", 1)),
@@ -118,10 +130,40 @@ def _read_position(dataset: pydicom.Dataset) -> tuple[float, ...] | None:
     return tuple(float(number) for number in value) if value else None
 
 
-def _mean_slice_distance(slices: list[pydicom.Dataset]) -> float:
-    """Return the mean distance between slices along z in mm; negative if z decreases."""
-    heights = [position[2] for each in slices if (position := _read_position(each))]
-    return (heights[-1] - heights[0]) / (len(heights) - 1) if len(heights) > 1 else 0.0
+def _mean_step(slices: list[pydicom.Dataset]) -> tuple[float, ...]:
+    """Return the mean way from one place to the next, in mm; zeros if there is only one place."""
+    places = list(dict.fromkeys(place for each in slices if (place := _read_position(each))))
+    if len(places) < 2:
+        return (0.0, 0.0, 0.0)
+    pairs = zip(places[-1], places[0], strict=True)
+    return tuple((last - first) / (len(places) - 1) for last, first in pairs)
+
+
+def _is_upward(step: tuple[float, ...], first: pydicom.Dataset) -> bool:
+    """Return whether a step goes with the sum of the directions of rows, columns and normal."""
+    a, b, c, d, e, f = first.get("ImageOrientationPatient") or (1, 0, 0, 0, 1, 0)
+    normal = (b * f - c * e, c * d - a * f, a * e - b * d)
+    axes = zip((a, b, c), (d, e, f), normal, strict=True)
+    return float(sum(way * sum(axis) for way, axis in zip(step, axes, strict=True))) >= 0
+
+
+def _count_times(slices: list[pydicom.Dataset]) -> int:
+    """Return how many volumes there are; the files must be as many for each (platform 13.4)."""
+    told = {each.get("TemporalPositionIndex") for each in slices} - {None}
+    times = max(len(told), 1)
+    if len(slices) % times:
+        message = "other numbers of slices at each time"
+        raise Unreadable(message)
+    if times > 1 and not all("ContentTime" in each and "Exposure" in each for each in slices):
+        message = "a series over time without ContentTime or Exposure"
+        raise Unreadable(message)
+    return times
+
+
+def _turn_each_round(slices: list[pydicom.Dataset], length: int) -> list[pydicom.Dataset]:
+    """Return the slices with each volume of so many in the opposite order."""
+    volumes = (slices[at : at + length] for at in range(0, len(slices), length))
+    return [each for volume in volumes for each in volume[::-1]]
 
 
 def _read_pixel_spacing(dataset: pydicom.Dataset) -> tuple[float, float]:

@@ -5,10 +5,11 @@ shape, and all voxels are 0. A TIFF is stored unchanged.
 """
 
 import gzip
+import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from math import prod
+from math import hypot, isnan, prod
 from pathlib import Path
 
 from gcwatch.sandbox.metaimage import Unreadable, Volume, read_pieces
@@ -30,10 +31,14 @@ _TIFF_SIGNATURES = {
     b"II+\0": ("<", True),
     b"MM\0+": (">", True),
 }
+_TIFF_YCBCR = 6
+_TIFF_CHANNELS = {1: 1, 2: 3, _TIFF_YCBCR: 3}
+_TIFF_UNITS_MM = {2: 25.4, 3: 10.0}
 _NRRD_TYPES = {
     "signed char": "CHAR",
     "int8": "CHAR",
     "unsigned char": "UCHAR",
+    "uchar": "UCHAR",
     "uint8": "UCHAR",
     "short": "SHORT",
     "int16": "SHORT",
@@ -83,9 +88,25 @@ def read_nrrd(path: Path, work: Path) -> Volume:
         plain = zlib.decompress(body, wbits=47) if fields["encoding"].startswith("gz") else body
     except (KeyError, ValueError, zlib.error) as error:
         raise Unreadable(str(error)) from error
+    spacing = _parse_nrrd_spacing(fields, len(size))
     return _write_voxels(
-        Volume(path.name, size, (1.0,) * len(size), element, work / f"{path.name}.raw"), plain
+        Volume(path.name, size, spacing, element, work / f"{path.name}.raw"), plain
     )
+
+
+def _parse_nrrd_spacing(fields: dict[str, str], count: int) -> tuple[float, ...]:
+    """Return the distance of voxels along each axis; 1 mm where the header tells none."""
+    if "space directions" in fields:
+        vectors = re.findall(r"none|\([^)]*\)", fields["space directions"])
+        steps = tuple(
+            1.0 if each == "none" else hypot(*map(float, each[1:-1].split(","))) for each in vectors
+        )
+    else:
+        steps = tuple(map(float, fields.get("spacings", "1 " * count).split()))
+    if len(steps) != count:
+        message = "not a spacing for each axis"
+        raise Unreadable(message)
+    return tuple(1.0 if isnan(step) else abs(step) for step in steps)
 
 
 def _write_voxels(volume: Volume, data: bytes) -> Volume:
@@ -99,10 +120,34 @@ def _write_voxels(volume: Volume, data: bytes) -> Volume:
 def read_tiff(path: Path, work: Path) -> Volume:  # noqa: ARG001 - readers have one signature
     """Recognise a TIFF with resolution tags (platform 13.5)."""
     tags = read_tiff_tags(path)
-    if not {282, 283} <= set(tags):
+    channels = _TIFF_CHANNELS.get(tags.get(262, -1))
+    if not channels:
+        message = "a TIFF of colours that the platform does not know"
+        raise Unreadable(message)
+    return Volume(
+        name=path.name,
+        size=(tags[256], tags[257]),
+        spacing=(_read_tiff_step(path, tags, 282), _read_tiff_step(path, tags, 283)),
+        element="MET_UCHAR",
+        raw=path,
+        channels=channels,
+        verbatim=True,
+        ycbcr=tags[262] == _TIFF_YCBCR,
+    )
+
+
+def _read_tiff_step(path: Path, tags: dict[int, int], tag: int) -> float:
+    """Return the size of a pixel in mm, from a resolution in pixels for each inch or cm."""
+    unit = _TIFF_UNITS_MM.get(tags.get(296, 0))
+    with path.open("rb") as file:
+        order, big = _TIFF_SIGNATURES[file.read(4)]
+        file.seek(tags.get(tag, 0))
+        pair = struct.pack(f"{order}Q", tags.get(tag, 0)) if big else file.read(8)
+    pixels, length = struct.unpack(f"{order}II", pair) if len(pair) == 8 else (0, 0)
+    if unit is None or not pixels or not length:
         message = "a TIFF without resolution"
         raise Unreadable(message)
-    return Volume(path.name, (tags[256], tags[257]), (1.0, 1.0), "MET_UCHAR", path, verbatim=True)
+    return unit * float(length) / float(pixels)
 
 
 def read_tiff_tags(path: Path) -> dict[int, int]:
@@ -132,7 +177,7 @@ def _parse_directory(directory: bytes, order: str, big: bool) -> Iterator[tuple[
     for index in range(count):
         at = start + entry * index
         tag, kind = struct.unpack_from(f"{order}HH", directory, at)
-        form = {3: "H", 16: "Q"}.get(kind, "I")
+        form = {3: "H", 5: "Q" if big else "I", 16: "Q"}.get(kind, "I")
         (value,) = struct.unpack_from(f"{order}{form}", directory, at + value_at)
         yield tag, value
 
@@ -169,7 +214,7 @@ def read_picture(path: Path, work: Path) -> Volume:
     """Recognise a PNG or JPEG by its header (platform 13.7)."""
     size, channels = _parse_picture(path)
     raw = work / f"{path.name}.raw"
-    volume = Volume(path.name, size, (1.0, 1.0), "MET_UCHAR", raw, channels)
+    volume = Volume(path.name, size, (1.0, 1.0), "MET_UCHAR", raw, channels, measured=False)
     raw.write_bytes(bytes(volume.size_bytes))
     return volume
 
@@ -188,7 +233,7 @@ def _parse_png(head: bytes) -> tuple[tuple[int, int], int] | None:
     if not head.startswith(b"\x89PNG\r\n\x1a\n") or len(head) < 26:
         return None
     width, height, _, colour = struct.unpack_from(">IIBB", head, 16)
-    return (width, height), {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}.get(colour, 1)
+    return (width, height), {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(colour, 1)
 
 
 def _parse_jpeg(head: bytes) -> tuple[tuple[int, int], int] | None:

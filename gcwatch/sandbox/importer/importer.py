@@ -5,7 +5,7 @@ import os
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -116,12 +116,20 @@ def _build_images(state: PlatformState, session: Session, files: Path, work: Pat
     used: set[Path] = set()
     for folder in _folders_inner_first(files):
         for volume, consumed in _build_volumes(folder, work, used):
-            image = add_image(state, session.creator, volume)
+            image = add_image(state, session.creator, _lose_planes(volume, state))
             image.origin = session
             images.append(image)
             used |= consumed
     all_files = {path for path in files.rglob("*") if path.is_file()}
     return ImportResult(images, len(all_files - used))
+
+
+def _lose_planes(volume: Volume, state: PlatformState) -> Volume:
+    """Return a volume without its last planes, as many as the settings say; one is left."""
+    if not state.settings.lost_planes or len(volume.size) < 3:
+        return volume
+    x, y, z, *times = volume.size
+    return replace(volume, size=(x, y, max(1, z - state.settings.lost_planes), *times))
 
 
 def _folders_inner_first(folder: Path) -> Iterator[Path]:
@@ -185,8 +193,9 @@ def add_image(state: PlatformState, owner: User, volume: Volume) -> Image:
         owner=owner,
         name=volume.name,
         size=volume.size,
-        spacing=volume.spacing,
+        spacing=volume.spacing if volume.measured else (),
         channels=volume.channels,
+        color_space=volume.color_space,
         kind="TIFF" if volume.verbatim else "MHD",
         file=stored,
         file_pk=file_pk,
