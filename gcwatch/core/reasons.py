@@ -271,6 +271,11 @@ CATALOGUE: Mapping[str, ReasonEntry] = {
         "PixelSpacing differs between the slices; the platform takes one for all.",
         advice=f"Put the images of each pixel size into a folder of their own. {_ASK}",
     ),
+    "pixels_oblong": ReasonEntry(
+        "The pixels of this image are not square; their width and height would be exchanged.",
+        "The two numbers of PixelSpacing differ; the platform takes the first as the width.",
+        advice=f"Export the image again with square pixels, or as NIfTI or MetaImage. {_ASK}",
+    ),
     "references_differ": ReasonEntry(
         "The slices of this image series were not all taken in the same position of the patient.",
         "{count} different FrameOfReferenceUIDs are in one series; their positions can't be "
@@ -282,6 +287,17 @@ CATALOGUE: Mapping[str, ReasonEntry] = {
         "{count} pairs of RescaleSlope and RescaleIntercept are in one MR series; "
         "de-identification removes them.",
         advice="Export the series again with the same scale for all slices.",
+    ),
+    "values_differ": ReasonEntry(
+        "The values or colours of this image would not arrive as they are meant.",
+        "The platform gets only the stored numbers: {problem}.",
+        advice=f"Export the image again with its final values in the pixels. {_ASK}",
+    ),
+    "times_uneven": ReasonEntry(
+        "The times that this series tells do not fit its places, so it would be cut up wrongly.",
+        "The series has {times} different TemporalPositionIndex, but {count} "
+        "{count:slice|slices} at each position; the platform makes {times} volumes.",
+        advice=f"Export the whole series again. {_ASK}",
     ),
     "times_removed": ReasonEntry(
         "This series shows every place several times; the times would be mixed into one volume.",

@@ -27,7 +27,7 @@ IN_DOUBT = replace(FAST, doubt=600.0)
 """What is in doubt stays so until the clock is put forward."""
 
 PATIENTS = Path(pydicom.data.__file__).parent / "test_files" / "dicomdirtests"
-SERIES = PATIENTS / "98892003" / "MR700"
+SERIES = PATIENTS / "98892001" / "CT5N"
 
 
 def mha(*voxels, code="h", element="MET_SHORT"):

@@ -31,12 +31,12 @@ ALL_CUTS = (*CUTS, "status")
 CLINICAL = b'{"age" :  61,\r\n "sex":"F"}'
 LIMIT = {"limit.json": b"2.5"}
 THREE_SLICES = dict([*series().items()][:3])
-TWO_SERIES = {f"mr/{name}": content for name, content in THREE_SLICES.items()} | {
-    f"ct/{path.name}": path.read_bytes() for path in (PATIENTS / "98892001" / "CT5N").iterdir()
+TWO_SERIES = {f"ct/{name}": content for name, content in series().items()} | {
+    "mr/4919": (PATIENTS / "98892003" / "MR1" / "4919").read_bytes()
 }
 SERIES_OF_TWO = (
     "p1/1.3.6.1.4.1.5962.1.1.0.0.0.1194734704.16302.0.6.97164721",
-    "p1/1.3.6.1.4.1.5962.1.1.0.0.0.1196533885.18148.0.118.17d01eaa",
+    "p1/1.3.6.1.4.1.5962.1.1.0.0.0.1196533885.18148.0.134.3ffa2092",
 )
 IMAGE = {"image.mha": mha(1, 2, 3, 4)}
 THRESHOLD = {"threshold": {"json": "limit.json"}}

@@ -91,7 +91,7 @@ def test_patients_go_to_a_reader_study(tmp_path, sandbox):
     """upload.toml: a series and a comment become a display set."""
     site = Installed(tmp_path, sandbox, "upload")
     series = {
-        path.name + ".dcm": path.read_bytes() for path in (PATIENTS / "98892003/MR700").iterdir()
+        path.name + ".dcm": path.read_bytes() for path in (PATIENTS / "98892001/CT5N").iterdir()
     }
     site.drop("patients", {**series, "comment.json": b'"look at the left"'})
     assert site.once() == (1, 0)

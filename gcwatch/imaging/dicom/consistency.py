@@ -5,18 +5,29 @@ compares nothing (panimg 0.15.2, `image_builders/dicom.py`). Whatever differs in
 lost, without an error.
 """
 
+import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from gcwatch.core.reasons import Reason
 from gcwatch.imaging.dicom.headers import CommonFacts, Header, parse_numbers
-from gcwatch.imaging.dicom.slice_geometry import Slice, count_at_each_place, is_slide
+from gcwatch.imaging.dicom.slice_geometry import (
+    Slice,
+    count_at_each_place,
+    is_disordered,
+    is_slide,
+)
+from gcwatch.imaging.dicom.traits import UNMEASURED, UNREADABLE, Trait, is_scale
 
 _CT, _MR = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"
 """SOP classes of single slices; the de-identification removes NumberOfFrames of both."""
 
 _SPACING_TOLERANCE_MM = 1e-3
 """Allowed difference between pixel spacings; programs round them differently."""
+
+_OBLONG_TOLERANCE = 1e-3
+"""Allowed difference between width and height of a pixel, as a part of them."""
 
 NEVER_SENT = frozenset(
     {
@@ -26,6 +37,7 @@ NEVER_SENT = frozenset(
         "stack_removed",
         "sizes_differ",
         "slopes_removed",
+        "unreadable_format",
     }
 )
 """Codes of images that are refused even with integrity "warn": no use of them is right."""
@@ -45,10 +57,11 @@ def find_inconsistencies(members: Sequence[Slice], *, deidentify: bool) -> list[
     found = list(_find_several_patients(headers))
     if is_slide(members):
         return found
+    found += _find_unreadable(whole, deidentify=deidentify)
     found += _find_lost_frames(headers, deidentify=deidentify)
     found += _find_lost_stack(headers, deidentify=deidentify)
     found += _find_differences(headers)
-    found += _find_lost_slopes(headers, deidentify=deidentify)
+    found += _find_lost_values(headers, deidentify=deidentify)
     return [*found, *_find_mixed_times(whole, deidentify=deidentify)]
 
 
@@ -83,9 +96,16 @@ def _find_differences(headers: Sequence[Header]) -> Iterator[Reason]:
         yield Reason("sizes_differ", {"count": sizes})
     if _spacings_differ({header.common.spacing for header in headers}):
         yield Reason("spacings_differ")
+    if _is_oblong(headers[0].common.spacing):
+        yield Reason("pixels_oblong")
     references = _count_distinct(headers, lambda common: common.frame_of_reference)
     if references > 1 and any(header.slice_position for header in headers):
         yield Reason("references_differ", {"count": references})
+
+
+def _is_oblong(spacing: bytes) -> bool:
+    numbers = parse_numbers(spacing)
+    return len(numbers) == 2 and not math.isclose(*numbers, rel_tol=_OBLONG_TOLERANCE)
 
 
 def _spacings_differ(spacings: set[bytes]) -> bool:
@@ -97,22 +117,79 @@ def _spacings_differ(spacings: set[bytes]) -> bool:
     )
 
 
-def _find_lost_slopes(headers: Sequence[Header], *, deidentify: bool) -> Iterator[Reason]:
+def _find_lost_values(headers: Sequence[Header], *, deidentify: bool) -> Iterator[Reason]:
+    """Find values that get their meaning from elements which the importer ignores or lacks."""
+    traits = {trait for header in headers for trait in header.common.traits}
+    for trait, problem in UNMEASURED.items():
+        if trait in traits:
+            yield Reason("values_differ", {"problem": problem})
     if not deidentify or _sop_class(headers) != _MR:
         return
-    count = _count_distinct(
-        headers, lambda common: tuple(map(tuple, map(parse_numbers, common.rescale)))
-    )
-    if count > 1:
-        yield Reason("slopes_removed", {"count": count})
+    scales = {_rescale(header.common) for header in headers}
+    if len(scales) > 1:
+        yield Reason("slopes_removed", {"count": len(scales)})
+    elif any(is_scale(*scale) for scale in scales):
+        problem = "de-identification removes RescaleSlope and RescaleIntercept of MR"
+        yield Reason("values_differ", {"problem": problem})
+
+
+def _rescale(common: CommonFacts) -> tuple[float, float]:
+    slope, intercept = (parse_numbers(raw) for raw in common.rescale or (b"", b""))
+    return next(iter(slope), 1.0), next(iter(intercept), 0.0)
+
+
+def _find_unreadable(members: Sequence[Slice], *, deidentify: bool) -> Iterator[Reason]:
+    """Find files that the importer refuses, as they are after de-identification."""
+    headers = [header for header, _ in members]
+    # Its reader of big-endian numbers works only if it has to calculate with them.
+    is_scaled = any(is_scale(*_rescale(header.common)) for header in headers)
+    kept: dict[Trait, bool] = {
+        "big_endian": not is_scaled or (deidentify and _sop_class(headers) == _MR),
+        "bare": not deidentify,  # a de-identified file is written anew
+        "colour": True,
+        "untimed": not deidentify and len({header.time for header in headers} - {b""}) > 1,
+    }
+    for trait, unreadable in UNREADABLE.items():
+        files = [file for header, file in members if trait in header.common.traits]
+        if files and kept[trait]:
+            facts = {"what": unreadable.what, "wanted": unreadable.wanted}
+            yield Reason("unreadable_format", facts, {"file": files[0].name})
 
 
 def _find_mixed_times(members: Sequence[Slice], *, deidentify: bool) -> Iterator[Reason]:
     count, told_apart = count_at_each_place(members)
-    if count > 1 and told_apart and deidentify:
+    if deidentify and count > 1 and told_apart:
         yield Reason("times_removed", {"count": count})
     elif count > 1 and not told_apart:
         yield Reason("places_shared", {"count": count})
+    elif not deidentify:
+        yield from _find_disordered_times(members, count)
+
+
+def _find_disordered_times(members: Sequence[Slice], count: int) -> Iterator[Reason]:
+    """Find times that the importer would cut out of a series wrongly.
+
+    It makes one volume for each TemporalPositionIndex, of the same number of slices, in the order
+    of the InstanceNumbers.
+    """
+    times = {header.time for header, _ in members} - {b""}
+    if len(times) < 2:
+        return
+    if not any(header.slice_position for header, _ in members):
+        count = len(times) if len(members) % len(times) == 0 else 1
+    if len(times) != count:
+        yield Reason("times_uneven", {"times": len(times), "count": count})
+    elif all(header.number is not None for header, _ in members):
+        volumes = _volumes_in_order(members)
+        starts = [int.from_bytes(volume[0][0].time, "little") for volume in volumes]
+        if len(volumes) != count or starts != sorted(starts) or any(map(is_disordered, volumes)):
+            yield Reason("slices_disordered")
+
+
+def _volumes_in_order(members: Sequence[Slice]) -> list[list[Slice]]:
+    """Cut members, in the order of their numbers, wherever the time changes."""
+    in_order = sorted(members, key=lambda member: member[0].number or 0)
+    return [list(group) for _, group in itertools.groupby(in_order, lambda each: each[0].time)]
 
 
 def _sop_class(headers: Sequence[Header]) -> str:

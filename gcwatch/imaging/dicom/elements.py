@@ -93,6 +93,14 @@ def tag_of(keyword: str) -> Any:
     return Tag(keyword)
 
 
+def raw_value(dataset: Any, keyword: str) -> bytes:
+    """Return the bytes of an element's value, b"" if it has none."""
+    # pydicom's conversion of all values would take most of the time.
+    element = dataset.get_item(tag_of(keyword))
+    value = b"" if element is None else element.value
+    return value if isinstance(value, bytes) else str(value or "").encode()
+
+
 def meta_value(dataset: Any, keyword: str) -> str:
     """Given a dataset and a keyword of its meta group, return the value, or "" without one."""
     return str(dataset.file_meta.get(keyword, ""))

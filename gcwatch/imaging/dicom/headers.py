@@ -14,8 +14,16 @@ from gcwatch.imaging.dicom.elements import (
     holds_pixel_data,
     meta_value,
     raise_if_system_error,
+    raw_value,
     read_dataset,
-    tag_of,
+)
+from gcwatch.imaging.dicom.traits import (
+    TRAIT_ELEMENTS,
+    Trait,
+    find_traits,
+    first_item,
+    frame_groups,
+    shared_items,
 )
 
 _MAGIC = b"DICM"
@@ -58,6 +66,7 @@ _READ_ELEMENTS = (
     "TemporalPositionIndex",
     "RescaleSlope",
     "RescaleIntercept",
+    *TRAIT_ELEMENTS,
 )
 
 _PIXEL_FORMAT = (
@@ -101,7 +110,8 @@ class CommonFacts:
     """Raw values that all files of one image have in common, if it is sound.
 
     `patient` is PatientID and PatientName; `pixel_format` is size and type of the pixels;
-    `rescale` is slope and intercept. `slice_spacing` is SpacingBetweenSlices.
+    `rescale` is slope and intercept; `slice_spacing` is SpacingBetweenSlices; `traits` are what
+    the importer does not take as it is meant.
     """
 
     patient: tuple[bytes, ...] = ()
@@ -110,6 +120,7 @@ class CommonFacts:
     spacing: bytes = b""
     rescale: tuple[bytes, ...] = ()
     slice_spacing: bytes = b""
+    traits: tuple[Trait, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +130,11 @@ class Header:
     `group` is None if the file is no image (a report, a DICOMDIR), or if its image is unknown.
     `problem` says how the file is incomplete, without any value of it; "" if it is complete.
     `stacked` tells that a StackID makes the group. `number` is the InstanceNumber, by which the
-    platform sorts. `slice_position` is None if the file has no position, and for localizers,
-    which are no part of a stack. `shared` are the raw values of the `SHARED_ELEMENTS`. `time` is
-    the raw TemporalPositionIndex, which makes a series over time; b"" without one.
+    platform sorts. `slice_position` is None if the file has no position. `shared` are the raw
+    values of the `SHARED_ELEMENTS`. `time` is the raw TemporalPositionIndex, which makes a series
+    over time; b"" without one. `is_localizer`: it shows where slices lie and is none of them.
+    `frame_positions` are those of an enhanced file, one for each frame; () for others. `is_frame`:
+    it stands for one frame of such a file, and `number` is the frame's.
     """
 
     group: Group | None
@@ -134,6 +147,9 @@ class Header:
     common: CommonFacts = CommonFacts()
     frames: int = 1
     time: bytes = b""
+    is_localizer: bool = False
+    frame_positions: tuple[SlicePosition | None, ...] = ()
+    is_frame: bool = False
 
     @property
     def series(self) -> bytes:
@@ -185,11 +201,13 @@ def _read_header(stream: BinaryIO) -> Header | None:
         dataset.get("StackID") is not None,
         _required_text(dataset, "SOPInstanceUID"),
         _instance_number(dataset),
-        _slice_position(dataset),
+        _slice_position(dataset, dataset),
         _raw_values(dataset, SHARED_ELEMENTS),
         common,
         int(dataset.get("NumberOfFrames") or 1),
-        _raw_value(dataset, "TemporalPositionIndex"),
+        raw_value(dataset, "TemporalPositionIndex"),
+        b"LOCALIZER" in raw_value(dataset, "ImageType"),
+        _frame_positions(dataset),
     )
 
 
@@ -197,10 +215,11 @@ def _read_common_facts(dataset: Any) -> CommonFacts:
     return _shared_facts(
         _raw_values(dataset, ("PatientID", "PatientName")),
         *_raw_values(dataset, ("FrameOfReferenceUID",)),
-        tuple(_raw_value(dataset, keyword).rstrip(b" ") for keyword in _PIXEL_FORMAT),
-        *_raw_values(dataset, ("PixelSpacing",)),
+        tuple(raw_value(dataset, keyword).rstrip(b" ") for keyword in _PIXEL_FORMAT),
+        _pixel_spacing(dataset),
         _raw_values(dataset, ("RescaleSlope", "RescaleIntercept")),
         *_raw_values(dataset, ("SpacingBetweenSlices",)),
+        find_traits(dataset),
     )
 
 
@@ -243,28 +262,39 @@ def _instance_number(dataset: Any) -> int | None:
     return None if number is None else int(number)
 
 
-def _raw_value(dataset: Any, keyword: str) -> bytes:
-    """Return the bytes of an element's value, b"" if it has none."""
-    # pydicom's conversion of all values would take most of the time.
-    element = dataset.get_item(tag_of(keyword))
-    value = b"" if element is None else element.value
-    return value if isinstance(value, bytes) else str(value or "").encode()
-
-
 def _raw_values(dataset: Any, keywords: Sequence[str]) -> tuple[bytes, ...]:
-    return tuple(_raw_value(dataset, keyword).strip(b" \0") for keyword in keywords)
+    return tuple(raw_value(dataset, keyword).strip(b" \0") for keyword in keywords)
 
 
-def _slice_position(dataset: Any) -> SlicePosition | None:
-    if b"LOCALIZER" in _raw_value(dataset, "ImageType"):
-        return None
-    position = parse_numbers(_raw_value(dataset, "ImagePositionPatient"))
-    directions = parse_numbers(_raw_value(dataset, "ImageOrientationPatient"))
-    if len(position) != 3 or len(directions) != 6:
+def _slice_position(place: Any, directions: Any) -> SlicePosition | None:
+    """Given the datasets that hold position and orientation, return where the picture lies."""
+    position = parse_numbers(raw_value(place, "ImagePositionPatient"))
+    orientation = parse_numbers(raw_value(directions, "ImageOrientationPatient"))
+    if len(position) != 3 or len(orientation) != 6:
         return None
     return SlicePosition(
-        *(_as_vector(numbers) for numbers in (position, directions[:3], directions[3:]))
+        *(_as_vector(numbers) for numbers in (position, orientation[:3], orientation[3:]))
     )
+
+
+def _frame_positions(dataset: Any) -> tuple[SlicePosition | None, ...]:
+    """Return where the frames of an enhanced file lie; () if it does not say so."""
+    positions = tuple(_frame_position(dataset, frame) for frame in frame_groups(dataset))
+    return positions if any(positions) else ()
+
+
+def _frame_position(dataset: Any, frame: Any) -> SlicePosition | None:
+    place = first_item(frame, "PlanePositionSequence")
+    directions = first_item(frame, "PlaneOrientationSequence")
+    if directions is None:
+        directions = next(shared_items(dataset, "PlaneOrientationSequence"), None)
+    return None if place is None or directions is None else _slice_position(place, directions)
+
+
+def _pixel_spacing(dataset: Any) -> bytes:
+    """Return the raw spacing; that of an enhanced file stands among what its frames share."""
+    measures = next(shared_items(dataset, "PixelMeasuresSequence"), dataset)
+    return raw_value(measures, "PixelSpacing").strip(b" \0")
 
 
 def parse_numbers(raw: bytes) -> list[float]:

@@ -3,8 +3,9 @@
 The platform sorts slices by InstanceNumber and uses their mean distance for all of them (panimg
 0.15.2, `image_builders/dicom.py`). It makes a wrong image of an irregular stack, without an error.
 
-Slices without a position, and localizers, are not checked for distances. Slices missing at an end
-of a series leave no gap, so they can't be found.
+Slices without a position, and localizers among slices, are not checked for distances. Slices
+missing at an end of a series leave no gap, so they can't be found. The frames of an enhanced file
+are checked as slices, in their order in the file.
 """
 
 import itertools
@@ -13,7 +14,7 @@ import operator
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gcwatch.core.reasons import Reason
 from gcwatch.files.snapshot import SourceFile
@@ -39,9 +40,6 @@ _UNEVEN_RATIO, _ROUNDING_MM = 0.25, 0.11
 _TILT_RATIO, _SHIFT_MM = 0.01, 0.25
 """Allowed shift of a slice beside the normal: a part of its height, or mm, whichever is larger."""
 
-_SCOUT_PLANES = 3
-"""Planes of a scout. More of them, each with one slice, are a radial series: it is no volume."""
-
 _SHOWN_PLACES = 3
 """Number of positions that a reason names; the others are only counted."""
 
@@ -55,24 +53,24 @@ def find_irregularities(members: Sequence[Slice]) -> list[Reason]:
     if is_slide(members):
         return found
     single = list({header.instance: (header, file) for header, file in members}.values())
-    return [*found, *_find_unnumbered(single), *_find_misplaced(single)]
+    return [
+        *found,
+        *_find_unnumbered(single),
+        *_find_repeated_numbers(single),
+        *_find_misplaced(single),
+    ]
 
 
 def find_distortions(members: Sequence[Slice]) -> list[Reason]:
     """Given the slices of one image, return why one volume of them would be mixed or sheared.
 
-    The importer takes the direction of one slice for all, and stacks them along its normal.
+    The importer takes the direction of one slice for all, and stacks them along its normal. Planes
+    of a scout, or around an axis, are no volume at all.
     """
     if is_slide(members):
         return []
-    placed = _placed(members)
-    stacks = _group_stacks(placed)
-    is_radial = len(stacks) == len(placed) > _SCOUT_PLANES
-    planes = (
-        [Reason("planes_differ", {"count": len(stacks)})]
-        if len(stacks) > 1 and not is_radial
-        else []
-    )
+    stacks = _group_stacks(_placed(members))
+    planes = [Reason("planes_differ", {"count": len(stacks)})] if len(stacks) > 1 else []
     shifts = (stack.worst_shift() for stack in stacks)
     tilts = [
         Reason("slices_tilted", {"shift": f"{shift:.3g}", "height": f"{height:.3g}"})
@@ -94,6 +92,12 @@ def count_at_each_place(members: Sequence[Slice]) -> tuple[int, bool]:
         len(found) == len(level) and b"" not in found
         for found, level in zip(times, levels, strict=True)
     )
+
+
+def is_disordered(members: Sequence[Slice]) -> bool:
+    """Return whether parallel slices are not numbered in the order of their positions."""
+    levels = [[level for _, level in stack.levels()] for stack in _group_stacks(_placed(members))]
+    return len(levels) == 1 and any(_find_disorder(levels[0]))
 
 
 def is_slide(members: Sequence[Slice]) -> bool:
@@ -121,6 +125,13 @@ def _find_unnumbered(members: Sequence[Slice]) -> Iterator[Reason]:
             if header.number is None:
                 problem = {"problem": "no InstanceNumber"}
                 yield Reason("damaged_image", problem, {"file": file.name})
+
+
+def _find_repeated_numbers(members: Sequence[Slice]) -> Iterator[Reason]:
+    # With positions, the order of the heights tells more.
+    numbers = [header.number for header, _ in members]
+    if len(set(numbers)) < len(numbers) and None not in numbers and not _placed(members):
+        yield Reason("slices_disordered")
 
 
 # --- places ------------------------------------------------------------------------------------
@@ -171,11 +182,11 @@ class _Stack:
 
 
 def _find_misplaced(members: Sequence[Slice]) -> Iterator[Reason]:
-    placed = _placed(members)
+    total, placed = len(_pictures(members)), _placed(members)
     if not placed:
         return
-    if len(placed) < len(members):
-        facts = {"count": len(members) - len(placed), "total": len(members)}
+    if len(placed) < total:
+        facts = {"count": total - len(placed), "total": total}
         yield Reason("slices_unplaced", facts)
     stacks = _group_stacks(placed)
     for stack in stacks:
@@ -186,9 +197,26 @@ def _find_misplaced(members: Sequence[Slice]) -> Iterator[Reason]:
             yield from _find_disorder([level for _, level in levels])
 
 
-def _placed(members: Sequence[Slice]) -> list[tuple[Header, SlicePosition]]:
+def _pictures(members: Sequence[Slice]) -> list[Header]:
+    """Return a header for each picture: each file, or each frame that has a position."""
     single = {header.instance: header for header, _ in members}.values()
-    return [(header, header.slice_position) for header in single if header.slice_position]
+    return [picture for header in single for picture in _frames(header)]
+
+
+def _frames(header: Header) -> Iterator[Header]:
+    if not header.frame_positions:
+        yield header
+    for number, place in enumerate(header.frame_positions, start=1):
+        yield replace(
+            header, number=number, slice_position=place, is_frame=True, frame_positions=()
+        )
+
+
+def _placed(members: Sequence[Slice]) -> list[tuple[Header, SlicePosition]]:
+    pictures = _pictures(members)
+    # A series of nothing but localizers is stacked as any other.
+    slices = [picture for picture in pictures if not picture.is_localizer] or pictures
+    return [(header, header.slice_position) for header in slices if header.slice_position]
 
 
 def _group_stacks(placed: Sequence[tuple[Header, SlicePosition]]) -> list[_Stack]:
@@ -272,7 +300,8 @@ def _find_disorder(levels: Sequence[_Level]) -> Iterator[Reason]:
 
 
 def _name_instances(headers: Sequence[Header]) -> str:
-    return "InstanceNumber " + " to ".join(str(header.number) for header in headers)
+    word = "frame" if headers[0].is_frame else "InstanceNumber"
+    return f"{word} {' to '.join(str(header.number) for header in headers)}"
 
 
 def _join_places(places: Iterable[str]) -> str:

@@ -12,6 +12,7 @@ from support.importer.dicom_files import (
     random_voxels,
     slice_dataset,
     write_dataset,
+    write_series,
 )
 from support.importer.judge import Picture
 from support.importer.kinds import NOTHING, RIGHT, WRONG, Kinds
@@ -44,7 +45,7 @@ def several_films(folder):
         write_dataset(folder, slice_dataset(FRAMES, number, (0, 0, 10 * number), NumberOfFrames=3))
 
 
-@FRAMED.add("a dose grid", WRONG, "not_deidentified", plain="values_differ")
+@FRAMED.add("a dose grid", WRONG, "values_differ")
 def dose(folder):
     voxels = FRAMES.astype("<u2")
     write_dataset(
@@ -102,30 +103,30 @@ def enhanced_downwards(folder):
     return picture(VOXELS)
 
 
-@FRAMED.add("an enhanced CT with a scale", WRONG, "not_deidentified", plain="values_differ")
+@FRAMED.add("an enhanced CT with a scale", WRONG, "values_differ")
 def enhanced_scale(folder):
     _enhanced(folder, VOXELS, [0, 2, 4, 6], intercept=-1024)
     return picture(VOXELS - 1024.0)
 
 
-@FRAMED.add("an enhanced CT without a slice", WRONG, "not_deidentified", plain="slices_missing")
+@FRAMED.add("an enhanced CT without a slice", WRONG, "slices_missing")
 def enhanced_gap(folder):
     _enhanced(folder, VOXELS, [0, 2, 6, 8])
 
 
-@FRAMED.add("an enhanced CT in another order", WRONG, "not_deidentified", plain="slices_disordered")
+@FRAMED.add("an enhanced CT in another order", WRONG, "slices_disordered")
 def enhanced_disorder(folder):
     _enhanced(folder, VOXELS[[0, 2, 1, 3]], [0, 4, 2, 6])
     return picture(VOXELS)
 
 
-@FRAMED.add("an enhanced CT over time", WRONG, "not_deidentified", plain="places_shared")
+@FRAMED.add("an enhanced CT over time", WRONG, "places_shared")
 def enhanced_times(folder):
     _enhanced(folder, VOXELS, [0, 2, 0, 2])
     return picture(VOXELS.reshape(2, 2, 5, 6))
 
 
-@FRAMED.add("an enhanced CT with a tilt", WRONG, "not_deidentified", plain="slices_tilted")
+@FRAMED.add("an enhanced CT with a tilt", WRONG, "slices_tilted")
 def enhanced_tilt(folder):
     _enhanced(folder, VOXELS, [0, 2, 4, 6], tilt=0.5)
 
@@ -186,6 +187,27 @@ def over_time_mr(folder):
 @FRAMED.add("a series over time, place by place", WRONG, "times_removed", plain="slices_disordered")
 def place_by_place(folder):
     return _over_time(folder, "places")
+
+
+@FRAMED.add("slices that each have a time of their own", WRONG, plain="times_uneven")
+def time_for_each(folder):
+    more = {"ContentTime": "100000", "Exposure": 1}
+    write_series(folder, VOXELS, change=lambda index: {"TemporalPositionIndex": index + 1}, **more)
+    return picture(VOXELS)
+
+
+@FRAMED.add(
+    "a series over time, the last time first", WRONG, "times_removed", plain="slices_disordered"
+)
+def times_reversed(folder):
+    for time in range(3):
+        for place in range(4):
+            more = {"TemporalPositionIndex": time + 1, "ContentTime": "100000", "Exposure": 1}
+            number = (2 - time) * 4 + place + 1
+            write_dataset(
+                folder, slice_dataset(_TIMES[time, place], number, (0, 0, 2 * place), **more)
+            )
+    return picture(_TIMES)
 
 
 @FRAMED.add("a time without a slice", NOTHING, "slices_missing")

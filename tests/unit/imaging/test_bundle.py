@@ -83,11 +83,11 @@ def unzipped(made):
         ("77654033/CR2", 1, "refused"),
         ("77654033/CR3", 1, "refused"),
         ("77654033/CT2", 4, "gap"),
-        ("98892001/CT2N", 2, "one"),
+        ("98892001/CT2N", 2, "localizers"),
         ("98892001/CT5N", 5, "one"),
         ("98892003/MR1", 3, "several"),
         ("98892003/MR2", 7, "several"),
-        ("98892003/MR700", 7, "one"),
+        ("98892003/MR700", 7, "around an axis"),
     ],
 )
 def test_real_patients_are_taken_as_the_platform_takes_them(tmp_path, patient, files, imported):
@@ -103,6 +103,12 @@ def test_real_patients_are_taken_as_the_platform_takes_them(tmp_path, patient, f
         assert reason.code == "slices_missing"
         assert (reason.facts["count"], reason.facts["expected"]) == (161, 165)
         assert make(folder, integrity="warn").files == files
+    elif imported in {"localizers", "around an axis"}:  # planes that are no volume
+        first = "pixels_oblong" if imported == "localizers" else "planes_differ"
+        assert refusal(folder).code == first
+        warned = make(folder, integrity="warn")
+        assert "planes_differ" in {reason.code for reason in warned.warnings}
+        assert warned.files == files
     elif imported == "several":
         reason = refusal(folder)
         assert reason.code == "several_images"

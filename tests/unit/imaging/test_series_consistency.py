@@ -4,7 +4,7 @@ import pytest
 from grand_challenge_dicom_de_identifier.deidentifier import DicomDeidentifier
 from pydicom import dcmread
 from pydicom.uid import EnhancedMRImageStorage, MRImageStorage
-from unit.imaging.test_slices import folder, one_slice, series
+from unit.imaging.test_slices import at_time, folder, one_slice, series
 
 from gcwatch.core.errors import CannotSend
 from gcwatch.core.reasons import explain
@@ -44,8 +44,8 @@ def two_halves(folder, first, second):
 
 def over_time(folder, **more):
     for number in range(12):
-        place, time = (0, 0, number % 4 * 2), number // 4 + 1
-        one_slice(folder / str(number), number + 1, place, TemporalPositionIndex=time, **more)
+        place, time = (0, 0, number % 4 * 2), number // 4
+        one_slice(folder / str(number), number + 1, place, **(at_time(time) | more))
 
 
 DIFFERENT = {

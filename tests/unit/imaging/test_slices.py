@@ -51,6 +51,11 @@ def series(folder, heights, **more):
         one_slice(folder / str(number), number, (-10, -20, height), **more)
 
 
+def at_time(time):
+    """The elements without which the platform makes no series over time."""
+    return {"TemporalPositionIndex": time + 1, "ContentTime": "100000", "Exposure": 1}
+
+
 def findings(folder):
     files = tree.source_files(folder.parent, folder.name, ())
     found, _ = images.recognise_images(files, integrity="warn")
@@ -104,9 +109,7 @@ def test_a_series_over_time_is_whole(folder, times):
     for time in range(times):
         for level in range(4):
             number = time * 4 + level + 1
-            one_slice(
-                folder / str(number), number, (0, 0, level * 5), TemporalPositionIndex=time + 1
-            )
+            one_slice(folder / str(number), number, (0, 0, level * 5), **at_time(time))
     assert codes(folder) == []
 
 
@@ -117,19 +120,19 @@ def test_pictures_without_places_are_not_judged_by_them(folder):
     assert codes(folder) == []
 
 
-def test_localizers_may_lie_anywhere(folder):
-    """Few pictures, each where somebody put it."""
+def test_localizers_alone_are_judged_as_any_series(folder):
+    """The platform stacks them at one distance, whatever they are called."""
     series(folder, [0, 1, 50, 51], ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
-    assert codes(folder) == []
+    assert codes(folder) == ["slices_missing"]
 
 
-def test_slices_around_an_axis_are_no_stack(folder):
-    """No two are parallel, so that no distance tells anything."""
+def test_slices_around_an_axis_are_no_volume(folder):
+    """No two are parallel, but the platform stacks them as if all were."""
     for number in range(1, 10):
         angle = number / 3
         orientation = [math.cos(angle), math.sin(angle), 0, 0, 0, -1]
         one_slice(folder / str(number), number, (math.cos(angle), math.sin(angle), 0), orientation)
-    assert codes(folder) == []
+    assert codes(folder) == ["planes_differ"]
 
 
 @pytest.mark.parametrize("each", [1, 3])
@@ -180,8 +183,8 @@ def test_a_slice_missing_at_one_time_is_found(folder):
     """One place of a series over time comes less often than the others."""
     for number in range(12):
         if number != 6:
-            place, time = (0, 0, number % 4), number // 4 + 1
-            one_slice(folder / str(number), number, place, TemporalPositionIndex=time)
+            place, time = (0, 0, number % 4), number // 4
+            one_slice(folder / str(number), number, place, **at_time(time))
     ((code, facts),) = findings(folder)
     assert code == "slices_missing"
     assert (facts["count"], facts["expected"]) == (1, 12)

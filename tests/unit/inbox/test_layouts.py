@@ -34,7 +34,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Callback with id:RuntimeWarning"
 """Watchdog says so when a folder and its sub-folder appear together; it means nothing."""
 
 MINUTE = 60
-CT, MR = PATIENTS / "98892001" / "CT5N", SERIES
+CT, MR = SERIES, PATIENTS / "98892003" / "MR700"
 CT_2 = PATIENTS / "77654033" / "CT2"
 
 
@@ -336,12 +336,12 @@ def test_a_slice_still_arriving_holds_the_patients_series_back(site):
 def test_a_damaged_file_fails_the_series_that_it_may_be_of(site):
     """Both notes name it; the patient's folder in the outbox holds nothing half-done."""
     site.configure(cases="series")
-    folder = site.drop(files={**files_of(MR, "mr/"), "mr/MR999": b"\0" * 500})
+    folder = site.drop(files={**files_of(CT, "ct/"), "ct/CT999": b"\0" * 500})
     [series] = series_in(folder)
     site.run_once()
-    assert "mr/MR999" in site.note(series)
+    assert "ct/CT999" in site.note(series)
     assert cases_of(site) == {series: "failed"}
-    (folder / "mr" / "MR999").unlink()
+    (folder / "ct" / "CT999").unlink()
     with site.watch() as watch:
         watch.retry(watch.find(series))
     site.run_once()

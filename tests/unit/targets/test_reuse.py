@@ -238,7 +238,7 @@ def test_a_part_of_an_image_is_not_the_image(site):
 def test_a_dicom_image_set_is_not_used_as_an_image(site):
     """An algorithm that reads MetaImage could not open it; sent, it becomes one."""
     site.configure(inputs={"ct-image": "images/dicom-ct/*"})
-    site.add(dicom_ct=("set", zipped(patient("98892003/MR700"))))
+    site.add(dicom_ct=("set", zipped(patient("98892001/CT5N"))))
     site.bring()
     assert site.work() == 1
     assert site.sent()["instances"] == []

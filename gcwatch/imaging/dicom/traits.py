@@ -1,0 +1,124 @@
+"""Finds in a DICOM header what the platform's importer can't read, or takes otherwise than meant.
+
+It takes stored numbers, RescaleSlope and RescaleIntercept, and nothing else that gives them a
+meaning (panimg 0.18.2, `image_builders/dicom.py`).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from gcwatch.imaging.dicom.elements import raw_value, tag_of
+
+Trait = Literal[
+    "big_endian", "bare", "colour", "untimed", "table", "palette", "dose", "frame_scale"
+]
+"""A property of a file that matters to the importer; `UNREADABLE` and `UNMEASURED` explain it."""
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """In words: what a file is that the importer can't read, and what it should be instead."""
+
+    what: str
+    wanted: str
+
+
+UNREADABLE: dict[Trait, Unreadable] = {
+    "big_endian": Unreadable("DICOM with big-endian numbers", "DICOM with little-endian numbers"),
+    "bare": Unreadable("DICOM without the mark DICM in its preamble", "a complete DICOM file"),
+    "colour": Unreadable(
+        "a DICOM picture in colour with a single frame", "PNG, TIFF or a multi-frame file"
+    ),
+    "untimed": Unreadable(
+        "a DICOM series over time without ContentTime and Exposure",
+        "NIfTI (.nii.gz) or MetaImage (.mha), or to one series for each time",
+    ),
+}
+"""What the importer refuses."""
+
+UNMEASURED: dict[Trait, str] = {
+    "table": "a table gives its values (ModalityLUTSequence)",
+    "palette": "a palette gives its colours",
+    "dose": "its doses have a scale (DoseGridScaling)",
+    "frame_scale": "its frames have a scale (PixelValueTransformationSequence)",
+}
+"""What the importer ignores, so that other values arrive."""
+
+TRAIT_ELEMENTS = (
+    "ModalityLUTSequence",
+    "DoseGridScaling",
+    "ContentTime",
+    "Exposure",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+)
+
+
+def find_traits(dataset: Any) -> tuple[Trait, ...]:
+    """Given a dataset that was read with `TRAIT_ELEMENTS`, return its traits, in order."""
+    return tuple(_iterate_traits(dataset))
+
+
+def _iterate_traits(dataset: Any) -> Iterator[Trait]:
+    samples = raw_value(dataset, "SamplesPerPixel") not in {b"", b"\1\0", b"\0\1"}
+    if dataset.preamble is None:
+        yield "bare"
+    if not dataset.original_encoding[1] and int(dataset.get("BitsAllocated") or 8) > 8:
+        yield "big_endian"
+    if samples and int(dataset.get("NumberOfFrames") or 1) == 1:
+        yield "colour"
+    if _has(dataset, "TemporalPositionIndex") and not (
+        _has(dataset, "ContentTime") and _has(dataset, "Exposure")
+    ):
+        yield "untimed"
+    if _has(dataset, "ModalityLUTSequence"):
+        yield "table"
+    if raw_value(dataset, "PhotometricInterpretation").startswith(b"PALETTE"):
+        yield "palette"
+    if _has(dataset, "DoseGridScaling"):
+        yield "dose"
+    if any(map(_is_scaled, (*shared_groups(dataset), *frame_groups(dataset)))):
+        yield "frame_scale"
+
+
+def _has(dataset: Any, keyword: str) -> bool:
+    return tag_of(keyword) in dataset
+
+
+def shared_groups(dataset: Any) -> Sequence[Any]:
+    """Return the functional groups that all frames of an enhanced file share; one as a rule."""
+    return _sequence(dataset, "SharedFunctionalGroupsSequence")
+
+
+def frame_groups(dataset: Any) -> Sequence[Any]:
+    """Return the functional groups of an enhanced file, one for each frame; () for other files."""
+    return _sequence(dataset, "PerFrameFunctionalGroupsSequence")
+
+
+def shared_items(dataset: Any, keyword: str) -> Iterator[Any]:
+    """Yield the first items of a sequence that all frames share."""
+    items = (first_item(group, keyword) for group in shared_groups(dataset))
+    return (item for item in items if item is not None)
+
+
+def first_item(group: Any, keyword: str) -> Any:
+    """Return the first item of a sequence, None if there is none."""
+    return next(iter(_sequence(group, keyword)), None)
+
+
+def _sequence(dataset: Any, keyword: str) -> Sequence[Any]:
+    return dataset[tag_of(keyword)].value or () if _has(dataset, keyword) else ()
+
+
+def _is_scaled(group: Any) -> bool:
+    scale = first_item(group, "PixelValueTransformationSequence")
+    if scale is None:
+        return False
+    slope, intercept = scale.get("RescaleSlope"), scale.get("RescaleIntercept")
+    return is_scale(1.0 if slope is None else slope, 0.0 if intercept is None else intercept)
+
+
+def is_scale(slope: float, intercept: float) -> bool:
+    """Whether a slope and an intercept change a value."""
+    return abs(float(slope) - 1) > 1e-9 or abs(float(intercept)) > 1e-9
