@@ -9,7 +9,7 @@ import pytest
 from pydicom.data import get_testdata_file
 from support.voxel_files import nifti, nrrd
 from support.whole_files import jpeg, png
-from unit.imaging.test_slices import folder, one_slice, series
+from unit.imaging.test_slices import at_time, folder, one_slice, series
 
 from gcwatch.core.forecast import UNKNOWN, ImageForecast, ReportedImage, is_as_foretold
 from gcwatch.imaging import bundle, images
@@ -244,7 +244,7 @@ def test_a_series_over_time_has_four_axes_unless_its_times_are_removed(folder):
         for height in range(4):
             number = 4 * time + height + 1
             path = folder / str(number)
-            one_slice(path, number, (0, 0, 2 * height), TemporalPositionIndex=time + 1)
+            one_slice(path, number, (0, 0, 2 * height), **at_time(time))
     known = image_of(folder).forecast
     assert (known.shape, known.times) == ((3, 4, 2, 2), 3)
     assert image_of(folder, deidentify=True).forecast.shape == (12, 2, 2)
