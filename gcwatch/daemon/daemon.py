@@ -167,6 +167,7 @@ class Daemon:
 
     def _loop(self, watchdog: SystemdWatchdog) -> None:
         while not self._controls.stop.is_set():
+            seconds = self._schedule.run_due()
             if watchdog.is_ready and self._controls.reload.is_set():
                 self._controls.reload.clear()
                 watchdog.reloading()
@@ -180,7 +181,8 @@ class Daemon:
                 break
             # A requested scan may be rate-limited: then the sleep is short.
             is_scan_due = self._wakeup.is_scan_requested()
-            self._wakeup.wait(MIN_PAUSE_SECONDS if is_scan_due else LONGEST_SLEEP_SECONDS)
+            longest = MIN_PAUSE_SECONDS if is_scan_due else LONGEST_SLEEP_SECONDS
+            self._wakeup.wait(min(seconds, longest))
 
     def _tick(self) -> None:
         """Scan, tidy and start what is due, unless all work is paused."""
@@ -350,8 +352,7 @@ class Daemon:
         """Return what tells systemd, if it runs this daemon, whether all parts are alive."""
 
         def dead() -> frozenset[str]:
-            alive = {"watcher": self._watcher.is_alive, "scheduler": self._schedule.is_alive}
-            return frozenset(who for who, is_alive in alive.items() if not is_alive())
+            return frozenset() if self._watcher.is_alive() else frozenset({"watcher"})
 
         return SystemdWatchdog(
             manager(),

@@ -1,4 +1,7 @@
-"""APScheduler decides when the loop wakes: for scans, due cases, mirrors and upkeep."""
+"""APScheduler decides when the loop wakes: for scans, due cases, mirrors and upkeep.
+
+The loop itself runs what is due (`Schedule.run_due`), so the scheduler needs no thread.
+"""
 
 import time
 from collections.abc import Callable
@@ -6,14 +9,40 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MISSED, JobExecutionEvent
+from apscheduler.executors.debug import DebugExecutor
 from apscheduler.jobstores.base import JobLookupError
-from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.schedulers.base import BaseScheduler
 
 from gcwatch import log
 from gcwatch.daemon.wakeup import Wakeup
 
-_LATE_SECONDS = 60.0
-"""How late a scan may be, beside three of its intervals, before the scheduler counts as dead."""
+_LONGEST_WAIT_SECONDS = 3600.0
+
+
+class _LoopScheduler(BaseScheduler):  # type: ignore[misc] # APScheduler 3 has no types
+    """A scheduler without a thread; `wake` is called when something is due earlier than before."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        super().__init__(
+            timezone=UTC,
+            # In the thread that runs what is due: the jobs only set events.
+            executors={"default": DebugExecutor()},
+            job_defaults={"coalesce": True, "misfire_grace_time": None, "max_instances": 1},
+        )
+        self._wake = wake
+
+    def shutdown(self, wait: bool = True) -> None:
+        """See `BaseScheduler`; it is abstract there, although this is all there is to do."""
+        super().shutdown(wait)
+
+    def wakeup(self) -> None:
+        """APScheduler calls this when its list of jobs has changed."""
+        self._wake()
+
+    def run_due(self) -> float:
+        """Run what is due; return how many seconds there are until something is due again."""
+        seconds = self._process_jobs()
+        return _LONGEST_WAIT_SECONDS if seconds is None else float(seconds)
 
 
 class Schedule:
@@ -22,13 +51,10 @@ class Schedule:
     def __init__(self, wakeup: Wakeup, *, survey: float, upkeep: float) -> None:
         self._wakeup = wakeup
         self._alarm: float | None = None
-        self._scheduler = BackgroundScheduler(
-            timezone=UTC,
-            job_defaults={"coalesce": True, "misfire_grace_time": None, "max_instances": 1},
-        )
+        self._scheduler = _LoopScheduler(wakeup.wake)
         self._scheduler.add_listener(_log_job_event, EVENT_JOB_ERROR | EVENT_JOB_MISSED)
         self._survey, self._upkeep = survey, upkeep
-        self._heard = self._rested = time.monotonic()
+        self._rested = time.monotonic()
         self.restart()
 
     def restart(self) -> None:
@@ -52,21 +78,20 @@ class Schedule:
         )
 
     def start(self) -> None:
-        """Start the scheduler's thread."""
+        """Take the jobs that were added; the first ones are due at once."""
         self._scheduler.start()
 
+    def run_due(self) -> float:
+        """Request what is due; return how many seconds there are until something is due again."""
+        return self._scheduler.run_due()
+
     def _request_scan(self) -> None:
-        self._heard = time.monotonic()
-        if self._heard >= self._rested:
+        if time.monotonic() >= self._rested:
             self._wakeup.request_scan()
 
     def rest(self, seconds: float) -> None:
         """Request no scan for so long; what the watcher or others request still counts."""
         self._rested = time.monotonic() + seconds
-
-    def is_alive(self) -> bool:
-        """Whether scans are still requested; one may be late on a busy machine."""
-        return time.monotonic() < self._heard + 3 * self._survey + _LATE_SECONDS
 
     def stop(self) -> None:
         """Stop the scheduler; its jobs only set events, so there is nothing to wait for."""

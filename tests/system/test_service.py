@@ -33,7 +33,6 @@ import ctypes, sys, threading, gcwatch
 from dataclasses import replace
 from support.builders import FAST
 from gcwatch import log
-from gcwatch.daemon import schedule
 from gcwatch.cli.signals import stoppable
 
 def end():  # asked to, the thread of this kind, where it is; it may survive in a handler
@@ -45,8 +44,6 @@ def end():  # asked to, the thread of this kind, where it is; it may survive in 
             thread.join(0.1)
 
 threading.Thread(target=end, daemon=True).start()
-if sys.argv[3:] == ["APScheduler"]:
-    schedule._LATE_SECONDS = 1.0
 pace = replace(FAST, hung=float(sys.argv[2]))
 with gcwatch.open(sys.argv[1], pace=pace) as watch, stoppable() as stop:
     log.configure(watch.settings.log)
@@ -386,16 +383,13 @@ def wake(site):
 
 
 @one_address
-@pytest.mark.parametrize(
-    ("thread", "who"), [("InotifyObserver", "watcher"), ("APScheduler", "scheduler")]
-)
-def test_a_thread_that_dies_stops_the_signs_of_life(site, ear, thread, who):
-    """Without early news, or without times, the daemon is ill: the log says who is missing."""
-    with served(ear, *impatient(site.file, thread, hung=60.0)) as process:
+def test_a_folder_watcher_that_dies_stops_the_signs_of_life(site, ear):
+    """Without early news the daemon is ill: the log says who is missing."""
+    with served(ear, *impatient(site.file, "InotifyObserver", hung=60.0)) as process:
         until(lambda: ear.heard("READY"))
         process.send_signal(signal.SIGUSR1)
         silent = until(lambda: wake(site) or site.said("watchdog.silent"))
-        assert {each["who"] for each in silent} == {who}
+        assert {each["who"] for each in silent} == {"watcher"}
         until(ear.is_silent)
         assert process.poll() is None
 

@@ -20,18 +20,21 @@ def test_scans_go_on_after_the_clock_was_set_back(wakeup):
     schedule = Schedule(wakeup, survey=0.2, upkeep=3600.0)
     schedule.start()
     try:
-        until(wakeup.is_scan_requested)
+        schedule.run_due()
+        assert wakeup.is_scan_requested()
         # To the scheduler, a clock that is set back looks like runs that are due much later.
         for job in schedule._scheduler.get_jobs():
             job.modify(next_run_time=datetime.now(UTC) + timedelta(hours=2))
         wakeup.take_upkeep_request()
         wakeup.scan_started()
+        assert schedule.run_due() > 3600
 
         schedule.restart()
 
-        until(wakeup.take_upkeep_request)
+        schedule.run_due()
+        assert wakeup.take_upkeep_request()
         for _ in range(3):
-            until(wakeup.is_scan_requested)
+            until(lambda: schedule.run_due() >= 0 and wakeup.is_scan_requested())
             wakeup.scan_started()
     finally:
         schedule.stop()
