@@ -4,7 +4,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from tests.bench import burst, idle, marker, mirror, start, startup, uploads
+from tests.bench import burst, idle, marker, mirror, recognise, start, startup, uploads
 
 MEASUREMENTS = {
     "uploads": (uploads.bench, 3),
@@ -12,6 +12,7 @@ MEASUREMENTS = {
     "idle": (idle.bench, 1),
     "startup": (startup.bench, 5),
     "start": (start.bench, 9),
+    "recognise": (recognise.bench, 9),
     "burst": (burst.bench, 1),
     "marker": (marker.bench, 1),
 }
@@ -24,13 +25,13 @@ def main() -> None:
     parser.add_argument("what", nargs="*", help=", ".join(MEASUREMENTS))
     parser.add_argument("--rounds", type=int, help="how often each is repeated")
     parser.add_argument("--dir", type=Path, help="where to work; needs 4 GiB")
-    parser.add_argument("--base", type=Path, help="start: another gcwatch's Python")
+    parser.add_argument("--base", type=Path, help="start, recognise: another gcwatch's Python")
     options = parser.parse_args()
     if unknown := set(options.what) - MEASUREMENTS.keys():
         parser.error(f"no such measurement: {', '.join(unknown)}")
     for name in options.what or MEASUREMENTS:
         bench, rounds = MEASUREMENTS[name]
-        more = {"base": options.base} if bench is start.bench else {}
+        more = {"base": options.base} if bench in {start.bench, recognise.bench} else {}
         with tempfile.TemporaryDirectory(dir=options.dir) as folder:
             bench(Path(folder), options.rounds or rounds, **more)
 
