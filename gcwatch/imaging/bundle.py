@@ -16,6 +16,7 @@ from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging import images, slides
 from gcwatch.imaging.checks.text_header import read_meta_header
 from gcwatch.imaging.dicom.deidentify import Deidentifier
+from gcwatch.imaging.dicom.elements import missing_preamble
 from gcwatch.imaging.formats import Image, Integrity, suffix_of
 from gcwatch.imaging.spool import (
     Bundle,
@@ -73,10 +74,13 @@ def image_bundle(
 ) -> Bundle:
     """Given the files for an image socket, return the upload: one file or one zip.
 
-    A single file is sent directly from the inbox. Anything else is written to the folder `spool`
-    and used again from there after a restart. `stem` is its name on the platform. Files in a zip
-    are numbered, or keep their names with `keep_names`. The files of a MetaImage or of a MIRAX or
-    Hamamatsu slide always get neutral names, also in the header or index that lists them.
+    A single file is sent directly from the inbox. DICOM without a preamble, which the platform
+    does not read, gets one, also without `deidentify`. Anything else is written to the folder
+    `spool` and used again from there after a restart. `stem` is its name on the platform.
+
+    Files in a zip are numbered, or keep their names with `keep_names`. The files of a MetaImage or
+    of a MIRAX or Hamamatsu slide always get neutral names, also in the header or index that lists
+    them.
 
     `deidentify` covers DICOM: elements, preamble and meta group. It does not cover the headers
     of other formats (MetaImage, NIfTI, NRRD, TIFF, OCT; a slide's name in Slidedat.ini), nor
@@ -99,7 +103,7 @@ def image_bundle(
             return finished[0]
         image, left_out = _find_one_image(files, socket, pattern, integrity, deidentify=deidentify)
         deidentifier = Deidentifier() if deidentify and image.is_dicom else None
-        if len(image.files) == 1 and deidentifier is None:
+        if len(image.files) == 1 and deidentifier is None and not image.is_bare:
             return replace(
                 _bundle_from_inbox(image.files[0], stem + image.suffix),
                 left_out=left_out,
@@ -147,11 +151,11 @@ def dicom_set(
         )
         _require_set(image, socket)
         names = [f"{stem}-{number:04}.dcm" for number in range(1, len(image.files) + 1)]
-        if not deidentify:
+        if not deidentify and not image.is_bare:
             named = zip(image.files, names, strict=True)
             bundles = [_bundle_from_inbox(file, name) for file, name in named]
             return with_set_facts(bundles, left_out, image.warnings, image.content)
-        members = _file_members(names, image.files, Deidentifier())
+        members = _file_members(names, image, Deidentifier() if deidentify else None)
         content = SpoolContent(
             members, image.warnings, left_out, integrity == "warn", content=image.content
         )
@@ -224,26 +228,39 @@ def _image_members(
     if image.suffix in {".mrxs", ".vms", ".vmu"}:
         return _slide_members(image)
     names = _kept_names(image.files) if keep_names else _opaque_names(len(image.files), ".dcm")
-    return _file_members(names, image.files, deidentifier)
+    return _file_members(names, image, deidentifier)
 
 
 def _file_members(
-    names: Sequence[str], files: Sequence[SourceFile], deidentifier: Deidentifier | None
+    names: Sequence[str], image: Image, deidentifier: Deidentifier | None
 ) -> list[Member]:
+    plain = _copy_with_preamble if image.is_bare else _copy_unchanged
     return [
-        Member(name, file, _make_copier(file, deidentifier))
-        for name, file in zip(names, files, strict=True)
+        Member(name, file, _make_copier(file, deidentifier, plain))
+        for name, file in zip(names, image.files, strict=True)
     ]
 
 
-def _make_copier(file: SourceFile, deidentifier: Deidentifier | None) -> Prepare:
+def _make_copier(file: SourceFile, deidentifier: Deidentifier | None, plain: Prepare) -> Prepare:
     if deidentifier is None:
-        return _copy_unchanged
+        return plain
     return lambda stream: deidentifier.prepare_copy(stream, file)
 
 
 def _copy_unchanged(stream: BinaryIO) -> Write:
     return lambda target: shutil.copyfileobj(stream, target, disk.BUFFER_BYTES)
+
+
+def _copy_with_preamble(stream: BinaryIO) -> Write:
+    preamble = missing_preamble(stream)
+    stream.seek(0)
+    copy = _copy_unchanged(stream)
+
+    def write(target: BinaryIO) -> None:
+        target.write(preamble)
+        copy(target)
+
+    return write
 
 
 def _opaque_names(count: int, suffix: str) -> list[str]:

@@ -64,7 +64,7 @@ class Image:
     tell why the platform would make a wrong or incomplete image of it. `mixed` are the names of
     `dicom.SHARED_ELEMENTS` that differ between its files. `forecast` is what the platform must
     make of it; its `order` counts `files`. `content` is a digest of the SOPInstanceUIDs of DICOM,
-    "" for other formats.
+    "" for other formats. `is_bare`: some of its DICOM files have no preamble.
     """
 
     kind: Kind
@@ -74,6 +74,7 @@ class Image:
     mixed: tuple[str, ...] = ()
     forecast: ImageForecast = UNKNOWN
     content: str = ""
+    is_bare: bool = False
 
     @property
     def is_dicom(self) -> bool:

@@ -147,6 +147,7 @@ def _series_image(
         _mixed_elements([header for header, _ in members]),
         _forecast_series(members, deidentify=deidentify) if joined else UNKNOWN,
         _instances_digest([header for header, _ in members]),
+        any("bare" in header.common.traits for header, _ in members),
     )
 
 

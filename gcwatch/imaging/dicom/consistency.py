@@ -145,7 +145,6 @@ def _find_unreadable(members: Sequence[Slice], *, deidentify: bool) -> Iterator[
     is_scaled = any(is_scale(*_rescale(header.common)) for header in headers)
     kept: dict[Trait, bool] = {
         "big_endian": not is_scaled or (deidentify and _sop_class(headers) == _MR),
-        "bare": not deidentify,  # a de-identified file is written anew
         "colour": True,
         "untimed": not deidentify and len({header.time for header in headers} - {b""}) > 1,
     }

@@ -1,6 +1,7 @@
 """Reads the elements of DICOM files and finds where their pixel data is."""
 
 import functools
+import io
 import logging
 import os
 import struct
@@ -170,6 +171,25 @@ def _unpack_next(stream: BinaryIO, layout: str) -> tuple[Any, ...]:
 def damaged_image_error(file: SourceFile, problem: str) -> CannotSend:
     """Given a file and what is wrong with it, return the error to raise."""
     return CannotSend(Reason("damaged_image", {"problem": problem}, {"file": file.name}))
+
+
+def missing_preamble(stream: BinaryIO) -> bytes:
+    """Given a DICOM file at its start, return the preamble and meta group that it lacks."""
+    from pydicom.dataset import FileMetaDataset  # noqa: PLC0415 - as in read_dataset
+    from pydicom.filewriter import write_file_meta_info  # noqa: PLC0415
+
+    dataset = read_dataset(stream, ("SOPClassUID", "SOPInstanceUID"))
+    if dataset.preamble is not None:
+        return b""
+    buffer = io.BytesIO()
+    buffer.write(bytes(128) + b"DICM")
+    if not dataset.file_meta:
+        meta = FileMetaDataset()
+        meta.TransferSyntaxUID = transfer_syntax(dataset)
+        meta.MediaStorageSOPClassUID = dataset.get("SOPClassUID", "")
+        meta.MediaStorageSOPInstanceUID = dataset.get("SOPInstanceUID", "")
+        write_file_meta_info(buffer, meta)  # type: ignore[arg-type]
+    return buffer.getvalue()
 
 
 def transfer_syntax(dataset: Any) -> Any:

@@ -13,7 +13,10 @@ from gcwatch.imaging.dicom.elements import raw_value, tag_of
 Trait = Literal[
     "big_endian", "bare", "colour", "untimed", "table", "palette", "dose", "frame_scale"
 ]
-"""A property of a file that matters to the importer; `UNREADABLE` and `UNMEASURED` explain it."""
+"""A property of a file that matters to the importer; `UNREADABLE` and `UNMEASURED` explain it.
+
+A file that is "bare" has no preamble; it gets one before it is sent (`elements.missing_preamble`).
+"""
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,6 @@ class Unreadable:
 
 UNREADABLE: dict[Trait, Unreadable] = {
     "big_endian": Unreadable("DICOM with big-endian numbers", "DICOM with little-endian numbers"),
-    "bare": Unreadable("DICOM without the mark DICM in its preamble", "a complete DICOM file"),
     "colour": Unreadable(
         "a DICOM picture in colour with a single frame", "PNG, TIFF or a multi-frame file"
     ),

@@ -151,7 +151,7 @@ def damaged_rle(folder):
     each.save_as(path)
 
 
-@DICOM.add("without a preamble", NOTHING, plain="unreadable_format")
+@DICOM.add("without a preamble", NOTHING)
 def bare(folder):
     for path in write_series(folder, VOXELS):
         each = pydicom.dcmread(path)

@@ -339,3 +339,16 @@ def test_a_picture_beside_a_series_is_named(ct):
     assert reason.code == "several_images"
     assert reason.facts["found"] == "1 DICOM series, 1 JPEG"
     assert "1 JPEG (logo.jpg)" in explain(reason).plain
+
+
+@pytest.mark.parametrize("start", [132, SLICE.index(b"\x08\0\x05\0")])
+def test_dicom_without_a_preamble_gets_one(folder, start):
+    """Panimg 0.18.2 takes no other file for DICOM; all else stays as it was."""
+    (folder / "a").write_bytes(SLICE[start:])
+    made = make(folder, deidentify=False)
+    assert made.filename == "k1.dcm"
+    sent = made.path.read_bytes()
+    assert sent.endswith(SLICE[start:])
+    whole = pydicom.dcmread(io.BytesIO(sent))
+    assert whole.file_meta.TransferSyntaxUID == pydicom.uid.ExplicitVRLittleEndian
+    assert (whole.pixel_array == pydicom.dcmread(CT5 / "2062").pixel_array).all()
