@@ -24,7 +24,7 @@ from gcwatch.core.text import iso_time, readable_name
 from gcwatch.core.timing import Pace
 from gcwatch.daemon.controls import Controls
 from gcwatch.daemon.current_config import CurrentConfig
-from gcwatch.daemon.uptime import read_uptime
+from gcwatch.daemon.waking.uptime import read_uptime
 from gcwatch.journal.copies import has_journal
 from gcwatch.journal.journal import Journal, Recorded
 from gcwatch.journal.presence import pause_reason, running_daemon

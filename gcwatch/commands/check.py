@@ -29,7 +29,7 @@ from gcwatch.core.errors import (
 )
 from gcwatch.core.kinds import KIND_NAMES
 from gcwatch.core.reasons import Reason, explain
-from gcwatch.daemon.status_files import read_beginning
+from gcwatch.daemon.reporting.status_files import read_beginning
 from gcwatch.files import file_systems
 from gcwatch.journal.presence import running_daemon
 from gcwatch.journal.schema import journal_problem

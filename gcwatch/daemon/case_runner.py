@@ -16,7 +16,7 @@ from gcwatch.core.events import Event
 from gcwatch.core.progress import TransferProgress, no_progress
 from gcwatch.core.timing import Pace, due_time
 from gcwatch.daemon.current_config import CurrentConfig
-from gcwatch.daemon.uptime import read_uptime
+from gcwatch.daemon.waking.uptime import read_uptime
 from gcwatch.journal.journal import Journal
 from gcwatch.log.case_events import log_entry
 from gcwatch.platform.transfers import Transfers

@@ -25,12 +25,12 @@ from gcwatch.daemon.mirrors import MirrorScheduler
 from gcwatch.daemon.operator import Operator
 from gcwatch.daemon.platform_gate import PlatformGate
 from gcwatch.daemon.reload import ConfigFollower
-from gcwatch.daemon.schedule import Schedule
-from gcwatch.daemon.status_files import StatusFileWriter
+from gcwatch.daemon.reporting.status_files import StatusFileWriter
+from gcwatch.daemon.reporting.watchdog import SystemdWatchdog, manager
 from gcwatch.daemon.upkeep import clear_spool
-from gcwatch.daemon.uptime import ClockSteps
-from gcwatch.daemon.wakeup import Wakeup
-from gcwatch.daemon.watchdog import SystemdWatchdog, manager
+from gcwatch.daemon.waking.schedule import Schedule
+from gcwatch.daemon.waking.uptime import ClockSteps
+from gcwatch.daemon.waking.wakeup import Wakeup
 from gcwatch.daemon.workers import Workers
 from gcwatch.inbox.scanner import MIN_PAUSE_SECONDS, InboxScanner
 from gcwatch.inbox.watcher import Watcher

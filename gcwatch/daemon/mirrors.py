@@ -18,8 +18,8 @@ from gcwatch.core.errors import (
 )
 from gcwatch.core.reasons import Reason
 from gcwatch.core.timing import Pace, retry_pause
-from gcwatch.daemon.schedule import Schedule
-from gcwatch.daemon.wakeup import Wakeup
+from gcwatch.daemon.waking.schedule import Schedule
+from gcwatch.daemon.waking.wakeup import Wakeup
 from gcwatch.mirror.run import MirrorContext, MirrorSummary, failure_reason, log_fields, run_mirror
 
 MirrorBytes = Callable[[str, int, int], None]

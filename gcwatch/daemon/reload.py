@@ -10,7 +10,7 @@ from gcwatch.core.errors import ConfigError, JournalUnavailable, Problem, StateE
 from gcwatch.daemon.current_config import CurrentConfig
 from gcwatch.daemon.mirrors import MirrorScheduler
 from gcwatch.daemon.platform_gate import PlatformGate
-from gcwatch.daemon.wakeup import Wakeup
+from gcwatch.daemon.waking.wakeup import Wakeup
 from gcwatch.inbox.scanner import InboxScanner, log_network_inbox
 from gcwatch.inbox.single import SingleCaseRoute
 from gcwatch.journal.journal import Journal

@@ -8,7 +8,7 @@ from typing import Final
 from gcwatch import log
 from gcwatch.core.errors import ConfigError, JournalUnavailable, Stopped, TokenRefused
 from gcwatch.daemon.platform_gate import PlatformGate
-from gcwatch.daemon.wakeup import Wakeup
+from gcwatch.daemon.waking.wakeup import Wakeup
 from gcwatch.threads.heartbeats import Heartbeats
 
 _MOST_WORKERS: Final = 1024

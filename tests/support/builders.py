@@ -20,7 +20,7 @@ from gcwatch.api import Watch
 from gcwatch.core import checklist
 from gcwatch.core.case import Uptime
 from gcwatch.core.timing import Pace
-from gcwatch.daemon.uptime import read_uptime
+from gcwatch.daemon.waking.uptime import read_uptime
 
 FAST = Pace(survey=0.3, backoff=0.02, slowest=0.5, doubt=0.3, refused=0.2)
 IN_DOUBT = replace(FAST, doubt=600.0)

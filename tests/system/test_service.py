@@ -18,7 +18,7 @@ from gcwatch import config
 from gcwatch.cli.errors import Exit
 from gcwatch.commands import systemd_dropin, systemd_unit
 from gcwatch.core.errors import Misused
-from gcwatch.daemon.watchdog import manager
+from gcwatch.daemon.reporting.watchdog import manager
 from gcwatch.threads.heartbeats import Heartbeats, heartbeat
 
 UNITS = ROOT / "systemd"

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from support.builders import Clock, until
 
-from gcwatch.daemon.schedule import Schedule
-from gcwatch.daemon.uptime import ClockSteps, read_uptime
-from gcwatch.daemon.wakeup import Wakeup
+from gcwatch.daemon.waking.schedule import Schedule
+from gcwatch.daemon.waking.uptime import ClockSteps, read_uptime
+from gcwatch.daemon.waking.wakeup import Wakeup
 
 
 @pytest.fixture

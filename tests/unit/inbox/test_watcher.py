@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from support.builders import until
 
-from gcwatch.daemon.schedule import Schedule
-from gcwatch.daemon.wakeup import Wakeup
+from gcwatch.daemon.waking.schedule import Schedule
+from gcwatch.daemon.waking.wakeup import Wakeup
 from gcwatch.inbox.scanner import ScanEffort
 from gcwatch.inbox.watcher import Watcher
 

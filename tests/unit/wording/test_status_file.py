@@ -14,7 +14,7 @@ from gcwatch.cli import main
 from gcwatch.commands import check, systemd_dropin, systemd_unit
 from gcwatch.core.errors import ConfigError
 from gcwatch.core.reasons import Reason
-from gcwatch.daemon import status_files
+from gcwatch.daemon.reporting import status_files
 from gcwatch.wording import status_file
 from gcwatch.wording.case_view import CaseView
 from gcwatch.wording.status_file import StatusFileFacts

@@ -14,7 +14,7 @@ from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.base import BaseScheduler
 
 from gcwatch import log
-from gcwatch.daemon.wakeup import Wakeup
+from gcwatch.daemon.waking.wakeup import Wakeup
 
 _LONGEST_WAIT_SECONDS = 3600.0
 
