@@ -10,6 +10,7 @@ from gcwatch.config import Route
 from gcwatch.core import events
 from gcwatch.core.case import Case
 from gcwatch.core.receipt import is_receipt_of, product_pk, target_of_receipt
+from gcwatch.inbox.single import SingleCaseRoute
 from gcwatch.outbox.publish import find_receipts
 from gcwatch.steps.context import StepContext
 from gcwatch.targets import sending
@@ -21,8 +22,12 @@ def find_earlier_result(case: Case, route: Route, context: StepContext) -> event
     """Given a case that is not planned yet, return the event that adopts its earlier result.
 
     A result that belongs to another case of this journal is none: `gcwatch retry` sends a folder
-    again on purpose. Raise TryAgain (`disk`) if the outbox can't be read.
+    again on purpose. Nor is there one for `gcwatch send`: it remembers itself what it has sent, and
+    other values or options make another case of the same folder. Raise TryAgain (`disk`) if the
+    outbox can't be read.
     """
+    if isinstance(route, SingleCaseRoute):
+        return None
     for name, receipt in find_receipts(route.outbox, case.folder):
         pk = product_pk(receipt)
         if (
