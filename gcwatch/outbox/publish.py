@@ -1,9 +1,11 @@
 """Publishes result folders in the outbox: complete, on the disk, by one rename."""
 
 import contextlib
+import errno
 import json
 import os
 import stat
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,12 +30,30 @@ def _staging_path(outbox: Path, key: str) -> Path:
 def staging_folder(outbox: Path, key: str) -> Path:
     """Given an outbox and a case's key, return the hidden folder for its results.
 
-    It is created if necessary; raise TryAgain (`disk`) if that fails.
+    It is created if necessary; raise TryAgain (`disk`) if that fails. What others put in its place
+    is never used: a link or a file is removed, and of a folder that is not ours the same is said.
     """
     path = _staging_path(outbox, key)
     with disk_trouble("writing to the outbox"):
+        if path.is_symlink() or path.is_file():
+            path.unlink()
         path.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        _require_own_folder(path)
     return path
+
+
+def _require_own_folder(path: Path) -> None:
+    """Raise PermissionError unless a path is a folder, and no link, that this user made."""
+    status = path.lstat()
+    is_ours = status.st_uid == os.geteuid() or status.st_uid == _owner_of_new(path)
+    if not (stat.S_ISDIR(status.st_mode) and is_ours):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), path.name)
+
+
+def _owner_of_new(path: Path) -> int:
+    """Return the user who owns what gcwatch makes beside a path: a share may show another one."""
+    with tempfile.TemporaryDirectory(prefix=".gcwatch-", dir=path.parent) as probe:
+        return os.lstat(probe).st_uid
 
 
 def publish_results(outbox: Path, key: str, folder: str, receipt: Mapping[str, Any]) -> str:

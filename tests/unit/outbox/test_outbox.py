@@ -34,6 +34,30 @@ def contents(folder):
     }
 
 
+# --- what others put in the place of a staging folder --------------------------------------------
+
+
+def test_a_link_or_a_file_is_no_staging_folder(tmp_path):
+    """It is removed; what a link led to stays as it was."""
+    (tmp_path / "elsewhere").mkdir()
+    for number, put in enumerate((lambda p: p.symlink_to(tmp_path / "elsewhere"), Path.touch)):
+        put(tmp_path / f".k{number}.partial")
+        place = publish.staging_folder(tmp_path, f"k{number}")
+        fill(place, result="1")
+        assert not place.is_symlink()
+        assert contents(place) == {"result": "1"}
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a folder of somebody else")
+def test_a_folder_that_somebody_else_prepared_is_no_staging_folder(tmp_path):
+    """It may hold links that lead elsewhere: nothing is written there, and the case waits."""
+    (tmp_path / ".k.partial").mkdir()
+    os.chown(tmp_path / ".k.partial", 12345, 12345)
+    with pytest.raises(TryAgain):
+        publish.staging_folder(tmp_path, "k")
+
+
 # --- names chosen by a server ------------------------------------------------------------------
 
 
