@@ -65,7 +65,7 @@ COMMANDS = {
     ),
     "sandbox": (
         "rehearse",
-        "Serve a stand-in for the platform on this machine, to try out routes.",
+        "Serve a replacement for the platform on this machine, to try out routes.",
     ),
     "demo": (
         "rehearse",

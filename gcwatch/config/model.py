@@ -289,7 +289,7 @@ def _check_fit(value: Any, key: str, others: Mapping[str, Any]) -> None:
         raise value_error("would be the title of all series of a patient", hint)
     elif shows_folder_name(value) and others.get("names") == "opaque":
         hint = 'use {key} or {id}; or, if the platform may see the name, write names = "keep"'
-        raise value_error("would tell the platform the folder's name", hint)
+        raise value_error("would show the platform the folder's name", hint)
 
 
 def _check_inputs(inputs: Mapping[str, Source] | None, others: Mapping[str, Any]) -> None:

@@ -243,8 +243,8 @@ CATALOGUE: Mapping[str, ReasonEntry] = {
         advice="Export the series of each patient again, each into a folder of its own.",
     ),
     "several_multiframe": ReasonEntry(
-        "This image series holds several images of many pictures each, or other pictures beside "
-        "one.",
+        "This image series holds several files of many pictures each, or one such file and other "
+        "pictures.",
         "{count} of {total} files {count:is|are} multi-frame; the platform reads only one such "
         "file of a series.",
         advice="Put each of these images into a folder of its own.",
@@ -398,7 +398,7 @@ CATALOGUE: Mapping[str, ReasonEntry] = {
         hint="gcwatch plan shows which files match which input.",
     ),
     "unknown_socket": ReasonEntry(
-        "This folder can't be sent: the platform does not know what to take it as.",
+        "This folder can't be sent: the platform does not know this kind of input.",
         "The platform knows no socket {socket}.",
         hint="Correct the route's inputs; the platform's list of sockets shows each slug.",
     ),
@@ -449,7 +449,7 @@ CATALOGUE: Mapping[str, ReasonEntry] = {
         advice="Open the images in a viewer, and export them again. If that does not help, ask IT.",
     ),
     "item_import_failed": ReasonEntry(
-        "The platform could not read the images. An incomplete case is to be seen there.",
+        "The platform could not read the images. The platform shows an incomplete case.",
         "The upload session ended as Failed: {message} The {product} stays, without its images: "
         "{url}",
         advice="Open the images in a viewer, and export them again. If that does not help, ask IT.",
@@ -492,13 +492,13 @@ CATALOGUE: Mapping[str, ReasonEntry] = {
         hint="Make a new token on the platform and write it into the token file: gcwatch check.",
     ),
     "not_found": ReasonEntry(
-        "What this folder is sent to can't be used at the moment.",
+        "The place on the platform that this folder goes to can't be used at the moment.",
         "{what} {slug} does not exist, or this token has no access to it.",
         hint="Check the slug, and ask the editors for access.",
         needs_person=True,
     ),
     "no_rights": ReasonEntry(
-        "Waiting: this computer may not use what this folder is sent to.",
+        "Waiting: this computer may not use the place on the platform that this folder goes to.",
         "The token sees {what} {slug}, but may not {right}.",
         hint="Ask its editors to give the token's user this role: {role}.",
         needs_person=True,
@@ -596,10 +596,10 @@ CATALOGUE: Mapping[str, ReasonEntry] = {
     "insecure": ReasonEntry(
         "The platform asked for something unsafe; nothing was sent.",
         "The storage address {host} is not https.",
-        hint="Please tell the platform's support.",
+        hint="Please report this to the platform's support.",
         patience=5,
     ),
-    # --- the world between -----------------------------------------------------------------------
+    # --- network and disk ------------------------------------------------------------------------
     "unreachable": ReasonEntry(
         "The platform can't be reached at the moment.",
         "{call} failed: {error}",

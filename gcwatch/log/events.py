@@ -67,12 +67,13 @@ CATALOGUE: Mapping[str, EventSpec] = {
     ),
     "route.renamed": _info("A route has a new name; its cases continue under that name.", "old"),
     "inbox.taken_over": _warning(
-        "Inboxes belonged to another gcwatch; they are this one's now.", "host", "state"
+        "Inboxes of another gcwatch belong to this one from now on.", "host", "state"
     ),
     "journal.upgraded": _info("The journal was upgraded to a newer schema.", "old", "new"),
     "journal.full": _error("The journal can't be written; no new work is started.", "error"),
     "clock.set": _warning(
-        "The clock of this machine was set, negative if back; waiting cases are looked at again.",
+        "The clock of this machine was set, by negative seconds if back; waiting cases are checked "
+        "again.",
         "seconds",
         sentence="The clock of this machine was set by {seconds} s.",
     ),
@@ -188,14 +189,14 @@ CATALOGUE: Mapping[str, EventSpec] = {
         "One output is downloaded, complete and checked.", "output", "files", "bytes"
     ),
     "case.delivered": _info(
-        "The results are in the outbox; source says what became of the folder in the inbox.",
+        "The results are in the outbox; source says what gcwatch did with the folder in the inbox.",
         *("files", "bytes", "seconds", "source"),
         sentence="The results are in the outbox, {seconds:span} after the folder was found "
         "({files} {files:file|files}, {bytes:size}); the folder in the inbox: {source}.",
     ),
     "case.adopted": _warning(
-        "The outbox already holds what this folder became; nothing is sent. The journal is older "
-        "than the outbox.",
+        "The outbox already holds the results of this folder; nothing is sent. The journal is "
+        "older than the outbox.",
         *("receipt", *PRODUCT_KEYS),
     ),
     # --- a case that does not move ---------------------------------------------------------------
@@ -246,10 +247,10 @@ CATALOGUE: Mapping[str, EventSpec] = {
     ),
     "case.returned": _debug("The folder of a closed case is back, unchanged."),
     "operator_file.refused": _warning(
-        "A file in the outbox asks for a verb that can't be done; the file says why.", "verb"
+        "An operator file asks for a verb that can't be done; the file says why.", "verb"
     ),
     "operator_file.stuck": _warning(
-        "A file in the outbox that asked for a verb can't be removed; it is not obeyed again.",
+        "An operator file can't be removed; its verb is done only once.",
         "error",
     ),
     "step.crashed": _error("A fault in gcwatch stopped a step.", "step", "error", "frames"),

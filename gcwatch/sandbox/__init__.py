@@ -1,4 +1,4 @@
-"""The sandbox: a local stand-in for grand-challenge.org, for rehearsals and for tests.
+"""The sandbox: a local replacement for grand-challenge.org, for rehearsals and for tests.
 
 Nothing else of gcwatch may be imported here: the sandbox checks gcwatch only if it has its own
 knowledge of the platform (docs/platform.md).

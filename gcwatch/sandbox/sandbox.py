@@ -34,7 +34,7 @@ P = TypeVar("P", ReaderStudy, Archive)
 
 
 class Sandbox:
-    """A stand-in for the platform on the loopback address: an API and a storage origin.
+    """A replacement for the platform on the loopback address: an API and a storage origin.
 
     Use it as a context manager; it serves while the context is open.
 

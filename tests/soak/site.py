@@ -1,4 +1,4 @@
-"""The two processes of a soak: the platform's stand-in, and the daemon over its folders."""
+"""The two processes of a soak: the platform's replacement, and the daemon over its folders."""
 
 import io
 import json

@@ -166,7 +166,7 @@ OTHERS = [
     Bad(
         "a socket that does not exist",
         {"image.mha": mha()},
-        "the platform does not know what to take it as",
+        "the platform does not know this kind of input",
         "The platform knows no socket no-such-socket",
         of("no-such-socket"),
     ),

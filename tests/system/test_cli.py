@@ -593,7 +593,7 @@ def test_withdraw_tells_what_a_failed_case_has_left_on_the_platform(run, site):
     case = site.case()
     assert case.failure.code == "item_import_failed"
     assert case.submission.url in site.note()
-    assert "An incomplete case is to be seen there." in site.note()
+    assert "The platform shows an incomplete case." in site.note()
     _, out, _ = run("withdraw", case.key, "--config", site.file)
     assert "Its display set stays on the platform" in out
     assert case.submission.url in out

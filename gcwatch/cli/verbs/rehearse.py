@@ -1,4 +1,4 @@
-"""`sandbox` and `demo`: the commands that work with a stand-in for the platform."""
+"""`sandbox` and `demo`: the commands that work with a replacement for the platform."""
 
 import signal
 from pathlib import Path
@@ -25,7 +25,7 @@ def sandbox(
     job_seconds: Annotated[float, typer.Option(help="Duration of a job.", min=0)] = 0.0,
     import_seconds: Annotated[float, typer.Option(help="Duration of an import.", min=0)] = 0.0,
 ) -> None:
-    """Serve a stand-in for the platform on this machine, to try out routes.
+    """Serve a replacement for the platform on this machine, to try out routes.
 
     When it is ready, it prints a line of JSON: url, token, algorithms. It writes its token to
     DIR/token, for token_file in a config. Ctrl-C ends it.
