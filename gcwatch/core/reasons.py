@@ -132,7 +132,7 @@ CATALOGUE: Mapping[str, ReasonEntry] = {
     ),
     "link_outside": ReasonEntry(
         "This folder holds a link to another place; gcwatch does not follow it.",
-        "{file} is a symbolic link that leads out of the inbox.",
+        "{file} is a symbolic link that leads out of its folder.",
         advice="Copy the files themselves into the folder.",
     ),
     "empty_file": ReasonEntry(

@@ -22,6 +22,7 @@ def open_unchanged(file: SourceFile) -> Iterator[BinaryIO]:
     """
     heartbeat()
     with _open_file(file) as stream:
+        _require_inside(stream, file)
         _require_same(stream, file)
         try:
             yield stream
@@ -40,6 +41,14 @@ def _open_file(file: SourceFile) -> BinaryIO:
         raise SourceChanged from error
     except OSError as error:
         raise unreadable_error(file.name, error) from error
+
+
+def _require_inside(stream: BinaryIO, file: SourceFile) -> None:
+    """Raise SourceChanged if the open file lies elsewhere: a folder became a link meanwhile."""
+    # What the kernel opened, whatever the path leads to by now (proc_pid_fd(5)).
+    opened = os.readlink(f"/proc/self/fd/{stream.fileno()}")  # noqa: PTH115 -- names of any bytes
+    if not opened.startswith(file.root.rstrip("/") + "/"):
+        raise SourceChanged
 
 
 def read_small_file(path: Path, limit_bytes: int) -> bytes | None:

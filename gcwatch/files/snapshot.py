@@ -17,9 +17,11 @@ class SourceFile:
     """One regular file of a case.
 
     `name` is relative to the folder, with slashes; `size` is in bytes, times are in nanoseconds.
+    `root` is the real path of the folder that the file must be in when it is opened.
     """
 
     path: str
+    root: str
     name: str
     size: int
     mtime_ns: int

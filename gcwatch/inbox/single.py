@@ -79,7 +79,9 @@ def _source_file(path: Path, name: str) -> SourceFile:
         status = path.stat()
     except OSError as error:
         raise SourceVanished from error
-    return SourceFile(str(path), name, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    real = path.resolve()
+    times = status.st_mtime_ns, status.st_ctime_ns
+    return SourceFile(str(real), str(real.parent), name, status.st_size, *times)
 
 
 @inbox_of.register

@@ -34,7 +34,8 @@ class FolderTree:
 class _Walk:
     """A walk through one folder: first the real files, then what is reached only by links.
 
-    `seen` are device and inode of everything found, so that no file is found twice.
+    `root` is the folder's real path. `seen` are device and inode of everything found, so that no
+    file is found twice.
     """
 
     inbox: Path
@@ -69,7 +70,7 @@ class _Walk:
         for file, name in walk_temporary(entry, relative):
             with contextlib.suppress(FileNotFoundError):  # renamed: the copy of it is complete
                 status = file.stat(follow_symlinks=False)
-                self.temporary.append(_source_file(file.path, name, status))
+                self.temporary.append(_source_file(file.path, self.root, name, status))
 
     def _enter_folder(self, path: str, prefix: str) -> list[os.DirEntry[str]]:
         """Record a folder's identity and when it was moved; return its entries."""
@@ -95,16 +96,17 @@ class _Walk:
             return
         if stat.S_ISREG(status.st_mode):
             self.seen.add(_inode_of(status))
-            self.found.append(_source_file(path, relative, status))
+            self.found.append(_source_file(path, self.root, relative, status))
 
     def add_link(self, path: str, relative: str) -> None:
         """Add the target of a link, unless it was found before, so that cycles end.
 
-        Raise CannotSend (`link_outside`) if the target is outside the inbox.
+        Raise CannotSend (`link_outside`) if the target is outside the folder: in the inbox it would
+        be another patient's.
         """
         with _raise_unreadable(relative):
             target = os.path.realpath(path, strict=True)
-        if not target.startswith(self.root + "/"):
+        if not (target + "/").startswith(self.root + "/"):
             raise CannotSend(Reason("link_outside", names={"file": relative}))
         with _raise_unreadable(relative):
             status = os.stat(target)  # noqa: PTH116 - names of any bytes, fast
@@ -126,8 +128,9 @@ def _inode_of(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _source_file(path: str, relative: str, status: os.stat_result) -> SourceFile:
-    return SourceFile(path, relative, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+def _source_file(path: str, root: str, relative: str, status: os.stat_result) -> SourceFile:
+    times = status.st_mtime_ns, status.st_ctime_ns
+    return SourceFile(path, root, relative, status.st_size, *times)
 
 
 @contextlib.contextmanager
@@ -147,9 +150,9 @@ def _read_error(inbox: Path, name: str, error: OSError) -> CaseError:
 def source_files(inbox: Path, name: str, ignore: Sequence[str] = ()) -> tuple[SourceFile, ...]:
     """Given a folder of an inbox, return its regular files, sorted by name.
 
-    Links to files and folders within the inbox are followed; a file is returned only once.
+    Links to files and folders within the folder are followed; a file is returned only once.
 
-    Raise CannotSend (`link_outside`) if a link leads out of the inbox, TryAgain
+    Raise CannotSend (`link_outside`) if a link leads out of the folder, TryAgain
     (`file_unreadable`) if a folder or a link can't be read, SourceVanished if the folder was
     removed, NotYet (`inbox_away`) if the inbox is missing or empty.
     """
@@ -158,7 +161,7 @@ def source_files(inbox: Path, name: str, ignore: Sequence[str] = ()) -> tuple[So
 
 def folder_tree(inbox: Path, name: str, ignore: Sequence[str] = ()) -> FolderTree:
     """Given a folder of an inbox, return its files as `source_files` does, and its folders."""
-    walk = _Walk(inbox, ignore, os.path.realpath(inbox))
+    walk = _Walk(inbox, ignore, os.path.join(os.path.realpath(inbox), name))  # noqa: PTH118 -- names of any bytes
     try:
         if (inbox / name).is_symlink():
             raise missing_folder_error(inbox)  # a link replaced the folder; links are no cases
@@ -199,7 +202,7 @@ def source_file(inbox: Path, name: str) -> SourceFile:
         raise _read_error(inbox, name, error) from error
     if not stat.S_ISREG(status.st_mode):
         raise missing_folder_error(inbox)
-    return _source_file(str(path), name, status)
+    return _source_file(str(path), os.path.realpath(inbox), name, status)
 
 
 def snapshot_folder(

@@ -393,7 +393,7 @@ def test_a_link_that_leads_out_of_the_inbox_fails_the_case(site):
     outcome = site.run_once()
 
     assert (outcome.delivered, outcome.failed) == (1, 1)
-    assert "more.mha is a symbolic link that leads out of the inbox" in site.note("p1")
+    assert "more.mha is a symbolic link that leads out of its folder" in site.note("p1")
     assert [line["reason"] for line in site.said("case.failed")] == ["link_outside"]
     check_one_job_each(site, "p2")
 

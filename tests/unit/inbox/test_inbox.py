@@ -4,6 +4,7 @@ import errno
 import os
 import threading
 import warnings
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -162,13 +163,23 @@ def test_any_name_that_a_file_can_have_is_listed_and_read(tmp_path, raw):
     (folder / name).unlink()
 
 
-def test_links_within_the_inbox_are_followed(tmp_path):
-    """A link to another folder's file or to a whole folder adds what is there."""
-    fill(tmp_path / "shared", "x", "sub/y")
-    folder = fill(tmp_path / "p", "own")
-    (folder / "file").symlink_to("../shared/x")
-    (folder / "dir").symlink_to(tmp_path / "shared" / "sub")
+def test_links_within_the_folder_are_followed(tmp_path):
+    """What is reached by a link and otherwise is there under its own name; nothing is twice."""
+    folder = fill(tmp_path / "p", "own", ".hidden/x", ".hidden/sub/y")
+    (folder / "file").symlink_to(".hidden/x")
+    (folder / "dir").symlink_to(folder / ".hidden" / "sub")
     assert names(folder) == ["dir/y", "file", "own"]
+
+
+def test_a_folder_that_becomes_a_link_after_it_was_listed_sends_nothing_from_elsewhere(tmp_path):
+    """Also if the file there is the very file that was listed, by another way."""
+    folder = fill(tmp_path / "in" / "p", "sub/x")
+    [file] = tree.source_files(tmp_path / "in", "p", ())
+    (folder / "sub").rename(tmp_path / "outside")
+    (folder / "sub").symlink_to(tmp_path / "outside")
+    assert Path(file.path).read_text() == "x"
+    with pytest.raises(SourceChanged), safe_open.open_unchanged(file):
+        pytest.fail("it was opened")
 
 
 def test_links_in_circles_end(tmp_path):
@@ -180,11 +191,14 @@ def test_links_in_circles_end(tmp_path):
     assert names(folder) == ["a/x"]
 
 
-@pytest.mark.parametrize("target", ["/etc/passwd", "../../outside", "..", "../../in-other/x"])
-def test_a_link_out_of_the_inbox_refuses_the_case(tmp_path, target):
-    """What a link leads out to is never sent; a folder's name that starts alike is outside."""
+@pytest.mark.parametrize(
+    "target", ["/etc/passwd", "../../outside", "..", "../../in-other/x", "../p2/x", "../p"]
+)
+def test_a_link_out_of_the_folder_refuses_the_case(tmp_path, target):
+    """What a link leads out to is never sent: another patient's, or a name that starts alike."""
     root = tmp_path / "in"
     folder = fill(root / "p", "x")
+    fill(root / "p2", "x")
     fill(tmp_path, "outside", "in-other/x")
     (folder / "link").symlink_to(target)
     with pytest.raises(CannotSend) as caught:
@@ -337,7 +351,7 @@ def test_a_file_that_changes_while_read_voids_what_was_read(tmp_path):
 def test_a_pipe_in_a_files_place_does_not_hang(tmp_path):
     """Nobody writes to the pipe, and still the reader returns."""
     os.mkfifo(tmp_path / "pipe")
-    file = snapshot.SourceFile(str(tmp_path / "pipe"), "pipe", 0, 0, 0)
+    file = snapshot.SourceFile(str(tmp_path / "pipe"), str(tmp_path), "pipe", 0, 0, 0)
     ended = threading.Event()
 
     def read():

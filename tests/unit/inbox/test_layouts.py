@@ -387,7 +387,7 @@ def test_a_patients_folder_that_cannot_be_read_is_told_of(site):
     (folder / "out").symlink_to("/etc/hostname")
     site.run_once()
     assert cases_of(site) == {"p1": "failed"}
-    assert "leads out of the inbox" in site.note("p1")
+    assert "leads out of its folder" in site.note("p1")
     (folder / "out").unlink()
     site.run_once()
     assert len(published(site)) == 1
