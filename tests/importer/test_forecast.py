@@ -5,12 +5,14 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from support.importer.corpus import KINDS
 from support.importer.dicom_files import VOXELS, random_voxels, write_series
 from support.importer.judge import judge_uploads
 from support.importer.sending import send_folder
 
 from gcwatch.inbox import tree
 
+ENHANCED = [kind for kind in KINDS if "an enhanced CT" in str(kind)]
 TIMES = random_voxels(12, 5, 6)
 
 
@@ -51,3 +53,14 @@ def test_planes_come_in_the_order_that_was_foretold(name, tmp_path):
     expected = [pydicom.dcmread(Path(files[n].path)).pixel_array for n in made.forecast.order]
     assert np.array_equal(image.picture.voxels.reshape(voxels.shape), expected)
     assert image.shape == made.forecast.shape
+
+
+@pytest.mark.parametrize("kind", ENHANCED, ids=str)
+def test_the_frames_of_an_enhanced_file_lie_as_foretold(kind, tmp_path):
+    """Voxel sizes come from the places of the frames, also where the stack is odd."""
+    folder = tmp_path / "in" / "p1"
+    folder.mkdir(parents=True)
+    kind.build(folder)
+    made = send_folder(folder, tmp_path / "spool", deidentify=False, integrity="warn")
+    [image] = judge_uploads({made.filename: made.path}).images
+    assert image.spacing == pytest.approx(made.forecast.voxel_sizes)

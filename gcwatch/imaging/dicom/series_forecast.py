@@ -122,14 +122,17 @@ def _measure_stack(
     headers: Sequence[Header], frames: int, is_removed: IsRemoved
 ) -> tuple[float | None, bool]:
     """Given sorted headers, return the distance of slices in mm, and whether the stack falls."""
-    places = [header.slice_position for header in headers if header.slice_position]
-    if is_removed("ImagePositionPatient"):
-        places = []
-    if 0 < len(places) < len(headers):
-        return None, False  # a localizer has a position that is not known here
+    told = [header.slice_position for header in headers]
+    if frames > 1:
+        told = [*headers[0].frame_positions] or [
+            None
+        ]  # one file, whose own position does not count
+    places = [place for place in told if place and not is_removed("ImagePositionPatient")]
+    if 0 < len(places) < len(told):
+        return None, False  # the others may have a position without directions
     positions = list(dict.fromkeys(place.position for place in places))
     if len(positions) < 2:
-        return _told_distance(headers[0], frames, is_removed), False
+        return _told_distance(headers[0], is_removed), False
     way = [*map(operator.sub, positions[-1], positions[0])]
     distance = math.hypot(*way) / (len(positions) - 1)
     row, column = _AXIAL
@@ -139,10 +142,8 @@ def _measure_stack(
     return distance, sum(map(operator.mul, way, upward)) < 0
 
 
-def _told_distance(header: Header, frames: int, is_removed: IsRemoved) -> float | None:
+def _told_distance(header: Header, is_removed: IsRemoved) -> float | None:
     """Return the distance that the header tells; 1 mm without one, as in the importer."""
-    if frames > 1:  # the places of an enhanced file's frames are not read
-        return None
     raw = b"" if is_removed("SpacingBetweenSlices") else header.common.slice_spacing
     numbers = parse_numbers(raw) if raw else [1.0]
     return abs(numbers[0]) if len(numbers) == 1 else None
