@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from gcwatch.core.reasons import Reason
+from gcwatch.imaging.dicom.deidentify import is_removed
 from gcwatch.imaging.dicom.headers import CommonFacts, Header, parse_numbers
 from gcwatch.imaging.dicom.slice_geometry import (
     Slice,
@@ -19,9 +20,6 @@ from gcwatch.imaging.dicom.slice_geometry import (
     is_slide,
 )
 from gcwatch.imaging.dicom.traits import UNMEASURED, UNREADABLE, Trait, is_scale
-
-_CT, _MR = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"
-"""SOP classes of single slices; the de-identification removes NumberOfFrames of both."""
 
 _SPACING_TOLERANCE_MM = 1e-3
 """Allowed difference between pixel spacings; programs round them differently."""
@@ -79,7 +77,7 @@ def _find_lost_frames(headers: Sequence[Header], *, deidentify: bool) -> Iterato
     multiframe = sum(header.frames > 1 for header in headers)
     if multiframe and len(headers) > 1:
         yield Reason("several_multiframe", {"count": multiframe, "total": len(headers)})
-    elif multiframe and deidentify and _sop_class(headers) in {_CT, _MR}:
+    elif multiframe and deidentify and is_removed(_sop_class(headers), "NumberOfFrames"):
         yield Reason("frames_removed", {"count": headers[0].frames})
 
 
@@ -123,7 +121,7 @@ def _find_lost_values(headers: Sequence[Header], *, deidentify: bool) -> Iterato
     for trait, problem in UNMEASURED.items():
         if trait in traits:
             yield Reason("values_differ", {"problem": problem})
-    if not deidentify or _sop_class(headers) != _MR:
+    if not deidentify or not is_removed(_sop_class(headers), "RescaleSlope"):
         return
     scales = {_rescale(header.common) for header in headers}
     if len(scales) > 1:
@@ -143,8 +141,9 @@ def _find_unreadable(members: Sequence[Slice], *, deidentify: bool) -> Iterator[
     headers = [header for header, _ in members]
     # Its reader of big-endian numbers works only if it has to calculate with them.
     is_scaled = any(is_scale(*_rescale(header.common)) for header in headers)
+    loses_scale = deidentify and is_removed(_sop_class(headers), "RescaleSlope")
     kept: dict[Trait, bool] = {
-        "big_endian": not is_scaled or (deidentify and _sop_class(headers) == _MR),
+        "big_endian": not is_scaled or loses_scale,
         "colour": True,
         "untimed": not deidentify and len({header.time for header in headers} - {b""}) > 1,
     }
