@@ -400,7 +400,7 @@ def test_a_link_out_of_the_inbox_is_not_followed(site):
     (folder / "more.mha").symlink_to(site.folder / "secret.mha")
     assert planned(site).verdict == "refuse"
     site.run_once()
-    assert "more.mha is a symbolic link that leads out of the inbox" in site.note("patient")
+    assert "more.mha is a symbolic link that leads out of its folder" in site.note("patient")
     assert untouched(site)
 
 

@@ -407,16 +407,19 @@ def test_a_name_in_no_encoding_is_spelt_in_the_note_as_its_folder_is_in_status(s
     assert r"im\xff.mha: the file holds" in site.note("p1")
 
 
-def test_a_link_within_the_inbox_is_followed(site):
-    """A link to a neighbour's file is sent as that file."""
-    site.drop("p1", {"image.mha": mha(7, 8, 9)})
+def test_a_link_to_another_patient_s_file_fails_the_case(site):
+    """One patient's image is never sent as another's; a link within the folder is followed."""
+    folder = site.drop("p1", {".store/x": mha(7, 8, 9)})
+    (folder / "image.mha").symlink_to(".store/x")
     (site.inbox / "p2").mkdir()
-    (site.inbox / "p2" / "image.mha").symlink_to(site.inbox / "p1" / "image.mha")
+    (site.inbox / "p2" / "image.mha").symlink_to(folder / ".store" / "x")
 
-    site.run_once()
+    outcome = site.run_once()
 
-    check_one_job_each(site, "p1", "p2")
-    assert image_in(site.outbox / "p2") == voxels(mha(7, 8, 9))
+    assert (outcome.delivered, outcome.failed) == (1, 1)
+    check_one_job_each(site, "p1")
+    assert image_in(site.outbox / "p1") == voxels(mha(7, 8, 9))
+    assert "image.mha is a symbolic link that leads out of its folder" in site.note("p2")
 
 
 def test_a_file_that_cannot_be_read_fails_the_case_in_the_end(site):

@@ -192,7 +192,7 @@ def test_links_in_circles_end(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "target", ["/etc/passwd", "../../outside", "..", "../../in-other/x", "../p2/x", "../p"]
+    "target", ["/etc/passwd", "../../outside", "..", "../../in-other/x", "../p2/x", "../p2"]
 )
 def test_a_link_out_of_the_folder_refuses_the_case(tmp_path, target):
     """What a link leads out to is never sent: another patient's, or a name that starts alike."""
