@@ -24,12 +24,12 @@ from gcwatch.demo.phantoms import encode_mha, make_chest
 
 _PATIENTS: Final = Path(pydicom.__file__).parent / "data" / "test_files" / "dicomdirtests"
 _SENT_PATIENTS: Final[Mapping[str, str]] = {
-    "doe-peter-ct-2": "98892001/CT2N",
     "doe-peter-ct-5": "98892001/CT5N",
-    "doe-peter-mr": "98892003/MR700",
 }
 _REFUSED_PATIENTS: Final[Mapping[str, tuple[str, str]]] = {
     "doe-archibald-xray": ("77654033/CR1", "not_deidentified"),
+    "doe-peter-ct-2": ("98892001/CT2N", "pixels_oblong"),
+    "doe-peter-mr": ("98892003/MR700", "planes_differ"),
     "doe-peter-three-mr": ("98892003/MR1", "several_images"),
     "doe-archibald-ct": ("77654033/CT2", "slices_missing"),
 }

@@ -41,7 +41,7 @@ def test_the_demo_speaks_json_lines_on_a_pipe(kept):
     """The daemon's log is the daemon's log, in the demo too; no name is in it."""
     folder, ended = kept
     lines = [json.loads(line) for line in ended.stderr.splitlines()]
-    assert sum(line["event"] == "case.delivered" for line in lines) == 8
+    assert sum(line["event"] == "case.delivered" for line in lines) == 6
     assert sum(line["event"] == "mirror.item_fetched" for line in lines) == 2
     # Two that speak at once may be written down in either order.
     assert sorted((folder / "log.jsonl").read_text().splitlines()) == sorted(
@@ -60,7 +60,7 @@ def test_a_kept_demo_can_be_looked_at(kept):
         text=True,
         check=True,
     )
-    assert json.loads(ended.stdout)["counts"] == {"delivered": 8, "failed": 3}
+    assert json.loads(ended.stdout)["counts"] == {"delivered": 6, "failed": 5}
 
 
 def test_a_second_demo_in_the_same_folder_says_why_not(kept):
@@ -135,7 +135,7 @@ def test_the_proof_finds_a_wrong_byte(kept, state):
 def test_the_proof_finds_a_second_job(kept, state):
     """A patient sent twice makes the demo fail."""
     state["jobs"].append({"pk": "x", "inputs": [], "outputs": []})
-    assert proof(kept[0], state) == ["7 jobs were made for 6 folders."]
+    assert proof(kept[0], state) == ["5 jobs were made for 4 folders."]
 
 
 def test_the_proof_finds_a_second_display_set(kept, state):

@@ -98,6 +98,7 @@ TYPED = {
     "gcwatch retry": "gcwatch retry lobes/p1",
     "gcwatch retry CASE": "gcwatch retry lobes/p1",
     "gcwatch retry CASE…": "gcwatch retry lobes/p1 lobes/p2",
+    "gcwatch withdraw": "gcwatch withdraw lobes/p2",
     "gcwatch withdraw CASE": "gcwatch withdraw lobes/p2",
     "gcwatch withdraw CASE…": "gcwatch withdraw lobes/p1 lobes/p2",
     "gcwatch systemd": "gcwatch systemd",
