@@ -2,8 +2,9 @@
 
 import hashlib
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import BinaryIO
 
 from gcwatch.core.errors import CannotSend
 from gcwatch.core.forecast import UNKNOWN, ImageForecast
@@ -11,7 +12,8 @@ from gcwatch.core.reasons import Reason
 from gcwatch.files.safe_open import open_unchanged
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging import slides
-from gcwatch.imaging.checks import signatures, voxel_sizes
+from gcwatch.imaging.checks import picture_sizes, signatures, voxel_sizes
+from gcwatch.imaging.checks.importable import find_unreadable
 from gcwatch.imaging.checks.text_header import read_nrrd_header
 from gcwatch.imaging.dicom import consistency, headers, series_forecast, slice_geometry
 from gcwatch.imaging.dicom.deidentify import is_removed
@@ -29,6 +31,18 @@ _STRUCTURES: Mapping[Kind, signatures.Format] = {
     "JPEG": signatures.JPEG,
 }
 """Formats whose own structure tells whether the end of the file is missing."""
+
+_PIXELS: Mapping[Kind, Callable[[BinaryIO], str]] = {
+    "TIFF": picture_sizes.find_tiff_damage,
+    "PNG": picture_sizes.find_png_damage,
+}
+"""Formats whose pixels can be counted."""
+
+_FORETOLD: Collection[Kind] = ("NIfTI", "NRRD", *_STRUCTURES)
+"""Kinds of one file whose image is foretold here; `meta_image` foretells its own."""
+
+_TIFF_SLIDES = frozenset({".svs", ".scn", ".bif"})
+"""Slides whose structure is TIFF's; that of .ndpi is not, above 4 GiB."""
 
 _DATA_ELSEWHERE = re.compile(rb"(?im)^[ \t]*data\s?file:")
 """The field of an NRRD header that names other files; the platform reads no such NRRD."""
@@ -210,8 +224,19 @@ def _check_content(image: Image) -> Image:
             problem = voxel_sizes.find_nrrd_damage(stream, file.size)
         elif image.kind in _STRUCTURES:
             problem = _STRUCTURES[image.kind].damage(stream)
+            if not problem and image.kind in _PIXELS:
+                problem = _PIXELS[image.kind](stream)
+        elif image.suffix in _TIFF_SLIDES:
+            problem = signatures.TIFF.damage(stream)
         else:
-            return image
+            problem = ""
+        stream.seek(0)
+        if not problem and (unreadable := find_unreadable(image.kind, stream)):
+            facts = unreadable._asdict()
+            reason = Reason("unreadable_format", facts, {"file": file.name})
+            return replace(image, warnings=(reason,))
+        if image.kind not in _FORETOLD:
+            return replace(image, warnings=(damage_reason(file, problem),)) if problem else image
         stream.seek(0)
         image = replace(image, forecast=forecast_file(image.kind, stream))
     return replace(image, warnings=(damage_reason(file, problem),)) if problem else image

@@ -94,6 +94,8 @@ def _meta_size_problems(
     if voxel is None or not all(number.isdigit() for number in numbers):
         return ()
     expected = voxel * math.prod(map(int, numbers))
+    skipped = fields.get("HeaderSize", "0")
+    begin += int(skipped) if skipped.isdecimal() else 0
     if fields.get("CompressedData", "False")[:1].lower() in {"t", "1"}:
         problem = _meta_compressed_damage(file, fields, begin, expected)
     else:

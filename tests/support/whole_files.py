@@ -30,23 +30,28 @@ def jpeg():
 
 
 def tiff(order="<", *, big=False, pixels_last=True):
-    """One strip of 64 bytes, in front of or behind the directory."""
+    """A gray page of 8 x 8 pixels with its resolution; its strip is in front or behind."""
     mark = {"<": b"II", ">": b"MM"}[order]
-    head = mark + struct.pack(
-        order + ("HHHQ" if big else "HL"), *((43, 8, 0, 0) if big else (42, 0))
-    )
     entry, count, offset = (
         (order + "HHQQ", order + "Q", "Q") if big else (order + "HHLL", order + "H", "L")
     )
     width = struct.calcsize("<" + offset)
-    length = struct.calcsize(count) + 2 * struct.calcsize(entry) + width
-    directory = len(head) if pixels_last else len(head) + 64
-    strip = len(head) + length if pixels_last else len(head)
-    fields = struct.pack(count, 2)
-    for tag, value in ((273, strip), (279, 64)):
-        fields += struct.pack(entry, tag, 16 if big else 4, 1, value)
+    start = 24 if big else 16
+    dot = int.from_bytes(struct.pack(order + "2L", 100, 1), "little" if order == "<" else "big")
+    values = {256: 8, 257: 8, 258: 8, 259: 1, 262: 1, 273: 0, 277: 1, 278: 8, 279: 64}
+    values |= dict.fromkeys((282, 283), dot if big else start - 8) | {296: 3}
+    length = struct.calcsize(count) + len(values) * struct.calcsize(entry) + width
+    directory = start if pixels_last else start + 64
+    values[273] = start + length if pixels_last else start
+    fields = struct.pack(count, len(values))
+    for tag, value in values.items():
+        kind = 5 if tag in {282, 283} else 16 if big else 4
+        fields += struct.pack(entry, tag, kind, 1, value)
     fields += bytes(width)
-    head = head[:-width] + struct.pack(order + offset, directory)
+    head = struct.pack(
+        order + ("HHHQ" if big else "HL"), *((43, 8, 0, directory) if big else (42, directory))
+    )
+    head = mark + head + struct.pack(order + "2L", 100, 1)
     return head + (fields + bytes(64) if pixels_last else bytes(64) + fields)
 
 

@@ -7,6 +7,7 @@ decompressed, and memory use does not depend on a file's size.
 import re
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
@@ -55,12 +56,24 @@ def _png_damage(stream: BinaryIO) -> str:
     position = 8
     while len(head := _read_at(stream, position, 8)) == 8:
         length, kind = struct.unpack(">L4s", head)
+        if position + 12 + length > _count_bytes(stream):
+            return END_MISSING
+        if _png_checksum(stream, kind, position + 8, length):
+            return f"the checksum of its part {kind.decode('latin-1')} is wrong"
         position += 12 + length
         if kind == b"IEND":
-            break
-    else:
-        return END_MISSING
-    return END_MISSING if position > _count_bytes(stream) else ""
+            return ""
+    return END_MISSING
+
+
+def _png_checksum(stream: BinaryIO, kind: bytes, begin: int, length: int) -> bool:
+    """Whether the checksum of a part is wrong; it covers the part's name, too."""
+    stream.seek(begin)
+    total = zlib.crc32(kind)
+    while length and (data := stream.read(min(length, BUFFER_BYTES))):
+        total = zlib.crc32(data, total)
+        length -= len(data)
+    return stream.read(4) != total.to_bytes(4)
 
 
 def _jpeg_damage(stream: BinaryIO) -> str:
@@ -201,13 +214,24 @@ def read_tiff_values(stream: BinaryIO) -> dict[int, tuple[int, ...]]:
     A fraction gives two numbers.
     """
     tiff, position = _open_tiff(stream)
-    count, width = tiff.read_number(tiff.count, position), struct.calcsize("<" + tiff.offset)
-    first, step = position + struct.calcsize("<" + tiff.count), 4 + 2 * width
-    last = min(first + min(count, _MOST_FIELDS) * step, _count_bytes(stream) - step + 1)
-    fields = [_tiff_field(tiff, place, width) for place in range(first, last, step)]
+    fields = _tiff_fields(tiff, position)
     return {
         field.tag: _tiff_values(tiff, field) for field in fields if field.length <= _SHORT_BYTES
     }
+
+
+def _tiff_fields(tiff: _Tiff, position: int) -> list[_Field]:
+    count, width = tiff.read_number(tiff.count, position), struct.calcsize("<" + tiff.offset)
+    first, step = position + struct.calcsize("<" + tiff.count), 4 + 2 * width
+    last = min(first + min(count, _MOST_FIELDS) * step, _count_bytes(tiff.stream) - step + 1)
+    return [_tiff_field(tiff, place, width) for place in range(first, last, step)]
+
+
+def count_strip_bytes(stream: BinaryIO) -> int | None:
+    """Given a TIFF, return the bytes of all strips of its first page; None without strips."""
+    tiff, position = _open_tiff(stream)
+    fields = {field.tag: field for field in _tiff_fields(tiff, position)}
+    return sum(_tiff_values(tiff, fields[279])) if 279 in fields else None
 
 
 # --- documents, films, archives, databases -----------------------------------------------------

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from gcwatch.files.atomic import BUFFER_BYTES
-from gcwatch.imaging.checks.text_header import MAX_LINES, read_nrrd_header
+from gcwatch.imaging.checks.text_header import MAX_LINE_BYTES, MAX_LINES, read_nrrd_header
 
 _GZIP = b"\x1f\x8b"
 _AUTODETECT = 32 + zlib.MAX_WBITS
@@ -184,21 +184,50 @@ def _header_lengths(order: str) -> tuple[bytes, bytes]:
 
 
 def find_nrrd_damage(stream: BinaryIO, size: int) -> str:
-    """Given an NRRD file of `size` bytes, return what is wrong with it; raw and gzip data only."""
+    """Given an NRRD file of `size` bytes, return what is wrong with it."""
     header = read_nrrd_header(stream)
     if not re.search(rb"\n\r?\n\Z", header):
         return f"its header is cut off, or has more than {MAX_LINES} lines"
     fields = nrrd_fields(header)
     expected, skipped = _nrrd_bytes(fields), fields.get("byte skip", "0")
-    if expected is None or "line skip" in fields or not re.fullmatch(r"\d+|-1", skipped):
+    if expected is None or not re.fullmatch(r"\d+|-1", skipped):
         return ""
-    offset, held = max(int(skipped), 0), size - len(header)
+    stream.seek(len(header))
+    lines = fields.get("line skip", "0")
+    for _ in range(min(int(lines), MAX_LINES) if lines.isdecimal() else 0):
+        stream.readline(MAX_LINE_BYTES)
+    begin = stream.tell()
+    offset, held = max(int(skipped), 0), size - begin
     if fields.get("encoding") == "raw":
         return compare_sizes(held - offset, expected)
     if fields.get("encoding") in {"gzip", "gz"}:
-        stream.seek(len(header))
         return find_compressed_damage(stream, held, expected, offset)
+    return _find_text_damage(stream, fields.get("encoding", ""), fields, expected)
+
+
+def _find_text_damage(
+    stream: BinaryIO, encoding: str, fields: Mapping[str, str], expected: int
+) -> str:
+    """Count numbers or hexadecimal digits, where an NRRD has its voxels as text."""
+    voxel = _NRRD_VOXEL_BYTES[fields["type"]]
+    if encoding in {"ascii", "text", "txt"}:
+        return compare_sizes(_count_words(stream) * voxel, expected)
+    if encoding == "hex":
+        digits = sum(len(data.translate(None, b" \t\r\n")) for data in _read_pieces(stream))
+        return compare_sizes(digits // 2, expected)
     return ""
+
+
+def _count_words(stream: BinaryIO) -> int:
+    count, is_within = 0, False
+    for data in _read_pieces(stream):
+        count += len(data.split()) - (is_within and not data[:1].isspace())
+        is_within = not data[-1:].isspace()
+    return count
+
+
+def _read_pieces(stream: BinaryIO) -> Iterator[bytes]:
+    return iter(lambda: stream.read(BUFFER_BYTES), b"")
 
 
 def nrrd_fields(header: bytes) -> dict[str, str]:

@@ -10,7 +10,7 @@ import tifffile
 
 from support.importer.dicom_files import random_voxels
 from support.importer.judge import Picture
-from support.importer.kinds import NOTHING, RIGHT, WRONG, Kinds
+from support.importer.kinds import NOTHING, RIGHT, UNFOUND, WRONG, Kinds
 
 _GRAY = random_voxels(40, 48, dtype="u1")
 _COLOUR = random_voxels(40, 48, 3, dtype="u1")
@@ -127,10 +127,12 @@ def tiff_cut(folder):
 def tiff_short(folder):
     path = _tiff(folder, rowsperstrip=20)
     data = path.read_bytes()
-    path.write_bytes(data.replace(struct.pack("<2I", 960, 960), struct.pack("<2I", 960, 500)))
+    for code in ("<2I", "<2H"):
+        data = data.replace(struct.pack(code, 960, 960), struct.pack(code, 960, 500))
+    path.write_bytes(data)
 
 
-@TIFF.add("compressed, damaged within", WRONG, "damaged_image")
+@TIFF.add("compressed, damaged within", WRONG, UNFOUND)
 def tiff_damaged(folder):
     path = _tiff(folder, compression="zlib", rowsperstrip=40)
     data = bytearray(path.read_bytes())
@@ -159,7 +161,7 @@ def svs(folder):
     return Picture(np.full_like(_COLOUR, 77))
 
 
-@SLIDES.add(".svs, cut off", NOTHING, "damaged_image")
+@SLIDES.add(".svs, cut off", WRONG, "damaged_image")
 def svs_cut(folder):
     path = _slide(folder, resolution=(20_000, 20_000), resolutionunit="CENTIMETER")
     path.write_bytes(path.read_bytes()[:-900])
@@ -321,7 +323,7 @@ def jpeg_cut(folder):
     path.write_bytes(path.read_bytes()[:-400])
 
 
-@JPEG.add("damaged within", WRONG, "damaged_image")
+@JPEG.add("damaged within", WRONG, UNFOUND)
 def jpeg_damaged(folder):
     path, _ = _jpeg(folder, restart_marker_blocks=3)
     data = path.read_bytes()

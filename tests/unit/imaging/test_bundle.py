@@ -344,7 +344,7 @@ HEADER = b"ObjectType = Image\nNDims = 3\nDimSize = 2 2 2\nElementType = MET_SHO
         ("DOE.nii", nifti(), "k1.nii"),
         ("DOE.nrrd", nrrd(), "k1.nrrd"),
         ("DOE.tiff", tiff(), "k1.tiff"),
-        ("DOE.svs", b"II+\0", "k1.svs"),
+        ("DOE.svs", tiff(big=True), "k1.svs"),
         ("DOE.png", png(), "k1.png"),
         ("DOE.jpg", jpeg(), "k1.jpg"),
         ("DOE.e2e", b"CMDb", "k1.e2e"),

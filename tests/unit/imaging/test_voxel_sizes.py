@@ -152,9 +152,11 @@ def test_nifti_2_is_refused_with_what_to_do(data):
     assert problem("a.nii", data) == words
 
 
-def test_an_encoding_that_is_not_known_is_left_to_the_platform():
-    """Panimg 0.18.2 refuses it with a message."""
-    assert recognise({"a.nrrd": nrrd(bz2.compress(VOXELS), "bzip2")}).warnings == ()
+def test_an_nrrd_in_bzip2_is_refused():
+    """Panimg 0.18.2 can't read it."""
+    with pytest.raises(CannotSend) as caught:
+        recognise({"a.nrrd": nrrd(bz2.compress(VOXELS), "bzip2")})
+    assert caught.value.reason.code == "unreadable_format"
 
 
 def test_more_than_deflate_can_hold_is_refused_unread():
