@@ -4,10 +4,15 @@ Whatever is sent without a warning, panimg makes into exactly the image that the
 whatever it would take wrongly, gcwatch refuses.
 """
 
+from pathlib import Path
+
 import pytest
 from support.importer.corpus import KINDS
 from support.importer.kinds import SENT, UNFOUND
 from support.importer.sending import observe
+from support.importer.table import page_with_table
+
+PAGE = Path(__file__).parents[2] / "docs" / "images.md"
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
@@ -20,3 +25,8 @@ def test_what_is_sent_is_the_image_and_the_rest_is_refused(kind):
     else:
         assert (seen.gcwatch, seen.plain) == (kind.gcwatch, kind.plain)
         assert seen.trouble == ""
+
+
+def test_the_table_in_the_docs_is_that_of_the_kinds():
+    """`make docs` writes it; the test above holds each row to what really happens."""
+    assert page_with_table(PAGE.read_text()) == PAGE.read_text()
