@@ -130,6 +130,11 @@ CATALOGUE: Mapping[str, ReasonEntry] = {
         hint="Give the user that runs gcwatch the right to read it; remove broken links.",
         patience=6,
     ),
+    "too_deep": ReasonEntry(
+        "This folder holds folders within folders, more than {limit} levels deep.",
+        "The folders are nested more than {limit} levels deep; no image is looked for there.",
+        advice="Put the images into the folder itself, and drop it again.",
+    ),
     "link_outside": ReasonEntry(
         "This folder holds a link to another place; gcwatch does not follow it.",
         "{file} is a symbolic link that leads out of its folder.",

@@ -6,6 +6,7 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from gcwatch.core.case import Snapshot
 from gcwatch.core.errors import CannotSend, CaseError, NotYet
@@ -14,6 +15,9 @@ from gcwatch.core.temporary_names import is_temporary
 from gcwatch.files.patterns import is_ignored
 from gcwatch.files.snapshot import SourceFile, take_snapshot, unreadable_error
 from gcwatch.inbox.listing import missing_folder_error, sorted_entries, walk_temporary
+
+_MOST_NESTED_FOLDERS: Final = 100
+"""Deeper folders are a mistake of a copy; what walks through them may run out of stack."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,8 @@ class _Walk:
         pending = [(path, prefix)]
         while pending:
             here, above = pending.pop()
+            if above.count("/") > _MOST_NESTED_FOLDERS:
+                raise CannotSend(Reason("too_deep", {"limit": _MOST_NESTED_FOLDERS}))
             for entry in self._enter_folder(here, above):
                 relative = above + entry.name
                 if is_temporary(entry.name):

@@ -163,7 +163,7 @@ class Watcher:
             watch = self._observer.schedule(
                 handler, str(inbox), recursive=True, event_filter=_WATCHED_EVENTS
             )
-        except OSError as error:
+        except (OSError, RecursionError) as error:  # watchdog walks the folders recursively
             if inbox not in self._failed:
                 log.emit("watch.failed", error=error)
             self._failed.add(inbox)

@@ -3,6 +3,7 @@
 import io
 import os
 import shutil
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -1053,3 +1054,22 @@ def test_an_outbox_that_is_away_is_waited_for(site):
         ends(watch)
     check_one_job_each(site, "p1")
     assert not site.said("case.failed")
+
+
+def test_folders_nested_without_end_fail_their_case_alone(site):
+    """Neither the start nor the other folders suffer: 1990 levels are more than Python's stack."""
+    here = os.open(site.drop("p1"), os.O_RDONLY)
+    for _ in range(1990):
+        os.mkdir("a", dir_fd=here)
+        here, above = os.open("a", os.O_RDONLY, dir_fd=here), here
+        os.close(above)
+    os.close(here)
+    site.drop("p2")
+
+    with site.running() as watch:
+        until(lambda: site.delivered() == ["p2"])
+        ends(watch, "p1")
+
+    assert [line["reason"] for line in site.said("case.failed")] == ["too_deep"]
+    check_one_job_each(site, "p2")
+    subprocess.run(["rm", "-r", site.inbox / "p1"], check=True)  # pytest's own way would not end
