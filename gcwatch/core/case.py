@@ -28,7 +28,7 @@ Times are seconds since the epoch, UTC; sizes are bytes.
 """
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import PlainSerializer, PlainValidator
 
@@ -245,6 +245,16 @@ class Fetched:
     size: int
     sha256: str
     odd: str = ""
+
+
+LONGEST_WAIT_SECONDS: Final = 86400.0
+"""Nobody outside can make a case wait longer than a day before gcwatch looks again."""
+
+
+def wait_end(now: float, seconds: float) -> float:
+    """Given seconds to wait from now on, return the end of the wait: at most a day from now."""
+    # No comparison with NaN is true, so it counts as a day.
+    return now + (max(seconds, 0.0) if seconds <= LONGEST_WAIT_SECONDS else LONGEST_WAIT_SECONDS)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from gcwatch.core.case import (
     Target,
     Upload,
     Wait,
+    wait_end,
 )
 from gcwatch.core.events import Event
 from gcwatch.core.reasons import CATALOGUE, Reason
@@ -297,7 +298,7 @@ def _changed_late(case: Case, late: LateChange, event: Event, now: float) -> Cas
             late, wait = replace(late, at=now), Wait(reason, until=0.0)
             return replace(case, late=late, attempts=case.attempts + 1, wait=wait)
         case events.Postponed(reason, seconds):
-            return replace(case, wait=Wait(reason, now + seconds))
+            return replace(case, wait=Wait(reason, wait_end(now, seconds)))
         case _:  # also what was told of a folder that has changed again meanwhile
             return case
 
@@ -404,7 +405,7 @@ def apply_event(case: Case, event: Event, now: float) -> Case:  # noqa: C901, PL
             return _falter(case, event, now)
         case events.Postponed(reason, wait, undone):
             attempt = None if undone else case.attempt
-            until = now + wait
+            until = wait_end(now, wait)
             return replace(case, touched=now, wait=Wait(reason, until), attempt=attempt)
         case events.Retried():
             return _retry_as_asked(case, event, now)

@@ -534,6 +534,13 @@ CATALOGUE: Mapping[str, ReasonEntry] = {
         "What was made in {what} {slug} is not there any more.",
         hint="Ask its editors. If it is back, gcwatch retry fills it again.",
     ),
+    "other_object": ReasonEntry(
+        "The platform gave an answer that belongs to something else; somebody has to look.",
+        "Asked for {wanted}, the platform answered with {found} ({what}). Nothing was published.",
+        hint="A cache or proxy may mix answers up. Compare the job or case with the platform's "
+        "page, and ask the platform's support before gcwatch retry.",
+        patience=3,
+    ),
     "leftovers": ReasonEntry(
         "The platform could not read all files of an image: the image may be incomplete.",
         "Socket {socket}: {message}",
@@ -598,6 +605,12 @@ CATALOGUE: Mapping[str, ReasonEntry] = {
         "Waiting: the platform is busy.",
         "The platform asked for a pause of {seconds} s ({message}).",
     ),
+    "busy_long": ReasonEntry(
+        "Waiting: the platform is busy.",
+        "The platform asked us to wait {asked}; next try in {seconds:span}.",
+        hint="Ask the platform's support if this goes on.",
+        needs_person=True,
+    ),
     "insecure": ReasonEntry(
         "The platform asked for something unsafe; nothing was sent.",
         "The storage address {host} is not https.",
@@ -621,6 +634,14 @@ CATALOGUE: Mapping[str, ReasonEntry] = {
     "server_error": ReasonEntry(
         "The platform has a problem at the moment.",
         "{call} was answered {status}.",
+        patience=12,
+        is_platform_away=True,
+    ),
+    "wrong_answer": ReasonEntry(
+        "The platform has a problem at the moment.",
+        "{call} got an answer that is not the platform's: {problem}.",
+        hint="Open the platform's address in a browser: there may be maintenance, or a proxy that "
+        "answers instead.",
         patience=12,
         is_platform_away=True,
     ),

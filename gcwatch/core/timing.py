@@ -5,7 +5,7 @@ import zlib
 from dataclasses import dataclass
 from typing import Protocol
 
-from gcwatch.core.case import Case, Submission
+from gcwatch.core.case import Case, Submission, wait_end
 from gcwatch.core.checklist import has_untold_change, stage
 
 
@@ -77,7 +77,7 @@ def _poll_due(case: Case, submission: Submission, pace: Pace) -> float:
     An old job is polled more rarely: the pause is at least 5 % of the time since submission.
     """
     expected = case.target.expected if case.target else None
-    first = submission.submitted + 0.75 * (expected or 0.0)
+    first = wait_end(submission.submitted, 0.75 * (expected or 0.0))
     if case.touched < first:
         return first
     aged = case.touched + min((case.touched - submission.submitted) / 20, pace.slowest)

@@ -12,7 +12,7 @@ from urllib.parse import urlencode, urlsplit
 
 import requests
 
-from gcwatch.core.errors import NotYet, Refused, TokenRefused, Unreachable
+from gcwatch.core.errors import NotYet, Refused, TokenRefused, TryAgain
 from gcwatch.core.kinds import KIND_NAMES, ItemKind
 from gcwatch.core.reasons import Reason
 from gcwatch.platform.http import Http
@@ -22,17 +22,22 @@ from gcwatch.platform.models import (
     Collection,
     Image,
     Instance,
+    Instances,
     Item,
     Job,
     NewJob,
+    Page,
+    PageCount,
     Part,
+    Parts,
+    PresignedUrls,
+    Profile,
     SignedRequest,
     Socket,
     UploadSession,
     UserUpload,
     read_answer,
-    read_answers,
-    with_slug,
+    wrong_answer,
 )
 
 PAGE_ITEMS = 100
@@ -43,6 +48,8 @@ _LIST_TRIES = 20
 
 
 Slugged = TypeVar("Slugged", "Algorithm", "Collection")
+Named = TypeVar("Named", "Image", "Item", "Job", "UploadSession", "UserUpload")
+WithSlug = TypeVar("WithSlug", "Algorithm", "Collection", "Socket")
 
 
 ANONYMOUS_NAME = "AnonymousUser"
@@ -77,10 +84,10 @@ class GrandChallenge:
     def me(self) -> str:
         """Return the user name of this token; raise TokenRefused if the platform sees no token."""
         answer = self.http.call("GET", self._api_url("profiles/users/self/"))
-        name = str(answer.get("user", {}).get("username", ANONYMOUS_NAME))
-        if name == ANONYMOUS_NAME:
+        profile = read_answer(Profile, answer)
+        if profile.user.username == ANONYMOUS_NAME:
             raise TokenRefused(ANONYMOUS_NAME)
-        return name
+        return profile.user.username
 
     # --- looking up ------------------------------------------------------------------------------
 
@@ -97,7 +104,7 @@ class GrandChallenge:
 
     def job(self, pk: str) -> Job:
         """Return a job; raise Refused (404) if it is not ours."""
-        return read_answer(Job, self._get_json(f"algorithms/jobs/{pk}/"))
+        return _require_same(read_answer(Job, self._get_json(f"algorithms/jobs/{pk}/")), pk)
 
     def jobs(self, algorithm: str, image: str = "", offset: int = 0) -> Iterator[Job]:
         """Return our jobs of an algorithm, oldest first, from number *offset* on.
@@ -112,15 +119,14 @@ class GrandChallenge:
     def count_jobs(self, algorithm: str) -> int:
         """Return the number of our jobs of an algorithm."""
         query = urlencode({"algorithm_image__algorithm": algorithm, "limit": 1})
-        return int(self._get_json(f"algorithms/jobs/?{query}")["count"])
+        return read_answer(PageCount, self._get_json(f"algorithms/jobs/?{query}")).count
 
     def image(self, url: str) -> Image:
-        """Given an image's API URL, return it; raise Unreachable if the answer is another image."""
+        """Given an image's API URL, return it."""
         image = read_answer(Image, self._call_as_known("GET", self._own_url(url)))
-        if image.pk != pk_of(url):  # a cache on the way may mix up answers
-            facts = {"call": "reading an image", "error": "the answer is of another image"}
-            raise Unreachable(Reason("unreachable", facts), doubt=True)
-        return image
+        for file in image.files:
+            _require_pk(f"the image of file {file.pk}", pk_of(file.image or image.pk), image.pk)
+        return _require_same(image, pk_of(url))
 
     def images(self, name: str) -> list[Image]:
         """Return our images with exactly this name."""
@@ -134,26 +140,29 @@ class GrandChallenge:
 
     def upload(self, pk: str) -> UserUpload:
         """Return an upload record; raise Refused (404) if it is used up or has expired."""
-        return read_answer(UserUpload, self._get_json(f"uploads/{pk}/"))
+        return _require_same(read_answer(UserUpload, self._get_json(f"uploads/{pk}/")), pk)
 
     def presign(self, pk: str, s3_upload_id: str, numbers: Sequence[int]) -> dict[int, str]:
         """Return URLs for these part numbers; each part is PUT to its URL within an hour."""
         body = {"part_numbers": list(numbers)}
         url = self._api_url(f"uploads/{pk}/{s3_upload_id}/generate-presigned-urls/")
         answer = self._call_as_known("PATCH", url, body)
-        return {int(number): str(url) for number, url in answer["presigned_urls"].items()}
+        urls = read_answer(PresignedUrls, answer).presigned_urls
+        if missing := {*numbers} - urls.keys():
+            raise wrong_answer(f"PATCH {urlsplit(url).path}", f"no URL for part {min(missing)}")
+        return {number: urls[number] for number in numbers}
 
     def parts(self, pk: str, s3_upload_id: str) -> dict[int, Part]:
         """Return the parts that the storage has, by number."""
         answer = self._get_json(f"uploads/{pk}/{s3_upload_id}/list-parts/")
-        parts = read_answers(Part, answer["parts"])
-        return {part.number: part for part in parts}
+        return {part.number: part for part in read_answer(Parts, answer).parts}
 
     def complete(self, pk: str, s3_upload_id: str, etags: Mapping[int, str]) -> None:
         """Join the parts of an upload into one object, in the order of their numbers."""
         parts = [{"ETag": etags[number], "PartNumber": number} for number in sorted(etags)]
         url = self._api_url(f"uploads/{pk}/{s3_upload_id}/complete-multipart-upload/")
-        self._call_as_known("PATCH", url, {"parts": parts})
+        answer = self._call_as_known("PATCH", url, {"parts": parts})
+        _require_same(read_answer(UserUpload, answer), pk)
 
     # --- upload sessions (platform 9) ------------------------------------------------------------
 
@@ -165,7 +174,8 @@ class GrandChallenge:
 
     def session(self, url: str) -> UploadSession:
         """Given a session's API URL, return it."""
-        return read_answer(UploadSession, self._call_as_known("GET", self._own_url(url)))
+        session = read_answer(UploadSession, self._call_as_known("GET", self._own_url(url)))
+        return _require_same(session, pk_of(url))
 
     def sessions(self) -> Iterator[UploadSession]:
         """Return all our upload sessions, in no particular order."""
@@ -205,13 +215,13 @@ class GrandChallenge:
 
     def item(self, kind: ItemKind, pk: str) -> Item:
         """Return a display set or archive item; raise Refused (404) if we can't see it."""
-        return read_answer(Item, self._get_json(f"{_items_path(kind)}{pk}/"))
+        return _require_same(read_answer(Item, self._get_json(f"{_items_path(kind)}{pk}/")), pk)
 
     def fill_item(self, kind: ItemKind, pk: str, values: Sequence[Mapping[str, Any]]) -> None:
         """Set sockets of an item, all or none; images appear after their import."""
-        self._call_as_known(
-            "PATCH", self._api_url(f"{_items_path(kind)}{pk}/"), {"values": list(values)}
-        )
+        url = self._api_url(f"{_items_path(kind)}{pk}/")
+        answer = self._call_as_known("PATCH", url, {"values": list(values)})
+        _require_same(read_answer(Item, answer), pk)
 
     def may_add(self, kind: ItemKind, place: str) -> bool:
         """Whether this token may create items in a place, given as for `create_item`.
@@ -233,7 +243,7 @@ class GrandChallenge:
             if error.status == 400:
                 return error.fields
             raise
-        return frozenset()
+        raise wrong_answer(f"POST {path}", "a call that can't succeed did", doubt=False)
 
     def items(self, kind: ItemKind, place: str) -> list[Item]:
         """Given the pk of a reader study or archive, return all its items.
@@ -247,12 +257,10 @@ class GrandChallenge:
         for _ in range(_LIST_TRIES):
             count = 0
             for page in self._iterate_pages(
-                _items_path(kind), {kind: place}, size=LARGEST_PAGE_ITEMS
+                Item, _items_path(kind), {kind: place}, size=LARGEST_PAGE_ITEMS
             ):
-                found |= {item.pk: item for item in read_answers(Item, page["results"])}
-                count = max(
-                    count, page["count"]
-                )  # it may fall during the reading if we lose rights
+                found |= {item.pk: item for item in page.results}
+                count = max(count, page.count)  # it may fall during the reading if we lose rights
             if len(found) >= count:
                 return list(found.values())
         facts = {"seconds": 60, "message": f"{len(found)} of {count} items were listed"}
@@ -265,7 +273,7 @@ class GrandChallenge:
     def instances(self, image: str) -> list[Instance]:
         """Given a DICOM image set's API URL, return its instances, signed for a few minutes."""
         answer = self._call_as_known("GET", self._own_url(image) + "dicom/instances/")
-        return read_answers(Instance, answer["instances"])
+        return list(read_answer(Instances, answer).instances)
 
     # --- bytes (platform 4.4, 8) -----------------------------------------------------------------
 
@@ -312,24 +320,22 @@ class GrandChallenge:
         return self._call_as_known("POST", self._api_url(path), body)
 
     def _find_collection(self, path: str, slug: str) -> Collection | None:
-        results = self._get_json(f"{path}?{urlencode({'slug': slug})}")["results"]
-        for place in read_answers(Collection, map(with_slug, results)):
-            if slug == place.slug:
-                return place
-        self.me()  # if a proxy drops the token's header, lists are empty
-        return None
+        found = self._find_by_slug(Collection, path, slug)
+        if found is None:
+            self.me()  # if a proxy drops the token's header, lists are empty
+        return found
 
-    def _find_by_slug(self, kind: type[Answer], path: str, slug: str) -> Answer | None:
-        results = self._get_json(f"{path}?{urlencode({'slug': slug})}")["results"]
-        found = [item for item in results if item.get("slug") == slug]
-        return read_answer(kind, found[0]) if found else None
+    def _find_by_slug(self, kind: type[WithSlug], path: str, slug: str) -> WithSlug | None:
+        answer = self._get_json(f"{path}?{urlencode({'slug': slug})}")
+        page: Page[WithSlug] = read_answer(Page[kind], answer)  # type: ignore[valid-type]
+        return next((each for each in page.results if each.slug == slug), None)
 
     def _list_all(self, kind: type[Slugged], path: str) -> list[Slugged]:
         """Return all objects of a list, sorted by slug."""
         found: dict[str, Slugged] = {}
-        for page in self._iterate_pages(path, {}):
+        for page in self._iterate_pages(kind, path, {}):
             # Pages of a list without an order may repeat objects (platform 1.16).
-            found |= {each.pk: each for each in read_answers(kind, map(with_slug, page["results"]))}
+            found |= {each.pk: each for each in page.results}
         if not found:
             self.me()  # if a proxy drops the token's header, lists are empty
         return sorted(found.values(), key=lambda each: each.slug)
@@ -338,23 +344,51 @@ class GrandChallenge:
         self, kind: type[Answer], path: str, query: Mapping[str, str], offset: int = 0
     ) -> Iterator[Answer]:
         """Return all objects of a list, page by page; the URL in `next` is not used."""
-        for page in self._iterate_pages(path, query, offset):
-            yield from read_answers(kind, page["results"])
+        for page in self._iterate_pages(kind, path, query, offset):
+            yield from page.results
 
     def _iterate_pages(
-        self, path: str, query: Mapping[str, str], offset: int = 0, size: int = PAGE_ITEMS
-    ) -> Iterator[Any]:
+        self,
+        kind: type[Answer],
+        path: str,
+        query: Mapping[str, str],
+        offset: int = 0,
+        size: int = PAGE_ITEMS,
+    ) -> Iterator[Page[Answer]]:
+        """Yield the pages of a list; raise Unreachable if a page repeats the one before it."""
+        before: tuple[Answer, ...] = ()
         while True:
             window = urlencode({**query, "limit": size, "offset": offset})
-            page = self._get_json(f"{path}?{window}")
+            page: Page[Answer] = read_answer(
+                Page[kind],  # type: ignore[valid-type]
+                self._get_json(f"{path}?{window}"),
+            )
+            # A server that ignores the offset would be asked without end.
+            if page.results and page.results == before:
+                raise wrong_answer(f"GET {path}", "two pages of the list are the same")
             yield page
-            offset += len(page["results"])
-            if not page["results"] or offset >= page["count"]:
+            before = page.results
+            offset += len(page.results)
+            if not page.results or offset >= page.count:
                 return
 
 
 def _items_path(kind: ItemKind) -> str:
     return f"{KIND_NAMES[kind].product_path}/"
+
+
+def _require_same(answer: Named, pk: str) -> Named:
+    """Given what the platform answered about an object, return it if it is that object."""
+    _require_pk(type(answer).__name__, answer.pk, pk)
+    return answer
+
+
+def _require_pk(what: str, found: str, wanted: str) -> None:
+    """Raise TryAgain if an answer is about another object than the one that was asked for."""
+    # A cache on the way can give one patient's answer for another's. It may be right soon.
+    if found != wanted:
+        facts = {"what": what, "found": found[:64], "wanted": wanted[:64]}
+        raise TryAgain(Reason("other_object", facts))
 
 
 def pk_of(url: str) -> str:

@@ -15,18 +15,25 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+from pydantic_core import from_json
 from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
 from gcwatch.config.types import is_loopback
+from gcwatch.core.case import LONGEST_WAIT_SECONDS
 from gcwatch.core.errors import NotYet, Refused, TokenRefused, TryAgain, Unreachable
 from gcwatch.core.reasons import Reason
+from gcwatch.platform.models import wrong_answer
 
 CONNECT_SECONDS, READ_SECONDS = 10.0, 150.0
 CHUNK_BYTES = 1 << 18
 _REPEATABLE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT"})
+_READING = frozenset({"GET", "OPTIONS"})
+"""Methods that change nothing."""
 _TRANSIENT_STATUSES = frozenset({500, 502, 503, 504})
 _BUSY_SECONDS = 60.0
+"""The wait if a 429 names none."""
+_SHORTEST_BUSY_SECONDS = 1.0
 _QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]+")
 
 
@@ -192,7 +199,7 @@ def _translate_errors(call: str, method: str) -> Iterator[None]:
         yield
     except requests.RequestException as error:
         never_sent = isinstance(error, requests.ConnectTimeout) or _refused_connection(error)
-        doubt = method not in {"GET", "OPTIONS"} and not never_sent
+        doubt = method not in _READING and not never_sent
         raise Unreachable(_unreachable_reason(call, error), doubt=doubt) from error
     except OSError as error:
         if not _is_missing_bundle(error):
@@ -228,9 +235,11 @@ def _read_reply(call: str, method: str, response: requests.Response) -> Any:
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         raise busy_error(response)
     body = _json_or_none(response)
-    if status >= 500 or (body is None and status < 400) or 300 <= status < 400:
+    if body is None and status < 300:
+        raise wrong_answer(call, f"status {status} without JSON", doubt=method not in _READING)
+    if status >= 500 or 300 <= status < 400:
         reason = Reason("server_error", {"call": call, "status": status})
-        raise Unreachable(reason, doubt=method not in {"GET", "OPTIONS"})
+        raise Unreachable(reason, doubt=method not in _READING)
     if status >= 400:
         fields = body if isinstance(body, dict) else ()
         raise Refused(call, status, _error_sentences(response, body), fields)
@@ -248,15 +257,27 @@ def _error_sentences(response: requests.Response, body: Any) -> list[str]:
 def busy_error(response: requests.Response) -> NotYet:
     """Given a reply with status 429, return the error with the seconds to wait."""
     asked = response.headers.get("Retry-After", "")
-    wait = float(asked) if asked.isdigit() else _BUSY_SECONDS
-    return NotYet(Reason("busy", {"seconds": wait, "message": "429"}), wait)
+    # More digits than these are no number of seconds that anybody means.
+    wait = float(asked[:20]) if re.fullmatch("[0-9]+", asked) else _BUSY_SECONDS
+    if wait <= LONGEST_WAIT_SECONDS:
+        wait = max(wait, _SHORTEST_BUSY_SECONDS)
+        return NotYet(Reason("busy", {"seconds": wait, "message": "429"}), wait)
+    facts = {"asked": _long_span(wait), "seconds": LONGEST_WAIT_SECONDS}
+    return NotYet(Reason("busy_long", facts), LONGEST_WAIT_SECONDS)
+
+
+def _long_span(seconds: float) -> str:
+    """Given more than a day in seconds, return it in words; some servers send an epoch."""
+    days = seconds / 86400
+    return f"{days:.0f} days" if days < 3650 else "more than 10 years"
 
 
 def _json_or_none(response: requests.Response) -> Any:
     """Return a reply's JSON, or None if it is something else, such as an HTML error page."""
     try:
-        return response.json()
-    except requests.JSONDecodeError:
+        # This reader limits the depth, and refuses what is no Unicode; Python's own does not.
+        return from_json(response.content)
+    except ValueError:
         return None
 
 

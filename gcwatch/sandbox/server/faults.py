@@ -1,5 +1,6 @@
 """Deliberate faults: which call fails, and how."""
 
+import json
 import os
 import re
 import signal
@@ -11,7 +12,7 @@ from typing import Literal
 from gcwatch.sandbox.server.reply import Reply, html_reply
 
 Host = Literal["api", "storage"]
-Action = Literal["status", "delay", "cut_before", "cut_after", "truncate", "trickle"]
+Action = Literal["status", "merge", "delay", "cut_before", "cut_after", "truncate", "trickle"]
 
 
 @dataclass
@@ -19,15 +20,17 @@ class Fault:
     """One fault, and the calls to which it applies.
 
     Attributes:
-        action: What happens: another answer ("status"), a delay, the connection cut before or after
-            the call is applied, a body that ends too soon ("truncate"), a slow body ("trickle").
+        action: What happens: another answer ("status"), an answer with other values in some keys
+            ("merge"), a delay, the connection cut before or after the call is applied, a body that
+            ends too soon ("truncate"), a slow body ("trickle").
         method: Applies to calls with this method; "" for any.
         path: Applies to calls whose path and query match this regular expression somewhere.
         host: Applies to calls to this origin; "" for both.
         nth: The first matching call to which it applies, counted from 1.
         times: Number of calls to which it applies; None for all further ones.
         status: For "status": the status of the answer.
-        body: For "status": its JSON body; None for an HTML page.
+        body: For "status": its JSON body; None for an HTML page. For "merge": a JSON object, whose
+            keys replace those of the answer.
         headers: For "status": further headers, for example Retry-After.
         seconds: For "delay" and "trickle": real seconds.
         keep: For "truncate": bytes that are sent; None for half of them. For "trickle": bytes
@@ -65,6 +68,11 @@ class Fault:
             return Reply(self.status, reply.body, {**reply.headers, **self.headers})
         kind = {"Content-Type": "application/json"}
         return Reply(self.status, self.body.encode(), {**kind, **self.headers})
+
+    def merge_into(self, reply: Reply) -> None:
+        """Replace keys in the JSON object of a reply."""
+        body = {**json.loads(reply.body), **json.loads(self.body or "{}")}
+        reply.body = json.dumps(body, ensure_ascii=False).encode()
 
 
 @dataclass

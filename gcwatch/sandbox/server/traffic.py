@@ -103,6 +103,8 @@ class Traffic:
         if self.faults.kill_due_processes(applied=reply.applied) or lost or "cut_after" in actions:
             return None
         call.status = reply.status
+        if "merge" in actions:
+            actions["merge"].merge_into(reply)
         if "truncate" in actions:
             reply.cut_after_bytes = _truncated_size(actions["truncate"], reply)
         if "trickle" in actions:

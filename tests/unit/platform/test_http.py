@@ -8,7 +8,9 @@ from contextlib import closing
 import pytest
 from support.sandbox_user import SandboxUser
 
+from gcwatch.core.case import LONGEST_WAIT_SECONDS as DAY_SECONDS
 from gcwatch.core.errors import NotYet, Refused, TokenRefused, TryAgain, Unreachable
+from gcwatch.core.reasons import explain
 from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.http import Http, _collect_messages
 from gcwatch.sandbox import Sandbox
@@ -211,7 +213,20 @@ def test_redirect_is_not_followed(sandbox, http):
     assert [(call["method"], call["status"]) for call in sandbox.calls()] == [("POST", 301)]
 
 
-@pytest.mark.parametrize(("asked", "wait"), [("7", 7.0), ("soon", 60.0), (None, 60.0)])
+@pytest.mark.parametrize(
+    ("asked", "wait"),
+    [
+        ("7", 7.0),
+        ("soon", 60.0),
+        (None, 60.0),
+        ("0", 1.0),
+        ("-5", 60.0),
+        ("\u00b2", 60.0),
+        ("864000", DAY_SECONDS),
+        ("1795400000", DAY_SECONDS),
+        ("9" * 5000, DAY_SECONDS),
+    ],
+)
 def test_throttle_is_waited_out_as_asked(sandbox, http, asked, wait):
     """A 429 is no failure and no repetition: the caller learns for how long to wait."""
     headers = {"Retry-After": asked} if asked else {}
@@ -220,6 +235,33 @@ def test_throttle_is_waited_out_as_asked(sandbox, http, asked, wait):
         http.call("GET", sandbox.url + "uploads/")
     assert error.value.wait == wait
     assert len(sandbox.calls()) == 1
+
+
+def test_a_long_wait_is_cut_and_told(sandbox, http):
+    """The platform may ask for 10 days; gcwatch looks again after one."""
+    sandbox.fault("status", status=429, headers={"Retry-After": "864000"})
+    with pytest.raises(NotYet) as error:
+        http.call("GET", sandbox.url + "uploads/")
+    told = explain(error.value.reason).detail
+    assert told == "The platform asked us to wait 10 days; next try in 24 h."
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "null",
+        "not JSON",
+        "[" * 100_000,
+        '"\\ud800"',
+        '{"count": ' + "9" * 5000 + "}",
+    ],
+)
+def test_what_is_no_json_is_trouble_of_the_platform(sandbox, http, body):
+    """A reader of JSON that can be broken by its input would be a fault of gcwatch."""
+    sandbox.fault("status", status=200, body=body)
+    with pytest.raises(Unreachable) as error:
+        http.call("GET", sandbox.url + "uploads/")
+    assert error.value.reason.code == "wrong_answer"
 
 
 @pytest.mark.parametrize(

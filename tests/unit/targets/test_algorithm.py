@@ -318,8 +318,8 @@ def test_every_other_status_counts_as_running(sandbox, tmp_path):
     """Each status that is no end, and one that nobody knows, is waited out; the job goes on."""
     running = [*RUNNING, "Reticulating splines"]
     for nth, status in enumerate(running, 1):
-        body = {"pk": "j", "status": status, "inputs": [], "outputs": []}
-        refuse(sandbox, body, method="GET", path=ONE_JOB, status=200, nth=nth)
+        body = json.dumps({"status": status, "inputs": [], "outputs": []})
+        sandbox.fault("merge", method="GET", path=ONE_JOB, body=body, nth=nth)
     site = Site(tmp_path, sandbox)
     site.listen()
     site.drop()
