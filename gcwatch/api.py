@@ -83,7 +83,7 @@ class Watch:
         pace: How fast things go where the routes leave it open.
         clock: The time in seconds since the epoch.
         uptime: For how long this machine has been on.
-        progress: Told how far transfers are.
+        progress: Called with the progress of transfers.
         token: The API token, instead of the one that the settings lead to.
     """
 
@@ -134,7 +134,7 @@ class Watch:
         *,
         take_over: bool = False,
     ) -> None:
-        """Be the daemon until *stop* is set; whenever *reload* is, read the config file anew.
+        """Run as the daemon until *stop* is set; if *reload* is set, read the config file again.
 
         With *take_over*, inboxes that belong to another gcwatch become this one's.
 
@@ -144,7 +144,7 @@ class Watch:
         self._work(Controls(stop, reload or threading.Event(), take_over=take_over))
 
     def run_once(self, stop: threading.Event | None = None, *, take_over: bool = False) -> Outcome:
-        """Work until nothing is left that could be done now, and tell what came of it.
+        """Work until nothing is left that could be done now; return the outcome.
 
         With *take_over*, inboxes that belong to another gcwatch become this one's.
 
@@ -186,7 +186,7 @@ class Watch:
         progress: MirrorProgress = no_progress,
         stop: threading.Event | None = None,
     ) -> MirrorSummary:
-        """Given a mirror's name, bring its folder to what its archive is now, and report.
+        """Given a mirror's name, update its folder from its archive; return a summary.
 
         Raises:
             KeyError: when there is no such mirror.
@@ -222,7 +222,7 @@ class Watch:
     def attention(self) -> list[Case]:
         """Return the cases that are open, that failed, or that were delivered with a warning.
 
-        Closed ones only as long as their folder stands in the inbox. Oldest first.
+        Closed ones only as long as their folder is in the inbox. Oldest first.
         """
         return self.journal.attention()
 
@@ -264,7 +264,7 @@ class Watch:
         """Given a key, `route/folder` or a folder, return its latest case.
 
         Raises:
-            KeyError: when there is none, or the folder's name stands in several routes.
+            KeyError: when there is none, or several routes have a folder of this name.
         """
         inner = reference.partition("/")[2]
         near = [*self.journal.called(reference), *self.journal.called(inner)]

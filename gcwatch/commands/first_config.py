@@ -37,11 +37,11 @@ KINDS: Final[Mapping[Kind, str]] = {
     "mirror": "mirror an archive into a folder",
 }
 
-SHARED: Final = 0o2770
+SHARED_MODE: Final = 0o2770
 """Mode of inbox and outbox: for gcwatch's user and for a group, which new folders inherit."""
 
-_PRIVATE: Final = 0o700
-_PASSABLE: Final = 0o755
+_PRIVATE_MODE: Final = 0o700
+_PASSABLE_MODE: Final = 0o755
 _MAX_CALLS: Final = 40
 """Rights are not checked in longer lists: each takes a call."""
 
@@ -317,7 +317,7 @@ def require_free(file: Path, *, force: bool) -> None:
 def write_config(choices: Choices) -> list[Path]:
     """Make the missing folders, then the file, atomically; return the folders that were made."""
     owner = systemd_unit.user_and_group() if choices.unit else (-1, -1)
-    wanted = [(choices.state, _PRIVATE), *((each, SHARED) for each in choices.folders)]
+    wanted = [(choices.state, _PRIVATE_MODE), *((each, SHARED_MODE) for each in choices.folders)]
     made = [folder for folder, mode in wanted if _make(folder, mode, owner)]
     choices.file.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(choices.file, _encoded(text(choices)), 0o600)
@@ -333,8 +333,8 @@ def _make(folder: Path, mode: int, owner: tuple[int, int]) -> bool:
         return False
     for above in reversed([each for each in folder.parents if not each.exists()]):
         above.mkdir()
-        above.chmod(_PASSABLE)
-    folder.mkdir(_PRIVATE)
+        above.chmod(_PASSABLE_MODE)
+    folder.mkdir(_PRIVATE_MODE)
     os.chown(folder, *owner)
     folder.chmod(mode)
     return True

@@ -269,7 +269,7 @@ class Wait:
 class LateChange:
     """What a delivered case's folder looks like, if not as it was sent.
 
-    `at` is when that was seen, or last tried to be told. `told`: the note in the outbox says it.
+    `at` is when that was seen, or when writing the note failed. `told`: the note says it.
     """
 
     snapshot: Snapshot
@@ -342,7 +342,7 @@ class Case:
     def is_to_check(self) -> bool:
         """Whether somebody has to look at a change of the folder that came after the delivery.
 
-        A copy that still goes on is not told yet.
+        A copy that still goes on is not reported yet.
         """
         return self.late is not None and (self.late.told or self.attempts > 0)
 

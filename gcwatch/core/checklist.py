@@ -96,7 +96,7 @@ def _checklist_line(case: Case) -> ChecklistLine | None:
 def next_step(case: Case) -> Step | None:
     """Given a case, return the step for its first missing fact.
 
-    None once it is closed, and nobody has to be told of a change in its folder.
+    None once it is closed, unless a change in its folder has to be reported.
     """
     if has_untold_change(case):
         return Step.TELL
@@ -165,7 +165,7 @@ def _start_over(case: Case, now: float, **facts: Any) -> Case:
 
 
 def _changed(case: Case, event: events.FolderChanged, now: float) -> Case:
-    """The folder settles anew. Remember since when the same temporary file is waited for."""
+    """The folder settles again. Remember since when the same temporary file is waited for."""
     before = case.seen.copies if case.seen else None
     copies = event.snapshot.copies
     is_same = before is not None and copies is not None and before.name == copies.name
@@ -286,7 +286,7 @@ def _running(case: Case, event: events.StillRunning, now: float) -> Case:
 
 
 def _changed_late(case: Case, late: LateChange, event: Event, now: float) -> Case:
-    """A case whose folder changed after delivery waits until somebody is told."""
+    """A case whose folder changed after delivery waits until the note says so."""
     match event:
         case events.FolderChangedLate(snapshot):
             return replace(case, late=replace(late, snapshot=snapshot), gone=False)

@@ -209,7 +209,7 @@ class Delivered:
 
 @dataclass(frozen=True)
 class Adopted:
-    """What the folder became stands in the outbox as `folder`, with the receipt of case `receipt`.
+    """The result of the folder is in the outbox as `folder`, with the receipt of case `receipt`.
 
     Another journal wrote it, or this one before it was restored from a backup. Nothing is sent.
     `pk` and `url` are those of the job, display set or archive item in the receipt.
@@ -298,7 +298,7 @@ class FolderChangedLate:
 
 @dataclass(frozen=True)
 class DeliveredFolderChanged:
-    """The folder of a delivered case changed; somebody is told once it settles."""
+    """The folder of a delivered case changed; a note says so once it settles."""
 
     kind: ClassVar[str] = "delivered_folder_changed"
 

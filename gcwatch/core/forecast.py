@@ -53,7 +53,7 @@ class ImageForecast:
 
 
 UNKNOWN = ImageForecast()
-"""The forecast of an image that can't be foretold."""
+"""The forecast of an image of which nothing is known."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class ReportedImage:
 
 
 def is_as_foretold(forecast: ImageForecast, reported: ReportedImage) -> bool:
-    """Whether the platform made the image that was foretold, as far as both are known."""
+    """Whether the platform made the image of the forecast, as far as both are known."""
     shapes = forecast.possible_shapes
     return (
         (not shapes or reported.shape in shapes)

@@ -1,4 +1,4 @@
-"""Names of files that a program has while it copies them: one table for all rooms.
+"""Temporary names of files that a program is copying: one table for all rooms.
 
 A file with such a name is never content. As long as one is in a folder, the folder is not complete.
 """
@@ -52,7 +52,7 @@ cp, scp, robocopy, the Windows Explorer, the Finder and DCMTK's storescp are not
 under the final name, so only the settle time can tell whether they are done.
 """
 
-# Every name of every folder comes through here: most are told by their first and last letters.
+# Every name of every folder comes through here: first and last letters are enough for most.
 _SUFFIXES: Final = tuple(each.glob[1:] for each in TEMPORARY_NAMES if each.glob.startswith("*."))
 _FIRST: Final = (".", "~")
 _OTHERS: Final = re.compile(

@@ -34,9 +34,9 @@ class CaseRunner:
         current: The settings, and the connections that steps use.
         clock: The time in seconds since the epoch.
         uptime: For how long this machine has been on.
-        progress: Told how far transfers are.
+        progress: Called with the progress of transfers.
         stop: Once it is set, no further step begins.
-        recorded: Told of each event that was recorded, with the case before it.
+        recorded: Called with each event that was recorded, and the case before it.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class CaseRunner:
         while event is not None:
             case = self.record(case, event)
             if not case.is_open or case.round != of_round:
-                work.close()  # an operator closed it, or began it anew, meanwhile
+                work.close()  # an operator closed it, or started it again, meanwhile
                 return
             try:
                 event = work.send(case)

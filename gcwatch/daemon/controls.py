@@ -1,4 +1,4 @@
-"""How whoever runs the daemon speaks to it."""
+"""The signals by which a command or a program controls the daemon."""
 
 import threading
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Controls:
-    """How whoever runs the daemon speaks to it: *stop* it, let it *reload* its config file.
+    """The signals that control the daemon: *stop* it, let it *reload* its config file.
 
     With `until_idle` it ends when nothing is left that could be done now. With `take_over` it also
     works on inboxes that belong to another gcwatch.

@@ -1,6 +1,6 @@
 """The daemon: one loop that scans inboxes and gives every due case to a worker.
 
-The main thread decides what begins; workers run cases (`case_runner`) and record what comes of them
+The main thread decides what begins; workers run cases (`case_runner`) and record the results
 in the journal, which says what is due. On start every open case goes on at its first missing fact.
 """
 
@@ -63,7 +63,7 @@ def run_daemon(
     uptime: Callable[[], Uptime],
     progress: TransferProgress,
 ) -> Mapping[str, MirrorSummary | Reason]:
-    """Work until told to stop; return what came of each mirror's last run.
+    """Work until a stop is requested; return the outcome of each mirror's last run.
 
     Raises:
         StateError: when another daemon works on the same state directory, when an inbox belongs to
@@ -231,7 +231,7 @@ class Daemon:
             self._schedule.rest(REST_FACTOR * cpu_seconds)
 
     def _is_idle(self) -> bool:
-        """Whether nothing runs, and what is left to do waits for what only time can bring."""
+        """Whether nothing runs, and all that is left to do is left to a later run."""
         # What runs is asked first: the last thing it does may be to request a scan.
         if self._workers.running():
             return False
@@ -328,10 +328,10 @@ class Daemon:
             routes, lambda: not self._controls.stop.is_set() and self._current.routes is routes
         )
 
-    # --- what others are told of the daemon ------------------------------------------------------
+    # --- what the daemon reports -----------------------------------------------------------------
 
     def _on_transfer(self, key: str, moved: int, total: int) -> None:
-        """Bytes of a case have moved, in whatever thread."""
+        """Note that bytes of a case have moved; any thread may call this."""
         self._heartbeats.tell(key)
         self._progress_file.moved(key, moved, total)
         self._progress(key, moved, total)

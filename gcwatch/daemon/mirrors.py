@@ -1,4 +1,4 @@
-"""When each mirror of the daemon runs, and what came of its last run."""
+"""When each mirror of the daemon runs, and the outcome of its last run."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -23,12 +23,12 @@ from gcwatch.daemon.waking.wakeup import Wakeup
 from gcwatch.mirror.run import MirrorContext, MirrorSummary, failure_reason, log_fields, run_mirror
 
 MirrorBytes = Callable[[str, int, int], None]
-"""Told a mirror's name, how many bytes have moved, and of how many (0 if that is not known)."""
+"""Called with a mirror's name, the bytes that have moved, and of how many (0: unknown)."""
 
 
 @dataclass
 class MirrorScheduler:
-    """The mirrors of a daemon. What came of each last run is in `outcomes`.
+    """The mirrors of a daemon. The result of each last run is in `outcomes`.
 
     `on_bytes` and `on_progress` are told how far a run is. The wakeup requests a run; a worker does
     it by `run_mirror`, at most one at a time for each mirror.
@@ -58,7 +58,7 @@ class MirrorScheduler:
             self._schedule(each, each.every.after(self.clock()))
 
     def restart(self) -> None:
-        """Ask for the next run of each mirror anew, by the clock as it is now."""
+        """Request the next run of each mirror again, by the clock as it is now."""
         for each in self.mirrors:
             self._schedule_next_run(each.name, None)
 

@@ -50,7 +50,7 @@ class PlatformGate:
 
     @property
     def is_token_refused(self) -> bool:
-        """Whether the platform has refused the token, and not taken it since."""
+        """Whether the platform has refused the token, and not accepted it since."""
         return self._is_token_refused
 
     def end_pause(self) -> None:
@@ -79,7 +79,7 @@ class PlatformGate:
             self._pause(seconds)
 
     def probe(self) -> None:
-        """Ask whether the token is taken again; if nobody answers, pause until the next probe.
+        """Ask whether the token is accepted; without an answer, pause until the next probe.
 
         Raises:
             TokenRefused: when it is still refused.

@@ -42,7 +42,7 @@ class ConfigFollower:
         self.is_refused = False
 
     def start(self, *, take_over: bool = False) -> None:
-        """Claim the inboxes, and let each route find its cases, whatever it was called.
+        """Claim the inboxes, and let each route find its cases, also under its former name.
 
         Raises:
             StateError: when an inbox belongs to another gcwatch, and `take_over` is not set.

@@ -19,10 +19,10 @@ class Workers:
     """Does each piece of work in a thread, at most once at a time for each key.
 
     Args:
-        heartbeats: Told that the work of a key makes progress.
+        heartbeats: Records that the work of a key makes progress.
         wakeup: Woken when some work has ended.
-        gate: Told of a refused token and of a full disk.
-        on_crash: Told the key and the error of work that ended in a fault of gcwatch.
+        gate: Pauses all work after a refused token, or on a full disk.
+        on_crash: Called with the key and the error of work that ended in a fault of gcwatch.
     """
 
     def __init__(

@@ -34,7 +34,7 @@ _NIFTI_LENGTHS = {struct.pack(order + "i", length) for order in "<>" for length 
 class Foreign:
     """A format that the platform can't read as an image.
 
-    `code` is the reason that tells it, `what` the format in words, and `wanted` the formats to
+    `code` is that of its reason, `what` the format in words, and `wanted` the formats to
     convert it to.
     """
 
@@ -196,7 +196,7 @@ def _recognise_image(start: bytes, suffix: str) -> str:
 
 
 def _is_nifti(start: bytes, suffix: str = "") -> bool:
-    """Whether header and voxels are one file; NIfTI-2 counts, to be told as what it is."""
+    """Whether header and voxels are one file; NIfTI-2 counts, so that its refusal names it."""
     if start[:4] not in _NIFTI_LENGTHS or _is_pair(start):
         return False
     named = suffix in {".nii", ".nii.gz"}

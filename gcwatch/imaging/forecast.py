@@ -1,4 +1,4 @@
-"""Foretells from a file's header which image the platform makes of it.
+"""Forecasts from a file's header which image the platform makes of it.
 
 It follows the platform's importer and the readers in it (panimg 0.18.2 with SimpleITK, tifffile
 and Pillow). An image of a kind that the importer refuses, or that only its maker's software can

@@ -86,7 +86,7 @@ def discard_spool(spool: Path) -> None:
 class SpoolContent:
     """The members to write to the spool, their warnings, and the facts of their image.
 
-    If `lenient`, members that are refused are left out with a warning, and nothing is foretold.
+    If `lenient`, members that are refused are left out with a warning, and there is no forecast.
     """
 
     members: Sequence[Member]

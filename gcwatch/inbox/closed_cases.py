@@ -53,8 +53,8 @@ class ClosedCases:
         """Given a route and its cases, look at closed cases that may have changed.
 
         That is each case at whose name something happened, and each failed case, as somebody may
-        correct it where nothing is told of that. If the failed ones take too long for one scan, the
-        next scan goes on.
+        correct it where the system reports no changes. If the failed ones take too long for one
+        scan, the next scan goes on.
         """
         touched = self._touched.pop(route.name, ())
         for folder, latest in known.items() if touched else ():

@@ -42,8 +42,8 @@ from gcwatch.journal.schema import (
     too_new_error,
 )
 
-UPLOADS_LAST = 25 * 3600.0
-"""Seconds: a day, and the hour until the platform's clearing comes round."""
+_UPLOADS_LAST_SECONDS = 25 * 3600.0
+"""Seconds: a day, and at most an hour until the platform's next clean-up."""
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
 _CASE: TypeAdapter[Case] = TypeAdapter(Case)
 _EVENTS: dict[str, type[Event]] = {event.kind: event for event in Event.__args__}
@@ -90,7 +90,7 @@ def _is_notable(case: Case) -> bool:
 
 
 def _row(case: Case, pace: Pace) -> dict[str, Any]:
-    """Given a case and its route's pace, return its row: what is asked for, beside the record."""
+    """Given a case and its route's pace, return its row: its record, and the columns of queries."""
     seen = case.last_seen
     return {
         "key": case.key,
@@ -238,7 +238,7 @@ class Journal:
         """Return what somebody may have to look at, oldest first.
 
         That is what is open, what has failed, and what was delivered with a warning: closed cases
-        only as long as their folder stands in the inbox and is no later case's.
+        only as long as their folder is in the inbox and has no later case.
         """
         return self._select(CASES.c.open | (CASES.c.notable & CASES.c.newest & ~CASES.c.gone))
 
@@ -314,9 +314,9 @@ class Journal:
     def uploads_held(self) -> dict[str, int]:
         """Return how many uploads each planned case holds that may still be using them, by key.
 
-        The platform drops uploads after a day, whatever waits for them (platform 4.14).
+        The platform drops uploads after a day, also those that a case needs (platform 4.14).
         """
-        oldest = self._clock() - UPLOADS_LAST
+        oldest = self._clock() - _UPLOADS_LAST_SECONDS
         return {
             case.key: sum(upload.created > oldest for upload in case.uploads)
             for case in self.open_cases()
@@ -368,7 +368,7 @@ class Journal:
         connection.execute(CASES.update().where(concerned).values(route=name, record=record))
 
     def reschedule(self, pace_of: Callable[[str], Pace]) -> None:
-        """Given each route's pace, compute the due time of every case that has one anew."""
+        """Given each route's pace, compute the due time of every case that has one again."""
         with self._transaction() as connection:
             for (record,) in connection.execute(
                 sa.select(CASES.c.record).where(CASES.c.due.is_not(None))
@@ -455,7 +455,7 @@ def _make_way(connection: sa.Connection, case: Case) -> None:
     """Given a case that gets its folder's name, let no other case be the newest of that name."""
     same = (CASES.c.route == case.route) & (CASES.c.folder == os.fsencode(case.folder))
     connection.execute(CASES.update().where(same).values(newest=False))
-    # What changed in the folder of an older case is this case's now: nobody is told of it any more.
+    # A change in the folder of an older case now belongs to this case: no note reports it.
     connection.execute(CASES.update().where(same & ~CASES.c.open).values(due=None))
 
 

@@ -139,7 +139,7 @@ VERSIONS = (
         "CREATE INDEX cases_listing ON cases (listing)",
     ),
     (
-        # A closed case may be due, too: a change in its folder has to be told.
+        # A closed case may be due, too: a change in its folder has to be reported.
         "DROP INDEX cases_due",
         "CREATE INDEX cases_open ON cases (open)",
         "CREATE INDEX cases_due ON cases (due) WHERE due IS NOT NULL",
@@ -205,7 +205,7 @@ def database_error(path: Path, error: BaseException | None) -> JournalDamaged | 
 
     JournalUnavailable is what may pass: a full or read-only disk, a lock.
     """
-    # The low byte is the kind of error; the rest tells more of it (sqlite.org/rescode.html).
+    # The low byte is the kind of error; the others give details (sqlite.org/rescode.html).
     if isinstance(error, sqlite3.Error) and error.sqlite_errorcode & 0xFF in _DAMAGED:
         return JournalDamaged(
             f"The journal {path} is damaged: {error}.",

@@ -31,7 +31,7 @@ _NO_FIELDS = ("time", "level")
 
 
 def is_journald_stream(stream: TextIO) -> bool:
-    """Given a stream, return whether it leads to journald: systemd tells its services so."""
+    """Given a stream, return whether it leads to journald, as systemd says in JOURNAL_STREAM."""
     # Child processes inherit the variable and may write elsewhere, so compare the file, too.
     try:
         status = os.fstat(stream.fileno())

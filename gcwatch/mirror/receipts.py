@@ -35,7 +35,7 @@ InsidePath = Annotated[str, AfterValidator(_require_inside)]
 class File(_ReceiptModel):
     """One file of an item; `path` is relative to the receipt's folder (flat: to the outbox).
 
-    `size` is in bytes; `odd` tells damage that the platform's own file has.
+    `size` is in bytes; `odd` describes damage that the platform's own file has.
     """
 
     path: InsidePath

@@ -19,7 +19,7 @@ _VERBS: Final[Mapping[str, Verb]] = {RETRY_FILE: "retry", WITHDRAW_FILE: "withdr
 class OperatorFile:
     """An empty file that asks for a verb for the case of the name `folder`.
 
-    `request` names this very file: a file that is made anew asks anew.
+    `request` names this very file: a file that is made again asks again.
     """
 
     path: Path

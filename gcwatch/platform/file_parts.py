@@ -13,7 +13,7 @@ from gcwatch.platform.http import CHUNK_BYTES
 from gcwatch.threads.heartbeats import heartbeat
 
 MIB: Final = 1 << 20
-_SMALLEST_PART: Final = 16 * MIB
+_SMALLEST_PART_BYTES: Final = 16 * MIB
 _MOST_PARTS: Final = 10_000
 """The storage accepts no more parts of one upload (platform 4.11)."""
 
@@ -30,7 +30,7 @@ class FilePart:
 def part_size(size: int) -> int:
     """Given a file's size, return the size of its parts so that 10,000 suffice, in whole MiB."""
     needed = -(-size // _MOST_PARTS)
-    return max(_SMALLEST_PART, -(-needed // MIB) * MIB)
+    return max(_SMALLEST_PART_BYTES, -(-needed // MIB) * MIB)
 
 
 def split_into_parts(size: int, part: int) -> list[FilePart]:

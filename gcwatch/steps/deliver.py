@@ -41,7 +41,7 @@ def _fetch_output(
 
 
 def _fetch_for_new_outbox(case: Case, route: Route, context: StepContext) -> None:
-    """Fetch again what stands in a former outbox: a reload may have given the route a new one."""
+    """Fetch again what is in a former outbox: a reload may have given the route a new one."""
     if publish.published_name(route.outbox, case.key, case.folder):
         return
     folder = publish.staging_folder(route.outbox, case.key)

@@ -82,7 +82,7 @@ def make_bundles(
 ) -> dict[str, tuple[Bundle, ...]]:
     """Given some of a case's *inputs*, return the bundles of those that are uploaded, by socket.
 
-    Bundles that stand in *spool* for the same files are used again. Raises as `judge_folder`.
+    Bundles that are in *spool* for the same files are used again. Raises as `judge_folder`.
     """
     made = {}
     for number, item in enumerate(inputs, start=1):

@@ -13,7 +13,7 @@ from gcwatch.wording.late_change import change_note_text, late_change_reason
 def tell_late_change(case: Case, route: Route) -> StepEvents:
     """Write `<folder>.changed.txt`, or remove it if the folder is again as it was sent.
 
-    If the folder still changes, yield that: it is told once it has settled.
+    If the folder still changes, yield that: the note is written once it has settled.
     """
     assert case.late is not None, "only what changed is told"
     try:

@@ -203,7 +203,7 @@ def _leftover_events(
 
 
 def _image_events(case: Case, images: Mapping[str, str], context: TargetContext) -> Iterator[Event]:
-    """Yield a warning for each image, by socket, that is not the one that was foretold.
+    """Yield a warning for each image, by socket, that is not the one of the forecast.
 
     If the route's `integrity` is "refuse", the case is rejected.
     """

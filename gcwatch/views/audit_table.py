@@ -52,6 +52,6 @@ _VERBS = {"agrees": "agree"}
 
 @contextmanager
 def audit_progress() -> Iterator[Callable[[str, int], None]]:
-    """Show what an audit is comparing; yield the function that it tells its progress."""
+    """Show what an audit is comparing; yield the function that gets its progress."""
     with console(stderr=True).status("") as drawn:
         yield lambda where, count: drawn.update(f"Comparing {where}: {count}")

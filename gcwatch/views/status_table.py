@@ -15,7 +15,7 @@ from gcwatch.views.mirror_table import mirrors_table
 from gcwatch.views.terminal import STAGE_STYLES, plain_table
 from gcwatch.wording.case_view import CaseView
 
-_MARGIN = 4
+_MARGIN_LINES = 4
 """Lines of the terminal that stay free below a live table."""
 
 
@@ -38,7 +38,7 @@ def live_status(seen: Overview, height: int) -> Group:
     parts: list[RenderableType] = [*_heading(seen), Text()]
     mirrors: list[RenderableType] = [Text()] * bool(seen.mirrors)
     mirrors += [mirrors_table(seen.mirrors, seen.runs)] if seen.mirrors else []
-    taken = len(parts) + len(seen.mirrors) + len(mirrors) + _MARGIN
+    taken = len(parts) + len(seen.mirrors) + len(mirrors) + _MARGIN_LINES
     order = [view for _, _, views in _sections(seen) for view in views]
     order.sort(key=lambda view: (view.stage == "failed", not view.moved))
     shown = order[: max(height - taken, 1)]

@@ -16,7 +16,7 @@ Kind = Literal["agrees", "under way", "missing", "doubled", "half there", "diffe
 FINE: Final = frozenset({"agrees", "under way"})
 
 Progress = Callable[[str, int], None]
-"""Told what is being compared, and how many cases and items are done."""
+"""Called with what is being compared, and how many cases and items are done."""
 
 
 @dataclass(frozen=True)

@@ -159,7 +159,7 @@ def _case(
 
 
 def _failed(each: KnownCase, found: Found, what: str) -> Iterator[Finding]:
-    """What the platform holds of a failed case is either nothing or what people were told of."""
+    """Yield a finding if a failed case left more on the platform than its failure note says."""
     if each.case.failure is not None and each.case.failure.code in {"leftovers", "other_image"}:
         return
     if isinstance(found, Job):
@@ -169,7 +169,7 @@ def _failed(each: KnownCase, found: Found, what: str) -> Iterator[Finding]:
     held = {value.socket.slug for value in found.values}
     absent = [item.socket for item in each.case.inputs or () if item.socket not in held]
     if absent:
-        detail = f"it failed, and its {what} stands there without {', '.join(absent)}"
+        detail = f"it failed, and its {what} is there without {', '.join(absent)}"
         yield each.finding("half there", detail)
 
 
@@ -231,7 +231,7 @@ def _is_as_sent(item: Input, value: SocketValue, each: KnownCase) -> bool:
     if item.carrier == "file":
         names = {upload.filename for upload in each.case.uploads if upload.socket == item.socket}
         return _name(value.file or "") in names
-    # Which image became of what was sent was proved by its session, and is on record.
+    # The upload session proved which image was made of what was sent; the journal has it.
     image = item.image or each.case.images.get(item.socket, "")
     return value.image is not None and (not image or pk_of(value.image) == pk_of(image))
 
@@ -240,7 +240,7 @@ def _name(url: str) -> str:
     return PurePosixPath(urlsplit(url).path).name
 
 
-# --- what nobody knows ---------------------------------------------------------------------------
+# --- jobs and items that the journal does not know -----------------------------------------------
 
 
 @dataclass(frozen=True)

@@ -18,16 +18,13 @@ from gcwatch import log
 from gcwatch.config import Route, Settings
 from gcwatch.core.errors import JournalUnavailable
 from gcwatch.core.timing import Pace
-from gcwatch.files.atomic import error_text, write_atomically
+from gcwatch.files.atomic import FILE_MODE, error_text, write_atomically
 from gcwatch.journal.journal import Journal
 from gcwatch.journal.progress import NOTHING
 from gcwatch.threads.periodic import PeriodicThread
 from gcwatch.wording import case_view, status_file
 from gcwatch.wording.status_file import StatusFileFacts
 from gcwatch.wording.why_waiting import DaemonSnapshot
-
-MODE: Final = 0o640
-"""Permission bits, as results have them: the group that shares the folders may read."""
 
 _CHECKS_PER_SURVEY: Final = 6
 """How often a status file is checked while events happen, within one survey interval."""
@@ -192,7 +189,7 @@ def _write(path: Path, page: bytes) -> None:
     """Replace a status file; raise OSError if that fails, or if it is another kind of file."""
     if not status_file.is_status_file(read_beginning(path)):
         raise FileExistsError(errno.EEXIST, "")
-    write_atomically(path, page, MODE)
+    write_atomically(path, page, FILE_MODE)
 
 
 def read_beginning(path: Path) -> bytes:

@@ -115,11 +115,11 @@ class SystemdWatchdog(PeriodicThread):
 
     @property
     def is_ready(self) -> bool:
-        """Whether systemd was told so."""
+        """Whether `ready` was sent since the start or the last reload."""
         return self._ready
 
     def reloading(self) -> None:
-        """Tell systemd that the config is read again; `ready` follows, whatever comes of it."""
+        """Tell systemd that the config is read again; `ready` follows, also after a mistake."""
         self._ready = False
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         self._manager.tell(RELOADING=1, MONOTONIC_USEC=now, STATUS="the config is read again")

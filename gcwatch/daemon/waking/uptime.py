@@ -17,7 +17,7 @@ _SMALLEST_STEP_SECONDS: Final = 2.0
 
 @cache
 def _boot() -> str:
-    """Return the name of the machine's last start; without one, this process counts anew."""
+    """Return the name of the machine's last start; without one, a name for this process."""
     try:
         return _BOOT_ID.read_text().strip()
     except OSError:

@@ -1,4 +1,4 @@
-"""Foretells from the headers which image the platform makes of a DICOM series.
+"""Forecasts from the headers which image the platform makes of a DICOM series.
 
 It follows the importer line by line (panimg 0.18.2, `image_builders/dicom.py`): slices are sorted
 by InstanceNumber; the first one gives size, spacing and direction; the mean distance of different
@@ -36,7 +36,8 @@ class _PixelFormat:
 def forecast_series(members: Sequence[Slice], is_removed: IsRemoved) -> ImageForecast:
     """Given the files of one image, return the image that the platform makes of them.
 
-    What can't be foretold is unknown: the levels of a slide, and series that the platform refuses.
+    What the headers don't say is unknown: the levels of a slide, and series that the platform
+    refuses.
     """
     headers = [header for header, _ in members]
     if is_slide(members) or any(header.problem for header in headers):

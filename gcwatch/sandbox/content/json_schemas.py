@@ -59,7 +59,7 @@ def _annotation_schema(
     kind: str, parts: dict[str, Schema], required: tuple[str, ...], **optional: Schema
 ) -> Schema:
     known = {"name": _STRING, "type": {"enum": [kind]}}
-    # Of several errors the first is reported: "required" stands before "additionalProperties".
+    # Of several errors the first is reported: "required" comes before "additionalProperties".
     return {
         "type": "object",
         "properties": {**parts, **known, **optional},

@@ -408,7 +408,7 @@ def test_an_item_that_a_failed_case_left_empty_is_found(archiving):
     assert archiving.case().failure.code == "item_import_failed"
     kind, detail = only(said(archiving))
     assert kind == "half there"
-    assert "stands there without lung-segmentation" in detail
+    assert "is there without lung-segmentation" in detail
 
 
 def test_what_the_platform_has_of_an_unsent_case_is_found(archiving):

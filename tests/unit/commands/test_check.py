@@ -225,7 +225,7 @@ def test_seeing_is_told_from_using(site, target, fine):
     what, right, role = fine
     assert found.what == what
     assert right in found.detail
-    assert found.hint.endswith(f"make the token's user {role}.")
+    assert found.hint.endswith(f"this role: {role}.")
     assert not site.sandbox.state()["counts"]["jobs"]
 
 

@@ -32,7 +32,7 @@ def test_what_would_be_sent_is_counted(site):
     [parcel] = folder.parcels
     assert folder.verdict == "send"
     assert (parcel.socket, parcel.carrier) == ("generic-medical-image", "image")
-    assert (parcel.files, folder.left_out) == (7, 1)
+    assert (parcel.files, folder.left_out) == (5, 1)
     assert parcel.bytes > 0
 
 

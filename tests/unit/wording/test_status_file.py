@@ -21,7 +21,7 @@ from gcwatch.wording.status_file import StatusFileFacts
 
 NOON = 1_800_000_000.0
 TALKATIVE = """
-from gcwatch.daemon import status_files
+from gcwatch.daemon.reporting import status_files
 from gcwatch.cli import main
 
 status_files._STOP_PATIENCE_SECONDS = 60.0
