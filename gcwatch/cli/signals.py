@@ -37,6 +37,7 @@ def stoppable() -> Iterator[threading.Event]:
         stop.set()
         if not ended.wait(GRACE_SECONDS):
             log.emit("daemon.cut_short", seconds=round(GRACE_SECONDS))
+            # `catch_signal` restored the default action: the signal now ends the process.
             os.kill(os.getpid(), number)
 
     usual = {number: signal.signal(number, catch_signal) for number in _STOP_SIGNALS}

@@ -158,6 +158,7 @@ class Daemon:
             self._journal.make_future_cases_due()
             self._wakeup.request_scan()
             self._mirrors.begin(at_once=self._controls.until_idle)
+            # Last in, first out: systemd learns of the stop before anything is closed.
             stack.callback(watchdog.stopping)
             with self._heartbeats.of(_LOOP):
                 self._loop(watchdog)
@@ -167,6 +168,7 @@ class Daemon:
 
     def _loop(self, watchdog: SystemdWatchdog) -> None:
         while not self._controls.stop.is_set():
+            # First, since what it requests is done in this round.
             seconds = self._schedule.run_due()
             if watchdog.is_ready and self._controls.reload.is_set():
                 self._controls.reload.clear()

@@ -64,7 +64,7 @@ class Workers:
             with self._heartbeats.of(key):
                 work()
         except Stopped:
-            pass
+            pass  # the next start continues this work
         except (TokenRefused, ConfigError):
             self._gate.on_token_refused()
         except JournalUnavailable as error:
@@ -74,6 +74,7 @@ class Workers:
         finally:
             with self._lock:
                 self._running.discard(key)
+            # Only now: the loop that wakes must find the key free.
             self._wakeup.wake()
 
 

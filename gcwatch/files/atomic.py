@@ -51,18 +51,22 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o600, *, durable: boo
     temporary = path.with_name(f".gcwatch-{digest[:16]}.tmp")
     temporary.unlink(missing_ok=True)
     try:
+        # O_EXCL: a link that somebody puts at this name meanwhile is not followed.
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         with os.fdopen(os.open(temporary, flags, 0o600), "wb") as stream:
+            # The umask takes bits from the mode of a new file, but not from this one.
             os.fchmod(stream.fileno(), mode)
             stream.write(data)
             stream.flush()
             if durable:
                 os.fsync(stream.fileno())
+        # Only after the sync: else a power cut could leave the new name on an empty file.
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     if durable:
+        # The name is an entry of the folder, which the sync of the file does not cover.
         sync_folder(path.parent)
 
 
@@ -87,6 +91,7 @@ def sync_tree(path: Path) -> None:
 
 
 def _sync_file(path: Path) -> None:
+    # open would follow the link, perhaps out of this folder; a link itself has nothing to sync.
     if path.is_symlink():
         return
     descriptor = os.open(path, os.O_RDONLY)

@@ -44,7 +44,9 @@ def exclusive_lock(path: Path, *, wait_seconds: float | None = 0.0) -> Iterator[
         LockHeldError: when another holder still has the lock after that time.
         OSError: when the file can't be opened.
     """
+    # A folder can be locked, but not opened for writing.
     flags = os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT
+    # O_CLOEXEC: a program that is started meanwhile would inherit the lock and keep it.
     descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
     try:
         _lock(descriptor, wait_seconds)
@@ -77,6 +79,7 @@ def _lock(descriptor: int, wait_seconds: float | None) -> None:
     if wait_seconds is None:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         return
+    # flock has no time-out, so it is tried again until the time is over.
     end = time.monotonic() + wait_seconds
     while True:
         try:

@@ -48,8 +48,10 @@ def _safe_name(part: str) -> str:
     if _RESERVED.fullmatch(part):
         part = "_" + part
     stem, dot, suffix = part.rpartition(".")
+    # A name that is too long is cut before its suffix: programs need the suffix.
     tail = dot + suffix if stem and len(suffix.encode()) <= 16 else ""
     part = _cut_to_bytes(part.removesuffix(tail), _MAX_NAME_BYTES - len(tail.encode())) + tail
+    # Windows drops a dot or a space at the end of a name.
     return re.sub(r"[. ]$", "_", part) or "_"
 
 
@@ -96,6 +98,7 @@ def _try_rename(source: Path, target: Path) -> bool:
     try:
         source.rename(target)
     except OSError as error:
+        # The name was taken meanwhile; ENOTDIR: by a file.
         if error.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
             return False
         raise

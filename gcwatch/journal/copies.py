@@ -67,6 +67,7 @@ def _copy_journal(journal: Path, copy: Path) -> None:
     before = _time_of_last_write(journal)
     if before is not None:
         _back_up(journal, copy, "immutable=1")
+        # An immutable read takes no lock: it counts only if nobody wrote meanwhile.
         if _time_of_last_write(journal) == before:
             return
     _back_up(journal, copy, "mode=ro")

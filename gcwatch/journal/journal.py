@@ -74,7 +74,7 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Known:
-    """What intake needs of a folder's latest case; `stamp` is the folder's last change time."""
+    """What a scan needs of a folder's latest case; `stamp` is the folder's last change time."""
 
     key: str
     is_open: bool
@@ -170,6 +170,7 @@ class Journal:
         suffix = "".join(secrets.choice(_ALPHABET) for _ in range(8))
         now = self._clock()
         case = checklist.new_case(f"{event.route}-{suffix}", event, now)
+        # Before the insert: it takes the mark of the newest from all cases of the folder.
         _make_way(connection, case)
         connection.execute(CASES.insert().values(**_row(case, pace), newest=True))
         self._append(connection, case.key, event, now)
@@ -186,6 +187,7 @@ class Journal:
         now = self._clock()
         with self._transaction() as connection:
             before = self._read(connection, key)
+            # A step that began before `gcwatch retry` must not change the new round.
             if of_round not in {None, before.round}:
                 return before
             after = checklist.apply_event(before, event, now)
@@ -230,7 +232,7 @@ class Journal:
     def unfinished_cases(self) -> list[Case]:
         """Return the cases for which something is left to do, oldest first.
 
-        These are the open ones, and those whose folder changed after delivery, untold.
+        These are the open ones, and those with a change after delivery that no note reports yet.
         """
         return self._select(CASES.c.due.is_not(None))
 

@@ -72,6 +72,7 @@ def read_progress(state: Path, daemon: int | None, now: float) -> DaemonProgress
         found = DaemonProgress.model_validate_json((state / FILE).read_bytes())
     except (OSError, ValidationError):
         return NOTHING
+    # A killed daemon leaves its file; the process id says whose it is.
     if daemon is None or found.daemon != daemon:
         return NOTHING
     if abs(now - found.at) > FRESH_SECONDS:

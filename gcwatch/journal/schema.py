@@ -228,16 +228,20 @@ def refuse_network_folder(state: Path) -> None:
 
 def open_engine(path: Path) -> sa.Engine:
     """Open one connection for all threads (the journal's lock orders them), for the owner only."""
+    # SQLite gives its side files (-wal, -shm) the mode of this file.
     path.touch(mode=0o600)
     engine = sa.create_engine(
         sa.URL.create("sqlite", database=str(path)),
         poolclass=StaticPool,
+        # timeout: seconds that SQLite waits for another process. isolation_level None: `_begin`
+        # begins transactions, and not sqlite3 by itself.
         connect_args={"check_same_thread": False, "timeout": 30, "isolation_level": None},
     )
 
     @sa.event.listens_for(engine, "connect")
     def _configure(connection: sqlite3.Connection, _: object) -> None:
         connection.execute("PRAGMA journal_mode = WAL")
+        # With NORMAL, WAL mode would lose the last commits in a power cut.
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
 

@@ -71,6 +71,7 @@ _logger: structlog.stdlib.BoundLogger = structlog.wrap_logger(
     processors=[ProcessorFormatter.wrap_for_formatter],
     wrapper_class=structlog.stdlib.BoundLogger,
 )
+# A program that imports gcwatch and configures no log would get its warnings on standard error.
 logging.getLogger(_NAME).addHandler(logging.NullHandler())
 
 
@@ -137,6 +138,7 @@ def reconfigure(settings: Settings) -> None:
     if not _state.handlers:
         return
     shown, *former = _state.handlers
+    # Opened before anything changes, so that an error leaves the log as it was.
     files = tuple(_file_handlers(settings.file))
     for handler in files:
         _attach(handler)
@@ -196,6 +198,7 @@ class _File(_Quiet, WatchedFileHandler):
     """Appends lines to a file that only its owner may read; opens it again after a rotation."""
 
     def _open(self) -> Any:
+        # The open of the base class would let the umask decide who may read the file.
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         return os.fdopen(os.open(self.baseFilename, flags, 0o600), "a", encoding="utf-8")
 
@@ -258,13 +261,16 @@ def _show_warning(
 def _formatter(*, people: bool) -> ProcessorFormatter:
     return ProcessorFormatter(
         foreign_pre_chain=[_library_record],
+        # Otherwise a library's arguments would already be part of the message.
         use_get_message=False,
         processors=[
+            # It needs the record, which the next one removes.
             _common_fields_first,
             ProcessorFormatter.remove_processors_meta,
             _error_as_type,
             _without_folder_name,
             _as_plain_json,
+            # Last, when all text has its final form.
             _without_secrets,
             *(_for_people() if people else [structlog.processors.JSONRenderer()]),
         ],

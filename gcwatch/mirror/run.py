@@ -117,6 +117,7 @@ def run_mirror(
 
 
 def _last_run_of(summary: MirrorSummary, now: float) -> LastRun:
+    # What is gone from the archive is still on disk.
     held = summary.items - summary.failed + summary.gone
     return LastRun(ended=iso_time(now), items=held, gone=summary.gone, failed=summary.failed)
 
@@ -278,6 +279,7 @@ class _MirrorRun:
         finally:
             for future in running:
                 future.cancel()
+            # A thread that still writes must end before the lock of the mirror is released.
             wait(running)
 
     def _fetch_item(self, wanted: Wanted, held: Held | None, archive: Collection) -> None:
@@ -303,6 +305,7 @@ class _MirrorRun:
         An interrupted download concerns one item; several in a row concern all.
         """
         if isinstance(error, Unreachable):
+            # Raises if the platform is away or refuses the token: then this is no item's own error.
             self._platform.me()
             self._cut_off += 1
             return self._cut_off >= _MAX_CUT_OFF_ITEMS
@@ -321,6 +324,7 @@ class _MirrorRun:
         for attempt in range(1, _STORE_TRIES + 1):
             last = attempt == _STORE_TRIES
 
+            # The default keeps the value of this try: a closure would read `last` when it is called.
             def make(folder: Path, *, lenient: bool = last) -> Staging:
                 return Staging(folder, self._transfers, count, lenient=lenient)
 

@@ -90,6 +90,7 @@ class HiddenFolder:
         if os.path.lexists(place):
             place.rename(old)
             sync_folder(self.set_aside)
+        # A crash before this line leaves no entry: `finish_exchanges` then puts the old one back.
         staged.rename(place)
         sync_folder(self.folder)
         remove_path(old)

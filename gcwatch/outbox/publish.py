@@ -68,6 +68,7 @@ def publish_results(outbox: Path, key: str, folder: str, receipt: Mapping[str, A
     with disk_trouble("publishing"):
         place = result_path(outbox, folder)
         if name := _find_published(outbox, key, folder):
+            # A crash may have come between the rename and its sync.
             sync_folder(place.parent)
             return name
         source = staging_folder(outbox, key)

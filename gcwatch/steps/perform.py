@@ -96,6 +96,7 @@ def _start_step(
         case Step.UPLOAD:
             yield from upload_inputs(case, route, pace, context)
         case Step.SUBMIT:
+            # The uploads took time: the folder may have changed since.
             require_settled_folder(case, route)
             yield from targets.target_for(case.target or route).submit(
                 case, context.for_target(route, pace)

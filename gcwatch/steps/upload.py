@@ -43,6 +43,7 @@ def upload_inputs(case: Case, route: Route, pace: Pace, context: StepContext) ->
     if case.seen is None or listing_digest(files) != case.seen.digest:
         raise SourceChanged
     folder = FolderToJudge(case.key, case.round, case.folder, files)
+    # Without a plan nothing was sent yet; with one, a crash or an error ended an earlier try.
     if case.inputs is None:
         if adopted := find_earlier_result(case, route, context):
             yield adopted

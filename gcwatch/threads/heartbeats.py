@@ -32,6 +32,7 @@ def with_callers_heartbeat(work: Callable[P, R]) -> Callable[P, R]:
         try:
             return work(*args, **kwargs)
         finally:
+            # The pool's thread does work for others afterwards.
             _thread.tell = None
 
     return work_for_caller

@@ -160,6 +160,7 @@ class StatusFileWriter(PeriodicThread):
         now, snapshot = self._clock(), self._take_snapshot()
         if is_over:
             snapshot = replace(snapshot, is_running=False, progress=NOTHING)
+        # One state for both, so that the counts agree with the list.
         with self._journal.still():
             cases, counts = self._journal.attention(), self._journal.counts(route.name)
         snapshot = snapshot.among(self._settings(), cases, self._pace, now)

@@ -52,8 +52,10 @@ class SystemdNotifier:
 def manager(environment: Mapping[str, str] = os.environ) -> SystemdNotifier:
     """Given the environment, return how to reach the service manager."""
     address = environment.get("NOTIFY_SOCKET", "")
+    # Other addresses, such as vsock, are those of virtual machines (sd_notify(3)).
     if not address.startswith(("/", "@")):
         return SystemdNotifier()
+    # "@" stands for the NUL byte of an abstract socket (unix(7)).
     abstract = address.startswith("@")
     return SystemdNotifier(
         f"\0{address[1:]}" if abstract else address, _watchdog_seconds(environment)
@@ -67,6 +69,7 @@ def _one_line(value: str) -> str:
 def _watchdog_seconds(environment: Mapping[str, str]) -> float | None:
     """Return how many seconds the manager waits for a sign of life of this process, if it does."""
     usec = environment.get("WATCHDOG_USEC", "")
+    # A child process inherits the variables, but they are not for it (sd_watchdog_enabled(3)).
     meant = environment.get("WATCHDOG_PID") or str(os.getpid())
     if meant != str(os.getpid()) or not usec.isdigit() or usec == "0":
         return None
@@ -121,6 +124,7 @@ class SystemdWatchdog(PeriodicThread):
     def reloading(self) -> None:
         """Tell systemd that the config is read again; `ready` follows, also after a mistake."""
         self._ready = False
+        # systemd needs the time to match this message with its own reload (sd_notify(3)).
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         self._manager.tell(RELOADING=1, MONOTONIC_USEC=now, STATUS="the config is read again")
 

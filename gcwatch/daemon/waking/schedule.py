@@ -27,6 +27,7 @@ class _LoopScheduler(BaseScheduler):  # type: ignore[misc] # APScheduler 3 has n
             timezone=UTC,
             # In the thread that runs what is due: the jobs only set events.
             executors={"default": DebugExecutor()},
+            # A job that missed its time, perhaps for hours in a suspend, still runs, but once.
             job_defaults={"coalesce": True, "misfire_grace_time": None, "max_instances": 1},
         )
         self._wake = wake
