@@ -324,7 +324,7 @@ class _MirrorRun:
         for attempt in range(1, _STORE_TRIES + 1):
             last = attempt == _STORE_TRIES
 
-            # The default keeps the value of this try: a closure would read `last` when it is called.
+            # The default keeps the value of this try: a closure would read `last` at its call.
             def make(folder: Path, *, lenient: bool = last) -> Staging:
                 return Staging(folder, self._transfers, count, lenient=lenient)
 
