@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gcwatch.platform.transfers import Transfers
 
 
-@dataclass
+@dataclass(eq=False)
 class _Held:
     """Connections, and how many steps use them."""
 
@@ -52,6 +52,7 @@ class CurrentConfig:
         self._token = token
         self._lock = threading.Lock()
         self._held: _Held | None = None
+        self._replaced: list[_Held] = []
         self._stop = threading.Event()
         self._use_settings(settings)
 
@@ -106,6 +107,8 @@ class CurrentConfig:
     def _close_unused(self, held: _Held) -> None:
         with self._lock:
             is_over = held is not self._held and not held.users
+            if is_over and held in self._replaced:
+                self._replaced.remove(held)
         if is_over:
             held.transfers.close()
 
@@ -121,9 +124,17 @@ class CurrentConfig:
         vars(self).pop("platform", None)  # the next use connects by the new settings
         with self._lock:
             replaced, self._held = self._held, self._new_transfers()
+            self._replaced += [replaced] if replaced is not None else []
         if replaced is not None:
             self._close_unused(replaced)
         return True
+
+    def stop_calls(self, seconds: float) -> None:
+        """End all calls within some seconds, also those by former settings."""
+        with self._lock:
+            held = [*self._replaced, *([self._held] if self._held is not None else [])]
+        for each in held:
+            each.transfers.platform.http.stop_within(seconds)
 
     def close(self) -> None:
         """Close all connections: no step works any more."""

@@ -45,6 +45,8 @@ from gcwatch.wording.why_waiting import DaemonSnapshot
 LONGEST_SLEEP_SECONDS: Final = 1.0
 REST_FACTOR: Final = 200.0
 """How many times a scan's CPU time passes until the next one that nothing has asked for."""
+STOP_SECONDS: Final = 4.0
+"""How long calls to the platform may still take once the daemon stops."""
 ENOUGH_TRIES: Final = 4
 """Tries after which `gcwatch once` leaves a case to a later run."""
 
@@ -147,6 +149,7 @@ class Daemon:
             self._current.open_transfers(self._controls.stop)
             stack.callback(self._current.close)
             stack.callback(self._workers.close)
+            stack.callback(self._current.stop_calls, STOP_SECONDS)
             stack.callback(self._mirrors.stop)
             self._watcher.start()
             stack.callback(self._watcher.stop)

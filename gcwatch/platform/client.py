@@ -10,12 +10,10 @@ from functools import cache
 from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
-import requests
-
 from gcwatch.core.errors import NotYet, Refused, TokenRefused, TryAgain
 from gcwatch.core.kinds import KIND_NAMES, ItemKind
 from gcwatch.core.reasons import Reason
-from gcwatch.platform.http import Http
+from gcwatch.platform.http import Http, Reply
 from gcwatch.platform.models import (
     Algorithm,
     Answer,
@@ -277,15 +275,15 @@ class GrandChallenge:
 
     # --- bytes (platform 4.4, 8) -----------------------------------------------------------------
 
-    def put_part(self, url: str, body: Any) -> requests.Response:
+    def put_part(self, url: str, body: Any) -> Reply:
         """Given a presigned URL and a body with a length, store the body; return the reply."""
         return self.http.put(url, body)
 
-    def open_media(self, url: str, offset: int) -> AbstractContextManager[requests.Response]:
+    def open_media(self, url: str, offset: int) -> AbstractContextManager[Reply]:
         """Given a media URL, open what the storage has there, from *offset* bytes on."""
         return self.http.stream(url, offset)
 
-    def open_signed(self, request: SignedRequest) -> AbstractContextManager[requests.Response]:
+    def open_signed(self, request: SignedRequest) -> AbstractContextManager[Reply]:
         """Given a request that carries its own signature, open its answer."""
         return self.http.signed(request.method, request.url, request.headers, request.data)
 

@@ -4,23 +4,26 @@ An interrupted download continues at the end of its `.part` file (platform 8.4).
 """
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import psutil
-import requests
 
 from gcwatch.core.errors import CaseError, TryAgain
 from gcwatch.core.reasons import Reason
 from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.file_parts import sha256_state
-from gcwatch.platform.http import busy_error
+from gcwatch.platform.http import Reply, busy_error
 from gcwatch.platform.models import SignedRequest
 from gcwatch.platform.transfers import Moved, Transfers
 
 _CHUNK_BYTES: Final = 1 << 16
 """Bytes read at a time; small, as many downloads run at the same time."""
+
+_LARGEST_FILE_BYTES: Final = 1 << 40
+"""No result is larger; a body without a length has no other limit."""
 
 
 def download_file(transfers: Transfers, url: str, path: Path, moved: Moved) -> str:
@@ -39,9 +42,12 @@ def download_file(transfers: Transfers, url: str, path: Path, moved: Moved) -> s
     offset = _trusted_size(partial)
     with transfers.platform.open_media(url, offset) as reply:
         if reply.status_code == 416:
-            partial.unlink()
+            partial.unlink(missing_ok=True)
         if reply.status_code not in {200, 206}:
             raise _refusal(reply, transfers.platform)
+        if reply.status_code == 206 and not _is_rest(reply.headers, offset):
+            partial.unlink(missing_ok=True)
+            raise _incomplete("the storage sent another part of the file than the one asked for")
         offset = offset if reply.status_code == 206 else 0
         digest = _save(reply, partial, offset, transfers, moved)
     partial.replace(path)
@@ -71,14 +77,12 @@ def download_signed(
     return digest
 
 
-def _save(
-    reply: requests.Response, partial: Path, offset: int, transfers: Transfers, moved: Moved
-) -> str:
+def _save(reply: Reply, partial: Path, offset: int, transfers: Transfers, moved: Moved) -> str:
     """Write a reply's body from an offset on, synced; return the SHA-256 of the whole file."""
     digest = sha256_state(partial, transfers.stop, offset)
     expected = _promised_size(reply.headers, offset)
     with partial.open("ab" if offset else "wb") as file:
-        for chunk in reply.iter_content(_CHUNK_BYTES):
+        for chunk in reply.read_chunks(_CHUNK_BYTES, _LARGEST_FILE_BYTES - offset):
             transfers.require_running()
             file.write(chunk)
             digest.update(chunk)
@@ -91,10 +95,10 @@ def _save(
     return digest.hexdigest()
 
 
-def _refusal(reply: requests.Response, platform: GrandChallenge) -> CaseError:
+def _refusal(reply: Reply, platform: GrandChallenge) -> CaseError:
     """Given a refused download, return the error; raise TokenRefused if the token is refused."""
     if reply.status_code == 429:
-        return busy_error(reply)
+        return busy_error(reply.headers)
     if reply.status_code in {401, 403, 404}:
         # For a refused token, media URLs answer 403 or 404, never 401 (platform 8.5).
         platform.me()
@@ -116,10 +120,23 @@ def _trusted_size(partial: Path) -> int:
     return seen.st_size if seen.st_mtime >= psutil.boot_time() else 0
 
 
+def _is_rest(headers: Mapping[str, str], offset: int) -> bool:
+    """Whether a partial reply is the rest of the file from an offset on, and nothing else."""
+    told = re.fullmatch(r"bytes ([0-9]{1,15})-([0-9]{1,15})/([0-9]{1,15})", _range_of(headers))
+    if told is None or not offset:
+        return False
+    first, last, total = map(int, told.groups())
+    return first == offset and last == total - 1 and _promised_size(headers, offset) == total
+
+
+def _range_of(headers: Mapping[str, str]) -> str:
+    return headers.get("Content-Range", "").strip()
+
+
 def _promised_size(headers: Mapping[str, str], offset: int) -> int | None:
     """Return the file's size after this reply in bytes, None if the reply has no length."""
-    length = headers.get("Content-Length")
-    return offset + int(length) if length else None
+    length = headers.get("Content-Length", "")
+    return offset + int(length) if re.fullmatch("[0-9]{1,15}", length) else None
 
 
 def _incomplete(problem: str) -> TryAgain:

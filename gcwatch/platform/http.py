@@ -8,26 +8,40 @@ what happened (platform 10.1).
 
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 import requests
 from pydantic_core import from_json
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
 from urllib3.util.retry import Retry
 
 from gcwatch.config.types import is_loopback
 from gcwatch.core.case import LONGEST_WAIT_SECONDS
-from gcwatch.core.errors import NotYet, Refused, TokenRefused, TryAgain, Unreachable
+from gcwatch.core.errors import NotYet, Refused, Stopped, TokenRefused, TryAgain, Unreachable
 from gcwatch.core.reasons import Reason
+from gcwatch.platform.deadlines import POOL_CLASSES, Call, Deadlines
 from gcwatch.platform.models import wrong_answer
 
 CONNECT_SECONDS, READ_SECONDS = 10.0, 150.0
+CALL_SECONDS = 160.0
+"""A call ends after so long, its tries included; a transfer has more time the more bytes move."""
+LARGEST_ANSWER_BYTES = 16 << 20
+"""A thousand items with all their values are 3 MB."""
+MOST_ANSWER_VALUES = 1_000_000
+"""Commas and brackets in an answer: what is small as text can be large in memory."""
+_LARGEST_STORAGE_ANSWER_BYTES = 1 << 20
 CHUNK_BYTES = 1 << 18
 _REPEATABLE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT"})
+_REPEAT_SECONDS = (0.2, 0.4, 0.8)
+"""Pauses before a repeatable call is repeated after a transient status."""
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _READING = frozenset({"GET", "OPTIONS"})
 """Methods that change nothing."""
 _TRANSIENT_STATUSES = frozenset({500, 502, 503, 504})
@@ -56,23 +70,100 @@ class _Bearer(requests.auth.AuthBase):
         return request
 
 
-class _Adapter(HTTPAdapter):
-    """Sets the time-outs and retries of all requests."""
+class _Session(requests.Session):
+    """A session that follows no redirect, and keeps nothing of what a server sends."""
 
     def __init__(self) -> None:
+        super().__init__()
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002
+        """Return None: requests would read the whole body of a redirect that it does not follow."""
+        return None
+
+
+class _Adapter(HTTPAdapter):
+    """Sets the time-outs and retries of all requests; it connects to safe addresses only."""
+
+    def __init__(self, home: str) -> None:
+        self._home = home
         retry = Retry(
             total=3,
+            status=0,  # statuses are repeated by `_send`: urllib3 would read their whole bodies
             backoff_factor=0.2,
             allowed_methods=_REPEATABLE_METHODS,
-            status_forcelist=_TRANSIENT_STATUSES,
             respect_retry_after_header=False,  # a long wait is in the journal, not in a thread
             raise_on_status=False,
         )
         super().__init__(max_retries=retry, pool_maxsize=1)
 
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Make connections that can be ended at a deadline."""
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = POOL_CLASSES
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        """Make connections through a proxy that can be ended at a deadline."""
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        manager.pool_classes_by_scheme = POOL_CLASSES
+        return manager
+
+    def build_connection_pool_key_attributes(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the host to connect to; raise TryAgain (`insecure`) if it is not a safe one."""
+        # This is the last look at the address: what is decided on is what is connected to.
+        host, pool = super().build_connection_pool_key_attributes(*args, **kwargs)
+        _require_safe_host(host["scheme"], host["host"] or "", self._home)
+        return host, pool
+
     def send(self, *args: Any, **kwargs: Any) -> requests.Response:
         kwargs["timeout"] = (CONNECT_SECONDS, READ_SECONDS)
         return super().send(*args, **kwargs)
+
+
+class Reply:
+    """A reply whose body has not been read yet: its status, its headers, and the body in chunks."""
+
+    def __init__(self, response: requests.Response, call: Call, name: str) -> None:
+        self.status_code = response.status_code
+        self.headers = response.headers
+        self._response, self._call, self._name = response, call, name
+
+    def read_chunks(self, size: int, limit: int) -> Iterator[bytes]:
+        """Yield the body in chunks of at most *size* bytes.
+
+        Raises:
+            Unreachable: when it is longer than *limit* bytes, or compressed, which nobody asked
+                for: a small body could become a very large one.
+        """
+        if self.headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
+            raise wrong_answer(self._name, "a body that is compressed")
+        total = 0
+        for chunk in self._response.iter_content(size):
+            total += len(chunk)
+            if total > limit:
+                self._response.close()
+                raise wrong_answer(self._name, f"more than {limit} bytes")
+            self._call.moved(len(chunk))
+            yield chunk
+
+    def read(self, limit: int) -> bytes:
+        """Return the whole body; raise as `read_chunks` does."""
+        return b"".join(self.read_chunks(CHUNK_BYTES, limit))
+
+
+class _CountedBody:
+    """A request's body that gives its call more time for each chunk."""
+
+    def __init__(self, body: Any, call: Call) -> None:
+        self._body, self._call = body, call
+
+    def __len__(self) -> int:
+        return len(self._body)
+
+    def __iter__(self) -> Iterator[Any]:
+        for chunk in self._body:
+            yield chunk
+            self._call.moved(len(chunk))
 
 
 class Http:
@@ -99,11 +190,17 @@ class Http:
         self._proxies = {"http": proxy, "https": proxy} if proxy else {}
         self._local = threading.local()
         self._opened: list[requests.Session] = []
+        self._deadlines = Deadlines()
 
     def close(self) -> None:
         """Close every thread's connections."""
+        self._deadlines.close()
         for session in self._opened:
             session.close()
+
+    def stop_within(self, seconds: float) -> None:
+        """End all calls within some seconds: they raise Stopped, and so does each new one."""
+        self._deadlines.stop_within(seconds)
 
     def call(self, method: str, url: str, body: Any = None) -> Any:
         """Given an API call, return its answer's JSON.
@@ -115,81 +212,139 @@ class Http:
             Unreachable: when no valid answer came.
         """
         name = f"{method} {urlsplit(url).path}"
-        with _translate_errors(name, method):
-            response = self._session("api").request(method, url, json=body, allow_redirects=False)
-        return _read_reply(name, method, response)
+        with self._limited(name, method) as call:
+            response = self._send(call, "api", method, url, json=body)
+            with response:
+                content = Reply(response, call, name).read(LARGEST_ANSWER_BYTES)
+        return _read_reply(name, method, response, content)
 
-    def put(self, url: str, body: Any) -> requests.Response:
+    @contextmanager
+    def _limited(self, name: str, method: str) -> Iterator[Call]:
+        """Make a call that ends in time; errors of requests become gcwatch's own."""
+        with self._deadlines.call(CALL_SECONDS) as call:
+            try:
+                with _translate_errors(name, method):
+                    yield call
+                problem: Unreachable | None = None
+            except Unreachable as error:
+                problem = error
+            # A body without a length seems to be complete when its connection is broken.
+            if call.is_over and self._deadlines.is_stopping:
+                raise Stopped
+            if call.is_over:
+                facts = {"call": name, "error": "there was no complete answer in time"}
+                raise Unreachable(Reason("unreachable", facts), doubt=method not in _READING)
+            if problem is not None:
+                raise problem
+
+    def _send(self, call: Call, kind: str, method: str, url: str, **how: Any) -> requests.Response:
+        """Send a request; repeat it after a transient status, if it is repeatable."""
+        session = self._session(kind)
+        for pause in (*_REPEAT_SECONDS, None):
+            response = session.request(method, url, allow_redirects=False, stream=True, **how)
+            again = response.status_code in _TRANSIENT_STATUSES and method in _REPEATABLE_METHODS
+            if not again or pause is None or call.is_over:
+                break
+            response.close()
+            time.sleep(pause)
+        return response
+
+    def put(self, url: str, body: Any) -> Reply:
         """Given a presigned URL and a body with a length, store the body; return the reply.
 
         Raises:
             TryAgain: when the URL is not https; patients' images are never sent unencrypted.
             Unreachable: when no reply came.
         """
-        _require_https(url)
-        with _translate_errors("PUT storage", "PUT"):
-            return self._session("bare").put(url, data=body, allow_redirects=False)
+        _require_https(url, self.home)
+        with self._limited("PUT storage", "PUT") as call:
+            data = body if isinstance(body, bytes) else _CountedBody(body, call)
+            with self._send(call, "bare", "PUT", url, data=data) as response:
+                reply = Reply(response, call, "PUT storage")
+                reply.read(_LARGEST_STORAGE_ANSWER_BYTES)
+            return reply
 
     @contextmanager
-    def stream(self, url: str, offset: int) -> Iterator[requests.Response]:
+    def stream(self, url: str, offset: int) -> Iterator[Reply]:
         """Given a media URL, open the file that it redirects to, from byte *offset* on.
 
         The token is sent to the API's origin only; the storage's URL contains its own signature.
         """
-        _require_https(url)
-        call = f"GET {urlsplit(url).path}"
-        headers = {"Accept-Encoding": "identity"}
-        with _translate_errors(call, "GET"):
-            reply = self._session("api").get(
-                url, headers=headers, allow_redirects=False, stream=True
-            )
-            target = reply.headers.get("Location")
-            if target:
-                reply.close()
-                _require_https(target)
-                if offset:
-                    headers["Range"] = f"bytes={offset}-"
-                reply = self._session("bare").get(
-                    target, headers=headers, allow_redirects=False, stream=True
-                )
-            with reply:
-                yield reply
+        _require_https(url, self.home)
+        name = f"GET {urlsplit(url).path}"
+        with self._limited(name, "GET") as call:
+            response = self._send(call, "api", "GET", url)
+            if response.status_code in _REDIRECTS:
+                response.close()
+                target = _join(url, response.headers.get("Location", ""))
+                _require_https(target, self.home)
+                headers = {"Range": f"bytes={offset}-"} if offset else {}
+                response = self._send(call, "bare", "GET", target, headers=headers)
+            with response:
+                yield Reply(response, call, name)
 
     @contextmanager
     def signed(
         self, method: str, url: str, headers: Mapping[str, str], data: str | None
-    ) -> Iterator[requests.Response]:
+    ) -> Iterator[Reply]:
         """Given a request with its own signature, send it unchanged, without the token."""
-        _require_https(url)
+        _require_https(url, self.home)
+        name = f"{method} {urlsplit(url).path}"
         with (
-            _translate_errors(f"{method} {urlsplit(url).path}", "GET"),
-            self._session("bare").request(
-                method, url, headers={**headers}, data=data, allow_redirects=False, stream=True
-            ) as reply,
+            self._limited(name, "GET") as call,
+            self._send(call, "bare", method, url, headers={**headers}, data=data) as response,
         ):
-            yield reply
+            yield Reply(response, call, name)
 
     def _session(self, kind: str) -> requests.Session:
         session: requests.Session | None = getattr(self._local, kind, None)
         if session is None:
-            session = requests.Session()
+            session = _Session()
             session.trust_env = False
             session.verify = self._verify
             session.proxies.update(self._proxies)
             session.headers["Accept"] = "application/json" if kind == "api" else "*/*"
+            session.headers["Accept-Encoding"] = "identity"
             session.auth = self._auth if kind == "api" else None
-            session.mount("https://", _Adapter())
-            session.mount("http://", _Adapter())
+            session.mount("https://", _Adapter(self.home))
+            session.mount("http://", _Adapter(self.home))
             setattr(self._local, kind, session)
             self._opened.append(session)
         return session
 
 
-def _require_https(url: str) -> None:
-    """Given a URL from the platform, raise TryAgain (`insecure`) if it is not encrypted."""
-    parts = urlsplit(url)
-    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
-        raise TryAgain(Reason("insecure", {"host": parts.hostname or "without a host"}))
+def _require_https(url: str, home: str) -> None:
+    """Given a URL from the platform, raise TryAgain (`insecure`) if it is not a safe address."""
+    parts = _split(url)
+    _require_safe_host(parts.scheme, parts.hostname or "", home)
+
+
+def _join(url: str, location: str) -> str:
+    """Return where a redirect leads to, "" if that is no address."""
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        return ""
+
+
+def _split(url: str) -> SplitResult:
+    """Split a URL; of what is no URL, no part is known."""
+    try:
+        parts = urlsplit(url)
+        return parts if parts.port is None or parts.port else SplitResult("", "", "", "", "")
+    except ValueError:
+        return SplitResult("", "", "", "", "")
+
+
+def _require_safe_host(scheme: str, host: str, home: str) -> None:
+    """Raise TryAgain (`insecure`) unless a host is reached by https.
+
+    This machine's own services are only for a platform on this machine, which needs no https.
+    """
+    is_local_platform = is_loopback(urlsplit(home).hostname or "")
+    is_safe = is_local_platform if is_loopback(host) else scheme == "https"
+    if not host or scheme not in {"http", "https"} or not is_safe:
+        raise TryAgain(Reason("insecure", {"host": host or "without a host"}))
 
 
 @contextmanager
@@ -197,7 +352,7 @@ def _translate_errors(call: str, method: str) -> Iterator[None]:
     """Turn errors of requests into Unreachable; its `doubt` is False if nothing was sent."""
     try:
         yield
-    except requests.RequestException as error:
+    except (requests.RequestException, HTTPError, UnicodeError) as error:
         never_sent = isinstance(error, requests.ConnectTimeout) or _refused_connection(error)
         doubt = method not in _READING and not never_sent
         raise Unreachable(_unreachable_reason(call, error), doubt=doubt) from error
@@ -209,7 +364,7 @@ def _translate_errors(call: str, method: str) -> Iterator[None]:
         raise Unreachable(reason) from error
 
 
-def _unreachable_reason(call: str, error: requests.RequestException) -> Reason:
+def _unreachable_reason(call: str, error: Exception) -> Reason:
     if isinstance(error, requests.exceptions.SSLError):
         # The sentence of OpenSSL: "self-signed certificate in certificate chain", "… expired".
         told = re.search(r"verify failed: ([^(\[]*)", str(error))
@@ -223,18 +378,18 @@ def _is_missing_bundle(error: OSError) -> bool:
     return "TLS CA certificate bundle" in str(error)
 
 
-def _refused_connection(error: requests.RequestException) -> bool:
+def _refused_connection(error: Exception) -> bool:
     return "NewConnectionError" in repr(error) or "NameResolutionError" in repr(error)
 
 
-def _read_reply(call: str, method: str, response: requests.Response) -> Any:
-    """Given a reply of the API, return its JSON, or raise its status as an error."""
+def _read_reply(call: str, method: str, response: requests.Response, content: bytes) -> Any:
+    """Given a reply of the API and its body, return its JSON, or raise its status as an error."""
     status = response.status_code
-    if status == HTTPStatus.UNAUTHORIZED:
-        raise TokenRefused("; ".join(_error_sentences(response, _json_or_none(response))))
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        raise busy_error(response)
-    body = _json_or_none(response)
+        raise busy_error(response.headers)
+    body = _json_or_none(content)
+    if status == HTTPStatus.UNAUTHORIZED:
+        raise TokenRefused("; ".join(_error_sentences(response, body)))
     if body is None and status < 300:
         raise wrong_answer(call, f"status {status} without JSON", doubt=method not in _READING)
     if status >= 500 or 300 <= status < 400:
@@ -254,9 +409,9 @@ def _error_sentences(response: requests.Response, body: Any) -> list[str]:
     return [_QUERY.sub(r"\1?[hidden]", message) for message in found]
 
 
-def busy_error(response: requests.Response) -> NotYet:
-    """Given a reply with status 429, return the error with the seconds to wait."""
-    asked = response.headers.get("Retry-After", "")
+def busy_error(headers: Mapping[str, str]) -> NotYet:
+    """Given the headers of a reply with status 429, return the error with the seconds to wait."""
+    asked = headers.get("Retry-After", "")
     # More digits than these are no number of seconds that anybody means.
     wait = float(asked[:20]) if re.fullmatch("[0-9]+", asked) else _BUSY_SECONDS
     if wait <= LONGEST_WAIT_SECONDS:
@@ -272,11 +427,13 @@ def _long_span(seconds: float) -> str:
     return f"{days:.0f} days" if days < 3650 else "more than 10 years"
 
 
-def _json_or_none(response: requests.Response) -> Any:
-    """Return a reply's JSON, or None if it is something else, such as an HTML error page."""
+def _json_or_none(content: bytes) -> Any:
+    """Return a body's JSON, or None if it is something else, such as an HTML error page."""
+    if sum(map(content.count, (b",", b"[", b"{"))) > MOST_ANSWER_VALUES:
+        return None
     try:
         # This reader limits the depth, and refuses what is no Unicode; Python's own does not.
-        return from_json(response.content)
+        return from_json(content)
     except ValueError:
         return None
 

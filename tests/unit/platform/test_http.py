@@ -340,7 +340,7 @@ def test_a_signed_request_goes_out_as_it_is_and_without_the_token(http):
         url = f"http://127.0.0.1:{server.getsockname()[1]}/instance?part=1"
         headers = {"Authorization": "AWS4-HMAC-SHA256 mine", "X-Amz-Date": "now"}
         with http.signed("POST", url, headers, "a body") as reply:
-            assert reply.content == b"ok"
+            assert reply.read(2) == b"ok"
         asker.join()
     [request] = heard
     assert request.startswith("POST /instance?part=1 HTTP/1.1")
