@@ -20,7 +20,7 @@ PROGRAM = [sys.executable, "-m", "gcwatch"]
 def route(name, folder=None, **keys):
     """A route's table; its inbox and outbox lie in a folder of its own name unless one is given."""
     folder = folder or name
-    usual = {"algorithm": "copy-image", "settle": "0s", "poll": "50ms"}
+    usual = {"algorithm": "copy-image", "settle": "0s", "poll": "50ms", "duplicates": "send"}
     places = {"inbox": f"{folder}/in", "outbox": f"{folder}/out"}
     return _table("route", {"name": name, **places, **usual, **keys})
 
