@@ -17,6 +17,7 @@ def late_names(package: str, places: Mapping[str, str]) -> Callable[[str], Any]:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         module, _, attribute = places[name].partition(":")
         found = getattr(import_module(module), attribute or name)
+        # Python finds it there from now on, and does not call this again.
         setattr(sys.modules[package], name, found)
         return found
 

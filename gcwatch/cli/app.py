@@ -111,6 +111,7 @@ app = typer.Typer(
 )
 
 for _name, (_, _help) in COMMANDS.items():
+    # Typer lists only commands with a function; `_LateGroup` loads the real one.
     app.command(_name, help=_help)(lambda: None)
 
 

@@ -218,6 +218,7 @@ def _planned(
     if reason is not None:
         raise NotYet(reason, 0)
     files = box.source_files(folder.name)
+    # Only a submission asks for other cases and jobs, and a plan submits nothing.
     context = TargetContext(platform, route, time.time, lambda _: False, lambda: 0, doubt=0)
     asked = FolderToJudge(f"{route.name}-{UNKNOWN}", case.round if case else 1, folder.name, files)
     with tempfile.TemporaryDirectory(prefix="gcwatch-plan-") as spool:

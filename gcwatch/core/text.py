@@ -70,7 +70,7 @@ class _SentenceFormatter(Formatter):
     def get_value(
         self,
         key: int | str,
-        args: Sequence[Any],  # noqa: ARG002
+        args: Sequence[Any],  # noqa: ARG002 -- the base's parameters
         kwargs: Mapping[str, Any],
     ) -> Any:
         return kwargs.get(str(key), f"<{key}>")

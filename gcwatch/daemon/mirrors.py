@@ -107,6 +107,7 @@ class MirrorScheduler:
             Stopped: when the daemon is stopping, or follows other settings.
         """
         with self._running(name, context) as (settings, own):
+            # First, so that a request during the run leads to another run.
             self.wakeup.mirror_started(name)
             wait: float | None = None
             try:
@@ -116,6 +117,7 @@ class MirrorScheduler:
                 raise
             finally:
                 self._schedule_next_run(name, wait)
+                # 0 of 0 ends the progress bar.
                 self.on_bytes(name, 0, 0)
                 self.wakeup.request_scan()
 

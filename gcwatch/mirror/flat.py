@@ -123,6 +123,7 @@ class FlatLayout:
         name = plain_name(image.name or image.pk)
         stem = name[: -len(suffix)] if suffix and name.lower().endswith(suffix.lower()) else name
         with self._lock:
+            # Several items are stored at the same time: two must not take one name.
             return self._names.take_free(stem or plain_name(image.pk), image.pk, suffix)
 
     def _publish_images(
@@ -135,6 +136,7 @@ class FlatLayout:
         )
         for arrival in arrivals:
             self._hidden.exchange_entry(arrival.staged, arrival.name)
+        # After a crash here the receipt still has the old names, and the next run removes them.
         for name in left:
             remove_path(self._hidden.folder / name)
         if left:

@@ -163,7 +163,7 @@ def link_or_copy(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
     except FileExistsError:
-        return
+        return  # an earlier try with the same content made it
     except OSError:  # not all file systems have hard links
         partial = target.with_name(target.name + ".part")
         shutil.copyfile(source, partial)

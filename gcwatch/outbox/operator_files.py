@@ -53,6 +53,7 @@ def _find_below(outbox: Path, parent: str) -> Iterator[tuple[int, OperatorFile]]
         if status is not None and stat.S_ISREG(status.st_mode) and status.st_size == 0:
             name, dot, suffix = entry.name.rpartition(".")
             folder = f"{parent}/{name}" if parent else name
+            # With the time, since a later file may get the same inode number.
             request = f"{status.st_ino}-{status.st_ctime_ns}"
             verb = _VERBS[dot + suffix]
             yield status.st_ctime_ns, OperatorFile(Path(entry.path), folder, verb, request)

@@ -57,8 +57,10 @@ def deliver_results(case: Case, route: Route, context: StepContext) -> StepEvent
     platform = context.platform.home
     receipt = make_receipt(case, platform, VERSION, context.clock())
     name = publish.publish_results(route.outbox, case.key, case.folder, receipt)
+    # Notes of an earlier round are no longer true.
     remove_failure_note(route.outbox, case.folder)
     remove_change_note(route.outbox, case.folder)
+    # Only now: the results are on the disk, so the folder may go.
     source = _dispose_of_folder(case, route)
     discard_spool(spool_folder(case, context))
     yield events.Delivered(name, source)

@@ -79,7 +79,7 @@ def _median(runs: list[Run]) -> dict[str, float]:
 def show(results: dict[str, Any]) -> None:
     """Print a table for people, and a line of JSON for programs."""
     from rich.console import Console  # noqa: PLC0415 - the measured processes do without
-    from rich.table import Table  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415 - as above
 
     table = Table(
         title=f"until the job exists (unless said), over TLS, {LATENCY * 1000:.0f} ms a reply"

@@ -18,7 +18,7 @@ class Figure:
 def show(title: str, figures: Sequence[Figure]) -> None:
     """Print a table for people, and a line of JSON for programs."""
     from rich.console import Console  # noqa: PLC0415 - the measured processes do without
-    from rich.table import Table  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415 - as above
 
     table = Table("", "measured", "expected", "", title=title)
     for each in figures:

@@ -202,7 +202,7 @@ def test_state_tells_results_by_their_hash(sandbox, alice):
     (job,) = sandbox.state()["jobs"]
     assert (job["algorithm"], job["status"], job["creator"]) == ("file-only", "Succeeded", "alice")
     hashes = [each["sha256"] for each in job["inputs"] + job["outputs"]]
-    assert hashes[0] == hashes[1] != None  # noqa: E711
+    assert hashes[0] == hashes[1] != None  # noqa: E711 - a chain of comparisons
 
 
 def test_wait_for_wakes_on_a_call(sandbox, alice):

@@ -185,7 +185,7 @@ def live(order):
         gcwatch.send(pace=FAST, **order["send"])
         return
     settings = config.load(Path(order["file"]))
-    log.configure(settings.log, stream=open(os.devnull, "w"))  # noqa: SIM115, PTH123
+    log.configure(settings.log, stream=open(os.devnull, "w"))  # noqa: SIM115, PTH123 - open until the end
     if order["variant"]:
         broken_variants.VARIANTS[order["variant"]]()
     arm(order["death"], order["control"])

@@ -79,6 +79,7 @@ def submissions(
         Unreachable: when the platform can't be asked.
         NotYet: when a listing is incomplete at the moment.
     """
+    # Without a valid token the lists would be empty, and every case would seem to be missing.
     online.platform.me()
     yield from _shared(records)
     known = frozenset(pk for each in records for pk in each.made)
@@ -259,6 +260,7 @@ def _unknown(
     strangers = list(_strangers(some, routes, place))
     if not strangers:
         return
+    # Read again: a daemon may have made these while the platform was listed.
     with again() as journal:
         seen: set[str] = set()
         for each in strangers:
@@ -276,6 +278,7 @@ def _strangers(
     ids = {each.case.key.rpartition("-")[2]: each for each in some}
     titles = {each.case.target.title: each for each in some if each.case.target}
     images = {pk_of(url): each for each in some for url in _own_images(each)}
+    # Jobs have no title.
     titles.pop("", None)
     for pk, found in place.found.items():
         if pk in place.known:

@@ -199,6 +199,7 @@ def _told(record: Mapping[str, Any]) -> list[Expected]:
 def _all_files(folder: Path) -> set[str]:
     found = set()
     for parent, folders, names in os.walk(folder):
+        # In place, since os.walk visits what is left in this list.
         folders[:] = [name for name in folders if name not in LITTER]
         found |= {str(Path(parent, name).relative_to(folder)) for name in {*names} - LITTER}
     return found

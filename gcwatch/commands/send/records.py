@@ -130,12 +130,14 @@ def identity(route: SingleCaseRoute, url: str) -> str:
         raise Misused(f"{where} has no files to send.")
     inputs = {slug: _plain(source) for slug, source in (route.inputs or {}).items()}
     target = [url, route.kind, route.target, inputs]
+    # In hex: a name may have bytes that JSON can't hold.
     source = [os.fsencode(route.inbox).hex(), os.fsencode(route.folder).hex(), seen.digest]
     return hashlib.sha256(json.dumps([target, source], sort_keys=True).encode()).hexdigest()
 
 
 def _plain(source: Source) -> Mapping[str, Any]:
     """Given a socket's source, return it as JSON that later versions must return as well."""
+    # Without what is False: a new option of a later version then changes no identity.
     facts = {key: value for key, value in asdict(source).items() if value is not False}
     return {type(source).__name__: facts}
 
@@ -180,6 +182,7 @@ class SendStore:
             new = [name for name in known if known[name] is None]
             if new:
                 order = Path(tempfile.mkdtemp(prefix="order-", dir=self.root)).name
+                # The folder of the order is on the disk before a record names it.
                 sync_folder(self.root)
             for number, name in enumerate(new, 1):
                 self.save(name, SendRecord(order, f"{NAME}-{number}", wanted))
@@ -202,5 +205,7 @@ class SendStore:
                 stack.enter_context(exclusive_lock(self.root / "lock", wait_seconds=None))
             except OSError as error:
                 message = f"The state directory {self.root} can't be used: {error.strerror}."
-                raise StateError(message, "Name another with --state, or a config file.") from error
+                raise StateError(
+                    message, "Name another in a config file, with the key state."
+                ) from error
             yield

@@ -143,6 +143,7 @@ class SendSession:
         routes = records.routes(paths, _options(more), output)
         asked = {records.identity(each, self.settings.platform.url): each for each in routes}
         store = SendStore(self.settings.state)
+        # For a case that was sent before, the earlier call has checked the target.
         if not all(map(store.find, asked)):
             _require_target(routes[0], self.settings, more.get("token"))
         if output is not None:
@@ -159,6 +160,7 @@ class SendSession:
                 stack.enter_context(_send_run(some, store, self.settings, more))
                 for some in _group_by_order(items)
             ]
+            # All are open: from now on `close` closes them. After an error above, the stack does.
             self._stack = stack.pop_all()
 
     def close(self) -> None:
@@ -172,6 +174,7 @@ class SendSession:
     def run(self, stop: threading.Event | None = None) -> list[Sent]:
         """Work until nothing more can be done now, or *stop* is set."""
         stop = stop or threading.Event()
+        # A second `run` continues, and must not send again what the first one delivered.
         again, self._again = self._again, False
         busy = [run for run in self._runs if run.prepare(again=again)]
         with ThreadPoolExecutor(len(self._runs), thread_name_prefix="send") as pool:
@@ -306,6 +309,7 @@ def _send_run(
 def _one_at_a_time(state: Path) -> Iterator[None]:
     with ExitStack() as stack:
         try:
+            # A lock beside that of the state directory, which the daemon's code takes for each run.
             stack.enter_context(only_daemon(state / "turn"))
         except StateError as error:
             holder = running_daemon(state / "turn")

@@ -176,7 +176,7 @@ def damaged_image_error(file: SourceFile, problem: str) -> CannotSend:
 def missing_preamble(stream: BinaryIO) -> bytes:
     """Given a DICOM file at its start, return the preamble and meta group that it lacks."""
     from pydicom.dataset import FileMetaDataset  # noqa: PLC0415 - as in read_dataset
-    from pydicom.filewriter import write_file_meta_info  # noqa: PLC0415
+    from pydicom.filewriter import write_file_meta_info  # noqa: PLC0415 - as above
 
     dataset = read_dataset(stream, ("SOPClassUID", "SOPInstanceUID"))
     if dataset.preamble is not None:

@@ -25,6 +25,7 @@ class _Handler(WSGIRequestHandler):
 
     server: "Server"  # type: ignore[assignment]
     protocol_version = "HTTP/1.1"
+    # Otherwise a small packet waits for the client, which acknowledges the last one 40 ms later.
     disable_nagle_algorithm = True
     rbufsize = 1 << 16
 
@@ -43,6 +44,7 @@ class _Handler(WSGIRequestHandler):
             if reply is None:
                 self._break_connection()
                 return
+            # What is left of this body would be taken for the next request of the connection.
             while body.read(CHUNK_BYTES):
                 pass
             self._send_reply(reply)
@@ -107,6 +109,7 @@ class Server(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    # With the default of 5, connections wait when many uploads begin at once.
     request_queue_size = 128
     multithread = True
     multiprocess = False
@@ -173,6 +176,6 @@ class Server(ThreadingHTTPServer):
             self._connections.difference_update({request, connection})
             self.shutdown_request(connection)
 
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - the base's parameters
         """Report an error of the sandbox itself."""
         sys.excepthook(*sys.exc_info())
