@@ -18,7 +18,8 @@ from gcwatch.core.errors import CaseError, SourceVanished
 from gcwatch.core.events import Event
 from gcwatch.core.timing import Pace
 from gcwatch.inbox.layouts import inbox_of
-from gcwatch.journal.journal import Journal, Known
+from gcwatch.journal.journal import Journal
+from gcwatch.journal.rows import Known
 
 _FAILED_SECONDS: Final = 0.5
 """Time that one scan spends on the folders of a route's failed cases."""

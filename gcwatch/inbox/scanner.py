@@ -27,7 +27,8 @@ from gcwatch.inbox.listing import InboxEntry, InboxListing
 from gcwatch.inbox.renames import find_renamed_case
 from gcwatch.inbox.unused import unused_reasons
 from gcwatch.inbox.watcher import Watcher
-from gcwatch.journal.journal import Journal, Known
+from gcwatch.journal.journal import Journal
+from gcwatch.journal.rows import Known
 from gcwatch.threads.heartbeats import heartbeat
 
 MIN_PAUSE_SECONDS: Final = 0.2

@@ -5,7 +5,6 @@ read, changed and written inside one immediate transaction, so any thread, and a
 command beside the daemon, may record; the row in `cases` is the fold of the rows in `events`.
 """
 
-import json
 import os
 import secrets
 import sqlite3
@@ -13,21 +12,19 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from pydantic import TypeAdapter
 
 from gcwatch.core import checklist
 from gcwatch.core.case import Case
 from gcwatch.core.events import ContentIdentified, Event, FolderFound, RouteRenamed
-from gcwatch.core.timing import Pace, due_time
+from gcwatch.core.timing import Pace
 from gcwatch.files.lock import exclusive_lock
 from gcwatch.journal import route_identity
 from gcwatch.journal.route_identity import RouteIdentities, RouteIdentity
+from gcwatch.journal.rows import CASE, Known, Recorded, case_row, decode, encode, event_adapter
 from gcwatch.journal.schema import (
     CASES,
     EVENTS,
@@ -45,68 +42,6 @@ from gcwatch.journal.schema import (
 _UPLOADS_LAST_SECONDS = 25 * 3600.0
 """Seconds: a day, and at most an hour until the platform's next clean-up."""
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
-_CASE: TypeAdapter[Case] = TypeAdapter(Case)
-_EVENTS: dict[str, type[Event]] = {event.kind: event for event in Event.__args__}
-
-
-@cache
-def _event_adapter(kind: str) -> TypeAdapter[Event]:
-    # Made when it is first needed: `status` reads no events, and all of them take a while.
-    return TypeAdapter(_EVENTS[kind])
-
-
-def _encode(adapter: TypeAdapter[Any], record: object) -> str:
-    """As JSON in ASCII: undecodable file names survive as escaped surrogates."""
-    return json.dumps(adapter.dump_python(record, mode="json"))
-
-
-def _decode(adapter: TypeAdapter[Any], text: str) -> Any:
-    return adapter.validate_python(json.loads(text))
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """One event of a case's history and its time."""
-
-    at: float
-    event: Event
-
-
-@dataclass(frozen=True)
-class Known:
-    """What a scan needs of a folder's latest case; `stamp` is the folder's last change time."""
-
-    key: str
-    is_open: bool
-    stage: str
-    gone: bool
-    stamp: int
-
-
-def _is_notable(case: Case) -> bool:
-    """Whether a closed case is more than done: it failed, or something about it is odd."""
-    is_odd = bool(case.warnings) or case.is_to_check
-    return case.ending == "failed" or (case.ending == "delivered" and is_odd)
-
-
-def _row(case: Case, pace: Pace) -> dict[str, Any]:
-    """Given a case and its route's pace, return its row: its record, and the columns of queries."""
-    seen = case.last_seen
-    return {
-        "key": case.key,
-        "route": case.route,
-        "folder": os.fsencode(case.folder),
-        "open": case.is_open,
-        "stage": checklist.stage(case),
-        "gone": case.gone,
-        "stamp": seen.stamp if seen else 0,
-        "submission": case.submission.pk if case.submission else None,
-        "due": due_time(case, pace),
-        "record": _encode(_CASE, case),
-        "notable": _is_notable(case),
-        "listing": seen.digest if seen else None,
-        "content": case.content or None,
-    }
 
 
 class Journal:
@@ -172,7 +107,7 @@ class Journal:
         case = checklist.new_case(f"{event.route}-{suffix}", event, now)
         # Before the insert: it takes the mark of the newest from all cases of the folder.
         _make_way(connection, case)
-        connection.execute(CASES.insert().values(**_row(case, pace), newest=True))
+        connection.execute(CASES.insert().values(**case_row(case, pace), newest=True))
         self._append(connection, case.key, event, now)
         return case
 
@@ -192,7 +127,7 @@ class Journal:
                 return before
             after = checklist.apply_event(before, event, now)
             if after != before:
-                row = _row(after, pace)
+                row = case_row(after, pace)
                 if after.folder != before.folder:
                     _make_way(connection, after)
                     row["newest"] = True
@@ -210,7 +145,7 @@ class Journal:
 
     def _append(self, connection: sa.Connection, key: str, event: Event, now: float) -> None:
         kind = event.kind
-        record = _encode(_event_adapter(kind), event)
+        record = encode(event_adapter(kind), event)
         connection.execute(EVENTS.insert().values(key=key, at=now, kind=kind, record=record))
 
     # --- reading ---------------------------------------------------------------------------------
@@ -336,7 +271,7 @@ class Journal:
         query = sa.select(EVENTS).where(EVENTS.c.key == key).order_by(EVENTS.c.id)
         with self._transaction() as connection:
             rows = connection.execute(query).all()
-        return [Recorded(row.at, _decode(_event_adapter(row.kind), row.record)) for row in rows]
+        return [Recorded(row.at, decode(event_adapter(row.kind), row.record)) for row in rows]
 
     def rename_routes(self, wanted: RouteIdentities) -> dict[str, str]:
         """Given the config's routes, let each find its cases; return new names by old.
@@ -375,8 +310,8 @@ class Journal:
             for (record,) in connection.execute(
                 sa.select(CASES.c.record).where(CASES.c.due.is_not(None))
             ).all():
-                case = _decode(_CASE, record)
-                row = _row(case, pace_of(case.route))
+                case = decode(CASE, record)
+                row = case_row(case, pace_of(case.route))
                 connection.execute(CASES.update().where(CASES.c.key == case.key).values(**row))
 
     def _select(self, where: Any, order: Any = None, limit: int | None = None) -> list[Case]:
@@ -384,14 +319,14 @@ class Journal:
         query = query.order_by(order if order is not None else sa.text("rowid"))
         with self._transaction() as connection:
             rows = connection.execute(query).all()
-        return [_decode(_CASE, row.record) for row in rows]
+        return [decode(CASE, row.record) for row in rows]
 
     def _read(self, connection: sa.Connection, key: str) -> Case:
         query = sa.select(CASES.c.record).where(CASES.c.key == key)
         record = connection.execute(query).scalar()
         if record is None:
             raise KeyError(key)
-        case: Case = _decode(_CASE, record)
+        case: Case = decode(CASE, record)
         return case
 
     @contextmanager

@@ -14,7 +14,7 @@ from gcwatch.core.case import Case
 from gcwatch.core.reasons import CATALOGUE, Explanation, Reason, explain
 from gcwatch.core.text import iso_time, printable_name, readable_name, time_span
 from gcwatch.core.timing import Pace, due_time
-from gcwatch.journal.journal import Recorded
+from gcwatch.journal.rows import Recorded
 from gcwatch.log.case_events import log_entry
 from gcwatch.log.sentences import event_sentence
 from gcwatch.wording import why_waiting

@@ -1,0 +1,81 @@
+"""Cases and events as rows of the journal's tables."""
+
+import json
+import os
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from gcwatch.core import checklist
+from gcwatch.core.case import Case
+from gcwatch.core.events import Event
+from gcwatch.core.timing import Pace, due_time
+
+CASE: TypeAdapter[Case] = TypeAdapter(Case)
+
+
+_EVENTS: dict[str, type[Event]] = {event.kind: event for event in Event.__args__}
+
+
+@cache
+def event_adapter(kind: str) -> TypeAdapter[Event]:
+    """Given the kind of an event, return what reads and writes it."""
+    # Made when it is first needed: `status` reads no events, and all of them take a while.
+    return TypeAdapter(_EVENTS[kind])
+
+
+def encode(adapter: TypeAdapter[Any], record: object) -> str:
+    """As JSON in ASCII: undecodable file names survive as escaped surrogates."""
+    return json.dumps(adapter.dump_python(record, mode="json"))
+
+
+def decode(adapter: TypeAdapter[Any], text: str) -> Any:
+    """Given what `encode` returned, return the record; raise ValueError if it is none."""
+    return adapter.validate_python(json.loads(text))
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One event of a case's history and its time."""
+
+    at: float
+    event: Event
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a scan needs of a folder's latest case; `stamp` is the folder's last change time."""
+
+    key: str
+    is_open: bool
+    stage: str
+    gone: bool
+    stamp: int
+
+
+def _is_notable(case: Case) -> bool:
+    """Whether a closed case is more than done: it failed, or something about it is odd."""
+    is_odd = bool(case.warnings) or case.is_to_check
+    return case.ending == "failed" or (case.ending == "delivered" and is_odd)
+
+
+def case_row(case: Case, pace: Pace) -> dict[str, Any]:
+    """Given a case and its route's pace, return its row: its record, and the columns of queries."""
+    seen = case.last_seen
+    return {
+        "key": case.key,
+        "route": case.route,
+        "folder": os.fsencode(case.folder),
+        "open": case.is_open,
+        "stage": checklist.stage(case),
+        "gone": case.gone,
+        "stamp": seen.stamp if seen else 0,
+        "submission": case.submission.pk if case.submission else None,
+        "due": due_time(case, pace),
+        "record": encode(CASE, case),
+        "notable": _is_notable(case),
+        "listing": seen.digest if seen else None,
+        "content": case.content or None,
+    }
