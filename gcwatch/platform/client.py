@@ -134,7 +134,10 @@ class GrandChallenge:
 
     def create_upload(self, filename: str) -> UserUpload:
         """Create an upload record. Not repeatable: a lost reply leaves an unused record."""
-        return read_answer(UserUpload, self._post_json("uploads/", {"filename": filename}))
+        made = read_answer(UserUpload, self._post_json("uploads/", {"filename": filename}))
+        # Two cases that share an upload would send one patient's image for another's.
+        _require_pk("the file of a new upload", made.filename, filename)
+        return made
 
     def upload(self, pk: str) -> UserUpload:
         """Return an upload record; raise Refused (404) if it is used up or has expired."""
@@ -166,9 +169,11 @@ class GrandChallenge:
 
     def create_session(self, uploads: Sequence[str]) -> UploadSession:
         """Create an upload session of complete uploads; it is inert until a job or item uses it."""
-        return read_answer(
-            UploadSession, self._post_json("cases/upload-sessions/", {"uploads": [*uploads]})
-        )
+        answer = self._post_json("cases/upload-sessions/", {"uploads": [*uploads]})
+        made = read_answer(UploadSession, answer)
+        found, wanted = (" ".join(sorted(map(pk_of, each))) for each in (made.uploads, uploads))
+        _require_pk("the uploads of a new session", found, wanted)
+        return made
 
     def session(self, url: str) -> UploadSession:
         """Given a session's API URL, return it."""

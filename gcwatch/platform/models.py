@@ -212,7 +212,7 @@ class ImageFile(_Answer):
     """One file of an image; DZI entries are derived and never fetched (platform 8.2)."""
 
     pk: Pk
-    file: Url
+    file: Annotated[str, Field(max_length=8192)]  # any: its name is made safe, its host judged
     image: Url = ""
     image_type: Word
 
@@ -220,7 +220,7 @@ class ImageFile(_Answer):
 class Image(_Answer):
     """An image on the platform; a DICOM image set has no shape (platform 8.1)."""
 
-    pk: Pk
+    pk: Annotated[str, Field(max_length=64)]  # any: it is compared with the one asked for
     api_url: Url = ""
     name: Text = ""
     files: tuple[ImageFile, ...] = ()

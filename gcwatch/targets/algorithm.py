@@ -5,7 +5,7 @@ session only once, and its status tells whether a call with a lost reply created
 a session, gcwatch searches the algorithm's jobs for its own before it calls again.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,8 +17,8 @@ from gcwatch.core.errors import CannotSend, NotYet, Refused, Unreachable, Upload
 from gcwatch.core.events import Event
 from gcwatch.core.reasons import Reason
 from gcwatch.outbox import outputs
-from gcwatch.platform.client import GrandChallenge
-from gcwatch.platform.models import Algorithm, Interface, Job
+from gcwatch.platform.client import GrandChallenge, pk_of
+from gcwatch.platform.models import Algorithm, Interface, Job, UploadSession
 from gcwatch.targets import locating, sending, sockets
 from gcwatch.targets.context import HOUR_SECONDS, DroppedFolder, Inspection, TargetContext
 from gcwatch.targets.sending import IMPORT_LIMIT_SECONDS
@@ -175,6 +175,9 @@ def _post_job(case: Case, context: TargetContext) -> StepEvents:
     except Unreachable as error:
         yield events.AttemptFailed(error.reason, undone=not error.doubt and not in_doubt)
     else:
+        if context.knows(job.pk):  # an old answer to a new call: whose job it is, is not certain
+            yield events.Rejected(sending.known_reason("job", job.pk))
+            return
         yield locating.submitted_event(job.pk, target, context)
 
 
@@ -258,10 +261,34 @@ def _poll_job(case: Case, context: TargetContext) -> StepEvents:
 def _finish_job(case: Case, job: Job, context: TargetContext) -> StepEvents:
     images = {value.socket.slug: value.image for value in job.inputs if value.image}
     states = sending.fetch_sessions(case, context.platform)
+    if other := _other_image(case, images, states, context):
+        yield events.Rejected(other)
+        return
     for event in sending.import_events(case, states, images, context):
         case = yield event
     if case.failure is None:
         yield events.Succeeded(tuple(map(outputs.output_of, job.outputs)), images)
+
+
+def _other_image(
+    case: Case,
+    held: Mapping[str, str],
+    sessions: Mapping[str, UploadSession],
+    context: TargetContext,
+) -> Reason | None:
+    """Return a reason if an input of a job holds another image than the one that was sent."""
+    for item in case.inputs or ():
+        found = pk_of(held.get(item.socket, ""))
+        wanted = [item.image] if item.image else []
+        if item.socket in sessions:
+            wanted = [*sessions[item.socket].image_set]
+        elif item.carrier == "dicom" and not item.image:
+            name = context.platform.image(held[item.socket]).name if found else ""
+            wanted = [found] if name == sending.image_name(case, item) else ["another"]
+        if wanted and found not in map(pk_of, wanted):
+            facts = {"what": f"input {item.socket} of the job", "found": found}
+            return Reason("other_object", {**facts, "wanted": pk_of(wanted[0])})
+    return None
 
 
 def _cancelled_reason(case: Case, job: Job, context: TargetContext) -> Reason:

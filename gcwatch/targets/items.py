@@ -126,6 +126,8 @@ class ItemTarget:
             return (
                 yield events.AttemptFailed(error.reason, undone=not error.doubt and not in_doubt)
             )
+        if context.knows(item.pk):  # an old answer to a new call: whose it is, is not certain
+            return (yield events.Rejected(sending.known_reason(self.names.product, item.pk)))
         return (yield self._submitted_event(item.pk, case, context))
 
     def _submitted_event(self, pk: str, case: Case, context: TargetContext) -> events.Submitted:

@@ -119,6 +119,11 @@ def no_rights_reason(kind: Kind, slug: str) -> Reason:
     return Reason("no_rights", facts)
 
 
+def known_reason(what: str, pk: str) -> Reason:
+    """Return the reason if the platform calls something new that belongs to a case already."""
+    return Reason("other_object", {"what": f"a new {what}", "found": pk, "wanted": "a new one"})
+
+
 def public_page(pk: str, target: Target, platform: GrandChallenge) -> str:
     """Given the pk of a job or item, return the URL of its page for people."""
     path = KIND_NAMES[target.kind].product_page.format(slug=target.slug, pk=pk)

@@ -1,0 +1,271 @@
+"""Whatever the platform answers, it is the platform's trouble: every endpoint, every wrong answer.
+
+The table asks each endpoint through the client that the daemon uses; the cases below it let whole
+daemons meet what was seen to stop them.
+"""
+
+import itertools
+import json
+import threading
+import time
+from contextlib import closing
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+from support.builders import Site, mha, until
+from support.hostile import all_mutations, hostile
+
+from gcwatch.core.errors import CaseError, Refused, TokenRefused, Unreachable
+from gcwatch.core.reasons import explain
+from gcwatch.platform import http as http_module
+from gcwatch.platform.client import GrandChallenge
+from gcwatch.platform.http import Http
+from gcwatch.sandbox import Sandbox
+
+FORESEEN = (Unreachable, TokenRefused, Refused, CaseError)
+NOBODY = "c0ffee00-0000-4000-8000-000000000000"
+DAY_SECONDS = 86400
+
+_number = itertools.count()
+
+
+def title():
+    return f"hostile {next(_number)}"
+
+
+ENDPOINTS = {
+    "me": lambda at: at.platform.me(),
+    "algorithm": lambda at: at.platform.algorithm("copy-image"),
+    "algorithms": lambda at: at.platform.algorithms(),
+    "job": lambda at: at.platform.job(at.job),
+    "jobs": lambda at: list(at.platform.jobs(at.algorithm)),
+    "count_jobs": lambda at: at.platform.count_jobs(at.algorithm),
+    "image": lambda at: at.platform.image(at.image),
+    "images": lambda at: at.platform.images("image.mha"),
+    "create_upload": lambda at: at.platform.create_upload("x.mha"),
+    "upload": lambda at: at.platform.upload(at.upload.pk),
+    "presign": lambda at: at.platform.presign(at.upload.pk, at.upload.s3_upload_id, [1]),
+    "parts": lambda at: at.platform.parts(at.upload.pk, at.upload.s3_upload_id),
+    "complete": lambda at: at.platform.complete(at.upload.pk, at.upload.s3_upload_id, {1: '"e"'}),
+    "create_session": lambda at: at.platform.create_session([at.upload.api_url]),
+    "session": lambda at: at.platform.session(at.session),
+    "sessions": lambda at: list(at.platform.sessions()),
+    "create_job": lambda at: at.platform.create_job(at.algorithm, []),
+    "reader_study": lambda at: at.platform.reader_study("lung-study"),
+    "archive": lambda at: at.platform.archive("lung-ct"),
+    "archives": lambda at: at.platform.archives(),
+    "create_item": lambda at: at.platform.create_item(
+        "archive", {"archive": at.archive.api_url, "title": title()}
+    ),
+    "item": lambda at: at.platform.item("archive", at.item.pk),
+    "fill_item": lambda at: at.platform.fill_item("archive", at.item.pk, []),
+    "items": lambda at: at.platform.items("archive", at.archive.pk),
+    "may_add": lambda at: at.platform.may_add("archive", at.archive.api_url),
+    "may_run": lambda at: at.platform.may_run(at.algorithm),
+    "socket": lambda at: at.platform.socket("generic-medical-image"),
+    "instances": lambda at: at.platform.instances(at.image),
+}
+MUTATIONS = all_mutations()
+
+
+@pytest.fixture(scope="module")
+def at(tmp_path_factory):
+    """A sandbox with one finished case, and what its endpoints are asked for."""
+    folder = tmp_path_factory.mktemp("hostile")
+    with Sandbox(folder / "sandbox") as sandbox:
+        site = Site(folder, sandbox)
+        site.drop()
+        site.run_once()
+        with closing(Http(sandbox.url, lambda: sandbox.token)) as http, site.watch() as watch:
+            platform = GrandChallenge(http)
+            case = watch.journal.case(site.receipt()["key"])
+            archive = platform.archives()[0]
+            yield SimpleNamespace(
+                sandbox=sandbox,
+                platform=platform,
+                algorithm=case.target.api_url,
+                job=case.submission.pk,
+                image=case.images["generic-medical-image"],
+                session=case.sessions["generic-medical-image"],
+                upload=platform.create_upload("y.mha"),
+                archive=archive,
+                item=platform.create_item(
+                    "archive", {"archive": archive.api_url, "title": title()}
+                ),
+            )
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_every_wrong_answer_of_an_endpoint_is_foreseen(monkeypatch, at, endpoint):
+    """A model with bounds, or an error that gcwatch knows what to do with: never anything else."""
+    monkeypatch.setattr(http_module, "_REPEAT_SECONDS", (0.0,))
+    unforeseen = {}
+    for name, mutate in MUTATIONS.items():
+        with hostile(at.sandbox, mutate):
+            try:
+                ENDPOINTS[endpoint](at)
+            except FORESEEN as error:
+                wait = getattr(error, "wait", 0)
+                if not 0 <= wait <= DAY_SECONDS:
+                    unforeseen[name] = f"a wait of {wait} s"
+                if hasattr(error, "reason") and "<" in explain(error.reason).detail:
+                    unforeseen[name] = explain(error.reason).detail
+            except Exception as error:  # noqa: BLE001 -- that is what is looked for
+                unforeseen[name] = repr(error)
+    assert unforeseen == {}
+
+
+def test_the_table_has_some_hundred_rows():
+    """Nobody cuts it down by mistake."""
+    assert len(ENDPOINTS) * len(MUTATIONS) > 1000
+
+
+@pytest.mark.parametrize("endpoint", ["job", "image", "upload", "session", "item"])
+def test_an_answer_about_another_object_is_not_used(at, endpoint):
+    """A cache on the way gives one patient's answer for another's."""
+
+    def other(reply):
+        return replace(reply, body=json.dumps({**json.loads(reply.body), "pk": NOBODY}).encode())
+
+    with hostile(at.sandbox, other), pytest.raises(CaseError) as error:
+        ENDPOINTS[endpoint](at)
+    assert error.value.reason.code == "other_object"
+
+
+def test_a_list_that_ignores_the_offset_is_read_twice_at_most(at):
+    """Without progress there is an end."""
+    beginning = []
+
+    def endless(reply):
+        beginning.append(reply.body)
+        told = {**json.loads(beginning[0]), "count": 10**6}
+        return replace(reply, body=json.dumps(told).encode())
+
+    with hostile(at.sandbox, endless), pytest.raises(Unreachable):
+        at.platform.algorithms()
+    assert len(beginning) == 2
+
+
+# --- whole daemons -------------------------------------------------------------------------------
+
+
+def is_call(method, part):
+    return lambda call: call.method == method and part in call.path
+
+
+def first(count, matches):
+    """Only the first calls that match."""
+    left, lock = [count], threading.Lock()
+
+    def is_among_first(call):
+        with lock:
+            left[0] -= matches(call)
+            return matches(call) and left[0] >= 0
+
+    return is_among_first
+
+
+def crashes(site):
+    return site.said("step.crashed") + site.said("watch.failed")
+
+
+@pytest.mark.parametrize("name", ["maintenance", "a list", "half"])
+@pytest.mark.parametrize(
+    ("method", "part"),
+    [
+        ("GET", "/algorithms/"),
+        ("POST", "/uploads/"),
+        ("PATCH", "complete-multipart-upload"),
+        ("POST", "/upload-sessions/"),
+        ("POST", "/jobs/"),
+        ("GET", "/jobs/"),
+        ("GET", "/cases/images/"),
+    ],
+)
+def test_a_wrong_answer_for_a_while_fails_no_case(sandbox, tmp_path, name, method, part):
+    """Two wrong answers: the case waits, goes on, and is delivered as exactly one job."""
+    site = Site(tmp_path, sandbox)
+    site.listen()
+    site.drop()
+    with hostile(sandbox, MUTATIONS[f"body: {name}"], first(2, is_call(method, part))):
+        assert site.run_once().delivered == 1
+    assert crashes(site) == []
+    assert len(sandbox.state()["jobs"]) == 1
+
+
+@pytest.mark.parametrize("asked", ["31536000", "1795400000", "1" + "0" * 12, "9" * 400])
+def test_a_senseless_wait_holds_one_case_for_a_day_at_most(sandbox, tmp_path, asked):
+    """The daemon starts again, the other case is delivered, and status says how long it waits."""
+    site = Site(tmp_path, sandbox)
+    site.listen()
+    site.drop("p1", {"image.mha": mha(1, 2)})
+    sandbox.fault("status", method="POST", path="/uploads/", status=429,
+                  headers={"Retry-After": asked})  # fmt: skip
+    with site.running() as watch:
+        waiting = until(lambda: next((c for c in watch.cases() if c.wait), None))
+        assert 0 < waiting.wait.until - waiting.touched <= DAY_SECONDS
+        assert "next try in 24 h" in explain(waiting.wait.reason).detail
+    site.drop("p2", {"image.mha": mha(3, 4)})
+    with site.running() as watch:
+        until(lambda: site.delivered() == ["p2"])
+    assert crashes(site) == []
+
+
+@pytest.mark.parametrize("duration", ["Infinity", "1e12", "-1", "NaN", "1e999"])
+def test_a_senseless_duration_stops_nothing(sandbox, tmp_path, duration):
+    """It only tells when to ask first."""
+    site = Site(tmp_path, sandbox)
+
+    def senseless(reply):
+        told = json.loads(reply.body)
+        for each in told["results"]:
+            each["average_duration"] = "HERE"
+        return replace(reply, body=json.dumps(told).replace('"HERE"', duration).encode())
+
+    site.drop()
+    is_algorithm = lambda call: call.path.endswith("/api/v1/algorithms/")  # noqa: E731
+    with hostile(sandbox, senseless, is_algorithm):
+        assert site.run_once().delivered == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "part"), [("POST", "/jobs/"), ("GET", "/jobs/"), ("GET", "/cases/images/")]
+)
+def test_an_answer_of_another_patient_is_never_published(sandbox, tmp_path, method, part):
+    """p2 gets p1's answers: p2 fails with a sentence, and its outbox has no result."""
+    site = Site(tmp_path, sandbox)
+    site.listen()
+    answers = {}
+
+    def remember(reply):
+        answers.setdefault("of p1", reply)
+        if reply.status == 200:
+            answers["of p1"] = reply
+        return reply
+
+    def of_p1(reply):
+        return replace(reply, body=answers["of p1"].body)
+
+    site.drop("p1", {"image.mha": mha(1, 2)})
+    with hostile(sandbox, remember, is_call(method, part)):
+        site.run_once()
+    site.drop("p2", {"image.mha": mha(3, 4)})
+    with hostile(sandbox, of_p1, is_call(method, part)):
+        outcome = site.run_once()
+    assert (outcome.failed, site.delivered()) == (1, ["p1"])
+    assert "belongs to something else" in site.note("p2")
+    assert crashes(site) == []
+
+
+def test_a_daemon_stops_within_seconds_while_an_answer_is_due(sandbox, tmp_path):
+    """All workers wait for a server that says nothing."""
+    site = Site(tmp_path, sandbox)
+    sandbox.fault("delay", method="GET", path="/algorithms/", seconds=120, times=None)
+    site.drop()
+    with site.running():
+        until(lambda: any("/algorithms/" in call["path"] for call in sandbox.calls()))
+        begun = time.monotonic()
+    assert time.monotonic() - begun < 10
+    sandbox.clear_faults()
+    assert site.run_once().delivered == 1
