@@ -50,7 +50,7 @@ STAGES = (
 class Outcome:
     """What one run left behind: how many cases ended how since it began, and how many wait.
 
-    `mirrored` is what came of each mirror: a report, or the reason why there is none.
+    `mirrored` has the summary of each mirror's run, or the reason why there is none.
     """
 
     delivered: int

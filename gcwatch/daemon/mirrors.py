@@ -158,13 +158,13 @@ class MirrorScheduler:
                 self.on_bytes(name, moved, 0)
 
         try:
-            report = run_mirror(settings, context, progress)
+            summary = run_mirror(settings, context, progress)
         except StateError:
             return self.pace.survey  # somebody runs it by hand at this moment
         except (CaseError, Unreachable, Refused) as error:
             return self._on_failure(name, error)
         self._tries.pop(name, None)
-        self.outcomes[name] = report
+        self.outcomes[name] = summary
         return None
 
     def _on_failure(self, name: str, error: CaseError | Unreachable | Refused) -> float:

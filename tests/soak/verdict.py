@@ -118,13 +118,13 @@ def told(folders, platform, tokens):
     logs = [folders.root / "stderr.jsonl", *folders.root.glob("log.jsonl*")]
     journal = [path for path in folders.state.rglob("*") if path.is_file()]
     outboxes = [*(folders.root / "out").rglob("*"), *folders.mirror.rglob("*")]
-    papers = [path for path in outboxes if path.suffix in {".json", ".txt"}]
+    notes = [path for path in outboxes if path.suffix in {".json", ".txt"}]
     away = [path for path in (platform.folder / "storage").rglob("*") if path.is_file()]
     keys = [re.compile(re.escape(token.encode())) for token in tokens]
     header, surname = re.compile(HEADER.encode()), re.compile(SURNAME.encode())
-    yield from _found("a token", keys, (*logs, *journal, *papers, *away))
-    yield from _found("a signature", [SIGNATURE], (*logs, *journal, *papers))
-    yield from _found("a name of a header", [header], (*logs, *journal, *papers, *away))
+    yield from _found("a token", keys, (*logs, *journal, *notes, *away))
+    yield from _found("a signature", [SIGNATURE], (*logs, *journal, *notes))
+    yield from _found("a name of a header", [header], (*logs, *journal, *notes, *away))
     yield from _found("a folder's name", [surname], (*logs, *away))
     state = json.dumps(platform.tell("state")).encode()
     yield from (

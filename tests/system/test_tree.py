@@ -35,9 +35,10 @@ KINDS = {
 
 def tiff():
     """Eight pixels in one strip, with a resolution."""
-    tags = {256: 4, 257: 2, 258: 8, 259: 1, 262: 1, 273: 160, 277: 1, 278: 2, 279: 8}
+    tags = {256: 4, 257: 2, 258: 8, 259: 1, 262: 1, 273: 176, 277: 1, 278: 2, 279: 8}
     entries = [struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items()]
     entries += [struct.pack("<HHII", tag, 5, 1, 8) for tag in (282, 283)]
+    entries.append(struct.pack("<HHII", 296, 4, 1, 3))  # without a unit no size is known
     directory = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
     head = b"II*\0" + struct.pack("<I", 16) + struct.pack("<II", 10, 1) + directory
     return head.ljust(tags[273], b"\0") + bytes(range(8))
