@@ -5,7 +5,7 @@ import zlib
 from dataclasses import dataclass
 from typing import Protocol
 
-from gcwatch.core.case import Case, Submission, wait_end
+from gcwatch.core.case import LONGEST_WAIT_SECONDS, Case, Submission, wait_end
 from gcwatch.core.checklist import has_untold_change, stage
 
 
@@ -89,7 +89,8 @@ def due_time(case: Case, pace: Pace) -> float | None:
     if case.ending is not None and not has_untold_change(case):
         return None
     if case.wait and case.wait.until:
-        return case.wait.until
+        # A journal that an earlier version wrote may hold a time that no calendar has.
+        return min(case.wait.until, case.touched + LONGEST_WAIT_SECONDS)
     since = case.touched if case.late is None else case.late.at
     if case.attempts:
         return since + _case_pause(case, pace)

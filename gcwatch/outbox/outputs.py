@@ -1,8 +1,11 @@
 """Fetches the content of sockets into a folder, with the official client's file layout."""
 
 import json
-from collections.abc import Iterable, Sequence
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Final
 from urllib.parse import urlsplit
@@ -34,22 +37,83 @@ def output_of(value: SocketValue) -> Output:
 
 
 def output_paths(outputs: Sequence[Output]) -> dict[int, PurePosixPath]:
-    """Given outputs, return the path of each by pk; no two are the same (platform 8.7)."""
+    """Given outputs, return the path of each by pk; no two are the same (platform 8.7).
+
+    Nor does one need as a folder what another has as a file. An image's path is a folder.
+    """
     found: dict[int, PurePosixPath] = {}
-    taken: set[str] = set()
+    taken = _TakenPaths()
     for each in outputs:
-        place = safe_relative_path(each.path, fallback=each.socket)
-        if str(place).lower() in taken:
-            place = place.with_name(f"{each.pk}-{place.name}")
-        taken.add(str(place).lower())
-        found[each.pk] = place
+        wanted = safe_relative_path(each.path, fallback=each.socket)
+        is_image = each.carrier == "image"
+        found[each.pk] = next(
+            path for path in _numbered_paths(wanted, each.pk) if taken.take(path, is_image)
+        )
     return found
+
+
+class _TakenPaths:
+    """The paths that outputs have, compared as by file systems that ignore case and accents' form.
+
+    With a file goes its `.part` file, into which it is downloaded.
+    """
+
+    def __init__(self) -> None:
+        self._files: set[str] = set()
+        self._images: set[str] = set()
+        self._folders: set[str] = set()
+
+    def take(self, path: PurePosixPath, is_image: bool) -> bool:
+        """Take a path, if it is free; return whether it was."""
+        mine, part = _comparable(path), _comparable(path.with_name(path.name + ".part"))
+        above = {_comparable(folder) for folder in path.parents}
+        files = set() if is_image else {mine, part}
+        if self._files & {mine, *files, *above} or (self._folders | self._images) & files:
+            return False
+        if mine in self._images:
+            return False
+        self._files |= files
+        self._images |= {mine} - files
+        self._folders |= above
+        return True
+
+
+def _comparable(path: PurePosixPath) -> str:
+    """Return a path as it is compared: "é" has two forms, and "ß" is "SS" in capitals."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", str(path)).casefold())
+
+
+def _numbered_paths(path: PurePosixPath, pk: int) -> Iterator[PurePosixPath]:
+    """Yield a path, then others that tell it apart: by the pk, at the end and at the beginning."""
+    first, *rest = path.parts
+    yield path
+    yield path.with_name(f"{pk}-{path.name}")
+    yield PurePosixPath(f"{pk}-{first}", *rest)
+    for number in count(2):
+        yield PurePosixPath(f"{pk}-{number}-{first}", *rest)
 
 
 def image_name(image: Image, file: ImageFile) -> str:
     """Return `<image pk><suffix>`; the suffix is the server's, made safe."""
     suffix = PurePosixPath(urlsplit(file.file).path).suffix
     return str(safe_relative_path(f"{image.pk}{suffix}", fallback="image"))
+
+
+def named_files(image: Image) -> tuple[tuple[ImageFile, str], ...]:
+    """Given an image, return its files with their names, without those made by the platform.
+
+    Files with the same suffix are told apart by their pk.
+    """
+    files = tuple(image_files(image))
+    names = Counter(image_name(image, file) for file in files)
+    return tuple((file, _unique_name(image, file, names)) for file in files)
+
+
+def _unique_name(image: Image, file: ImageFile, names: Mapping[str, int]) -> str:
+    name = image_name(image, file)
+    if names[name] == 1:
+        return name
+    return str(safe_relative_path(f"{file.pk}-{name}", fallback="image"))
 
 
 def instance_name(instance: Instance) -> str:
@@ -97,13 +161,17 @@ class Staging:
         self, output: Output, image: Image, place: PurePosixPath
     ) -> tuple[Fetched, ...]:
         """Given an output's image and a folder for it, fetch its files; return what was fetched."""
-        files = tuple(image_files(image))
+        files = named_files(image)
         if not files and image.dicom_image_set is not None:
-            return self._fetch_instances(output, place)
-        return tuple(
-            self._download_file(output, file.file, place / image_name(image, file))
-            for file in files
-        )
+            fetched = self._fetch_instances(output, place)
+        else:
+            fetched = tuple(
+                self._download_file(output, file.file, place / name) for file, name in files
+            )
+        if not fetched:  # else the step would be due again at once, without end
+            facts = {"problem": "the image has no files"}
+            raise TryAgain(Reason("download_incomplete", facts))
+        return fetched
 
     def _fetch_instances(self, output: Output, place: PurePosixPath) -> tuple[Fetched, ...]:
         """Fetch each DICOM instance of an image set.

@@ -166,7 +166,7 @@ def _file_names(image: Image, platform: GrandChallenge) -> set[str]:
     """Return the names that an image's files get when they are fetched; they contain its ids."""
     if image.dicom_image_set is not None:
         return {outputs.instance_name(each) for each in platform.instances(image.api_url)}
-    return {outputs.image_name(image, file) for file in outputs.image_files(image)}
+    return {name for _, name in outputs.named_files(image)}
 
 
 def _travels_by(image: Image, carrier: Carrier) -> bool:
