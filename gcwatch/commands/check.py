@@ -89,10 +89,11 @@ def check(settings: Settings, *, offline: bool = False) -> Iterator[Finding]:
 
 def check_platform(settings: Settings, *, offline: bool = False) -> Iterator[Finding]:
     """Given settings, check whose token it is, and what it may do with each target."""
-    bundle = settings.platform.ca_bundle
-    if bundle is not None and not (bundle.is_file() and os.access(bundle, os.R_OK)):
-        hint = "Name a file with certificates that the user that runs gcwatch may read."
-        yield Finding("platform", "ca_bundle", f"{bundle} can't be read", "config", hint)
+    try:
+        config.require_certificates(settings)
+    except ConfigError as error:
+        [problem] = error.problems
+        yield Finding("platform", "ca_bundle", problem.message, "config", problem.hint)
         return
     try:
         config.read_token(settings)
@@ -228,9 +229,17 @@ def _online(settings: Settings) -> Iterator[Finding]:
         yield Finding("platform", "url", detail, "platform", error.hint)
     except Refused as error:
         detail = f"{error.call} was answered {error.status}: {'; '.join(error.messages)}"
-        yield Finding("platform", "url", detail, "platform", "Is this the root of the API?")
+        yield Finding("platform", "url", detail, "platform", _url_hint(settings))
     finally:
         platform.close()
+
+
+def _url_hint(settings: Settings) -> str:
+    url = settings.platform.url
+    if url.endswith("/api/v1/"):
+        return "Is this the address of the platform?"
+    site = url.partition("/api/")[0].rstrip("/")
+    return f'The address of its API ends with /api/v1/: url = "{site}/api/v1/"'
 
 
 def _archive(mirror: Mirror, platform: GrandChallenge) -> Finding:

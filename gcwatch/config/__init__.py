@@ -3,6 +3,7 @@
 Nothing that uses the settings may come in here: no platform, no journal, no work on cases.
 """
 
+from gcwatch.config.certificates import require_certificates
 from gcwatch.config.diff import Changes, find_changes, require_same_home
 from gcwatch.config.expected import Expected
 from gcwatch.config.load import find, load, parse
@@ -34,6 +35,7 @@ __all__ = [
     "parse",
     "read_token",
     "reference",
+    "require_certificates",
     "require_same_home",
     "schema",
 ]

@@ -91,9 +91,10 @@ class TokenRefused(GcwatchError):
 
     hint = "Make a new token on the platform and write it into the token file."
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.message = message
+        self.hint = hint or type(self).hint
 
 
 class Unreachable(GcwatchError):

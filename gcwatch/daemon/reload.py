@@ -47,6 +47,7 @@ class ConfigFollower:
         Raises:
             StateError: when an inbox belongs to another gcwatch, and `take_over` is not set.
         """
+        config.require_certificates(self._current.settings)
         self._claim_inboxes(self._current.settings, take_over=take_over)
         for route in self._current.routes.values():
             log_network_inbox(route)
@@ -71,6 +72,7 @@ class ConfigFollower:
         """
         former = self._current.settings
         config.require_same_home(former, settings)
+        config.require_certificates(settings)
         try:
             self._claim_inboxes(settings)
         except StateError as error:

@@ -25,6 +25,7 @@ def _read_token(settings: Settings) -> str:
     try:
         token = config.read_token(settings)
     except ConfigError as error:
-        raise TokenRefused(error.problems[0].message) from error
+        problem = error.problems[0]
+        raise TokenRefused(problem.message, problem.hint) from error
     log.hide_secret(token)
     return token
