@@ -22,7 +22,7 @@ from gcwatch.platform.transfers import Moved, Transfers
 _CHUNK_BYTES: Final = 1 << 16
 """Bytes read at a time; small, as many downloads run at the same time."""
 
-_LARGEST_FILE_BYTES: Final = 1 << 40
+LARGEST_FILE_BYTES: Final = 1 << 40
 """No result is larger; a body without a length has no other limit."""
 
 
@@ -82,7 +82,7 @@ def _save(reply: Reply, partial: Path, offset: int, transfers: Transfers, moved:
     digest = sha256_state(partial, transfers.stop, offset)
     expected = _promised_size(reply.headers, offset)
     with partial.open("ab" if offset else "wb") as file:
-        for chunk in reply.read_chunks(_CHUNK_BYTES, _LARGEST_FILE_BYTES - offset):
+        for chunk in reply.read_chunks(_CHUNK_BYTES, LARGEST_FILE_BYTES - offset):
             transfers.require_running()
             file.write(chunk)
             digest.update(chunk)

@@ -20,8 +20,11 @@ from gcwatch.files.safe_open import open_unchanged
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.outbox import outputs
 from gcwatch.platform.client import GrandChallenge
+from gcwatch.platform.download import LARGEST_FILE_BYTES
+from gcwatch.platform.http import CHUNK_BYTES
 from gcwatch.platform.models import Image, SocketValue
 from gcwatch.targets.context import DroppedFolder
+from gcwatch.threads.heartbeats import heartbeat
 
 _IMAGE: Final = re.compile(r"/cases/images/([0-9A-Za-z-]+)/?$")
 _ITEM_KEYS: Final[Mapping[str, ItemKind]] = {
@@ -70,6 +73,8 @@ def require_image(
         problem = "this account can't see it on the platform"
     elif not _travels_by(image, carrier):
         image, problem = None, "a DICOM image set can't replace another kind of image"
+    elif not _has_told_content(image, told, platform):
+        image, problem = None, "the image there is not the one that was fetched"
     if image is None:
         raise CannotSend(Reason("no_such_image", {"socket": socket, "problem": problem}))
     return image.api_url
@@ -89,7 +94,8 @@ def find_image(
     image = _image_or_none(told.image, platform) if told else None
     if told is None or image is None or not _travels_by(image, carrier):
         return ""
-    return image.api_url if _file_names(image, platform) == _last_parts(told) else ""
+    is_same = _file_names(image, platform) == _last_parts(told)
+    return image.api_url if is_same and _has_told_content(image, told, platform) else ""
 
 
 # --- the receipt ---------------------------------------------------------------------------------
@@ -167,6 +173,33 @@ def _file_names(image: Image, platform: GrandChallenge) -> set[str]:
     if image.dicom_image_set is not None:
         return {outputs.instance_name(each) for each in platform.instances(image.api_url)}
     return {name for _, name in outputs.named_files(image)}
+
+
+def _has_told_content(image: Image, told: _ReceiptEntry, platform: GrandChallenge) -> bool:
+    """Whether the files of an image on the platform have the SHA-256 that a receipt gives them.
+
+    Anybody can write a receipt that gives another patient's image for the files that are here.
+    The instances of DICOM image sets are told apart by their UIDs, which are their names.
+    """
+    wanted = {PurePosixPath(path).name: sha256 for path, sha256 in told.files.items()}
+    if not wanted or image.dicom_image_set is not None:
+        return True
+    files = {name: file.file for file, name in outputs.named_files(image)}
+    return files.keys() == wanted.keys() and all(
+        _hash_media(files[name], platform) == sha256 for name, sha256 in wanted.items()
+    )
+
+
+def _hash_media(url: str, platform: GrandChallenge) -> str:
+    """Return the SHA-256 of a media file on the platform, "" if it can't be fetched."""
+    digest = hashlib.sha256()
+    with platform.open_media(url, 0) as reply:
+        if reply.status_code != 200:
+            return ""
+        for chunk in reply.read_chunks(CHUNK_BYTES, LARGEST_FILE_BYTES):
+            digest.update(chunk)
+            heartbeat()
+    return digest.hexdigest()
 
 
 def _travels_by(image: Image, carrier: Carrier) -> bool:

@@ -265,6 +265,26 @@ def test_another_patients_image_is_never_taken(site):
     assert uploaded(site)["voxels"] == sha256(voxels(mha(1, 1)))
 
 
+def test_a_forged_receipt_with_the_names_of_another_image_is_not_believed(site):
+    """Names can be forged as well; the content of what is on the platform can't."""
+    site.add("p1", ct_image=mha(1, 1))
+    site.add("other", ct_image=mha(2, 2))
+    mine, other = site.held()
+    pk_of_mine, pk_of_other = (url.rstrip("/").rpartition("/")[2] for url in (mine, other))
+
+    def forge(receipt):
+        if receipt["folder"] == "p1":
+            swap(receipt, pk_of_other)
+            [file] = receipt["outputs"][0]["files"]
+            file["path"] = file["path"].replace(pk_of_mine, pk_of_other)
+
+    site.bring(forge)
+    for path in [*(site.inbox / "p1").rglob(f"{pk_of_mine}*")]:
+        path.rename(path.with_name(path.name.replace(pk_of_mine, pk_of_other)))
+    shutil.rmtree(site.inbox / "other")
+    assert uploaded(site)["voxels"] == sha256(voxels(mha(1, 1)))
+
+
 def test_another_series_is_never_taken(site):
     """The instances of a DICOM image set tell which one it is."""
     site.configure(algorithm="dicom-in", inputs={"dicom-ct": "images/dicom-ct/*"})
