@@ -16,6 +16,7 @@ import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.hostile import hostile
 from support.sandbox_user import SandboxUser, mha
 
 from gcwatch.core.case import Upload
@@ -427,6 +428,37 @@ def test_download_arrives_whole(sender, media, tmp_path):
     assert (tmp_path / "deep" / "x.mha").read_bytes() == content
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["x.mha"]
     assert sender.moved == len(content)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "bytes 0-{last}/{total}",
+        "bytes {first}-{last}/{more}",
+        "bytes {later}-{last}/{total}",
+        "bytes {first}-{last}/*",
+        "lines {first}-{last}/{total}",
+        "",
+    ],
+)
+def test_only_the_range_that_was_asked_for_is_written(sender, media, tmp_path, told):
+    """Another part of the file would be appended to what is here, and nobody would see it."""
+    url, content = media
+    first, total = CHUNK_BYTES, len(content)
+    (tmp_path / "x.mha.part").write_bytes(content[:first])
+    places = {"first": first, "later": first + 1, "last": total - 1}
+    range_told = told.format(**places, total=total, more=total + 1)
+
+    def another_range(reply):
+        return replace(reply, headers={**reply.headers, "Content-Range": range_told})
+
+    is_storage = lambda call: call.host == "storage"  # noqa: E731
+    with hostile(sender.sandbox, another_range, is_storage), pytest.raises(TryAgain) as error:
+        download_file(sender.transfers, url, tmp_path / "x.mha", sender.count)
+    assert error.value.reason.code == "download_incomplete"
+    assert [*tmp_path.glob("x.mha*")] == []
+    download_file(sender.transfers, url, tmp_path / "x.mha", sender.count)
+    assert (tmp_path / "x.mha").read_bytes() == content
 
 
 def test_token_does_not_follow_the_redirect(sender, media, tmp_path):
