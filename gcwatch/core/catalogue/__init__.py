@@ -1,0 +1,1 @@
+"""The reasons' sentences, one module a subject; only words may come in."""

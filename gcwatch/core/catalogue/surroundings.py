@@ -1,0 +1,77 @@
+"""What is wrong between the folder and the platform: network, disk, rights, gcwatch itself."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from gcwatch.core.catalogue.entry import ReasonEntry
+
+SURROUNDINGS_REASONS: Final[Mapping[str, ReasonEntry]] = {
+    "unreachable": ReasonEntry(
+        "The platform can't be reached at the moment.",
+        "{call} failed: {error}",
+        is_platform_away=True,
+    ),
+    "untrusted_certificate": ReasonEntry(
+        "The platform can't be reached at the moment.",
+        "{call} failed: the certificate is not trusted ({problem}).",
+        hint="If this network inspects TLS, ask IT for the file with its certificates, and name "
+        "it: ca_bundle in [platform] of the config, or gcwatch send --ca-bundle FILE. If the "
+        "certificate has expired, check this computer's clock.",
+        is_platform_away=True,
+    ),
+    "server_error": ReasonEntry(
+        "The platform has a problem at the moment.",
+        "{call} was answered {status}.",
+        patience=12,
+        is_platform_away=True,
+    ),
+    "wrong_answer": ReasonEntry(
+        "The platform has a problem at the moment.",
+        "{call} got an answer that is not the platform's: {problem}.",
+        hint="Open the platform's address in a browser: there may be maintenance, or a proxy that "
+        "answers instead.",
+        patience=12,
+        is_platform_away=True,
+    ),
+    "checksum": ReasonEntry(
+        "A transfer was damaged on the way.",
+        "{what}: {problem}.",
+        patience=8,
+    ),
+    "download_incomplete": ReasonEntry(
+        "The results did not arrive completely.",
+        "A download is incomplete: {problem}.",
+        patience=12,
+    ),
+    "disk": ReasonEntry(
+        "There is a problem with this computer's disk.",
+        "{what} failed: {error}.",
+        hint="Free some disk space, or mount the outbox again.",
+    ),
+    "archive_not_found": ReasonEntry(
+        "The archive can't be seen; what is already here of it stays.",
+        "Archive {slug} does not exist, or this token has no access to it.",
+        hint="Check the slug, and ask the archive's editors for access.",
+    ),
+    "mirror_refused": ReasonEntry(
+        "The platform refuses a part of the archive; what is already here of it stays.",
+        "{call} was answered {status}: {message}",
+        hint="If this goes on, ask the archive's editors.",
+    ),
+    "mirror_away": ReasonEntry(
+        "The mirror's folder is empty though it was not before; nothing is fetched.",
+        "{folder} is missing; the share of the mirror's folder may be unmounted.",
+        hint="Mount the share again. If the folder was emptied on purpose, make that hidden folder "
+        "in it.",
+    ),
+    "stopped": ReasonEntry(
+        "gcwatch was stopped during this step; it continues at the next start.",
+        "The step was interrupted by a stop.",
+    ),
+    "crashed": ReasonEntry(
+        "A fault in gcwatch stopped this folder; somebody has to look.",
+        "{error} in step {step}.",
+        hint="Please report this with the log of this case.",
+        patience=5,
+    ),
+}
