@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from gcwatch.commands.status import Overview
-from gcwatch.core import checklist, events
+from gcwatch.core import events, folding
 from gcwatch.core.case import Case, Input, Snapshot, Target, Upload
 from gcwatch.core.events import Event
 from gcwatch.core.reasons import Reason
@@ -66,7 +66,7 @@ def screenshot() -> str:
 def _case(key: str, folder: str, age: float, *happened: Event) -> Case:
     """Return a case whose folder was found so many seconds ago; the rest took a second each."""
     told = (events.FolderFound("lobes", folder), *happened)
-    return checklist.fold_events(
+    return folding.fold_events(
         key, ((NOW - age + second, each) for second, each in enumerate(told))
     )
 

@@ -279,7 +279,7 @@ class LateChange:
 
 @dataclass(frozen=True)
 class Case:
-    """Everything that is known of one case; only `checklist.apply_event` adds facts.
+    """Everything that is known of one case; only `folding.apply_event` adds facts.
 
     `found`, `touched` (the last event), `changed` (the folder's last change) and `settled` are
     times; `quiet_since` is the last change as the machine's uptime. `copying` is the time since

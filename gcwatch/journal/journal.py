@@ -17,7 +17,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from gcwatch.core import checklist
+from gcwatch.core import folding
 from gcwatch.core.case import Case
 from gcwatch.core.events import ContentIdentified, Event, FolderFound, RouteRenamed
 from gcwatch.core.timing import Pace
@@ -104,7 +104,7 @@ class Journal:
     def _insert_case(self, connection: sa.Connection, event: FolderFound, pace: Pace) -> Case:
         suffix = "".join(secrets.choice(_ALPHABET) for _ in range(8))
         now = self._clock()
-        case = checklist.new_case(f"{event.route}-{suffix}", event, now)
+        case = folding.new_case(f"{event.route}-{suffix}", event, now)
         # Before the insert: it takes the mark of the newest from all cases of the folder.
         _make_way(connection, case)
         connection.execute(CASES.insert().values(**case_row(case, pace), newest=True))
@@ -125,7 +125,7 @@ class Journal:
             # A step that began before `gcwatch retry` must not change the new round.
             if of_round not in {None, before.round}:
                 return before
-            after = checklist.apply_event(before, event, now)
+            after = folding.apply_event(before, event, now)
             if after != before:
                 row = case_row(after, pace)
                 if after.folder != before.folder:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gcwatch.core import checklist, events
+from gcwatch.core import checklist, events, folding
 from gcwatch.core.case import Case
 from gcwatch.core.reasons import CATALOGUE, Explanation, Reason, explain
 from gcwatch.core.text import iso_time, printable_name, readable_name, time_span
@@ -143,9 +143,9 @@ def history_lines(key: str, recorded: Sequence[Recorded]) -> Iterator[HistoryLin
     for each in recorded:
         if before is None:
             assert isinstance(each.event, events.FolderFound), "a history starts with FolderFound"
-            before = after = checklist.new_case(key, each.event, each.at)
+            before = after = folding.new_case(key, each.event, each.at)
         else:
-            after = checklist.apply_event(before, each.event, each.at)
+            after = folding.apply_event(before, each.event, each.at)
         told = log_entry(before, each.event, after)
         if told:
             yield _history_line(iso_time(each.at), each.event, *told)

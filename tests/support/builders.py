@@ -17,7 +17,7 @@ import pydicom.data
 import gcwatch
 from gcwatch import config, log
 from gcwatch.api import Watch
-from gcwatch.core import checklist
+from gcwatch.core import folding
 from gcwatch.core.case import Uptime
 from gcwatch.core.timing import Pace
 from gcwatch.daemon.waking.uptime import read_uptime
@@ -279,7 +279,7 @@ def check_history(watch):
     """Every case is the fold of its events."""
     for case in watch.journal.cases():
         history = [(each.at, each.event) for each in watch.history(case)]
-        assert checklist.fold_events(case.key, history) == case, (
+        assert folding.fold_events(case.key, history) == case, (
             "the journal's case is not its history"
         )
 

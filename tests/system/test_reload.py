@@ -12,7 +12,7 @@ from support import builders
 from support.builders import check_nothing_half_done, mha, voxels
 from support.house import REFUSED, RELOADED, House, mirror, route
 
-from gcwatch.core import checklist
+from gcwatch.core import folding
 
 MIB = 1 << 20
 PARTS = 10
@@ -74,7 +74,7 @@ def check_one_job_each(house, *folders):
 def check_histories(house):
     """Every case is the fold of its events, whatever its route is called."""
     for case in house.cases().values():
-        assert checklist.fold_events(case.key, house.history(case.key)) == case
+        assert folding.fold_events(case.key, house.history(case.key)) == case
 
 
 # --- SIGTERM -------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from support.mirrored import Mirrored
 
 from gcwatch.commands.status import StatusFollower
 from gcwatch.config import Cron, Route, Settings
-from gcwatch.core import checklist, events, text, timing
+from gcwatch.core import events, folding, text, timing
 from gcwatch.core.case import Snapshot
 from gcwatch.core.reasons import CATALOGUE, Reason, explain
 from gcwatch.core.timing import Every, Pace
@@ -45,7 +45,7 @@ KEY = "lobes-k"
 
 def case_after(*events):
     """A case to which these happened, one a second from second 0."""
-    return checklist.fold_events(KEY, enumerate(events))
+    return folding.fold_events(KEY, enumerate(events))
 
 
 def path_to(stage):

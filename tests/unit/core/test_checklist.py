@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.case_path import IMAGE, PATH, SNAPSHOT, UPLOAD
 
-from gcwatch.core import checklist, events, timing
+from gcwatch.core import checklist, events, folding, timing
 from gcwatch.core.case import Attempt, Case, Uptime
 from gcwatch.core.checklist import Step
 from gcwatch.core.reasons import CATALOGUE, Reason
@@ -19,7 +19,7 @@ UNREACHABLE = Reason("unreachable", {"call": "GET", "error": "x"})
 
 def a_case(events=None):
     """The case after so many events, one a second; after all of them if not told."""
-    return checklist.fold_events("lobes-k", enumerate(event for _, _, event in PATH[:events]))
+    return folding.fold_events("lobes-k", enumerate(event for _, _, event in PATH[:events]))
 
 
 def reached(stage):
@@ -44,8 +44,8 @@ def test_each_event_brings_the_case_to_its_first_missing_fact(number):
 
 def test_a_rejected_case_is_reported_and_then_closed():
     """A failure at any stage is first written down where people look, then the case is closed."""
-    rejected = checklist.apply_event(reached("running"), events.Rejected(Reason("job_failed")), 50)
-    closed = checklist.apply_event(rejected, events.FailureReported(), 51)
+    rejected = folding.apply_event(reached("running"), events.Rejected(Reason("job_failed")), 50)
+    closed = folding.apply_event(rejected, events.FailureReported(), 51)
 
     assert checklist.next_step(rejected) == Step.REPORT
     assert checklist.stage(closed) == "failed"
@@ -54,7 +54,7 @@ def test_a_rejected_case_is_reported_and_then_closed():
 
 def test_a_folder_that_changes_under_way_settles_again_and_sends_everything_again():
     """Whatever was sent of an earlier state of the folder is forgotten."""
-    case = checklist.apply_event(reached("submitting"), events.FolderChanged(SNAPSHOT), 40)
+    case = folding.apply_event(reached("submitting"), events.FolderChanged(SNAPSHOT), 40)
 
     assert checklist.stage(case) == "settling"
     assert (case.inputs, case.uploads, case.sessions, case.attempt) == (None, (), {}, None)
@@ -62,7 +62,7 @@ def test_a_folder_that_changes_under_way_settles_again_and_sends_everything_agai
 
 def test_expired_uploads_are_sent_again_as_planned():
     """The plan stands; only the uploads and what was made of them are forgotten."""
-    case = checklist.apply_event(a_case(7), events.UploadsExpired(), 40)
+    case = folding.apply_event(a_case(7), events.UploadsExpired(), 40)
 
     assert checklist.stage(case) == "uploading"
     assert case.inputs == (IMAGE,)
@@ -73,29 +73,29 @@ def test_a_new_upload_takes_the_place_of_the_socket_s_earlier_one():
     """A socket never has two uploads on record."""
     other = replace(UPLOAD, pk="v")
 
-    case = checklist.apply_event(a_case(5), events.UploadStarted(other), 40)
+    case = folding.apply_event(a_case(5), events.UploadStarted(other), 40)
 
     assert (other,) == case.uploads
 
 
 def test_a_retried_failure_begins_a_new_round_under_its_key():
     """Nothing of the first round is left but the key, the folder and the count."""
-    failed = checklist.apply_event(
-        checklist.apply_event(reached("running"), events.Rejected(Reason("job_failed")), 50),
+    failed = folding.apply_event(
+        folding.apply_event(reached("running"), events.Rejected(Reason("job_failed")), 50),
         events.FailureReported(),
         51,
     )
 
-    again = checklist.apply_event(failed, events.Retried(), 60)
+    again = folding.apply_event(failed, events.Retried(), 60)
 
     assert Case("lobes-k", "lobes", "p1", found=0, touched=60, round=2) == again
 
 
 def test_an_open_case_that_is_retried_is_due_at_once_and_loses_nothing():
     """The operator's retry only ends the wait."""
-    waiting = checklist.apply_event(reached("running"), events.Postponed(UNREACHABLE, 3600), 50)
+    waiting = folding.apply_event(reached("running"), events.Postponed(UNREACHABLE, 3600), 50)
 
-    again = checklist.apply_event(waiting, events.Retried(), 60)
+    again = folding.apply_event(waiting, events.Retried(), 60)
 
     assert again.wait is None
     assert again.submission == waiting.submission
@@ -110,7 +110,7 @@ def test_an_open_case_that_is_retried_is_due_at_once_and_loses_nothing():
 )
 def test_an_attempt_in_doubt_stays_on_record(event):
     """Trouble, waiting and a retry do not make the platform forget that it may have acted."""
-    case = checklist.apply_event(a_case(8), event, 40)
+    case = folding.apply_event(a_case(8), event, 40)
 
     assert Attempt(7) == case.attempt
 
@@ -125,7 +125,7 @@ def test_an_attempt_in_doubt_stays_on_record(event):
 )
 def test_a_proof_that_nothing_happened_clears_the_attempt(event):
     """Only the platform's own answer takes an attempt off the record."""
-    case = checklist.apply_event(a_case(8), event, 40)
+    case = folding.apply_event(a_case(8), event, 40)
 
     assert case.attempt is None
 
@@ -136,7 +136,7 @@ def test_a_proof_that_nothing_happened_clears_the_attempt(event):
 def test_the_settle_time_counts_from_the_last_change():
     """A folder is looked at again when it has been quiet for the settle time."""
     quiet = events.FolderChanged(SNAPSHOT, Uptime("boot", 5.0))
-    assert timing.due_time(checklist.apply_event(a_case(2), quiet, 9), PACE) == 9 + 30
+    assert timing.due_time(folding.apply_event(a_case(2), quiet, 9), PACE) == 9 + 30
 
 
 def test_a_change_without_the_machine_s_uptime_is_looked_at_at_once():
@@ -151,7 +151,7 @@ def test_the_first_poll_comes_after_three_quarters_of_the_average():
 
 def test_later_polls_come_at_the_route_s_pace():
     """Once the first poll was due, the route decides."""
-    case = checklist.apply_event(a_case(9), events.StillRunning("Executing"), 800)
+    case = folding.apply_event(a_case(9), events.StillRunning("Executing"), 800)
 
     assert timing.due_time(case, PACE) == 800 + 60
 
@@ -159,8 +159,8 @@ def test_later_polls_come_at_the_route_s_pace():
 def test_an_old_job_is_polled_more_seldom():
     """A twentieth of its age, up to a quarter of an hour."""
     day = 86_400.0
-    case = checklist.apply_event(a_case(9), events.StillRunning("Executing"), 8 + 4000)
-    older = checklist.apply_event(case, events.StillRunning("Executing"), 8 + day)
+    case = folding.apply_event(a_case(9), events.StillRunning("Executing"), 8 + 4000)
+    older = folding.apply_event(case, events.StillRunning("Executing"), 8 + day)
 
     assert timing.due_time(case, PACE) == 8 + 4000 + 200
     assert 8 + day + 900 == timing.due_time(older, PACE)
@@ -168,7 +168,7 @@ def test_an_old_job_is_polled_more_seldom():
 
 def test_a_postponed_case_is_due_when_its_wait_is_over():
     """Waiting costs no attempt."""
-    case = checklist.apply_event(a_case(6), events.Postponed(Reason("no_credits"), 3600), 50)
+    case = folding.apply_event(a_case(6), events.Postponed(Reason("no_credits"), 3600), 50)
 
     assert timing.due_time(case, PACE) == 50 + 3600
     assert case.attempts == 0
@@ -180,7 +180,7 @@ def test_backing_off_grows_and_is_bounded(tries):
     case = a_case(5)
     waits = []
     for number in range(tries):
-        case = checklist.apply_event(case, events.AttemptFailed(UNREACHABLE), number)
+        case = folding.apply_event(case, events.AttemptFailed(UNREACHABLE), number)
         waits.append(timing.due_time(case, PACE) - number)
 
     assert 5 <= waits[0] <= 6
@@ -204,7 +204,7 @@ def test_patience_ends_in_a_failure_with_the_same_reason(code):
     case, reason = a_case(6), Reason(code)
     for number in range(CATALOGUE[code].patience):
         assert case.failure is None
-        case = checklist.apply_event(case, events.AttemptFailed(reason), 50 + number)
+        case = folding.apply_event(case, events.AttemptFailed(reason), 50 + number)
 
     assert reason == case.failure
 
@@ -213,7 +213,7 @@ def test_who_gave_up_says_so_at_once():
     """The note for whoever dropped the folder does not wait for another pause."""
     case, reason = a_case(6), Reason("server_error")
     for number in range(CATALOGUE[reason.code].patience):
-        case = checklist.apply_event(case, events.AttemptFailed(reason), 50 + number)
+        case = folding.apply_event(case, events.AttemptFailed(reason), 50 + number)
 
     assert checklist.next_step(case) == Step.REPORT
     assert timing.due_time(case, PACE) == case.touched
@@ -221,9 +221,9 @@ def test_who_gave_up_says_so_at_once():
 
 def test_trouble_with_the_note_does_not_replace_what_it_is_about():
     """However often writing it down goes wrong, the failure stays the one that was."""
-    case = checklist.apply_event(a_case(6), events.Rejected(Reason("no_files")), 50)
+    case = folding.apply_event(a_case(6), events.Rejected(Reason("no_files")), 50)
     for number in range(20):
-        case = checklist.apply_event(case, events.AttemptFailed(Reason("crashed")), 51 + number)
+        case = folding.apply_event(case, events.AttemptFailed(Reason("crashed")), 51 + number)
 
     assert case.failure == Reason("no_files")
     assert timing.due_time(case, PACE) > case.touched
@@ -233,16 +233,16 @@ def test_the_network_is_never_a_reason_to_give_up():
     """However long the platform is out of reach."""
     case = a_case(6)
     for number in range(1000):
-        case = checklist.apply_event(case, events.AttemptFailed(UNREACHABLE), 50 + number)
+        case = folding.apply_event(case, events.AttemptFailed(UNREACHABLE), 50 + number)
 
     assert case.failure is None
 
 
 def test_success_forgives_earlier_tries():
     """Only tries in a row count."""
-    case = checklist.apply_event(a_case(5), events.AttemptFailed(Reason("checksum")), 50)
+    case = folding.apply_event(a_case(5), events.AttemptFailed(Reason("checksum")), 50)
 
-    case = checklist.apply_event(case, events.UploadCompleted("u", "ff"), 51)
+    case = folding.apply_event(case, events.UploadCompleted("u", "ff"), 51)
 
     assert case.attempts == 0
 
@@ -257,8 +257,8 @@ def test_to_begin_once_more_is_no_success(number, again):
     case = a_case(number)
     for at in range(CATALOGUE["server_error"].patience):
         assert case.failure is None
-        case = checklist.apply_event(case, again, 50 + at)
-        case = checklist.apply_event(case, events.AttemptFailed(Reason("server_error")), 50 + at)
+        case = folding.apply_event(case, again, 50 + at)
+        case = folding.apply_event(case, events.AttemptFailed(Reason("server_error")), 50 + at)
 
     assert Reason("server_error") == case.failure
 
@@ -292,7 +292,7 @@ EVENTS = st.one_of(
 @given(st.lists(EVENTS, max_size=30))
 def test_any_events_make_a_case_with_one_stage_and_a_step_or_an_end(history):
     """No order of events is too odd: a case always knows what it needs, or how it ended."""
-    case = checklist.fold_events("k", enumerate([events.FolderFound("lobes", "p1"), *history]))
+    case = folding.fold_events("k", enumerate([events.FolderFound("lobes", "p1"), *history]))
 
     assert (checklist.next_step(case) is None) == (case.ending is not None)
     assert (timing.due_time(case, PACE) is None) == (case.ending is not None)
@@ -301,10 +301,10 @@ def test_any_events_make_a_case_with_one_stage_and_a_step_or_an_end(history):
 @given(st.lists(EVENTS, max_size=20), EVENTS)
 def test_a_closed_case_hears_only_of_its_folder_and_of_a_retry(history, event):
     """Late news of a step can't reopen what an operator or a delivery has closed."""
-    case = checklist.fold_events("k", enumerate([events.FolderFound("lobes", "p1"), *history]))
-    closed = checklist.apply_event(case, events.Withdrawn(), 90)
+    case = folding.fold_events("k", enumerate([events.FolderFound("lobes", "p1"), *history]))
+    closed = folding.apply_event(case, events.Withdrawn(), 90)
 
-    after = checklist.apply_event(closed, event, 91)
+    after = folding.apply_event(closed, event, 91)
 
     if isinstance(event, events.Retried):
         assert after.is_open

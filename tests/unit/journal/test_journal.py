@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gcwatch.core import checklist, events
+from gcwatch.core import events, folding
 from gcwatch.core.case import Input, Snapshot, Target, Upload
 from gcwatch.core.errors import JournalDamaged, JournalUnavailable, StateError
 from gcwatch.core.reasons import Reason
@@ -56,7 +56,7 @@ def book(tmp_path):
 
 
 def fold(book, key):
-    return checklist.fold_events(key, ((each.at, each.event) for each in book.history(key)))
+    return folding.fold_events(key, ((each.at, each.event) for each in book.history(key)))
 
 
 # --- cases and events agree ----------------------------------------------------------------------

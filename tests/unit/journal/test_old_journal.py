@@ -9,7 +9,7 @@ import pytest
 from support.builders import Site, check_history
 from support.contract import IMAGE, TARGETS
 
-from gcwatch.core import checklist, events
+from gcwatch.core import checklist, events, folding
 from gcwatch.journal.journal import Journal
 from gcwatch.journal.schema import JOURNAL_FILE, VERSIONS
 
@@ -47,7 +47,7 @@ def test_every_case_is_still_what_happened_to_it(state):
     recorded = {type(each.event) for _, history in histories for each in history}
     assert recorded == set(events.Event.__args__) - SINCE
     for case, history in histories:
-        assert checklist.fold_events(case.key, ((each.at, each.event) for each in history)) == case
+        assert folding.fold_events(case.key, ((each.at, each.event) for each in history)) == case
 
 
 @pytest.mark.parametrize("kind", ROUTES)
