@@ -5,11 +5,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gcwatch.core.case import (
-    Case,
-    Input,
-    Output,
-)
+from gcwatch.core.case import Case, Input, Output
 from gcwatch.core.events import Event
 
 

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import BinaryIO
 
 from gcwatch.core.forecast import UNKNOWN, ImageForecast
-from gcwatch.imaging.checks.signatures import read_tiff_values
 from gcwatch.imaging.checks.text_header import read_nrrd_header
+from gcwatch.imaging.checks.tiff import read_tiff_values
 from gcwatch.imaging.checks.voxel_sizes import nrrd_fields
 from gcwatch.imaging.formats import Kind
 

@@ -11,8 +11,8 @@ import zlib
 from collections.abc import Callable, Mapping
 from typing import BinaryIO, NamedTuple
 
-from gcwatch.imaging.checks import signatures
 from gcwatch.imaging.checks.text_header import read_meta_header, read_nrrd_header
+from gcwatch.imaging.checks.tiff import read_tiff_values
 
 _NIFTI_HEADER_BYTES = 348
 _READ_BYTES = 16 * 1024
@@ -142,7 +142,7 @@ _TIFF_UNITS = {2, 3}
 
 
 def _tiff(stream: BinaryIO) -> Unreadable | None:
-    tags = signatures.read_tiff_values(stream)
+    tags = read_tiff_values(stream)
     colour, unit = tags.get(262, (1,))[:1], tags.get(296, ())[:1]
     if colour and colour[0] not in _TIFF_COLOURS:
         return Unreadable("a TIFF in other colours than gray and RGB", "TIFF in gray or RGB")

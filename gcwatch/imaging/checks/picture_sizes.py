@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from gcwatch.files.atomic import BUFFER_BYTES
-from gcwatch.imaging.checks import signatures
+from gcwatch.imaging.checks.tiff import count_strip_bytes, read_tiff_values
 
 _PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Numbers for each pixel, by colour type."""
@@ -49,11 +49,11 @@ def find_tiff_damage(stream: BinaryIO) -> str:
 
     Compressed pixels are not judged.
     """
-    tags = {tag: values[0] for tag, values in signatures.read_tiff_values(stream).items() if values}
+    tags = {tag: values[0] for tag, values in read_tiff_values(stream).items() if values}
     if tags.get(259, 1) != 1 or 324 in tags or tags.get(262) == 6:
         return ""
     bits = tags.get(277, 1) * tags.get(258, 1)
     expected = tags.get(257, 0) * -(-tags.get(256, 0) * bits // 8)
-    held = signatures.count_strip_bytes(stream)
+    held = count_strip_bytes(stream)
     is_short = held is not None and held < expected
     return f"its strips hold {held} of {expected} bytes of pixels" if is_short else ""

@@ -8,17 +8,18 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from gcwatch.core.text import count_noun
 from gcwatch.files.atomic import BUFFER_BYTES
+from gcwatch.imaging.checks.streams import END_MISSING, count_bytes, read_at
+from gcwatch.imaging.checks.tiff import tiff_damage
 
 START_BYTES = 4096
 """Bytes from a file's start that are enough to recognise its format."""
 
-END_MISSING = "its end is missing"
 
 _PDF_TAIL_BYTES = 4096
 """The end mark of a PDF must be within its last bytes; readers require 1024."""
@@ -37,26 +38,15 @@ def _no_check(_: BinaryIO) -> str:
     return ""
 
 
-def _count_bytes(stream: BinaryIO) -> int:
-    return stream.seek(0, 2)
-
-
-def _read_at(stream: BinaryIO, position: int, count: int) -> bytes:
-    """Return `count` bytes from a position on, fewer at the end of the file."""
-    # The position was read from the file itself, so it may be any number.
-    stream.seek(max(0, min(position, _count_bytes(stream))))
-    return stream.read(count)
-
-
 # --- pictures ----------------------------------------------------------------------------------
 
 
 def _png_damage(stream: BinaryIO) -> str:
     """A PNG is a chain of chunks; the last one is called IEND."""
     position = 8
-    while len(head := _read_at(stream, position, 8)) == 8:
+    while len(head := read_at(stream, position, 8)) == 8:
         length, kind = struct.unpack(">L4s", head)
-        if position + 12 + length > _count_bytes(stream):
+        if position + 12 + length > count_bytes(stream):
             return END_MISSING
         if _png_checksum(stream, kind, position + 8, length):
             return f"the checksum of its part {kind.decode('latin-1')} is wrong"
@@ -106,145 +96,17 @@ def _contains(stream: BinaryIO, wanted: bytes, begin: int = 0) -> bool:
     return False
 
 
-_TIFF_VALUE_BYTES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
-"""Bytes of a TIFF value, by the number of its type; other types have 1 byte."""
-
-_TIFF_PIXELS = ((273, 279), (324, 325))
-"""Tags with the offsets and lengths of strips, and of tiles."""
-
-
-_SHORT_BYTES, _MOST_FIELDS = 64, 4096
-"""Longer values of a TIFF are no sizes, and no page has more fields."""
-
-
-class _Field(NamedTuple):
-    """One field of a TIFF directory; its values are `length` bytes from `begin` on."""
-
-    tag: int
-    kind: int
-    begin: int
-    length: int
-
-
-@dataclass(frozen=True)
-class _Tiff:
-    """A TIFF, its byte order, and the `struct` codes of a count of fields and of an offset."""
-
-    stream: BinaryIO
-    order: str
-    count: str
-    offset: str
-
-    def read_numbers(self, code: str, position: int, length: int) -> tuple[int, ...]:
-        """Return the numbers at a position, without those beyond the end of the file."""
-        layout = struct.Struct(self.order + code)
-        data = _read_at(self.stream, position, length)
-        whole = data[: len(data) // layout.size * layout.size]
-        return tuple(number for (number,) in layout.iter_unpack(whole))
-
-    def read_number(self, code: str, position: int) -> int:
-        """Return the number at a position, 0 if the file ends before."""
-        return next(iter(self.read_numbers(code, position, struct.calcsize("<" + code))), 0)
-
-
-def _open_tiff(stream: BinaryIO) -> tuple[_Tiff, int]:
-    """Return a TIFF, and the position of its first directory."""
-    start = _read_at(stream, 0, 4)
-    big = b"+" in start[2:]
-    order = "<" if start.startswith(b"II") else ">"
-    tiff = _Tiff(stream, order, *(("Q", "Q") if big else ("H", "L")))
-    return tiff, tiff.read_number(tiff.offset, 8 if big else 4)
-
-
-def _tiff_damage(stream: BinaryIO) -> str:
-    """The directories of a TIFF list all positions; none may be beyond the end of the file."""
-    size = _count_bytes(stream)
-    tiff, position = _open_tiff(stream)
-    if not position:
-        return END_MISSING
-    seen = set[int]()
-    while position and position not in seen:
-        seen.add(position)
-        end, position = _tiff_directory(tiff, position, size)
-        if end > size:
-            return END_MISSING
-    return ""
-
-
-def _tiff_directory(tiff: _Tiff, position: int, size: int) -> tuple[int, int]:
-    """Given a directory's position, return where its content ends, and the next directory."""
-    count, width = tiff.read_number(tiff.count, position), struct.calcsize("<" + tiff.offset)
-    first = position + struct.calcsize("<" + tiff.count)
-    last = first + count * (4 + 2 * width)
-    if last + width > size:
-        return last + width, 0
-    places = range(first, last, 4 + 2 * width)
-    found = (_tiff_field(tiff, place, width) for place in places)
-    fields = {field.tag: field for field in found}
-    ends = [field.begin + field.length for field in fields.values()]
-    if max(ends, default=0) <= size:
-        ends.extend(_tiff_pixels(tiff, fields))
-    return max(ends, default=0), tiff.read_number(tiff.offset, last)
-
-
-def _tiff_field(tiff: _Tiff, place: int, width: int) -> _Field:
-    tag, kind = tiff.read_numbers("H", place, 4)
-    length = tiff.read_number(tiff.offset, place + 4) * _TIFF_VALUE_BYTES.get(kind, 1)
-    inline = place + 4 + width
-    begin = inline if length <= width else tiff.read_number(tiff.offset, inline)
-    return _Field(tag, kind, begin, length)
-
-
-def _tiff_pixels(tiff: _Tiff, fields: Mapping[int, _Field]) -> Iterator[int]:
-    """Yield the end position of each strip and tile."""
-    for begins, lengths in _TIFF_PIXELS:
-        if begins in fields and lengths in fields:
-            pairs = (_tiff_values(tiff, fields[begins]), _tiff_values(tiff, fields[lengths]))
-            yield from map(sum, zip(*pairs, strict=False))
-
-
-def _tiff_values(tiff: _Tiff, field: _Field) -> tuple[int, ...]:
-    code = {3: "H", 4: "L", 5: "L", 16: "Q"}.get(field.kind)
-    return tiff.read_numbers(code, field.begin, field.length) if code else ()
-
-
-def read_tiff_values(stream: BinaryIO) -> dict[int, tuple[int, ...]]:
-    """Given a TIFF, return the short numeric fields of its first page by tag.
-
-    A fraction gives two numbers.
-    """
-    tiff, position = _open_tiff(stream)
-    fields = _tiff_fields(tiff, position)
-    return {
-        field.tag: _tiff_values(tiff, field) for field in fields if field.length <= _SHORT_BYTES
-    }
-
-
-def _tiff_fields(tiff: _Tiff, position: int) -> list[_Field]:
-    count, width = tiff.read_number(tiff.count, position), struct.calcsize("<" + tiff.offset)
-    first, step = position + struct.calcsize("<" + tiff.count), 4 + 2 * width
-    last = min(first + min(count, _MOST_FIELDS) * step, _count_bytes(tiff.stream) - step + 1)
-    return [_tiff_field(tiff, place, width) for place in range(first, last, step)]
-
-
-def count_strip_bytes(stream: BinaryIO) -> int | None:
-    """Given a TIFF, return the bytes of all strips of its first page; None without strips."""
-    tiff, position = _open_tiff(stream)
-    fields = {field.tag: field for field in _tiff_fields(tiff, position)}
-    return sum(_tiff_values(tiff, fields[279])) if 279 in fields else None
-
-
 # --- documents, films, archives, databases -----------------------------------------------------
 
 
 def _pdf_damage(stream: BinaryIO) -> str:
-    tail = _read_at(stream, max(0, _count_bytes(stream) - _PDF_TAIL_BYTES), _PDF_TAIL_BYTES)
+    tail = read_at(stream, max(0, count_bytes(stream) - _PDF_TAIL_BYTES), _PDF_TAIL_BYTES)
     return "" if b"%%EOF" in tail or b"startxref" in tail else END_MISSING
 
 
 def _mp4_damage(stream: BinaryIO) -> str:
     """An MP4 is a chain of boxes; the box moov is needed to play it."""
-    size, position, found = _count_bytes(stream), 0, set()
+    size, position, found = count_bytes(stream), 0, set()
     while position < size:
         length, kind = _mp4_box(stream, position, size)
         if not kind.isalnum():
@@ -257,7 +119,7 @@ def _mp4_damage(stream: BinaryIO) -> str:
 
 
 def _mp4_box(stream: BinaryIO, position: int, size: int) -> tuple[int, bytes]:
-    head = _read_at(stream, position, 16)
+    head = read_at(stream, position, 16)
     length, kind, least = int.from_bytes(head[:4]), head[4:8], 8
     if length == 0:
         length = size - position
@@ -277,7 +139,7 @@ def _zip_damage(stream: BinaryIO) -> str:
     except (zipfile.BadZipFile, ValueError, OSError, struct.error):
         return "its directory is missing or damaged"
     lost = any(
-        _read_at(stream, member.header_offset, 4) != b"PK\x03\x04"
+        read_at(stream, member.header_offset, 4) != b"PK\x03\x04"
         or member.header_offset + member.compress_size > end
         for member in members
     )
@@ -286,12 +148,12 @@ def _zip_damage(stream: BinaryIO) -> str:
 
 def _sqlite_damage(stream: BinaryIO) -> str:
     """A database has its number of pages in its header, if the last writer set it."""
-    head = _read_at(stream, 0, 100)
+    head = read_at(stream, 0, 100)
     if len(head) < 100:
         return END_MISSING
     page = int.from_bytes(head[16:18])
     bytes_told = int.from_bytes(head[28:32]) * (65536 if page == 1 else page)
-    return END_MISSING if head[24:28] == head[92:96] and bytes_told > _count_bytes(stream) else ""
+    return END_MISSING if head[24:28] == head[92:96] and bytes_told > count_bytes(stream) else ""
 
 
 _NO_TABLE = "it has no BIOM table (observation and sample)"
@@ -306,7 +168,7 @@ def _is_hdf5(start: bytes) -> bool:
 
 
 def _hdf5_damage(stream: BinaryIO) -> str:
-    head = _read_at(stream, 0, 64)
+    head = read_at(stream, 0, 64)
     if not head.startswith(_HDF5):
         return ""
     if len(head) < 64:
@@ -315,7 +177,7 @@ def _hdf5_damage(stream: BinaryIO) -> str:
     if head[width] != 8:
         return ""
     return (
-        END_MISSING if int.from_bytes(head[end : end + 8], "little") > _count_bytes(stream) else ""
+        END_MISSING if int.from_bytes(head[end : end + 8], "little") > count_bytes(stream) else ""
     )
 
 
@@ -340,7 +202,7 @@ def _is_text(start: bytes) -> bool:
 
 def _text_damage(stream: BinaryIO) -> str:
     """An interrupted copy often has its full length, with zeros at the end."""
-    if _read_at(stream, 0, 2) in _UTF16:
+    if read_at(stream, 0, 2) in _UTF16:
         return ""
     return "a part of it is binary zeros" if _contains(stream, b"\0") else ""
 
@@ -360,14 +222,14 @@ def _newick_damage(stream: BinaryIO) -> str:
     if problem := _text_damage(stream):
         return problem
     if (
-        not _read_at(stream, max(0, _count_bytes(stream) - START_BYTES), START_BYTES)
+        not read_at(stream, max(0, count_bytes(stream) - START_BYTES), START_BYTES)
         .rstrip()
         .endswith(b";")
     ):
         return "it does not end in a semicolon"
-    if _count_bytes(stream) > _NEWICK_BYTES:
+    if count_bytes(stream) > _NEWICK_BYTES:
         return ""
-    tree = _NEWICK_OPAQUE.sub(b"", _read_at(stream, 0, _NEWICK_BYTES))
+    tree = _NEWICK_OPAQUE.sub(b"", read_at(stream, 0, _NEWICK_BYTES))
     opened, closed = tree.count(b"("), tree.count(b")")
     if opened == closed:
         return ""
@@ -394,7 +256,7 @@ class Format:
 PDF = Format("a PDF", lambda start: b"%PDF-" in start[:1024], _pdf_damage)  # as readers accept it
 PNG = Format("a PNG picture", _starts_with(b"\x89PNG\r\n\x1a\n"), _png_damage)
 JPEG = Format("a JPEG picture", _starts_with(b"\xff\xd8\xff"), _jpeg_damage)
-TIFF = Format("a TIFF image", _starts_with(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), _tiff_damage)
+TIFF = Format("a TIFF image", _starts_with(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), tiff_damage)
 MP4 = Format("an MP4 film", lambda start: start[:1] == b"\0" and start[4:8] == b"ftyp", _mp4_damage)
 ZIP = Format("a ZIP or Office file", _starts_with(b"PK\x03\x04", b"PK\x05\x06"), _zip_damage)
 GZIP = Format("a gzip file", _starts_with(b"\x1f\x8b"))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.whole_files import IMAGES, WHOLE, hdf5, mp4, packed, png
 
-from gcwatch.imaging.checks import signatures
+from gcwatch.imaging.checks import signatures, tiff
 
 BY_SUFFIX = {
     "biom": signatures.BIOM,
@@ -47,7 +47,7 @@ def test_a_whole_file_is_its_format_and_undamaged(name):
 def test_every_version_of_hdf5_tells_its_end(version):
     """BIOM tables are written by old and new libraries."""
     assert damage("t.biom", hdf5(version)) == ""
-    assert damage("t.biom", hdf5(version)[:-1]) == signatures.END_MISSING
+    assert damage("t.biom", hdf5(version)[:-1]) == tiff.END_MISSING
 
 
 PROMISES = [name for name in FILES if not name.endswith((".gz", ".obj", ".jpg"))]
@@ -66,7 +66,7 @@ def test_every_cut_that_loses_more_than_the_last_line_is_noticed(name):
 )
 def test_a_single_missing_byte_is_noticed(name):
     """Formats that tell their own length, or have a last word."""
-    assert damage(name, FILES[name][:-1]) == signatures.END_MISSING
+    assert damage(name, FILES[name][:-1]) == tiff.END_MISSING
 
 
 @pytest.mark.parametrize("name", ["c.csv", "model.obj", "tree.newick"])
