@@ -24,7 +24,8 @@ hypothesis.settings.load_profile("alike")
 PR_SET_DUMPABLE = 4
 
 SLOWEST_FIRST = (
-    *("test_docs", "test_crash", "test_mirror_crash", "test_machine", "test_mirror_cli"),
+    *("test_docs", "test_crash", "test_late_crash", "test_mirror_crash", "test_machine"),
+    "test_mirror_cli",
     *("test_service", "test_reload", "test_packaging", "test_init", "test_demo"),
 )
 CRASH_POINTS = "crash points"
