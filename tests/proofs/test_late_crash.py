@@ -88,6 +88,7 @@ def test_a_folder_that_changed_is_told_or_sent_once_though_the_daemon_dies_again
         check_results(site.sandbox, site.outbox / "p1.2")
 
 
+@pytest.mark.prove
 def test_an_operator_file_is_obeyed_once_though_the_daemon_dies_again_and_again(
     victims, tmp_path, sandbox
 ):
