@@ -28,6 +28,7 @@ def die_again_and_again(victims, site, folder):
     return kinds
 
 
+@pytest.mark.prove
 def test_a_corrected_folder_is_sent_once_though_the_daemon_dies_again_and_again(
     victims, tmp_path, sandbox
 ):
@@ -107,11 +108,8 @@ def test_an_operator_file_is_obeyed_once_though_the_daemon_dies_again_and_again(
     assert (site.delivered(), len(site.jobs())) == (["p1", "p1.2"], 2)
 
 
-@pytest.mark.parametrize(
-    "files",
-    [pytest.param(series(), marks=pytest.mark.prove), {"image.mha": mha()}],
-    ids=["dicom", "others"],
-)
+@pytest.mark.prove
+@pytest.mark.parametrize("files", [series(), {"image.mha": mha()}], ids=["dicom", "others"])
 def test_of_equal_folders_one_is_sent_though_the_daemon_dies_again_and_again(
     victims, tmp_path, sandbox, files
 ):
