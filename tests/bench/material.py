@@ -28,7 +28,7 @@ def make_big_file(folder: Path, mib: int) -> None:
 def make_series(folder: Path, slices: int) -> None:
     """Write a CT: 16-bit slices that deflate to two thirds, as real ones do, and a name in each."""
     from pydicom.dataset import Dataset, FileMetaDataset  # noqa: PLC0415 - only where it is made
-    from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid  # noqa: PLC0415
+    from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid  # noqa: PLC0415 - as above
 
     folder.mkdir(parents=True)
     noise = random.Random(2)

@@ -224,7 +224,7 @@ def test_a_senseless_duration_stops_nothing(sandbox, tmp_path, duration):
         return replace(reply, body=json.dumps(told).replace('"HERE"', duration).encode())
 
     site.drop()
-    is_algorithm = lambda call: call.path.endswith("/api/v1/algorithms/")  # noqa: E731
+    is_algorithm = lambda call: call.path.endswith("/api/v1/algorithms/")  # noqa: E731 - one use
     with hostile(sandbox, senseless, is_algorithm):
         assert site.run_once().delivered == 1
 

@@ -28,6 +28,7 @@ from support import broken_variants
 from support.builders import FAST
 from support.victims import kind_of_point
 
+# Imported before the fork: else each child process would import them again.
 IMPORTED_LATE_OTHERWISE = (pydicom.dataset, deidentifier)
 _WRITES = os.O_WRONLY | os.O_RDWR
 _PATHS = {"open": 1, "os.rename": 2, "os.link": 2, "os.remove": 1, "os.rmdir": 1, "os.mkdir": 1}

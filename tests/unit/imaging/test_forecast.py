@@ -7,17 +7,15 @@ import struct
 
 import pytest
 from pydicom.data import get_testdata_file
+from support.slices import at_time, one_slice, series
 from support.voxel_files import nifti, nrrd
 from support.whole_files import jpeg, png
-from unit.imaging.test_slices import at_time, folder, one_slice, series
 
 from gcwatch.core.forecast import UNKNOWN, ImageForecast, ReportedImage, is_as_foretold
 from gcwatch.imaging import bundle, images
 from gcwatch.imaging.dicom.deidentify import is_removed
 from gcwatch.imaging.forecast import forecast_file, forecast_meta_image
 from gcwatch.inbox import tree
-
-__all__ = ["folder"]
 
 CT, MR = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"
 

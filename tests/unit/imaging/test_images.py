@@ -16,13 +16,6 @@ from gcwatch.inbox import tree
 PATIENTS = Path(get_testdata_file("DICOMDIR")).parent
 
 
-@pytest.fixture
-def folder(tmp_path):
-    path = tmp_path / "p1"
-    path.mkdir()
-    return path
-
-
 def listed(folder):
     return tree.source_files(folder.parent, folder.name, ())
 

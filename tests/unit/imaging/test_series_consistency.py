@@ -4,14 +4,12 @@ import pytest
 from grand_challenge_dicom_de_identifier.deidentifier import DicomDeidentifier
 from pydicom import dcmread
 from pydicom.uid import EnhancedMRImageStorage, MRImageStorage
-from unit.imaging.test_slices import at_time, folder, one_slice, series
+from support.slices import at_time, one_slice, series
 
 from gcwatch.core.errors import CannotSend
 from gcwatch.core.reasons import explain
 from gcwatch.imaging import images
 from gcwatch.inbox import tree
-
-__all__ = ["folder"]
 
 HARD = {
     "several_patients",

@@ -452,7 +452,7 @@ def test_only_the_range_that_was_asked_for_is_written(sender, media, tmp_path, t
     def another_range(reply):
         return replace(reply, headers={**reply.headers, "Content-Range": range_told})
 
-    is_storage = lambda call: call.host == "storage"  # noqa: E731
+    is_storage = lambda call: call.host == "storage"  # noqa: E731 - one use
     with hostile(sender.sandbox, another_range, is_storage), pytest.raises(TryAgain) as error:
         download_file(sender.transfers, url, tmp_path / "x.mha", sender.count)
     assert error.value.reason.code == "download_incomplete"
