@@ -75,16 +75,28 @@ class ClosedCases:
 
     def look_at(self, route: Route, key: str) -> None:
         """Given a case, if it is closed, record what changed in its folder, if anything did."""
-        box, case = inbox_of(route), self._journal.case(key)
+        with suppress(CaseError, SourceVanished):  # it can't be read now: a later look sees it
+            # Another thread may record something meanwhile: the look is repeated.
+            while not self._look_once(route, self._journal.case(key)):
+                pass
+
+    def _look_once(self, route: Route, case: Case) -> bool:
+        """Look at a case; return False if it changed in the journal before that was recorded."""
+        box = inbox_of(route)
         # A folder that `gcwatch send` sent once is no concern of gcwatch afterwards.
         if case.is_open or case.gone or not box.is_watched:
-            return
-        with suppress(CaseError, SourceVanished):  # it can't be read now: a later look sees it
-            event = _event_of(case, box.snapshot_case(case.folder, case.seen))
-            if isinstance(event, events.DeliveredFolderChanged) and route.changed == "send":
-                self._send_again(case)
-            elif event is not None:
-                self._record(case, event)
+            return True
+        event = _event_of(case, box.snapshot_case(case.folder, case.seen))
+        if event is None:
+            return True
+        if isinstance(event, events.DeliveredFolderChanged) and route.changed == "send":
+            self._send_again(case)
+            return True
+        after = self._journal.record_unless_changed(case, event, self._pace_of(case.route))
+        if after is None:
+            return False
+        self._log_event(case, event, after)
+        return True
 
     def _send_again(self, case: Case) -> None:
         """Open a case for the folder as it is now; it settles as every new folder does."""
@@ -92,12 +104,6 @@ class ClosedCases:
         if following is not None:
             log.emit("case.sent_again", route=case.route, case=case.key, next=following.key)
             self._log_event(following, events.FolderFound(case.route, case.folder), following)
-
-    def _record(self, case: Case, event: Event) -> None:
-        pace = self._pace_of(case.route)
-        after = self._journal.record(case.key, event, pace, of_round=case.round)
-        if after != case:
-            self._log_event(case, event, after)
 
 
 def _event_of(case: Case, now: Snapshot) -> Event | None:

@@ -5,6 +5,7 @@ It decides nothing and need not see everything: what it misses, the next scan fi
 
 import logging
 import os
+import threading
 import warnings
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -50,8 +51,7 @@ class _InboxHandler(FileSystemEventHandler):
 
     `lost` is set when the inbox itself was deleted: its watch no longer works, even if a new
     folder has the same path. `gone` counts the folders removed from it: a folder that was moved
-    elsewhere stays watched there, and the system allows a limited number of watches. `touched` are
-    the names in the inbox at or below which something happened.
+    elsewhere stays watched there, and the system allows a limited number of watches.
     """
 
     def __init__(self, notify: Callable[[], None], folder: Path) -> None:
@@ -59,7 +59,8 @@ class _InboxHandler(FileSystemEventHandler):
         self._folder = str(folder)
         self.lost = False
         self.gone = 0
-        self.touched: set[str] = set()
+        self._touched: set[str] = set()
+        self._touching = threading.Lock()
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Ask for a scan: something happened in the inbox or below it."""
@@ -68,9 +69,19 @@ class _InboxHandler(FileSystemEventHandler):
             self.lost = self.lost or event.src_path == self._folder
         for path in (event.src_path, event.dest_path):
             below = os.fsdecode(path).removeprefix(self._folder + "/")
-            if len(self.touched) < _MAX_TOUCHED_NAMES:
-                self.touched.add(below.partition("/")[0])
+            self._note_touched(below.partition("/")[0])
         self._notify()
+
+    def _note_touched(self, name: str) -> None:
+        with self._touching:
+            if len(self._touched) < _MAX_TOUCHED_NAMES:
+                self._touched.add(name)
+
+    def take_touched(self) -> set[str]:
+        """Return the names in the inbox at or below which something happened since last time."""
+        with self._touching:  # the observer's thread may be adding a name
+            touched, self._touched = self._touched, set()
+        return touched
 
 
 class _OverflowHandler(logging.Handler):
@@ -174,10 +185,7 @@ class Watcher:
     def take_touched(self, inbox: Path) -> frozenset[str]:
         """Given an inbox, return the names at or below which something happened since last time."""
         known = self._watches.get(inbox)
-        if known is None:
-            return frozenset()
-        touched, known.handler.touched = known.handler.touched, set()
-        return frozenset(touched)
+        return frozenset(known.handler.take_touched() if known else ())
 
     def watch_only(self, inboxes: Collection[Path]) -> None:
         """Given all inboxes of the config, stop watching every other one."""

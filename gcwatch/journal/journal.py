@@ -119,20 +119,37 @@ class Journal:
         Returns:
             The case as it is now; unchanged if it was closed meanwhile.
         """
-        now = self._clock()
         with self._transaction() as connection:
             before = self._read(connection, key)
             # A step that began before `gcwatch retry` must not change the new round.
             if of_round not in {None, before.round}:
                 return before
-            after = folding.apply_event(before, event, now)
-            if after != before:
-                row = case_row(after, pace)
-                if after.folder != before.folder:
-                    _make_way(connection, after)
-                    row["newest"] = True
-                connection.execute(CASES.update().where(CASES.c.key == key).values(**row))
-                self._append(connection, key, event, now)
+            return self._write(connection, before, event, pace)
+
+    def record_unless_changed(self, case: Case, event: Event, pace: Pace) -> Case | None:
+        """Given a case that was read before, write an event if the case is still as it was then.
+
+        Two threads may look at one folder; what they see there is recorded once.
+
+        Returns:
+            The case as it is now, or None if something else was recorded meanwhile.
+        """
+        with self._transaction() as connection:
+            if self._read(connection, case.key) != case:
+                return None
+            return self._write(connection, case, event, pace)
+
+    def _write(self, connection: sa.Connection, before: Case, event: Event, pace: Pace) -> Case:
+        """Write an event and what it makes of its case; nothing if it changes nothing."""
+        now = self._clock()
+        after = folding.apply_event(before, event, now)
+        if after != before:
+            row = case_row(after, pace)
+            if after.folder != before.folder:
+                _make_way(connection, after)
+                row["newest"] = True
+            connection.execute(CASES.update().where(CASES.c.key == after.key).values(**row))
+            self._append(connection, after.key, event, now)
         return after
 
     def make_future_cases_due(self) -> None:

@@ -11,6 +11,7 @@ from gcwatch import config, log
 from gcwatch.commands.status import read_overview
 from gcwatch.core import events
 from gcwatch.core.timing import Pace
+from gcwatch.inbox.closed_cases import ClosedCases
 from gcwatch.inbox.listing import holds_files
 
 SETTLE_SECONDS = 3600
@@ -305,6 +306,27 @@ def test_a_copy_that_goes_on_is_told_once_it_has_settled(site):
 
         until(lambda: "3 files more" in (note_of(site) or ""))
     assert len(site.said("case.changed_late")) == 1
+
+
+def test_a_change_that_two_threads_see_at_once_is_recorded_once(site):
+    """The loop looks when something happens there, a worker when its case has ended."""
+    site.drop("p1", PATIENT)
+    site.run_once()
+    key = site.case().key
+    add_files(site)
+    with site.watch() as watch:
+        (route,), logged = watch.settings.routes, []
+
+        def pace_of(_):
+            if not logged:  # between the look and its record
+                other.look_at(route, key)
+            return FAST
+
+        one = ClosedCases(watch.journal, pace_of, lambda *what: logged.append(what))
+        other = ClosedCases(watch.journal, lambda _: FAST, lambda *what: logged.append(what))
+        one.look_at(route, key)
+
+        assert happened(watch, events.DeliveredFolderChanged) == len(logged) == 1
 
 
 def test_a_note_follows_its_folder_and_goes_when_the_folder_is_as_it_was_sent(site):
