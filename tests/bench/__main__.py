@@ -4,7 +4,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from tests.bench import burst, idle, marker, mirror, recognise, start, startup, uploads
+from tests.bench import burst, deidentify, idle, marker, mirror, recognise, start, startup, uploads
 
 MEASUREMENTS = {
     "uploads": (uploads.bench, 3),
@@ -13,6 +13,7 @@ MEASUREMENTS = {
     "startup": (startup.bench, 5),
     "start": (start.bench, 9),
     "recognise": (recognise.bench, 9),
+    "deidentify": (deidentify.bench, 5),
     "burst": (burst.bench, 1),
     "marker": (marker.bench, 1),
 }

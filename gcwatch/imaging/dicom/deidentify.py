@@ -22,6 +22,8 @@ from gcwatch.imaging.dicom.elements import (
     tag_of,
     transfer_syntax,
 )
+from gcwatch.imaging.dicom.encoded import UnusualHeader
+from gcwatch.imaging.dicom.header_pass import HeaderPass
 
 
 @functools.cache
@@ -51,6 +53,7 @@ class Deidentifier:
         from grand_challenge_dicom_de_identifier import deidentifier  # noqa: PLC0415 - as in read_dataset
 
         self._procedure = deidentifier.DicomDeidentifier()
+        self._pass = HeaderPass(self._procedure)
         self._rejected = deidentifier.RejectedDICOMFileError
 
     def prepare_copy(self, stream: BinaryIO, file: SourceFile) -> Callable[[BinaryIO], None]:
@@ -77,17 +80,29 @@ class Deidentifier:
         return write
 
     def _encode_start(self, stream: BinaryIO) -> tuple[bytes, PixelData]:
-        """Given a stream at its start, return the new bytes before the pixels, and their place."""
+        """Given a file, return the new bytes before the pixels, and where the pixels are."""
+        try:
+            header = self._pass.deidentify(stream)
+        except UnusualHeader:
+            stream.seek(0)
+            return self._encode_by_library(stream)
+        stream.seek(header.pixels_start)
+        encoding = (header.is_implicit, True)
+        pixels = find_pixel_data(stream, encoding)
+        return header.content + _pixel_header(pixels, encoding), pixels
+
+    def _encode_by_library(self, stream: BinaryIO) -> tuple[bytes, PixelData]:
         dataset = read_dataset(stream)
         syntax = transfer_syntax(dataset)
         if syntax.is_deflated or syntax.is_little_endian != dataset.original_encoding[1]:
             raise NotImplementedError  # its pixels can't be copied unchanged
-        pixels = find_pixel_data(stream, dataset)
+        pixels = find_pixel_data(stream, dataset.original_encoding)
         # A placeholder, so that the procedure also applies its rule for pixel data.
         dataset.add_new(pixels.tag, "OW", b"")
         self._procedure.deidentify_dataset(dataset)
         del dataset[pixels.tag]
-        return _encode_header(dataset, syntax) + _pixel_header(pixels, syntax), pixels
+        encoding = (syntax.is_implicit_VR, syntax.is_little_endian)
+        return _encode_header(dataset, syntax) + _pixel_header(pixels, encoding), pixels
 
 
 def _not_deidentified(file: SourceFile, problem: str) -> CannotSend:
@@ -107,10 +122,11 @@ def _encode_header(dataset: Any, syntax: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _pixel_header(pixels: PixelData, syntax: Any) -> bytes:
-    order = "<" if syntax.is_little_endian else ">"
+def _pixel_header(pixels: PixelData, encoding: tuple[bool, bool]) -> bytes:
+    is_implicit, is_little_endian = encoding
+    order = "<" if is_little_endian else ">"
     length = UNDEFINED_LENGTH if pixels.encapsulated else pixels.end - pixels.start
-    if syntax.is_implicit_VR:
+    if is_implicit:
         return struct.pack(f"{order}HHL", *pixels.tag, length)
     return struct.pack(f"{order}HH2sHL", *pixels.tag, pixels.vr, 0, length)
 

@@ -107,12 +107,16 @@ def meta_value(dataset: Any, keyword: str) -> str:
     return str(dataset.file_meta.get(keyword, ""))
 
 
-def find_pixel_data(stream: BinaryIO, dataset: Any) -> PixelData:
+def find_pixel_data(stream: BinaryIO, encoding: tuple[bool, bool]) -> PixelData:
     """Given a stream at its pixel data, return where that is.
 
-    Raise DamagedDicom if there is none, or if it is cut off.
+    Args:
+        stream: A file open for reading.
+        encoding: Whether VRs are implicit, and whether it is little-endian.
+
+    Raise DamagedDicom if there is no pixel data, or if it is cut off.
     """
-    implicit, little = dataset.original_encoding
+    implicit, little = encoding
     order = "<" if little else ">"
     start = _unpack_next(stream, f"{order}HH4s")
     tag = (start[0], start[1])

@@ -330,7 +330,7 @@ def _pixel_problem(stream: BinaryIO, dataset: Any) -> str:
 def _check_pixels(stream: BinaryIO, dataset: Any) -> None:
     if _is_deflated(dataset):
         return  # a cut deflated file has already failed when its elements were read
-    pixels = find_pixel_data(stream, dataset)
+    pixels = find_pixel_data(stream, dataset.original_encoding)
     if not pixels.encapsulated and pixels.end - pixels.start < _expected_bytes(dataset, pixels.tag):
         raise DamagedDicom("pixel data is too short")
 
