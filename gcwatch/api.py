@@ -101,7 +101,7 @@ class Watch:
         self._current = CurrentConfig(settings, pace, token)
         self._clock, self._uptime = clock, uptime
         self._progress = progress
-        self.journal = Journal(settings.state, clock)
+        self.journal = Journal(settings.state, clock, self._current.pace)
 
     @property
     def settings(self) -> Settings:
@@ -286,16 +286,15 @@ class Watch:
     def retry(self, case: Case) -> Case:
         """Try a case again: an open one now, a failed one from the start, a delivered one again."""
         if case.ending == "delivered":
-            pace = self.pace(case.route)
-            again = self.journal.open_case(case.route, case.folder, pace, even_if_same=True)
+            again = self.journal.open_case(case.route, case.folder, even_if_same=True)
             return self._log(again, FolderFound(case.route, case.folder), again)
         asked = Retried(even_if_same=True)
-        after = self.journal.record(case.key, asked, self.pace(case.route))
+        after = self.journal.record(case.key, asked)
         return self._log(case, asked, after)
 
     def withdraw(self, case: Case) -> Case:
         """Leave a case alone from now on; what the platform has of it stays there."""
-        after = self.journal.record(case.key, Withdrawn(), self.pace(case.route))
+        after = self.journal.record(case.key, Withdrawn())
         return self._log(case, Withdrawn(), after)
 
     def _log(self, before: Case, event: FolderFound | Retried | Withdrawn, after: Case) -> Case:

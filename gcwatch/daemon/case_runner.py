@@ -110,11 +110,10 @@ class CaseRunner:
 
     def record(self, case: Case, event: Event) -> Case:
         """Record an event of a case, and log it; return the case as it is now."""
-        pace = self._current.pace(case.route)
-        after = self._journal.record(case.key, event, pace, of_round=case.round)
+        after = self._journal.record(case.key, event, of_round=case.round)
         heartbeat()
         self._recorded(case, event)
-        log_case_event(case, event, after, pace)
+        log_case_event(case, event, after, self._current.pace(after.route))
         return after
 
 

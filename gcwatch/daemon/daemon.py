@@ -115,12 +115,11 @@ class Daemon:
         self._scanner = InboxScanner(
             journal,
             self._watcher,
-            pace_of=current.pace,
             look_again=self._wakeup.request_scan,
             record=self._runner.record,
             log_event=log_case_event,
         )
-        self._operator = Operator(journal, current.pace, log_case_event)
+        self._operator = Operator(journal, log_case_event)
         pace = current.base_pace
         self._schedule = Schedule(self._wakeup, survey=pace.survey, upkeep=pace.upkeep)
         self._mirrors = MirrorScheduler(

@@ -11,7 +11,6 @@ from gcwatch import log
 from gcwatch.config import Route
 from gcwatch.core.case import Case
 from gcwatch.core.events import Event, FolderFound, Retried, Withdrawn
-from gcwatch.core.timing import Pace
 from gcwatch.files.atomic import error_text
 from gcwatch.journal.journal import Journal
 from gcwatch.outbox.operator_files import (
@@ -29,18 +28,15 @@ class Operator:
 
     Args:
         journal: Where cases are looked up and verbs are recorded.
-        pace_of: Returns the pace of a route, by its name.
         log_event: Logs an event, given the case before, the event, and the case after.
     """
 
     def __init__(
         self,
         journal: Journal,
-        pace_of: Callable[[str], Pace],
         log_event: Callable[[Case, Event, Case], None],
     ) -> None:
         self._journal = journal
-        self._pace_of = pace_of
         self._log_event = log_event
         self._stuck: set[str] = set()
 
@@ -77,8 +73,7 @@ class Operator:
             self._record(case, Withdrawn(file.request))
             return ""
         if case.ending == "delivered":
-            pace = self._pace_of(case.route)
-            following = self._journal.open_next_case(case.key, pace, even_if_same=True)
+            following = self._journal.open_next_case(case.key, even_if_same=True)
             if following is None:
                 return ""  # somebody else asked for the same at this moment
             self._log_event(following, FolderFound(case.route, case.folder), following)
@@ -87,7 +82,6 @@ class Operator:
         return ""
 
     def _record(self, case: Case, event: Event) -> None:
-        pace = self._pace_of(case.route)
-        after = self._journal.record(case.key, event, pace, of_round=case.round)
+        after = self._journal.record(case.key, event, of_round=case.round)
         if after != case:
             self._log_event(case, event, after)

@@ -53,7 +53,7 @@ class ConfigFollower:
             log_network_inbox(route)
         self._rename_routes(self._current.settings)
         self._log_orphans()
-        self._journal.reschedule(self._current.pace)
+        self._journal.reschedule()
 
     def reload(self) -> None:
         """Read the config file again and follow it; one with a mistake changes nothing."""
@@ -90,7 +90,7 @@ class ConfigFollower:
         log.emit("config.reloaded", file=settings.file, **asdict(changes))
         with suppress(JournalUnavailable):  # the daemon's loop meets it, too, and logs it
             self._log_orphans(changes.removed)
-            self._journal.reschedule(self._current.pace)
+            self._journal.reschedule()
 
     def _switch(self, settings: Settings) -> Mapping[str, str]:
         """Change journal and settings at once; return new names of routes by old."""

@@ -16,7 +16,6 @@ from gcwatch.core import events
 from gcwatch.core.case import Case, Snapshot
 from gcwatch.core.errors import CaseError, SourceVanished
 from gcwatch.core.events import Event
-from gcwatch.core.timing import Pace
 from gcwatch.inbox.layouts import inbox_of
 from gcwatch.journal.journal import Journal
 from gcwatch.journal.rows import Known
@@ -30,18 +29,15 @@ class ClosedCases:
 
     Args:
         journal: Where cases are looked up and events are recorded.
-        pace_of: Returns the pace of a route, by its name.
         log_event: Logs an event, given the case before, the event, and the case after.
     """
 
     def __init__(
         self,
         journal: Journal,
-        pace_of: Callable[[str], Pace],
         log_event: Callable[[Case, Event, Case], None],
     ) -> None:
         self._journal = journal
-        self._pace_of = pace_of
         self._log_event = log_event
         self._turn: dict[str, int] = defaultdict(int)
         self._touched: dict[str, set[str]] = defaultdict(set)
@@ -92,7 +88,7 @@ class ClosedCases:
         if isinstance(event, events.DeliveredFolderChanged) and route.changed == "send":
             self._send_again(case)
             return True
-        after = self._journal.record_unless_changed(case, event, self._pace_of(case.route))
+        after = self._journal.record_unless_changed(case, event)
         if after is None:
             return False
         self._log_event(case, event, after)
@@ -100,7 +96,7 @@ class ClosedCases:
 
     def _send_again(self, case: Case) -> None:
         """Open a case for the folder as it is now; it settles as every new folder does."""
-        following = self._journal.open_next_case(case.key, self._pace_of(case.route))
+        following = self._journal.open_next_case(case.key)
         if following is not None:
             log.emit("case.sent_again", route=case.route, case=case.key, next=following.key)
             self._log_event(following, events.FolderFound(case.route, case.folder), following)

@@ -19,7 +19,6 @@ from gcwatch.core.checklist import stage
 from gcwatch.core.errors import CaseError, NotYet, SourceVanished
 from gcwatch.core.events import Event
 from gcwatch.core.reasons import Reason
-from gcwatch.core.timing import Pace
 from gcwatch.files import file_systems
 from gcwatch.inbox.closed_cases import ClosedCases
 from gcwatch.inbox.layouts import inbox_of
@@ -71,7 +70,6 @@ class InboxScanner:
         journal: Where cases are opened and looked up.
         watcher: Watches every inbox that can be watched.
         look_again: Asks for another scan if one could not read everything.
-        pace_of: Returns the pace of a route, by its name.
         record: Writes an event of a case to the journal and to the log.
         log_event: Logs an event, given the case before, the event, and the case after.
     """
@@ -81,14 +79,12 @@ class InboxScanner:
         journal: Journal,
         watcher: Watcher,
         *,
-        pace_of: Callable[[str], Pace],
         look_again: Callable[[], None],
         record: Callable[[Case, Event], Case],
         log_event: Callable[[Case, Event, Case], None],
     ) -> None:
         self._journal = journal
         self._watcher = watcher
-        self._pace_of = pace_of
         self._look_again = look_again
         self._record = record
         self._log_event = log_event
@@ -100,7 +96,7 @@ class InboxScanner:
         self._lock = threading.Lock()
         self._told: set[tuple[str, str]] = set()
         self._effort = ScanEffort()
-        self._closed = ClosedCases(journal, pace_of, log_event)
+        self._closed = ClosedCases(journal, log_event)
 
     def is_too_soon(self) -> bool:
         """Whether the next scan must wait, however often it is asked for.
@@ -233,7 +229,7 @@ class InboxScanner:
 
     def _open_case(self, route: Route, folder: str) -> None:
         with self._effort.count_time(-1):
-            case = self._journal.open_case(route.name, folder, self._pace_of(route.name))
+            case = self._journal.open_case(route.name, folder)
             self._log_event(case, events.FolderFound(route.name, folder), case)
 
     def _record_event(self, key: str, event: Event) -> None:

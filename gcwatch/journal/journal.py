@@ -47,6 +47,11 @@ _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
 class Journal:
     """The journal of one state directory.
 
+    Args:
+        state: The state directory; made if it is missing.
+        clock: Returns the time, in seconds since the epoch.
+        pace_of: Returns the pace of a route, by its name: it decides when a case is due.
+
     Raises:
         StateError: when it lies on a network file system, is newer than this program, or is
             damaged (JournalDamaged).
@@ -57,9 +62,11 @@ class Journal:
         self,
         state: Path,
         clock: Callable[[], float] = time.time,
+        pace_of: Callable[[str], Pace] = lambda _: Pace(),
     ) -> None:
         self.path = state / JOURNAL_FILE
         self._clock = clock
+        self._pace_of = pace_of
         self._lock = threading.RLock()
         refuse_network_folder(state)
         try:
@@ -79,16 +86,16 @@ class Journal:
 
     # --- writing ---------------------------------------------------------------------------------
 
-    def open_case(self, route: str, folder: str, pace: Pace, *, even_if_same: bool = False) -> Case:
-        """Given a new folder and its route's pace, make a case with a new random key; return it.
+    def open_case(self, route: str, folder: str, *, even_if_same: bool = False) -> Case:
+        """Given a new folder, make a case with a new random key; return it.
 
         With *even_if_same* it is sent although another folder has the same content.
         """
         with self._transaction() as connection:
             found = FolderFound(route, folder, even_if_same)
-            return self._insert_case(connection, found, pace)
+            return self._insert_case(connection, found)
 
-    def open_next_case(self, key: str, pace: Pace, *, even_if_same: bool = False) -> Case | None:
+    def open_next_case(self, key: str, *, even_if_same: bool = False) -> Case | None:
         """Given a closed case, make another one for its folder as `open_case` does; return it.
 
         Return None if the folder has a later case already: threads may look at one change at once.
@@ -99,20 +106,20 @@ class Journal:
             if not connection.execute(sa.select(sa.exists().where(is_latest))).scalar_one():
                 return None
             found = FolderFound(before.route, before.folder, even_if_same)
-            return self._insert_case(connection, found, pace)
+            return self._insert_case(connection, found)
 
-    def _insert_case(self, connection: sa.Connection, event: FolderFound, pace: Pace) -> Case:
+    def _insert_case(self, connection: sa.Connection, event: FolderFound) -> Case:
         suffix = "".join(secrets.choice(_ALPHABET) for _ in range(8))
         now = self._clock()
         case = folding.new_case(f"{event.route}-{suffix}", event, now)
         # Before the insert: it takes the mark of the newest from all cases of the folder.
         _make_way(connection, case)
-        connection.execute(CASES.insert().values(**case_row(case, pace), newest=True))
+        connection.execute(CASES.insert().values(**self._row(case), newest=True))
         self._append(connection, case.key, event, now)
         return case
 
-    def record(self, key: str, event: Event, pace: Pace, *, of_round: int | None = None) -> Case:
-        """Given a case's key, an event and the pace of its route, write the event and the case.
+    def record(self, key: str, event: Event, *, of_round: int | None = None) -> Case:
+        """Given a case's key and an event, write the event and the case.
 
         An event that belongs to an earlier round than the case's is dropped.
 
@@ -124,9 +131,9 @@ class Journal:
             # A step that began before `gcwatch retry` must not change the new round.
             if of_round not in {None, before.round}:
                 return before
-            return self._write(connection, before, event, pace)
+            return self._write(connection, before, event)
 
-    def record_unless_changed(self, case: Case, event: Event, pace: Pace) -> Case | None:
+    def record_unless_changed(self, case: Case, event: Event) -> Case | None:
         """Given a case that was read before, write an event if the case is still as it was then.
 
         Two threads may look at one folder; what they see there is recorded once.
@@ -137,20 +144,24 @@ class Journal:
         with self._transaction() as connection:
             if self._read(connection, case.key) != case:
                 return None
-            return self._write(connection, case, event, pace)
+            return self._write(connection, case, event)
 
-    def _write(self, connection: sa.Connection, before: Case, event: Event, pace: Pace) -> Case:
+    def _write(self, connection: sa.Connection, before: Case, event: Event) -> Case:
         """Write an event and what it makes of its case; nothing if it changes nothing."""
         now = self._clock()
         after = folding.apply_event(before, event, now)
         if after != before:
-            row = case_row(after, pace)
+            row = self._row(after)
             if after.folder != before.folder:
                 _make_way(connection, after)
                 row["newest"] = True
             connection.execute(CASES.update().where(CASES.c.key == after.key).values(**row))
             self._append(connection, after.key, event, now)
         return after
+
+    def _row(self, case: Case) -> dict[str, Any]:
+        # By the name that the route has now: it may have been renamed while a step ran.
+        return case_row(case, self._pace_of(case.route))
 
     def make_future_cases_due(self) -> None:
         """Make open cases due now whose last event is later than now: the clock was set back."""
@@ -321,15 +332,15 @@ class Journal:
         connection.execute(EVENTS.insert().from_select(["key", "at", "kind", "record"], events))
         connection.execute(CASES.update().where(concerned).values(route=name, record=record))
 
-    def reschedule(self, pace_of: Callable[[str], Pace]) -> None:
-        """Given each route's pace, compute the due time of every case that has one again."""
+    def reschedule(self) -> None:
+        """Compute the due time of every case that has one again: routes may have another pace."""
         with self._transaction() as connection:
             for (record,) in connection.execute(
                 sa.select(CASES.c.record).where(CASES.c.due.is_not(None))
             ).all():
                 case = decode(CASE, record)
-                row = case_row(case, pace_of(case.route))
-                connection.execute(CASES.update().where(CASES.c.key == case.key).values(**row))
+                rescheduled = CASES.update().where(CASES.c.key == case.key)
+                connection.execute(rescheduled.values(**self._row(case)))
 
     def _select(self, where: Any, order: Any = None, limit: int | None = None) -> list[Case]:
         query = sa.select(CASES.c.record).where(where).limit(limit)

@@ -18,7 +18,6 @@ from typing import Any
 from gcwatch import config
 from gcwatch.core import events
 from gcwatch.core.case import Fetched, Input, Output, Snapshot, Target, Upload
-from gcwatch.core.timing import Pace
 from gcwatch.inbox.layouts import inbox_of
 from gcwatch.journal.journal import Journal
 from tests.bench.material import make_cases
@@ -91,9 +90,9 @@ def deliver(site: Site) -> None:
 
 def _deliver(route: config.Route, journal: Journal) -> None:
     for entry in inbox_of(route).list_cases().cases:
-        case = journal.open_case(route.name, entry.name, Pace())
+        case = journal.open_case(route.name, entry.name)
         for event in _life(inbox_of(route).snapshot_case(entry.name), case.key):
-            journal.record(case.key, event, Pace())
+            journal.record(case.key, event)
 
 
 def _life(seen: Snapshot, key: str) -> Iterator[events.Event]:

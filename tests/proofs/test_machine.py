@@ -84,17 +84,24 @@ class Died(BaseException):
 class MortalJournal(Journal):
     """A journal whose process dies at its k-th commit: before it, or right *after* it."""
 
-    def __init__(self, state, clock, *, deadly, after):
-        super().__init__(state, clock)
+    def __init__(self, state, clock, pace_of, *, deadly, after):
+        super().__init__(state, clock, pace_of)
         self.deadly, self.after = deadly, after
 
     def record(self, *args, **kwargs):
         """See `Journal`."""
+        return self._die_or_live(super().record, *args, **kwargs)
+
+    def record_unless_changed(self, *args):
+        """See `Journal`."""
+        return self._die_or_live(super().record_unless_changed, *args)
+
+    def _die_or_live(self, record, *args, **kwargs):
         if self.deadly is not None:
             self.deadly -= 1
         if self.deadly == 0 and not self.after:
             raise Died
-        result = super().record(*args, **kwargs)
+        result = record(*args, **kwargs)
         if self.deadly == 0:
             raise Died
         return result
@@ -113,7 +120,9 @@ class Life:
         with ExitStack() as stack:
             stack.callback(current.close)
             current.open_transfers(threading.Event())
-            journal = MortalJournal(state, self.clock, deadly=self.deadly, after=self.after)
+            journal = MortalJournal(
+                state, self.clock, current.pace, deadly=self.deadly, after=self.after
+            )
             stack.enter_context(closing(journal))
             runner = CaseRunner(
                 journal, current, clock=self.clock, uptime=lambda: Uptime("boot", self.clock())
@@ -121,7 +130,6 @@ class Life:
             scanner = InboxScanner(
                 journal,
                 Watcher(lambda: None),
-                pace_of=current.pace,
                 look_again=lambda: None,
                 record=runner.record,
                 log_event=log_case_event,

@@ -483,7 +483,7 @@ def test_status_says_when_a_case_is_overdue(run, site):
     """A case that is due and does not move, as while the token is refused, is told of."""
     site.drop("p1")
     with site.watch(clock=lambda: 1_000_000.0) as watch:
-        watch.journal.open_case("lobes", "p1", watch.pace("lobes"))
+        watch.journal.open_case("lobes", "p1")
     _, out, _ = run("status", "--config", site.file)
     assert "It has been due for" in out
 

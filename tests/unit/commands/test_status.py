@@ -556,7 +556,7 @@ def test_follow_draws_no_more_than_fits(site):
     site.configure(ready="READY.txt")
     with site.watch() as watch:
         for number in range(30):
-            watch.journal.open_case("lobes", f"doe{number:02}", watch.pace("lobes"))
+            watch.journal.open_case("lobes", f"doe{number:02}")
     with Terminal("status", "--follow", "--config", site.file, size=(20, 160)) as terminal:
         terminal.shows(r"and \d\d more cases")
         assert "doe29" not in terminal.text

@@ -2,6 +2,7 @@
 
 import io
 import shutil
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,7 @@ from gcwatch.core import events
 from gcwatch.core.timing import Pace
 from gcwatch.inbox.closed_cases import ClosedCases
 from gcwatch.inbox.listing import holds_files
+from gcwatch.journal.journal import Journal
 
 SETTLE_SECONDS = 3600
 
@@ -317,14 +319,19 @@ def test_a_change_that_two_threads_see_at_once_is_recorded_once(site):
     with site.watch() as watch:
         (route,), logged = watch.settings.routes, []
 
-        def pace_of(_):
-            if not logged:  # between the look and its record
-                other.look_at(route, key)
-            return FAST
+        def look(journal):
+            ClosedCases(journal, lambda *what: logged.append(what)).look_at(route, key)
 
-        one = ClosedCases(watch.journal, pace_of, lambda *what: logged.append(what))
-        other = ClosedCases(watch.journal, lambda _: FAST, lambda *what: logged.append(what))
-        one.look_at(route, key)
+        class Overtaken(Journal):
+            """Another thread looks between the first look and its record."""
+
+            def record_unless_changed(self, case, event):
+                if not logged:
+                    look(watch.journal)
+                return super().record_unless_changed(case, event)
+
+        with closing(Overtaken(site.state)) as journal:
+            look(journal)
 
         assert happened(watch, events.DeliveredFolderChanged) == len(logged) == 1
 
@@ -523,7 +530,7 @@ def test_two_looks_at_one_change_open_one_case(site):
     with site.watch() as watch:
         first = watch.find("lobes/p1")
 
-        opened = [watch.journal.open_next_case(first.key, FAST) for _ in range(2)]
+        opened = [watch.journal.open_next_case(first.key) for _ in range(2)]
 
         assert [case is None for case in opened] == [False, True]
         assert len(watch.journal.cases()) == 2

@@ -1,6 +1,7 @@
 """What is known survives: events and cases agree, whatever dies, and old journals are read."""
 
 import errno
+import itertools
 import os
 import signal
 import sqlite3
@@ -19,10 +20,11 @@ from gcwatch.core import events, folding
 from gcwatch.core.case import Input, Snapshot, Target, Upload
 from gcwatch.core.errors import JournalDamaged, JournalUnavailable, StateError
 from gcwatch.core.reasons import Reason
-from gcwatch.core.timing import Pace
+from gcwatch.core.timing import Every, Pace
 from gcwatch.journal import schema
 from gcwatch.journal.journal import Journal
 from gcwatch.journal.presence import only_daemon
+from gcwatch.journal.route_identity import RouteIdentity
 from gcwatch.journal.schema import JOURNAL_FILE
 
 SNAPSHOT = Snapshot("digest", 1, 10, 7)
@@ -45,9 +47,6 @@ EVENTS = (
 )
 
 
-PACE = Pace()
-
-
 @pytest.fixture
 def book(tmp_path):
     """A journal of its own for one test."""
@@ -59,15 +58,30 @@ def fold(book, key):
     return folding.fold_events(key, ((each.at, each.event) for each in book.history(key)))
 
 
+def test_a_case_is_due_at_the_pace_of_the_name_that_its_route_has_now(tmp_path):
+    """A route may be renamed while a step of its case runs, which knows the old name only."""
+    clock, paces = itertools.count(0, 10), {"new": Pace(poll=Every(3600.0))}
+    journal = Journal(tmp_path, lambda: float(next(clock)), lambda name: paces.get(name, Pace()))
+    with closing(journal) as book:
+        key = book.open_case("old", "p1").key
+        inbox = RouteIdentity(tmp_path, "algorithm/lobes")
+        book.rename_routes({"old": inbox})
+        book.rename_routes({"new": inbox})
+        for event in EVENTS:
+            case = book.record(key, event)
+
+        assert book.next_due(["new"]) == case.touched + 3600.0
+
+
 # --- cases and events agree ----------------------------------------------------------------------
 
 
 def test_a_case_is_the_fold_of_its_history(book):
     """After every event, the row of the case is what its events make of it."""
-    key = book.open_case("lobes", "p1", PACE).key
+    key = book.open_case("lobes", "p1").key
 
     for event in EVENTS:
-        recorded = book.record(key, event, PACE)
+        recorded = book.record(key, event)
 
         assert fold(book, key) == recorded == book.case(key)
 
@@ -81,7 +95,7 @@ def test_a_folder_name_of_any_bytes_survives(tmp_path_factory, name):
     folder = os.fsdecode(name)
     state = tmp_path_factory.mktemp("state")
     with closing(Journal(state)) as book:
-        key = book.open_case("lobes", folder, PACE).key
+        key = book.open_case("lobes", folder).key
 
     with closing(Journal(state)) as book:
         assert folder == book.case(key).folder
@@ -92,12 +106,12 @@ def test_a_folder_name_of_any_bytes_survives(tmp_path_factory, name):
 def test_two_writers_never_lose_each_other_s_events(tmp_path):
     """The daemon and an operator's command may write at the same time."""
     with closing(Journal(tmp_path)) as one, closing(Journal(tmp_path)) as other:
-        key = one.open_case("lobes", "p1", PACE).key
+        key = one.open_case("lobes", "p1").key
         postponed = events.Postponed(Reason("busy"), 1)
 
         def write(book):
             for _ in range(50):
-                book.record(key, postponed, PACE)
+                book.record(key, postponed)
 
         threads = [threading.Thread(target=write, args=[book]) for book in (one, other)]
         for thread in threads:
@@ -111,11 +125,11 @@ def test_two_writers_never_lose_each_other_s_events(tmp_path):
 
 def test_an_event_of_an_earlier_round_is_dropped(book):
     """A worker that comes late with news of a withdrawn round changes nothing."""
-    key = book.open_case("lobes", "p1", PACE).key
-    book.record(key, events.Withdrawn(), PACE)
-    again = book.record(key, events.Retried(), PACE)
+    key = book.open_case("lobes", "p1").key
+    book.record(key, events.Withdrawn())
+    again = book.record(key, events.Retried())
 
-    after = book.record(key, events.Submitted("j", ""), PACE, of_round=1)
+    after = book.record(key, events.Submitted("j", ""), of_round=1)
 
     assert after == again
     assert after.submission is None
@@ -123,7 +137,7 @@ def test_an_event_of_an_earlier_round_is_dropped(book):
 
 def test_keys_are_random_and_never_made_of_the_folder_s_name(book):
     """One folder dropped twice has two keys; neither tells its name."""
-    keys = {book.open_case("lobes", "doe-john", PACE).key for _ in range(100)}
+    keys = {book.open_case("lobes", "doe-john").key for _ in range(100)}
 
     assert len(keys) == 100
     assert all(key.startswith("lobes-") and "doe" not in key for key in keys)
@@ -134,13 +148,11 @@ def test_keys_are_random_and_never_made_of_the_folder_s_name(book):
 
 def test_only_open_cases_of_the_asked_routes_are_due_the_longest_first(book):
     """A closed case, a foreign route and a case that waits take no turn."""
-    first = book.open_case("lobes", "p1", PACE)
-    second = book.open_case("lobes", "p2", PACE)
-    book.record(book.open_case("lobes", "p3", PACE).key, events.Withdrawn(), PACE)
-    book.record(
-        book.open_case("lobes", "p4", PACE).key, events.Postponed(Reason("busy"), 1000), PACE
-    )
-    book.open_case("other", "p5", PACE)
+    first = book.open_case("lobes", "p1")
+    second = book.open_case("lobes", "p2")
+    book.record(book.open_case("lobes", "p3").key, events.Withdrawn())
+    book.record(book.open_case("lobes", "p4").key, events.Postponed(Reason("busy"), 1000))
+    book.open_case("other", "p5")
 
     due = book.due(["lobes"], second.touched, 10)
 
@@ -150,8 +162,8 @@ def test_only_open_cases_of_the_asked_routes_are_due_the_longest_first(book):
 
 def test_a_folder_is_known_by_its_latest_case(book):
     """What intake sees of a folder that was dropped again is its newest case."""
-    book.record(book.open_case("lobes", "p1", PACE).key, events.Withdrawn(), PACE)
-    latest = book.open_case("lobes", "p1", PACE)
+    book.record(book.open_case("lobes", "p1").key, events.Withdrawn())
+    latest = book.open_case("lobes", "p1")
 
     known = book.known("lobes")
 
@@ -161,31 +173,31 @@ def test_a_folder_is_known_by_its_latest_case(book):
 
 def test_what_needs_attention_is_open_failed_or_odd(book):
     """What was delivered as it should be is never read, however many there are."""
-    waiting, failed, odd, fine, gone = (book.open_case("r", f"p{n}", PACE).key for n in range(5))
-    other = book.open_case("s", "p", PACE).key
+    waiting, failed, odd, fine, gone = (book.open_case("r", f"p{n}").key for n in range(5))
+    other = book.open_case("s", "p").key
     for key in (failed, gone):
-        book.record(key, events.Rejected(Reason("job_failed")), PACE)
-        book.record(key, events.FailureReported(), PACE)
-    book.record(gone, events.FolderRemoved(), PACE)
-    book.record(odd, events.WarningFound(Reason("left_out")), PACE)
+        book.record(key, events.Rejected(Reason("job_failed")))
+        book.record(key, events.FailureReported())
+    book.record(gone, events.FolderRemoved())
+    book.record(odd, events.WarningFound(Reason("left_out")))
     for key in (odd, fine):
-        book.record(key, events.Delivered("x"), PACE)
+        book.record(key, events.Delivered("x"))
 
     assert [case.key for case in book.attention()] == [waiting, failed, odd, other]
     assert book.counts("r") == {"settling": 1, "failed": 2, "delivered": 2}
 
-    again = book.open_case("r", "p1", PACE).key
+    again = book.open_case("r", "p1").key
     assert failed not in [case.key for case in book.attention()]
     assert again in [case.key for case in book.attention()]
 
 
 def test_a_job_is_known_once_it_is_on_record(book):
     """The search for a lost job passes over the jobs of other cases."""
-    key = book.open_case("lobes", "p1", PACE).key
+    key = book.open_case("lobes", "p1").key
     assert not book.knows("j")
 
     for event in EVENTS:
-        book.record(key, event, PACE)
+        book.record(key, event)
 
     assert book.knows("j")
 
@@ -196,12 +208,10 @@ DIE = """
 import os, signal, sys
 from pathlib import Path
 from gcwatch.core.events import FolderSettled, Withdrawn
-from gcwatch.core.timing import Pace
 from gcwatch.journal.journal import Journal
-PACE = Pace()
 book = Journal(Path(sys.argv[1]))
-key = book.open_case("lobes", "p1", PACE).key
-book.record(key, FolderSettled(), PACE)
+key = book.open_case("lobes", "p1").key
+book.record(key, FolderSettled())
 print(key, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -231,7 +241,7 @@ def test_it_is_written_through_to_the_disk_and_read_by_its_owner_only(tmp_path):
 
 def test_a_full_disk_loses_nothing_that_was_recorded(book):
     """An event that finds no room is not recorded at all; with room it is, later."""
-    key = book.open_case("lobes", "p1", PACE).key
+    key = book.open_case("lobes", "p1").key
     before = book.case(key)
     big = events.Planned((Input("x", "value", value="x" * 10**6),), EVENTS[2].target)
     with book._engine.connect() as connection:
@@ -239,12 +249,12 @@ def test_a_full_disk_loses_nothing_that_was_recorded(book):
         connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
 
     with pytest.raises(JournalUnavailable, match="full"):
-        book.record(key, big, PACE)
+        book.record(key, big)
 
     assert fold(book, key) == book.case(key) == before
     with book._engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
-    assert book.record(key, big, PACE).inputs == big.inputs
+    assert book.record(key, big).inputs == big.inputs
 
 
 def test_only_one_daemon_works_on_a_state_directory(tmp_path):
@@ -297,9 +307,9 @@ OLD_KINDS = [
 def write_version_1(state):
     """A journal as version 1 wrote it, with one running case."""
     with closing(Journal(state / "now")) as now:
-        key = now.open_case("lobes", "p1", PACE).key
+        key = now.open_case("lobes", "p1").key
         for event in EVENTS:
-            now.record(key, event, PACE)
+            now.record(key, event)
     columns = "key, route, folder, newest, open, stage, gone, stamp, due, record"
     with closing(sqlite3.connect(state / JOURNAL_FILE)) as old:
         for statement in schema.VERSIONS[0]:
@@ -384,7 +394,7 @@ def test_damage_that_comes_later_is_told_as_that(tmp_path):
     """A page that is overwritten while the journal is open is no full disk and no fault."""
     with closing(Journal(tmp_path)) as journal:
         for number in range(100):
-            journal.open_case("lobes", f"p{number}", PACE)
+            journal.open_case("lobes", f"p{number}")
     content = bytearray((tmp_path / JOURNAL_FILE).read_bytes())
     content[4096:] = b"\xff" * (len(content) - 4096)
     (tmp_path / JOURNAL_FILE).write_bytes(content)

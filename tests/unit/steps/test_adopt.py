@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from support.builders import FAST, Site, mha
+from support.builders import Site, mha
 from support.contract import TARGETS
 
 from gcwatch import config
@@ -42,7 +42,7 @@ def test_a_journal_from_a_backup_sends_nothing_that_was_delivered_since(site, tm
     """The backup was made when the folder had just been found: the case keeps its key."""
     site.drop()
     with site.watch() as watch:
-        watch.journal.open_case("lobes", "p1", FAST)
+        watch.journal.open_case("lobes", "p1")
     shutil.copytree(site.state, tmp_path / "backup")
     assert site.run_once().delivered == 1
     shutil.rmtree(site.state)
