@@ -56,7 +56,7 @@ class _Execution:
             raise ProgramFailed(message)
         path = image.file.path
         if image.kind == "TIFF":
-            size, spacing = image.size, image.spacing
+            size, spacing = image.size[:2], image.spacing
             return Volume(image.name, size, spacing, "MET_UCHAR", path, verbatim=True)
         return metaimage.read_volume(path, self.work)[0]
 

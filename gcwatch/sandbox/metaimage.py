@@ -22,11 +22,16 @@ TYPE_CODES = {
     "MET_USHORT": "H",
     "MET_INT": "i",
     "MET_UINT": "I",
-    "MET_LONG": "q",
-    "MET_ULONG": "Q",
+    "MET_LONG": "i",
+    "MET_ULONG": "I",
+    "MET_LONG_LONG": "q",
+    "MET_ULONG_LONG": "Q",
     "MET_FLOAT": "f",
     "MET_DOUBLE": "d",
 }
+
+
+_SUPPORTED_AXES = range(2, 5)
 
 
 class Unreadable(Exception):
@@ -118,10 +123,14 @@ def read_volume(path: Path, work: Path) -> tuple[Volume, set[Path]]:
     try:
         volume = _parse_header(header, path.name, work / f"{path.name}.raw")
         data, start = _locate_data(header, path, start, volume.size_bytes)
+        if header.get("BinaryData", "True").lower() in {"false", "0"}:
+            pieces = _read_text(data, start, volume)
+        else:
+            pieces = _read_data(header, data, start)
     except (KeyError, ValueError) as error:
         raise Unreadable(str(error)) from error
-    pieces = _read_data(header, data, start)
-    _write_voxels(pieces, volume, swap=_is_true(header, "BinaryDataByteOrderMSB"))
+    swap = any(_is_true(header, key) for key in ("BinaryDataByteOrderMSB", "ElementByteOrderMSB"))
+    _write_voxels(pieces, volume, swap=swap, fill=_is_true(header, "CompressedData"))
     return volume, {path, data}
 
 
@@ -130,7 +139,8 @@ def _parse_header(header: dict[str, str], name: str, raw: Path) -> Volume:
     spacing = header.get("ElementSpacing") or header.get("ElementSize") or "1 " * len(size)
     offset = header.get("Offset") or header.get("Position") or "0 " * len(size)
     element = header["ElementType"].removesuffix("_ARRAY")
-    if element not in TYPE_CODES or not size or min(size) < 1 or len(size) != int(header["NDims"]):
+    is_supported = element in TYPE_CODES and len(size) in _SUPPORTED_AXES and min(size) > 0
+    if not is_supported or len(size) != int(header["NDims"]):
         message = "unsupported element type or size"
         raise ValueError(message)
     return Volume(
@@ -147,10 +157,10 @@ def _parse_header(header: dict[str, str], name: str, raw: Path) -> Volume:
 def _locate_data(header: dict[str, str], path: Path, start: int, length: int) -> tuple[Path, int]:
     """Return the file that holds the voxels, and their position in it (platform 13.3)."""
     name = header["ElementDataFile"]
-    if name.upper() == "LOCAL":
+    if name == "LOCAL":
         return path, start
-    sibling = path.parent / Path(name).name
-    if not sibling.is_file():
+    sibling = path.parent / name
+    if path.parent.resolve() not in sibling.resolve().parents or not sibling.is_file():
         message = "cannot find data file"
         raise Unreadable(message)
     skipped = int(header.get("HeaderSize", "0"))
@@ -176,22 +186,33 @@ def read_pieces(path: Path, start: int = 0) -> Iterator[bytes]:
 
 
 def _inflate(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield what can be decompressed; the importer does not notice damage."""
     inflater = zlib.decompressobj(wbits=47)
     try:
         for piece in pieces:
             yield inflater.decompress(piece)
         yield inflater.flush()
-    except zlib.error as error:
-        raise Unreadable(str(error)) from error
+    except zlib.error:
+        return
 
 
-def _write_voxels(pieces: Iterator[bytes], volume: Volume, *, swap: bool) -> None:
+def _read_text(path: Path, start: int, volume: Volume) -> Iterator[bytes]:
+    """Yield numbers that are written as text."""
+    parse = float if volume.typecode in "fd" else int
+    numbers = path.read_bytes()[start:].split()
+    yield array(volume.typecode, map(parse, numbers)).tobytes()
+
+
+def _write_voxels(pieces: Iterator[bytes], volume: Volume, *, swap: bool, fill: bool) -> None:
+    """Write the voxels; `fill` writes zeros for those that are missing."""
     left = volume.size_bytes
     with volume.raw.open("wb") as out:
         for piece in pieces:
             out.write(piece[:left])
             left = max(0, left - len(piece))
-    if left:
+        if left and fill:
+            out.truncate(volume.size_bytes)
+    if left and not fill:
         message = f"{left} bytes of voxels are missing"
         raise Unreadable(message)
     if swap:

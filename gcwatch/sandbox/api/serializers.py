@@ -307,10 +307,8 @@ class Serializer:
 
     def image(self, image: Image) -> Json:
         """An image with its files."""
-        flat = (1,) if image.kind == "TIFF" else ()  # the importer gives each TIFF one plane
-        size = (*image.size, *flat)
-        width, height, depth = (*size, None, None, None)[:3]
-        shape = list(size[::-1])
+        width, height, depth = (*image.size, None, None, None)[:3]
+        shape = list(image.size[::-1])
         spacing = (*image.spacing, None, None, None)[:3]
         return {
             "pk": image.pk,

@@ -10,12 +10,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from gcwatch.sandbox import metaimage
-from gcwatch.sandbox.importer import dicom, formats, slides, socket_fit, tomography
+from gcwatch.sandbox.importer import dicom, slides, socket_fit, tiff, tomography
+from gcwatch.sandbox.importer.meta_fields import has_valid_fields
+from gcwatch.sandbox.importer.nifti import read_nifti
+from gcwatch.sandbox.importer.nrrd import read_nrrd
+from gcwatch.sandbox.importer.pictures import read_picture
 from gcwatch.sandbox.metaimage import Unreadable, Volume
 from gcwatch.sandbox.model import Image, PlatformState, Session, Upload, User, new_pk
 
 Builder = Callable[[list[Path], Path], Iterator[tuple[Volume, set[Path]]]]
 """Yields the images in some files, and the files of each; the path is a folder for voxels."""
+
+Reader = Callable[[Path, Path], Volume]
+"""Reads a file that is one image; the second path is a folder for voxels."""
 
 _NEVER_UNPACKED = {".DS_Store", "desktop.ini"}
 
@@ -114,14 +121,30 @@ def _extract_zip(packed: Path, folder: Path) -> None:
 def _build_images(state: PlatformState, session: Session, files: Path, work: Path) -> ImportResult:
     images: list[Image] = []
     used: set[Path] = set()
-    for folder in _folders_inner_first(files):
-        for volume, consumed in _build_volumes(folder, work, used):
-            image = add_image(state, session.creator, _lose_planes(volume, state))
-            image.origin = session
-            images.append(image)
-            used |= consumed
+    for volume, consumed in build_volumes(files, work):
+        image = add_image(state, session.creator, _lose_planes(volume, state))
+        image.origin = session
+        images.append(image)
+        used |= consumed
     all_files = {path for path in files.rglob("*") if path.is_file()}
     return ImportResult(images, len(all_files - used))
+
+
+def build_volumes(files: Path, work: Path) -> Iterator[tuple[Volume, set[Path]]]:
+    """Build the images of a folder and of the folders in it (platform 13.2).
+
+    Args:
+        files: The folder.
+        work: An empty folder for the voxels.
+
+    Yields:
+        Each image, and the files it was made of.
+    """
+    used: set[Path] = set()
+    for folder in _folders_inner_first(files):
+        for volume, consumed in _build_folder(folder, work, used):
+            used |= consumed
+            yield volume, consumed
 
 
 def _lose_planes(volume: Volume, state: PlatformState) -> Volume:
@@ -140,20 +163,23 @@ def _folders_inner_first(folder: Path) -> Iterator[Path]:
     yield folder
 
 
-def _build_volumes(folder: Path, work: Path, used: set[Path]) -> Iterator[tuple[Volume, set[Path]]]:
+def _build_folder(folder: Path, work: Path, used: set[Path]) -> Iterator[tuple[Volume, set[Path]]]:
     """Give one folder's files to the builders, in the platform's order."""
     left = sorted(path for path in folder.iterdir() if path.is_file() and path not in used)
     for builder in (
         _read_metaimages,
-        _single_file_builder(formats.read_nifti),
-        _single_file_builder(formats.read_nrrd),
+        _single_file_builder(read_nifti),
+        _single_file_builder(read_nrrd),
         dicom.read_images,
         slides.read_slides,
-        _single_file_builder(formats.read_tiff),
+        _single_file_builder(tiff.read_tiff),
         tomography.read_tomographies,
-        _single_file_builder(formats.read_picture),
+        _single_file_builder(read_picture),
     ):
         for volume, consumed in builder(left, work):
+            if not volume.color_space:
+                message = "the importer crashes at two numbers for each voxel"
+                raise ValueError(message)
             left = [path for path in left if path not in consumed]
             yield volume, consumed
 
@@ -161,14 +187,14 @@ def _build_volumes(folder: Path, work: Path, used: set[Path]) -> Iterator[tuple[
 def _read_metaimages(files: list[Path], work: Path) -> Iterator[tuple[Volume, set[Path]]]:
     for path in files:
         header, _ = metaimage.read_header(path)
-        if metaimage.is_metaimage(header):
+        if metaimage.is_metaimage(header) and has_valid_fields(header):
             try:
                 yield metaimage.read_volume(path, work)
             except Unreadable:
                 continue
 
 
-def _single_file_builder(reader: formats.Reader) -> Builder:
+def _single_file_builder(reader: Reader) -> Builder:
     """Make a builder from the reader of a format whose images are one file each."""
 
     def build(files: list[Path], work: Path) -> Iterator[tuple[Volume, set[Path]]]:
@@ -185,22 +211,33 @@ def _single_file_builder(reader: formats.Reader) -> Builder:
 def add_image(state: PlatformState, owner: User, volume: Volume) -> Image:
     """Store a volume as an image of the platform, not yet visible (platform 8.2)."""
     pk, file_pk = new_pk(), new_pk()
-    suffix = "tif" if volume.verbatim else "mha"
-    key = f"images/{pk[:2]}/{pk[2:4]}/{pk}/{file_pk}/{pk}.{suffix}"
+    suffix = Path(volume.name).suffix if volume.verbatim else ".mha"
+    key = f"images/{pk[:2]}/{pk[2:4]}/{pk}/{file_pk}/{pk}{suffix}"
     stored = state.add_file(key)
-    (formats.copy_file if volume.verbatim else metaimage.write_volume)(volume, stored.path)
+    (tiff.copy_file if volume.verbatim else metaimage.write_volume)(volume, stored.path)
+    segments = socket_fit.find_segments(volume)
     image = Image(
         owner=owner,
         name=volume.name,
-        size=volume.size,
+        size=_find_told_size(volume, segments),
         spacing=volume.spacing if volume.measured else (),
         channels=volume.channels,
         color_space=volume.color_space,
         kind="TIFF" if volume.verbatim else "MHD",
         file=stored,
         file_pk=file_pk,
-        segments=socket_fit.find_segments(volume),
+        segments=segments,
         pk=pk,
     )
     state.images[pk] = image
     return image
+
+
+def _find_told_size(volume: Volume, segments: tuple[int, ...] | None) -> tuple[int, ...]:
+    """Return the size that the platform tells (platform 13.11).
+
+    A TIFF has one plane. Volumes that are one segment each have no times.
+    """
+    if volume.verbatim:
+        return (*volume.size, 1)
+    return volume.size if segments is None else volume.size[:3]

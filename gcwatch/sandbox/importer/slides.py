@@ -11,7 +11,8 @@ from configparser import ConfigParser
 from configparser import Error as ConfigError
 from pathlib import Path
 
-from gcwatch.sandbox.importer import formats
+from gcwatch.sandbox.importer import tiff
+from gcwatch.sandbox.importer.pictures import read_picture_size
 from gcwatch.sandbox.metaimage import Unreadable, Volume
 from gcwatch.sandbox.model import new_pk
 
@@ -42,13 +43,25 @@ def read_slides(files: list[Path], work: Path) -> Iterator[tuple[Volume, set[Pat
 
 
 def _read_tiff_slide(path: Path, image: Path) -> tuple[Volume, set[Path]]:
-    tags = formats.read_tiff_tags(path)
+    """Read a slide that is a TIFF; the importer converts colours to YCbCr."""
+    tags = tiff.read_tiff_tags(path)
     shutil.copyfile(path, image)
-    return _make_volume(image, (tags[256], tags[257])), {path}
+    size = (tags[256], tags[257])
+    is_gray = tags.get(262) in {0, 1}
+    try:
+        spacing = tiff.read_pixel_spacing(path, tags)
+    except Unreadable:
+        spacing = (1.0, 1.0)
+    return _make_volume(image, size, spacing, is_gray=is_gray), {path}
 
 
-def _make_volume(image: Path, size: Size) -> Volume:
-    return Volume(image.name, size, (1.0, 1.0), "MET_UCHAR", image, verbatim=True)
+def _make_volume(
+    image: Path, size: Size, spacing: tuple[float, float] = (1.0, 1.0), *, is_gray: bool = False
+) -> Volume:
+    channels = 1 if is_gray else 3
+    return Volume(
+        image.name, size, spacing, "MET_UCHAR", image, channels, verbatim=True, ycbcr=not is_gray
+    )
 
 
 def _read_mirax(path: Path, image: Path) -> tuple[Volume, set[Path]]:
@@ -62,7 +75,7 @@ def _read_mirax(path: Path, image: Path) -> tuple[Volume, set[Path]]:
     companions = _find_companions(folder, [parser["HIERARCHICAL"]["INDEXFILE"], *wanted])
     general = parser["GENERAL"]
     size = int(general["IMAGENUMBER_X"]), int(general["IMAGENUMBER_Y"])
-    formats.write_black_tiff(image, size)
+    tiff.write_black_tiff(image, size)
     return _make_volume(image, size), {path, slidedat, *companions}
 
 
@@ -76,8 +89,8 @@ def _read_hamamatsu(path: Path, image: Path) -> tuple[Volume, set[Path]]:
     columns, rows = listed.getint("NoJpegColumns", 1), listed.getint("NoJpegRows", 1)
     if len(parts) < columns * rows:
         raise Unreadable("parts of the slide are missing")
-    size = formats.read_picture_size(companions[0]) if _VMS_SECTION in parser else (1, 1)
-    formats.write_black_tiff(image, (size[0] * columns, size[1] * rows))
+    size = read_picture_size(companions[0]) if _VMS_SECTION in parser else (1, 1)
+    tiff.write_black_tiff(image, (size[0] * columns, size[1] * rows))
     extra_paths = {path.parent / name for name in extras if (path.parent / name).is_file()}
     return _make_volume(image, (size[0] * columns, size[1] * rows)), {
         path,

@@ -1,0 +1,290 @@
+"""The voxels and the place of one group of DICOM files.
+
+Compressed pixels are not decoded: they become zeros. YBR is not converted to RGB.
+"""
+
+import math
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pydicom
+from pydicom.uid import UID
+
+from gcwatch.sandbox.metaimage import TYPE_CODES, Unreadable, Volume
+
+Numbers: TypeAlias = "array[Any]"
+Vector = tuple[float, ...]
+
+_ELEMENTS = {code: element for element, code in reversed(TYPE_CODES.items())}
+_TYPECODES = {1: "B", 8: "b", 16: "h", 32: "i", 64: "q"}
+_SAME_PLACE_MM = 1e-8
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The files of one image, with their headers.
+
+    Attributes:
+        frames: How many pictures each file has, as the first one tells.
+        times: How many volumes there are.
+    """
+
+    files: list[tuple[Path, pydicom.Dataset]]
+    frames: int
+    times: int
+
+    @property
+    def planes(self) -> int:
+        """How many planes each volume has."""
+        return len(self.files) * self.frames // self.times
+
+
+@dataclass(frozen=True)
+class _Pixels:
+    """The pixels of one file."""
+
+    numbers: Numbers
+    frames: int
+    samples: int
+
+
+def build_volume(stack: Stack, name: str, raw: Path) -> Volume:
+    """Read a stack and write its voxels.
+
+    Raises:
+        Unreadable: The importer refuses it. So it does at the errors that pydicom raises.
+    """
+    if len(stack.files) > 1:
+        stack.files.sort(key=lambda file: int(file[1].InstanceNumber))
+    first = stack.files[0][1]
+    origin, spacing, is_upward = _find_geometry(stack)
+    numbers, planes, samples = _read_voxels(stack, is_upward=is_upward)
+    if samples == 1 and first.get("PhotometricInterpretation") == "MONOCHROME1":
+        numbers = _invert(numbers)
+    if stack.times > 1:
+        _require_times(stack)
+    raw.write_bytes(numbers.tobytes())
+    times = (stack.times,) if stack.times > 1 else ()
+    return Volume(
+        name=name,
+        size=(int(first.Columns), int(first.Rows), planes, *times),
+        spacing=(*spacing, *(1.0 for _ in times)),
+        element=_ELEMENTS[numbers.typecode],
+        raw=raw,
+        channels=samples,
+        offset=origin,
+    )
+
+
+def _require_times(stack: Stack) -> None:
+    for index, (_, header) in enumerate(stack.files):
+        if stack.frames > 1 or index % stack.planes == 0:
+            _ = header.ContentTime, header.Exposure
+
+
+# --- place -------------------------------------------------------------------------------------
+
+
+def _find_geometry(stack: Stack) -> tuple[Vector, Vector, bool]:
+    """Return the place of the first voxel, the voxel sizes, and whether the planes go upwards."""
+    first = stack.files[0][1]
+    orientation: Any = _find_element(first, "ImageOrientationPatient", (1, 0, 0, 0, 1, 0))
+    a, b, c, d, e, f = map(float, orientation)
+    normal = (b * f - c * e, c * d - a * f, a * e - b * d)
+    if not any(normal):
+        raise Unreadable("rows and columns have one direction")
+    places = _find_places(stack)
+    step: Vector = (0.0, 0.0, 0.0)
+    if len(places) > 1:
+        ends = zip(places[-1], places[0], strict=True)
+        step = tuple((last - begin) / (len(places) - 1) for last, begin in ends)
+        depth = math.hypot(*step)
+    else:
+        depth = float(first.get("SpacingBetweenSlices", 1.0))
+    pixel: Any = _find_element(first, "PixelSpacing", (1.0, 1.0))
+    width, height = map(float, pixel)
+    if not (width and height and depth):
+        raise Unreadable("a voxel size of 0")
+    axes = zip((a, b, c), (d, e, f), normal, strict=True)
+    is_upward = sum(way * sum(axis) for way, axis in zip(step, axes, strict=True)) >= 0
+    origin = (places[0] if is_upward else places[-1]) if places else (0.0, 0.0, 0.0)
+    return origin, (width, height, depth), is_upward
+
+
+def _find_element(dataset: pydicom.Dataset, keyword: str, default: object) -> object:
+    """Return the value of the first element of that name, also in sequences."""
+    return next((each.value for each in dataset.iterall() if each.keyword == keyword), default)
+
+
+def _find_places(stack: Stack) -> list[Vector]:
+    """Return the different positions, in order."""
+    places: list[Vector] = []
+    for value in _iterate_positions(stack):
+        place = tuple(map(float, value))
+        if len(place) != 3:
+            raise Unreadable("a position without three numbers")
+        if not any(_is_same(place, known) for known in places):
+            places.append(place)
+    return places
+
+
+def _is_same(one: Vector, other: Vector) -> bool:
+    pairs = zip(one, other, strict=True)
+    return all(math.isclose(a, b, rel_tol=1e-5, abs_tol=_SAME_PLACE_MM) for a, b in pairs)
+
+
+def _iterate_positions(stack: Stack) -> Iterator[Any]:
+    first = stack.files[0][1]
+    if stack.frames == 1 or "PerFrameFunctionalGroupsSequence" not in first:
+        headers = (header for _, header in stack.files)
+        yield from (each.ImagePositionPatient for each in headers if "ImagePositionPatient" in each)
+        return
+    for frame in first.PerFrameFunctionalGroupsSequence:
+        place = _find_element(frame, "ImagePositionPatient", None)
+        if place is not None:
+            yield place
+
+
+# --- voxels ------------------------------------------------------------------------------------
+
+
+def _read_voxels(stack: Stack, *, is_upward: bool) -> tuple[Numbers, int, int]:
+    """Return all voxels, the planes of a volume, and the numbers of a voxel."""
+    scale = _needs_scale(stack)
+    pixels = _read_pixels(stack.files[0][0], scale)
+    is_color, is_film = pixels.samples > 1, pixels.frames > 1
+    if stack.times == 1 and is_film and (not is_color or len(stack.files) == 1):
+        # The importer takes such an array for the whole image, and does not look at other files.
+        return _order_planes(pixels, is_upward=is_upward), pixels.frames, pixels.samples
+    if is_color and (stack.times == 1 or is_film):
+        raise Unreadable("pictures in colour")
+    return _fill_volumes(stack, pixels, scale, is_upward), stack.planes, pixels.samples
+
+
+def _fill_volumes(stack: Stack, first: _Pixels, scale: bool, is_upward: bool) -> Numbers:
+    """Put the pixels of each file where the importer puts them."""
+    header = stack.files[0][1]
+    length = int(header.Rows) * int(header.Columns) * first.samples
+    numbers = array(first.numbers.typecode, bytes(first.numbers.itemsize * length))
+    numbers *= stack.planes * stack.times
+    for index, (path, _) in enumerate(stack.files):
+        pixels = first if index == 0 else _read_pixels(path, scale)
+        z = (index if is_upward else len(stack.files) - index - 1) % stack.planes
+        if stack.frames > 1:
+            z = 0
+        wanted = length * (stack.planes if stack.frames > 1 else 1)
+        if len(pixels.numbers) != wanted or pixels.samples != first.samples:
+            raise Unreadable("pictures of different sizes")
+        time = index // stack.planes if stack.times > 1 else 0
+        at = (time * stack.planes + z) * length
+        numbers[at : at + wanted] = _cast(pixels.numbers, numbers.typecode)
+    return numbers
+
+
+def _order_planes(pixels: _Pixels, *, is_upward: bool) -> Numbers:
+    if is_upward:
+        return pixels.numbers
+    length = len(pixels.numbers) // pixels.frames
+    turned = array(pixels.numbers.typecode)
+    for at in range(len(pixels.numbers) - length, -1, -length):
+        turned += pixels.numbers[at : at + length]
+    return turned
+
+
+def _cast(numbers: Numbers, typecode: str) -> Numbers:
+    """Return numbers of another type; too large ones lose their highest bits."""
+    if numbers.typecode == typecode:
+        return numbers
+    if numbers.itemsize == array(typecode).itemsize and typecode not in "fd":
+        return array(typecode, numbers.tobytes())
+    mask = (1 << 8 * array(typecode).itemsize) - 1
+    unsigned = array(typecode.upper(), (number & mask for number in numbers))
+    return array(typecode, unsigned.tobytes())
+
+
+def _invert(numbers: Numbers) -> Numbers:
+    """Return the numbers so that the highest becomes the lowest."""
+    ends = min(numbers) + max(numbers)
+    return array(numbers.typecode, (ends - number for number in numbers))
+
+
+def _needs_scale(stack: Stack) -> bool:
+    headers = [header for _, header in stack.files]
+    slopes = [float(each.get("RescaleSlope", 1.0)) for each in headers]
+    intercepts = [float(each.get("RescaleIntercept", 0.0)) for each in headers]
+    return any(not math.isclose(slope, 1.0) for slope in slopes) or any(intercepts)
+
+
+def _read_pixels(path: Path, scale: bool) -> _Pixels:
+    """Read the pixels of a file, as 32-bit floats if they are to be scaled."""
+    dataset = pydicom.dcmread(path)
+    pixels = _read_stored(dataset)
+    if not scale:
+        syntax = UID(dataset.file_meta.TransferSyntaxUID)
+        if not syntax.is_little_endian and pixels.numbers.itemsize > 1:
+            raise Unreadable("big-endian numbers")
+        return pixels
+    slope = float(dataset.get("RescaleSlope", 1))
+    intercept = float(dataset.get("RescaleIntercept", 0))
+    scaled = array("f", (slope * number + intercept for number in pixels.numbers))
+    return _Pixels(scaled, pixels.frames, pixels.samples)
+
+
+def _read_stored(dataset: pydicom.Dataset) -> _Pixels:
+    syntax = UID(dataset.file_meta.TransferSyntaxUID)
+    samples = int(dataset.SamplesPerPixel)
+    bits, typecode = _find_type(dataset)
+    count = int(dataset.Rows) * int(dataset.Columns) * samples
+    frames = int(dataset.get("NumberOfFrames") or 1)
+    if syntax.is_encapsulated:
+        if not dataset.PixelData:
+            raise Unreadable("no pixels")
+        data = bytes(count * frames * array(typecode).itemsize)
+        return _Pixels(array(typecode, data), frames, samples)
+    data = _find_data(dataset)
+    # More bytes than told are frames, if they are enough for one (pydicom 3).
+    frames = max(frames, len(data) * 8 // (count * bits))
+    if len(data) * 8 < count * frames * bits:
+        raise Unreadable("pixels are missing")
+    if bits == 1:
+        numbers = array("B", ((data[at // 8] >> at % 8) & 1 for at in range(count * frames)))
+    else:
+        numbers = array(typecode, data[: count * frames * bits // 8])
+    if not syntax.is_little_endian:
+        numbers.byteswap()
+    if samples > 1 and dataset.PlanarConfiguration == 1:
+        numbers = _join_planes(numbers, frames, samples)
+    return _Pixels(numbers, frames, samples)
+
+
+def _find_type(dataset: pydicom.Dataset) -> tuple[int, str]:
+    if "FloatPixelData" in dataset:
+        return 32, "f"
+    if "DoubleFloatPixelData" in dataset:
+        return 64, "d"
+    bits = int(dataset.BitsAllocated)
+    code = _TYPECODES[bits]
+    return bits, code if int(dataset.PixelRepresentation) else code.upper()
+
+
+def _find_data(dataset: pydicom.Dataset) -> bytes:
+    for keyword in ("FloatPixelData", "DoubleFloatPixelData"):
+        if keyword in dataset:
+            return bytes(dataset[keyword].value)
+    return bytes(dataset.PixelData)
+
+
+def _join_planes(numbers: Numbers, frames: int, samples: int) -> Numbers:
+    """Return the colours of each pixel together that stood plane by plane."""
+    joined, length = array(numbers.typecode, numbers), len(numbers) // frames
+    for frame in range(frames):
+        begin = frame * length
+        for sample in range(samples):
+            part = begin + sample * length // samples
+            joined[begin + sample : begin + length : samples] = numbers[
+                part : part + length // samples
+            ]
+    return joined

@@ -1,0 +1,60 @@
+"""The sandbox's importer makes of a folder what the platform's own importer makes of it."""
+
+import pytest
+from support.importer.corpus import KINDS
+from support.importer.judge import judge_folder
+from support.importer.sandbox_judge import judge_in_sandbox
+
+UNEQUAL = {
+    "slide: .svs, cut off": "the sandbox does not convert slides, so it does not see the cut",
+}
+"""Kinds of which the sandbox makes another image, with the reason."""
+
+_COMPRESSED = "the sandbox decodes no compressed pixels"
+_MEMORY = "panimg stores what was in its memory for voxels that are missing"
+
+OTHER_VOXELS = {
+    "DICOM: compressed with RLE": _COMPRESSED,
+    "DICOM: compressed with JPEG 2000": _COMPRESSED,
+    "DICOM: compressed, and damaged within": _COMPRESSED,
+    "DICOM: a film in colour, stored as YBR": "the sandbox converts no colours",
+    "DICOM: slices with one number, without positions": "panimg's order depends on a set",
+    "MetaImage: compressed, with fewer voxels than told": _MEMORY,
+    "MetaImage: compressed, damaged within": _MEMORY,
+    "NIfTI: complex numbers": "panimg tells one number for each voxel and stores two",
+    "slide: .svs": _COMPRESSED,
+}
+"""Kinds of which only the voxels differ, with the reason; those of PNG and JPEG are zeros."""
+
+
+def describe(verdict):
+    """The images, how many files are left, and whether it crashed."""
+    images = sorted(
+        (
+            each.shape,
+            each.color_space,
+            each.suffix,
+            tuple(step and float(f"{step:.4g}") for step in each.spacing),
+            each.picture.voxels.dtype.name,
+        )
+        for each in verdict.images
+    )
+    return images, verdict.left, bool(verdict.crashed)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_the_sandbox_makes_what_panimg_makes(kind, tmp_path):
+    """Images with axes, colours, voxel sizes and numbers; files that are left; a crash."""
+    kind.build(tmp_path)
+    ours, theirs = judge_in_sandbox(tmp_path), judge_folder(tmp_path)
+    if str(kind) in UNEQUAL:
+        assert describe(ours) != describe(theirs), "equal by now: take it from the list"
+        return
+    assert describe(ours) == describe(theirs)
+    has_voxels = str(kind) not in OTHER_VOXELS and kind.group not in {"PNG", "JPEG"}
+    if has_voxels and len(ours.images) == 1:
+        assert ours.images[0].picture.equals(theirs.images[0].picture)
+
+
+def test_each_exception_is_a_kind():
+    assert {str(kind) for kind in KINDS} >= UNEQUAL.keys() | OTHER_VOXELS.keys()
