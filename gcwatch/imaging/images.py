@@ -14,6 +14,7 @@ from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging import slides
 from gcwatch.imaging.checks import picture_sizes, signatures, voxel_sizes
 from gcwatch.imaging.checks.importable import find_unreadable
+from gcwatch.imaging.checks.nifti_numbers import holds_other_than_numbers
 from gcwatch.imaging.checks.text_header import read_nrrd_header
 from gcwatch.imaging.dicom import consistency, headers, series_forecast, slice_geometry
 from gcwatch.imaging.dicom.deidentify import is_removed
@@ -24,6 +25,9 @@ from gcwatch.imaging.sorting import SortedFiles, read_content, set_aside_cut_sli
 
 _SENT_WITH_WARNINGS: Collection[Kind] = ("DICOM series", "DICOM slide", "slide")
 """Kinds of several files, which may be sent although some are missing or damaged."""
+
+_ALWAYS_WITH_WARNINGS = frozenset({"values_differ"})
+"""Codes of which a whole file of any kind may be sent, too."""
 
 _STRUCTURES: Mapping[Kind, signatures.Format] = {
     "TIFF": signatures.TIFF,
@@ -46,6 +50,8 @@ _TIFF_SLIDES = frozenset({".svs", ".scn", ".bif"})
 
 _DATA_ELSEWHERE = re.compile(rb"(?im)^[ \t]*data\s?file:")
 """The field of an NRRD header that names other files; the platform reads no such NRRD."""
+
+_NO_NUMBERS = "voxels that are NaN or infinite become 0"
 
 _SLIDE_INDEX_BYTES = 16 * 1024 * 1024
 """Bytes of a slide's index that are read at most."""
@@ -100,8 +106,7 @@ def recognise_images(
     if heap.foreign and not images:
         raise CannotSend(_foreign_reason(heap))
     if len(images) == 1:
-        may_warn = images[0].kind in _SENT_WITH_WARNINGS
-        _raise_first(images[0].warnings, integrity if may_warn else "refuse")
+        _raise_first(images[0], integrity)
     left = [file for file in (*heap.rest, *heap.empty) if file not in companions]
     if len(images) == 1 and images[0].is_dicom:
         return (_add_findings(images[0], heap.broken, heap.problems),), len(left)
@@ -128,10 +133,16 @@ def _leave_pictures_of_medium(heap: SortedFiles) -> None:
         heap.rest.extend(file for _, file, _ in pictures)
 
 
-def _raise_first(warnings: Sequence[Reason], integrity: Integrity) -> None:
+def _raise_first(image: Image, integrity: Integrity) -> None:
     """Raise CannotSend for what is never sent, or with "refuse" for any warning."""
-    never = [reason for reason in warnings if reason.code in consistency.NEVER_SENT]
-    if refused := never or (warnings if integrity == "refuse" else ()):
+    of_files = image.kind in _SENT_WITH_WARNINGS
+    never = [
+        reason
+        for reason in image.warnings
+        if reason.code in consistency.NEVER_SENT
+        or not (of_files or reason.code in _ALWAYS_WITH_WARNINGS)
+    ]
+    if refused := never or (image.warnings if integrity == "refuse" else ()):
         raise CannotSend(refused[0])
 
 
@@ -239,6 +250,9 @@ def _check_content(image: Image) -> Image:
             return replace(image, warnings=(damage_reason(file, problem),)) if problem else image
         stream.seek(0)
         image = replace(image, forecast=forecast_file(image.kind, stream))
+        stream.seek(0)
+        if not problem and image.kind == "NIfTI" and holds_other_than_numbers(stream):
+            return replace(image, warnings=(Reason("values_differ", {"problem": _NO_NUMBERS}),))
     return replace(image, warnings=(damage_reason(file, problem),)) if problem else image
 
 

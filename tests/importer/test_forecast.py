@@ -12,7 +12,9 @@ from support.importer.sending import send_folder
 
 from gcwatch.inbox import tree
 
-ENHANCED = [kind for kind in KINDS if "an enhanced CT" in str(kind)]
+ENHANCED = [
+    kind for kind in KINDS if "an enhanced CT" in str(kind) and kind.gcwatch != "damaged_image"
+]
 TIMES = random_voxels(12, 5, 6)
 
 

@@ -148,6 +148,8 @@ def _read_voxels(header: _Header, data: bytes) -> array:  # type: ignore[type-ar
     stored = array(typecode, data[:length].ljust(length, b"\0"))
     if header.order == ">":
         stored.byteswap()
+    if typecode in "fd":
+        stored = array(typecode, (number if isfinite(number) else 0 for number in stored))
     if header.vectors > 1:
         stored = _interleave(stored, header.vectors, opposite=header.is_opposite)
     scale = (header.slope, header.intercept)

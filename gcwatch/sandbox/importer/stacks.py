@@ -154,34 +154,37 @@ def _iterate_positions(stack: Stack) -> Iterator[Any]:
 def _read_voxels(stack: Stack, *, is_upward: bool) -> tuple[Numbers, int, int]:
     """Return all voxels, the planes of a volume, and the numbers of a voxel."""
     scale = _needs_scale(stack)
-    pixels = _read_pixels(stack.files[0][0], scale)
-    is_color, is_film = pixels.samples > 1, pixels.frames > 1
-    if stack.times == 1 and is_film and (not is_color or len(stack.files) == 1):
-        # The importer takes such an array for the whole image, and does not look at other files.
-        return _order_planes(pixels, is_upward=is_upward), pixels.frames, pixels.samples
-    if is_color and (stack.times == 1 or is_film):
-        raise Unreadable("pictures in colour")
-    return _fill_volumes(stack, pixels, scale, is_upward), stack.planes, pixels.samples
-
-
-def _fill_volumes(stack: Stack, first: _Pixels, scale: bool, is_upward: bool) -> Numbers:
-    """Put the pixels of each file where the importer puts them."""
+    first = _read_pixels(stack.files[0][0], scale)
     header = stack.files[0][1]
     length = int(header.Rows) * int(header.Columns) * first.samples
     numbers = array(first.numbers.typecode, bytes(first.numbers.itemsize * length))
     numbers *= stack.planes * stack.times
     for index, (path, _) in enumerate(stack.files):
         pixels = first if index == 0 else _read_pixels(path, scale)
-        z = (index if is_upward else len(stack.files) - index - 1) % stack.planes
-        if stack.frames > 1:
-            z = 0
-        wanted = length * (stack.planes if stack.frames > 1 else 1)
-        if len(pixels.numbers) != wanted or pixels.samples != first.samples:
+        if _is_whole_image(stack, pixels):
+            # The importer then looks at no other file.
+            return _order_planes(pixels, is_upward=is_upward), pixels.frames, pixels.samples
+        is_film = pixels.frames > 1
+        if pixels.samples != first.samples or (pixels.samples > 1 and (is_film or stack.times < 2)):
+            raise Unreadable("pictures in colour")
+        if len(pixels.numbers) != length * (stack.planes if is_film else 1):
             raise Unreadable("pictures of different sizes")
-        time = index // stack.planes if stack.times > 1 else 0
-        at = (time * stack.planes + z) * length
-        numbers[at : at + wanted] = _cast(pixels.numbers, numbers.typecode)
-    return numbers
+        at = _find_plane(stack, index, is_upward=is_upward, is_film=is_film) * length
+        numbers[at : at + len(pixels.numbers)] = _cast(pixels.numbers, numbers.typecode)
+    return numbers, stack.planes, first.samples
+
+
+def _is_whole_image(stack: Stack, pixels: _Pixels) -> bool:
+    """Return whether the importer takes the array of one file for the whole image."""
+    is_single = len(stack.files) == 1
+    return stack.times == 1 and pixels.frames > 1 and (pixels.samples == 1 or is_single)
+
+
+def _find_plane(stack: Stack, index: int, *, is_upward: bool, is_film: bool) -> int:
+    """Return the first plane, among those of all volumes, that gets the pixels of a file."""
+    z = (index if is_upward else len(stack.files) - index - 1) % stack.planes
+    time = index // stack.planes if stack.times > 1 else 0
+    return time * stack.planes + (0 if is_film else z)
 
 
 def _order_planes(pixels: _Pixels, *, is_upward: bool) -> Numbers:
@@ -246,7 +249,8 @@ def _read_stored(dataset: pydicom.Dataset) -> _Pixels:
         return _Pixels(array(typecode, data), frames, samples)
     data = _find_data(dataset)
     # More bytes than told are frames, if they are enough for one (pydicom 3).
-    frames = max(frames, len(data) * 8 // (count * bits))
+    if len(data) > count * frames * bits // 8 + 1:
+        frames = max(frames, len(data) * 8 // (count * bits))
     if len(data) * 8 < count * frames * bits:
         raise Unreadable("pixels are missing")
     if bits == 1:

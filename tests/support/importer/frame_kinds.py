@@ -1,5 +1,6 @@
 """Kinds of DICOM input with several frames in a file, or several times in a series."""
 
+import pydicom
 from pydicom import uid
 from pydicom.dataset import Dataset
 
@@ -88,7 +89,7 @@ def _enhanced(folder, voxels, heights, **shared):
         ImageOrientationPatient=None,
         PixelSpacing=None,
     )
-    write_dataset(folder, dataset)
+    return write_dataset(folder, dataset)
 
 
 @FRAMED.add("an enhanced CT", RIGHT, "not_deidentified", plain="")
@@ -112,6 +113,15 @@ def enhanced_scale(folder):
 @FRAMED.add("an enhanced CT without a slice", WRONG, "slices_missing")
 def enhanced_gap(folder):
     _enhanced(folder, VOXELS, [0, 2, 6, 8])
+
+
+@FRAMED.add("an enhanced CT that describes more frames than it has", WRONG, "damaged_image")
+def enhanced_shorter(folder):
+    path = _enhanced(folder, VOXELS, [0, 2, 4, 6])
+    each = pydicom.dcmread(path)
+    each.NumberOfFrames, each.PixelData = 1, VOXELS[0].tobytes()
+    each.save_as(path)
+    return Picture(VOXELS[:1])
 
 
 @FRAMED.add("an enhanced CT in another order", WRONG, "slices_disordered")

@@ -12,7 +12,7 @@ from support.importer.dicom_files import (
     write_dataset,
     write_series,
 )
-from support.importer.kinds import NOTHING, SEVERAL, WRONG, Kinds
+from support.importer.kinds import NOTHING, RIGHT, SEVERAL, WRONG, Kinds
 
 MIXED = Kinds("DICOM")
 
@@ -166,6 +166,23 @@ def short_slice(folder):
     each = pydicom.dcmread(path)
     each.PixelData = each.PixelData[:-20]
     each.save_as(path)
+
+
+@MIXED.add("a slice with twice as many pixels as told", WRONG, "damaged_image")
+def long_slice(folder):
+    path = max(write_series(folder, VOXELS))
+    each = pydicom.dcmread(path)
+    each.PixelData *= 2
+    each.save_as(path)
+
+
+@MIXED.add("a slice with some bytes after its pixels", RIGHT)
+def padded_slice(folder):
+    path = max(write_series(folder, VOXELS))
+    each = pydicom.dcmread(path)
+    each.PixelData += bytes(20)
+    each.save_as(path)
+    return picture(VOXELS)
 
 
 @MIXED.add("a slice whose header is cut off", WRONG, "damaged_image")

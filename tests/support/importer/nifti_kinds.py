@@ -80,6 +80,33 @@ def nifti_float(folder):
     return picture(voxels)
 
 
+def _with_hole(hole, dtype):
+    voxels = (VOXELS / 7).astype(dtype)
+    voxels[1, 2, 3] = hole
+    return voxels
+
+
+@NIFTI.add("voxels that are no numbers (NaN)", WRONG, "values_differ")
+def nifti_nan(folder):
+    voxels = _with_hole(np.nan, "<f4")
+    _nifti(folder, nifti(voxels))
+    return picture(voxels)
+
+
+@NIFTI.add("an infinite voxel, big-endian, compressed", WRONG, "values_differ")
+def nifti_infinite(folder):
+    voxels = _with_hole(-np.inf, ">f8")
+    _nifti(folder, gzip.compress(nifti(voxels, ">")), "image.nii.gz")
+    return picture(voxels)
+
+
+@NIFTI.add("the largest number", RIGHT)
+def nifti_largest(folder):
+    voxels = _with_hole(np.finfo("f4").max, "<f4")
+    _nifti(folder, nifti(voxels) + b"\xff" * 9)
+    return picture(voxels)
+
+
 @NIFTI.add("bytes with a scale", RIGHT)
 def nifti_scaled(folder):
     voxels = VOXELS.astype("u1")

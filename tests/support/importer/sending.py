@@ -48,19 +48,24 @@ def observe(kind):
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work, "in", "p1")
         folder.mkdir(parents=True)
-        truth = kind.build(folder)
+        return observe_folder(folder, kind.build(folder))
+
+
+def observe_folder(folder, truth):
+    """Given a folder and the picture that it shows, return what panimg and gcwatch make of it."""
+    with tempfile.TemporaryDirectory() as work:
         results = {
             deidentify: _send(folder, Path(work, f"spool-{deidentify}"), truth, deidentify)
             for deidentify in (True, False)
         }
-        trouble = "; ".join(found for _, _, found in results.values() if found)
-        return Observed(
-            name_verdict(judge_folder(folder), truth),
-            results[True][0],
-            results[False][0],
-            results[True][1],
-            trouble,
-        )
+    trouble = "; ".join(found for _, _, found in results.values() if found)
+    return Observed(
+        name_verdict(judge_folder(folder), truth),
+        results[True][0],
+        results[False][0],
+        results[True][1],
+        trouble,
+    )
 
 
 def _send(folder, spool, truth, deidentify):

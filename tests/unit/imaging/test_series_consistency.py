@@ -51,7 +51,11 @@ DIFFERENT = {
     "patient's name": ({"PatientName": "X"}, {"PatientName": "Y"}, "several_patients"),
     "rows": ({}, {"Rows": 4, "PixelData": bytes(16)}, "sizes_differ"),
     "sign": ({}, {"PixelRepresentation": 0}, "sizes_differ"),
-    "bits": ({}, {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}, "sizes_differ"),
+    "bits": (
+        {},
+        {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7, "PixelData": bytes(4)},
+        "sizes_differ",
+    ),
     "colour": ({}, {"PhotometricInterpretation": "MONOCHROME1"}, "sizes_differ"),
     "spacing": ({"PixelSpacing": [1, 1]}, {"PixelSpacing": [1, 0.5]}, "spacings_differ"),
     "spacing absent": ({"PixelSpacing": [1, 1]}, {}, "spacings_differ"),
