@@ -10,13 +10,13 @@ from functools import cache
 from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
-from gcwatch.core.errors import NotYet, Refused, TokenRefused, TryAgain
+from gcwatch.core.errors import NotYet, Refused, TryAgain
 from gcwatch.core.kinds import KIND_NAMES, ItemKind
 from gcwatch.core.reasons import Reason
-from gcwatch.platform.http import Http, Reply
+from gcwatch.platform.api_calls import ApiCalls
+from gcwatch.platform.http import Reply
 from gcwatch.platform.models import (
     Algorithm,
-    Answer,
     Collection,
     Image,
     Instance,
@@ -29,16 +29,15 @@ from gcwatch.platform.models import (
     Part,
     Parts,
     PresignedUrls,
-    Profile,
     SignedRequest,
     Socket,
     UploadSession,
     UserUpload,
+    pk_of,
     read_answer,
     wrong_answer,
 )
 
-PAGE_ITEMS = 100
 LARGEST_PAGE_ITEMS = 1000
 """The platform's upper limit (platform 1.14)."""
 _LIST_TRIES = 20
@@ -50,42 +49,12 @@ Named = TypeVar("Named", "Image", "Item", "Job", "UploadSession", "UserUpload")
 WithSlug = TypeVar("WithSlug", "Algorithm", "Collection", "Socket")
 
 
-ANONYMOUS_NAME = "AnonymousUser"
-"""The user name that the platform gives to requests without a token."""
-
-
-class GrandChallenge:
+class GrandChallenge(ApiCalls):
     """The platform's API; every method may raise what `Http.call` raises.
 
     Methods named after a resource return it: `job(pk)` one, `jobs(...)` a list. Below, "our" means
     what the account of this token can see.
     """
-
-    def __init__(self, http: Http) -> None:
-        self.http = http
-
-    @property
-    def home(self) -> str:
-        """The root of the platform's API, with a slash at its end."""
-        return self.http.home
-
-    @property
-    def site(self) -> str:
-        """The root of the platform's pages for people, without a slash at its end."""
-        parts = urlsplit(self.home)
-        return f"{parts.scheme}://{parts.netloc}"
-
-    def close(self) -> None:
-        """Close all connections."""
-        self.http.close()
-
-    def me(self) -> str:
-        """Return the user name of this token; raise TokenRefused if the platform sees no token."""
-        answer = self.http.call("GET", self._api_url("profiles/users/self/"))
-        profile = read_answer(Profile, answer)
-        if profile.user.username == ANONYMOUS_NAME:
-            raise TokenRefused(ANONYMOUS_NAME)
-        return profile.user.username
 
     # --- looking up ------------------------------------------------------------------------------
 
@@ -112,7 +81,9 @@ class GrandChallenge:
         query = {"algorithm_image__algorithm": algorithm}
         if image:
             query["input_image"] = image
-        return self._iterate_answers(Job, "algorithms/jobs/", query, offset)
+        jobs = self._iterate_answers(Job, "algorithms/jobs/", query, offset)
+        # What ignores the filter must not give one case the job of another.
+        return (job for job in jobs if not image or job.has_input_image(image))
 
     def count_jobs(self, algorithm: str) -> int:
         """Return the number of our jobs of an algorithm."""
@@ -128,7 +99,8 @@ class GrandChallenge:
 
     def images(self, name: str) -> list[Image]:
         """Return our images with exactly this name."""
-        return list(self._iterate_answers(Image, "cases/images/", {"name": name}))
+        images = self._iterate_answers(Image, "cases/images/", {"name": name})
+        return [image for image in images if image.name == name]
 
     # --- uploads (platform 4) --------------------------------------------------------------------
 
@@ -262,7 +234,10 @@ class GrandChallenge:
             for page in self._iterate_pages(
                 Item, _items_path(kind), {kind: place}, size=LARGEST_PAGE_ITEMS
             ):
-                found |= {item.pk: item for item in page.results}
+                for item in page.results:
+                    if kind == "archive":
+                        _require_pk(f"the archive of item {item.pk}", pk_of(item.archive), place)
+                    found[item.pk] = item
                 count = max(count, page.count)  # it may fall during the reading if we lose rights
             if len(found) >= count:
                 return list(found.values())
@@ -292,35 +267,7 @@ class GrandChallenge:
         """Given a request that carries its own signature, open its answer."""
         return self.http.signed(request.method, request.url, request.headers, request.data)
 
-    # --- the wire --------------------------------------------------------------------------------
-
-    def _api_url(self, path: str) -> str:
-        return self.home + path
-
-    def _own_url(self, url: str) -> str:
-        """Given an API URL, return it with our own host."""
-        # A host in an answer is never used: the token must not go to another server.
-        marker = "/api/v1/"
-        return self._api_url(url.partition(marker)[2]) if marker in url else self._api_url(url)
-
-    def _call_as_known(self, method: str, url: str, body: Any = None) -> Any:
-        """Make an API call; raise TokenRefused instead of Refused if the platform sees no token.
-
-        Without the token's header a request is anonymous, and all our objects seem not to exist
-        (platform 1.3). That is a problem of the token, not of the case.
-        """
-        try:
-            return self.http.call(method, url, body)
-        except Refused as error:
-            if error.status in {403, 404}:
-                self.me()
-            raise
-
-    def _get_json(self, path: str) -> Any:
-        return self._call_as_known("GET", self._api_url(path))
-
-    def _post_json(self, path: str, body: Mapping[str, Any]) -> Any:
-        return self._call_as_known("POST", self._api_url(path), body)
+    # --- lists ---------------------------------------------------------------------------------
 
     def _find_collection(self, path: str, slug: str) -> Collection | None:
         found = self._find_by_slug(Collection, path, slug)
@@ -343,38 +290,6 @@ class GrandChallenge:
             self.me()  # if a proxy drops the token's header, lists are empty
         return sorted(found.values(), key=lambda each: each.slug)
 
-    def _iterate_answers(
-        self, kind: type[Answer], path: str, query: Mapping[str, str], offset: int = 0
-    ) -> Iterator[Answer]:
-        """Return all objects of a list, page by page; the URL in `next` is not used."""
-        for page in self._iterate_pages(kind, path, query, offset):
-            yield from page.results
-
-    def _iterate_pages(
-        self,
-        kind: type[Answer],
-        path: str,
-        query: Mapping[str, str],
-        offset: int = 0,
-        size: int = PAGE_ITEMS,
-    ) -> Iterator[Page[Answer]]:
-        """Yield the pages of a list; raise Unreachable if a page repeats the one before it."""
-        before: tuple[Answer, ...] = ()
-        while True:
-            window = urlencode({**query, "limit": size, "offset": offset})
-            page: Page[Answer] = read_answer(
-                Page[kind],  # type: ignore[valid-type]
-                self._get_json(f"{path}?{window}"),
-            )
-            # A server that ignores the offset would be asked without end.
-            if page.results and page.results == before:
-                raise wrong_answer(f"GET {path}", "two pages of the list are the same")
-            yield page
-            before = page.results
-            offset += len(page.results)
-            if not page.results or offset >= page.count:
-                return
-
 
 def _items_path(kind: ItemKind) -> str:
     return f"{KIND_NAMES[kind].product_path}/"
@@ -392,11 +307,6 @@ def _require_pk(what: str, found: str, wanted: str) -> None:
     if found != wanted:
         facts = {"what": what, "found": found[:64], "wanted": wanted[:64]}
         raise TryAgain(Reason("other_object", facts))
-
-
-def pk_of(url: str) -> str:
-    """Given an object's API URL, return its pk; host and path may be written in several ways."""
-    return url.rstrip("/").rpartition("/")[2]
 
 
 class CachingGrandChallenge(GrandChallenge):

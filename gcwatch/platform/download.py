@@ -15,8 +15,9 @@ from gcwatch.core.errors import CaseError, TryAgain
 from gcwatch.core.reasons import Reason
 from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.file_parts import sha256_state
-from gcwatch.platform.http import Reply, busy_error
+from gcwatch.platform.http import Reply
 from gcwatch.platform.models import SignedRequest
+from gcwatch.platform.replies import busy_error
 from gcwatch.platform.transfers import Moved, Transfers
 
 _CHUNK_BYTES: Final = 1 << 16

@@ -9,52 +9,36 @@ what happened (platform 10.1).
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import requests
-from pydantic_core import from_json
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 from urllib3.util.retry import Retry
 
-from gcwatch.config.types import is_loopback
-from gcwatch.core.case import LONGEST_WAIT_SECONDS
-from gcwatch.core.errors import NotYet, Refused, Stopped, TokenRefused, TryAgain, Unreachable
+from gcwatch.core.errors import Stopped, Unreachable
 from gcwatch.core.reasons import Reason
+from gcwatch.platform.addresses import join, origin_of, require_https, require_safe_host
 from gcwatch.platform.deadlines import POOL_CLASSES, Call, Deadlines
 from gcwatch.platform.models import wrong_answer
+from gcwatch.platform.replies import READING_METHODS, read_reply
 
 CONNECT_SECONDS, READ_SECONDS = 10.0, 150.0
 CALL_SECONDS = 160.0
 """A call ends after so long, its tries included; a transfer has more time the more bytes move."""
 LARGEST_ANSWER_BYTES = 16 << 20
 """A thousand items with all their values are 3 MB."""
-MOST_ANSWER_VALUES = 1_000_000
-"""Commas and brackets in an answer: what is small as text can be large in memory."""
 _LARGEST_STORAGE_ANSWER_BYTES = 1 << 20
 CHUNK_BYTES = 1 << 18
 _REPEATABLE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT"})
 _REPEAT_SECONDS = (0.2, 0.4, 0.8)
 """Pauses before a repeatable call is repeated after a transient status."""
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_READING = frozenset({"GET", "OPTIONS"})
-"""Methods that change nothing."""
 _TRANSIENT_STATUSES = frozenset({500, 502, 503, 504})
-_BUSY_SECONDS = 60.0
-"""The wait if a 429 names none."""
-_SHORTEST_BUSY_SECONDS = 1.0
-_QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]+")
-
-
-def origin_of(url: str) -> tuple[str, str]:
-    """Given a URL, return its scheme, host and port; a token is only sent to one origin."""
-    parts = urlsplit(url)
-    return parts.scheme, parts.netloc
 
 
 class _Bearer(requests.auth.AuthBase):
@@ -112,7 +96,7 @@ class _Adapter(HTTPAdapter):
         """Return the host to connect to; raise TryAgain (`insecure`) if it is not a safe one."""
         # This is the last look at the address: what is decided on is what is connected to.
         host, pool = super().build_connection_pool_key_attributes(*args, **kwargs)
-        _require_safe_host(host["scheme"], host["host"] or "", self._home)
+        require_safe_host(host["scheme"], host["host"] or "", self._home)
         return host, pool
 
     def send(self, *args: Any, **kwargs: Any) -> requests.Response:
@@ -216,7 +200,7 @@ class Http:
             response = self._send(call, "api", method, url, json=body)
             with response:
                 content = Reply(response, call, name).read(LARGEST_ANSWER_BYTES)
-        return _read_reply(name, method, response, content)
+        return read_reply(name, method, response, content)
 
     @contextmanager
     def _limited(self, name: str, method: str) -> Iterator[Call]:
@@ -233,7 +217,7 @@ class Http:
                 raise Stopped
             if call.is_over:
                 facts = {"call": name, "error": "there was no complete answer in time"}
-                raise Unreachable(Reason("unreachable", facts), doubt=method not in _READING)
+                raise Unreachable(Reason("unreachable", facts), doubt=method not in READING_METHODS)
             if problem is not None:
                 raise problem
 
@@ -256,7 +240,7 @@ class Http:
             TryAgain: when the URL is not https; patients' images are never sent unencrypted.
             Unreachable: when no reply came.
         """
-        _require_https(url, self.home)
+        require_https(url, self.home)
         with self._limited("PUT storage", "PUT") as call:
             data = body if isinstance(body, bytes) else _CountedBody(body, call)
             with self._send(call, "bare", "PUT", url, data=data) as response:
@@ -270,14 +254,14 @@ class Http:
 
         The token is sent to the API's origin only; the storage's URL contains its own signature.
         """
-        _require_https(url, self.home)
+        require_https(url, self.home)
         name = f"GET {urlsplit(url).path}"
         with self._limited(name, "GET") as call:
             response = self._send(call, "api", "GET", url)
             if response.status_code in _REDIRECTS:
                 response.close()
-                target = _join(url, response.headers.get("Location", ""))
-                _require_https(target, self.home)
+                target = join(url, response.headers.get("Location", ""))
+                require_https(target, self.home)
                 headers = {"Range": f"bytes={offset}-"} if offset else {}
                 response = self._send(call, "bare", "GET", target, headers=headers)
             with response:
@@ -288,7 +272,7 @@ class Http:
         self, method: str, url: str, headers: Mapping[str, str], data: str | None
     ) -> Iterator[Reply]:
         """Given a request with its own signature, send it unchanged, without the token."""
-        _require_https(url, self.home)
+        require_https(url, self.home)
         name = f"{method} {urlsplit(url).path}"
         with (
             self._limited(name, "GET") as call,
@@ -313,40 +297,6 @@ class Http:
         return session
 
 
-def _require_https(url: str, home: str) -> None:
-    """Given a URL from the platform, raise TryAgain (`insecure`) if it is not a safe address."""
-    parts = _split(url)
-    _require_safe_host(parts.scheme, parts.hostname or "", home)
-
-
-def _join(url: str, location: str) -> str:
-    """Return where a redirect leads to, "" if that is no address."""
-    try:
-        return urljoin(url, location)
-    except ValueError:
-        return ""
-
-
-def _split(url: str) -> SplitResult:
-    """Split a URL; of what is no URL, no part is known."""
-    try:
-        parts = urlsplit(url)
-        return parts if parts.port is None or parts.port else SplitResult("", "", "", "", "")
-    except ValueError:
-        return SplitResult("", "", "", "", "")
-
-
-def _require_safe_host(scheme: str, host: str, home: str) -> None:
-    """Raise TryAgain (`insecure`) unless a host is reached by https.
-
-    This machine's own services are only for a platform on this machine, which needs no https.
-    """
-    is_local_platform = is_loopback(urlsplit(home).hostname or "")
-    is_safe = is_local_platform if is_loopback(host) else scheme == "https"
-    if not host or scheme not in {"http", "https"} or not is_safe:
-        raise TryAgain(Reason("insecure", {"host": host or "without a host"}))
-
-
 @contextmanager
 def _translate_errors(call: str, method: str) -> Iterator[None]:
     """Turn errors of requests into Unreachable; its `doubt` is False if nothing was sent."""
@@ -354,7 +304,7 @@ def _translate_errors(call: str, method: str) -> Iterator[None]:
         yield
     except (requests.RequestException, HTTPError, UnicodeError) as error:
         never_sent = isinstance(error, requests.ConnectTimeout) or _refused_connection(error)
-        doubt = method not in _READING and not never_sent
+        doubt = method not in READING_METHODS and not never_sent
         raise Unreachable(_unreachable_reason(call, error), doubt=doubt) from error
     except OSError as error:
         if not _is_missing_bundle(error):
@@ -380,72 +330,3 @@ def _is_missing_bundle(error: OSError) -> bool:
 
 def _refused_connection(error: Exception) -> bool:
     return "NewConnectionError" in repr(error) or "NameResolutionError" in repr(error)
-
-
-def _read_reply(call: str, method: str, response: requests.Response, content: bytes) -> Any:
-    """Given a reply of the API and its body, return its JSON, or raise its status as an error."""
-    status = response.status_code
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        raise busy_error(response.headers)
-    body = _json_or_none(content)
-    if status == HTTPStatus.UNAUTHORIZED:
-        raise TokenRefused("; ".join(_error_sentences(response, body)))
-    if body is None and status < 300:
-        raise wrong_answer(call, f"status {status} without JSON", doubt=method not in _READING)
-    if status >= 500 or 300 <= status < 400:
-        reason = Reason("server_error", {"call": call, "status": status})
-        raise Unreachable(reason, doubt=method not in _READING)
-    if status >= 400:
-        fields = body if isinstance(body, dict) else ()
-        raise Refused(call, status, _error_sentences(response, body), fields)
-    return body
-
-
-def _error_sentences(response: requests.Response, body: Any) -> list[str]:
-    """Given an error's body, return its sentences without the token or a signed URL's query."""
-    # A proxy may repeat the request in its error, and the sentences are kept in the journal.
-    token = response.request.headers.get("Authorization", "").rpartition(" ")[2]
-    found = [each.replace(token, "[hidden]") if token else each for each in _collect_messages(body)]
-    return [_QUERY.sub(r"\1?[hidden]", message) for message in found]
-
-
-def busy_error(headers: Mapping[str, str]) -> NotYet:
-    """Given the headers of a reply with status 429, return the error with the seconds to wait."""
-    asked = headers.get("Retry-After", "")
-    # More digits than these are no number of seconds that anybody means.
-    wait = float(asked[:20]) if re.fullmatch("[0-9]+", asked) else _BUSY_SECONDS
-    if wait <= LONGEST_WAIT_SECONDS:
-        wait = max(wait, _SHORTEST_BUSY_SECONDS)
-        return NotYet(Reason("busy", {"seconds": wait, "message": "429"}), wait)
-    facts = {"asked": _long_span(wait), "seconds": LONGEST_WAIT_SECONDS}
-    return NotYet(Reason("busy_long", facts), LONGEST_WAIT_SECONDS)
-
-
-def _long_span(seconds: float) -> str:
-    """Given more than a day in seconds, return it in words; some servers send an epoch."""
-    days = seconds / 86400
-    return f"{days:.0f} days" if days < 3650 else "more than 10 years"
-
-
-def _json_or_none(content: bytes) -> Any:
-    """Return a body's JSON, or None if it is something else, such as an HTML error page."""
-    if sum(map(content.count, (b",", b"[", b"{"))) > MOST_ANSWER_VALUES:
-        return None
-    try:
-        # This reader limits the depth, and refuses what is no Unicode; Python's own does not.
-        return from_json(content)
-    except ValueError:
-        return None
-
-
-def _collect_messages(body: Any) -> Sequence[str]:
-    """Given an error body (platform 1.9), return its sentences, the outermost first."""
-    match body:
-        case str():
-            return [body]
-        case dict():
-            return [message for value in body.values() for message in _collect_messages(value)]
-        case list():
-            return [message for value in body for message in _collect_messages(value)]
-        case _:
-            return []

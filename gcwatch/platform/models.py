@@ -124,6 +124,11 @@ class UploadSession(_Answer):
     uploads: tuple[Url, ...] = ()
 
 
+def pk_of(url: str) -> str:
+    """Given an object's API URL, return its pk; host and path may be written in several ways."""
+    return url.rstrip("/").rpartition("/")[2]
+
+
 class SocketValue(_Answer):
     """The content of one socket: a value, a file URL or an image URL."""
 
@@ -142,6 +147,10 @@ class Job(_Answer):
     status: Word
     inputs: tuple[SocketValue, ...] = ()
     outputs: tuple[SocketValue, ...] = ()
+
+    def has_input_image(self, pk: str) -> bool:
+        """Given an image's pk, return whether it is an input of this job."""
+        return any(value.image and pk_of(value.image) == pk for value in self.inputs)
 
 
 class NewJob(_Answer):
@@ -176,10 +185,14 @@ def _is_told_in_full(value: Mapping[str, Any]) -> bool:
 
 
 class Item(_Answer):
-    """A display set or an archive item: a title and the content of its sockets (platform 5, 6)."""
+    """A display set or an archive item: a title and the content of its sockets (platform 5, 6).
+
+    `archive` is the URL of an archive item's archive.
+    """
 
     pk: Pk
     title: Text = Field(default="", validation_alias=AliasChoices("title", "title_safe"))
+    archive: Url = ""
     values: tuple[SocketValue, ...] = ()
 
     @field_validator("values", mode="before")

@@ -17,8 +17,8 @@ from gcwatch.core.errors import CannotSend, NotYet, Refused, Unreachable, Upload
 from gcwatch.core.events import Event
 from gcwatch.core.reasons import Reason
 from gcwatch.outbox import outputs
-from gcwatch.platform.client import GrandChallenge, pk_of
-from gcwatch.platform.models import Algorithm, Interface, Job, UploadSession
+from gcwatch.platform.client import GrandChallenge
+from gcwatch.platform.models import Algorithm, Interface, Job, UploadSession, pk_of
 from gcwatch.targets import locating, sending, sockets
 from gcwatch.targets.context import HOUR_SECONDS, DroppedFolder, Inspection, TargetContext
 from gcwatch.targets.sending import IMPORT_LIMIT_SECONDS

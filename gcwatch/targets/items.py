@@ -20,8 +20,8 @@ from gcwatch.core.errors import CannotSend, NotYet, Refused, Unreachable, Upload
 from gcwatch.core.events import Event
 from gcwatch.core.kinds import KIND_NAMES, ItemKind, KindNames
 from gcwatch.core.reasons import Reason
-from gcwatch.platform.client import GrandChallenge, pk_of
-from gcwatch.platform.models import Collection, Item, Socket, SocketValue, UploadSession
+from gcwatch.platform.client import GrandChallenge
+from gcwatch.platform.models import Collection, Item, Socket, SocketValue, UploadSession, pk_of
 from gcwatch.targets import sending, sockets, titles
 from gcwatch.targets.context import HOUR_SECONDS, DroppedFolder, Inspection, TargetContext
 from gcwatch.targets.sending import IMPORT_LIMIT_SECONDS

@@ -9,8 +9,7 @@ from gcwatch.core.case import Attempt, Case, Input, Target
 from gcwatch.core.errors import CannotSend, NotYet, Refused, UploadsGone
 from gcwatch.core.events import Event
 from gcwatch.core.reasons import Reason
-from gcwatch.platform.client import pk_of
-from gcwatch.platform.models import Job, SocketValue, UploadSession
+from gcwatch.platform.models import Job, SocketValue, UploadSession, pk_of
 from gcwatch.targets import sending
 from gcwatch.targets.context import TargetContext
 from gcwatch.targets.sending import IMPORT_LIMIT_SECONDS

@@ -21,6 +21,7 @@ from gcwatch.core.reasons import explain
 from gcwatch.platform import http as http_module
 from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.http import Http
+from gcwatch.platform.models import pk_of
 from gcwatch.sandbox import Sandbox
 
 FORESEEN = (Unreachable, TokenRefused, Refused, CaseError)
@@ -39,8 +40,8 @@ ENDPOINTS = {
     "algorithm": lambda at: at.platform.algorithm("copy-image"),
     "algorithms": lambda at: at.platform.algorithms(),
     "job": lambda at: at.platform.job(at.job),
-    "jobs": lambda at: list(at.platform.jobs(at.algorithm)),
-    "count_jobs": lambda at: at.platform.count_jobs(at.algorithm),
+    "jobs": lambda at: list(at.platform.jobs(pk_of(at.algorithm))),
+    "count_jobs": lambda at: at.platform.count_jobs(pk_of(at.algorithm)),
     "image": lambda at: at.platform.image(at.image),
     "images": lambda at: at.platform.images("image.mha"),
     "create_upload": lambda at: at.platform.create_upload("x.mha"),
@@ -145,6 +146,43 @@ def test_a_list_that_ignores_the_offset_is_read_twice_at_most(at):
     with hostile(at.sandbox, endless), pytest.raises(Unreachable):
         at.platform.algorithms()
     assert len(beginning) == 2
+
+
+def as_list(*pages):
+    """Answers each call with the next of some pages, and then from the beginning again."""
+    turn = itertools.cycle(pages)
+
+    def give(reply):
+        told = {"count": 10**6, "next": None, "previous": None, "results": next(turn)}
+        return replace(reply, body=json.dumps(told).encode())
+
+    return give
+
+
+def test_a_list_whose_pages_come_again_ends(at):
+    """Two pages that take turns would never end, if only the page before were compared."""
+    one, other = ([{"pk": NOBODY, "api_url": "", "slug": slug}] for slug in ("a", "b"))
+    with hostile(at.sandbox, as_list(one, other)), pytest.raises(Unreachable):
+        at.platform.algorithms()
+
+
+def test_what_a_filter_would_have_kept_away_is_not_used(at):
+    """A server, or a cache on the way, that ignores the filter gives objects of other cases."""
+    ours, socket = pk_of(at.image), {"slug": "ct-image", "kind": "Image", "super_kind": "Image"}
+    jobs = [
+        {"pk": pk, "status": "Succeeded", "inputs": [{"pk": 1, "socket": socket, "image": image}]}
+        for pk, image in ((at.job, at.image), (NOBODY, f"cases/images/{NOBODY}/"))
+    ]
+    image = {"pk": NOBODY, "name": "of another case"}
+    item = {"pk": NOBODY, "title": "t", "archive": f"archives/{NOBODY}/"}
+
+    with hostile(at.sandbox, as_list(jobs, [])):
+        assert [each.pk for each in at.platform.jobs(pk_of(at.algorithm), ours)] == [at.job]
+    with hostile(at.sandbox, as_list([image], [])):
+        assert at.platform.images("image.mha") == []
+    with hostile(at.sandbox, as_list([item], [])), pytest.raises(CaseError) as error:
+        at.platform.items("archive", at.archive.pk)
+    assert error.value.reason.code == "other_object"
 
 
 # --- whole daemons -------------------------------------------------------------------------------

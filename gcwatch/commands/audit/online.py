@@ -25,8 +25,8 @@ from gcwatch.core.case import Case, Input
 from gcwatch.core.errors import Refused
 from gcwatch.core.kinds import KIND_NAMES, Kind
 from gcwatch.journal.journal import Journal
-from gcwatch.platform.client import GrandChallenge, pk_of
-from gcwatch.platform.models import Item, Job, SocketValue
+from gcwatch.platform.client import GrandChallenge
+from gcwatch.platform.models import Item, Job, SocketValue, pk_of
 
 _RANDOM: Final = re.compile("(?<![a-z0-9])[2-9a-hjkmnp-z]{8}(?![a-z0-9])")
 """The random part of a key in a title or file name."""

@@ -12,7 +12,8 @@ from gcwatch.core.case import LONGEST_WAIT_SECONDS as DAY_SECONDS
 from gcwatch.core.errors import NotYet, Refused, TokenRefused, TryAgain, Unreachable
 from gcwatch.core.reasons import explain
 from gcwatch.platform.client import GrandChallenge
-from gcwatch.platform.http import Http, _collect_messages
+from gcwatch.platform.http import Http
+from gcwatch.platform.replies import _collect_messages
 from gcwatch.sandbox import Sandbox
 
 

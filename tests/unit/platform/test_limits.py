@@ -10,7 +10,9 @@ import pytest
 
 from gcwatch.core.errors import Stopped, TryAgain, Unreachable
 from gcwatch.platform import http as http_module
-from gcwatch.platform.http import Http, _require_https
+from gcwatch.platform.addresses import require_https
+from gcwatch.platform.http import Http
+from gcwatch.platform.replies import MOST_ANSWER_VALUES
 
 SOON_SECONDS = 0.4
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -123,7 +125,7 @@ def test_an_endless_answer_is_not_read_to_its_end(head, method):
 
 def test_an_answer_of_many_small_values_is_not_parsed():
     """Some megabytes of brackets would be hundreds of megabytes in memory."""
-    body = b"[" + b"[]," * http_module.MOST_ANSWER_VALUES + b"1]"
+    body = b"[" + b"[]," * MOST_ANSWER_VALUES + b"1]"
     head = HEAD + f"Content-Length: {len(body)}\r\n\r\n".encode() + body
     with serving(b"", head=head, pause=PAUSE_SECONDS) as http, pytest.raises(Unreachable) as error:
         http.call("GET", http.home)
@@ -172,10 +174,10 @@ def test_a_stop_ends_calls_under_way_and_begins_none():
 def test_only_safe_addresses_are_followed(url, home, is_safe):
     """By https to anywhere; to this machine only if the platform is on it."""
     if is_safe:
-        _require_https(url, home)
+        require_https(url, home)
         return
     with pytest.raises(TryAgain) as error:
-        _require_https(url, home)
+        require_https(url, home)
     assert error.value.reason.code == "insecure"
 
 
