@@ -1,8 +1,8 @@
 # Two commands are enough on a fresh machine: `make demo` and `make test`.
 PYTHON ?= python3
 BIN := .venv/bin
-# A worker gets its next test when it has done one: the slowest files are first, so none is last.
-WORKERS = -n 4 --dist load --maxschedchunk 1
+# More workers than cores, as tests wait much. Tests that share something slow are one group.
+WORKERS = -n 6 --dist loadgroup
 COMMITTED = $(shell git log -1 --format=%ct)
 
 .PHONY: help check test prove test-systemd demo bench soak docs wheel lock deb test-deb build/source clean

@@ -125,14 +125,13 @@ def test_a_folder_becomes_one_thing_wherever_the_daemon_dies(victims, tmp_path, 
 ITEM_KINDS = [kind for kind in TARGETS if kind != "algorithm"]
 
 
+@pytest.mark.prove
 @pytest.mark.parametrize(
     ("kind", "broken", "complaint"),
     [
         ("algorithm", "post_without_look", "[23] jobs for 1 folders"),
-        pytest.param(
-            *("reader_study", "fill_before_effect", "delivered of"), marks=pytest.mark.prove
-        ),
-        pytest.param("archive", "create_without_look", "delivered of", marks=pytest.mark.prove),
+        ("reader_study", "fill_before_effect", "delivered of"),
+        ("archive", "create_without_look", "delivered of"),
     ],
 )
 def test_the_chain_catches_a_broken_variant(victims, tmp_path, kind, broken, complaint):

@@ -55,7 +55,7 @@ class Countdown:
 def die_at_commit(number, *, after):
     """Die before or after the k-th write to the journal."""
     count = Countdown(number)
-    for name in ("record", "open_case", "open_next_case"):
+    for name in ("record", "record_unless_changed", "open_case", "open_next_case"):
         setattr(Journal, name, _counted(getattr(Journal, name), count, after=after))
 
 
@@ -125,7 +125,9 @@ class Chain:
 
     def arm(self):
         """Let commits, replies and changes of files pass their points."""
-        Journal.record = self._around(Journal.record, lambda _journal, _key, event, *_: event)
+        for name in ("record", "record_unless_changed"):
+            recording = self._around(getattr(Journal, name), lambda _, __, event, *___: event)
+            setattr(Journal, name, recording)
         for name in ("open_case", "open_next_case"):
             opening = self._around(getattr(Journal, name), lambda *_: events.FolderFound)
             setattr(Journal, name, opening)

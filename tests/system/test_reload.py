@@ -15,7 +15,7 @@ from support.house import REFUSED, RELOADED, House, mirror, route
 from gcwatch.core import folding
 
 MIB = 1 << 20
-PARTS = 10
+PARTS = 5
 CONNECTIONS = 3
 
 
