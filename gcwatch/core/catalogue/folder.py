@@ -36,7 +36,7 @@ FOLDER_REASONS: Final[Mapping[str, ReasonEntry]] = {
     ),
     "copy_under_way": ReasonEntry(
         "A copy into this folder is under way: gcwatch has waited for {file} since {since}.",
-        "A temporary file is in the folder since {since}; {file} is never sent.",
+        "The folder has had a temporary file since {since}: {file}. It is never sent.",
         needs_person=True,
     ),
     "copy_stopped": ReasonEntry(
@@ -252,7 +252,8 @@ FOLDER_REASONS: Final[Mapping[str, ReasonEntry]] = {
         advice=f"Export the image again with its final values in the pixels. {_ASK}",
     ),
     "times_uneven": ReasonEntry(
-        "The times that this series tells do not fit its places, so it would be cut up wrongly.",
+        "This series shows the same places at several times, but its slices do not say clearly "
+        "which belongs to which time: they would be mixed.",
         "The series has {times} different TemporalPositionIndex, but {count} "
         "{count:slice|slices} at each position; the platform makes {times} volumes.",
         advice=f"Export the whole series again. {_ASK}",

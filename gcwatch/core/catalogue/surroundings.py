@@ -14,9 +14,9 @@ SURROUNDINGS_REASONS: Final[Mapping[str, ReasonEntry]] = {
     "untrusted_certificate": ReasonEntry(
         "The platform can't be reached at the moment.",
         "{call} failed: the certificate is not trusted ({problem}).",
-        hint="If this network inspects TLS, ask IT for the file with its certificates, and name "
-        "it: ca_bundle in [platform] of the config, or gcwatch send --ca-bundle FILE. If the "
-        "certificate has expired, check this computer's clock.",
+        hint="If a proxy of this network inspects TLS, save the certificate of its authority (PEM) "
+        "in a file, and name the file: ca_bundle in [platform] of the config, or gcwatch send "
+        "--ca-bundle FILE. If the certificate has expired, check this computer's clock.",
         is_platform_away=True,
     ),
     "server_error": ReasonEntry(
