@@ -2,7 +2,7 @@
 
 import pytest
 from support.importer.corpus import KINDS
-from support.importer.judge import judge_folder
+from support.importer.judge import describe, judge_folder
 from support.importer.sandbox_judge import judge_in_sandbox
 
 UNEQUAL = {
@@ -25,21 +25,6 @@ OTHER_VOXELS = {
     "slide: .svs": _COMPRESSED,
 }
 """Kinds of which only the voxels differ, with the reason; those of PNG and JPEG are zeros."""
-
-
-def describe(verdict):
-    """The images, how many files are left, and whether it crashed."""
-    images = sorted(
-        (
-            each.shape,
-            each.color_space,
-            each.suffix,
-            tuple(step and float(f"{step:.4g}") for step in each.spacing),
-            each.picture.voxels.dtype.name,
-        )
-        for each in verdict.images
-    )
-    return images, verdict.left, bool(verdict.crashed)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)

@@ -49,6 +49,7 @@ class _Pixels:
     numbers: Numbers
     frames: int
     samples: int
+    is_big_endian: bool = False
 
 
 def build_volume(stack: Stack, name: str, raw: Path) -> Volume:
@@ -155,6 +156,8 @@ def _read_voxels(stack: Stack, *, is_upward: bool) -> tuple[Numbers, int, int]:
     """Return all voxels, the planes of a volume, and the numbers of a voxel."""
     scale = _needs_scale(stack)
     first = _read_pixels(stack.files[0][0], scale)
+    if first.is_big_endian and not scale:
+        raise Unreadable("big-endian numbers")
     header = stack.files[0][1]
     length = int(header.Rows) * int(header.Columns) * first.samples
     numbers = array(first.numbers.typecode, bytes(first.numbers.itemsize * length))
@@ -226,9 +229,6 @@ def _read_pixels(path: Path, scale: bool) -> _Pixels:
     dataset = pydicom.dcmread(path)
     pixels = _read_stored(dataset)
     if not scale:
-        syntax = UID(dataset.file_meta.TransferSyntaxUID)
-        if not syntax.is_little_endian and pixels.numbers.itemsize > 1:
-            raise Unreadable("big-endian numbers")
         return pixels
     slope = float(dataset.get("RescaleSlope", 1))
     intercept = float(dataset.get("RescaleIntercept", 0))
@@ -257,11 +257,12 @@ def _read_stored(dataset: pydicom.Dataset) -> _Pixels:
         numbers = array("B", ((data[at // 8] >> at % 8) & 1 for at in range(count * frames)))
     else:
         numbers = array(typecode, data[: count * frames * bits // 8])
-    if not syntax.is_little_endian:
+    is_big_endian = not syntax.is_little_endian and numbers.itemsize > 1
+    if is_big_endian:
         numbers.byteswap()
     if samples > 1 and dataset.PlanarConfiguration == 1:
         numbers = _join_planes(numbers, frames, samples)
-    return _Pixels(numbers, frames, samples)
+    return _Pixels(numbers, frames, samples, is_big_endian)
 
 
 def _find_type(dataset: pydicom.Dataset) -> tuple[int, str]:

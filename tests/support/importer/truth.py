@@ -4,6 +4,7 @@ MetaImage and NRRD are read by SimpleITK, which panimg uses, too.
 """
 
 import gzip
+import warnings
 
 import nibabel
 import numpy as np
@@ -18,6 +19,12 @@ from support.importer.judge import Picture
 
 def read_truth(folder):
     """Given a folder of one image, return its picture; None if no reader reads it as one."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _read_folder(folder)
+
+
+def _read_folder(folder):
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     datasets = [found for path in paths if (found := _read_dicom(path)) is not None]
     try:
@@ -29,7 +36,8 @@ def read_truth(folder):
 
 
 def _read_file(path):
-    head = path.open("rb").read(348)
+    with path.open("rb") as file:
+        head = file.read(26)
     suffix = "".join(path.suffixes[-2:]).lower()
     if suffix.endswith((".nii", ".nii.gz")):
         return _read_nifti(path)
