@@ -22,6 +22,7 @@ from gcwatch.core.checklist import stage
 from gcwatch.core.errors import CannotSend, CaseError, NotYet, SourceChanged, SourceVanished
 from gcwatch.core.kinds import Kind
 from gcwatch.core.reasons import Reason
+from gcwatch.files.safe_open import Readable
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging import bundle
 from gcwatch.imaging.spool import Bundle
@@ -244,8 +245,8 @@ def _require_new_content(judgement: Judgement, name: str, sent: Mapping[str, Cas
         raise twin_error(twin, 0)
 
 
-def _hash_file(path: Path, size: int) -> str:
-    return sha256_state(path, threading.Event(), size).hexdigest()
+def _hash_file(file: Readable, size: int) -> str:
+    return sha256_state(file, threading.Event(), size).hexdigest()
 
 
 def _upload(item: Input, made: Sequence[Bundle]) -> PlannedUpload:

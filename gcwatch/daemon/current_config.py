@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from gcwatch.config import Platform, Route, Settings
 from gcwatch.core.timing import Pace
+from gcwatch.files.beneath import forget_roots
 
 # `status` has settings and paces, but no connection: what makes one is imported by then.
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class CurrentConfig:
         return connect(self.settings, self._token)
 
     def _use_settings(self, settings: Settings) -> None:
+        forget_roots()  # the admin may have changed a link on the way to an inbox or outbox
         self.settings = settings
         self.routes: Mapping[str, Route] = {route.name: route for route in settings.routes}
 

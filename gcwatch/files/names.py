@@ -4,13 +4,18 @@ import contextlib
 import errno
 import os
 import re
-import shutil
+import secrets
 import unicodedata
+from collections.abc import Callable, Collection
 from itertools import count
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
+from typing import TypeVar
 
 from gcwatch.core.receipt import RECEIPT_NAME
 from gcwatch.files.atomic import sync_folder
+from gcwatch.files.beneath import NAME_REFUSED, SharePath
+
+T = TypeVar("T")
 
 _MAX_NAME_BYTES = 255
 
@@ -77,73 +82,142 @@ def numbered_name(folder: str, number: int) -> str:
     return folder if number == 1 else with_suffix(folder, f".{number}")
 
 
-def take_free_name(source: Path, parent: Path, folder: str) -> str:
+def storable_names(name: str) -> tuple[str, ...]:
+    """Given a name, return it, and the name instead of it where the file system refuses it."""
+    plain = _safe_name(name)
+    return (name,) if plain == name else (name, plain)
+
+
+def with_storable_name(place: SharePath, use: Callable[[SharePath], T]) -> T:
+    """Return what *use* returns for a path, or for its storable name if its own is refused."""
+    *_, plain = storable_names(place.name)
+    try:
+        return use(place)
+    except OSError as error:
+        if error.errno not in NAME_REFUSED or plain == place.name or not place.parent.is_dir():
+            raise
+    return use(place.with_name(plain))
+
+
+def take_free_name(source: SharePath, parent: SharePath, folder: str) -> str:
     """Given a folder with content, move it into `parent` under its first unused name.
 
-    Return that name. Raise OSError if it can't be moved; its errno is EXDEV if `parent` is on
-    another file system.
+    Return that name; it is another one where the file system refuses the name. Raise OSError if it
+    can't be moved; its errno is EXDEV if `parent` is on another file system.
     """
+    return with_storable_name(parent / folder, lambda place: _take_numbered(source, place))
+
+
+def _take_numbered(source: SharePath, place: SharePath) -> str:
     for number in count(1):
-        name = numbered_name(folder, number)
+        target = place.with_name(numbered_name(place.name, number))
         # A second daemon may take the name after this check. Then the rename fails: it can't
         # replace a folder with content, and a published folder contains its receipt.
-        if os.path.lexists(parent / name) or not _try_rename(source, parent / name):
+        if target.exists() or not _try_rename(source, target):
             continue
-        sync_folder(parent)
-        return name
+        sync_folder(target.parent)
+        return target.name
     raise AssertionError
 
 
-def _try_rename(source: Path, target: Path) -> bool:
+def _try_rename(source: SharePath, target: SharePath) -> bool:
     try:
         source.rename(target)
     except OSError as error:
         # The name was taken meanwhile; ENOTDIR: by a file.
-        if error.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
+        if error.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR} and target.exists():
             return False
         raise
     return True
 
 
-def find_namesakes(parent: Path, folder: str) -> list[str]:
-    """Given a folder's name, return the entries of `parent` with that name, numbered or not."""
-    with os.scandir(parent) as entries:
-        return [entry.name for entry in entries if _is_namesake(entry.name, folder)]
+def find_namesakes(parent: SharePath, folder: str) -> list[str]:
+    """Given a folder's name, return the entries of `parent` with that name, numbered or not.
+
+    A file system may store another name: one that it can hold, with letters in another form
+    (macOS), or without a dot or space at its end (Windows).
+    """
+    wanted = {_as_stored(name) for name in storable_names(folder)}
+    return [name for name in parent.list_names() if _is_namesake(name, wanted)]
 
 
-def _is_namesake(name: str, folder: str) -> bool:
+def _is_namesake(name: str, wanted: Collection[str]) -> bool:
+    if _as_stored(name) in wanted:
+        return True
     number = re.search(r"\.([0-9]{1,9})\Z", name)
-    return name == folder or (number is not None and name == numbered_name(folder, int(number[1])))
+    return number is not None and any(
+        _as_stored(name) == _as_stored(numbered_name(each, int(number[1]))) for each in wanted
+    )
 
 
-def remove_tree(path: Path) -> None:
-    """Given a folder, remove it and its content; do nothing if it does not exist."""
+def _as_stored(name: str) -> str:
+    return unicodedata.normalize("NFC", name).rstrip(". ")
+
+
+def remove_tree(path: SharePath) -> None:
+    """Remove whatever has this path, a folder with its content; do nothing if nothing has it.
+
+    Links are removed, not followed. A folder may be of any depth: folders in it are first moved
+    up into it, so no path gets long.
+    """
+    if not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
     with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(path)
+        while folders := _remove_files(path):
+            for folder in folders:
+                _lift_folders(folder, path)
+                folder.rmdir()
+        path.rmdir()
 
 
-_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+def _remove_files(folder: SharePath) -> list[SharePath]:
+    """Remove all that is no folder in a folder; return its folders."""
+    with folder.scan() as entries:
+        found = [(folder / each.name, each.is_dir(follow_symlinks=False)) for each in entries]
+    for path, is_folder in found:
+        if not is_folder:
+            path.unlink(missing_ok=True)
+    return [path for path, is_folder in found if is_folder]
+
+
+def _lift_folders(folder: SharePath, top: SharePath) -> None:
+    """Remove the files of a folder, and move the folders in it to the folder *top*."""
+    for inner in _remove_files(folder):
+        try:
+            inner.rmdir()
+        except OSError:  # it is not empty
+            inner.rename(top / f".{secrets.token_hex(16)}")
+
+
+_NO_HARD_LINKS = frozenset(
+    {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
+)
 """Errors of a file system that has no hard links (FAT, some shares)."""
 
 
-def take_free_file_name(file: Path, parent: Path, name: str) -> None:
+def take_free_file_name(file: SharePath, parent: SharePath, name: str) -> None:
     """Given a file, move it into `parent` under its first unused name.
 
     Raise OSError if it can't be moved; its errno is EXDEV if `parent` is on another file system.
     """
+    with_storable_name(parent / name, lambda place: _take_numbered_file(file, place))
+
+
+def _take_numbered_file(file: SharePath, place: SharePath) -> None:
     for number in count(1):
-        target = parent / numbered_name(name, number)
+        target = place.with_name(numbered_name(place.name, number))
         try:
             # A rename would replace an existing file; a new link never does.
-            os.link(file, target, follow_symlinks=False)
+            file.link(target)
         except FileExistsError:
             # The same file: an earlier run linked it and was killed before it removed the source.
             if not os.path.samestat(file.lstat(), target.lstat()):
                 continue
         except OSError as error:
-            if error.errno not in _NO_LINKS:
+            if error.errno not in _NO_HARD_LINKS:
                 raise
-            if os.path.lexists(target):
+            if target.exists():
                 continue
             file.rename(target)
             return

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import itertools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,22 +11,42 @@ from gcwatch.core.case import Copies, Snapshot
 from gcwatch.core.errors import TryAgain
 from gcwatch.core.reasons import Reason
 from gcwatch.files.atomic import error_text
+from gcwatch.files.beneath import SharePath
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SourceFile:
     """One regular file of a case.
 
-    `name` is relative to the folder, with slashes; `size` is in bytes, times are in nanoseconds.
-    `root` is the real path of the folder that the file must be in when it is opened.
+    `place` is where it is, without any link; `name` is relative to the folder, with slashes: of a
+    file that is reached by a link, the name with that link. `size` is in bytes, times are in
+    nanoseconds.
     """
 
-    path: str
-    root: str
+    place: SharePath
     name: str
     size: int
     mtime_ns: int
     ctime_ns: int
+    device: int
+    inode: int
+
+    @classmethod
+    def listed(cls, place: SharePath, name: str, status: os.stat_result) -> "SourceFile":
+        """Return a file as it is when it is listed."""
+        return cls(
+            place,
+            name,
+            status.st_size,
+            status.st_mtime_ns,
+            status.st_ctime_ns,
+            status.st_dev,
+            status.st_ino,
+        )
+
+    def is_same(self, status: os.stat_result) -> bool:
+        """Whether this is the status of the very file that was listed, unchanged."""
+        return self == SourceFile.listed(self.place, self.name, status)
 
 
 def unreadable_error(name: str, error: OSError) -> TryAgain:
@@ -48,8 +69,8 @@ def take_snapshot(
 
     Raise TryAgain (`file_unreadable`) if a file may not be read.
     """
-    for file in files:
-        _check_access(file)
+    for folder, inside in itertools.groupby(files, key=lambda file: file.place.parent):
+        _check_access(folder, tuple(inside))
     return Snapshot(
         listing_digest(files),
         len(files),
@@ -81,10 +102,20 @@ def _count_changed(files: Sequence[SourceFile], before: Snapshot | None) -> int:
     return max(later, len(files) - before.files)
 
 
-def _check_access(file: SourceFile) -> None:
+def _check_access(folder: SharePath, files: Sequence[SourceFile]) -> None:
+    """Raise TryAgain unless this process may read these files of one folder."""
+    try:
+        with folder.open_folder(os.O_PATH) as descriptor:
+            for file in files:
+                if not _may_read(file.place.name, descriptor):
+                    raise unreadable_error(file.name, PermissionError(errno.EACCES, ""))
+    except OSError as error:
+        raise unreadable_error(files[0].name, error) from error
+
+
+def _may_read(name: str, folder: int) -> bool:
     effective = os.access in os.supports_effective_ids
-    if not os.access(file.path, os.R_OK, effective_ids=effective):
-        raise unreadable_error(file.name, PermissionError(errno.EACCES, ""))
+    return os.access(name, os.R_OK, dir_fd=folder, effective_ids=effective, follow_symlinks=False)
 
 
 def listing_digest(files: Sequence[SourceFile]) -> str:

@@ -58,7 +58,7 @@ def _plain_suffix(file: SourceFile) -> str:
 
 
 def _bundle_from_inbox(file: SourceFile, filename: str) -> Bundle:
-    return Bundle(Path(file.path), filename, file.size, 1, 0, file)
+    return Bundle(file, filename, file.size, 1, 0)
 
 
 def image_bundle(

@@ -35,22 +35,20 @@ A file that must not be sent is refused here, before anything is written.
 
 @dataclass(frozen=True)
 class Bundle:
-    """One upload: the file at `path` with `size` bytes, named `filename` on the platform.
+    """One upload: a file with `size` bytes, named `filename` on the platform.
 
-    `files` is how many of the folder's files are in it, `left_out` how many are not. `source` is
-    set if the file is sent directly from the inbox; then it must be opened with
-    `safe_open.open_unchanged`. `warnings` tell why the platform may make a wrong or incomplete
-    image of it; `forecast` says what it must make of it. `content` is a digest of what DICOM images
-    it holds, whatever de-identification makes of them (of a whole set in its first bundle); "" if
-    the bytes themselves tell that.
+    `file` is in the spool, or a listed file of the inbox that is sent directly from there. `files`
+    is how many of the folder's files are in it, `left_out` how many are not. `warnings` tell why
+    the platform may make a wrong or incomplete image of it; `forecast` says what it must make of
+    it. `content` is a digest of what DICOM images it holds, whatever de-identification makes of
+    them (of a whole set in its first bundle); "" if the bytes themselves tell that.
     """
 
-    path: Path
+    file: Path | SourceFile
     filename: str
     size: int
     files: int
     left_out: int
-    source: SourceFile | None
     warnings: tuple[Reason, ...] = ()
     forecast: ImageForecast = UNKNOWN
     content: str = ""
@@ -140,7 +138,7 @@ def find_finished(spool: Path, stem: str, listing: str) -> tuple[Bundle, ...]:
     try:
         note = json.loads((spool / f"{stem}.json").read_bytes())
         bundles = tuple(_bundle_from_note(spool, facts) for facts in note["bundles"])
-        whole = all(bundle.path.stat().st_size == bundle.size for bundle in bundles)
+        whole = all((spool / each.filename).stat().st_size == each.size for each in bundles)
         return bundles if whole and note["listing"] == listing else ()
     except (FileNotFoundError, KeyError, TypeError, ValueError):
         return ()
@@ -152,13 +150,13 @@ def _bundle_from_note(spool: Path, facts: dict[str, Any]) -> Bundle:
     for name in {"shape", "voxel_sizes", "order"} & forecast.keys():
         forecast[name] = tuple(forecast[name])
     facts["forecast"] = ImageForecast(**forecast)
-    return Bundle(spool / facts["filename"], source=None, **facts)
+    return Bundle(spool / facts["filename"], **facts)
 
 
 def _write_note(note: Path, bundles: Sequence[Bundle], listing: str) -> None:
     facts = [dataclasses.asdict(bundle) for bundle in bundles]
     for each in facts:
-        del each["path"], each["source"]
+        del each["file"]
     disk.write_atomically(note, json.dumps({"listing": listing, "bundles": facts}).encode())
 
 
@@ -176,7 +174,6 @@ def spool_one(spool: Path, stem: str, listing: str, content: SpoolContent) -> Bu
         size,
         content.written,
         content.left_out,
-        None,
         content.warnings,
         content.forecast,
         content.content,
@@ -193,7 +190,7 @@ def spool_each(spool: Path, stem: str, listing: str, content: SpoolContent) -> t
         path = spool / member.name
         with _create_private(path) as stream:
             write(stream)  # type: ignore[arg-type]
-        written.append(Bundle(path, path.name, path.stat().st_size, 1, 0, None))
+        written.append(Bundle(path, path.name, path.stat().st_size, 1, 0))
     disk.sync_tree(spool)
     bundles = with_set_facts(written, content.left_out, content.warnings, content.content)
     _write_note(note, bundles, listing)

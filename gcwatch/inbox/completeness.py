@@ -7,6 +7,7 @@ from typing import Any, Final
 from gcwatch.config import Expected, Route
 from gcwatch.config.expected import MOST_EXPECTED
 from gcwatch.core.reasons import Reason
+from gcwatch.files.beneath import SharePath
 from gcwatch.files.safe_open import open_unchanged
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging.series import count_slices
@@ -55,7 +56,7 @@ def _count(route: Route, expected: Expected, folder: str) -> int:
 
 def _number_file(route: Route, expected: Expected, folder: str) -> SourceFile | None:
     # Of a series, the folder is the patient's. The route's `ignore` may name the file.
-    files = source_files(route.inbox, folder.partition("/")[0])
+    files = source_files(SharePath(route.inbox) / folder.partition("/")[0])
     return next((file for file in files if file.name == expected.file), None)
 
 

@@ -22,6 +22,7 @@ from gcwatch.config import Route
 from gcwatch.core.case import Snapshot
 from gcwatch.core.errors import CaseError, NotYet, SourceChanged, SourceVanished
 from gcwatch.core.reasons import Reason
+from gcwatch.files.beneath import SharePath
 from gcwatch.files.snapshot import SourceFile, take_snapshot
 from gcwatch.imaging.formats import suffix_of
 from gcwatch.imaging.series import group_series
@@ -62,7 +63,7 @@ class Inbox(ABC):
 
     is_watched: ClassVar[bool] = True
 
-    root: Path
+    root: SharePath
     ignore: tuple[str, ...] = ()
     ready: str | None = None
     report: str | None = None
@@ -95,7 +96,7 @@ class Inbox(ABC):
 
     def holds_files(self, name: str) -> bool:
         """Given a case of the listing, return whether it has any file that could be sent."""
-        return holds_files(self.root, name, self.ignore)
+        return holds_files(self.root / name, self.ignore)
 
     def is_marked(self, name: str) -> bool:
         """Given a case, return whether the marker file is in its folder."""
@@ -103,7 +104,7 @@ class Inbox(ABC):
 
     def marker_stamp(self, name: str) -> int:
         """Given a case, return the change time of the marker file in its folder (ns), or 0."""
-        return 0 if self.ready is None else marker_stamp(self.root, name, self.ready)
+        return 0 if self.ready is None else marker_stamp(self.root / name / self.ready)
 
     def read_receipt(self, name: str) -> Mapping[str, Any]:
         """Given a case, return the content of the gcwatch.json in its folder; empty if none."""
@@ -148,11 +149,11 @@ class FolderInbox(Inbox):
 
     def source_files(self, name: str) -> tuple[SourceFile, ...]:
         """See `Inbox`."""
-        return source_files(self.root, name, self.ignore)
+        return source_files(self.root / name, self.ignore)
 
     def snapshot_case(self, name: str, before: Snapshot | None = None) -> Snapshot:
         """See `Inbox`."""
-        return snapshot_folder(self.root, name, self.ignore, before)
+        return snapshot_folder(self.root / name, self.ignore, before)
 
 
 class FileInbox(Inbox):
@@ -165,13 +166,13 @@ class FileInbox(Inbox):
 
     def source_files(self, name: str) -> tuple[SourceFile, ...]:
         """See `Inbox`."""
-        return (source_file(self.root, name),)
+        return (source_file(self.root / name),)
 
     def snapshot_case(self, name: str, before: Snapshot | None = None) -> Snapshot:
         """See `Inbox`."""
         [file] = self.source_files(name)
         return take_snapshot(
-            [file], file.ctime_ns, before, temporary=temporary_files(self.root, name)
+            [file], file.ctime_ns, before, temporary=temporary_files(self.root / name)
         )
 
     def holds_files(self, name: str) -> bool:
@@ -328,7 +329,7 @@ class SeriesInbox(Inbox):
         patient, _, series = name.partition("/")
         if not series:
             self.source_files(name)
-            return snapshot_folder(self.root, name, self.ignore, before)
+            return snapshot_folder(self.root / name, self.ignore, before)
         found = self._read_patient(patient)
         files = found.all_files(series)
         if not files:
@@ -388,7 +389,7 @@ class SeriesInbox(Inbox):
         Raise NotYet (`being_written`) if that time is over, or while files change.
         """
         for _ in range(2):
-            tree = folder_tree(self.root, name, self.ignore)
+            tree = folder_tree(self.root / name, self.ignore)
             fingerprint = _tree_fingerprint(tree)
             known = self._known.get(name)
             if known is not None and known.fingerprint == fingerprint:
@@ -443,4 +444,4 @@ def inbox_of(route: Route) -> Inbox:
 def _make_inbox(
     unit: type[Inbox], root: Path, ignore: tuple[str, ...], ready: str | None, report: str | None
 ) -> Inbox:
-    return unit(root, ignore, ready, report)
+    return unit(SharePath(root), ignore, ready, report)

@@ -2,19 +2,27 @@
 
 import errno
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+import stat
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from gcwatch.core.errors import NotYet, SourceVanished
+from gcwatch.core.errors import CannotSend, CaseError, NotYet, SourceVanished
 from gcwatch.core.reasons import Reason
 from gcwatch.core.temporary_names import is_temporary
 from gcwatch.files.atomic import error_text
+from gcwatch.files.beneath import SharePath
 from gcwatch.files.patterns import is_ignored
 from gcwatch.files.receipt_file import read_receipt
-from gcwatch.threads.heartbeats import heartbeat
+
+MOST_FILES: Final = 100_000
+"""Files of one folder, and entries of one inbox; more would fill the memory."""
+
+MOST_NESTED_FOLDERS: Final = 100
+"""Deeper folders are a mistake of a copy."""
+
+LONGEST_NAME_BYTES: Final = 2048
+"""Of a file's name with its folders; the system opens no path of more than 4096 bytes."""
 
 _AWAY_SECONDS = 30.0
 """Seconds until the next try to read an inbox that is not available."""
@@ -52,71 +60,62 @@ class InboxListing:
 # --- the inbox ---------------------------------------------------------------------------------
 
 
-def list_folders(inbox: Path, ignore: Sequence[str] = ()) -> InboxListing:
+def list_folders(inbox: SharePath, ignore: Sequence[str] = ()) -> InboxListing:
     """Given an inbox and a route's ignore globs, return its folders as cases, sorted by name.
 
-    Raise NotYet (reason `inbox_away`) if the inbox is missing, unreadable or no folder.
+    Raise NotYet (reason `inbox_away`) if the inbox is missing, unreadable or no folder, or
+    (`inbox_too_full`) if it has too many entries.
     """
     folders, files, links = _folders_and_files(inbox, ignore)
     beside = tuple(file.name for file in files)
-    return InboxListing(_list_entries(folders), len(files), links, beside=beside)
+    return InboxListing(tuple(folders), len(files), links, beside=beside)
 
 
-def list_files(inbox: Path, ignore: Sequence[str] = ()) -> InboxListing:
+def list_files(inbox: SharePath, ignore: Sequence[str] = ()) -> InboxListing:
     """Given an inbox and a route's ignore globs, return its files as cases, sorted by name.
 
     Only files directly in the inbox count; `loose` counts its folders. Raise as `list_folders`.
     """
     folders, files, links = _folders_and_files(inbox, ignore)
     beside = tuple(folder.name for folder in folders)
-    return InboxListing(_list_entries(files), len(folders), links, beside=beside)
+    return InboxListing(tuple(files), len(folders), links, beside=beside)
 
 
-_Found = list[os.DirEntry[str]]
+_Found = list[InboxEntry]
 
 
-def _folders_and_files(inbox: Path, ignore: Sequence[str]) -> tuple[_Found, _Found, int]:
+def _folders_and_files(inbox: SharePath, ignore: Sequence[str]) -> tuple[_Found, _Found, int]:
     """Return the folders and the files of an inbox, and the number of its links."""
     folders: _Found = []
     files: _Found = []
     links = 0
     try:
-        for entry in sorted_entries(inbox):
-            if is_ignored(entry.name, ignore):
+        for name, status in list_entries(inbox):
+            if is_ignored(name, ignore):
                 continue
-            if entry.is_symlink():
+            if stat.S_ISLNK(status.st_mode):
                 links += 1
             else:
-                (folders if entry.is_dir(follow_symlinks=False) else files).append(entry)
+                found = folders if stat.S_ISDIR(status.st_mode) else files
+                found.append(InboxEntry(name, status.st_ctime_ns))
     except OSError as error:
         raise _away_error(error_text(error)) from error
+    except CannotSend as error:
+        raise NotYet(Reason("inbox_too_full", error.reason.facts), _AWAY_SECONDS) from error
     return folders, files, links
-
-
-def _list_entries(entries: _Found) -> tuple[InboxEntry, ...]:
-    return tuple(each for entry in entries for each in _read_entry(entry))
-
-
-def _read_entry(entry: os.DirEntry[str]) -> Iterator[InboxEntry]:
-    try:
-        yield InboxEntry(entry.name, entry.stat(follow_symlinks=False).st_ctime_ns)
-    except FileNotFoundError:  # removed since the folder was listed
-        return
-    except OSError as error:
-        raise _away_error(error_text(error)) from error
 
 
 def _away_error(error: str) -> NotYet:
     return NotYet(Reason("inbox_away", {"error": error}), _AWAY_SECONDS)
 
 
-def missing_folder_error(inbox: Path) -> NotYet | SourceVanished:
+def missing_folder_error(inbox: SharePath) -> NotYet | SourceVanished:
     """Given the inbox of a folder that does not exist, return the error that tells why.
 
     SourceVanished if the folder was removed, NotYet if the whole inbox is not available.
     """
     try:
-        with os.scandir(inbox) as entries:
+        with inbox.scan() as entries:
             empty = next(entries, None) is None
     except OSError as error:
         return _away_error(error_text(error))
@@ -124,74 +123,102 @@ def missing_folder_error(inbox: Path) -> NotYet | SourceVanished:
     return _away_error(os.strerror(errno.ENOENT)) if empty else SourceVanished()
 
 
-def holds_files(inbox: Path, name: str, ignore: Sequence[str] = ()) -> bool:
+def holds_files(folder: SharePath, ignore: Sequence[str] = ()) -> bool:
     """Given a folder of an inbox, return whether it contains any file that is or will be content.
 
     The temporary file of a copy counts: the case waits for it. A folder without files is not a case
     yet. A folder that can't be read counts as having files, so that it becomes a case and somebody
     is told.
     """
-    pending = [(inbox / name, "")]
+    pending = [(folder, "")]
+    count = 0
     while pending:
-        folder, prefix = pending.pop()
+        here, prefix = pending.pop()
         try:
-            entries = sorted_entries(folder)
+            entries = list_entries(here, prefix)
+            count += len(entries)
+            require_few_files(count)
+            for name, status in entries:
+                relative = prefix + name
+                if is_temporary(name):
+                    if list_temporary(here / name, relative, status):
+                        return True
+                elif is_ignored(relative, ignore):
+                    continue
+                elif stat.S_ISDIR(status.st_mode):
+                    pending.append((here / name, relative + "/"))
+                elif stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode):
+                    return True
         except FileNotFoundError:
             continue
-        except OSError:
+        except (OSError, CaseError):
             return True
-        for entry in entries:
-            relative = prefix + entry.name
-            if is_temporary(entry.name):
-                if next(walk_temporary(entry, relative), None):
-                    return True
-            elif is_ignored(relative, ignore):
-                continue
-            elif entry.is_dir(follow_symlinks=False):
-                pending.append((Path(entry.path), relative + "/"))
-            elif entry.is_file(follow_symlinks=False) or entry.is_symlink():
-                return True
     return False
 
 
-def walk_temporary(
-    entry: os.DirEntry[str], relative: str
-) -> Iterator[tuple[os.DirEntry[str], str]]:
-    """Given an entry with a temporary name and its relative name, yield what a copy writes there.
+def list_temporary(
+    place: SharePath, relative: str, status: os.stat_result
+) -> list[tuple[SharePath, str, os.stat_result]]:
+    """Given what has a temporary name, its name and status, return what a copy writes there.
 
     That is the file itself, or each file below a folder, with its relative name. Links do not
-    count. What is renamed or removed meanwhile is left out.
+    count. What is renamed or removed meanwhile is left out. Raise CannotSend as `list_entries`.
     """
-    pending = [(entry, relative)]
+    found = []
+    pending = [(place, relative, status)]
     while pending:
-        here, name = pending.pop()
-        with suppress(FileNotFoundError, NotADirectoryError):
-            if here.is_dir(follow_symlinks=False):
-                pending += [(each, f"{name}/{each.name}") for each in sorted_entries(here.path)]
-            elif here.is_file(follow_symlinks=False):
-                yield here, name
+        here, name, now = pending.pop()
+        if stat.S_ISREG(now.st_mode):
+            found.append((here, name, now))
+        elif stat.S_ISDIR(now.st_mode):
+            try:
+                inside = list_entries(here, f"{name}/")
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            pending += [(here / each, f"{name}/{each}", its) for each, its in inside]
+        require_few_files(len(found))
+    return found
 
 
-def marker_stamp(inbox: Path, name: str, marker: str) -> int:
-    """Given a folder and a marker file's relative name, return the marker's change time in ns.
-
-    Return 0 if the marker is not there.
-    """
-    path = inbox / name / marker
-    return path.stat().st_ctime_ns if path.is_file() else 0
+def marker_stamp(marker: SharePath) -> int:
+    """Given the path of a marker file, return its change time in ns; 0 if it is not there."""
+    status = marker.status()
+    return status.st_ctime_ns if status is not None and stat.S_ISREG(status.st_mode) else 0
 
 
 # --- a folder's files --------------------------------------------------------------------------
 
 
-def sorted_entries(path: str | Path) -> list[os.DirEntry[str]]:
-    """Given a folder, return its entries, sorted by name; raise OSError if it can't be read."""
-    heartbeat()
-    with os.scandir(path) as entries:
-        return sorted(entries, key=lambda entry: entry.name)
+def list_entries(folder: SharePath, prefix: str = "") -> list[tuple[str, os.stat_result]]:
+    """Given a folder, return the names in it with their status, sorted; links are not followed.
+
+    What is removed meanwhile is left out. `prefix` is the folder's name in its case.
+
+    Raise OSError if it can't be read, CannotSend if it holds too much (`folder_too_full`), if it is
+    nested too deep (`too_deep`), or if a name is too long (`name_too_long`).
+    """
+    if prefix.count("/") > MOST_NESTED_FOLDERS:
+        raise CannotSend(Reason("too_deep", {"limit": MOST_NESTED_FOLDERS}))
+    found = []
+    with folder.scan() as entries:
+        for entry in entries:
+            if len(os.fsencode(prefix + entry.name)) > LONGEST_NAME_BYTES:
+                raise CannotSend(Reason("name_too_long", {"limit": LONGEST_NAME_BYTES}))
+            try:
+                found.append((entry.name, entry.stat(follow_symlinks=False)))
+            except FileNotFoundError:
+                continue
+            require_few_files(len(found))
+    return sorted(found, key=lambda each: each[0])
 
 
-def dropped_receipt(folder: Path) -> Mapping[str, Any]:
+def require_few_files(count: int) -> None:
+    """Raise CannotSend (`folder_too_full`) if there are more files than one folder may hold."""
+    if count > MOST_FILES:
+        raise CannotSend(Reason("folder_too_full", {"limit": MOST_FILES}))
+
+
+def dropped_receipt(folder: SharePath) -> Mapping[str, Any]:
     """Given a folder of the inbox, return the receipt in it; empty if there is none to be read.
 
     A result of another route has one. Callers check every value before they use it.

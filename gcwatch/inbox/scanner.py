@@ -135,6 +135,9 @@ class InboxScanner:
         try:
             listing = box.list_cases()
         except NotYet as error:
+            if error.reason.code == "inbox_too_full":
+                self._log_once("inbox.too_full", route, **error.reason.facts)
+                return (error.reason,)
             self._on_unavailable(route, error)
             return ()
         self._on_available(route, listing)

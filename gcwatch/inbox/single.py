@@ -1,6 +1,7 @@
 """The inbox of `gcwatch send`: one case that a person names on the command line."""
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,12 +9,13 @@ from typing import Any, ClassVar
 
 from gcwatch.config import Route
 from gcwatch.core.case import Name, Snapshot
-from gcwatch.core.errors import SourceVanished
+from gcwatch.core.errors import NotYet, SourceVanished
+from gcwatch.files.beneath import SharePath
 from gcwatch.files.patterns import is_ignored
 from gcwatch.files.snapshot import SourceFile, take_snapshot
 from gcwatch.inbox.layouts import Inbox, inbox_of
 from gcwatch.inbox.listing import InboxEntry, InboxListing, dropped_receipt
-from gcwatch.inbox.tree import snapshot_folder, source_files
+from gcwatch.inbox.tree import snapshot_folder, source_file, source_files
 
 
 class SingleCaseRoute(Route, defer_build=True):
@@ -43,8 +45,8 @@ class SingleCaseInbox(Inbox):
         """See `Inbox`."""
         del patience
         try:
-            stamp = max((self.root / each).stat().st_ctime_ns for each in self.given)
-        except OSError:
+            stamp = max(_named(self.root, each).lstat().st_ctime_ns for each in self.given)
+        except (OSError, SourceVanished):
             return InboxListing(())
         return InboxListing((InboxEntry(self.folder, stamp),))
 
@@ -52,14 +54,14 @@ class SingleCaseInbox(Inbox):
         """See `Inbox`."""
         del name
         if self.whole:
-            return source_files(self.root, self.given[0], self.ignore)
-        files = (_source_file(self.root / each, each) for each in sorted(self.given))
+            return source_files(self.root / self.given[0], self.ignore)
+        files = (_source_file(self.root, each) for each in sorted(self.given))
         return tuple(file for file in files if not is_ignored(file.name, self.ignore))
 
     def snapshot_case(self, name: str, before: Snapshot | None = None) -> Snapshot:
         """See `Inbox`."""
         if self.whole:
-            return snapshot_folder(self.root, self.given[0], self.ignore, before)
+            return snapshot_folder(self.root / self.given[0], self.ignore, before)
         files = self.source_files(name)
         return take_snapshot(files, max((file.ctime_ns for file in files), default=0), before)
 
@@ -73,21 +75,26 @@ class SingleCaseInbox(Inbox):
         return dropped_receipt(self.root / self.given[0]) if self.whole else {}
 
 
-def _source_file(path: Path, name: str) -> SourceFile:
-    """Given a file that a person named, return it; a link counts as the file that it leads to."""
+def _named(root: SharePath, name: str) -> SharePath:
+    """Return what a person named, as a path without links: a link counts as what it leads to."""
     try:
-        status = path.stat()
+        return SharePath.of(Path(os.path.realpath(str(root / name), strict=True)))
     except OSError as error:
         raise SourceVanished from error
-    real = path.resolve()
-    times = status.st_mtime_ns, status.st_ctime_ns
-    return SourceFile(str(real), str(real.parent), name, status.st_size, *times)
+
+
+def _source_file(root: SharePath, name: str) -> SourceFile:
+    """Given a file that a person named, return it; SourceVanished if it is gone."""
+    try:
+        return source_file(_named(root, name), name)
+    except NotYet as error:  # the folder around it is empty now
+        raise SourceVanished from error
 
 
 @inbox_of.register
 def _(route: SingleCaseRoute) -> Inbox:
     return SingleCaseInbox(
-        route.inbox,
+        SharePath(route.inbox),
         tuple(route.ignore),
         folder=route.folder,
         given=route.given,

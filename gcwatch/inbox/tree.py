@@ -5,19 +5,20 @@ import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Final
 
 from gcwatch.core.case import Snapshot
 from gcwatch.core.errors import CannotSend, CaseError, NotYet
 from gcwatch.core.reasons import Reason
 from gcwatch.core.temporary_names import is_temporary
+from gcwatch.files.beneath import LeadsOutside, SharePath
 from gcwatch.files.patterns import is_ignored
 from gcwatch.files.snapshot import SourceFile, take_snapshot, unreadable_error
-from gcwatch.inbox.listing import missing_folder_error, sorted_entries, walk_temporary
-
-_MOST_NESTED_FOLDERS: Final = 100
-"""Deeper folders are a mistake of a copy; what walks through them may run out of stack."""
+from gcwatch.inbox.listing import (
+    list_entries,
+    list_temporary,
+    missing_folder_error,
+    require_few_files,
+)
 
 
 @dataclass(frozen=True)
@@ -38,53 +39,54 @@ class FolderTree:
 class _Walk:
     """A walk through one folder: first the real files, then what is reached only by links.
 
-    `root` is the folder's real path. `seen` are device and inode of everything found, so that no
-    file is found twice.
+    `seen` are device and inode of everything found, so that no file is found twice. `count` is how
+    many entries were looked at.
     """
 
-    inbox: Path
+    folder: SharePath
     ignore: Sequence[str]
-    root: str
     found: list[SourceFile] = field(default_factory=list)
     temporary: list[SourceFile] = field(default_factory=list)
-    links: list[tuple[str, str]] = field(default_factory=list)
+    links: list[tuple[SharePath, str]] = field(default_factory=list)
     seen: set[tuple[int, int]] = field(default_factory=set)
     moved: dict[str, int] = field(default_factory=dict)
+    count: int = 0
 
-    def add_folder(self, path: str, prefix: str) -> None:
+    def add_folder(self, folder: SharePath, prefix: str) -> None:
         """Add every file below a folder; collect its links for later."""
-        pending = [(path, prefix)]
+        pending = [(folder, prefix)]
         while pending:
             here, above = pending.pop()
-            if above.count("/") > _MOST_NESTED_FOLDERS:
-                raise CannotSend(Reason("too_deep", {"limit": _MOST_NESTED_FOLDERS}))
-            for entry in self._enter_folder(here, above):
-                relative = above + entry.name
-                if is_temporary(entry.name):
-                    self.add_temporary(entry, relative)
+            for name, status in self._enter_folder(here, above):
+                relative = above + name
+                if is_temporary(name):
+                    self.add_temporary(here / name, relative, status)
                 elif is_ignored(relative, self.ignore):
                     continue
-                elif entry.is_symlink():
-                    self.links.append((entry.path, relative))
-                elif entry.is_dir(follow_symlinks=False):
-                    pending.append((entry.path, relative + "/"))
+                elif stat.S_ISLNK(status.st_mode):
+                    self.links.append((here / name, relative))
+                elif stat.S_ISDIR(status.st_mode):
+                    pending.append((here / name, relative + "/"))
                 else:
-                    self.add_file(entry.path, relative)
+                    self.add_file(here / name, relative, status)
 
-    def add_temporary(self, entry: os.DirEntry[str], relative: str) -> None:
+    def add_temporary(self, place: SharePath, relative: str, status: os.stat_result) -> None:
         """Add a file that a copy writes, or all files below such a folder."""
-        for file, name in walk_temporary(entry, relative):
-            with contextlib.suppress(FileNotFoundError):  # renamed: the copy of it is complete
-                status = file.stat(follow_symlinks=False)
-                self.temporary.append(_source_file(file.path, self.root, name, status))
+        for file, name, now in list_temporary(place, relative, status):
+            self.temporary.append(SourceFile.listed(file, name, now))
+            self._count(1)
 
-    def _enter_folder(self, path: str, prefix: str) -> list[os.DirEntry[str]]:
+    def _count(self, more: int) -> None:
+        self.count += more
+        require_few_files(self.count)
+
+    def _enter_folder(self, folder: SharePath, prefix: str) -> Sequence[tuple[str, os.stat_result]]:
         """Record a folder's identity and when it was moved; return its entries."""
         try:
-            status = os.stat(path)  # noqa: PTH116 - names of any bytes, fast
+            status = folder.lstat()
             self.seen.add(_inode_of(status))
             self.moved[prefix] = _moved_at(status)
-            return sorted_entries(path)
+            entries = list_entries(folder, prefix)
         except (FileNotFoundError, NotADirectoryError):
             if not prefix:
                 raise
@@ -93,35 +95,33 @@ class _Walk:
             if not prefix:
                 raise
             raise unreadable_error(prefix.rstrip("/"), error) from error
+        self._count(len(entries))
+        return entries
 
-    def add_file(self, path: str, relative: str) -> None:
-        """Add one file, if it is a regular file and still exists."""
-        try:
-            status = os.stat(path)  # noqa: PTH116 - names of any bytes, fast
-        except (FileNotFoundError, NotADirectoryError):
-            return
+    def add_file(self, place: SharePath, relative: str, status: os.stat_result) -> None:
+        """Add one file, if it is a regular file."""
         if stat.S_ISREG(status.st_mode):
             self.seen.add(_inode_of(status))
-            self.found.append(_source_file(path, self.root, relative, status))
+            self.found.append(SourceFile.listed(place, relative, status))
 
-    def add_link(self, path: str, relative: str) -> None:
+    def add_link(self, link: SharePath, relative: str) -> None:
         """Add the target of a link, unless it was found before, so that cycles end.
 
         Raise CannotSend (`link_outside`) if the target is outside the folder: in the inbox it would
         be another patient's.
         """
         with _raise_unreadable(relative):
-            target = os.path.realpath(path, strict=True)
-        if not (target + "/").startswith(self.root + "/"):
-            raise CannotSend(Reason("link_outside", names={"file": relative}))
-        with _raise_unreadable(relative):
-            status = os.stat(target)  # noqa: PTH116 - names of any bytes, fast
-            if _inode_of(status) in self.seen:
-                return
-            if stat.S_ISDIR(status.st_mode):
-                self.add_folder(target, relative + "/")
-            else:
-                self.add_file(path, relative)
+            try:
+                target = self.folder.follow_links(link.relative_to(self.folder))
+            except LeadsOutside as error:
+                raise CannotSend(Reason("link_outside", names={"file": relative})) from error
+            status = target.lstat()
+        if _inode_of(status) in self.seen:
+            return
+        if stat.S_ISDIR(status.st_mode):
+            self.add_folder(target, relative + "/")
+        else:
+            self.add_file(target, relative, status)
 
 
 def _moved_at(status: os.stat_result) -> int:
@@ -134,11 +134,6 @@ def _inode_of(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _source_file(path: str, root: str, relative: str, status: os.stat_result) -> SourceFile:
-    times = status.st_mtime_ns, status.st_ctime_ns
-    return SourceFile(path, root, relative, status.st_size, *times)
-
-
 @contextlib.contextmanager
 def _raise_unreadable(name: str) -> Iterator[None]:
     try:
@@ -147,83 +142,82 @@ def _raise_unreadable(name: str) -> Iterator[None]:
         raise unreadable_error(name, error) from error
 
 
-def _read_error(inbox: Path, name: str, error: OSError) -> CaseError:
-    """Given an OSError below a folder, return it as an error of the share or of the folder."""
-    trouble = missing_folder_error(inbox)
-    return trouble if isinstance(trouble, NotYet) else unreadable_error(name, error)
+def _read_error(place: SharePath, error: OSError) -> CaseError:
+    """Given an OSError at or below a case, return it as an error of the share or of the case."""
+    trouble = missing_folder_error(place.parent)
+    return trouble if isinstance(trouble, NotYet) else unreadable_error(place.name, error)
 
 
-def source_files(inbox: Path, name: str, ignore: Sequence[str] = ()) -> tuple[SourceFile, ...]:
+def source_files(folder: SharePath, ignore: Sequence[str] = ()) -> tuple[SourceFile, ...]:
     """Given a folder of an inbox, return its regular files, sorted by name.
 
     Links to files and folders within the folder are followed; a file is returned only once.
 
-    Raise CannotSend (`link_outside`) if a link leads out of the folder, TryAgain
-    (`file_unreadable`) if a folder or a link can't be read, SourceVanished if the folder was
-    removed, NotYet (`inbox_away`) if the inbox is missing or empty.
+    Raise CannotSend if a link leads out of the folder (`link_outside`), or if the folder holds too
+    much (as `list_entries` does), TryAgain (`file_unreadable`) if a folder or a link can't be read,
+    SourceVanished if the folder was removed, NotYet (`inbox_away`) if the inbox is missing or
+    empty.
     """
-    return folder_tree(inbox, name, ignore).files
+    return folder_tree(folder, ignore).files
 
 
-def folder_tree(inbox: Path, name: str, ignore: Sequence[str] = ()) -> FolderTree:
+def folder_tree(folder: SharePath, ignore: Sequence[str] = ()) -> FolderTree:
     """Given a folder of an inbox, return its files as `source_files` does, and its folders."""
-    walk = _Walk(inbox, ignore, os.path.join(os.path.realpath(inbox), name))  # noqa: PTH118 -- names of any bytes
+    walk = _Walk(folder, ignore)
     try:
-        if (inbox / name).is_symlink():
-            raise missing_folder_error(inbox)  # a link replaced the folder; links are no cases
-        walk.add_folder(str(inbox / name), "")
+        walk.add_folder(folder, "")
         while walk.links:
             walk.add_link(*walk.links.pop(0))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise missing_folder_error(inbox) from error
+    except (FileNotFoundError, NotADirectoryError) as error:  # also if it is a link now
+        raise missing_folder_error(folder.parent) from error
     except OSError as error:
-        raise _read_error(inbox, name, error) from error
+        raise _read_error(folder, error) from error
     found, temporary = (
         tuple(sorted(files, key=lambda file: file.name)) for files in (walk.found, walk.temporary)
     )
     return FolderTree(found, walk.moved, temporary)
 
 
-def temporary_files(inbox: Path, name: str) -> tuple[SourceFile, ...]:
+def temporary_files(file: SharePath) -> tuple[SourceFile, ...]:
     """Given a file directly in an inbox, return temporary files there that have its name in theirs.
 
     A browser, for example, makes an empty file at once, and fills `<file>.part` beside it.
     """
-    walk = _Walk(inbox, (), "")
-    with _raise_unreadable(name):
-        for entry in sorted_entries(inbox):
-            if name in entry.name and is_temporary(entry.name):
-                walk.add_temporary(entry, entry.name)
+    inbox = file.parent
+    walk = _Walk(inbox, ())
+    with _raise_unreadable(file.name):
+        for name, status in list_entries(inbox):
+            if file.name in name and is_temporary(name):
+                walk.add_temporary(inbox / name, name, status)
     return tuple(walk.temporary)
 
 
-def source_file(inbox: Path, name: str) -> SourceFile:
-    """Given a file directly in an inbox, return it; raise as `source_files` does."""
-    path = inbox / name
+def source_file(file: SharePath, name: str = "") -> SourceFile:
+    """Given a file of an inbox, and its name in its case, return it; raise as `source_files`."""
     try:
-        status = path.lstat()
+        status = file.lstat()
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise missing_folder_error(inbox) from error
+        raise missing_folder_error(file.parent) from error
     except OSError as error:
-        raise _read_error(inbox, name, error) from error
+        raise _read_error(file, error) from error
     if not stat.S_ISREG(status.st_mode):
-        raise missing_folder_error(inbox)
-    return _source_file(str(path), os.path.realpath(inbox), name, status)
+        raise missing_folder_error(file.parent)
+    return SourceFile.listed(file, name or file.name, status)
 
 
 def snapshot_folder(
-    inbox: Path, name: str, ignore: Sequence[str] = (), before: Snapshot | None = None
+    folder: SharePath, ignore: Sequence[str] = (), before: Snapshot | None = None
 ) -> Snapshot:
     """Given a folder of an inbox and its snapshot *before*, return its snapshot now.
 
     The digest covers every file's name, size and modification time. Raise as `source_files` does,
     and TryAgain (`file_unreadable`) if this process may not read a file.
     """
-    tree = folder_tree(inbox, name, ignore)
+    tree = folder_tree(folder, ignore)
     try:
-        status = (inbox / name).lstat()
+        status = folder.lstat()
     except OSError as error:
-        raise missing_folder_error(inbox) from error
+        raise missing_folder_error(folder.parent) from error
     moved = _moved_at(status)
     return take_snapshot(
         tree.files, status.st_ctime_ns, before, moved=moved, temporary=tree.temporary

@@ -17,6 +17,7 @@ from typing import Final
 from gcwatch.config import Route
 from gcwatch.core.errors import StateError
 from gcwatch.files.atomic import FILE_MODE, write_atomically
+from gcwatch.files.beneath import SharePath
 from gcwatch.files.safe_open import read_small_file
 
 _LONGEST_MARKER_BYTES: Final = 4096
@@ -39,7 +40,9 @@ class Owner:
 def this_owner(state: Path) -> Owner:
     """Given a state directory, return who it makes of this gcwatch; a new one gets an identity."""
     file = state / _IDENTITY_FILE
-    identity = (read_small_file(file, _LONGEST_MARKER_BYTES) or b"").decode("ascii", "ignore")
+    identity = (read_small_file(SharePath.of(file), _LONGEST_MARKER_BYTES) or b"").decode(
+        "ascii", "ignore"
+    )
     if not identity:
         identity = secrets.token_hex(16)
         write_atomically(file, identity.encode())
@@ -88,7 +91,7 @@ def _read_owner(route: Route) -> Owner | None:
     """Return the owner whom a route's marker names; None without one, or if it makes no sense."""
     for folder in (route.inbox, route.outbox):
         with suppress(OSError, ValueError, TypeError):
-            marker = read_small_file(folder / _marker_name(route), _LONGEST_MARKER_BYTES)
+            marker = read_small_file(SharePath(folder) / _marker_name(route), _LONGEST_MARKER_BYTES)
             told = json.loads(marker or b"null")
             if isinstance(told, dict) and all(isinstance(each, str) for each in told.values()):
                 return Owner(**told)
@@ -98,6 +101,6 @@ def _read_owner(route: Route) -> Owner | None:
 def _write_owner(route: Route, owner: Owner) -> None:
     content = json.dumps(asdict(owner)).encode()
     try:
-        write_atomically(route.inbox / _marker_name(route), content, FILE_MODE)
+        write_atomically(SharePath(route.inbox) / _marker_name(route), content, FILE_MODE)
     except OSError:
-        write_atomically(route.outbox / _marker_name(route), content, FILE_MODE)
+        write_atomically(SharePath(route.outbox) / _marker_name(route), content, FILE_MODE)

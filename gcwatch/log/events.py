@@ -92,6 +92,9 @@ CATALOGUE: Mapping[str, EventSpec] = {
         "Changes are not noticed immediately; the regular scan still finds them.", "error"
     ),
     "inbox.away": _warning("An inbox is missing, empty or unreadable; its cases wait.", "error"),
+    "inbox.too_full": _warning(
+        "An inbox has too many entries; nothing new is taken from it.", "limit"
+    ),
     "inbox.returned": _info("An inbox can be reached again."),
     "inbox.on_network_file_system": _warning(
         "An inbox lies on a network file system; only the regular scan finds new folders.",

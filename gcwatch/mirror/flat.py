@@ -9,11 +9,13 @@ again.
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from gcwatch.core.case import Fetched, Output
-from gcwatch.files.atomic import sync_tree
-from gcwatch.mirror.receipts import Content, File, Held, Receipt, Wanted, parse_receipt
+from gcwatch.files.atomic import FOLDER_MODE, let_group_read, sync_tree
+from gcwatch.files.beneath import SharePath
+from gcwatch.files.names import remove_tree
+from gcwatch.mirror.receipts import Content, File, Held, Receipt, Wanted
 from gcwatch.mirror.storage import (
     HIDDEN,
     HiddenFolder,
@@ -24,7 +26,7 @@ from gcwatch.mirror.storage import (
     move_to_free_name,
     name_candidates,
     plain_name,
-    remove_path,
+    read_mirror_receipt,
 )
 from gcwatch.outbox import publish
 from gcwatch.outbox.outputs import Staging
@@ -35,7 +37,7 @@ from gcwatch.platform.models import Image
 class _Arrival:
     """A fetched image in its staging folder, its future name, and its entry in the receipt."""
 
-    staged: Path
+    staged: SharePath
     name: str
     content: Content
 
@@ -50,10 +52,7 @@ class FlatLayout:
 
     def list_held(self, archive: str) -> dict[str, Held]:
         """Return the items on disk by pk."""
-        receipts = (
-            parse_receipt(path.read_bytes())
-            for path in sorted(self._hidden.receipts.glob("*.json"))
-        )
+        receipts = map(read_mirror_receipt, self._hidden.receipt_paths())
         return {
             receipt.target.item: Held("", receipt, self._is_whole(receipt))
             for receipt in receipts
@@ -73,7 +72,7 @@ class FlatLayout:
     def store_item(self, wanted: Wanted, held: Held | None, make: MakeStaging, seal: Seal) -> None:
         """Fetch the images of an item that are not on disk, and publish each by a rename."""
         staged = self._hidden.staging_path(wanted)
-        staged.mkdir(mode=0o750, exist_ok=True)
+        staged.mkdir(FOLDER_MODE, exist_ok=True)
         staging = make(staged)
         arrivals, contents = [], []
         for output in wanted.outputs:
@@ -82,10 +81,10 @@ class FlatLayout:
                 arrivals.append(self._stage_image(output, held, staging))
                 content = arrivals[-1].content
             contents.append(content)
-        publish.let_group_read(staged)
+        let_group_read(staged)
         sync_tree(staged)
         self._publish_images(seal("", tuple(contents)), arrivals, held)
-        remove_path(staged)
+        remove_tree(staged)
 
     def _find_content(self, output: Output, held: Held | None) -> Content | None:
         """Return an image's entry in the receipt, if all its files are on disk."""
@@ -138,7 +137,7 @@ class FlatLayout:
             self._hidden.exchange_entry(arrival.staged, arrival.name)
         # After a crash here the receipt still has the old names, and the next run removes them.
         for name in left:
-            remove_path(self._hidden.folder / name)
+            remove_tree(self._hidden.folder / name)
         if left:
             publish.write_receipt(receipt_path, receipt.to_json())
 
@@ -149,14 +148,14 @@ class FlatLayout:
         before = {*_entry_names(held.receipt.outputs), *(held.receipt.superseded or ())}
         return tuple(sorted(before - set(_entry_names(receipt.outputs))))
 
-    def _receipt_path(self, item: str) -> Path:
+    def _receipt_path(self, item: str) -> SharePath:
         return self._hidden.receipts / f"{plain_name(item)}.json"
 
     def replace_receipt(self, held: Held, receipt: Receipt) -> None:
         """Replace an item's receipt."""
         publish.write_receipt(self._receipt_path(held.item), receipt.to_json())
 
-    def move_item(self, held: Held, target: Path) -> None:
+    def move_item(self, held: Held, target: SharePath) -> None:
         """Move an item's images to another folder, and then its receipt."""
         for content in held.receipt.outputs:
             for name in dict.fromkeys(_entry_names([content])):
@@ -170,10 +169,11 @@ class FlatLayout:
                         self._aside_path(name),
                     )
         receipt_path = self._receipt_path(held.item)
-        names = name_candidates(receipt_path.stem, "again", receipt_path.suffix)
+        (target / HIDDEN).mkdir(FOLDER_MODE, exist_ok=True)
+        names = name_candidates(receipt_path.name.removesuffix(".json"), "again", ".json")
         move_to_free_name(receipt_path, target / HIDDEN, names, self._aside_path(receipt_path.name))
 
-    def _aside_path(self, name: str) -> Path:
+    def _aside_path(self, name: str) -> SharePath:
         return self._hidden.partial / name
 
 
@@ -192,5 +192,7 @@ def _entry_name(file: File) -> str:
     return PurePosixPath(file.path).parts[0]
 
 
-def _split_name(path: Path) -> tuple[str, str]:
-    return (path.name, "") if path.is_dir() else (path.stem, path.suffix)
+def _split_name(path: SharePath) -> tuple[str, str]:
+    if path.is_dir():
+        return path.name, ""
+    return path.name.removesuffix(path.suffix), path.suffix

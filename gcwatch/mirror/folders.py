@@ -3,15 +3,16 @@
 A new item is published by one rename; the folder of a changed item is replaced by a new one.
 """
 
-import os
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Literal
 
 from gcwatch.core.case import Fetched, Output
 from gcwatch.core.receipt import RECEIPT_NAME
+from gcwatch.files.atomic import FOLDER_MODE
+from gcwatch.files.beneath import SharePath
 from gcwatch.files.names import take_free_name
-from gcwatch.mirror.receipts import Held, Receipt, Wanted, join_contents, parse_receipt
+from gcwatch.mirror.receipts import Held, Receipt, Wanted, join_contents
 from gcwatch.mirror.storage import (
     HiddenFolder,
     MakeStaging,
@@ -22,6 +23,7 @@ from gcwatch.mirror.storage import (
     move_to_free_name,
     name_candidates,
     plain_name,
+    read_mirror_receipt,
     reuse_files,
 )
 from gcwatch.outbox import outputs, publish
@@ -39,7 +41,7 @@ class ItemFolderLayout:
         """Return the items on disk by pk; of two folders of one item, the first one counts."""
         found: dict[str, Held] = {}
         for name in self._hidden.visible_names():
-            receipt = _read_receipt(self._hidden.folder / name)
+            receipt = read_mirror_receipt(self._hidden.folder / name / RECEIPT_NAME)
             if receipt is not None and receipt.target.archive == archive:
                 whole = has_files(self._hidden.folder / name, receipt.files())
                 found.setdefault(receipt.target.item, Held(name, receipt, whole))
@@ -60,7 +62,7 @@ class ItemFolderLayout:
     def store_item(self, wanted: Wanted, held: Held | None, make: MakeStaging, seal: Seal) -> None:
         """Fetch the new values of an item into its staging folder, and publish the folder."""
         staged = self._hidden.staging_path(wanted)
-        staged.mkdir(mode=0o750, exist_ok=True)
+        staged.mkdir(FOLDER_MODE, exist_ok=True)
         staging = make(staged)
         places = outputs.output_paths(wanted.outputs)
         fetched = [
@@ -88,29 +90,22 @@ class ItemFolderLayout:
             return ()
         return reuse_files(self._hidden.folder / held.name, content, place, staging)
 
-    def _keep_added_files(self, held: Held, staged: Path) -> None:
+    def _keep_added_files(self, held: Held, staged: SharePath) -> None:
         """Copy files that people added to the old folder to the new one."""
         old = self._hidden.folder / held.name
         ours = {file.path for file in held.receipt.files()} | {RECEIPT_NAME}
-        for path in old.rglob("*"):
+        for path in old.walk_files():
             relative = path.relative_to(old)
             target = staged / relative
-            if path.is_file() and str(relative) not in ours and not os.path.lexists(target):
+            if path.is_file() and relative not in ours and not target.exists():
                 link_or_copy(path, target)
 
     def replace_receipt(self, held: Held, receipt: Receipt) -> None:
         """Replace an item's receipt."""
         publish.write_receipt(self._hidden.folder / held.name / RECEIPT_NAME, receipt.to_json())
 
-    def move_item(self, held: Held, target: Path) -> None:
+    def move_item(self, held: Held, target: SharePath) -> None:
         """Move an item's folder to another folder."""
         aside = self._hidden.partial / held.name
         names = name_candidates(held.name, held.item, "")
         move_to_free_name(self._hidden.folder / held.name, target, names, aside)
-
-
-def _read_receipt(folder: Path) -> Receipt | None:
-    try:
-        return parse_receipt((folder / RECEIPT_NAME).read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        return None

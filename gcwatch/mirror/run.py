@@ -28,7 +28,8 @@ from gcwatch.core.progress import MirrorProgress, no_progress
 from gcwatch.core.reasons import Reason, explain
 from gcwatch.core.text import iso_time, readable_name
 from gcwatch.core.timing import retry_pause
-from gcwatch.files.atomic import disk_trouble
+from gcwatch.files.atomic import FOLDER_MODE, disk_trouble
+from gcwatch.files.beneath import SharePath
 from gcwatch.mirror.flat import FlatLayout
 from gcwatch.mirror.folders import ItemFolderLayout
 from gcwatch.mirror.last_run import LastRun, lock_mirror, read_last_run, write_last_run
@@ -325,7 +326,7 @@ class _MirrorRun:
             last = attempt == _STORE_TRIES
 
             # The default keeps the value of this try: a closure would read `last` at its call.
-            def make(folder: Path, *, lenient: bool = last) -> Staging:
+            def make(folder: SharePath, *, lenient: bool = last) -> Staging:
                 return Staging(folder, self._transfers, count, lenient=lenient)
 
             try:
@@ -394,7 +395,8 @@ class _MirrorRun:
             self._layout.replace_receipt(held, held.receipt.with_gone_since(self._context.clock()))
             self._log("mirror.item_gone", item=held.item, gone=self._settings.gone)
         if self._settings.gone_to is not None:
-            self._layout.move_item(held, self._settings.gone_to)
+            self._settings.gone_to.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
+            self._layout.move_item(held, SharePath(self._settings.gone_to))
 
     def _note_returned(self, held: Held) -> None:
         """Record that an item which was gone is in the archive again, unchanged."""

@@ -1,12 +1,11 @@
 """What both layouts of a mirror share: the hidden folder, names, and moving items away."""
 
 import errno
-import filecmp
 import hashlib
 import os
-import shutil
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from hashlib import file_digest
 from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Final, Protocol
@@ -14,15 +13,19 @@ from typing import Final, Protocol
 from gcwatch.core.case import Fetched
 from gcwatch.core.errors import TryAgain
 from gcwatch.core.reasons import Reason
-from gcwatch.files.atomic import sync_folder, sync_tree
+from gcwatch.files.atomic import FOLDER_MODE, replace_file, sync_file, sync_folder, sync_tree
+from gcwatch.files.beneath import SharePath
+from gcwatch.files.copies import copy_file, copy_tree
 from gcwatch.files.names import remove_tree, safe_relative_path, with_suffix
-from gcwatch.mirror.receipts import Content, File, Held, Receipt, Wanted
+from gcwatch.files.receipt_file import LONGEST_RECEIPT_BYTES
+from gcwatch.files.safe_open import read_small_file
+from gcwatch.mirror.receipts import Content, File, Held, Receipt, Wanted, parse_receipt
 from gcwatch.outbox.outputs import Staging
 
 HIDDEN: Final = ".gcwatch"
 """The hidden folder in a mirror's outbox; if it is missing, the outbox may not be mounted."""
 
-MakeStaging = Callable[[Path], Staging]
+MakeStaging = Callable[[SharePath], Staging]
 """Given a folder, return the object that fetches files into it."""
 
 Seal = Callable[[str, tuple[Content, ...]], Receipt]
@@ -44,7 +47,7 @@ class MirrorStorage(Protocol):
     def replace_receipt(self, held: Held, receipt: Receipt) -> None:
         """Replace an item's receipt."""
 
-    def move_item(self, held: Held, target: Path) -> None:
+    def move_item(self, held: Held, target: SharePath) -> None:
         """Move an item to another folder."""
 
 
@@ -52,8 +55,8 @@ class HiddenFolder:
     """The hidden folder of a mirror: staging folders, replaced entries, receipts of "flat"."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.path = folder / HIDDEN
+        self.folder = SharePath(folder)
+        self.path = self.folder / HIDDEN
         self.partial = self.path / "partial"
         self.set_aside = self.path / "old"
         self.receipts = self.path / "items"
@@ -69,33 +72,33 @@ class HiddenFolder:
             names = {"folder": str(self.path)}
             raise TryAgain(Reason("mirror_away", {}, names))
         for each in (self.path, self.partial, self.set_aside, self.receipts):
-            each.mkdir(mode=0o750, exist_ok=True)
+            each.mkdir(FOLDER_MODE, exist_ok=True)
 
     def finish_exchanges(self) -> None:
         """Finish exchanges that a crash interrupted.
 
         The old entry is put back if the new one is not there yet, and removed if it is.
         """
-        for old in sorted(self.set_aside.iterdir()):
-            place = self.folder / old.name
-            if os.path.lexists(place):
-                remove_path(old)
+        for name in self.set_aside.list_names():
+            place, old = self.folder / name, self.set_aside / name
+            if place.exists():
+                remove_tree(old)
             else:
                 old.rename(place)
                 sync_folder(self.folder)
 
-    def exchange_entry(self, staged: Path, name: str) -> None:
+    def exchange_entry(self, staged: SharePath, name: str) -> None:
         """Publish a staged file or folder under a name; an existing entry is replaced."""
         place, old = self.folder / name, self.set_aside / name
-        if os.path.lexists(place):
+        if place.exists():
             place.rename(old)
             sync_folder(self.set_aside)
         # A crash before this line leaves no entry: `finish_exchanges` then puts the old one back.
         staged.rename(place)
         sync_folder(self.folder)
-        remove_path(old)
+        remove_tree(old)
 
-    def staging_path(self, wanted: Wanted) -> Path:
+    def staging_path(self, wanted: Wanted) -> SharePath:
         """Return the staging folder for an item's content; other content has another folder."""
         content = hashlib.sha256(repr(sorted(wanted.identity)).encode()).hexdigest()[:16]
         return self.partial / f"{plain_name(wanted.item)}-{content}"
@@ -103,14 +106,20 @@ class HiddenFolder:
     def clear_staging(self, wanted: Iterable[Wanted]) -> None:
         """Remove the staging folders of all other items and contents."""
         needed = {self.staging_path(each).name for each in wanted}
-        for path in self.partial.iterdir():
-            if path.name not in needed:
-                remove_path(path)
+        for name in self.partial.list_names():
+            if name not in needed:
+                remove_tree(self.partial / name)
+
+    def receipt_paths(self) -> list[SharePath]:
+        """Return the receipts of the layout "flat"; none if there is no folder of them."""
+        if not self.receipts.is_dir():
+            return []
+        names = self.receipts.list_names()
+        return [self.receipts / name for name in names if name.endswith(".json")]
 
     def visible_names(self) -> list[str]:
         """Return the names in the outbox that are not hidden."""
-        with os.scandir(self.folder) as entries:
-            return sorted(entry.name for entry in entries if not entry.name.startswith("."))
+        return [name for name in self.folder.list_names() if not name.startswith(".")]
 
 
 def plain_name(name: str) -> str:
@@ -145,33 +154,33 @@ def _fold_name(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
-def has_files(folder: Path, files: Iterable[File]) -> bool:
+def has_files(folder: SharePath, files: Iterable[File]) -> bool:
     """Return whether a folder has all these files, with the right sizes."""
-    return all(_file_bytes(folder / file.path) == file.size for file in files)
+    return all(_file_bytes(folder, file) == file.size for file in files)
 
 
-def _file_bytes(path: Path) -> int | None:
+def _file_bytes(folder: SharePath, file: File) -> int | None:
     try:
-        return path.stat().st_size
-    except OSError:
+        return (folder / file.path).lstat().st_size
+    except (OSError, ValueError):  # ValueError: somebody changed the receipt
         return None
 
 
-def link_or_copy(source: Path, target: Path) -> None:
+def link_or_copy(source: SharePath, target: SharePath) -> None:
     """Given a file, make it available under another name, by a hard link or as a copy."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    target.make_parents()
     try:
-        os.link(source, target)
+        source.link(target)
     except FileExistsError:
         return  # an earlier try with the same content made it
     except OSError:  # not all file systems have hard links
         partial = target.with_name(target.name + ".part")
-        shutil.copyfile(source, partial)
-        partial.replace(target)
+        copy_file(source, partial)
+        replace_file(partial, target)
 
 
 def reuse_files(
-    folder: Path, content: Content, place: PurePosixPath, staging: Staging
+    folder: SharePath, content: Content, place: PurePosixPath, staging: Staging
 ) -> tuple[Fetched, ...]:
     """Given a value's files in a folder, put them at their new path without fetching them.
 
@@ -187,21 +196,21 @@ def reuse_files(
     return tuple(fetched)
 
 
-def _is_as_fetched(folder: Path, file: File, staging: Staging) -> bool:
-    path = folder / file.path
-    same_size = _file_bytes(path) == file.size
-    return same_size and staging.hash_file(path) == file.sha256
+def _is_as_fetched(folder: SharePath, file: File, staging: Staging) -> bool:
+    same_size = _file_bytes(folder, file) == file.size
+    return same_size and staging.hash_file(folder / file.path) == file.sha256
 
 
-def move_to_free_name(source: Path, target: Path, names: Iterator[str], aside: Path) -> None:
+def move_to_free_name(
+    source: SharePath, target: SharePath, names: Iterator[str], aside: SharePath
+) -> None:
     """Move a file or folder into another folder under the first of `names` that is unused there.
 
     To another file system it is copied; then the source is renamed to `aside`, a hidden path on its
     own file system, and removed. After a crash, a second call finishes the move.
     """
-    target.mkdir(mode=0o750, parents=True, exist_ok=True)
-    taken: list[Path] = []
-    free = next(path for path in map(target.joinpath, names) if not _is_taken(path, taken))
+    taken: list[SharePath] = []
+    free = next(path for name in names if not _is_taken(path := target / name, taken))
     try:
         source.rename(free)
     except OSError as error:
@@ -210,48 +219,51 @@ def move_to_free_name(source: Path, target: Path, names: Iterator[str], aside: P
         if not any(_is_copy(source, path) for path in taken):
             _copy_to(source, free)
         source.rename(aside)
-        remove_path(aside)
+        remove_tree(aside)
     sync_folder(target)
     sync_folder(source.parent)
 
 
-def _is_taken(path: Path, taken: list[Path]) -> bool:
-    if os.path.lexists(path):
+def _is_taken(path: SharePath, taken: list[SharePath]) -> bool:
+    if path.exists():
         taken.append(path)
         return True
     return False
 
 
-def _copy_to(source: Path, target: Path) -> None:
-    partial = target.with_name(f".gcwatch-{hashlib.sha256(os.fsencode(target)).hexdigest()[:16]}")
-    remove_path(partial)
+def _copy_to(source: SharePath, target: SharePath) -> None:
+    digest = hashlib.sha256(os.fsencode(str(target))).hexdigest()[:16]
+    partial = target.with_name(f".gcwatch-{digest}")
+    remove_tree(partial)
     if source.is_dir():
-        shutil.copytree(source, partial)
+        copy_tree(source, partial)
         sync_tree(partial)
     else:
-        shutil.copyfile(source, partial)
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
+        copy_file(source, partial)
+        sync_file(partial)
     partial.rename(target)
 
 
-def _is_copy(source: Path, other: Path) -> bool:
+def _is_copy(source: SharePath, other: SharePath) -> bool:
     """Return whether two files, or all files of two folders, have the same bytes."""
     if source.is_dir() and other.is_dir():
         files = _relative_files(source)
         return files == _relative_files(other) and all(
             _is_copy(source / f, other / f) for f in files
         )
-    return source.is_file() and other.is_file() and filecmp.cmp(source, other, shallow=False)
+    return source.is_file() and other.is_file() and _have_same_bytes(source, other)
 
 
-def _relative_files(folder: Path) -> set[Path]:
-    return {path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir()}
+def _have_same_bytes(one: SharePath, other: SharePath) -> bool:
+    with one.open_file() as first, other.open_file() as second:
+        return file_digest(first, "sha256").digest() == file_digest(second, "sha256").digest()
 
 
-def remove_path(path: Path) -> None:
-    """Remove a file or a folder, if it is there."""
-    if path.is_dir() and not path.is_symlink():
-        remove_tree(path)
-    else:
-        path.unlink(missing_ok=True)
+def _relative_files(folder: SharePath) -> set[str]:
+    return {path.relative_to(folder) for path in folder.walk_files()}
+
+
+def read_mirror_receipt(path: SharePath) -> Receipt | None:
+    """Given the path of an item's receipt, return it; None if there is none that makes sense."""
+    content = read_small_file(path, LONGEST_RECEIPT_BYTES)
+    return None if content is None else parse_receipt(content)

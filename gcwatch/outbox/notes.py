@@ -4,26 +4,24 @@ from pathlib import Path
 
 from gcwatch.core.receipt import CHANGE_NOTE, FAILURE_NOTE
 from gcwatch.files.atomic import FILE_MODE, disk_trouble, write_atomically
-from gcwatch.files.names import with_suffix
-from gcwatch.outbox.publish import make_parent_folder, result_path
-
-
-def _note_path(outbox: Path, folder: str, suffix: str) -> Path:
-    place = result_path(outbox, folder)
-    return place.with_name(with_suffix(place.name, suffix))
+from gcwatch.files.beneath import SharePath
+from gcwatch.files.names import storable_names, with_storable_name, with_suffix
+from gcwatch.outbox.publish import make_parent_folder, result_places
 
 
 def _write_note(outbox: Path, folder: str, suffix: str, text: str) -> None:
     with disk_trouble("writing to the outbox"):
         data = text.encode("utf-8", "backslashreplace")
-        note = _note_path(outbox, folder, suffix)
-        make_parent_folder(outbox, note)
-        write_atomically(note, data, FILE_MODE)
+        place = make_parent_folder(SharePath(outbox) / folder)
+        note = place.with_name(with_suffix(place.name, suffix))
+        with_storable_name(note, lambda path: write_atomically(path, data, FILE_MODE))
 
 
 def _remove_note(outbox: Path, folder: str, suffix: str) -> None:
     with disk_trouble("clearing the outbox"):
-        _note_path(outbox, folder, suffix).unlink(missing_ok=True)
+        for parent, last in result_places(outbox, folder):
+            for name in storable_names(with_suffix(last, suffix)):
+                (parent / name).unlink(missing_ok=True)
 
 
 def write_failure_note(outbox: Path, folder: str, text: str) -> None:

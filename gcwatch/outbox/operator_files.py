@@ -1,6 +1,5 @@
 """Operator files: an empty <folder>.retry or <folder>.withdraw in an outbox asks for that verb."""
 
-import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Final, Literal
 
 from gcwatch.core.receipt import RETRY_FILE, WITHDRAW_FILE
 from gcwatch.files.atomic import FILE_MODE, sync_folder, write_atomically
+from gcwatch.files.beneath import SharePath
 
 Verb = Literal["retry", "withdraw"]
 
@@ -22,7 +22,7 @@ class OperatorFile:
     `request` names this very file: a file that is made again asks again.
     """
 
-    path: Path
+    path: SharePath
     folder: str
     verb: Verb
     request: str
@@ -40,30 +40,20 @@ def find_operator_files(outbox: Path, folders: Iterable[str]) -> list[OperatorFi
 
 def _find_below(outbox: Path, parent: str) -> Iterator[tuple[int, OperatorFile]]:
     """Yield the operator files of one folder with their change times; none if it can't be read."""
-    place = outbox / parent
+    place = SharePath(outbox, parent)
     try:
-        if place.is_symlink():
-            return
-        with os.scandir(place) as entries:
-            named = [entry for entry in entries if entry.name.endswith(tuple(_VERBS))]
+        named = [name for name in place.list_names() if name.endswith(tuple(_VERBS))]
     except OSError:
         return
-    for entry in named:
-        status = _read_status(Path(entry.path))
+    for each in named:
+        status = (place / each).status()
         if status is not None and stat.S_ISREG(status.st_mode) and status.st_size == 0:
-            name, dot, suffix = entry.name.rpartition(".")
+            name, dot, suffix = each.rpartition(".")
             folder = f"{parent}/{name}" if parent else name
             # With the time, since a later file may get the same inode number.
             request = f"{status.st_ino}-{status.st_ctime_ns}"
             verb = _VERBS[dot + suffix]
-            yield status.st_ctime_ns, OperatorFile(Path(entry.path), folder, verb, request)
-
-
-def _read_status(path: Path) -> os.stat_result | None:
-    try:
-        return path.lstat()
-    except OSError:  # removed meanwhile
-        return None
+            yield status.st_ctime_ns, OperatorFile(place / each, folder, verb, request)
 
 
 def remove_operator_file(file: OperatorFile) -> None:

@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Final
 from urllib.parse import urlsplit
 
 from gcwatch.core.case import Carrier, Fetched, Output
 from gcwatch.core.errors import TryAgain
 from gcwatch.core.reasons import Reason
+from gcwatch.files.beneath import SharePath
 from gcwatch.files.names import safe_relative_path
 from gcwatch.outbox import verify
 from gcwatch.platform.client import GrandChallenge
@@ -135,7 +136,7 @@ class Staging:
     the algorithm wrote them so.
     """
 
-    folder: Path
+    folder: SharePath
     transfers: Transfers
     moved: Moved
     lenient: bool = False
@@ -145,9 +146,9 @@ class Staging:
         """The platform that outputs come from."""
         return self.transfers.platform
 
-    def hash_file(self, path: Path) -> str:
+    def hash_file(self, path: SharePath) -> str:
         """Return a file's SHA-256, in hex; raise Stopped if the daemon is stopping."""
-        return self.transfers.hash_file(path)
+        return self.transfers.hash_file(path, path.lstat().st_size)
 
     def fetch_output(self, output: Output, place: PurePosixPath) -> tuple[Fetched, ...]:
         """Given an output and its path, fetch its files; return what was fetched."""
@@ -207,8 +208,9 @@ class Staging:
 
     def _write_value(self, output: Output, place: PurePosixPath) -> Fetched:
         path = self.folder / place
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(output.value, indent=2))
+        path.make_parents()
+        with path.create_file() as file:
+            file.write(json.dumps(output.value, indent=2).encode())
         return self._describe_file(output, place)
 
     def _download_file(self, output: Output, url: str, place: PurePosixPath) -> Fetched:
@@ -224,4 +226,4 @@ class Staging:
     ) -> Fetched:
         path = self.folder / place
         digest = digest or self.hash_file(path)
-        return Fetched(output.pk, str(place), path.stat().st_size, digest, odd)
+        return Fetched(output.pk, str(place), path.lstat().st_size, digest, odd)

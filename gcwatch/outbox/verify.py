@@ -1,12 +1,13 @@
 """Checks by a fetched file's own structure whether it is complete."""
 
 import math
+import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 
 from gcwatch.core.errors import TryAgain
 from gcwatch.core.reasons import Reason
+from gcwatch.files.beneath import SharePath
 from gcwatch.imaging.checks import signatures
 from gcwatch.imaging.checks.json_syntax import is_json
 from gcwatch.imaging.checks.text_header import read_meta_header
@@ -30,7 +31,7 @@ _FORMATS: Final[Mapping[str, signatures.Format]] = {
 """Formats that are checked, by suffix; CSV is not, since any text is valid CSV."""
 
 
-def require_whole(path: Path, socket: str) -> None:
+def require_whole(path: SharePath, socket: str) -> None:
     """Given a fetched file, remove it and raise TryAgain if its structure is damaged."""
     problem = find_damage(path)
     if problem:
@@ -38,7 +39,7 @@ def require_whole(path: Path, socket: str) -> None:
         raise TryAgain(Reason("download_incomplete", {"socket": socket, "problem": problem}))
 
 
-def find_damage(path: Path) -> str:
+def find_damage(path: SharePath) -> str:
     """Given a fetched file, return what is wrong with its structure, "" if nothing is found."""
     suffix = path.suffix.lower()
     if suffix == ".mha":
@@ -50,29 +51,30 @@ def find_damage(path: Path) -> str:
     return ""
 
 
-def _format_problem(path: Path, wanted: signatures.Format) -> str:
-    with path.open("rb") as file:
+def _format_problem(path: SharePath, wanted: signatures.Format) -> str:
+    with path.open_file() as file:
         if not wanted.begins(file.read(signatures.START_BYTES)):
             return f"it does not begin like a {path.suffix.lower()} file"
         return wanted.damage(file)
 
 
-def _json_problem(path: Path) -> str:
-    with path.open("rb") as file:
+def _json_problem(path: SharePath) -> str:
+    with path.open_file() as file:
         return "" if is_json(file) else "it is not valid JSON"
 
 
-def _mha_problem(path: Path) -> str:
+def _mha_problem(path: SharePath) -> str:
     """Return what is wrong with the length of a MetaImage, "" if nothing or if it is unknown."""
-    with path.open("rb") as file:
+    with path.open_file() as file:
         header = read_meta_header(file)
+        size = os.fstat(file.fileno()).st_size
     fields = meta_fields(header)
     if not header.endswith(b"\n") or fields.get("ElementDataFile") != "LOCAL":
         return "its header is cut off"
     begin = len(header)
     expected = _mha_bytes(fields)
-    if expected is not None and path.stat().st_size - begin != expected:
-        return f"{path.stat().st_size - begin} of {expected} bytes of voxels arrived"
+    if expected is not None and size - begin != expected:
+        return f"{size - begin} of {expected} bytes of voxels arrived"
     return ""
 
 

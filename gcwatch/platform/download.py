@@ -5,14 +5,16 @@ An interrupted download continues at the end of its `.part` file (platform 8.4).
 
 import os
 import re
+import stat
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 
 import psutil
 
 from gcwatch.core.errors import CaseError, TryAgain
 from gcwatch.core.reasons import Reason
+from gcwatch.files.atomic import replace_file
+from gcwatch.files.beneath import SharePath
 from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.file_parts import sha256_state
 from gcwatch.platform.http import Reply
@@ -27,7 +29,7 @@ LARGEST_FILE_BYTES: Final = 1 << 40
 """No result is larger; a body without a length has no other limit."""
 
 
-def download_file(transfers: Transfers, url: str, path: Path, moved: Moved) -> str:
+def download_file(transfers: Transfers, url: str, path: SharePath, moved: Moved) -> str:
     """Given a media URL, download it to *path*; continue an interrupted download.
 
     Returns:
@@ -51,12 +53,12 @@ def download_file(transfers: Transfers, url: str, path: Path, moved: Moved) -> s
             raise _incomplete("the storage sent another part of the file than the one asked for")
         offset = offset if reply.status_code == 206 else 0
         digest = _save(reply, partial, offset, transfers, moved)
-    partial.replace(path)
+    replace_file(partial, path)
     return digest
 
 
 def download_signed(
-    transfers: Transfers, request: SignedRequest, path: Path, moved: Moved
+    transfers: Transfers, request: SignedRequest, path: SharePath, moved: Moved
 ) -> str | None:
     """Given a request with its own signature, save its answer to *path*.
 
@@ -74,15 +76,15 @@ def download_signed(
         if reply.status_code != 200:
             raise _incomplete(f"answered {reply.status_code}")
         digest = _save(reply, partial, 0, transfers, moved)
-    partial.replace(path)
+    replace_file(partial, path)
     return digest
 
 
-def _save(reply: Reply, partial: Path, offset: int, transfers: Transfers, moved: Moved) -> str:
+def _save(reply: Reply, partial: SharePath, offset: int, transfers: Transfers, moved: Moved) -> str:
     """Write a reply's body from an offset on, synced; return the SHA-256 of the whole file."""
     digest = sha256_state(partial, transfers.stop, offset)
     expected = _promised_size(reply.headers, offset)
-    with partial.open("ab" if offset else "wb") as file:
+    with partial.append_file() if offset else partial.create_file() as file:
         for chunk in reply.read_chunks(_CHUNK_BYTES, LARGEST_FILE_BYTES - offset):
             transfers.require_running()
             file.write(chunk)
@@ -90,7 +92,7 @@ def _save(reply: Reply, partial: Path, offset: int, transfers: Transfers, moved:
             moved(len(chunk))
         file.flush()
         os.fsync(file.fileno())
-    size = partial.stat().st_size
+        size = os.fstat(file.fileno()).st_size
     if expected is not None and size != expected:
         raise _incomplete(f"{size} of {expected} bytes arrived")
     return digest.hexdigest()
@@ -106,17 +108,18 @@ def _refusal(reply: Reply, platform: GrandChallenge) -> CaseError:
     return _incomplete(f"answered {reply.status_code}")
 
 
-def _partial_file(path: Path) -> Path:
+def _partial_file(path: SharePath) -> SharePath:
     """Return the path of the `.part` file; create its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.make_parents()
     return path.with_name(path.name + ".part")
 
 
-def _trusted_size(partial: Path) -> int:
+def _trusted_size(partial: SharePath) -> int:
     """Return how many bytes of an earlier try can be used."""
-    if not partial.exists():
+    seen = partial.status()
+    # What has a second name may be a file of others: it is not written to.
+    if seen is None or not stat.S_ISREG(seen.st_mode) or seen.st_nlink > 1:
         return 0
-    seen = partial.stat()
     # After a power cut the file may have parts that were never written to the disk.
     return seen.st_size if seen.st_mtime >= psutil.boot_time() else 0
 

@@ -4,10 +4,10 @@ import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, wait
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeVar
 
 from gcwatch.core.errors import Stopped
+from gcwatch.files.safe_open import Readable
 from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.file_parts import sha256_state
 
@@ -36,15 +36,14 @@ class Transfers:
         if self.stop.is_set():
             raise Stopped
 
-    def hash_file(self, path: Path, size: int | None = None) -> str:
-        """Given a file, return the SHA-256 of all or its first *size* bytes, in hex.
+    def hash_file(self, file: Readable, size: int) -> str:
+        """Given a file, return the SHA-256 of its first *size* bytes, in hex.
 
         Raises:
             SourceChanged: when the file is shorter than *size*, or was removed.
             Stopped: when the daemon is stopping.
         """
-        length = path.stat().st_size if size is None else size
-        return sha256_state(path, self.stop, length).hexdigest()
+        return sha256_state(file, self.stop, size).hexdigest()
 
     def run_each(self, work: Callable[[T], R], items: Iterable[T]) -> list[R]:
         """Call *work* for each item in the pool; return the results in the order of the items.

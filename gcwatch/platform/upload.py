@@ -5,16 +5,17 @@ part must be equal to its ETag (platform 4.4).
 """
 
 import hashlib
+import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from gcwatch.core.case import Upload
 from gcwatch.core.errors import NotYet, Refused, SourceChanged, TryAgain, Unreachable, UploadsGone
 from gcwatch.core.reasons import Reason
+from gcwatch.files.safe_open import Readable, open_readable
 from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.file_parts import FilePart, md5_of_part, read_part, split_into_parts
 from gcwatch.platform.transfers import Moved, Transfers
@@ -42,7 +43,7 @@ class FileUpload:
     """
 
     transfers: Transfers
-    path: Path
+    file: Readable
     upload: Upload
     moved: Moved
 
@@ -74,7 +75,7 @@ class FileUpload:
         return self.transfers.platform
 
     def _hash(self) -> str:
-        return self.transfers.hash_file(self.path, self.upload.size)
+        return self.transfers.hash_file(self.file, self.upload.size)
 
     def _status(self) -> str:
         """Return the upload's status on the platform; raise UploadsGone if it does not exist."""
@@ -123,13 +124,13 @@ class FileUpload:
 
     def _put_part(self, part: FilePart, urls: "_PartUrls", stored: str) -> str:
         """Send one part, unless its bytes are stored already; return its ETag."""
-        if stored and stored.strip('"') == md5_of_part(self.path, part, self.transfers.stop):
+        if stored and stored.strip('"') == md5_of_part(self.file, part, self.transfers.stop):
             self.moved(part.length)
             return stored
         url = urls.get(part.number)
         for _ in range(_URL_TRIES):
             self.transfers.require_running()
-            body = PartBody(self.path, part, self.transfers.stop, self.moved)
+            body = PartBody(self.file, part, self.transfers.stop, self.moved)
             reply = self._platform.put_part(url, body if part.length else b"")
             if reply.status_code != 403:
                 return _checked_etag(reply.status_code, reply.headers.get("ETag", ""), body, part)
@@ -151,8 +152,10 @@ class FileUpload:
 
     def _complete(self, etags: Mapping[int, str]) -> None:
         """Complete the upload; after a lost reply, ask for its status."""
-        if self.path.stat().st_size != self.upload.size:
-            raise SourceChanged  # before it is complete, the upload can't be used
+        # Before it is complete, the upload can't be used.
+        with open_readable(self.file) as stream:
+            if os.fstat(stream.fileno()).st_size != self.upload.size:
+                raise SourceChanged
         try:
             self._platform.complete(self.upload.pk, self.upload.s3_upload_id, etags)
         except (Unreachable, Refused):
@@ -167,8 +170,8 @@ class PartBody:
     Raises what `read_part` raises.
     """
 
-    def __init__(self, path: Path, part: FilePart, stop: threading.Event, moved: Moved) -> None:
-        self._path = path
+    def __init__(self, file: Readable, part: FilePart, stop: threading.Event, moved: Moved) -> None:
+        self._file = file
         self._part = part
         self._stop = stop
         self._moved = moved
@@ -179,7 +182,7 @@ class PartBody:
 
     def __iter__(self) -> Iterator[memoryview]:
         digest = hashlib.md5(usedforsecurity=False)
-        for chunk in read_part(self._path, self._part, self._stop):
+        for chunk in read_part(self._file, self._part, self._stop):
             digest.update(chunk)
             yield chunk
             self._moved(len(chunk))

@@ -15,6 +15,7 @@ from gcwatch.inbox.layouts import inbox_of
 from gcwatch.inbox.single import SingleCaseRoute
 from gcwatch.outbox import outputs, publish
 from gcwatch.outbox.notes import remove_change_note, remove_failure_note, write_failure_note
+from gcwatch.outbox.staging import StagingPlace
 from gcwatch.steps.context import StepContext, counted_transfer, spool_folder
 from gcwatch.version import VERSION
 from gcwatch.wording.failure_note import failure_note_text
@@ -28,11 +29,16 @@ def fetch_outputs(case: Case, route: Route, context: StepContext) -> StepEvents:
         case = yield events.OutputFetched(_fetch_output(case, output, route, context))
 
 
+def _staging(case: Case, route: Route, context: StepContext) -> StagingPlace:
+    note = spool_folder(case, context) / "staging.json"
+    return StagingPlace(route.outbox, case.key, note)
+
+
 def _fetch_output(
     case: Case, output: Output, route: Route, context: StepContext
 ) -> tuple[Fetched, ...]:
     place = outputs.output_paths(case.outputs or ())[output.pk]
-    folder = publish.staging_folder(route.outbox, case.key)
+    folder = _staging(case, route, context).open()
     lenient = case.attempts >= LENIENT_AFTER_TRIES
     with disk_trouble("Writing results"), counted_transfer(case.key, 0, context) as moved:
         return outputs.Staging(folder, context.transfers, moved, lenient=lenient).fetch_output(
@@ -44,7 +50,7 @@ def _fetch_for_new_outbox(case: Case, route: Route, context: StepContext) -> Non
     """Fetch again what is in a former outbox: a reload may have given the route a new one."""
     if publish.published_name(route.outbox, case.key, case.folder):
         return
-    folder = publish.staging_folder(route.outbox, case.key)
+    folder = _staging(case, route, context).open()
     gone = {file.output for file in case.fetched if not (folder / file.path).exists()}
     for output in case.outputs or ():
         if output.pk in gone:
@@ -56,7 +62,7 @@ def deliver_results(case: Case, route: Route, context: StepContext) -> StepEvent
     _fetch_for_new_outbox(case, route, context)
     platform = context.platform.home
     receipt = make_receipt(case, platform, VERSION, context.clock())
-    name = publish.publish_results(route.outbox, case.key, case.folder, receipt)
+    name = publish.publish_results(_staging(case, route, context), case.folder, receipt)
     # Notes of an earlier round are no longer true.
     remove_failure_note(route.outbox, case.folder)
     remove_change_note(route.outbox, case.folder)
@@ -82,7 +88,7 @@ def _dispose_of_folder(case: Case, route: Route) -> Source:
 
 def report_failure(case: Case, route: Route, context: StepContext) -> StepEvents:
     """Write the failure note into the outbox, where the person who dropped the folder looks."""
-    publish.discard_staging(route.outbox, case.key)
+    _staging(case, route, context).discard()
     once = isinstance(route, SingleCaseRoute)
     text = failure_note_text(case, once=once, operator_files=route.operator_files)
     write_failure_note(route.outbox, case.folder, text)

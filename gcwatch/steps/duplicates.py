@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Callable, Generator, Mapping, Sequence
-from pathlib import Path
 
 from gcwatch.config import Route
 from gcwatch.core import events
@@ -13,6 +12,7 @@ from gcwatch.core.events import Event
 from gcwatch.core.reasons import Reason
 from gcwatch.core.text import iso_time
 from gcwatch.core.timing import Pace
+from gcwatch.files.safe_open import Readable
 from gcwatch.imaging.spool import Bundle
 from gcwatch.steps.context import StepContext
 
@@ -61,7 +61,7 @@ def content_digest(
     target: Target,
     inputs: Sequence[Input],
     bundles: Bundles,
-    hash_file: Callable[[Path, int], str],
+    hash_file: Callable[[Readable, int], str],
 ) -> str:
     """Given a plan and its bundles, return a SHA-256 over the content of what would be sent, where.
 
@@ -73,8 +73,8 @@ def content_digest(
     return hashlib.sha256(told.encode()).hexdigest()
 
 
-def _content(item: Input, bundles: Bundles, hash_file: Callable[[Path, int], str]) -> object:
+def _content(item: Input, bundles: Bundles, hash_file: Callable[[Readable, int], str]) -> object:
     if not item.is_uploaded:
         return item.image or item.value
     first = bundles[item.socket][0]
-    return first.content or hash_file(first.path, first.size)
+    return first.content or hash_file(first.file, first.size)

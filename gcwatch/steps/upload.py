@@ -13,7 +13,6 @@ from gcwatch.core.errors import NotYet, Refused, SourceChanged
 from gcwatch.core.events import Event
 from gcwatch.core.reasons import Reason
 from gcwatch.core.timing import Pace
-from gcwatch.files.safe_open import open_unchanged
 from gcwatch.files.snapshot import listing_digest
 from gcwatch.imaging.spool import Bundle, discard_spool
 from gcwatch.inbox.layouts import inbox_of
@@ -85,10 +84,9 @@ def _send_bundle(
     else:
         case = yield events.UploadResumed(upload.pk)
     with counted_transfer(case.key, parcel.size, context) as moved:
-        sha256 = FileUpload(context.transfers, parcel.path, upload, moved).send(
+        sha256 = FileUpload(context.transfers, parcel.file, upload, moved).send(
             begun_before=begun_before
         )
-    _require_unchanged_source(parcel)
     return (yield events.UploadCompleted(upload.pk, sha256))
 
 
@@ -121,16 +119,8 @@ def _planned_again(case: Case, item: Input, uploads: int) -> events.Planned:
 
 def _send_file_of_set(item: Input, parcel: Bundle, *, context: StepContext, moved: Moved) -> Upload:
     upload = replace(_create_upload(item, parcel, context), part_size=max(parcel.size, 1))
-    sha256 = FileUpload(context.transfers, parcel.path, upload, moved).send_in_one_part()
-    _require_unchanged_source(parcel)
+    sha256 = FileUpload(context.transfers, parcel.file, upload, moved).send_in_one_part()
     return replace(upload, completed=True, sha256=sha256)
-
-
-def _require_unchanged_source(parcel: Bundle) -> None:
-    """Raise SourceChanged if a file that is sent directly from the inbox has changed."""
-    if parcel.source is not None:
-        with open_unchanged(parcel.source):
-            pass
 
 
 def _create_upload(item: Input, parcel: Bundle, context: StepContext) -> Upload:

@@ -108,7 +108,7 @@ def upload_gcwatch(inbox: Path, facts: dict[str, Any], work: Path) -> float:
             created=time.time(),
             files=parcel.files,
         )
-        sending = FileUpload(Transfers(platform, pool), parcel.path, upload, lambda _: None)
+        sending = FileUpload(Transfers(platform, pool), parcel.file, upload, lambda _: None)
         sending.send(begun_before=False)
         return time.perf_counter() - begin
 

@@ -21,10 +21,11 @@ MOST_RATIO = 1.1
 RECOGNISE = """
 import sys, time
 from pathlib import Path
+from gcwatch.files.beneath import SharePath
 from gcwatch.imaging import images
 from gcwatch.inbox import tree
 place = Path(sys.argv[1])
-files = tree.source_files(place.parent, place.name, ())
+files = tree.source_files(SharePath.of(place), ())
 begun, cpu = time.perf_counter(), time.process_time()
 [image], left = images.recognise_images(files, deidentify=True)
 print(time.perf_counter() - begun, time.process_time() - cpu)

@@ -1,15 +1,14 @@
 """The platform's own importer stacks a series in the order that gcwatch foretells."""
 
-from pathlib import Path
-
 import numpy as np
 import pydicom
 import pytest
 from support.importer.corpus import KINDS
 from support.importer.dicom_files import VOXELS, random_voxels, write_series
 from support.importer.judge import judge_uploads
-from support.importer.sending import send_folder
+from support.importer.sending import send_folder, sent_path
 
+from gcwatch.files.beneath import SharePath
 from gcwatch.inbox import tree
 
 ENHANCED = [
@@ -50,9 +49,9 @@ def test_planes_come_in_the_order_that_was_foretold(name, tmp_path):
     voxels, options = SERIES[name]
     write_series(folder, voxels, **options)
     made = send_folder(folder, tmp_path / "spool", deidentify=False)
-    [image] = judge_uploads({made.filename: made.path}).images
-    files = tree.source_files(folder.parent, folder.name, ())
-    expected = [pydicom.dcmread(Path(files[n].path)).pixel_array for n in made.forecast.order]
+    [image] = judge_uploads({made.filename: sent_path(made)}).images
+    files = tree.source_files(SharePath.of(folder), ())
+    expected = [pydicom.dcmread(str(files[n].place)).pixel_array for n in made.forecast.order]
     assert np.array_equal(image.picture.voxels.reshape(voxels.shape), expected)
     assert image.shape == made.forecast.shape
 
@@ -64,5 +63,5 @@ def test_the_frames_of_an_enhanced_file_lie_as_foretold(kind, tmp_path):
     folder.mkdir(parents=True)
     kind.build(folder)
     made = send_folder(folder, tmp_path / "spool", deidentify=False, integrity="warn")
-    [image] = judge_uploads({made.filename: made.path}).images
+    [image] = judge_uploads({made.filename: sent_path(made)}).images
     assert image.spacing == pytest.approx(made.forecast.voxel_sizes)

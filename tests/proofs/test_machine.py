@@ -37,6 +37,7 @@ from gcwatch.core.timing import Pace
 from gcwatch.daemon.case_runner import CaseRunner, log_case_event
 from gcwatch.daemon.current_config import CurrentConfig
 from gcwatch.daemon.upkeep import clear_spool
+from gcwatch.files.beneath import SharePath
 from gcwatch.inbox import tree
 from gcwatch.inbox.scanner import InboxScanner
 from gcwatch.inbox.watcher import Watcher
@@ -356,7 +357,7 @@ class Machine(RuleBasedStateMachine):
 
     def has_changed(self, case):
         """Whether the folder of a delivered case is not as it was sent."""
-        now = tree.snapshot_folder(self.site.inbox, case.folder)
+        now = tree.snapshot_folder(SharePath(self.site.inbox) / case.folder)
         return now.digest != case.seen.digest
 
     # --- at the end ------------------------------------------------------------------------------

@@ -161,14 +161,14 @@ class Site:
             return watch.run_once()
 
     @contextmanager
-    def running(self, pace=FAST, clock=time.time, stop=None):
+    def running(self, pace=FAST, clock=time.time, stop=None, reload=None):
         """The daemon at work in a thread; what it raised is raised here."""
         stop, trouble = stop or threading.Event(), []
         with self.watch(pace, clock) as watch:
 
             def work():
                 try:
-                    watch.run(stop)
+                    watch.run(stop, reload=reload)
                 except Exception as error:  # noqa: BLE001 - told to the test
                     trouble.append(error)
 

@@ -31,8 +31,15 @@ from support.victims import kind_of_point
 # Imported before the fork: else each child process would import them again.
 IMPORTED_LATE_OTHERWISE = (pydicom.dataset, deidentifier)
 _WRITES = os.O_WRONLY | os.O_RDWR
-_PATHS = {"open": 1, "os.rename": 2, "os.link": 2, "os.remove": 1, "os.rmdir": 1, "os.mkdir": 1}
-"""How many of an audit event's arguments are paths."""
+_PATHS = {
+    "open": [(0, None)],
+    "os.rename": [(0, 2), (1, 3)],
+    "os.link": [(0, 2), (1, 3)],
+    "os.remove": [(0, 1)],
+    "os.rmdir": [(0, 1)],
+    "os.mkdir": [(0, 2)],
+}
+"""Which of an audit event's arguments are paths, and the folders that these begin at."""
 
 
 # --- how it dies ---------------------------------------------------------------------------------
@@ -73,9 +80,19 @@ def _counted(method, count, *, after):
 
 def changed_paths(event, args):
     """The paths of an audit event that makes, opens for writing, renames or removes something."""
-    reads = event == "open" and not (isinstance(args[2], int) and args[2] & _WRITES)
-    paths = () if reads else args[: _PATHS.get(event, 0)]
-    return ["" if isinstance(each, int) else os.fsdecode(each) for each in paths]
+    if event == "open" and not (isinstance(args[2], int) and args[2] & _WRITES):
+        return []
+    return [_whole_path(args, *at) for at in _PATHS.get(event, ())]
+
+
+def _whole_path(args, path, folder):
+    if isinstance(args[path], int):
+        return ""
+    name = os.fsdecode(args[path])
+    begins = -1 if folder is None else args[folder]
+    if name.startswith("/") or begins < 0:
+        return name
+    return f"{os.readlink(f'/proc/self/fd/{begins}')}/{name}"  # noqa: PTH115 - as in gcwatch
 
 
 def die_before_file_change(number):

@@ -14,6 +14,7 @@ from gcwatch.commands.audit.finding import Finding, KnownCase
 from gcwatch.core.case import Input, Output
 from gcwatch.core.errors import CaseError
 from gcwatch.core.reasons import explain
+from gcwatch.files.beneath import SharePath
 from gcwatch.outbox.outputs import Staging, output_paths
 from gcwatch.platform.models import SocketValue
 from gcwatch.platform.transfers import Transfers
@@ -43,7 +44,7 @@ class ContentCheck:
     def _staging(self) -> Iterator[Staging]:
         """Yield a temporary place for downloads, where malformed files are accepted, too."""
         with tempfile.TemporaryDirectory(prefix="gcwatch-") as aside:
-            yield Staging(Path(aside), self.transfers, _unseen, lenient=True)
+            yield Staging(SharePath(Path(aside)), self.transfers, _unseen, lenient=True)
 
     def _outputs(self, each: KnownCase) -> Iterator[Finding]:
         outputs = each.case.outputs or ()

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from gcwatch.commands.audit.finding import Finding, Kind, Progress, compare_files
 from gcwatch.config import Mirror
 from gcwatch.core.receipt import RECEIPT_NAME
-from gcwatch.mirror.receipts import Held, Receipt, Wanted, compare_listing, parse_receipt
-from gcwatch.mirror.storage import HiddenFolder
+from gcwatch.files.beneath import SharePath
+from gcwatch.mirror.receipts import Held, Receipt, Wanted, compare_listing
+from gcwatch.mirror.storage import HiddenFolder, read_mirror_receipt
 from gcwatch.outbox.outputs import output_of
 from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.models import Item
@@ -23,7 +23,7 @@ class _MirroredItem:
 
     name: str
     receipt: Receipt
-    folder: Path
+    folder: SharePath
 
     @property
     def shown(self) -> str:
@@ -83,12 +83,11 @@ class _MirrorAudit:
         """Return the receipts of the mirror's archive."""
         visible = self.hidden.visible_names()
         if self.settings.layout == "items":
-            folders = [(name, self.settings.outbox / name) for name in visible]
+            folders = [(name, self.hidden.folder / name) for name in visible]
             found = [(name, folder / RECEIPT_NAME, folder) for name, folder in folders]
         else:
-            paths = sorted(self.hidden.receipts.glob("*.json"))
-            found = [("", path, self.settings.outbox) for path in paths]
-        read_ = ((name, _read(path), folder) for name, path, folder in found)
+            found = [("", path, self.hidden.folder) for path in self.hidden.receipt_paths()]
+        read_ = ((name, read_mirror_receipt(path), folder) for name, path, folder in found)
         return [
             _MirroredItem(name, receipt, folder)
             for name, receipt, folder in read_
@@ -101,17 +100,17 @@ class _MirrorAudit:
             detail = "it is in the mirror without a readable receipt"
             yield Finding(self.where, path.name, "half there", detail)
         if self.hidden.set_aside.is_dir():
-            for path in sorted(self.hidden.set_aside.iterdir()):
+            for name in self.hidden.set_aside.list_names():
                 detail = "the update to its new content was interrupted; the next run completes it"
-                yield Finding(self.where, path.name, "half there", detail)
+                yield Finding(self.where, name, "half there", detail)
 
-    def _without_receipt(self) -> Iterator[Path]:
+    def _without_receipt(self) -> Iterator[SharePath]:
         if self.settings.layout == "flat":
             return
         for name in self.hidden.visible_names():
-            path = self.settings.outbox / name
-            is_without_receipt = path.is_dir() and _read(path / RECEIPT_NAME) is None
-            if is_without_receipt and path.stat().st_ctime <= self.begun:
+            path = self.hidden.folder / name
+            is_without_receipt = path.is_dir() and read_mirror_receipt(path / RECEIPT_NAME) is None
+            if is_without_receipt and path.lstat().st_ctime <= self.begun:
                 yield path
 
     def compare_item(self, mirrored: _MirroredItem) -> Iterator[Finding]:
@@ -165,10 +164,3 @@ class _MirrorAudit:
         flat = self.settings.layout == "flat"
         chosen = tuple(each for each in outputs if each.carrier == "image" or not flat)
         return Wanted(item.pk, item.title, chosen)
-
-
-def _read(path: Path) -> Receipt | None:
-    try:
-        return parse_receipt(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        return None

@@ -1,6 +1,5 @@
 """Outboxes compared with the journal: each result once, complete, unchanged, and nothing else."""
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,9 +9,11 @@ from gcwatch.commands.audit.finding import Expected, Finding, KnownCase, Progres
 from gcwatch.config import Route
 from gcwatch.core import checklist
 from gcwatch.core.receipt import FAILURE_NOTE, RECEIPT_NAME, product_pk
+from gcwatch.files.beneath import SharePath
 from gcwatch.files.names import with_suffix
 from gcwatch.files.receipt_file import read_receipt
 from gcwatch.outbox import publish
+from gcwatch.outbox.staging import staging_key
 
 LITTER: Final = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", "@eaDir", "__MACOSX"})
 """Files that file managers leave in every folder."""
@@ -22,7 +23,7 @@ LITTER: Final = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", "@eaDir", "_
 class OutboxListing:
     """The contents of an outbox: results by their keys, folders without a receipt, and the rest.
 
-    An unreadable receipt counts as none. `partial` are the keys of unfinished results.
+    An unreadable receipt counts as none. `partial` are the names of unfinished results.
     """
 
     results: dict[str, list[str]] = field(default_factory=dict)
@@ -31,26 +32,26 @@ class OutboxListing:
     notes: set[str] = field(default_factory=set)
 
 
-def read(folder: Path) -> OutboxListing:
+def read(outbox: Path) -> OutboxListing:
     """Given an outbox, return its contents; raise OSError if it can't be read."""
     listing = OutboxListing()
-    _fill(listing, folder, "")
+    _fill(listing, SharePath(outbox), "")
     return listing
 
 
-def _fill(listing: OutboxListing, folder: Path, parent: str) -> None:
-    for path in sorted(folder.iterdir()):
-        name = parent + path.name
-        if path.name.startswith("."):
-            if path.name.endswith(".partial"):
-                listing.partial.append(path.name[1:].removesuffix(".partial"))
-        elif path.name.endswith(FAILURE_NOTE):
-            listing.notes.add(name)
-        elif path.is_dir() and path.name not in LITTER:
-            _add(listing, path, name, is_inner=bool(parent))
+def _fill(listing: OutboxListing, folder: SharePath, parent: str) -> None:
+    for name in folder.list_names():
+        path = folder / name
+        if name.startswith("."):
+            if staging_key(name):
+                listing.partial.append(name)
+        elif name.endswith(FAILURE_NOTE):
+            listing.notes.add(parent + name)
+        elif name not in LITTER and path.is_dir():
+            _add(listing, path, parent + name, is_inner=bool(parent))
 
 
-def _add(listing: OutboxListing, path: Path, name: str, *, is_inner: bool) -> None:
+def _add(listing: OutboxListing, path: SharePath, name: str, *, is_inner: bool) -> None:
     record = receipt(path)
     if record.get("key"):
         listing.results.setdefault(str(record["key"]), []).append(name)
@@ -62,16 +63,16 @@ def _add(listing: OutboxListing, path: Path, name: str, *, is_inner: bool) -> No
         listing.bare.append(name)
 
 
-def _holds_results(folder: Path) -> bool:
+def _holds_results(folder: SharePath) -> bool:
     if (folder / RECEIPT_NAME).exists():
         return False
     return any(
-        (each / RECEIPT_NAME).exists() or each.name.endswith(FAILURE_NOTE)
-        for each in folder.iterdir()
+        name.endswith(FAILURE_NOTE) or (folder / name / RECEIPT_NAME).exists()
+        for name in folder.list_names()
     )
 
 
-def receipt(folder: Path) -> Mapping[str, Any]:
+def receipt(folder: SharePath) -> Mapping[str, Any]:
     """Given a folder, return its receipt; an empty one if there is none, or it is unreadable."""
     try:
         return read_receipt(folder)
@@ -123,7 +124,7 @@ def _delivered(
         if name != each.case.result:
             detail = f"its result is in the outbox as {name}, not as {each.case.result}"
             yield each.finding("different", detail)
-        yield from _compared(each, route.outbox / name)
+        yield from _compared(each, SharePath(route.outbox) / name)
         return
     taken = _next_case(each, later)
     if taken is not None:
@@ -133,7 +134,7 @@ def _delivered(
             f"its result's receipt, {each.case.result}/{RECEIPT_NAME}, is missing or can't be read"
         )
         yield each.finding("half there", detail)
-        yield from _files(each, route.outbox / each.case.result, _written(each))
+        yield from _files(each, SharePath(route.outbox) / each.case.result, _written(each))
     else:
         yield each.finding("missing", f"its result {each.case.result} is not in the outbox")
 
@@ -159,10 +160,10 @@ def _moved_on(each: KnownCase, route: Route, other: KnownCase) -> Iterator[Findi
         return
     name = publish.published_name(route.done, each.case.key, each.case.result)
     if name is not None:
-        yield from _compared(each, route.done / name)
+        yield from _compared(each, SharePath(route.done) / name)
 
 
-def _compared(each: KnownCase, folder: Path) -> Iterator[Finding]:
+def _compared(each: KnownCase, folder: SharePath) -> Iterator[Finding]:
     record = receipt(folder)
     if each.case.adopted:  # the journal knows only that it is there
         yield from _files(each, folder, _told(record))
@@ -173,7 +174,7 @@ def _compared(each: KnownCase, folder: Path) -> Iterator[Finding]:
     yield from _files(each, folder, written)
 
 
-def _files(each: KnownCase, folder: Path, written: Sequence[Expected]) -> Iterator[Finding]:
+def _files(each: KnownCase, folder: SharePath, written: Sequence[Expected]) -> Iterator[Finding]:
     for kind, detail in compare_files(folder, written):
         yield each.finding(kind, f"in its result {detail}")
     known = {path for path, _, _ in written} | {RECEIPT_NAME}
@@ -196,13 +197,9 @@ def _told(record: Mapping[str, Any]) -> list[Expected]:
         return []
 
 
-def _all_files(folder: Path) -> set[str]:
-    found = set()
-    for parent, folders, names in os.walk(folder):
-        # In place, since os.walk visits what is left in this list.
-        folders[:] = [name for name in folders if name not in LITTER]
-        found |= {str(Path(parent, name).relative_to(folder)) for name in {*names} - LITTER}
-    return found
+def _all_files(folder: SharePath) -> set[str]:
+    names = (path.relative_to(folder) for path in folder.walk_files())
+    return {name for name in names if LITTER.isdisjoint(name.split("/"))}
 
 
 def _failed(each: KnownCase, listing: OutboxListing) -> Iterator[Finding]:
@@ -242,8 +239,8 @@ def strangers(
     for name in _settled(folder, listing.bare, begun):
         if name not in claimed and not _is_ours(folder / name, ours):
             yield Finding(where, name, "half there", "it is in the outbox without a receipt")
-    for name in _settled(folder, [f".{key}.partial" for key in listing.partial], begun):
-        key = name[1:].removesuffix(".partial")
+    for name in _settled(folder, listing.partial, begun):
+        key = staging_key(name)
         if key not in under_way:
             detail = f"the outbox has an unfinished result, {name}, but no case is open for it"
             yield Finding(where, name, "half there", detail, key)
@@ -251,11 +248,9 @@ def strangers(
 
 def _settled(folder: Path, names: Sequence[str], begun: float) -> Iterator[str]:
     for name in names:
-        try:
-            if (folder / name).lstat().st_ctime <= begun:
-                yield name
-        except FileNotFoundError:
-            continue
+        status = (SharePath(folder) / name).status()
+        if status is not None and status.st_ctime <= begun:
+            yield name
 
 
 def _is_ours(path: Path, ours: Sequence[Path]) -> bool:

@@ -24,6 +24,13 @@ FOLDER_REASONS: Final[Mapping[str, ReasonEntry]] = {
         hint="Mount the share again; nothing else is needed.",
         needs_person=True,
     ),
+    "inbox_too_full": ReasonEntry(
+        "There is too much in the inbox: nothing new is taken from it until there is less.",
+        "The inbox has more than {limit} entries; gcwatch does not list more.",
+        advice="Take out of the inbox what is done.",
+        hint='Move what is done out of it; after = "move" does that after each delivery.',
+        needs_person=True,
+    ),
     "waiting_for_marker": ReasonEntry(
         "The folder is not marked as complete yet.",
         "The marker file {marker} is not there.",
@@ -87,6 +94,16 @@ FOLDER_REASONS: Final[Mapping[str, ReasonEntry]] = {
         "This folder holds folders within folders, more than {limit} levels deep.",
         "The folders are nested more than {limit} levels deep; no image is looked for there.",
         advice="Put the images into the folder itself, and drop it again.",
+    ),
+    "folder_too_full": ReasonEntry(
+        "This folder holds more than {limit} files and folders; nothing of it is sent.",
+        "There are more than {limit} entries below the folder; gcwatch does not look at more.",
+        advice="Drop one examination at a time, each in a folder of its own.",
+    ),
+    "name_too_long": ReasonEntry(
+        "A file of this folder has a name that is too long, with the folders around it.",
+        "The path of a file below the folder has more than {limit} bytes.",
+        advice="Give the folders shorter names, or put the images into the folder itself.",
     ),
     "link_outside": ReasonEntry(
         "This folder holds a link to another place; gcwatch does not follow it.",

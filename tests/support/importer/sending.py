@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gcwatch.core.errors import CannotSend
 from gcwatch.core.forecast import ReportedImage, is_as_foretold
+from gcwatch.files.beneath import SharePath
 from gcwatch.imaging import bundle
 from gcwatch.inbox import tree
 from support.importer.judge import judge_folder, judge_uploads
@@ -29,7 +30,7 @@ class Observed:
 def send_folder(folder, spool, **options):
     """Given a folder, return the bundle that gcwatch sends for one image socket."""
     options = {"deidentify": True, "keep_names": False} | options
-    files = tree.source_files(folder.parent, folder.name, ())
+    files = tree.source_files(SharePath.of(folder), ())
     return bundle.image_bundle(files, spool=spool, stem="k1", socket="image", **options)
 
 
@@ -68,6 +69,11 @@ def observe_folder(folder, truth):
     )
 
 
+def sent_path(made):
+    """Where the file of a bundle is: in the spool, or still in its folder."""
+    return made.file if isinstance(made.file, Path) else Path(str(made.file.place))
+
+
 def _send(folder, spool, truth, deidentify):
     """Return the code of the refusal, whether "warn" sends it, and a broken promise."""
     try:
@@ -76,7 +82,7 @@ def _send(folder, spool, truth, deidentify):
         return error.reason.code, _is_sent_with_warning(folder, spool, deidentify), ""
     if made.warnings:
         return SENT, True, "sent with a warning although warnings are refused"
-    verdict = judge_uploads({made.filename: made.path})
+    verdict = judge_uploads({made.filename: sent_path(made)})
     found = name_verdict(verdict, truth)
     trouble = "" if found == RIGHT else f"sent ({deidentify}), and panimg makes {found}"
     return SENT, True, trouble or _compare_with_forecast(made.forecast, *verdict.images)

@@ -146,19 +146,58 @@ def test_a_folder_filled_in_place_is_noticed_at_once(site):
 
 
 def test_the_survey_finds_what_watchdog_cannot_see(site):
-    """An inbox that is a link led elsewhere gives no event; the survey finds what stands there."""
-    site.inbox.rename(site.folder / "before")
-    site.inbox.symlink_to("before")
+    """An inbox in whose place another folder was moved gives no event of what is in that."""
     with site.running() as watch:
         until(lambda: site.said("watch.started"))
         (site.folder / "now" / "p1").mkdir(parents=True)
         (site.folder / "now" / "p1" / "image.mha").write_bytes(mha())
 
-        (site.folder / "link").symlink_to("now")
-        (site.folder / "link").rename(site.inbox)
+        site.inbox.rename(site.folder / "before")
+        (site.folder / "now").rename(site.inbox)
 
         ends(watch)
     check_one_job_each(site, "p1")
+
+
+def test_a_link_to_the_inbox_is_resolved_at_the_start_and_at_a_reload(site):
+    """Nobody but the admin, who can reload, says where the inbox is."""
+    site.inbox.rename(site.folder / "before")
+    site.inbox.symlink_to("before")
+    (site.folder / "now" / "p2").mkdir(parents=True)
+    (site.folder / "now" / "p2" / "image.mha").write_bytes(mha())
+    reload = threading.Event()
+    with site.running(reload=reload) as watch:
+        site.drop("p1")
+        ends(watch, "p1")
+        (site.folder / "link").symlink_to("now")
+        (site.folder / "link").rename(site.inbox)
+        (site.folder / "more" / "p3").mkdir(parents=True)
+        (site.folder / "more" / "p3" / "image.mha").write_bytes(mha())
+        (site.folder / "more" / "p3").rename(site.folder / "before" / "p3")
+        ends(watch, "p3")
+        assert {case.folder for case in watch.cases()} == {"p1", "p3"}
+
+        reload.set()
+
+        ends(watch, "p2")
+
+
+def test_a_link_in_the_place_of_the_inbox_is_no_inbox(site):
+    """Who may write to the folder around it can't make gcwatch read another one."""
+    (site.folder / "theirs" / "p2").mkdir(parents=True)
+    (site.folder / "theirs" / "p2" / "image.mha").write_bytes(mha())
+    with site.running() as watch:
+        site.drop("p1")
+        ends(watch, "p1")
+        site.inbox.rename(site.folder / "before")
+        site.inbox.symlink_to("theirs")
+
+        until(lambda: site.said("inbox.away"))
+        assert [case.folder for case in watch.cases()] == ["p1"]
+        site.inbox.unlink()
+        (site.folder / "before").rename(site.inbox)
+
+        until(lambda: site.said("inbox.returned"))
 
 
 def test_an_inbox_deleted_and_made_anew_is_watched_again(site):

@@ -12,6 +12,7 @@ from gcwatch import config, log
 from gcwatch.commands.status import read_overview
 from gcwatch.core import events
 from gcwatch.core.timing import Pace
+from gcwatch.files.beneath import SharePath
 from gcwatch.inbox.closed_cases import ClosedCases
 from gcwatch.inbox.listing import holds_files
 from gcwatch.journal.journal import Journal
@@ -459,9 +460,9 @@ def test_a_late_slice_of_a_series_is_told_beside_the_results_of_the_series(site)
     site.run_once()
 
     assert "1 file more" in note_of(site, name)
-    assert holds_files(site.outbox, "p1")
+    assert holds_files(SharePath(site.outbox) / "p1")
     (site.outbox / name).rename(site.folder / "aside")
-    assert not holds_files(site.outbox, "p1")
+    assert not holds_files(SharePath(site.outbox) / "p1")
 
 
 # --- a delivered case: changed = "send" ----------------------------------------------------------

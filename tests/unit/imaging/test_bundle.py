@@ -21,6 +21,8 @@ from support.whole_files import jpeg, png, tiff
 
 from gcwatch.core.errors import CannotSend, SourceChanged, TryAgain
 from gcwatch.files import safe_open
+from gcwatch.files.beneath import SharePath
+from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging import bundle, formats
 from gcwatch.imaging.dicom import deidentify, headers
 from gcwatch.imaging.spool import discard_spool
@@ -45,7 +47,7 @@ def ct(folder):
 
 
 def listed(folder):
-    return tree.source_files(folder.parent, folder.name, ())
+    return tree.source_files(SharePath.of(folder), ())
 
 
 def make(folder, **options):
@@ -69,7 +71,7 @@ def refusal(folder, **options):
 
 
 def unzipped(made):
-    with zipfile.ZipFile(made.path) as archive:
+    with zipfile.ZipFile(made.file) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
@@ -117,7 +119,7 @@ def test_real_patients_are_taken_as_the_platform_takes_them(tmp_path, patient, f
         assert refusal(folder).code == "not_deidentified"
         made = make(folder, deidentify=False)
         assert (made.filename, made.files) == ("k1.dcm", 1)
-        assert made.path == Path(made.source.path)
+        assert isinstance(made.file, SourceFile)
 
 
 # --- de-identification -------------------------------------------------------------------------
@@ -146,7 +148,7 @@ def test_no_planted_name_goes_out(ct):
         assert path.read_bytes().count(SECRET.encode()) >= 7
     made = make(ct)
     originals = [pydicom.dcmread(path).SOPInstanceUID for path in ct.iterdir()]
-    for data in [made.path.read_bytes(), *unzipped(made).values()]:
+    for data in [made.file.read_bytes(), *unzipped(made).values()]:
         assert SECRET.encode() not in data
         assert not any(uid.encode() in data for uid in originals)
 
@@ -206,7 +208,7 @@ def test_a_file_without_preamble_goes_out_with_one(folder):
     (folder / "x").write_bytes(start[132 + 12 + struct.unpack("<L", start[140:144])[0] :])
     made = make(folder)
     assert made.filename == "k1.dcm"
-    assert pydicom.dcmread(made.path).PixelData == original.PixelData
+    assert pydicom.dcmread(made.file).PixelData == original.PixelData
 
 
 def test_two_copies_of_one_image_share_nothing_with_another(ct):
@@ -298,7 +300,7 @@ def test_what_is_no_image_stays_in_the_building(ct):
     for wanted in (True, False):
         made = make(ct, deidentify=wanted)
         assert (made.files, made.left_out) == (5, 6)
-        assert SECRET.encode() not in made.path.read_bytes()
+        assert SECRET.encode() not in made.file.read_bytes()
 
 
 def test_no_image_at_all_is_said(folder):
@@ -356,8 +358,8 @@ def test_a_single_file_goes_straight_from_the_inbox(folder, name, data, filename
     (folder / name).write_bytes(data)
     made = make(folder)
     [file] = listed(folder)
-    assert (made.path, made.filename, made.size) == (folder / name, filename, len(data))
-    assert (made.files, made.left_out, made.source, made.warnings) == (1, 0, file, ())
+    assert (made.file, made.filename, made.size) == (file, filename, len(data))
+    assert (made.files, made.left_out, made.warnings) == (1, 0, ())
     assert not (folder.parent.parent / "spool").exists()
 
 
@@ -396,10 +398,10 @@ def test_a_header_without_all_its_data_is_damaged(folder, header, size):
 
 def test_the_same_files_give_the_same_zip(ct):
     """Whatever the time and the order on disk."""
-    one = make(ct, deidentify=False, spool=ct.parent.parent / "s1").path.read_bytes()
+    one = make(ct, deidentify=False, spool=ct.parent.parent / "s1").file.read_bytes()
     for path in sorted(ct.iterdir(), reverse=True):
         os.utime(path, (0, 0))
-    two = make(ct, deidentify=False, spool=ct.parent.parent / "s2").path.read_bytes()
+    two = make(ct, deidentify=False, spool=ct.parent.parent / "s2").file.read_bytes()
     assert one == two
 
 
@@ -418,37 +420,37 @@ def test_kept_names_are_sanitised_and_unique(ct):
 def test_the_spool_is_private(ct):
     """Folder and file are for the daemon's user only."""
     made = make(ct)
-    assert stat.S_IMODE(made.path.stat().st_mode) == 0o600
-    assert stat.S_IMODE(made.path.parent.stat().st_mode) == 0o700
+    assert stat.S_IMODE(made.file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(made.file.parent.stat().st_mode) == 0o700
 
 
 def test_a_finished_bundle_is_used_again(ct):
     """After a restart the bytes are those that were already sent in part."""
     first = make(ct)
-    data = first.path.read_bytes()
+    data = first.file.read_bytes()
     assert make(ct) == first
-    assert first.path.read_bytes() == data
+    assert first.file.read_bytes() == data
 
 
 @pytest.mark.parametrize("change", ["touched", "option", "cut", "note", "added"])
 def test_a_bundle_of_something_else_is_made_anew(ct, change):
     """Files touched, another option, a spool file cut short, a note half there."""
     first = make(ct)
-    data = first.path.read_bytes()
+    data = first.file.read_bytes()
     options = {}
     if change == "touched":
         os.utime(min(ct.iterdir()), ns=(1, 1))
     elif change == "option":
         options["keep_names"] = True
     elif change == "cut":
-        first.path.write_bytes(data[:-1])
+        first.file.write_bytes(data[:-1])
     elif change == "note":
-        (first.path.parent / "k1.json").write_text("{")
+        (first.file.parent / "k1.json").write_text("{")
     else:
         (ct / "x.txt").write_text("x")
     second = make(ct, **options)
-    assert second.path.read_bytes() != data
-    assert second.path.stat().st_size == second.size
+    assert second.file.read_bytes() != data
+    assert second.file.stat().st_size == second.size
     assert len(unzipped(second)) == 5
 
 
@@ -461,7 +463,7 @@ def test_a_half_written_bundle_is_never_taken_for_one(ct):
     assert sorted(path.name for path in spool.iterdir()) == ["k1.json", "k1.zip"]
     discard_spool(spool)
     discard_spool(spool)
-    assert not made.path.exists()
+    assert not made.file.exists()
     for path in ct.iterdir():
         dataset = pydicom.dcmread(path)
         dataset.SOPClassUID = pydicom.uid.ComputedRadiographyImageStorage
@@ -473,7 +475,7 @@ def test_a_half_written_bundle_is_never_taken_for_one(ct):
 def test_files_that_change_meanwhile_are_not_bundled(ct):
     """The listing is what was settled; anything else goes back to settling."""
     files = listed(ct)
-    plant(files[3].path)
+    plant(str(files[3].place))
     spool = ct.parent.parent / "spool"
     with pytest.raises(SourceChanged):
         bundle.image_bundle(
@@ -609,7 +611,7 @@ def test_what_cannot_be_deidentified_never_goes_out(ct):
     assert (made.files, made.left_out) == (4, 2)
     assert warnings(made) == ["damaged_image", "damaged_image", "left_out", "left_out"]
     assert made.warnings[2].names == {"file": third.name}
-    assert SECRET.encode() not in made.path.read_bytes()
+    assert SECRET.encode() not in made.file.read_bytes()
     assert sorted(unzipped(made)) == ["0001.dcm", "0002.dcm", "0004.dcm", "0005.dcm"]
 
 
@@ -695,45 +697,39 @@ def test_a_set_is_one_upload_a_file(ct):
     made = make_set(ct)
     assert len(made) == 5
     assert [each.filename for each in made] == [f"k1-000{n}.dcm" for n in range(1, 6)]
-    copies = [pydicom.dcmread(each.path) for each in made]
+    copies = [pydicom.dcmread(each.file) for each in made]
     originals = [pydicom.dcmread(path) for path in sorted(ct.iterdir())]
     assert [copy.PixelData for copy in copies] == [each.PixelData for each in originals]
     assert len({copy.SeriesInstanceUID for copy in copies}) == 1
     for each in made:
-        assert SECRET.encode() not in each.path.read_bytes()
-        assert (each.size, each.files, each.left_out, each.source) == (
-            each.path.stat().st_size,
-            1,
-            0,
-            None,
-        )
-        assert stat.S_IMODE(each.path.stat().st_mode) == 0o600
+        assert SECRET.encode() not in each.file.read_bytes()
+        assert (each.size, each.files, each.left_out) == (each.file.stat().st_size, 1, 0)
+        assert stat.S_IMODE(each.file.stat().st_mode) == 0o600
 
 
 def test_a_finished_set_is_used_again(ct):
     """After a restart the bytes are those that were already sent in part."""
     first = make_set(ct)
-    data = [each.path.read_bytes() for each in first]
+    data = [each.file.read_bytes() for each in first]
     assert make_set(ct) == first
-    assert [each.path.read_bytes() for each in first] == data
+    assert [each.file.read_bytes() for each in first] == data
 
 
 @pytest.mark.parametrize("lost", ["k1-0003.dcm", "k1.json"])
 def test_a_set_that_is_not_all_there_is_made_anew(ct, lost):
     """One file more from another run would have other UIDs."""
     (first, *_) = make_set(ct)
-    data = first.path.read_bytes()
-    (first.path.parent / lost).unlink()
+    data = first.file.read_bytes()
+    (first.file.parent / lost).unlink()
     second = make_set(ct)
-    assert second[0].path.read_bytes() != data
-    assert len({pydicom.dcmread(each.path).SeriesInstanceUID for each in second}) == 1
+    assert second[0].file.read_bytes() != data
+    assert len({pydicom.dcmread(each.file).SeriesInstanceUID for each in second}) == 1
 
 
 def test_a_set_without_deidentification_goes_straight_from_the_inbox(ct):
     """Nothing is copied."""
     made = make_set(ct, deidentify=False)
-    assert [each.path for each in made] == sorted(ct.iterdir())
-    assert all(Path(each.source.path) == each.path for each in made)
+    assert [each.file for each in made] == list(listed(ct))
     assert not (ct.parent.parent / "spool").exists()
 
 

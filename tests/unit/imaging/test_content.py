@@ -18,6 +18,8 @@ from support.whole_files import jpeg, png, tiff
 
 from gcwatch.core.errors import CannotSend
 from gcwatch.core.reasons import explain
+from gcwatch.files.beneath import SharePath
+from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging import bundle
 from gcwatch.inbox import tree
 
@@ -48,7 +50,7 @@ def make(folder, **options):
         "deidentify": True,
         "keep_names": False,
     }
-    listed = tree.source_files(folder.parent, folder.name, ())
+    listed = tree.source_files(SharePath.of(folder), ())
     return bundle.image_bundle(listed, **(defaults | options))
 
 
@@ -113,7 +115,7 @@ def test_an_image_is_sent_under_the_suffix_of_its_content(folder, name, suffix):
     made = make(folder)
     expected = ".tif" if suffix == ".tif" else suffix
     assert made.filename == f"k1{expected}"
-    assert made.source is not None
+    assert isinstance(made.file, SourceFile)
 
 
 def test_a_suffix_that_fits_is_kept(folder):
@@ -347,7 +349,7 @@ def test_dicom_without_a_preamble_gets_one(folder, start):
     (folder / "a").write_bytes(SLICE[start:])
     made = make(folder, deidentify=False)
     assert made.filename == "k1.dcm"
-    sent = made.path.read_bytes()
+    sent = made.file.read_bytes()
     assert sent.endswith(SLICE[start:])
     whole = pydicom.dcmread(io.BytesIO(sent))
     assert whole.file_meta.TransferSyntaxUID == pydicom.uid.ExplicitVRLittleEndian

@@ -12,6 +12,7 @@ from support.voxel_files import nifti, nrrd
 from support.whole_files import jpeg, png
 
 from gcwatch.core.forecast import UNKNOWN, ImageForecast, ReportedImage, is_as_foretold
+from gcwatch.files.beneath import SharePath
 from gcwatch.imaging import bundle, images
 from gcwatch.imaging.dicom.deidentify import is_removed
 from gcwatch.imaging.forecast import forecast_file, forecast_meta_image
@@ -218,7 +219,7 @@ def test_a_damaged_tiff_is_unknown():
 
 
 def image_of(folder, **options):
-    files = tree.source_files(folder.parent, folder.name, ())
+    files = tree.source_files(SharePath.of(folder), ())
     [image], _ = images.recognise_images(files, integrity="warn", **options)
     return image
 
@@ -282,7 +283,7 @@ def test_a_dicom_image_set_is_not_one_image(folder):
 def test_the_forecast_stands_in_the_spool(folder):
     """A bundle that is found again after a restart has the same forecast."""
     series(folder, [0, 2, 4], PixelSpacing=[1, 1])
-    files = tree.source_files(folder.parent, folder.name, ())
+    files = tree.source_files(SharePath.of(folder), ())
     spool = folder.parent / "spool"
     options = {"spool": spool, "stem": "k1", "socket": "ct", "keep_names": False}
     made = bundle.image_bundle(files, deidentify=True, **options)

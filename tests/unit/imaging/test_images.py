@@ -9,6 +9,7 @@ import pytest
 from pydicom.data import get_testdata_file
 
 from gcwatch.core.errors import SourceChanged
+from gcwatch.files.beneath import SharePath
 from gcwatch.imaging import images
 from gcwatch.imaging.series import group_series
 from gcwatch.inbox import tree
@@ -17,7 +18,7 @@ PATIENTS = Path(get_testdata_file("DICOMDIR")).parent
 
 
 def listed(folder):
-    return tree.source_files(folder.parent, folder.name, ())
+    return tree.source_files(SharePath.of(folder), ())
 
 
 def grouped(folder):
@@ -44,7 +45,7 @@ def test_a_patients_series_are_told_apart(folder):
     for series in found.series:
         ((image,), left) = images.recognise_images(series.files, integrity="warn")
         assert (image.files, left) == (series.files, 0)
-        uid = pydicom.dcmread(series.files[0].path).SeriesInstanceUID
+        uid = pydicom.dcmread(str(series.files[0].place)).SeriesInstanceUID
         assert series.name.startswith(f"{uid}.")
         assert set(series.name) <= set("0123456789abcdef.")
 

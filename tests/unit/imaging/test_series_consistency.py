@@ -8,6 +8,7 @@ from support.slices import at_time, one_slice, series
 
 from gcwatch.core.errors import CannotSend
 from gcwatch.core.reasons import explain
+from gcwatch.files.beneath import SharePath
 from gcwatch.imaging import images
 from gcwatch.inbox import tree
 
@@ -28,7 +29,7 @@ def refusal(folder, **options):
 
 
 def recognise(folder, **options):
-    files = tree.source_files(folder.parent, folder.name, ())
+    files = tree.source_files(SharePath.of(folder), ())
     ((image,), _) = images.recognise_images(files, **options)
     return image
 

@@ -10,6 +10,7 @@ from pydicom.uid import CTImageStorage
 from support.slices import AXIAL, at_time, one_slice, series
 
 from gcwatch.core.errors import CannotSend
+from gcwatch.files.beneath import SharePath
 from gcwatch.imaging import images
 from gcwatch.imaging.dicom import headers, slice_geometry
 from gcwatch.inbox import tree
@@ -18,7 +19,7 @@ SAGITTAL = [0, 1, 0, 0, 0, -1]
 
 
 def findings(folder):
-    files = tree.source_files(folder.parent, folder.name, ())
+    files = tree.source_files(SharePath.of(folder), ())
     found, _ = images.recognise_images(files, integrity="warn")
     (image,) = found
     assert len(image.files) == len(files)

@@ -13,6 +13,7 @@ from support.whole_files import WHOLE
 
 from gcwatch.core.errors import CannotSend
 from gcwatch.core.reasons import explain
+from gcwatch.files.beneath import SharePath
 from gcwatch.imaging.checks import socket_content
 from gcwatch.imaging.checks.json_syntax import is_json
 from gcwatch.inbox import tree
@@ -24,7 +25,9 @@ def a_file(tmp_path, name, data):
     path = tmp_path / "p" / name
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(data)
-    return next(file for file in tree.source_files(tmp_path, "p", ()) if file.name == name)
+    return next(
+        file for file in tree.source_files(SharePath(tmp_path) / "p", ()) if file.name == name
+    )
 
 
 def refusal(action):
@@ -66,8 +69,8 @@ def test_an_empty_json_file_is_an_empty_file(tmp_path):
 def test_a_value_that_the_platform_would_not_take_is_not_read(tmp_path):
     """More than 16 MiB does not pass the platform's proxy; it is refused unread."""
     file = a_file(tmp_path, "v.json", b"")
-    os.truncate(file.path, socket_content.VALUE_BYTES + 1)
-    (file,) = tree.source_files(tmp_path, "p", ())
+    os.truncate(str(file.place), socket_content.VALUE_BYTES + 1)
+    (file,) = tree.source_files(SharePath(tmp_path) / "p", ())
     assert (
         refusal(lambda: socket_content.read_value(file)).facts["problem"]
         == "it has more than 16 MiB"

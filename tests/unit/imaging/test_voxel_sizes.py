@@ -23,6 +23,7 @@ from support.voxel_files import (
 from support.whole_files import jpeg, png, tiff
 
 from gcwatch.core.errors import CannotSend
+from gcwatch.files.beneath import SharePath
 from gcwatch.imaging import images
 from gcwatch.imaging.checks import voxel_sizes
 from gcwatch.inbox import tree
@@ -39,7 +40,7 @@ def recognise(files, integrity="refuse"):
         folder.mkdir()
         for name, data in files.items():
             (folder / name).write_bytes(data)
-        listed = tree.source_files(folder.parent, folder.name, ())
+        listed = tree.source_files(SharePath.of(folder), ())
         ((image,), _) = images.recognise_images(listed, integrity=integrity)
         return image
 

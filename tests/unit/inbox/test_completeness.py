@@ -11,6 +11,7 @@ from gcwatch import config, log
 from gcwatch.commands import check, plan
 from gcwatch.core.errors import ConfigError
 from gcwatch.core.reasons import explain
+from gcwatch.files.beneath import SharePath
 from gcwatch.imaging.series import count_slices
 from gcwatch.inbox import completeness, tree
 
@@ -143,7 +144,7 @@ def test_every_picture_of_a_multi_frame_file_is_a_slice(tmp_path):
     (folder / "single.dcm").write_bytes(SLICES[1][1])
     (folder / "volume.mha").write_bytes(mha())
     (folder / "empty.dcm").touch()
-    assert count_slices(tree.source_files(tmp_path / "in", "p1")) == 4
+    assert count_slices(tree.source_files(SharePath(tmp_path / "in") / "p1")) == 4
 
 
 NUMBERS = [

@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gcwatch.core.errors import CannotSend, NotYet, SourceChanged, SourceVanished, TryAgain
-from gcwatch.core.reasons import Reason
+from gcwatch.core.reasons import Reason, explain
 from gcwatch.files import patterns, safe_open, snapshot
+from gcwatch.files.beneath import SharePath
 from gcwatch.inbox import tree
 from gcwatch.inbox.listing import holds_files, list_folders, marker_stamp
 from gcwatch.inbox.tree import _read_error
@@ -27,7 +28,7 @@ def fill(folder, *names, data=b"x"):
 
 
 def names(folder, ignore=()):
-    return [file.name for file in tree.source_files(folder.parent, folder.name, ignore)]
+    return [file.name for file in tree.source_files(SharePath.of(folder), ignore)]
 
 
 def as_somebody(action):
@@ -66,7 +67,7 @@ def test_a_survey_finds_folders_and_counts_what_it_leaves_alone(tmp_path):
     """Sub-folders are cases; loose files and links are counted; ignored names are not there."""
     fill(tmp_path, "b/x", "a/x", "loose.txt", ".hidden/x", "@eaDir/x", "copying.part")
     (tmp_path / "link").symlink_to("a")
-    listing = list_folders(tmp_path, ())
+    listing = list_folders(SharePath(tmp_path), ())
     assert [entry.name for entry in listing.cases] == ["a", "b"]
     assert listing.cases[0].stamp == (tmp_path / "a").lstat().st_ctime_ns
     assert (listing.loose, listing.links) == (1, 1)
@@ -75,7 +76,7 @@ def test_a_survey_finds_folders_and_counts_what_it_leaves_alone(tmp_path):
 def test_a_routes_globs_hide_folders(tmp_path):
     """A route's ignore list applies to the folders themselves."""
     fill(tmp_path, "p1/x", "Test-1/x")
-    assert [entry.name for entry in list_folders(tmp_path, ["test*"]).cases] == ["p1"]
+    assert [entry.name for entry in list_folders(SharePath(tmp_path), ["test*"]).cases] == ["p1"]
 
 
 @pytest.mark.parametrize("kind", ["missing", "file"])
@@ -85,7 +86,7 @@ def test_an_inbox_that_is_no_folder_is_away(tmp_path, kind):
     if kind == "file":
         path.write_bytes(b"")
     with pytest.raises(NotYet) as caught:
-        list_folders(path, ())
+        list_folders(SharePath(path), ())
     assert caught.value.reason.code == "inbox_away"
     assert str(tmp_path) not in str(caught.value.reason)
     assert caught.value.wait == 30
@@ -97,19 +98,19 @@ def test_an_inbox_that_is_no_folder_is_away(tmp_path, kind):
 def test_a_folder_without_files_is_no_case_yet(tmp_path):
     """Empty sub-folders and ignored files do not make a case; one file deep below does."""
     fill(tmp_path / "p", ".DS_Store", "sub/thumbs.DB", "__MACOSX/x", "deep/er/.y")
-    assert not holds_files(tmp_path, "p", ())
+    assert not holds_files(SharePath(tmp_path) / "p", ())
     fill(tmp_path / "p", "deep/er/y")
-    assert holds_files(tmp_path, "p", ())
-    assert not holds_files(tmp_path, "p", ["deep/**"])
-    assert not holds_files(tmp_path, "gone", ())
+    assert holds_files(SharePath(tmp_path) / "p", ())
+    assert not holds_files(SharePath(tmp_path) / "p", ["deep/**"])
+    assert not holds_files(SharePath(tmp_path) / "gone", ())
 
 
 def test_a_folder_that_a_copy_goes_into_is_a_case(tmp_path):
     """The temporary file stands for content, also in a folder with a temporary name."""
     fill(tmp_path / "p", "deep/er/y.part")
     fill(tmp_path / "q", ".~tmp~/y")
-    assert holds_files(tmp_path, "p", ())
-    assert holds_files(tmp_path, "q", ())
+    assert holds_files(SharePath(tmp_path) / "p", ())
+    assert holds_files(SharePath(tmp_path) / "q", ())
 
 
 def test_what_cannot_be_read_counts_as_holding_files(tmp_path):
@@ -117,15 +118,15 @@ def test_what_cannot_be_read_counts_as_holding_files(tmp_path):
     open_to_all(tmp_path)
     (tmp_path / "p").mkdir(mode=0o700)
     (tmp_path / "p").chmod(0)
-    assert as_somebody(lambda: holds_files(tmp_path, "p", ()))
+    assert as_somebody(lambda: holds_files(SharePath(tmp_path) / "p", ()))
 
 
 def test_the_marker_is_a_file_in_the_folder(tmp_path):
     """Only a file of that very name ends the wait."""
     fill(tmp_path, "p/x", "READY.txt")
-    assert not marker_stamp(tmp_path, "p", "READY.txt")
+    assert not marker_stamp(SharePath(tmp_path) / "p/READY.txt")
     fill(tmp_path, "p/READY.txt", data=b"")
-    assert marker_stamp(tmp_path, "p", "READY.txt")
+    assert marker_stamp(SharePath(tmp_path) / "p/READY.txt")
 
 
 # --- files -------------------------------------------------------------------------------------
@@ -155,9 +156,9 @@ def test_any_name_that_a_file_can_have_is_listed_and_read(tmp_path, raw):
     folder = tmp_path / os.fsdecode(raw + b"\n")
     folder.mkdir(exist_ok=True)
     (folder / name).write_bytes(raw)
-    (file,) = tree.source_files(tmp_path, folder.name, ())
+    (file,) = tree.source_files(SharePath(tmp_path) / folder.name, ())
     assert os.fsencode(file.name) == raw
-    assert tree.snapshot_folder(tmp_path, folder.name, ()).files == 1
+    assert tree.snapshot_folder(SharePath(tmp_path) / folder.name, ()).files == 1
     with safe_open.open_unchanged(file) as stream:
         assert stream.read() == raw
     (folder / name).unlink()
@@ -174,10 +175,10 @@ def test_links_within_the_folder_are_followed(tmp_path):
 def test_a_folder_that_becomes_a_link_after_it_was_listed_sends_nothing_from_elsewhere(tmp_path):
     """Also if the file there is the very file that was listed, by another way."""
     folder = fill(tmp_path / "in" / "p", "sub/x")
-    [file] = tree.source_files(tmp_path / "in", "p", ())
+    [file] = tree.source_files(SharePath(tmp_path / "in") / "p", ())
     (folder / "sub").rename(tmp_path / "outside")
     (folder / "sub").symlink_to(tmp_path / "outside")
-    assert Path(file.path).read_text() == "x"
+    assert Path(str(file.place)).read_text() == "x"
     with pytest.raises(SourceChanged), safe_open.open_unchanged(file):
         pytest.fail("it was opened")
 
@@ -202,7 +203,7 @@ def test_a_link_out_of_the_folder_refuses_the_case(tmp_path, target):
     fill(tmp_path, "outside", "in-other/x")
     (folder / "link").symlink_to(target)
     with pytest.raises(CannotSend) as caught:
-        tree.source_files(root, "p", ())
+        tree.source_files(SharePath(root) / "p", ())
     assert caught.value.reason.code == "link_outside"
     assert caught.value.reason.names == {"file": "link"}
     assert not caught.value.reason.facts
@@ -219,7 +220,7 @@ def test_a_link_to_nothing_is_tried_again(tmp_path, target):
 def blamed(path, name):
     """Return the names that the error about a folder holds."""
     with pytest.raises(TryAgain) as caught:
-        tree.snapshot_folder(path, name, ())
+        tree.snapshot_folder(SharePath(path) / name, ())
     return caught.value.reason.names
 
 
@@ -233,9 +234,12 @@ def test_an_unreadable_folder_or_file_is_tried_again(tmp_path):
     closed.chmod(0o755)
     (closed / "x").chmod(0)
     assert as_somebody(
-        lambda: code_of(lambda: tree.snapshot_folder(tmp_path, "p", ())) == "file_unreadable"
+        lambda: (
+            code_of(lambda: tree.snapshot_folder(SharePath(tmp_path) / "p", ()))
+            == "file_unreadable"
+        )
     )
-    (file,) = tree.source_files(tmp_path, "p", ())
+    (file,) = tree.source_files(SharePath(tmp_path) / "p", ())
 
     def read():
         with safe_open.open_unchanged(file):
@@ -244,14 +248,39 @@ def test_an_unreadable_folder_or_file_is_tried_again(tmp_path):
     assert as_somebody(lambda: code_of(read) == "file_unreadable")
 
 
+@pytest.mark.parametrize("code", ["folder_too_full", "too_deep", "name_too_long"])
+def test_a_folder_that_holds_too_much_fails_its_case_alone(tmp_path, monkeypatch, code):
+    """It is told why; for the scan it is a folder with files, so that it becomes a case."""
+    most = 5 if code == "folder_too_full" else 500
+    monkeypatch.setattr("gcwatch.inbox.listing.MOST_FILES", most)
+    folder = fill(tmp_path / "p", *(f"sub{n}/x" for n in range(2)))
+    if code == "folder_too_full":
+        fill(folder, *(f"sub{n}/y" for n in range(3)))
+    else:
+        name = "d" if code == "too_deep" else "d" * 200
+        fill(folder, "/".join([name] * (101 if code == "too_deep" else 11)) + "/x")
+    share = SharePath(tmp_path)
+    assert code_of(lambda: tree.snapshot_folder(share / "p")) == code
+    assert holds_files(share / "p")
+    assert explain(Reason(code, {"limit": 5})).plain
+    assert list_folders(share).cases
+
+
+def test_an_inbox_with_too_many_entries_is_told_as_that(tmp_path, monkeypatch):
+    """Its listing would fill the memory."""
+    monkeypatch.setattr("gcwatch.inbox.listing.MOST_FILES", 5)
+    fill(tmp_path, *(f"p{n}/x" for n in range(6)))
+    assert code_of(lambda: list_folders(SharePath(tmp_path))) == "inbox_too_full"
+
+
 def test_a_folder_gone_from_an_inbox_with_others_has_vanished(tmp_path):
     """Somebody took it away."""
     fill(tmp_path / "other", "x")
     with pytest.raises(SourceVanished):
-        tree.snapshot_folder(tmp_path, "p", ())
+        tree.snapshot_folder(SharePath(tmp_path) / "p", ())
     (tmp_path / "p").symlink_to("other")
     with pytest.raises(SourceVanished):
-        tree.snapshot_folder(tmp_path, "p", ())
+        tree.snapshot_folder(SharePath(tmp_path) / "p", ())
 
 
 def test_a_folder_stays_while_its_sub_folders_come_and_go(tmp_path):
@@ -279,7 +308,7 @@ def test_a_folder_gone_with_its_inbox_is_waited_for(tmp_path, there):
     root = tmp_path / "in"
     if there:
         root.mkdir()
-    assert code_of(lambda: tree.snapshot_folder(root, "p", ())) == "inbox_away"
+    assert code_of(lambda: tree.snapshot_folder(SharePath(root) / "p", ())) == "inbox_away"
 
 
 # --- snapshots ---------------------------------------------------------------------------------
@@ -288,23 +317,23 @@ def test_a_folder_gone_with_its_inbox_is_waited_for(tmp_path, there):
 def test_a_snapshot_changes_with_what_it_covers_only(tmp_path):
     """Name, size and time of change count; ignored files and mere looks do not."""
     folder = fill(tmp_path / "p", "a", "b/c")
-    first = tree.snapshot_folder(tmp_path, "p", ())
+    first = tree.snapshot_folder(SharePath(tmp_path) / "p", ())
     assert (first.files, first.bytes) == (2, 2)
     fill(folder, "copy.part", ".DS_Store")
-    assert tree.snapshot_folder(tmp_path, "p", ()).digest == first.digest
+    assert tree.snapshot_folder(SharePath(tmp_path) / "p", ()).digest == first.digest
     os.utime(folder / "a", ns=(0, 1))
-    touched = tree.snapshot_folder(tmp_path, "p", ())
+    touched = tree.snapshot_folder(SharePath(tmp_path) / "p", ())
     (folder / "a").rename(folder / "z")
-    renamed = tree.snapshot_folder(tmp_path, "p", ())
+    renamed = tree.snapshot_folder(SharePath(tmp_path) / "p", ())
     assert len({first.digest, touched.digest, renamed.digest}) == 3
 
 
 def test_a_snapshot_survives_renaming_the_folder(tmp_path):
     """The digest is of what is inside, so that a moved folder can be told to be the same."""
     folder = fill(tmp_path / "p", "a")
-    first = tree.snapshot_folder(tmp_path, "p", ())
+    first = tree.snapshot_folder(SharePath(tmp_path) / "p", ())
     folder.rename(tmp_path / "q")
-    assert tree.snapshot_folder(tmp_path, "q", ()).digest == first.digest
+    assert tree.snapshot_folder(SharePath(tmp_path) / "q", ()).digest == first.digest
 
 
 # --- reading -----------------------------------------------------------------------------------
@@ -314,7 +343,7 @@ def test_a_file_that_changed_since_it_was_listed_is_not_read(tmp_path):
     """Grown, replaced, gone, or no longer a file."""
     folder = fill(tmp_path / "p", "a")
     path = folder / "a"
-    (file,) = tree.source_files(tmp_path, "p", ())
+    (file,) = tree.source_files(SharePath(tmp_path) / "p", ())
 
     def read():
         with pytest.raises(SourceChanged), safe_open.open_unchanged(file):
@@ -334,10 +363,10 @@ def test_a_file_that_changed_since_it_was_listed_is_not_read(tmp_path):
 def test_a_file_that_changes_while_read_voids_what_was_read(tmp_path):
     """The check after the body catches it, and a verdict on such bytes is none."""
     folder = fill(tmp_path / "p", "a")
-    (file,) = tree.source_files(tmp_path, "p", ())
+    (file,) = tree.source_files(SharePath(tmp_path) / "p", ())
     with pytest.raises(SourceChanged), safe_open.open_unchanged(file):
         (folder / "a").write_bytes(b"longer")
-    (file,) = tree.source_files(tmp_path, "p", ())
+    (file,) = tree.source_files(SharePath(tmp_path) / "p", ())
 
     def judge():
         with safe_open.open_unchanged(file):
@@ -351,7 +380,7 @@ def test_a_file_that_changes_while_read_voids_what_was_read(tmp_path):
 def test_a_pipe_in_a_files_place_does_not_hang(tmp_path):
     """Nobody writes to the pipe, and still the reader returns."""
     os.mkfifo(tmp_path / "pipe")
-    file = snapshot.SourceFile(str(tmp_path / "pipe"), str(tmp_path), "pipe", 0, 0, 0)
+    file = snapshot.SourceFile(SharePath(tmp_path) / "pipe", "pipe", 0, 0, 0, 0, 0)
     ended = threading.Event()
 
     def read():
@@ -390,5 +419,5 @@ def test_patterns_match_components(name, pattern, expected):
 
 def test_a_dead_share_is_away_and_not_unreadable(tmp_path):
     """When the inbox itself can't be listed, the share is to blame, not the folder."""
-    trouble = _read_error(tmp_path / "in", "p", OSError(errno.ESTALE, ""))
+    trouble = _read_error(SharePath(tmp_path / "in") / "p", OSError(errno.ESTALE, ""))
     assert isinstance(trouble, NotYet)

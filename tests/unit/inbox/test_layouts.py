@@ -21,11 +21,13 @@ from support.builders import (
     until,
     visible,
 )
+from support.staged import publish_as, staging_of
 
 from gcwatch import config, log
 from gcwatch.commands import plan
 from gcwatch.core import events
 from gcwatch.core.errors import ConfigError, NotYet, SourceVanished
+from gcwatch.files.beneath import SharePath
 from gcwatch.inbox import dispose, layouts
 from gcwatch.inbox.layouts import FileInbox, SeriesInbox
 from gcwatch.outbox import notes, publish
@@ -98,7 +100,7 @@ def published(site, patient="p1"):
 
 def series_in(folder):
     """The names of the series below the folder of one patient."""
-    found = names_in(SeriesInbox(folder.parent))
+    found = names_in(SeriesInbox(SharePath(folder.parent)))
     return [name for name in found if name.startswith(f"{folder.name}/")]
 
 
@@ -175,7 +177,7 @@ def test_a_delivered_file_is_moved_or_deleted_alone(filed, after):
 def test_a_file_that_changed_since_it_was_sent_is_not_deleted(tmp_path):
     """Judged by its size and time before and after it is set aside."""
     (tmp_path / "a").write_bytes(b"sent")
-    box = FileInbox(tmp_path)
+    box = FileInbox(SharePath(tmp_path))
     sent = box.snapshot_case("a")
     (tmp_path / "a").write_bytes(b"changed since")
     assert not dispose.dispose_of_source(box, "a", "delete", None, sent)
@@ -397,7 +399,7 @@ def test_a_survey_reads_as_much_as_it_has_time_for(tmp_path):
     """What it did not come to is neither listed nor gone, and it says so."""
     put(tmp_path / "p1", files_of(MR))
     put(tmp_path / "p2", files_of(CT))
-    box = SeriesInbox(tmp_path)
+    box = SeriesInbox(SharePath(tmp_path))
     hasty = box.list_cases(patience=-1)
     assert (hasty.cases, hasty.unread) == ((), True)
     assert hasty.may_hold("p1/1.2.3")
@@ -498,7 +500,11 @@ def box(tmp_path):
     """An inbox with a patient of two series; what the first of them looks like."""
     root = tmp_path / "in"
     put(root / "p1", {**files_of(MR, "mr/"), **files_of(CT_2, "ct2/")})
-    return SeriesInbox(root)
+    return SeriesInbox(SharePath(root))
+
+
+def root_of(box):
+    return Path(str(box.root))
 
 
 def name_of(box):
@@ -510,27 +516,27 @@ def name_of(box):
 def test_a_series_is_left_alone_if_something_came_late(box, tmp_path, after, late):
     """A slice, or a file that may be one: nothing is moved or deleted."""
     files = list(files_of(MR).items())
-    taken = box.root / "p1" / "mr" / files[0][0]
+    taken = root_of(box) / "p1" / "mr" / files[0][0]
     if late == "slice":
         taken.unlink()
     sent = box.snapshot_case(names_in(box)[0])
     name = next(n for n in names_in(box) if len(box.source_files(n)) in {6, 7})
     sent = box.snapshot_case(name)
-    put(box.root / "p1", {f"mr/{files[0][0]}": files[0][1] if late == "slice" else b"\0" * 9})
-    before = tree(box.root)
+    put(root_of(box) / "p1", {f"mr/{files[0][0]}": files[0][1] if late == "slice" else b"\0" * 9})
+    before = tree(root_of(box))
     assert not dispose.dispose_of_source(box, name, after, tmp_path / "done", sent)
-    assert tree(box.root) == before
-    assert [path.name for path in box.root.iterdir()] == ["p1"]
+    assert tree(root_of(box)) == before
+    assert [path.name for path in root_of(box).iterdir()] == ["p1"]
 
 
 def test_a_slice_that_comes_while_the_series_is_gathered_gives_it_back(box):
     """Everything stands where it stood."""
     name = name_of(box)
     sent, own = box.snapshot_case(name), list(box.own_files(name))
-    before = tree(box.root)
+    before = tree(root_of(box))
     part = dispose._SentPart(box, name, sent)
     assert not part._take_out(own[1:], None)
-    assert tree(box.root) == before
+    assert tree(root_of(box)) == before
 
 
 @pytest.mark.parametrize("gathered", [1, 4, 7])
@@ -545,8 +551,8 @@ def test_a_crash_while_a_series_is_gathered_is_finished(box, tmp_path, gathered)
     assert dispose.dispose_of_source(box, name, "move", done, sent)
     assert dispose.dispose_of_source(box, name, "move", done, sent)
     assert tree(done) == sorted(f"{name}/{file.name}" for file in own)
-    assert [each for each in tree(box.root) if each.startswith("p1/mr/")] == []
-    assert len(names_in(box)) == len(series_in(box.root / "p1"))
+    assert [each for each in tree(root_of(box)) if each.startswith("p1/mr/")] == []
+    assert len(names_in(box)) == len(series_in(root_of(box) / "p1"))
 
 
 def test_what_took_a_gathered_files_place_is_not_replaced(box):
@@ -554,7 +560,7 @@ def test_what_took_a_gathered_files_place_is_not_replaced(box):
     name = name_of(box)
     sent, own = box.snapshot_case(name), box.own_files(name)
     dispose._SentPart(box, name, sent)._gather_file(own[0])
-    path = Path(own[0].path)
+    path = Path(str(own[0].place))
     path.write_bytes(b"newer")
     assert not dispose.dispose_of_source(box, name, "delete", None, sent)
     assert path.read_bytes() == b"newer"
@@ -571,7 +577,7 @@ def test_a_crash_while_a_series_is_deleted_is_finished(box):
     source = part._as_folder(own)
     part._gathering_folder.rename(source._doomed_path)
     assert dispose.dispose_of_source(box, name, "delete", None, sent)
-    assert [path.name for path in box.root.iterdir()] == ["p1"]
+    assert [path.name for path in root_of(box).iterdir()] == ["p1"]
     with pytest.raises(SourceVanished):
         box.snapshot_case(name)
 
@@ -583,9 +589,8 @@ def test_results_of_series_are_published_and_numbered_in_their_patients_folder(t
     """Twice is once, nothing is replaced, and who may read the outbox may read what is in it."""
     tmp_path.chmod(0o2770)
     for key in ("k1", "k1", "k2"):
-        (publish.staging_folder(tmp_path, key) / "result").write_text(key)
-        publish.publish_results(tmp_path, key, "p1/1.2.3", {})
-    publish.discard_staging(tmp_path, "k1")
+        publish_as(tmp_path, key, "p1/1.2.3", result=key)
+    staging_of(tmp_path, "k1").discard()
     assert tree(tmp_path) == sorted(
         f"p1/1.2.3{number}/{name}" for number in ("", ".2") for name in ("gcwatch.json", "result")
     )

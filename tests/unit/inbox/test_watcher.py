@@ -1,6 +1,8 @@
 """What wakes the daemon, and what does not."""
 
 import hashlib
+import os
+import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -96,7 +98,7 @@ def test_a_folder_made_anew_in_the_place_of_a_deleted_one_is_watched(tmp_path, w
     watcher.watch_inbox(inbox)
     try:
         inbox.rmdir()
-        until(lambda: watcher._watches[inbox].handler.lost and wakeup.is_scan_requested())
+        until(lambda: watcher._watches[inbox].lost and wakeup.is_scan_requested())
         inbox.mkdir()
         watcher.watch_inbox(inbox)
         wakeup.scan_started()
@@ -115,26 +117,81 @@ def granted():
     return count
 
 
-def test_folders_that_were_moved_out_of_an_inbox_are_let_go(tmp_path, wakeup, monkeypatch):
+@pytest.fixture
+def watching(wakeup):
+    """A watcher at work."""
+    watcher = Watcher(wakeup.request_scan)
+    watcher.start()
+    yield watcher
+    watcher.stop()
+
+
+def test_folders_that_were_moved_out_of_an_inbox_are_let_go(tmp_path, watching):
     """Otherwise each case of a route with `after = "move"` keeps one of the system's watches."""
-    monkeypatch.setattr("gcwatch.inbox.watcher._MAX_DELETED_FOLDERS", 10)
     inbox, done = tmp_path / "in", tmp_path / "done"
     for number in range(10):
         (inbox / f"p{number}" / "scan").mkdir(parents=True)
     done.mkdir()
-    watcher = Watcher(wakeup.request_scan)
-    watcher.start()
-    watcher.watch_inbox(inbox)
-    try:
-        until(lambda: granted() == 21)
-        for folder in list(inbox.iterdir()):
-            folder.rename(done / folder.name)
-        until(lambda: watcher._watches[inbox].handler.gone >= 10)
-        assert granted() == 21
-        watcher.watch_inbox(inbox)
-        until(lambda: granted() == 1)
-        wakeup.scan_started()
-        (inbox / "p11").mkdir()
-        until(wakeup.is_scan_requested)
-    finally:
-        watcher.stop()
+    watching.watch_inbox(inbox)
+    assert granted() == 21
+    for folder in list(inbox.iterdir())[1:]:
+        folder.rename(done / folder.name)
+    until(lambda: granted() == 3)
+
+
+def test_what_happens_in_new_and_renamed_folders_is_noticed_under_their_names(tmp_path, watching):
+    """Made one by one, moved in with all that is in them, or renamed: each is watched at once."""
+    inbox = tmp_path / "in"
+    inbox.mkdir()
+    watching.watch_inbox(inbox)
+    (inbox / "made" / "deep").mkdir(parents=True)
+    (tmp_path / "moved" / "deep").mkdir(parents=True)
+    (tmp_path / "moved").rename(inbox / "moved")
+    until(lambda: granted() == 5)
+    (inbox / "made").rename(inbox / "renamed")
+    until(lambda: {"renamed", "renamed/deep"} <= set(watching._watches[inbox]._folders.values()))
+    for name in ("moved", "renamed"):
+        watching.take_touched(inbox)
+        (inbox / name / "deep" / "file").write_text("")
+        until(lambda name=name: name in watching.take_touched(inbox))
+
+
+def test_folders_nested_without_end_do_not_end_the_watching(tmp_path, watching):
+    """Neither those that are there at the start, nor those that are moved in."""
+    inbox = tmp_path / "in"
+    inbox.mkdir()
+    nest(inbox / "first")
+    watching.watch_inbox(inbox)
+    assert watching.folder_count == 1
+    nest(tmp_path / "second")
+    (tmp_path / "second").rename(inbox / "second")
+    until(lambda: "second" in watching.take_touched(inbox))
+    (inbox / "p1").mkdir()
+    until(lambda: "p1" in watching.take_touched(inbox))
+    assert watching.is_alive()
+    assert granted() <= 2 * 101 + 2
+    watching.watch_only([])
+    subprocess.run(["rm", "-r", inbox], check=True)  # pytest's own way to remove folders recurses
+
+
+def nest(top, depth=1200):
+    """Make so many folders, each in the one before."""
+    top.mkdir()
+    here = os.open(top, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir("d", dir_fd=here)
+        inner = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = inner
+    os.close(here)
+
+
+def test_a_link_in_an_inbox_leads_to_no_watch_elsewhere(tmp_path, watching):
+    """What is watched is opened as all else in a share."""
+    inbox, elsewhere = tmp_path / "in", tmp_path / "elsewhere"
+    (elsewhere / "deep").mkdir(parents=True)
+    inbox.mkdir()
+    watching.watch_inbox(inbox)
+    (inbox / "link").symlink_to(elsewhere)
+    until(lambda: "link" in watching.take_touched(inbox))
+    assert granted() == 1

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import stat
 import unicodedata
 from pathlib import Path
@@ -9,10 +10,12 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from support.staged import open_staging, publish_as, staging_of
 
 from gcwatch.core.errors import TryAgain
 from gcwatch.core.receipt import RECEIPT_NAME
-from gcwatch.files import names
+from gcwatch.files import atomic, names
+from gcwatch.files.beneath import SharePath
 from gcwatch.inbox import dispose, tree
 from gcwatch.inbox.layouts import FolderInbox
 from gcwatch.inbox.listing import list_folders
@@ -34,28 +37,43 @@ def contents(folder):
     }
 
 
-# --- what others put in the place of a staging folder --------------------------------------------
+# --- staging folders ---------------------------------------------------------------------------
 
 
-def test_a_link_or_a_file_is_no_staging_folder(tmp_path):
+def test_a_staging_folder_is_found_again_by_its_note_only(tmp_path):
+    """Its name is random: nobody can prepare it, and another run of gcwatch continues in it."""
+    (tmp_path / "out").mkdir()
+    first = open_staging(tmp_path / "out", "k")
+    assert open_staging(tmp_path / "out", "k") == first
+    staging_of(tmp_path / "out", "k").note.unlink()
+    assert open_staging(tmp_path / "out", "k") != first
+    assert not first.exists()
+
+
+@pytest.mark.parametrize(
+    "put",
+    [
+        lambda path, elsewhere: path.symlink_to(elsewhere),
+        lambda path, _: path.write_text("a file"),
+        lambda path, _: path.mkdir(),
+        lambda path, elsewhere: (elsewhere / "theirs").rename(path),
+    ],
+    ids=["link", "file", "new folder", "folder of others"],
+)
+def test_what_others_put_in_the_place_of_a_staging_folder_is_never_used(tmp_path, put):
     """It is removed; what a link led to stays as it was."""
-    (tmp_path / "elsewhere").mkdir()
-    for number, put in enumerate((lambda p: p.symlink_to(tmp_path / "elsewhere"), Path.touch)):
-        put(tmp_path / f".k{number}.partial")
-        place = publish.staging_folder(tmp_path, f"k{number}")
-        fill(place, result="1")
-        assert not place.is_symlink()
-        assert contents(place) == {"result": "1"}
-    assert not list((tmp_path / "elsewhere").iterdir())
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a folder of somebody else")
-def test_a_folder_that_somebody_else_prepared_is_no_staging_folder(tmp_path):
-    """It may hold links that lead elsewhere: nothing is written there, and the case waits."""
-    (tmp_path / ".k.partial").mkdir()
-    os.chown(tmp_path / ".k.partial", 12345, 12345)
-    with pytest.raises(TryAgain):
-        publish.staging_folder(tmp_path, "k")
+    elsewhere = fill(tmp_path / "elsewhere", kept="1")
+    fill(elsewhere / "theirs")
+    (tmp_path / "out").mkdir()
+    first = open_staging(tmp_path / "out", "k")
+    first.rename(tmp_path / "taken away")
+    put(first, elsewhere)
+    second = open_staging(tmp_path / "out", "k")
+    assert second != first
+    assert second.is_dir()
+    assert not second.is_symlink()
+    assert not os.path.lexists(first)
+    assert (elsewhere / "kept").read_text() == "1"
 
 
 # --- names chosen by a server ------------------------------------------------------------------
@@ -116,22 +134,17 @@ def test_server_names_keep_what_is_harmless(relative, expected):
 # --- publishing --------------------------------------------------------------------------------
 
 
-def publish_one(root, key, folder="p1", **files):
-    fill(publish.staging_folder(root, key), **files)
-    return publish.publish_results(root, key, folder, {"route": "lobes"})
-
-
 def test_nothing_is_visible_before_the_rename(tmp_path):
     """The staging folder is hidden, and nobody outside the group may look into it."""
-    place = publish.staging_folder(tmp_path, "k1")
+    place = open_staging(tmp_path, "k1")
     assert place.name.startswith(".")
-    assert list_folders(tmp_path, ()).cases == ()
+    assert list_folders(SharePath(tmp_path), ()).cases == ()
     assert stat.S_IMODE(place.stat().st_mode) & 0o007 == 0
 
 
 def test_a_published_folder_is_whole_and_has_a_receipt(tmp_path):
     """All files and the receipt with the key appear, and nothing of the staging stays."""
-    assert publish_one(tmp_path, "k1", **{"a.json": "1"}) == "p1"
+    assert publish_as(tmp_path, "k1", **{"a.json": "1"}) == "p1"
     assert [path.name for path in tmp_path.iterdir()] == ["p1"]
     found = contents(tmp_path / "p1")
     assert found.pop("a.json") == "1"
@@ -141,21 +154,21 @@ def test_a_published_folder_is_whole_and_has_a_receipt(tmp_path):
 
 def test_publishing_twice_is_publishing_once(tmp_path):
     """After a crash between rename and journal the folder is found by its key."""
-    publish_one(tmp_path, "k1", a="1")
-    assert publish.publish_results(tmp_path, "k1", "p1", {"route": "other"}) == "p1"
+    publish_as(tmp_path, "k1", a="1")
+    assert publish.publish_results(staging_of(tmp_path, "k1"), "p1", {"route": "other"}) == "p1"
     assert [path.name for path in tmp_path.iterdir()] == ["p1"]
     assert json.loads((tmp_path / "p1" / "gcwatch.json").read_text())["route"] == "lobes"
 
 
 def test_earlier_results_are_never_replaced(tmp_path):
     """The second and third results of one folder get numbers, gaps or not."""
-    assert [publish_one(tmp_path, f"k{n}", a=str(n)) for n in (1, 2, 3)] == ["p1", "p1.2", "p1.3"]
+    assert [publish_as(tmp_path, f"k{n}", a=str(n)) for n in (1, 2, 3)] == ["p1", "p1.2", "p1.3"]
     assert [(tmp_path / name / "a").read_text() for name in ("p1", "p1.2", "p1.3")] == list("123")
     for path in (tmp_path / "p1.2").iterdir():
         path.unlink()
     (tmp_path / "p1.2").rmdir()
     assert publish.published_name(tmp_path, "k3", "p1") == "p1.3"
-    assert publish.publish_results(tmp_path, "k3", "p1", {}) == "p1.3"
+    assert publish.publish_results(staging_of(tmp_path, "k3"), "p1", {}) == "p1.3"
 
 
 def test_what_others_put_in_the_way_stays(tmp_path):
@@ -164,7 +177,7 @@ def test_what_others_put_in_the_way_stays(tmp_path):
     (tmp_path / "p1.2").symlink_to("nowhere")
     (tmp_path / "p1.3").mkdir()
     fill(tmp_path / "p1.4", **{"gcwatch.json": "[no json"})
-    assert publish_one(tmp_path, "k1") == "p1.5"
+    assert publish_as(tmp_path, "k1") == "p1.5"
     assert (tmp_path / "p1").read_text() == "theirs"
 
 
@@ -172,16 +185,17 @@ def test_a_rename_onto_a_published_folder_fails(tmp_path):
     """What stands between two daemons that both found the name free."""
     fill(tmp_path / "a", x="1")
     fill(tmp_path / "b", x="2")
-    assert not names._try_rename(tmp_path / "a", tmp_path / "b")
+    share = SharePath(tmp_path)
+    assert not names._try_rename(share / "a", share / "b")
     assert contents(tmp_path / "b") == {"x": "2"}
     (tmp_path / "c").write_text("")
-    assert not names._try_rename(tmp_path / "a", tmp_path / "c")
+    assert not names._try_rename(share / "a", share / "c")
 
 
 @pytest.mark.parametrize("name", [os.fsdecode(b"\xff\n\x01"), "é" * 127 + "x", "x" * 255])
 def test_any_folder_name_can_be_published_numbered_and_reported(tmp_path, name):
     """The longest names that a file system takes leave room for what is appended."""
-    first, second = publish_one(tmp_path, "k1", name), publish_one(tmp_path, "k2", name)
+    first, second = publish_as(tmp_path, "k1", name), publish_as(tmp_path, "k2", name)
     assert first == name != second
     assert publish.published_name(tmp_path, "k2", name) == second
     notes.write_failure_note(tmp_path, name, f"{name} did not work")
@@ -193,10 +207,10 @@ def test_any_folder_name_can_be_published_numbered_and_reported(tmp_path, name):
 
 def test_discarding_removes_the_staging_only(tmp_path):
     """Twice is once, and what is published stays."""
-    publish_one(tmp_path, "k1")
-    publish.staging_folder(tmp_path, "k2")
-    publish.discard_staging(tmp_path, "k2")
-    publish.discard_staging(tmp_path, "k2")
+    publish_as(tmp_path, "k1")
+    open_staging(tmp_path, "k2")
+    staging_of(tmp_path, "k2").discard()
+    staging_of(tmp_path, "k2").discard()
     assert [path.name for path in tmp_path.iterdir()] == ["p1"]
 
 
@@ -205,7 +219,7 @@ def test_modes_that_are_right_are_left_alone(tmp_path):
     (tmp_path / "whole").mkdir()
     (tmp_path / "whole").chmod(0o2750)
     changed = (tmp_path / "whole").stat().st_ctime_ns  # by any chmod, even to the same
-    publish.let_group_read(tmp_path / "whole")
+    atomic.let_group_read(SharePath(tmp_path) / "whole")
     assert (tmp_path / "whole").stat().st_ctime_ns == changed
 
 
@@ -213,8 +227,9 @@ def test_an_outbox_that_is_away_is_tried_again(tmp_path):
     """Each call says so without naming a path."""
     away = tmp_path / "DOE^JANE"
     for call in (
-        lambda: publish.staging_folder(away, "k"),
-        lambda: publish.publish_results(away, "k", "p1", {}),
+        staging_of(away, "k").open,
+        staging_of(away, "k").discard,
+        lambda: publish.publish_results(staging_of(away, "k"), "p1", {}),
         lambda: publish.published_name(away, "k", "p1"),
         lambda: notes.write_failure_note(away, "p1", "x"),
     ):
@@ -245,14 +260,16 @@ def elsewhere(tmp_path):
                 continue
             target = place / f"gcwatch-test-{os.getpid()}-{tmp_path.name}"
             yield target
-            names.remove_tree(target)
+            shutil.rmtree(target, ignore_errors=True)
             return
     pytest.skip("no second file system to write to")
 
 
 def dispose_of(box, after, done=None, expected=None, ignore=()):
-    expected = expected or tree.snapshot_folder(box, "p1", ignore)
-    return dispose.dispose_of_source(FolderInbox(box, ignore), "p1", after, done, expected)
+    expected = expected or tree.snapshot_folder(SharePath(box) / "p1", ignore)
+    return dispose.dispose_of_source(
+        FolderInbox(SharePath(box), ignore), "p1", after, done, expected
+    )
 
 
 WHOLE = {"a": "1", "b": "2", "sub/c": "3"}
@@ -268,7 +285,7 @@ def test_delete_removes_the_folder_and_nothing_else(box):
     """The folder is gone with its junk and its links; its neighbour stays."""
     (box / "p1" / "link").symlink_to("b")
     (box / "p1" / ".DS_Store").write_text("")
-    expected = tree.snapshot_folder(box, "p1", ())
+    expected = tree.snapshot_folder(SharePath(box) / "p1", ())
     assert dispose_of(box, "delete", expected=expected)
     assert [path.name for path in box.iterdir()] == ["other"]
     assert contents(box / "other") == {"x": "y"}
@@ -279,7 +296,7 @@ def test_delete_removes_the_folder_and_nothing_else(box):
 @pytest.mark.parametrize("late", ["late", "sub/late.part"])
 def test_late_files_are_never_deleted(box, tmp_path, after, late):
     """A folder that changed, or into which somebody still writes, stays as it is."""
-    expected = tree.snapshot_folder(box, "p1", ())
+    expected = tree.snapshot_folder(SharePath(box) / "p1", ())
     (box / "p1" / late).write_text("late")
     assert not dispose_of(box, after, tmp_path / "done", expected)
     assert contents(box / "p1") == {**WHOLE, late: "late"}
@@ -288,7 +305,9 @@ def test_late_files_are_never_deleted(box, tmp_path, after, late):
 
 def test_a_file_that_comes_while_deleting_gives_the_folder_back(box):
     """Held and judged again before anything is removed."""
-    source = dispose._SentFolder(box, "p1", tree.snapshot_folder(box, "p1", ()), ())
+    source = dispose._SentFolder(
+        SharePath(box), "p1", tree.snapshot_folder(SharePath(box) / "p1", ()), ()
+    )
     (box / "p1" / "late").write_text("late")
     assert not source.delete_folder()
     assert contents(box / "p1") == {**WHOLE, "late": "late"}
@@ -296,11 +315,11 @@ def test_a_file_that_comes_while_deleting_gives_the_folder_back(box):
 
 def test_a_crash_while_deleting_is_finished(box):
     """What was held comes back to be judged; what was doomed goes."""
-    expected = tree.snapshot_folder(box, "p1", ())
-    source = dispose._SentFolder(box, "p1", expected, ())
+    expected = tree.snapshot_folder(SharePath(box) / "p1", ())
+    source = dispose._SentFolder(SharePath(box), "p1", expected, ())
     (box / "p1").rename(box / source._held_name)
     assert dispose_of(box, "delete", expected=expected)
-    fill(source._doomed_path, half="gone")
+    fill(Path(str(source._doomed_path)), half="gone")
     assert dispose_of(box, "delete", expected=expected)
     assert [path.name for path in box.iterdir()] == ["other"]
 
@@ -309,7 +328,7 @@ def test_move_keeps_everything_under_a_free_name(box, tmp_path):
     """Nothing that was moved before is replaced."""
     done = tmp_path / "done"
     fill(done / "p1", old="1")
-    expected = tree.snapshot_folder(box, "p1", ())
+    expected = tree.snapshot_folder(SharePath(box) / "p1", ())
     assert dispose_of(box, "move", done, expected)
     assert dispose_of(box, "move", done, expected)
     assert contents(done) == {"p1/old": "1"} | {
@@ -320,19 +339,21 @@ def test_move_keeps_everything_under_a_free_name(box, tmp_path):
 
 def test_move_across_file_systems_copies_first(box, elsewhere):
     """The copy is whole, with times, before the source goes."""
-    expected = tree.snapshot_folder(box, "p1", ())
+    expected = tree.snapshot_folder(SharePath(box) / "p1", ())
     assert dispose_of(box, "move", elsewhere, expected)
     assert contents(elsewhere / "p1") == WHOLE
-    assert tree.snapshot_folder(elsewhere, "p1", ()).digest == expected.digest
+    assert tree.snapshot_folder(SharePath(elsewhere) / "p1", ()).digest == expected.digest
     assert not (box / "p1").exists()
     assert [path.name for path in elsewhere.iterdir()] == ["p1"]
 
 
 def test_a_crash_after_copying_does_not_copy_twice(box, elsewhere):
     """The copy is known by its digest; only the source's removal is left."""
-    expected = tree.snapshot_folder(box, "p1", ())
+    expected = tree.snapshot_folder(SharePath(box) / "p1", ())
     elsewhere.mkdir()
-    assert dispose._SentFolder(box, "p1", expected, ())._copy_folder(elsewhere, "p1")
+    assert dispose._SentFolder(SharePath(box), "p1", expected, ())._copy_folder(
+        SharePath(elsewhere), "p1"
+    )
     assert dispose_of(box, "move", elsewhere, expected)
     assert [path.name for path in elsewhere.iterdir()] == ["p1"]
     assert not (box / "p1").exists()
@@ -340,7 +361,7 @@ def test_a_crash_after_copying_does_not_copy_twice(box, elsewhere):
 
 def test_an_inbox_that_is_away_is_not_a_folder_disposed_of(box, tmp_path):
     """The share may be back, with the folder in it."""
-    expected = tree.snapshot_folder(box, "p1", ())
+    expected = tree.snapshot_folder(SharePath(box) / "p1", ())
     box.rename(tmp_path / "unmounted")
     with pytest.raises(TryAgain):
         dispose_of(box, "delete", expected=expected)

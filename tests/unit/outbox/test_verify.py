@@ -10,6 +10,7 @@ from support.builders import Site
 from support.sandbox_user import mha
 
 from gcwatch.core.errors import TryAgain
+from gcwatch.files.beneath import SharePath
 from gcwatch.files.names import safe_relative_path
 from gcwatch.outbox import verify
 from gcwatch.outbox.outputs import image_name
@@ -60,7 +61,7 @@ def test_whole_file_is_accepted(tmp_path, name):
     """What is in order is left as it is."""
     path = tmp_path / name
     path.write_bytes(UNTOUCHED[name])
-    verify.require_whole(path, "socket")
+    verify.require_whole(SharePath.of(path), "socket")
     assert path.read_bytes() == UNTOUCHED[name]
 
 
@@ -70,7 +71,7 @@ def test_cut_file_is_removed_and_fetched_again(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(CUT[name])
     with pytest.raises(TryAgain) as error:
-        verify.require_whole(path, "segmentation")
+        verify.require_whole(SharePath.of(path), "segmentation")
     assert not path.exists()
     assert error.value.reason.code == "download_incomplete"
     assert error.value.reason.facts["socket"] == "segmentation"
@@ -83,7 +84,7 @@ def test_header_that_promises_nothing_is_no_fault(tmp_path, line):
     path.write_bytes(
         f"DimSize = 3 1 1\nElementType = MET_UCHAR\n{line}\nElementDataFile = LOCAL\nabc".encode()
     )
-    verify.require_whole(path, "socket")
+    verify.require_whole(SharePath.of(path), "socket")
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -96,7 +97,7 @@ def test_no_bytes_break_the_check(tmp_path, suffix, content):
     path = tmp_path / f"x.{suffix}"
     path.write_bytes(content)
     try:
-        verify.require_whole(path, "socket")
+        verify.require_whole(SharePath.of(path), "socket")
     except TryAgain:
         assert not path.exists()
 

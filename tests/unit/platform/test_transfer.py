@@ -29,6 +29,7 @@ from gcwatch.core.errors import (
     Unreachable,
     UploadsGone,
 )
+from gcwatch.files.beneath import SharePath
 from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.download import download_file
 from gcwatch.platform.file_parts import MIB, part_size, split_into_parts
@@ -424,7 +425,7 @@ def storage_gets(sandbox):
 def test_download_arrives_whole(sender, media, tmp_path):
     """One file, its bytes, and nothing beside it."""
     url, content = media
-    download_file(sender.transfers, url, tmp_path / "deep" / "x.mha", sender.count)
+    download_file(sender.transfers, url, SharePath(tmp_path) / "deep" / "x.mha", sender.count)
     assert (tmp_path / "deep" / "x.mha").read_bytes() == content
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["x.mha"]
     assert sender.moved == len(content)
@@ -454,16 +455,16 @@ def test_only_the_range_that_was_asked_for_is_written(sender, media, tmp_path, t
 
     is_storage = lambda call: call.host == "storage"  # noqa: E731 - one use
     with hostile(sender.sandbox, another_range, is_storage), pytest.raises(TryAgain) as error:
-        download_file(sender.transfers, url, tmp_path / "x.mha", sender.count)
+        download_file(sender.transfers, url, SharePath(tmp_path) / "x.mha", sender.count)
     assert error.value.reason.code == "download_incomplete"
     assert [*tmp_path.glob("x.mha*")] == []
-    download_file(sender.transfers, url, tmp_path / "x.mha", sender.count)
+    download_file(sender.transfers, url, SharePath(tmp_path) / "x.mha", sender.count)
     assert (tmp_path / "x.mha").read_bytes() == content
 
 
 def test_token_does_not_follow_the_redirect(sender, media, tmp_path):
     """The API gets the token, the storage behind it does not."""
-    download_file(sender.transfers, media[0], tmp_path / "x.mha", sender.count)
+    download_file(sender.transfers, media[0], SharePath(tmp_path) / "x.mha", sender.count)
     seen = {(call["host"], call["authorization"]) for call in sender.sandbox.calls()}
     assert seen == {("api", True), ("storage", False)}
 
@@ -473,12 +474,12 @@ def test_cut_download_goes_on_where_it_was_cut(sender, media, tmp_path):
     url, content = media
     sender.sandbox.fault("truncate", host="storage", keep=2 * CHUNK_BYTES)
     with pytest.raises((TryAgain, Unreachable)):
-        download_file(sender.transfers, url, tmp_path / "x.mha", sender.count)
+        download_file(sender.transfers, url, SharePath(tmp_path) / "x.mha", sender.count)
     assert not (tmp_path / "x.mha").exists()
     partial = (tmp_path / "x.mha.part").stat().st_size
     assert 0 < partial <= 2 * CHUNK_BYTES
     sender.moved = 0
-    download_file(sender.transfers, url, tmp_path / "x.mha", sender.count)
+    download_file(sender.transfers, url, SharePath(tmp_path) / "x.mha", sender.count)
     assert (tmp_path / "x.mha").read_bytes() == content
     assert storage_gets(sender.sandbox) == [200, 206]
     assert sender.moved == len(content) - partial
@@ -489,8 +490,8 @@ def test_complete_leftover_is_taken_or_fetched_anew(sender, media, tmp_path):
     url, content = media
     (tmp_path / "x.mha.part").write_bytes(content + b"more")
     with pytest.raises(TryAgain):
-        download_file(sender.transfers, url, tmp_path / "x.mha", sender.count)
-    download_file(sender.transfers, url, tmp_path / "x.mha", sender.count)
+        download_file(sender.transfers, url, SharePath(tmp_path) / "x.mha", sender.count)
+    download_file(sender.transfers, url, SharePath(tmp_path) / "x.mha", sender.count)
     assert (tmp_path / "x.mha").read_bytes() == content
 
 
@@ -501,7 +502,7 @@ def test_leftover_from_before_a_power_cut_is_not_trusted(sender, media, tmp_path
     partial.write_bytes(bytes(1000))
     before = psutil.boot_time() - 60
     os.utime(partial, (before, before))
-    download_file(sender.transfers, url, tmp_path / "x.mha", sender.count)
+    download_file(sender.transfers, url, SharePath(tmp_path) / "x.mha", sender.count)
     assert (tmp_path / "x.mha").read_bytes() == content
     assert storage_gets(sender.sandbox) == [200]
 
@@ -511,9 +512,9 @@ def test_signed_address_is_asked_for_anew(sender, media, tmp_path):
     url, content = media
     sender.sandbox.configure(presign_lifetime=-10)
     with pytest.raises(TryAgain):
-        download_file(sender.transfers, url, tmp_path / "x.mha", sender.count)
+        download_file(sender.transfers, url, SharePath(tmp_path) / "x.mha", sender.count)
     sender.sandbox.configure(presign_lifetime=3600)
-    download_file(sender.transfers, url, tmp_path / "x.mha", sender.count)
+    download_file(sender.transfers, url, SharePath(tmp_path) / "x.mha", sender.count)
     assert (tmp_path / "x.mha").read_bytes() == content
 
 
@@ -521,7 +522,7 @@ def test_error_page_never_becomes_a_result(sender, media, tmp_path):
     """A 403 in HTML is an error, not the file's content."""
     sender.sandbox.fault("status", path="media", status=403)
     with pytest.raises(TryAgain):
-        download_file(sender.transfers, media[0], tmp_path / "x.mha", sender.count)
+        download_file(sender.transfers, media[0], SharePath(tmp_path) / "x.mha", sender.count)
     assert not (tmp_path / "x.mha").exists()
 
 
@@ -530,7 +531,7 @@ def test_throttled_download_is_waiting(sender, media, tmp_path):
     slow = {"Retry-After": "7"}
     sender.sandbox.fault("status", path="media", status=429, body="{}", headers=slow)
     with pytest.raises(NotYet) as error:
-        download_file(sender.transfers, media[0], tmp_path / "x.mha", sender.count)
+        download_file(sender.transfers, media[0], SharePath(tmp_path) / "x.mha", sender.count)
     assert error.value.wait == 7
 
 
@@ -538,14 +539,16 @@ def test_refused_token_is_found_out_behind_a_media_404(sender, media, tmp_path):
     """Media URLs never answer 401: before a result counts as missing the token is looked at."""
     sender.sandbox.configure(token_valid=False)
     with pytest.raises(TokenRefused):
-        download_file(sender.transfers, media[0], tmp_path / "x.mha", sender.count)
+        download_file(sender.transfers, media[0], SharePath(tmp_path) / "x.mha", sender.count)
 
 
 def test_stop_ends_a_download_between_two_chunks(sender, media, tmp_path):
     """What has come stays for the next start."""
     stop = sender.transfers.stop
     with pytest.raises(Stopped):
-        download_file(sender.transfers, media[0], tmp_path / "x.mha", lambda _: stop.set())
+        download_file(
+            sender.transfers, media[0], SharePath(tmp_path) / "x.mha", lambda _: stop.set()
+        )
     assert not (tmp_path / "x.mha").exists()
     assert (tmp_path / "x.mha.part").stat().st_size > 0
 
@@ -555,5 +558,5 @@ def test_body_of_another_length_is_no_result(sender, media, tmp_path):
     sender.sandbox.fault("truncate", host="storage", keep=10, times=None)
     for _ in range(2):
         with pytest.raises((TryAgain, Unreachable)):
-            download_file(sender.transfers, media[0], tmp_path / "x.mha", sender.count)
+            download_file(sender.transfers, media[0], SharePath(tmp_path) / "x.mha", sender.count)
     assert not (tmp_path / "x.mha").exists()
