@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # More workers than cores, as tests wait much. Tests that share something slow are one group.
 WORKERS = -n 6 --dist loadgroup
+# The tests are compiled once, not by each worker of each run.
+unexport PYTHONDONTWRITEBYTECODE
 COMMITTED = $(shell git log -1 --format=%ct)
 
 .PHONY: help check test prove test-systemd demo bench soak docs wheel lock deb test-deb build/source clean
