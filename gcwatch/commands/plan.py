@@ -22,6 +22,7 @@ from gcwatch.core.checklist import stage
 from gcwatch.core.errors import CannotSend, CaseError, NotYet, SourceChanged, SourceVanished
 from gcwatch.core.kinds import Kind
 from gcwatch.core.reasons import Reason
+from gcwatch.daemon.waking.uptime import read_uptime
 from gcwatch.files.safe_open import Readable
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging import bundle
@@ -220,7 +221,9 @@ def _planned(
         raise NotYet(reason, 0)
     files = box.source_files(folder.name)
     # Only a submission asks for other cases and jobs, and a plan submits nothing.
-    context = TargetContext(platform, route, time.time, lambda _: False, lambda: 0, doubt=0)
+    context = TargetContext(
+        platform, route, time.time, read_uptime, lambda _: False, lambda: 0, doubt=0
+    )
     asked = FolderToJudge(f"{route.name}-{UNKNOWN}", case.round if case else 1, folder.name, files)
     with tempfile.TemporaryDirectory(prefix="gcwatch-plan-") as spool:
         judgement = judge_folder(asked, context, Path(spool))

@@ -198,12 +198,24 @@ class Upload:
 class Attempt:
     """A call that makes or fills a submission and that may have reached the platform.
 
-    `at` is its time. `jobs` is the number of jobs and `images` the item's images before the call.
+    `at` is its time, `uptime` the same as the machine's uptime. `jobs` is the number of jobs and
+    `images` the item's images before the call.
     """
 
     at: float
     jobs: int | None = None
     images: tuple[str, ...] = ()
+    uptime: Uptime | None = None
+
+    def age(self, clock: float, uptime: Uptime) -> float:
+        """Given the time now, return how many seconds ago the call was made, at least.
+
+        If the machine was started since, only the time since then is certain.
+        """
+        if self.uptime is None:  # written by an earlier version
+            return clock - self.at
+        elapsed = uptime.since(self.uptime)
+        return uptime.seconds if elapsed is None else elapsed
 
 
 @dataclass(frozen=True)
@@ -269,12 +281,14 @@ class Wait:
 class LateChange:
     """What a delivered case's folder looks like, if not as it was sent.
 
-    `at` is when that was seen, or when writing the note failed. `told`: the note says it.
+    `at` is when that was seen, or when writing the note failed; `quiet_since` is when it was seen,
+    as the machine's uptime. `told`: the note says it.
     """
 
     snapshot: Snapshot
     at: float
     told: bool = False
+    quiet_since: Uptime | None = None
 
 
 @dataclass(frozen=True)

@@ -130,12 +130,14 @@ class SubmissionAttempted:
     """gcwatch is about to make the submission, or to fill it.
 
     `jobs` and `images` are what existed before the call: after a lost reply they show its effect.
+    `uptime` is when it is made, as the machine's uptime.
     """
 
     kind: ClassVar[str] = "submission_attempted"
 
     jobs: int | None = None
     images: tuple[str, ...] = ()
+    uptime: Uptime | None = None
 
 
 @dataclass(frozen=True)
@@ -298,11 +300,15 @@ class FolderChangedLate:
 
 @dataclass(frozen=True)
 class DeliveredFolderChanged:
-    """The folder of a delivered case changed; a note says so once it settles."""
+    """The folder of a delivered case changed; a note says so once it settles.
+
+    `uptime` is when that was seen, as the machine's uptime.
+    """
 
     kind: ClassVar[str] = "delivered_folder_changed"
 
     snapshot: Snapshot
+    uptime: Uptime | None = None
 
 
 @dataclass(frozen=True)

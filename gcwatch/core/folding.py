@@ -216,8 +216,9 @@ def _closed(case: Case, event: Event, now: float) -> Case:
             return _retry_as_asked(case, event, now)
         case events.FolderChangedLate(snapshot) if case.late is None:
             return replace(case, seen=snapshot, gone=False)
-        case events.DeliveredFolderChanged(snapshot) if case.ending == "delivered":
-            return replace(case, late=LateChange(snapshot, now), attempts=0, wait=None, gone=False)
+        case events.DeliveredFolderChanged(snapshot, uptime) if case.ending == "delivered":
+            late = LateChange(snapshot, now, quiet_since=uptime)
+            return replace(case, late=late, attempts=0, wait=None, gone=False)
         case events.FolderCorrected(snapshot) if case.ending == "failed":
             return replace(_retry(case, now), seen=snapshot)
         case events.FolderRemoved() | events.FolderVanished():
@@ -283,8 +284,9 @@ def apply_event(case: Case, event: Event, now: float) -> Case:  # noqa: C901, PL
             return _advance(case, now, uploads=(), sessions={}, attempt=_still_in_doubt(case))
         case events.SessionCreated(socket, session):
             return _advance(case, now, sessions={**case.sessions, socket: session})
-        case events.SubmissionAttempted(jobs, images):
-            return replace(case, touched=now, wait=None, attempt=Attempt(now, jobs, images))
+        case events.SubmissionAttempted(jobs, images, uptime):
+            made = Attempt(now, jobs, images, uptime)
+            return replace(case, touched=now, wait=None, attempt=made)
         case events.Submitted():
             return _submitted(case, event, now)
         case events.ItemFilled():

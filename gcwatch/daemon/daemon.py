@@ -115,6 +115,7 @@ class Daemon:
         self._scanner = InboxScanner(
             journal,
             self._watcher,
+            uptime=uptime,
             look_again=self._wakeup.request_scan,
             record=self._runner.record,
             log_event=log_case_event,

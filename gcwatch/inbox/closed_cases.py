@@ -13,7 +13,7 @@ from typing import Final
 from gcwatch import log
 from gcwatch.config import Route
 from gcwatch.core import events
-from gcwatch.core.case import Case, Snapshot
+from gcwatch.core.case import Case, Snapshot, Uptime
 from gcwatch.core.errors import CaseError, SourceVanished
 from gcwatch.core.events import Event
 from gcwatch.inbox.layouts import inbox_of
@@ -29,15 +29,18 @@ class ClosedCases:
 
     Args:
         journal: Where cases are looked up and events are recorded.
+        uptime: Returns how long this machine has been on.
         log_event: Logs an event, given the case before, the event, and the case after.
     """
 
     def __init__(
         self,
         journal: Journal,
+        uptime: Callable[[], Uptime],
         log_event: Callable[[Case, Event, Case], None],
     ) -> None:
         self._journal = journal
+        self._uptime = uptime
         self._log_event = log_event
         self._turn: dict[str, int] = defaultdict(int)
         self._touched: dict[str, set[str]] = defaultdict(set)
@@ -82,7 +85,7 @@ class ClosedCases:
         # A folder that `gcwatch send` sent once is no concern of gcwatch afterwards.
         if case.is_open or case.gone or not box.is_watched:
             return True
-        event = _event_of(case, box.snapshot_case(case.folder, case.seen))
+        event = _event_of(case, box.snapshot_case(case.folder, case.seen), self._uptime())
         if event is None:
             return True
         if isinstance(event, events.DeliveredFolderChanged) and route.changed == "send":
@@ -102,7 +105,7 @@ class ClosedCases:
             self._log_event(following, events.FolderFound(case.route, case.folder), following)
 
 
-def _event_of(case: Case, now: Snapshot) -> Event | None:
+def _event_of(case: Case, now: Snapshot, uptime: Uptime) -> Event | None:
     """Given a closed case and how its folder looks now, return what happened to it, if anything."""
     # A failed case is tried again by any deed: to grant a right corrects a folder, too. The folder
     # as it is now is compared with from then on: a case that fails again waits for the next deed.
@@ -110,5 +113,5 @@ def _event_of(case: Case, now: Snapshot) -> Event | None:
         return events.FolderCorrected(now)
     known = case.last_seen
     if case.ending == "delivered" and known is not None and now.digest != known.digest:
-        return events.DeliveredFolderChanged(now)
+        return events.DeliveredFolderChanged(now, uptime)
     return events.FolderChangedLate(now) if now != known else None

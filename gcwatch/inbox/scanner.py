@@ -14,7 +14,7 @@ from typing import Final
 from gcwatch import log
 from gcwatch.config import Route
 from gcwatch.core import events
-from gcwatch.core.case import Case
+from gcwatch.core.case import Case, Uptime
 from gcwatch.core.checklist import stage
 from gcwatch.core.errors import CaseError, NotYet, SourceVanished
 from gcwatch.core.events import Event
@@ -69,6 +69,7 @@ class InboxScanner:
     Args:
         journal: Where cases are opened and looked up.
         watcher: Watches every inbox that can be watched.
+        uptime: Returns how long this machine has been on.
         look_again: Asks for another scan if one could not read everything.
         record: Writes an event of a case to the journal and to the log.
         log_event: Logs an event, given the case before, the event, and the case after.
@@ -79,6 +80,7 @@ class InboxScanner:
         journal: Journal,
         watcher: Watcher,
         *,
+        uptime: Callable[[], Uptime],
         look_again: Callable[[], None],
         record: Callable[[Case, Event], Case],
         log_event: Callable[[Case, Event, Case], None],
@@ -96,7 +98,7 @@ class InboxScanner:
         self._lock = threading.Lock()
         self._told: set[tuple[str, str]] = set()
         self._effort = ScanEffort()
-        self._closed = ClosedCases(journal, log_event)
+        self._closed = ClosedCases(journal, uptime, log_event)
 
     def is_too_soon(self) -> bool:
         """Whether the next scan must wait, however often it is asked for.

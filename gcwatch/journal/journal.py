@@ -164,10 +164,11 @@ class Journal:
         return case_row(case, self._pace_of(case.route))
 
     def make_future_cases_due(self) -> None:
-        """Make open cases due now whose last event is later than now: the clock was set back."""
+        """Make cases due now whose last event is later than now: the clock was set back."""
         now = self._clock()
-        touched = sa.func.json_extract(CASES.c.record, "$.touched")
-        later = CASES.c.open & CASES.c.due.is_not(None) & (touched > now)
+        events = ("$.touched", "$.late.at")
+        told = [sa.func.json_extract(CASES.c.record, path) > now for path in events]
+        later = CASES.c.due.is_not(None) & sa.or_(*told)
         with self._transaction() as connection:
             connection.execute(CASES.update().where(later).values(due=now))
 

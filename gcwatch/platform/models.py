@@ -1,5 +1,6 @@
 """The platform's answers as pydantic models (platform 1 to 9)."""
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar
@@ -137,6 +138,13 @@ class SocketValue(_Answer):
     value: Any = None
     file: Url | None = None
     image: Url | None = None
+
+    @field_validator("value")
+    @classmethod
+    def _can_be_written(cls, value: Any) -> Any:
+        """Refuse a number such as 1e999: it is read as infinity, which no JSON can hold."""
+        json.dumps(value, allow_nan=False)
+        return value
 
 
 class Job(_Answer):

@@ -45,6 +45,7 @@ class StepContext:
             platform=self.platform,
             route=route,
             clock=self.clock,
+            uptime=self.uptime,
             knows=self.knows,
             active=self.active,
             doubt=pace.doubt,

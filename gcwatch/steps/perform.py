@@ -112,6 +112,6 @@ def _start_step(
         case Step.REPORT:
             yield from report_failure(case, route, context)
         case Step.TELL:
-            yield from tell_late_change(case, route)
+            yield from tell_late_change(case, route, pace, context)
         case _:
             assert_never(step)

@@ -166,7 +166,7 @@ def _post_job(case: Case, context: TargetContext) -> StepEvents:
     """Create the job by one call; the attempt is in the journal before."""
     target = sending.target_of(case)
     in_doubt = case.attempt is not None
-    case = yield events.SubmissionAttempted(_jobs_before(case, context))
+    case = yield events.SubmissionAttempted(_jobs_before(case, context), uptime=context.uptime())
     inputs = [sending.input_body(case, item) for item in case.inputs or ()]
     try:
         job = context.platform.create_job(target.api_url, inputs)
@@ -261,7 +261,7 @@ def _poll_job(case: Case, context: TargetContext) -> StepEvents:
 def _finish_job(case: Case, job: Job, context: TargetContext) -> StepEvents:
     images = {value.socket.slug: value.image for value in job.inputs if value.image}
     states = sending.fetch_sessions(case, context.platform)
-    if other := _other_image(case, images, states, context):
+    if other := _other_image(case, images, states, context) or _other_content(case, job):
         yield events.Rejected(other)
         return
     for event in sending.import_events(case, states, images, context):
@@ -288,6 +288,19 @@ def _other_image(
         if wanted and found not in map(pk_of, wanted):
             facts = {"what": f"input {item.socket} of the job", "found": found}
             return Reason("other_object", {**facts, "wanted": pk_of(wanted[0])})
+    return None
+
+
+def _other_content(case: Case, job: Job) -> Reason | None:
+    """Return a reason if an input of a job has another value or file than the one that was sent."""
+    held = {value.socket.slug: value for value in job.inputs}
+    for item in case.inputs or ():
+        if item.carrier in {"value", "file"} and not sending.has_our_content(
+            item, held.get(item.socket), case
+        ):
+            what = f"input {item.socket} of the job"
+            facts = {"what": what, "found": "another content", "wanted": "what was sent"}
+            return Reason("other_object", facts)
     return None
 
 

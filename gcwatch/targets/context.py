@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gcwatch.config import Route
+from gcwatch.core.case import Uptime
 from gcwatch.core.reasons import Reason
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.platform.client import GrandChallenge
@@ -17,14 +18,16 @@ HOUR_SECONDS: Final = 3600.0
 class TargetContext:
     """What a target needs besides the case.
 
-    `clock` returns seconds since the epoch. `knows` tells whether a job or item (by pk) belongs to
-    a case already, `active` how many jobs are running. `doubt` is for how many seconds the platform
-    may still act on a call whose reply was lost.
+    `clock` returns seconds since the epoch, `uptime` how long this machine has been on. `knows`
+    tells whether a job or item (by pk) belongs to a case already, `active` how many jobs are
+    running. `doubt` is for how many seconds the platform may still act on a call whose reply was
+    lost.
     """
 
     platform: GrandChallenge
     route: Route
     clock: Callable[[], float]
+    uptime: Callable[[], Uptime]
     knows: Callable[[str], bool]
     active: Callable[[], int]
     doubt: float

@@ -8,9 +8,7 @@ this call had its effect.
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from gcwatch.config import Route
 from gcwatch.core import events
@@ -117,7 +115,7 @@ class ItemTarget:
             if found is not None:
                 return (yield self._adopt_item(found, case, context))
             sending.wait_out_doubt(case.attempt, context)
-        case = yield events.SubmissionAttempted()
+        case = yield events.SubmissionAttempted(uptime=context.uptime())
         try:
             item = context.platform.create_item(self.kind, self.body(sending.target_of(case)))
         except Refused as error:
@@ -185,7 +183,9 @@ class ItemTarget:
             if had_effect:
                 yield events.ItemFilled()
                 return
-        case = yield events.SubmissionAttempted(images=self._images_before(case, context))
+        case = yield events.SubmissionAttempted(
+            images=self._images_before(case, context), uptime=context.uptime()
+        )
         values = [sending.input_body(case, item) for item in case.inputs or ()]
         try:
             context.platform.fill_item(self.kind, sending.submission_of(case).pk, values)
@@ -346,11 +346,8 @@ def _is_attached(
         return False
     if item.image:
         return held.image is not None and pk_of(held.image) == pk_of(item.image)
-    if item.carrier == "value":
-        return bool(held.value == item.value)
-    if item.carrier == "file":
-        name = PurePosixPath(urlsplit(held.file or "").path).name
-        return name == sending.uploads_of(case, item.socket)[0].filename
+    if item.carrier in {"value", "file"}:
+        return sending.has_our_content(item, held, case)
     if held.image is None:
         return False
     if item.carrier == "dicom":

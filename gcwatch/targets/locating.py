@@ -1,8 +1,6 @@
 """Finds the job of an attempt whose reply was lost (platform 10.4)."""
 
 from collections.abc import Generator, Iterable
-from pathlib import PurePosixPath
-from urllib.parse import urlsplit
 
 from gcwatch.core import events
 from gcwatch.core.case import Attempt, Case, Input, Target
@@ -160,18 +158,15 @@ def _is_ours(item: Input, held: SocketValue | None, case: Case, context: TargetC
         return False
     if item.image:
         return pk_of(held.image or "") == pk_of(item.image)
-    if item.carrier == "value":
-        return bool(held.value == item.value)
     if item.carrier == "dicom":
         name = context.platform.image(held.image).name if held.image else ""
         return name == sending.image_name(case, item)
-    name = PurePosixPath(urlsplit(held.file or "").path).name
-    return name == sending.uploads_of(case, item.socket)[0].filename
+    return sending.has_our_content(item, held, case)
 
 
 def _wait_seconds(attempt: Attempt, context: TargetContext) -> float:
     """Return the seconds until the next try: a quarter of the attempt's age, at most 300."""
-    return min(max((context.clock() - attempt.at) / 4, 0.05), 300)
+    return min(max(attempt.age(context.clock(), context.uptime()) / 4, 0.05), 300)
 
 
 def _give_up_late(attempt: Attempt, context: TargetContext, problem: str) -> None:
@@ -179,5 +174,5 @@ def _give_up_late(attempt: Attempt, context: TargetContext, problem: str) -> Non
 
     Without certainty a second job is never created.
     """
-    if context.clock() - attempt.at > IMPORT_LIMIT_SECONDS:
+    if attempt.age(context.clock(), context.uptime()) > IMPORT_LIMIT_SECONDS:
         raise CannotSend(Reason("job_lost", {"problem": problem}))

@@ -1,7 +1,9 @@
 """What all submissions share: upload sessions, request bodies, refusals (platform 9, 10)."""
 
 from collections.abc import Generator, Iterator, Mapping
+from pathlib import PurePosixPath
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from gcwatch.core import events
 from gcwatch.core.case import Attempt, Case, Input, Submission, Target, Upload
@@ -11,7 +13,7 @@ from gcwatch.core.forecast import UNKNOWN, describe_image, is_as_foretold
 from gcwatch.core.kinds import KIND_NAMES, Kind
 from gcwatch.core.reasons import Reason
 from gcwatch.platform.client import GrandChallenge
-from gcwatch.platform.models import UploadSession
+from gcwatch.platform.models import SocketValue, UploadSession
 from gcwatch.targets.context import HOUR_SECONDS, TargetContext
 
 UPLOAD_LIFETIME_SECONDS: Final = 20 * HOUR_SECONDS
@@ -228,6 +230,17 @@ def _image_events(case: Case, images: Mapping[str, str], context: TargetContext)
 
 def wait_out_doubt(attempt: Attempt, context: TargetContext) -> None:
     """Raise NotYet while the platform may still act on the attempt (platform 10.2)."""
-    left = attempt.at + context.doubt - context.clock()
+    # By real seconds: a clock that is set forward must not end the doubt.
+    left = context.doubt - attempt.age(context.clock(), context.uptime())
     if left > 0:
         raise NotYet(Reason("in_doubt", {"seconds": round(context.doubt)}), left)
+
+
+def has_our_content(item: Input, held: SocketValue | None, case: Case) -> bool:
+    """Whether a socket has the value, or the file by its unique name, that we sent."""
+    if held is None:
+        return False
+    if item.carrier == "value":
+        return bool(held.value == item.value)
+    name = PurePosixPath(urlsplit(held.file or "").path).name
+    return name == uploads_of(case, item.socket)[0].filename

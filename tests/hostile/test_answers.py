@@ -6,6 +6,7 @@ daemons meet what was seen to stop them.
 
 import itertools
 import json
+import re
 import threading
 import time
 from contextlib import closing
@@ -146,6 +147,20 @@ def test_a_list_that_ignores_the_offset_is_read_twice_at_most(at):
     with hostile(at.sandbox, endless), pytest.raises(Unreachable):
         at.platform.algorithms()
     assert len(beginning) == 2
+
+
+@pytest.mark.parametrize("number", [b"1e999", b"[-1e400]", b"NaN", b"Infinity"])
+def test_a_number_that_no_json_can_hold_is_the_platforms_trouble(at, number):
+    """It would be delivered as a result that no program can read."""
+    socket = b'{"slug": "score", "kind": "Anything", "super_kind": "Value"}'
+    outputs = b'[{"pk": 1, "socket": ' + socket + b', "value": ' + number + b"}]"
+    body = b'{"pk": "%b", "status": "Succeeded", "outputs": %b}' % (at.job.encode(), outputs)
+    with (
+        hostile(at.sandbox, lambda reply: replace(reply, body=body)),
+        pytest.raises(Unreachable) as error,
+    ):
+        at.platform.job(at.job)
+    assert error.value.reason.code == "wrong_answer"
 
 
 def as_list(*pages):
@@ -294,6 +309,44 @@ def test_an_answer_of_another_patient_is_never_published(sandbox, tmp_path, meth
     assert (outcome.failed, site.delivered()) == (1, ["p1"])
     assert "belongs to something else" in site.note("p2")
     assert crashes(site) == []
+
+
+OTHER_CONTENT = {
+    "value": (
+        {"algorithm": "values-only", "inputs": {"threshold": {"json": "limit.json"}}},
+        {"limit.json": b"2.5"},
+    ),
+    "file": (
+        {"algorithm": "file-only", "inputs": {"clinical-info": "*.json"}},
+        {"info.json": b'{"age": 61}'},
+    ),
+}
+
+
+@pytest.mark.parametrize("carrier", OTHER_CONTENT)
+def test_the_result_of_a_job_with_another_input_is_never_published(sandbox, tmp_path, carrier):
+    """Also if the job has the pk that was asked for: somebody else's value made its results."""
+    route, files = OTHER_CONTENT[carrier]
+    others = {"value": 99, "file": "http://127.0.0.1/media/components/of-another.json"}
+
+    def other(reply):
+        told = json.loads(reply.body)
+        for each in told.get("inputs", ()):
+            each[carrier] = others[carrier]
+        return replace(reply, body=json.dumps(told).encode())
+
+    site = Site(tmp_path, sandbox, **route)
+    site.drop("p1", files)
+    with hostile(sandbox, other, is_a_job):
+        assert site.run_once().failed == 1
+    assert site.delivered() == []
+    assert site.case().failure.code == "other_object"
+    assert site.note()
+
+
+def is_a_job(call):
+    """A call for one job, and not for a list."""
+    return call.method == "GET" and re.search("/jobs/[0-9a-f-]{36}/$", call.path) is not None
 
 
 def test_a_daemon_stops_within_seconds_while_an_answer_is_due(sandbox, tmp_path):

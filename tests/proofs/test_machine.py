@@ -125,12 +125,12 @@ class Life:
                 state, self.clock, current.pace, deadly=self.deadly, after=self.after
             )
             stack.enter_context(closing(journal))
-            runner = CaseRunner(
-                journal, current, clock=self.clock, uptime=lambda: Uptime("boot", self.clock())
-            )
+            uptime = lambda: Uptime("boot", self.clock())  # noqa: E731 - a clock of one line
+            runner = CaseRunner(journal, current, clock=self.clock, uptime=uptime)
             scanner = InboxScanner(
                 journal,
                 Watcher(lambda: None),
+                uptime=uptime,
                 look_again=lambda: None,
                 record=runner.record,
                 log_event=log_case_event,

@@ -12,6 +12,7 @@ from gcwatch import config, log
 from gcwatch.commands.status import read_overview
 from gcwatch.core import events
 from gcwatch.core.timing import Pace
+from gcwatch.daemon.waking.uptime import read_uptime
 from gcwatch.files.beneath import SharePath
 from gcwatch.inbox.closed_cases import ClosedCases
 from gcwatch.inbox.listing import holds_files
@@ -311,6 +312,42 @@ def test_a_copy_that_goes_on_is_told_once_it_has_settled(site):
     assert len(site.said("case.changed_late")) == 1
 
 
+def test_a_clock_that_is_set_forward_tells_no_change_too_early(site):
+    """The settle time of a delivered folder's change counts real seconds, too."""
+    clock = Clock()
+    site.configure(settle=f"{SETTLE_SECONDS}s")
+    folder = site.drop("p1", PATIENT)
+    with site.running(clock=clock) as watch:
+        until(lambda: site.said("case.changed"))
+        clock.ahead += SETTLE_SECONDS
+        ends(watch, "delivered")
+        (folder / "late.txt").touch()
+        until(lambda: happened(watch, events.DeliveredFolderChanged))
+
+        clock.wrong = 10 * SETTLE_SECONDS
+
+        until(lambda: happened(watch, events.Postponed))
+        assert note_of(site) is None
+        clock.ahead += SETTLE_SECONDS
+        until(lambda: "1 file more" in (note_of(site) or ""))
+
+
+def test_a_change_is_told_once_its_copy_is_complete(site):
+    """A temporary file says that more of the change is to come."""
+    folder = site.drop("p1", PATIENT)
+    site.run_once()
+    (folder / "late.dcm").touch()
+    (folder / "later.dcm.filepart").touch()
+    site.run_once()
+    assert note_of(site) is None
+    assert site.case().wait.reason.code == "copy_under_way"
+
+    (folder / "later.dcm.filepart").rename(folder / "later.dcm")
+    site.run_once()
+
+    assert "2 files more" in note_of(site)
+
+
 def test_a_change_that_two_threads_see_at_once_is_recorded_once(site):
     """The loop looks when something happens there, a worker when its case has ended."""
     site.drop("p1", PATIENT)
@@ -321,7 +358,7 @@ def test_a_change_that_two_threads_see_at_once_is_recorded_once(site):
         (route,), logged = watch.settings.routes, []
 
         def look(journal):
-            ClosedCases(journal, lambda *what: logged.append(what)).look_at(route, key)
+            ClosedCases(journal, read_uptime, lambda *what: logged.append(what)).look_at(route, key)
 
         class Overtaken(Journal):
             """Another thread looks between the first look and its record."""
