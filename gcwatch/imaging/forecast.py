@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import BinaryIO
 
 from gcwatch.core.forecast import UNKNOWN, ImageForecast
-from gcwatch.imaging.checks.text_header import read_nrrd_header
+from gcwatch.imaging.checks.importable import NIFTI_VECTOR_INTENT, nifti_has_scale
+from gcwatch.imaging.checks.text_header import NRRD_PLACES, nrrd_fields, read_nrrd_header
 from gcwatch.imaging.checks.tiff import read_tiff_values
-from gcwatch.imaging.checks.voxel_sizes import nrrd_fields
 from gcwatch.imaging.formats import Kind
 
 _COLOR_SPACES = {1: "GRAY", 3: "RGB", 4: "RGBA"}
@@ -114,8 +114,6 @@ _NIFTI_TYPES = {
 _NIFTI_UNITS_MM = {1: 1000.0, 3: 0.001}
 _NIFTI_MOST_AXES = 7
 _NIFTI_HEADER_BYTES = 348
-_NIFTI_VECTOR_INTENTS = range(1003, 1008)
-"""Several numbers for each voxel, along the fifth axis."""
 
 
 def _forecast_nifti(stream: BinaryIO) -> ImageForecast:
@@ -133,23 +131,22 @@ def _forecast_nifti(stream: BinaryIO) -> ImageForecast:
     steps = struct.unpack_from(order + "7f", header, 80)
     slope, intercept = struct.unpack_from(order + "2f", header, 112)
     pixel_type, channels = _NIFTI_TYPES.get(kind, ("", 0))
-    if not _LEAST_AXES <= rank <= _NIFTI_MOST_AXES or intent in _NIFTI_VECTOR_INTENTS:
+    if not _LEAST_AXES <= rank <= _NIFTI_MOST_AXES:
         return UNKNOWN
     sizes = [max(1, number) for number in dims[:rank]]
-    while len(sizes) > 3 and sizes[-1] == 1:
+    is_vector = intent == NIFTI_VECTOR_INTENT
+    if is_vector and rank > _MOST_AXES:
+        # The fifth axis holds the numbers of a voxel.
+        channels, sizes = sizes[_MOST_AXES], sizes[:_MOST_AXES]
+    # One plane stays a volume, but of vectors it is a picture.
+    while len(sizes) > (_LEAST_AXES if is_vector else 3) and sizes[-1] == 1:
         sizes.pop()
     unit = _NIFTI_UNITS_MM.get(header[123] & 7, 1.0)
     # A step of 0, or none, counts as 1 (nifti1_io).
     spacing = [unit * (step if math.isfinite(step) and step else 1.0) for step in steps]
-    if _is_scaled(slope, intercept) and pixel_type != "float64":
+    if nifti_has_scale(slope, intercept) and pixel_type != "float64":
         pixel_type = "float32"
     return _volume(sizes, spacing[: len(sizes)], pixel_type, channels)
-
-
-def _is_scaled(slope: float, intercept: float) -> bool:
-    if not (math.isfinite(slope) and math.isfinite(intercept)):
-        return False
-    return slope not in {0.0, 1.0} or intercept != 0.0
 
 
 # --- NRRD --------------------------------------------------------------------------------------
@@ -171,9 +168,6 @@ _NRRD_TYPES = {
     "double": "float64",
 }
 
-_NRRD_PLACES = frozenset({"domain", "space", "time", "???", "none"})
-"""Kinds of axes along which voxels lie; the others hold the numbers of one voxel."""
-
 _NRRD_DIRECTION = re.compile(r"none|\(([^)]*)\)")
 
 
@@ -184,7 +178,7 @@ def _forecast_nrrd(stream: BinaryIO) -> ImageForecast:
     spacing = _nrrd_spacing(fields, len(sizes))
     if not sizes or len(kinds) != len(sizes) or len(spacing) != len(sizes):
         return UNKNOWN
-    places = [axis for axis, kind in enumerate(kinds) if kind in _NRRD_PLACES]
+    places = [axis for axis, kind in enumerate(kinds) if kind in NRRD_PLACES]
     channels = [size for axis, size in enumerate(sizes) if axis not in places]
     if len(channels) > 1:
         return UNKNOWN

@@ -14,7 +14,7 @@ from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging import slides
 from gcwatch.imaging.checks import picture_sizes, signatures, voxel_sizes
 from gcwatch.imaging.checks.importable import find_unreadable
-from gcwatch.imaging.checks.nifti_numbers import holds_other_than_numbers
+from gcwatch.imaging.checks.nifti_numbers import find_other_values
 from gcwatch.imaging.checks.text_header import read_nrrd_header
 from gcwatch.imaging.dicom import consistency, headers, series_forecast, slice_geometry
 from gcwatch.imaging.dicom.deidentify import is_removed
@@ -50,8 +50,6 @@ _TIFF_SLIDES = frozenset({".svs", ".scn", ".bif"})
 
 _DATA_ELSEWHERE = re.compile(rb"(?im)^[ \t]*data\s?file:")
 """The field of an NRRD header that names other files; the platform reads no such NRRD."""
-
-_NO_NUMBERS = "voxels that are NaN or infinite become 0"
 
 _SLIDE_INDEX_BYTES = 16 * 1024 * 1024
 """Bytes of a slide's index that are read at most."""
@@ -251,8 +249,8 @@ def _check_content(image: Image) -> Image:
         stream.seek(0)
         image = replace(image, forecast=forecast_file(image.kind, stream))
         stream.seek(0)
-        if not problem and image.kind == "NIfTI" and holds_other_than_numbers(stream):
-            return replace(image, warnings=(Reason("values_differ", {"problem": _NO_NUMBERS}),))
+        if not problem and image.kind == "NIfTI" and (changed := find_other_values(stream)):
+            return replace(image, warnings=(Reason("values_differ", {"problem": changed}),))
     return replace(image, warnings=(damage_reason(file, problem),)) if problem else image
 
 

@@ -170,7 +170,12 @@ def _locate_data(header: dict[str, str], path: Path, start: int, length: int) ->
 
 def _read_data(header: dict[str, str], path: Path, start: int) -> Iterator[bytes]:
     pieces = read_pieces(path, start)
-    return _inflate(pieces) if _is_true(header, "CompressedData") else pieces
+    if not _is_true(header, "CompressedData"):
+        return pieces
+    if path.stat().st_size - start < int(header.get("CompressedDataSize", "0")):
+        message = "compressed bytes are missing"
+        raise Unreadable(message)
+    return _inflate(pieces)
 
 
 def _is_true(header: dict[str, str], key: str) -> bool:

@@ -7,6 +7,7 @@ from support.importer.sandbox_judge import judge_in_sandbox
 
 UNEQUAL = {
     "slide: .svs, cut off": "the sandbox does not convert slides, so it does not see the cut",
+    "MetaImage: a field with too few numbers": "panimg reads the next field as the numbers",
 }
 """Kinds of which the sandbox makes another image, with the reason."""
 

@@ -1,4 +1,4 @@
-"""Finds voxels of a NIfTI that are no numbers: the platform's importer makes them 0."""
+"""Finds voxels of a NIfTI that the platform's importer makes other numbers."""
 
 import gzip
 import math
@@ -31,10 +31,10 @@ _FLOATS = {16: _Float(4, _make_table(0x80)), 64: _Float(8, _make_table(0xF0))}
 """By the datatype of a NIfTI header (nifti1.h). Complex numbers are refused elsewhere."""
 
 
-def holds_other_than_numbers(stream: BinaryIO) -> bool:
-    """Given a sound NIfTI at its start, return whether a voxel is NaN or infinite.
+def find_other_values(stream: BinaryIO) -> str:
+    """Given a sound NIfTI at its start, return which values arrive changed, "" if none.
 
-    It may be in gzip. Voxels that are whole numbers are not read.
+    The file may be in gzip. Voxels that are whole numbers are not read.
     """
     packed = stream.read(2) == _GZIP
     stream.seek(0)
@@ -44,16 +44,28 @@ def holds_other_than_numbers(stream: BinaryIO) -> bool:
     rank, *dims = struct.unpack_from(order + "8h", header, 40)
     (kind,) = struct.unpack_from(order + "h", header, 70)
     (offset,) = struct.unpack_from(order + "f", header, 108)
+    if _is_scaled_otherwise(*struct.unpack_from(order + "2f", header, 112)):
+        return "scl_slope and scl_inter count although one of them is not valid"
     if kind not in _FLOATS:
-        return False
+        return ""
     voxels.read(max(int(offset), _HEADER_BYTES) - _HEADER_BYTES)
     left = math.prod(max(1, number) for number in dims[:rank]) * _FLOATS[kind].size
     while piece := voxels.read(min(left, BUFFER_BYTES)):
         heartbeat()
         left -= len(piece)
         if _is_any_full(piece if order == "<" else piece[::-1], _FLOATS[kind]):
-            return True
-    return False
+            return "voxels that are NaN or infinite become 0"
+    return ""
+
+
+def _is_scaled_otherwise(slope: float, intercept: float) -> bool:
+    """Whether the importer uses half of a scale of which the other half is no number, or slope 0.
+
+    The standard says that there is no scale then.
+    """
+    if slope and math.isfinite(slope):
+        return slope != 1.0 and not math.isfinite(intercept)
+    return math.isfinite(intercept) and intercept != 0.0
 
 
 def _is_any_full(piece: bytes, kind: _Float) -> bool:

@@ -11,6 +11,9 @@ MAX_LINE_BYTES = 10_000
 _MAX_BYTES = 16 * 1024 * 1024
 """A longer header is not kept in memory."""
 
+NRRD_PLACES = frozenset({"domain", "space", "time", "???", "none"})
+"""Kinds of axes along which voxels lie; the others hold the numbers of one voxel."""
+
 _LAST_META_LINE = re.compile(rb"[ \t]*ElementDataFile[ \t]*=")
 
 
@@ -40,6 +43,12 @@ def read_nrrd_header(stream: BinaryIO) -> bytes:
         if line in {b"\n", b"\r\n"} and (b"\n", *lines)[-2].endswith(b"\n"):
             break
     return b"".join(lines)
+
+
+def nrrd_fields(header: bytes) -> dict[str, str]:
+    """Given an NRRD header, return its fields by name, both in lower case."""
+    lines = (line.partition(": ") for line in header.decode("latin-1").splitlines())
+    return {key.strip().lower(): value.strip().lower() for key, _, value in lines}
 
 
 def _iterate_lines(stream: BinaryIO) -> Iterator[bytes]:

@@ -14,7 +14,12 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from gcwatch.files.atomic import BUFFER_BYTES
-from gcwatch.imaging.checks.text_header import MAX_LINE_BYTES, MAX_LINES, read_nrrd_header
+from gcwatch.imaging.checks.text_header import (
+    MAX_LINE_BYTES,
+    MAX_LINES,
+    nrrd_fields,
+    read_nrrd_header,
+)
 
 _GZIP = b"\x1f\x8b"
 _AUTODETECT = 32 + zlib.MAX_WBITS
@@ -228,12 +233,6 @@ def _count_words(stream: BinaryIO) -> int:
 
 def _read_pieces(stream: BinaryIO) -> Iterator[bytes]:
     return iter(lambda: stream.read(BUFFER_BYTES), b"")
-
-
-def nrrd_fields(header: bytes) -> dict[str, str]:
-    """Given an NRRD header, return its fields by name, both in lower case."""
-    lines = (line.partition(": ") for line in header.decode("latin-1").splitlines())
-    return {key.strip().lower(): value.strip().lower() for key, _, value in lines}
 
 
 def _nrrd_bytes(fields: Mapping[str, str]) -> int | None:

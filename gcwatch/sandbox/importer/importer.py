@@ -24,6 +24,9 @@ Builder = Callable[[list[Path], Path], Iterator[tuple[Volume, set[Path]]]]
 Reader = Callable[[Path, Path], Volume]
 """Reads a file that is one image; the second path is a folder for voxels."""
 
+_MOST_CHANNELS = 4
+"""Numbers per voxel; the importer leaves a MetaImage with more."""
+
 _NEVER_UNPACKED = {".DS_Store", "desktop.ini"}
 
 
@@ -189,9 +192,11 @@ def _read_metaimages(files: list[Path], work: Path) -> Iterator[tuple[Volume, se
         header, _ = metaimage.read_header(path)
         if metaimage.is_metaimage(header) and has_valid_fields(header):
             try:
-                yield metaimage.read_volume(path, work)
+                volume, consumed = metaimage.read_volume(path, work)
             except Unreadable:
                 continue
+            if volume.channels <= _MOST_CHANNELS:
+                yield volume, consumed
 
 
 def _single_file_builder(reader: Reader) -> Builder:

@@ -34,9 +34,13 @@ Of complex numbers, the importer tells the real part only.
 _HEADER_BYTES = 348
 _UNITS_MM = {1: 1000.0, 3: 0.001}
 _MOST_AXES = 4
-_LEAST_RIGHT_COSINE = 1e-4
-_OPPOSITE_AXES_INTENT = 1006
-"""Displacements point to the right and forward in a NIfTI, to the left and back in a MetaImage."""
+_MOST_COSINE = 9.9e-5
+_MOST_CHANNELS = 4
+_REFUSED_INTENTS = {1004, 1005}
+_DISPLACEMENT_INTENT = 1006
+"""Read only if the numbers have fractions."""
+
+_VECTOR_INTENTS = {_DISPLACEMENT_INTENT, 1007}
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,6 @@ class _Header:
     start: int
     slope: float
     intercept: float
-    is_opposite: bool
 
 
 def read_nifti(path: Path, work: Path) -> Volume:
@@ -105,12 +108,17 @@ def _parse_header(data: bytes) -> _Header:
         raise Unreadable("a size below 1")
     _check_axes(data, order)
     sizes = [max(1, number) for number in dims[:rank]]
-    vectors = prod(sizes[4:])
-    sizes = sizes[:_MOST_AXES]
-    while len(sizes) > (3 if rank > 2 else 2) and sizes[-1] == 1:
-        sizes.pop()
-    if (vectors > 1 and len(sizes) == _MOST_AXES) or vectors not in {1, 3, 4} or len(sizes) < 2:
+    is_vector = intent in _VECTOR_INTENTS
+    if intent == _DISPLACEMENT_INTENT and kind not in {16, 64}:
+        raise Unreadable("displacements in whole numbers")
+    if intent in _REFUSED_INTENTS or (prod(sizes[_MOST_AXES:]) > 1 and not is_vector):
         raise Unreadable("more than four dimensions")
+    vectors = sizes[_MOST_AXES] if is_vector and rank > _MOST_AXES else 1
+    sizes = sizes[:_MOST_AXES]
+    while len(sizes) > (1 if is_vector else 3) and sizes[-1] == 1:
+        sizes.pop()
+    if len(sizes) < 2 or vectors > _MOST_CHANNELS:
+        raise Unreadable("one dimension, or too many numbers for each voxel")
     unit = _UNITS_MM.get(data[123] & 7, 1.0)
     element, channels = _ELEMENTS[kind]
     return _Header(
@@ -123,9 +131,8 @@ def _parse_header(data: bytes) -> _Header:
         channels=channels,
         vectors=vectors,
         start=int(start) or _HEADER_BYTES + 4,
-        slope=slope if isfinite(slope) and isfinite(intercept) and slope else 1.0,
-        intercept=intercept if isfinite(slope) and isfinite(intercept) and slope else 0.0,
-        is_opposite=intent == _OPPOSITE_AXES_INTENT,
+        slope=slope if isfinite(slope) and slope else 1.0,
+        intercept=intercept if isfinite(intercept) else 0.0,
     )
 
 
@@ -137,7 +144,7 @@ def _check_axes(data: bytes, order: str) -> None:
     rows = struct.unpack_from(order + "12f", data, 280)
     for one, two in combinations([rows[number::4] for number in range(3)], 2):
         cosine = sum(a * b for a, b in zip(one, two, strict=True))
-        if abs(cosine) > _LEAST_RIGHT_COSINE * hypot(*one) * hypot(*two):
+        if abs(cosine) > _MOST_COSINE * hypot(*one) * hypot(*two):
             raise Unreadable("axes that are not at right angles")
 
 
@@ -151,7 +158,7 @@ def _read_voxels(header: _Header, data: bytes) -> array:  # type: ignore[type-ar
     if typecode in "fd":
         stored = array(typecode, (number if isfinite(number) else 0 for number in stored))
     if header.vectors > 1:
-        stored = _interleave(stored, header.vectors, opposite=header.is_opposite)
+        stored = _interleave(stored, header.vectors)
     scale = (header.slope, header.intercept)
     if scale == (1.0, 0.0) or header.channels > 1:
         return stored
@@ -159,12 +166,10 @@ def _read_voxels(header: _Header, data: bytes) -> array:  # type: ignore[type-ar
     return array("d" if typecode == "d" else "f", scaled)
 
 
-def _interleave(stored: array, vectors: int, *, opposite: bool) -> array:  # type: ignore[type-arg]
+def _interleave(stored: array, vectors: int) -> array:  # type: ignore[type-arg]
     """Return vectors whose numbers stood one component after the other."""
     mixed, length = array(stored.typecode, stored), len(stored) // vectors
     for number in range(vectors):
         part = stored[number * length : (number + 1) * length]
-        if opposite and number < 2:
-            part = array(stored.typecode, (-value for value in part))
         mixed[number::vectors] = part
     return mixed

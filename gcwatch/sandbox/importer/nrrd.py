@@ -26,6 +26,13 @@ _PLACES = {"domain", "space", "time", "???", "none"}
 _END = re.compile(rb"\r?\n\r?\n")
 _FIELD = re.compile(r"([^:#]+): ?(.*)")
 _DETACHED = re.compile(r"data\s?file")
+_COUNTS = {
+    **dict.fromkeys(("rgb-color", "hsv-color", "xyz-color", "3-color", "3-vector"), 3),
+    **dict.fromkeys(("3-gradient", "3-normal", "2d-symmetric-matrix"), 3),
+    **dict.fromkeys(("rgba-color", "4-color", "4-vector", "quaternion", "2d-matrix"), 4),
+}
+"""How many numbers an axis of this kind must have."""
+
 _MOST_CHANNELS = 4
 _MOST_AXES = 4
 
@@ -85,6 +92,8 @@ def _sort_axes(fields: dict[str, str], sizes: tuple[int, ...]) -> tuple[list[int
         raise Unreadable("not 2 to 4 axes")
     if others and 0 in places:
         raise Unreadable("the numbers of a voxel are not together")
+    if any(_COUNTS.get(kind, size) != size for kind, size in zip(kinds, sizes, strict=True)):
+        raise Unreadable("a kind of axis with a wrong count")
     if channels > _MOST_CHANNELS or min(sizes) < 1:
         raise Unreadable("more than 4 numbers for each voxel")
     return places, channels
@@ -106,6 +115,7 @@ def _parse_spacing(fields: dict[str, str], count: int) -> tuple[float, ...]:
 
 def _decode(fields: dict[str, str], body: bytes, element: str, count: int) -> array:  # type: ignore[type-arg]
     typecode = Volume("", (), (), element, Path()).typecode
+    length = count * array(typecode).itemsize
     for _ in range(int(fields.get("line skip", fields.get("lineskip", "0")))):
         body = body.partition(b"\n")[2]
     encoding, skip = fields["encoding"].lower(), fields.get("byte skip", fields.get("byteskip"))
@@ -116,12 +126,12 @@ def _decode(fields: dict[str, str], body: bytes, element: str, count: int) -> ar
         parse = float if typecode in "fd" else int
         return array(typecode, [parse(number) for number in numbers[:count]])
     if encoding in {"gzip", "gz"}:
-        body = zlib.decompress(body, wbits=47)
+        body = zlib.decompressobj(wbits=47).decompress(body)
     elif encoding == "hex":
-        body = bytes.fromhex(body.decode("ascii", "replace"))
+        digits = b"".join(body.split())[: 2 * length].decode("ascii", "replace")
+        body = bytes.fromhex(digits + "0" * (len(digits) % 2))
     elif encoding != "raw":
         raise Unreadable("an encoding that is not read")
-    length = count * array(typecode).itemsize
     begin = max(0, len(body) - length) if skip == "-1" else int(skip or 0)
     voxels = array(typecode, _require(body[begin : begin + length], length))
     if voxels.itemsize > 1 and fields["endian"].lower() == "big":

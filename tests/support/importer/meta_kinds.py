@@ -156,6 +156,26 @@ def meta_window(folder):
     return picture()
 
 
+@META.add("a list of centres and one width", NOTHING, "unreadable_format")
+def meta_windows(folder):
+    _meta(folder, RAW, extra="WindowCenter = [40, 50]\nWindowWidth = 400\n")
+    return picture()
+
+
+@META.add("a field with too few numbers", WRONG, "unreadable_format")
+def meta_offset(folder):
+    voxels = random_voxels(3, 4, 5, 3, dtype="u1")
+    extra = "Offset = 1 2\nElementNumberOfChannels = 3\n"
+    _meta(folder, voxels.tobytes(), "MET_UCHAR", extra=extra)
+    return picture(voxels)
+
+
+@META.add("one dimension", NOTHING, "unreadable_format")
+def meta_line(folder):
+    _meta(folder, VOXELS[0, 0].tobytes(), dims=(5,))
+    return picture(VOXELS[0, 0])
+
+
 @META.add("cut off", NOTHING, "damaged_image")
 def meta_cut(folder):
     _meta(folder, RAW[:-30])

@@ -14,10 +14,13 @@ NIFTI = Kinds("NIfTI")
 
 def nifti(voxels=VOXELS, order="<", make=nibabel.Nifti1Image, **fields):
     """The bytes of a NIfTI file; `fields` are set in its header."""
-    image = make(np.swapaxes(voxels, 0, -1) if voxels.ndim == 2 else voxels.T, np.eye(4))
-    image.header.set_zooms((*SPACING, 1.0, 1.0)[: voxels.ndim])
+    # nibabel wants to be told that 8 bytes are meant.
+    dtype = voxels.dtype if voxels.dtype.itemsize == 8 and voxels.dtype.kind in "iu" else None
+    image = make(voxels.T, np.eye(4), dtype=dtype)
+    image.header.set_zooms((*SPACING, *[1.0] * 4)[: voxels.ndim])
     if order == ">":
-        image = make(image.dataobj, np.eye(4), image.header.as_byteswapped(">"))
+        header = image.header.as_byteswapped(">")
+        image = make(image.dataobj, np.eye(4), header, dtype=dtype)
     data = bytearray(image.to_bytes())
     header = image.header.__class__(bytes(data[: image.header.sizeof_hdr]), order, check=False)
     for field, value in fields.items():
@@ -116,9 +119,7 @@ def nifti_scaled(folder):
 
 @NIFTI.add("64-bit numbers", RIGHT)
 def nifti_long(folder):
-    image = nibabel.Nifti1Image(VOXELS.T.astype("<i8"), np.eye(4), dtype="int64")
-    image.header.set_zooms(SPACING)
-    _nifti(folder, image.to_bytes())
+    _nifti(folder, nifti(VOXELS.astype("<i8")))
     return picture()
 
 
@@ -162,6 +163,46 @@ def nifti_vector(folder):
     voxels = random_voxels(3, 1, 3, 4, 5).astype("<f4")
     _nifti(folder, nifti(voxels, intent_code=1007))
     return picture(np.moveaxis(voxels[:, 0], 0, -1))
+
+
+@NIFTI.add("a plane of vectors", RIGHT)
+def nifti_vector_plane(folder):
+    voxels = random_voxels(3, 1, 1, 4, 5)
+    _nifti(folder, nifti(voxels, intent_code=1007))
+    return picture(np.moveaxis(voxels[:, 0, 0], 0, -1))
+
+
+@NIFTI.add("vectors over time", RIGHT)
+def nifti_vector_times(folder):
+    voxels = random_voxels(3, 2, 2, 4, 5)
+    _nifti(folder, nifti(voxels, intent_code=1007))
+    return picture(np.moveaxis(voxels, 0, -1))
+
+
+@NIFTI.add("three numbers that are not called vectors", NOTHING, "unreadable_format")
+def nifti_unnamed_vectors(folder):
+    voxels = random_voxels(3, 1, 2, 4, 5)
+    _nifti(folder, nifti(voxels))
+    return picture(np.moveaxis(voxels[:, 0], 0, -1))
+
+
+@NIFTI.add("displacements", NOTHING, "unreadable_format")
+def nifti_displacements(folder):
+    voxels = random_voxels(3, 1, 2, 4, 5)
+    _nifti(folder, nifti(voxels, intent_code=1006))
+    return picture(np.moveaxis(voxels[:, 0], 0, -1))
+
+
+@NIFTI.add("one dimension", NOTHING, "unreadable_format")
+def nifti_line(folder):
+    _nifti(folder, nifti(VOXELS[0, 0]))
+    return picture(VOXELS[0, 0])
+
+
+@NIFTI.add("an intercept without a slope", WRONG, "values_differ")
+def nifti_half_scale(folder):
+    _nifti(folder, nifti(scl_slope=0, scl_inter=5))
+    return picture()
 
 
 @NIFTI.add("axes that are not at right angles", NOTHING, "unreadable_format")

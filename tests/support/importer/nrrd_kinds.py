@@ -110,6 +110,20 @@ def nrrd_colour(folder):
     return Picture(voxels)
 
 
+@NRRD.add("vectors of two numbers", NOTHING, "unreadable_format")
+def nrrd_two(folder):
+    voxels = random_voxels(3, 4, 5, 2)
+    _nrrd(folder, voxels.tobytes(), sizes="2 5 4 3", more="kinds: vector domain domain domain\n")
+    return Picture(voxels)
+
+
+@NRRD.add("four numbers, called RGB", NOTHING, "unreadable_format")
+def nrrd_four(folder):
+    voxels = random_voxels(3, 4, 5, 4)
+    _nrrd(folder, voxels.tobytes(), sizes="4 5 4 3", more="kinds: RGB-color domain domain domain\n")
+    return Picture(voxels)
+
+
 @NRRD.add("over time", RIGHT)
 def nrrd_times(folder):
     voxels = random_voxels(2, 3, 4, 5)

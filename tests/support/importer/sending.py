@@ -91,9 +91,10 @@ def _send(folder, spool, truth, deidentify):
 def _compare_with_forecast(forecast, image):
     """Return what is wrong with the forecast of an image, "" if nothing."""
     reported = ReportedImage(image.shape, image.color_space, image.spacing)
+    # The shape says whether the volumes are times or segments.
     is_right = (
         is_as_foretold(forecast, reported)
-        and forecast.times in {None, image.shape[0]}
+        and (forecast.times is None or forecast.times == forecast.shape[0])
         and forecast.pixel_type in {"", image.picture.voxels.dtype.name}
     )
     return "" if is_right else f"panimg makes {reported} and not {forecast}"

@@ -884,7 +884,9 @@ def test_nrrd_in_two_files_is_refused(folder, name, field, end):
 
 def test_voxels_are_not_read_as_a_header(folder):
     """What follows the empty line of an NRRD is data."""
-    (folder / "x.nrrd").write_bytes(b"NRRD0004\ntype: char\n\ndata file: x\n")
+    (folder / "x.nrrd").write_bytes(
+        b"NRRD0004\ntype: uchar\nsizes: 4 3\nencoding: raw\n\ndata file: x\n"
+    )
     assert make(folder).files == 1
 
 

@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import io
+import struct
 import tempfile
 import tracemalloc
 import zlib
@@ -157,6 +158,20 @@ def test_an_nrrd_in_bzip2_is_refused():
     """Panimg 0.18.2 can't read it."""
     with pytest.raises(CannotSend) as caught:
         recognise({"a.nrrd": nrrd(bz2.compress(VOXELS), "bzip2")})
+    assert caught.value.reason.code == "unreadable_format"
+
+
+@pytest.mark.parametrize(("dims", "kind"), [((5, 4, 4, 4, 1, 3), 4), ((3, 4, 4, 4), 128)])
+def test_a_scale_of_vectors_or_colours_is_refused(dims, kind):
+    """It kills the process of the importer (panimg 0.18.2), so its own tests can't show it."""
+    head = bytearray(nifti()[:352])
+    struct.pack_into(f"<{len(dims)}h", head, 40, *dims)
+    struct.pack_into("<3h", head, 68, 1007 if kind == 4 else 0, kind, 16)
+    whole = bytes(head) + bytes(4 * 4 * 4 * 3 * 2)
+    assert recognise({"a.nii": whole}).suffix == ".nii"
+    struct.pack_into("<2f", head, 112, 2.0, 0.0)
+    with pytest.raises(CannotSend) as caught:
+        recognise({"a.nii": bytes(head) + bytes(4 * 4 * 4 * 3 * 2)})
     assert caught.value.reason.code == "unreadable_format"
 
 
