@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from gcwatch import config, targets
+from gcwatch.commands.share_probe import probe_share
 from gcwatch.config import (
     Constant,
     Expected,
@@ -74,12 +75,16 @@ def config_findings(error: ConfigError) -> list[Finding]:
 
 
 def check(settings: Settings, *, offline: bool = False) -> Iterator[Finding]:
-    """Given settings, check everything that they name; nothing is written.
+    """Given settings, check everything that they name.
 
-    With *offline* the platform is not asked.
+    What gcwatch does in a folder is tried there in a probe folder, which is removed again. With
+    *offline* the platform is not asked.
     """
     yield Finding("config", "file", str(settings.file))
-    yield _state(settings.state)
+    state = _state(settings.state)
+    yield state
+    if state.is_fine:
+        yield from _lacks("state", "folder", _existing(settings.state), is_state=True)
     for route in settings.routes:
         yield from _folders(route)
     for mirror in settings.mirrors:
@@ -130,12 +135,18 @@ def _state(state: Path) -> Finding:
 
 def _folders(route: Route) -> Iterator[Finding]:
     where = f"route {route.name}"
-    yield _inbox(where, route)
+    inbox = _inbox(where, route)
+    yield inbox
+    if inbox.is_fine and route.after != "keep":
+        yield from _lacks(where, "inbox", route.inbox)
     if route.expect is not None:
         yield _expected(where, route.expect)
-    yield _writable(where, "outbox", route.outbox)
+    yield from _share(where, "outbox", route.outbox)
     if route.done is not None:
-        yield _writable(where, "done", _existing(route.done))
+        yield from _share(where, "done", _existing(route.done))
+        if inbox.is_fine and _device(_existing(route.done)) != _device(route.inbox):
+            detail = "on another file system than the inbox: folders are copied there, then deleted"
+            yield Finding(where, "done", detail)
     if route.report is not None:
         yield _report(where, route.report)
 
@@ -165,9 +176,27 @@ def _report(where: str, path: Path) -> Finding:
 
 def _mirror_folders(mirror: Mirror) -> Iterator[Finding]:
     where = f"mirror {mirror.name}"
-    yield _writable(where, "outbox", mirror.outbox)
+    yield from _share(where, "outbox", mirror.outbox)
     if mirror.gone_to is not None:
-        yield _writable(where, "gone_to", _existing(mirror.gone_to))
+        yield from _share(where, "gone_to", _existing(mirror.gone_to))
+
+
+def _share(where: str, what: str, folder: Path) -> Iterator[Finding]:
+    found = _writable(where, what, folder)
+    yield found
+    if found.is_fine:
+        yield from _lacks(where, what, folder)
+
+
+def _lacks(where: str, what: str, folder: Path, *, is_state: bool = False) -> Iterator[Finding]:
+    """Try what gcwatch does in a folder, and say what its file system can't do."""
+    for lack in probe_share(folder, is_state=is_state):
+        cause: Cause | None = "config" if lack.hint else None
+        yield Finding(where, what, f"{folder}: {lack.what}", cause, lack.hint)
+
+
+def _device(folder: Path) -> int:
+    return folder.stat().st_dev
 
 
 def _inbox(where: str, route: Route) -> Finding:

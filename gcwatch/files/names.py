@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Callable, Collection
 from itertools import count
 from pathlib import PurePosixPath
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from gcwatch.core.receipt import RECEIPT_NAME
 from gcwatch.files.atomic import sync_folder
@@ -137,12 +137,13 @@ def find_namesakes(parent: SharePath, folder: str) -> list[str]:
     A file system may store another name: one that it can hold, with letters in another form
     (macOS), or without a dot or space at its end (Windows).
     """
-    wanted = {_as_stored(name) for name in storable_names(folder)}
-    return [name for name in parent.list_names() if _is_namesake(name, wanted)]
+    wanted = storable_names(folder)
+    return [name for name in parent.list_names() if is_namesake(name, wanted)]
 
 
-def _is_namesake(name: str, wanted: Collection[str]) -> bool:
-    if _as_stored(name) in wanted:
+def is_namesake(name: str, wanted: Collection[str]) -> bool:
+    """Whether a name is one of those that are wanted, numbered or not, as file systems store it."""
+    if _as_stored(name) in map(_as_stored, wanted):
         return True
     number = re.search(r"\.([0-9]{1,9})\Z", name)
     return number is not None and any(
@@ -154,21 +155,30 @@ def _as_stored(name: str) -> str:
     return unicodedata.normalize("NFC", name).rstrip(". ")
 
 
+_DEEPEST_REMOVED: Final = 50
+
+
 def remove_tree(path: SharePath) -> None:
     """Remove whatever has this path, a folder with its content; do nothing if nothing has it.
 
-    Links are removed, not followed. A folder may be of any depth: folders in it are first moved
-    up into it, so no path gets long.
+    Links are removed, not followed. A folder may be of any depth: what is nested deep is first
+    moved up into it, so no path gets long.
     """
     if not path.is_dir():
         path.unlink(missing_ok=True)
         return
-    with contextlib.suppress(FileNotFoundError):
-        while folders := _remove_files(path):
-            for folder in folders:
-                _lift_folders(folder, path)
-                folder.rmdir()
-        path.rmdir()
+    pending = [path]
+    while pending:
+        here = pending[-1]
+        with contextlib.suppress(FileNotFoundError):
+            if inside := _remove_files(here):
+                if here.below.count("/") - path.below.count("/") < _DEEPEST_REMOVED:
+                    pending += inside
+                    continue
+                for folder in inside:
+                    folder.rename(path / f".{secrets.token_hex(16)}")
+            here.rmdir()
+        pending.pop()
 
 
 def _remove_files(folder: SharePath) -> list[SharePath]:
@@ -179,15 +189,6 @@ def _remove_files(folder: SharePath) -> list[SharePath]:
         if not is_folder:
             path.unlink(missing_ok=True)
     return [path for path, is_folder in found if is_folder]
-
-
-def _lift_folders(folder: SharePath, top: SharePath) -> None:
-    """Remove the files of a folder, and move the folders in it to the folder *top*."""
-    for inner in _remove_files(folder):
-        try:
-            inner.rmdir()
-        except OSError:  # it is not empty
-            inner.rename(top / f".{secrets.token_hex(16)}")
 
 
 _NO_HARD_LINKS = frozenset(

@@ -17,7 +17,13 @@ from gcwatch.files.atomic import (
     write_atomically,
 )
 from gcwatch.files.beneath import SharePath
-from gcwatch.files.names import find_namesakes, storable_names, take_free_name, with_storable_name
+from gcwatch.files.names import (
+    find_namesakes,
+    is_namesake,
+    storable_names,
+    take_free_name,
+    with_storable_name,
+)
 from gcwatch.files.receipt_file import read_receipt
 from gcwatch.outbox.staging import StagingPlace
 
@@ -41,6 +47,13 @@ def publish_results(place: StagingPlace, folder: str, receipt: Mapping[str, Any]
         result = make_parent_folder(SharePath(place.outbox) / folder)
         name = take_free_name(source, result.parent, result.name)
         return result.with_name(name).below
+
+
+def is_renamed(folder: str, name: str) -> bool:
+    """Given a case's name and that of its result, return whether the file system refused one."""
+    above, _, last = folder.rpartition("/")
+    parent, _, own = name.rpartition("/")
+    return parent != above or not is_namesake(own, [last])
 
 
 def make_parent_folder(place: SharePath) -> SharePath:

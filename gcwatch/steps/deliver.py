@@ -7,6 +7,7 @@ from gcwatch.config import Route
 from gcwatch.core import checklist, events
 from gcwatch.core.case import Case, Fetched, Output, Source
 from gcwatch.core.checklist import StepEvents
+from gcwatch.core.reasons import Reason
 from gcwatch.core.receipt import make_receipt
 from gcwatch.files.atomic import disk_trouble
 from gcwatch.imaging.spool import discard_spool
@@ -63,6 +64,9 @@ def deliver_results(case: Case, route: Route, context: StepContext) -> StepEvent
     platform = context.platform.home
     receipt = make_receipt(case, platform, VERSION, context.clock())
     name = publish.publish_results(_staging(case, route, context), case.folder, receipt)
+    renamed = Reason("result_renamed", {}, {"folder": case.folder, "result": name})
+    if publish.is_renamed(case.folder, name) and renamed not in case.warnings:
+        yield events.WarningFound(renamed)
     # Notes of an earlier round are no longer true.
     remove_failure_note(route.outbox, case.folder)
     remove_change_note(route.outbox, case.folder)

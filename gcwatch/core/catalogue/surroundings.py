@@ -48,6 +48,12 @@ SURROUNDINGS_REASONS: Final[Mapping[str, ReasonEntry]] = {
         "{what} failed: {error}.",
         hint="Free some disk space, or mount the outbox again.",
     ),
+    "result_renamed": ReasonEntry(
+        "The results are in {result}: the results folder can't hold the name {folder}.",
+        "The file system of the outbox refuses the name; what it refuses is replaced by _.",
+        advice="Look for {result} in the results folder.",
+        hint="Nothing has to be done. Names without < > : ? * | and quotes are kept as they are.",
+    ),
     "archive_not_found": ReasonEntry(
         "The archive can't be seen; what is already here of it stays.",
         "Archive {slug} does not exist, or this token has no access to it.",
