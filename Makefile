@@ -1,8 +1,8 @@
 # Two commands are enough on a fresh machine: `make demo` and `make test`.
 PYTHON ?= python3
 BIN := .venv/bin
-# More workers than cores, as tests wait much. Tests that share something slow are one group.
-WORKERS = -n 6 --dist loadgroup
+# More workers than cores, as tests wait much; tests/conftest.py divides the tests among them.
+WORKERS = -n 6
 # The tests are compiled once, not by each worker of each run.
 unexport PYTHONDONTWRITEBYTECODE
 COMMITTED = $(shell git log -1 --format=%ct)

@@ -1,15 +1,18 @@
 """What every test starts with: no logging configured, no address but loopback.
 
 And what every run starts and ends with: the slowest files come first, so that no worker is left
-alone with one of them; the last line tells how many crash points were visited.
+alone with one of them; files whose tests share something slow have one worker; the last line tells
+how many crash points were visited.
 """
 
 import ctypes
 import socket
+from pathlib import PurePosixPath
 
 import hypothesis
 import pytest
 from support.victims import Victims
+from xdist.scheduler import LoadScopeScheduling
 
 from gcwatch import log
 from gcwatch.sandbox import Sandbox
@@ -28,7 +31,24 @@ SLOWEST_FIRST = (
     "test_mirror_cli",
     *("test_service", "test_reload", "test_packaging", "test_init", "test_demo"),
 )
+ONE_WORKER = {"test_demo", "test_packaging"}
+"""Files whose tests share something slow: one worker runs them, so that it is made once."""
 CRASH_POINTS = "crash points"
+
+
+class Scheduling(LoadScopeScheduling):
+    """Gives each worker a test at a time; the files of `ONE_WORKER` are not divided."""
+
+    def _split_scope(self, nodeid):
+        file = nodeid.partition("::")[0]
+        return file if PurePosixPath(file).stem in ONE_WORKER else nodeid
+
+
+class Distribution:
+    """Sets how tests are divided among the workers of xdist."""
+
+    def pytest_xdist_make_scheduler(self, config, log):
+        return Scheduling(config, log)
 
 
 class CrashPoints:
@@ -54,6 +74,7 @@ class CrashPoints:
 def pytest_configure(config):
     if not hasattr(config, "workerinput"):  # a worker of xdist has its reports counted for it
         config.pluginmanager.register(CrashPoints())
+        config.pluginmanager.register(Distribution())
 
 
 @pytest.hookimpl(trylast=True)

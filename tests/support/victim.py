@@ -8,17 +8,21 @@ Nothing in gcwatch/ knows.
 
 import json
 import os
+import pkgutil
 import signal
 import sys
 import threading
 import traceback
+from importlib import import_module
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pydicom.dataset
 import requests
+from apscheduler.triggers import date, interval
 from grand_challenge_dicom_de_identifier import deidentifier
 from requests.adapters import HTTPAdapter
+from sqlalchemy.dialects import sqlite
 
 import gcwatch
 from gcwatch import config, log
@@ -29,7 +33,8 @@ from support.builders import FAST
 from support.victims import kind_of_point
 
 # Imported before the fork: else each child process would import them again.
-IMPORTED_LATE_OTHERWISE = (pydicom.dataset, deidentifier)
+IMPORTED_LATE_OTHERWISE = (pydicom.dataset, deidentifier, date, interval, sqlite)
+UNUSED_ROOMS = ("cli", "demo", "sandbox", "views", "__main__")
 _WRITES = os.O_WRONLY | os.O_RDWR
 _PATHS = {
     "open": [(0, None)],
@@ -226,7 +231,18 @@ def fork(order):
     os._exit(0)
 
 
+def import_rooms():
+    """Import each module that a daemon may use; most are imported late by themselves."""
+    for room in pkgutil.iter_modules(gcwatch.__path__):
+        if room.name not in UNUSED_ROOMS:
+            name = f"gcwatch.{room.name}"
+            path = getattr(import_module(name), "__path__", [])
+            for module in pkgutil.walk_packages(path, f"{name}."):
+                import_module(module.name)
+
+
 def main():
+    import_rooms()
     for line in sys.stdin:
         sys.stdout.write(f"{fork(json.loads(line))}\n")
         sys.stdout.flush()

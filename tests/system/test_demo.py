@@ -9,9 +9,6 @@ import pytest
 
 from gcwatch import demo
 
-pytestmark = pytest.mark.xdist_group("demo")
-"""One worker runs them: the demo that they share is made once."""
-
 PROGRAM = [sys.executable, "-m", "gcwatch"]
 
 

@@ -17,9 +17,6 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from support.checkout import ROOT
 
-pytestmark = pytest.mark.xdist_group("packaging")
-"""One worker runs them: the wheel is built once."""
-
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 DATA = {"gcwatch/py.typed"}
 """What the wheel holds besides Python's sources."""
