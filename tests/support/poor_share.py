@@ -114,7 +114,7 @@ class PoorShare:
         rename, mkdir, status, opening = os.rename, os.mkdir, os.stat, os.open
 
         def check(name, folder):
-            if self._is_here(folder) and _REFUSED_NAME.search(os.path.basename(name)):  # noqa: PTH119
+            if self._is_here(folder) and _REFUSED_NAME.search(os.path.basename(name)):  # noqa: PTH119 -- str or bytes
                 self._raise(errno.EINVAL)
 
         def renaming(source, target, **folders):
