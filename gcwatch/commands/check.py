@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,6 +101,7 @@ def check_platform(settings: Settings, *, offline: bool = False) -> Iterator[Fin
         [problem] = error.problems
         yield Finding("platform", "ca_bundle", problem.message, "config", problem.hint)
         return
+    yield from _expired_certificates(settings)
     try:
         config.read_token(settings)
     except ConfigError as error:
@@ -110,6 +112,15 @@ def check_platform(settings: Settings, *, offline: bool = False) -> Iterator[Fin
         yield Finding("platform", "token", "exists; not tested with the platform (offline)")
     else:
         yield from _online(settings)
+
+
+def _expired_certificates(settings: Settings) -> Iterator[Finding]:
+    """Say if all certificates of `ca_bundle` have expired; the daemon starts: clocks go wrong."""
+    bundle = settings.platform.ca_bundle
+    if bundle is not None and config.expiry_of(bundle) < time.time():
+        hint = "Ask who looks after this network's certificates for the new file."
+        problem = f"all certificates in {bundle} have expired"
+        yield Finding("platform", "ca_bundle", problem, "config", hint)
 
 
 # --- folders -------------------------------------------------------------------------------------

@@ -3,14 +3,15 @@
 Nothing that uses the settings may come in here: no platform, no journal, no work on cases.
 """
 
-from gcwatch.config.certificates import require_certificates
+from gcwatch.config.certificates import expiry_of, require_certificates
+from gcwatch.config.cron import Cron
 from gcwatch.config.diff import Changes, find_changes, require_same_home
 from gcwatch.config.expected import Expected
 from gcwatch.config.load import find, load, parse
 from gcwatch.config.model import Limits, Log, Mirror, Platform, Route, Settings
 from gcwatch.config.reference import reference, schema
 from gcwatch.config.token import read_token
-from gcwatch.config.types import Constant, Cron, Glob, JsonFile, Named, Source
+from gcwatch.config.types import Constant, Glob, JsonFile, Named, Source
 from gcwatch.core.timing import Every
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Route",
     "Settings",
     "Source",
+    "expiry_of",
     "find",
     "find_changes",
     "load",

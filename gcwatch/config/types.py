@@ -5,20 +5,16 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from string import Formatter
-from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import urlsplit
+from typing import Annotated, Any
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from pydantic import AfterValidator, PlainValidator, ValidationInfo, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from gcwatch.config.cron import Cron
 from gcwatch.core.timing import Every
-
-if TYPE_CHECKING:
-    from apscheduler.triggers.cron import CronTrigger
 
 Loc = tuple[str | int, ...]
 
@@ -46,41 +42,6 @@ def _seconds(value: Any, info: ValidationInfo) -> float:
     if isinstance(value, int | float) and info.context is None:
         return float(value)
     raise value_error("must be a duration", _DURATION_HINT)
-
-
-@dataclass(frozen=True)
-class Cron:
-    """The times of a cron expression of five fields, in this machine's time zone.
-
-    Raises:
-        ValueError: The expression is not valid, or its time never comes.
-    """
-
-    expression: str
-
-    def __post_init__(self) -> None:
-        self.after(datetime.now().astimezone().timestamp())
-
-    def after(self, now: float) -> float:
-        """Given a time (seconds since the epoch), return the next time after it."""
-        trigger = _trigger(self.expression)
-        # The trigger can return `now` itself; the next time must be later.
-        later = datetime.fromtimestamp(now, trigger.timezone) + timedelta(microseconds=1)
-        moment = trigger.get_next_fire_time(None, later)
-        if moment is None:
-            raise ValueError("this time never comes")
-        return float(moment.timestamp())
-
-
-@lru_cache
-def _trigger(expression: str) -> "CronTrigger":
-    from apscheduler.triggers.cron import CronTrigger  # noqa: PLC0415 -- few configs have a cron
-
-    if re.search("[0-9]", expression.rpartition(" ")[2]):
-        raise ValueError(
-            "write days of the week as names (mon-fri): cron programs number them differently"
-        )
-    return CronTrigger.from_crontab(expression)
 
 
 def _schedule(value: Any, info: ValidationInfo) -> Every | Cron:
@@ -190,7 +151,20 @@ def check_api_root(value: str) -> str:
             "must not hold a user, a password, a query or a fragment",
             "write the token into the file that token_file names",
         )
+    if not parts.netloc.isascii():
+        raise value_error("is not a web address", f"write it as {_ascii_address(parts)}")
+    # The token goes to one origin, so there is one way to write it.
+    value = urlunsplit(parts._replace(netloc=parts.netloc.lower()))
     return value if value.endswith("/") else value + "/"
+
+
+def _ascii_address(parts: SplitResult) -> str:
+    """Given the parts of a URL whose host has other letters, return it as browsers send it."""
+    try:
+        host = (parts.hostname or "").encode("idna").decode()
+    except UnicodeError:
+        return "https://host:port/path, with a host of ASCII letters"
+    return urlunsplit(parts._replace(netloc=f"{host}:{parts.port}" if parts.port else host))
 
 
 # --- titles ---------------------------------------------------------------------------------------

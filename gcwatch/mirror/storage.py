@@ -174,7 +174,7 @@ def link_or_copy(source: SharePath, target: SharePath) -> None:
     except FileExistsError:
         return  # an earlier try with the same content made it
     except OSError:  # not all file systems have hard links
-        partial = target.with_name(target.name + ".part")
+        partial = target.with_name(with_suffix(target.name, ".part"))
         copy_file(source, partial)
         replace_file(partial, target)
 

@@ -17,7 +17,7 @@ from gcwatch.files.beneath import SharePath
 from gcwatch.files.names import safe_relative_path
 from gcwatch.outbox import verify
 from gcwatch.platform.client import GrandChallenge
-from gcwatch.platform.download import download_file, download_signed
+from gcwatch.platform.download import download_file, download_signed, partial_names
 from gcwatch.platform.models import Image, ImageFile, Instance, SocketValue
 from gcwatch.platform.transfers import Moved, Transfers
 
@@ -56,7 +56,7 @@ def output_paths(outputs: Sequence[Output]) -> dict[int, PurePosixPath]:
 class _TakenPaths:
     """The paths that outputs have, compared as by file systems that ignore case and accents' form.
 
-    With a file goes its `.part` file, into which it is downloaded.
+    With a file go its `.part` and `.etag` files, which it has while it is downloaded.
     """
 
     def __init__(self) -> None:
@@ -66,9 +66,9 @@ class _TakenPaths:
 
     def take(self, path: PurePosixPath, is_image: bool) -> bool:
         """Take a path, if it is free; return whether it was."""
-        mine, part = _comparable(path), _comparable(path.with_name(path.name + ".part"))
+        mine, parts = _comparable(path), map(path.with_name, partial_names(path.name))
         above = {_comparable(folder) for folder in path.parents}
-        files = set() if is_image else {mine, part}
+        files = set() if is_image else {mine, *map(_comparable, parts)}
         if self._files & {mine, *files, *above} or (self._folders | self._images) & files:
             return False
         if mine in self._images:
@@ -88,10 +88,15 @@ def _numbered_paths(path: PurePosixPath, pk: int) -> Iterator[PurePosixPath]:
     """Yield a path, then others that tell it apart: by the pk, at the end and at the beginning."""
     first, *rest = path.parts
     yield path
-    yield path.with_name(f"{pk}-{path.name}")
-    yield PurePosixPath(f"{pk}-{first}", *rest)
+    yield path.with_name(_with_prefix(f"{pk}-", path.name))
+    yield PurePosixPath(_with_prefix(f"{pk}-", first), *rest)
     for number in count(2):
-        yield PurePosixPath(f"{pk}-{number}-{first}", *rest)
+        yield PurePosixPath(_with_prefix(f"{pk}-{number}-", first), *rest)
+
+
+def _with_prefix(prefix: str, name: str) -> str:
+    """Return a name with a prefix, cut before its suffix if it gets too long."""
+    return str(safe_relative_path(prefix + name, fallback=name))
 
 
 def image_name(image: Image, file: ImageFile) -> str:

@@ -1,5 +1,6 @@
 """Calls of the platform's REST API: their URLs, whose objects they see, and lists page by page."""
 
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
@@ -11,6 +12,10 @@ from gcwatch.platform.models import Answer, Page, Profile, read_answer, wrong_an
 PAGE_ITEMS: Final = 100
 _MOST_PAGES: Final = 10_000
 """A million items: no list that gcwatch reads is longer."""
+_MOST_GROWTH_ITEMS: Final = 10_000
+"""No list grows by more while it is read."""
+LIST_SECONDS: Final = 3600.0
+"""A list of 100,000 items takes some minutes; one whose pages drip must not hold a worker."""
 ANONYMOUS_NAME = "AnonymousUser"
 """The user name that the platform gives to requests without a token."""
 
@@ -89,18 +94,24 @@ class ApiCalls:
     ) -> Iterator[Page[Answer]]:
         """Yield the pages of a list; raise Unreachable if one comes again, or they have no end."""
         seen: set[int] = set()
+        first_count, late = None, time.monotonic() + LIST_SECONDS
         while True:
             window = urlencode({**query, "limit": size, "offset": offset})
             page: Page[Answer] = read_answer(
                 Page[kind],  # type: ignore[valid-type]
                 self._get_json(f"{path}?{window}"),
             )
+            first_count = page.count if first_count is None else first_count
             # A server that ignores the offset would be asked without end.
             looks = hash(repr(page.results))
             if page.results and (looks in seen or len(seen) == _MOST_PAGES):
                 raise wrong_answer(
                     f"GET {path}", "a list whose pages come again, or without an end"
                 )
+            if page.count > first_count + _MOST_GROWTH_ITEMS:
+                raise wrong_answer(f"GET {path}", "a list that grows while it is read")
+            if time.monotonic() > late:
+                raise wrong_answer(f"GET {path}", f"a list that takes more than {LIST_SECONDS} s")
             yield page
             seen.add(looks)
             offset += len(page.results)

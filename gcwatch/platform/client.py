@@ -235,8 +235,8 @@ class GrandChallenge(ApiCalls):
                 Item, _items_path(kind), {kind: place}, size=LARGEST_PAGE_ITEMS
             ):
                 for item in page.results:
-                    if kind == "archive":
-                        _require_pk(f"the archive of item {item.pk}", pk_of(item.archive), place)
+                    found_in = item.archive if kind == "archive" else item.reader_study
+                    _require_pk(f"the place of item {item.pk}", pk_of(found_in), place)
                     found[item.pk] = item
                 count = max(count, page.count)  # it may fall during the reading if we lose rights
             if len(found) >= count:
@@ -259,9 +259,12 @@ class GrandChallenge(ApiCalls):
         """Given a presigned URL and a body with a length, store the body; return the reply."""
         return self.http.put(url, body)
 
-    def open_media(self, url: str, offset: int) -> AbstractContextManager[Reply]:
-        """Given a media URL, open what the storage has there, from *offset* bytes on."""
-        return self.http.stream(url, offset)
+    def open_media(self, url: str, offset: int, etag: str = "") -> AbstractContextManager[Reply]:
+        """Given a media URL, open what the storage has there, from *offset* bytes on.
+
+        With an *etag*, from there on only if it is that version still.
+        """
+        return self.http.stream(url, offset, etag)
 
     def open_signed(self, request: SignedRequest) -> AbstractContextManager[Reply]:
         """Given a request that carries its own signature, open its answer."""

@@ -1,8 +1,8 @@
 """Ends calls that last too long: the connection of a late call is broken.
 
 The time-out of a socket counts from its last byte, so a server that sends one byte a minute could
-hold a thread for ever. Here each call has a deadline in all, on a monotonic clock; transfers get
-more time for each byte that has moved.
+hold a thread for ever; the system's resolver of names has no time-out at all. Here each call has a
+deadline in all, on a monotonic clock; transfers get more time for each byte that has moved.
 """
 
 import math
@@ -10,20 +10,67 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import ConnectTimeoutError
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from urllib3.util.connection import allowed_gai_family
 
 from gcwatch.core.errors import Stopped
 
 SLOWEST_BYTES_A_SECOND: Final = 4096.0
 """A transfer that is slower than this, after its first minutes, is broken."""
 
+_LOOK_SECONDS: Final = 0.2
+"""How often a call that waits for an address looks whether it is over."""
+
+Addresses = Sequence[tuple[Any, Any, int, str, Any]]
+"""What `socket.getaddrinfo` returns."""
+Options = Sequence[tuple[int, int, Any]]
+"""Options of a socket, as `setsockopt` takes them."""
+
 _thread = threading.local()
+
+
+class _Lookups:
+    """Names under way to addresses, in threads: the system's resolver has no deadline.
+
+    Each name is looked up by one thread at a time, so a resolver that hangs holds few of them.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: dict[tuple[str, int], Future[Addresses]] = {}
+
+    def begin(self, host: str, port: int) -> "Future[Addresses]":
+        """Look up a name, or an address, which takes no time."""
+        with self._lock:
+            found = self._running.get((host, port))
+            if found is None:
+                found = self._running[host, port] = Future()
+                work = threading.Thread(
+                    target=self._look_up, args=(host, port, found), name="lookup", daemon=True
+                )
+                work.start()
+        return found
+
+    def _look_up(self, host: str, port: int, found: "Future[Addresses]") -> None:
+        try:
+            family = allowed_gai_family()
+            found.set_result(socket.getaddrinfo(host, port, family, socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as error:
+            found.set_exception(error)
+        finally:
+            with self._lock:
+                del self._running[host, port]
+
+
+lookups: Final = _Lookups()
 
 
 class Call:
@@ -34,6 +81,38 @@ class Call:
         self.is_over = False
         self._socket: socket.socket | None = None
         self._lock = threading.Lock()
+
+    def connect(self, host: str, port: int, seconds: float, options: Options) -> socket.socket:
+        """Connect to the first address of a host that answers, each within some seconds.
+
+        Raises:
+            OSError: if none does, the name has no address, or the call is over.
+        """
+        problem: OSError = TimeoutError("the call has lasted too long")
+        for family, kind, protocol, _, address in self._addresses(host, port, seconds):
+            made = socket.socket(family, kind, protocol)
+            try:
+                for option in options:
+                    made.setsockopt(*option)
+                made.settimeout(seconds)
+                self.use(made)  # before it is connected: that may take long, too
+                made.connect(address)
+            except OSError as error:
+                made.close()
+                problem = error
+            else:
+                return made
+            if self.is_over:
+                break
+        raise problem
+
+    def _addresses(self, host: str, port: int, seconds: float) -> Addresses:
+        looked_up = lookups.begin(host, port)
+        late = time.monotonic() + seconds
+        while not self.is_over and time.monotonic() < late:
+            with suppress(FutureTimeoutError):
+                return looked_up.result(_LOOK_SECONDS)
+        raise TimeoutError("the name was not found in time")
 
     def moved(self, count: int) -> None:
         """Give a transfer more time for a number of bytes that have moved."""
@@ -147,30 +226,34 @@ class Deadlines:
                 call.end()
 
 
-class _Watched:
+class _Watched(HTTPConnection):
     """A connection that belongs to the call of its thread."""
 
     sock: Any
 
     def _new_conn(self) -> socket.socket:
         call: Call | None = getattr(_thread, "call", None)
-        if call is not None and call.is_over:
-            raise ConnectTimeoutError("the call has lasted too long")
-        made: socket.socket = super()._new_conn()  # type: ignore[misc]
-        if call is not None:
-            call.use(made)
-        return made
+        if call is None or not isinstance(self.timeout, int | float):
+            return super()._new_conn()
+        if call.is_over:
+            raise ConnectTimeoutError(self, "the call has lasted too long")
+        host = self._dns_host.strip("[]")
+        try:
+            return call.connect(host, self.port, self.timeout, self.socket_options or ())
+        # The same errors as urllib3's own: they tell that nothing was sent.
+        except socket.gaierror as error:
+            raise NameResolutionError(self.host, self, error) from error
+        except TimeoutError as error:
+            raise ConnectTimeoutError(self, f"no connection to {self.host} in time") from error
+        except OSError as error:
+            raise NewConnectionError(self, f"no connection to {self.host}: {error}") from error
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         """Send a request, within the deadline of the call."""
         call: Call | None = getattr(_thread, "call", None)
         if call is not None and self.sock is not None:
             call.use(self.sock)
-        super().request(*args, **kwargs)  # type: ignore[misc]
-
-
-class _WatchedHttp(_Watched, HTTPConnection):
-    pass
+        super().request(*args, **kwargs)
 
 
 class _WatchedHttps(_Watched, HTTPSConnection):
@@ -178,7 +261,7 @@ class _WatchedHttps(_Watched, HTTPSConnection):
 
 
 class _HttpPool(HTTPConnectionPool):
-    ConnectionCls = _WatchedHttp
+    ConnectionCls = _Watched
 
 
 class _HttpsPool(HTTPSConnectionPool):

@@ -249,8 +249,10 @@ class Http:
             return reply
 
     @contextmanager
-    def stream(self, url: str, offset: int) -> Iterator[Reply]:
+    def stream(self, url: str, offset: int, etag: str = "") -> Iterator[Reply]:
         """Given a media URL, open the file that it redirects to, from byte *offset* on.
+
+        With an *etag*, a file of another version is sent from its beginning.
 
         The token is sent to the API's origin only; the storage's URL contains its own signature.
         """
@@ -263,6 +265,7 @@ class Http:
                 target = join(url, response.headers.get("Location", ""))
                 require_https(target, self.home)
                 headers = {"Range": f"bytes={offset}-"} if offset else {}
+                headers |= {"If-Range": etag} if offset and etag else {}
                 response = self._send(call, "bare", "GET", target, headers=headers)
             with response:
                 yield Reply(response, call, name)

@@ -195,12 +195,14 @@ def _is_told_in_full(value: Mapping[str, Any]) -> bool:
 class Item(_Answer):
     """A display set or an archive item: a title and the content of its sockets (platform 5, 6).
 
-    `archive` is the URL of an archive item's archive.
+    `archive` is the URL of an archive item's archive, `reader_study` that of a display set's reader
+    study; the answer to a write has the slug instead.
     """
 
     pk: Pk
     title: Text = Field(default="", validation_alias=AliasChoices("title", "title_safe"))
     archive: Url = ""
+    reader_study: Url = ""
     values: tuple[SocketValue, ...] = ()
 
     @field_validator("values", mode="before")

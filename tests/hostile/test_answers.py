@@ -19,6 +19,7 @@ from support.hostile import all_mutations, hostile
 
 from gcwatch.core.errors import CaseError, Refused, TokenRefused, Unreachable
 from gcwatch.core.reasons import explain
+from gcwatch.platform import api_calls
 from gcwatch.platform import http as http_module
 from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.http import Http
@@ -181,6 +182,29 @@ def test_a_list_whose_pages_come_again_ends(at):
         at.platform.algorithms()
 
 
+def test_a_list_that_grows_faster_than_it_is_read_ends(at):
+    """Every page is new, and the end moves away with each."""
+    turn = itertools.count(1)
+
+    def growing(_reply):
+        page = [{"pk": f"{NOBODY[:-6]}{next(turn):06}", "api_url": "", "slug": "x"}] * 100
+        told = {"count": 10_000 * next(turn), "results": page}
+        return replace(_reply, body=json.dumps(told).encode())
+
+    with hostile(at.sandbox, growing), pytest.raises(Unreachable) as error:
+        at.platform.algorithms()
+    assert "grows" in error.value.reason.facts["problem"]
+    assert next(turn) < 10
+
+
+def test_a_list_whose_pages_drip_ends(monkeypatch, at):
+    """Each page comes in time; the list does not."""
+    monkeypatch.setattr(api_calls, "LIST_SECONDS", -1)
+    with pytest.raises(Unreachable) as error:
+        at.platform.algorithms()
+    assert "takes more than" in error.value.reason.facts["problem"]
+
+
 def test_what_a_filter_would_have_kept_away_is_not_used(at):
     """A server, or a cache on the way, that ignores the filter gives objects of other cases."""
     ours, socket = pk_of(at.image), {"slug": "ct-image", "kind": "Image", "super_kind": "Image"}
@@ -189,15 +213,17 @@ def test_what_a_filter_would_have_kept_away_is_not_used(at):
         for pk, image in ((at.job, at.image), (NOBODY, f"cases/images/{NOBODY}/"))
     ]
     image = {"pk": NOBODY, "name": "of another case"}
-    item = {"pk": NOBODY, "title": "t", "archive": f"archives/{NOBODY}/"}
+    places = {"archive": f"archives/{NOBODY}/", "reader_study": f"reader-studies/{NOBODY}/"}
+    item = {"pk": NOBODY, "title": "t", **places}
 
     with hostile(at.sandbox, as_list(jobs, [])):
         assert [each.pk for each in at.platform.jobs(pk_of(at.algorithm), ours)] == [at.job]
     with hostile(at.sandbox, as_list([image], [])):
         assert at.platform.images("image.mha") == []
-    with hostile(at.sandbox, as_list([item], [])), pytest.raises(CaseError) as error:
-        at.platform.items("archive", at.archive.pk)
-    assert error.value.reason.code == "other_object"
+    for kind, place in (("archive", at.archive), ("reader_study", at.platform.reader_studies()[0])):
+        with hostile(at.sandbox, as_list([item], [])), pytest.raises(CaseError) as error:
+            at.platform.items(kind, place.pk)
+        assert error.value.reason.code == "other_object"
 
 
 # --- whole daemons -------------------------------------------------------------------------------
@@ -280,6 +306,20 @@ def test_a_senseless_duration_stops_nothing(sandbox, tmp_path, duration):
     is_algorithm = lambda call: call.path.endswith("/api/v1/algorithms/")  # noqa: E731 - one use
     with hostile(sandbox, senseless, is_algorithm):
         assert site.run_once().delivered == 1
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999", '{"a": [{"b": 1e999}]}'])
+def test_a_number_that_json_does_not_have_is_never_a_result(at, number):
+    """Written into a result it would be `Infinity`, which no JSON reader takes."""
+    socket = {"slug": "score", "kind": "Float", "super_kind": "Value"}
+
+    def endless(reply):
+        told = {**json.loads(reply.body), "outputs": [{"pk": 1, "socket": socket, "value": "HERE"}]}
+        return replace(reply, body=json.dumps(told).replace('"HERE"', number).encode())
+
+    with hostile(at.sandbox, endless), pytest.raises(Unreachable) as error:
+        at.platform.job(at.job)
+    assert "outputs.0.value" in error.value.reason.facts["problem"]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """A config file becomes settings, or every problem at once, each with its place."""
 
 import json
+import os
 import re
 from datetime import datetime
 from pathlib import Path
@@ -392,6 +393,17 @@ def test_bad_route_value_is_refused(problem, line, path, says):
         "https://user:s3cr3t@grand-challenge.org/",
         "https://grand-challenge.org/?token=s3cr3t",
         "https://grand-challenge.org/#s3cr3t",
+        "https://kr\u00e4nkenhaus.example/api/v1/",
+        "https://\u2488.example/api/v1/",
+        "https://x:-1/",
+        "https://x:0/",
+        "https://x:port/",
+        "https://[::1%25eth0/",
+        "http://127.0.0.1.evil.example/",
+        "http://localhost.evil.example/",
+        "http://0x7f.1/",
+        "javascript:alert(1)",
+        "file:///etc/passwd",
         "",
     ],
 )
@@ -771,6 +783,24 @@ def test_no_file_names_where_it_looked(tmp_path):
         assert place in problem.message
 
 
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("HTTPS://GC.Example/api/v1", "https://gc.example/api/v1/"),
+        ("https://[2001:DB8::1]:8443/api/v1/", "https://[2001:db8::1]:8443/api/v1/"),
+    ],
+)
+def test_an_origin_is_written_in_one_way(load, written, kept):
+    """Else the token would not go to the platform: requests writes hosts in small letters."""
+    assert load(f'[platform]\nurl = "{written}"' + ROUTE).platform.url == kept
+
+
+def test_an_address_with_other_letters_is_given_as_it_is_sent(problem):
+    """A name has two forms, and only one of them gets the token."""
+    found = problem('[platform]\nurl = "https://kr\u00e4nken.example:8/api/v1/"' + ROUTE)
+    assert "https://xn--krnken-cua.example:8/api/v1/" in found.hint
+
+
 # --- the token ------------------------------------------------------------------------------------
 
 
@@ -790,6 +820,38 @@ def test_token_is_the_last_of_one_or_two_words(load, token_file, text):
     """The token may come with its scheme, as the platform shows it."""
     token_file.write_text(text)
     assert config.read_token(load(NAMED + ROUTE)) == "s3cr3t"
+
+
+@pytest.mark.parametrize("content", [b"\xef\xbb\xbfs3cr3t\r\n", b"\n\n  s3cr3t\t\n"])
+def test_a_token_may_be_saved_by_any_editor(load, token_file, content):
+    """Editors of Windows write a mark before the text."""
+    token_file.write_bytes(content)
+    assert config.read_token(load(NAMED + ROUTE)) == "s3cr3t"
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (None, "does not exist"),
+        (Path.mkdir, "is a folder"),
+        (os.mkfifo, "is a pipe"),
+        (lambda path: path.symlink_to("/dev/zero"), "a device"),
+        (lambda path: path.symlink_to(path), "can't be read"),
+        (lambda path: path.write_bytes(b"x" * 5000), "is too large"),
+        (lambda path: path.write_bytes("s3cr3t".encode("utf-16")), "is saved as UTF-16"),
+        (lambda path: path.write_bytes(bytes(range(1, 255))), "a text that is not a token"),
+    ],
+)
+def test_what_is_no_token_file_is_told_at_once(load, token_file, make, told):
+    """None of them blocks the start, fills the memory or is a traceback."""
+    token_file.unlink()
+    if make is not None:
+        make(token_file)
+    if token_file.is_file():
+        token_file.chmod(0o600)
+    with pytest.raises(ConfigError) as caught:
+        config.read_token(load(NAMED + ROUTE))
+    assert told in caught.value.problems[0].message
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])

@@ -4,7 +4,7 @@ import gzip
 import socket
 import threading
 import time
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 
 import pytest
 
@@ -149,6 +149,76 @@ def test_a_stop_ends_calls_under_way_and_begins_none():
         for _ in range(2):
             with pytest.raises(Stopped):
                 http.call("GET", http.home)
+    assert time.monotonic() - begun < 10
+
+
+@contextmanager
+def hanging_resolver(monkeypatch):
+    """A resolver of names that never answers; addresses need none."""
+    gone, usual = threading.Event(), socket.getaddrinfo
+
+    def look_up(host, *how):
+        if host == "never.example":
+            gone.wait(60)
+        return usual(host, *how)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    try:
+        yield
+    finally:
+        gone.set()
+
+
+def calling(home):
+    return closing(Http(home, lambda: "0" * 64))
+
+
+def test_a_name_that_never_resolves_costs_one_try(monkeypatch):
+    """The system's resolver can't be stopped, but nobody waits for it."""
+    monkeypatch.setattr(http_module, "CONNECT_SECONDS", SOON_SECONDS)
+    begun = time.monotonic()
+    with hanging_resolver(monkeypatch), calling("https://never.example/api/v1/") as http:
+        with pytest.raises(Unreachable) as error:
+            http.call("POST", http.home)
+        with pytest.raises(Unreachable):
+            http.call("GET", http.home)
+        waiting = [each for each in threading.enumerate() if each.name == "lookup"]
+    assert not error.value.doubt  # nothing was sent
+    assert time.monotonic() - begun < 10
+    assert len(waiting) == 1
+
+
+def test_a_stop_does_not_wait_for_a_name_or_a_connection(monkeypatch):
+    """Neither does a daemon that stops."""
+    monkeypatch.setattr(http_module, "CONNECT_SECONDS", 60.0)
+    with full_server() as home, hanging_resolver(monkeypatch):
+        for address in (home, "https://never.example/api/v1/"):
+            begun = time.monotonic()
+            with calling(address) as http:
+                threading.Timer(0.1, http.stop_within, [0.2]).start()
+                with pytest.raises(Stopped):
+                    http.call("GET", http.home)
+            assert time.monotonic() - begun < 10
+
+
+@contextmanager
+def full_server():
+    """A server whose queue is full: the system does not answer who connects."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server, ExitStack() as stack:
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(server.getsockname())
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/api/v1/"
+
+
+def test_a_connection_that_hangs_costs_one_try(monkeypatch):
+    """It is known that nothing was sent."""
+    monkeypatch.setattr(http_module, "CONNECT_SECONDS", SOON_SECONDS)
+    begun = time.monotonic()
+    with full_server() as home, calling(home) as http, pytest.raises(Unreachable) as error:
+        http.call("POST", http.home)
+    assert (error.value.doubt, error.value.reason.facts["error"]) == (False, "ConnectTimeout")
     assert time.monotonic() - begun < 10
 
 

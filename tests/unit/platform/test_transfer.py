@@ -418,6 +418,17 @@ def media(sandbox):
     return url, content
 
 
+def leave_part(sender, url, path, content):
+    """Let a download be cut, and put *content* into its `.part` file."""
+    sender.sandbox.fault("truncate", host="storage", keep=CHUNK_BYTES)
+    with pytest.raises((TryAgain, Unreachable)):
+        download_file(sender.transfers, url, path, sender.count)
+    partial = path.root / f"{path.name}.part"
+    partial.write_bytes(content)
+    sender.sandbox.forget_calls()
+    return partial
+
+
 def storage_gets(sandbox):
     return [call["status"] for call in sandbox.calls() if call["host"] == "storage"]
 
@@ -446,7 +457,7 @@ def test_only_the_range_that_was_asked_for_is_written(sender, media, tmp_path, t
     """Another part of the file would be appended to what is here, and nobody would see it."""
     url, content = media
     first, total = CHUNK_BYTES, len(content)
-    (tmp_path / "x.mha.part").write_bytes(content[:first])
+    leave_part(sender, url, SharePath(tmp_path) / "x.mha", content[:first])
     places = {"first": first, "later": first + 1, "last": total - 1}
     range_told = told.format(**places, total=total, more=total + 1)
 
@@ -460,6 +471,60 @@ def test_only_the_range_that_was_asked_for_is_written(sender, media, tmp_path, t
     assert [*tmp_path.glob("x.mha*")] == []
     download_file(sender.transfers, url, SharePath(tmp_path) / "x.mha", sender.count)
     assert (tmp_path / "x.mha").read_bytes() == content
+
+
+@pytest.mark.parametrize("has_if_range", [True, False])
+@pytest.mark.parametrize("mark", ["ETag", "Last-Modified"])
+def test_two_versions_of_a_file_are_never_joined(sender, media, tmp_path, mark, has_if_range):
+    """A file that changed after its first half came, also if the storage knows no If-Range."""
+    url, content = media
+    path, is_storage = SharePath(tmp_path) / "x.mha", lambda call: call.host == "storage"
+
+    def with_mark(value):
+        def mutate(reply):
+            marks = {"ETag": "", "Last-Modified": "", mark: value}
+            return replace(reply, headers={**reply.headers, **marks})
+
+        return mutate
+
+    with hostile(sender.sandbox, with_mark('"of before"'), is_storage):
+        leave_part(sender, url, path, bytes(1000))
+    if has_if_range and mark == "ETag":  # the storage's own ETag is another one, so it answers 200
+        download_file(sender.transfers, url, path, sender.count)
+    else:
+        sender.platform.http.stream = without_if_range(sender.platform.http.stream)
+        with hostile(sender.sandbox, with_mark('"of now"'), is_storage):
+            with pytest.raises(TryAgain) as error:
+                download_file(sender.transfers, url, path, sender.count)
+            assert "changed on the platform" in error.value.reason.facts["problem"]
+            download_file(sender.transfers, url, path, sender.count)
+    assert (tmp_path / "x.mha").read_bytes() == content
+    assert [each.name for each in tmp_path.glob("x*")] == ["x.mha"]
+
+
+def without_if_range(stream):
+    return lambda url, offset, _etag: stream(url, offset)
+
+
+def test_a_part_whose_version_is_unknown_is_fetched_again(sender, media, tmp_path):
+    """A storage that marks no versions gives no way to tell whether the file is still the same."""
+    url, content = media
+
+    def unmarked(reply):
+        return replace(reply, headers={**reply.headers, "ETag": 'W/"weak"', "Last-Modified": ""})
+
+    with hostile(sender.sandbox, unmarked, lambda call: call.host == "storage"):
+        leave_part(sender, url, SharePath(tmp_path) / "x.mha", bytes(1000))
+        download_file(sender.transfers, url, SharePath(tmp_path) / "x.mha", sender.count)
+    assert (tmp_path / "x.mha").read_bytes() == content
+    assert storage_gets(sender.sandbox) == [200]
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "\u00e9" * 125 + ".json"])
+def test_a_result_with_the_longest_name_arrives(sender, media, tmp_path, name):
+    """The name of its `.part` file must not be longer than a file system takes."""
+    download_file(sender.transfers, media[0], SharePath(tmp_path) / "deep" / name, sender.count)
+    assert [each.name for each in (tmp_path / "deep").iterdir()] == [name]
 
 
 def test_token_does_not_follow_the_redirect(sender, media, tmp_path):
@@ -488,7 +553,7 @@ def test_cut_download_goes_on_where_it_was_cut(sender, media, tmp_path):
 def test_complete_leftover_is_taken_or_fetched_anew(sender, media, tmp_path):
     """A .part that is whole (or too long) gets a 416; the next try ends with the right bytes."""
     url, content = media
-    (tmp_path / "x.mha.part").write_bytes(content + b"more")
+    leave_part(sender, url, SharePath(tmp_path) / "x.mha", content + b"more")
     with pytest.raises(TryAgain):
         download_file(sender.transfers, url, SharePath(tmp_path) / "x.mha", sender.count)
     download_file(sender.transfers, url, SharePath(tmp_path) / "x.mha", sender.count)
@@ -498,8 +563,7 @@ def test_complete_leftover_is_taken_or_fetched_anew(sender, media, tmp_path):
 def test_leftover_from_before_a_power_cut_is_not_trusted(sender, media, tmp_path):
     """What was written before this boot may have holes: it is fetched from its start."""
     url, content = media
-    partial = tmp_path / "x.mha.part"
-    partial.write_bytes(bytes(1000))
+    partial = leave_part(sender, url, SharePath(tmp_path) / "x.mha", bytes(1000))
     before = psutil.boot_time() - 60
     os.utime(partial, (before, before))
     download_file(sender.transfers, url, SharePath(tmp_path) / "x.mha", sender.count)
