@@ -74,7 +74,7 @@ def _json_or_none(content: bytes) -> Any:
         return None
     try:
         # This reader limits the depth, and refuses what is no Unicode; Python's own does not.
-        return from_json(content, allow_inf_nan=False)
+        return from_json(content)
     except ValueError:
         return None
 
