@@ -17,6 +17,8 @@ from gcwatch.imaging.dicom.elements import (
     raw_value,
     read_dataset,
 )
+from gcwatch.imaging.dicom.encoded import UnusualHeader
+from gcwatch.imaging.dicom.quick_dataset import quick_dataset
 from gcwatch.imaging.dicom.traits import (
     TRAIT_ELEMENTS,
     Trait,
@@ -175,9 +177,8 @@ def read_header(stream: BinaryIO) -> Header | None:
     start = stream.read(_PREAMBLE_BYTES + 4)
     if not could_be_dicom(start):
         return None
-    stream.seek(0)
     try:
-        return _read_header(stream)
+        return _read_quickly(stream) or _read_by_pydicom(stream)
     except DamagedDicom as damage:
         return Header(None, str(damage))
     except (*DICOM_ERRORS, OSError) as error:
@@ -185,8 +186,22 @@ def read_header(stream: BinaryIO) -> Header | None:
         return Header(None, "unreadable header") if start[_PREAMBLE_BYTES:] == _MAGIC else None
 
 
-def _read_header(stream: BinaryIO) -> Header | None:
-    dataset = read_dataset(stream, _READ_ELEMENTS)
+def _read_quickly(stream: BinaryIO) -> Header | None:
+    """Return the header of a file without oddities; None if pydicom has to read it."""
+    stream.seek(0)
+    try:
+        return _header_of(stream, quick_dataset(stream, _READ_ELEMENTS))
+    except (UnusualHeader, *DICOM_ERRORS):
+        return None
+
+
+def _read_by_pydicom(stream: BinaryIO) -> Header | None:
+    stream.seek(0)
+    return _header_of(stream, read_dataset(stream, _READ_ELEMENTS))
+
+
+def _header_of(stream: BinaryIO, dataset: Any) -> Header | None:
+    """Given a dataset, and the stream behind what was read, return the header."""
     sop_class = str(dataset.get("SOPClassUID", "")) or meta_value(
         dataset, "MediaStorageSOPClassUID"
     )

@@ -1,0 +1,49 @@
+"""A header that is read without pydicom is the one that pydicom gives, or pydicom reads it."""
+
+import pytest
+from hypothesis import given, settings
+from support.dicom_files import files, shipped
+
+from gcwatch.imaging.dicom import headers
+from gcwatch.imaging.dicom.elements import DICOM_ERRORS, DamagedDicom
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+
+
+def outcome(read, content, folder):
+    """The header, or the error, that a file gives; the files are real, for their sizes count."""
+    path = folder / "file"
+    path.write_bytes(content)
+    with path.open("rb") as stream:
+        try:
+            return read(stream)
+        except (DamagedDicom, *DICOM_ERRORS, OSError) as error:
+            return type(error), str(error) if isinstance(error, DamagedDicom) else ""
+
+
+def is_alike(content, folder):
+    """Whether the quick way read the file, which must give what pydicom gives."""
+    quick = outcome(headers._read_quickly, content, folder)
+    if quick is None:
+        return False
+    assert quick == outcome(headers._read_by_pydicom, content, folder)
+    return True
+
+
+def test_every_shipped_file_has_the_header_that_pydicom_reads(tmp_path):
+    """Most of them without pydicom."""
+    read = [is_alike(content, tmp_path) for _, content in shipped()]
+    assert sum(read) > len(read) / 3 > 30
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("drawn")
+
+
+@settings(max_examples=200)
+@given(content=files())
+def test_a_drawn_file_has_the_header_that_pydicom_reads(folder, content):
+    """Whatever elements it has, and wherever it ends."""
+    is_alike(content, folder)
+    is_alike(content[: len(content) * 2 // 3], folder)
