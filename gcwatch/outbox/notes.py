@@ -1,5 +1,7 @@
 """The notes beside results: <folder>.failed.txt and <folder>.changed.txt."""
 
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from gcwatch.core.receipt import CHANGE_NOTE, FAILURE_NOTE
@@ -17,11 +19,30 @@ def _write_note(outbox: Path, folder: str, suffix: str, text: str) -> None:
         with_storable_name(note, lambda path: write_atomically(path, data, FILE_MODE))
 
 
+def _note_paths(outbox: Path, folder: str, suffix: str) -> Iterator[SharePath]:
+    """Yield the paths that a note may have: the file system may refuse a name."""
+    for parent, last in result_places(outbox, folder):
+        for name in storable_names(with_suffix(last, suffix)):
+            yield parent / name
+
+
+def find_failure_notes(outbox: Path, folder: str) -> list[Path]:
+    """Given a failed case's folder name, return its `<folder>.failed.txt`, if it is there."""
+    with suppress(OSError):
+        notes = _note_paths(outbox, folder, FAILURE_NOTE)
+        return [outbox / note.below for note in notes if note.is_file()]
+    return []
+
+
+def note_names(folder: str) -> set[str]:
+    """Given a case's folder name, return the names that its failure note may have."""
+    return {note.below for note in _note_paths(Path(), folder, FAILURE_NOTE)}
+
+
 def _remove_note(outbox: Path, folder: str, suffix: str) -> None:
     with disk_trouble("clearing the outbox"):
-        for parent, last in result_places(outbox, folder):
-            for name in storable_names(with_suffix(last, suffix)):
-                (parent / name).unlink(missing_ok=True)
+        for note in _note_paths(outbox, folder, suffix):
+            note.unlink(missing_ok=True)
 
 
 def write_failure_note(outbox: Path, folder: str, text: str) -> None:

@@ -4,7 +4,6 @@ import json
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
-from os.path import lexists
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +19,7 @@ from gcwatch.commands.status import Overview, StatusFollower, read_overview, vie
 from gcwatch.core.case import Case
 from gcwatch.core.receipt import RECEIPT_NAME
 from gcwatch.core.text import printable_name
+from gcwatch.outbox.notes import find_failure_notes
 from gcwatch.views.case_history import case_history
 from gcwatch.views.status_table import live_status, status_lines, status_tables
 from gcwatch.views.terminal import console, print_json
@@ -113,6 +113,6 @@ def show(
 def _files_about(watch: Watch, case: Case) -> Sequence[Path]:
     """Return the files that explain a case: its receipt, or its failure note."""
     routes = [route for route in watch.settings.routes if route.name == case.route]
-    receipts = [route.outbox / case.result / RECEIPT_NAME for route in routes if case.result]
-    notes = [route.outbox / f"{case.folder}.failed.txt" for route in routes]
-    return receipts if case.ending != "failed" else [each for each in notes if lexists(each)]
+    if case.ending == "failed":
+        return [note for route in routes for note in find_failure_notes(route.outbox, case.folder)]
+    return [route.outbox / case.result / RECEIPT_NAME for route in routes if case.result]

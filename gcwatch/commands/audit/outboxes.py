@@ -10,10 +10,10 @@ from gcwatch.config import Route
 from gcwatch.core import checklist
 from gcwatch.core.receipt import FAILURE_NOTE, RECEIPT_NAME, product_pk
 from gcwatch.files.beneath import SharePath
-from gcwatch.files.names import storable_names, with_suffix
+from gcwatch.files.names import with_suffix
 from gcwatch.files.receipt_file import read_receipt
 from gcwatch.outbox import publish
-from gcwatch.outbox.publish import result_places
+from gcwatch.outbox.notes import note_names
 from gcwatch.outbox.staging import staging_key
 
 LITTER: Final = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", "@eaDir", "__MACOSX"})
@@ -112,7 +112,7 @@ def results(
 def _delivered(
     each: KnownCase, route: Route, listing: OutboxListing, later: Sequence[tuple[Route, KnownCase]]
 ) -> Iterator[Finding]:
-    if each.is_newest and (notes := _notes(each) & listing.notes):
+    if each.is_newest and (notes := note_names(each.case.folder) & listing.notes):
         shown = " and ".join(sorted(notes))
         yield each.finding("different", f"it was delivered, but there is a failure note, {shown}")
     names = listing.results.get(each.case.adopted or each.case.key, [])
@@ -204,18 +204,9 @@ def _all_files(folder: SharePath) -> set[str]:
 
 def _failed(each: KnownCase, listing: OutboxListing) -> Iterator[Finding]:
     """Yield a finding of a missing failure note; with the folder, its note may be gone, too."""
-    if not _notes(each) & listing.notes and not each.case.gone:
+    if not note_names(each.case.folder) & listing.notes and not each.case.gone:
         name = with_suffix(each.case.folder, FAILURE_NOTE)
         yield each.finding("missing", f"it failed, but its note {name} is not in the outbox")
-
-
-def _notes(each: KnownCase) -> set[str]:
-    """Return the names that a case's failure note may have in the outbox."""
-    return {
-        (parent / name).below
-        for parent, last in result_places(Path(), each.case.folder)
-        for name in storable_names(with_suffix(last, FAILURE_NOTE))
-    }
 
 
 # --- what belongs to no case ---------------------------------------------------------------------

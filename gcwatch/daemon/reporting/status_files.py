@@ -5,7 +5,7 @@ file, and nothing waits for it. There is at most one thread for each file; a pro
 """
 
 import errno
-import os
+import stat
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +19,7 @@ from gcwatch.config import Route, Settings
 from gcwatch.core.errors import JournalUnavailable
 from gcwatch.core.timing import Pace
 from gcwatch.files.atomic import FILE_MODE, error_text, write_atomically
+from gcwatch.files.beneath import SharePath
 from gcwatch.journal.journal import Journal
 from gcwatch.journal.progress import NOTHING
 from gcwatch.threads.periodic import PeriodicThread
@@ -198,14 +199,9 @@ def read_beginning(path: Path) -> bytes:
 
     A link counts as nothing: it is replaced, not followed. Raise OSError if it can't be read.
     """
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    try:
-        descriptor = os.open(path, flags)
-    except OSError as error:
-        if error.errno in {errno.ENOENT, errno.ELOOP}:
-            return b""
-        raise
-    try:
-        return os.read(descriptor, 100)
-    finally:
-        os.close(descriptor)
+    place = SharePath.of(path)
+    status = place.status()
+    if status is None or stat.S_ISLNK(status.st_mode):
+        return b""
+    with place.open_file() as file:
+        return file.read(100)

@@ -215,14 +215,14 @@ def test_a_link_in_its_place_is_replaced_not_followed(site):
 
 def test_a_share_that_hangs_holds_up_nobody(site, monkeypatch):
     """Cases go on, the loop lives, the end comes; it is told once."""
-    gate, usual = threading.Event(), os.open
+    gate, usual = threading.Event(), os.stat
 
     def hanging(path, *how, **more):
         if str(path).endswith("status.txt"):
             gate.wait(60)
         return usual(path, *how, **more)
 
-    monkeypatch.setattr(os, "open", hanging)
+    monkeypatch.setattr(os, "stat", hanging)
     monkeypatch.setattr(status_files, "_STOP_PATIENCE_SECONDS", 0.05)
     site.listen()
     with site.running():
