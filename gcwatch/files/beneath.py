@@ -12,13 +12,16 @@ import functools
 import os
 import stat
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BufferedReader, BufferedWriter
 from pathlib import Path, PurePath
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from gcwatch.threads.heartbeats import heartbeat
+
+if TYPE_CHECKING:
+    from ctypes import Array, c_uint64
 
 _OPENAT2: Final = 437
 """The number of the system call openat2(2), on all machines that Python runs on."""
@@ -28,6 +31,7 @@ _NO_LINKS: Final = 0x04
 _BENEATH: Final = 0x08
 """RESOLVE_NO_SYMLINKS and RESOLVE_BENEATH of openat2(2)."""
 
+_HOW_BYTES: Final = 24
 _FOLDER: Final = os.O_DIRECTORY | os.O_CLOEXEC
 _TRIES: Final = 20
 """The kernel asks for another try (EAGAIN) if a folder is renamed while it walks."""
@@ -65,6 +69,10 @@ class SharePath:
         if "\0" in told or not {"", ".", ".."}.isdisjoint(told.split("/")):
             raise ValueError("a path in a share has plain names only")
         return SharePath(self.root, f"{self.below}/{told}" if self.below else told)
+
+    def entry(self, name: str) -> "SharePath":
+        """Return the path of an entry of this folder, whose name is from its listing."""
+        return SharePath(self.root, f"{self.below}/{name}" if self.below else name)
 
     def __str__(self) -> str:
         """Return the whole path, for people; it is never opened."""
@@ -200,7 +208,9 @@ class SharePath:
         while pending:
             here = pending.pop()
             with here.scan() as entries:
-                found = [(here / each.name, each.is_dir(follow_symlinks=False)) for each in entries]
+                found = [
+                    (here.entry(each.name), each.is_dir(follow_symlinks=False)) for each in entries
+                ]
             pending += [path for path, is_folder in found if is_folder]
             yield from (path for path, is_folder in found if not is_folder)
 
@@ -387,25 +397,28 @@ def _plain_error(error: int) -> OSError:
 
 def _call_openat2(folder: int, path: bytes, flags: int, resolve: int) -> tuple[int, int]:
     """Return the descriptor and 0, or -1 and the errno."""
-    import ctypes  # noqa: PLC0415 - commands that open nothing start without it
-
-    how = (ctypes.c_uint64 * 3)(flags, 0, resolve)  # struct open_how
-    call = _libc().syscall
-    result = call(
-        ctypes.c_long(_OPENAT2),
-        ctypes.c_int(folder),
-        ctypes.c_char_p(path),
-        how,
-        ctypes.c_size_t(ctypes.sizeof(how)),
-    )
-    return result, 0 if result >= 0 else ctypes.get_errno()
+    call, get_errno = _system_call()
+    descriptor: int = call(_OPENAT2, folder, path, _open_how(flags, resolve), _HOW_BYTES)
+    return descriptor, 0 if descriptor >= 0 else get_errno()
 
 
 @functools.cache
-def _libc() -> Any:
+def _system_call() -> tuple[Callable[..., int], Callable[[], int]]:
+    import ctypes  # noqa: PLC0415 - commands that open nothing start without it
+
+    call = ctypes.CDLL(None, use_errno=True).syscall
+    number, size, pointer = ctypes.c_long, ctypes.c_size_t, ctypes.c_void_p
+    call.argtypes = [number, ctypes.c_int, ctypes.c_char_p, pointer, size]
+    call.restype = number
+    return call, ctypes.get_errno
+
+
+@functools.cache
+def _open_how(flags: int, resolve: int) -> "Array[c_uint64]":
+    """Return a struct open_how of openat2(2); the kernel only reads it, so it is used again."""
     import ctypes  # noqa: PLC0415 - as above
 
-    return ctypes.CDLL(None, use_errno=True)
+    return (ctypes.c_uint64 * 3)(flags, 0, resolve)
 
 
 def _require_regular(descriptor: int) -> int:

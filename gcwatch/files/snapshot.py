@@ -46,7 +46,12 @@ class SourceFile:
 
     def is_same(self, status: os.stat_result) -> bool:
         """Whether this is the status of the very file that was listed, unchanged."""
-        return self == SourceFile.listed(self.place, self.name, status)
+        return (
+            self.size == status.st_size
+            and self.mtime_ns == status.st_mtime_ns
+            and self.ctime_ns == status.st_ctime_ns
+            and (self.device, self.inode) == (status.st_dev, status.st_ino)
+        )
 
 
 def unreadable_error(name: str, error: OSError) -> TryAgain:

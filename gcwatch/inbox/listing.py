@@ -5,6 +5,7 @@ import os
 import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Final
 
 from gcwatch.core.errors import CannotSend, CaseError, NotYet, SourceVanished
@@ -200,16 +201,20 @@ def list_entries(folder: SharePath, prefix: str = "") -> list[tuple[str, os.stat
     if prefix.count("/") > MOST_NESTED_FOLDERS:
         raise CannotSend(Reason("too_deep", {"limit": MOST_NESTED_FOLDERS}))
     found = []
+    shortest = (LONGEST_NAME_BYTES - len(os.fsencode(prefix))) // 4  # a letter has up to 4 bytes
     with folder.scan() as entries:
         for entry in entries:
-            if len(os.fsencode(prefix + entry.name)) > LONGEST_NAME_BYTES:
+            name = entry.name
+            if len(name) > shortest and len(os.fsencode(prefix + name)) > LONGEST_NAME_BYTES:
                 raise CannotSend(Reason("name_too_long", {"limit": LONGEST_NAME_BYTES}))
             try:
-                found.append((entry.name, entry.stat(follow_symlinks=False)))
+                found.append((name, entry.stat(follow_symlinks=False)))
             except FileNotFoundError:
                 continue
-            require_few_files(len(found))
-    return sorted(found, key=lambda each: each[0])
+            if len(found) > MOST_FILES:
+                break
+    require_few_files(len(found))
+    return sorted(found, key=itemgetter(0))
 
 
 def require_few_files(count: int) -> None:

@@ -60,15 +60,15 @@ class _Walk:
             for name, status in self._enter_folder(here, above):
                 relative = above + name
                 if is_temporary(name):
-                    self.add_temporary(here / name, relative, status)
+                    self.add_temporary(here.entry(name), relative, status)
                 elif is_ignored(relative, self.ignore):
                     continue
                 elif stat.S_ISLNK(status.st_mode):
-                    self.links.append((here / name, relative))
+                    self.links.append((here.entry(name), relative))
                 elif stat.S_ISDIR(status.st_mode):
-                    pending.append((here / name, relative + "/"))
+                    pending.append((here.entry(name), relative + "/"))
                 else:
-                    self.add_file(here / name, relative, status)
+                    self.add_file(here.entry(name), relative, status)
 
     def add_temporary(self, place: SharePath, relative: str, status: os.stat_result) -> None:
         """Add a file that a copy writes, or all files below such a folder."""
