@@ -6,6 +6,7 @@ how many crash points were visited.
 """
 
 import ctypes
+import gc
 import socket
 from pathlib import PurePosixPath
 
@@ -81,6 +82,12 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(items):
     rank = {name: number for number, name in enumerate(SLOWEST_FIRST)}
     items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
+
+
+def pytest_collection_finish():
+    """The modules and tests stay until the end: Python need not visit them at each collection."""
+    gc.collect()
+    gc.freeze()
 
 
 _connect = socket.socket.connect

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from werkzeug.exceptions import NotFound
@@ -97,6 +98,13 @@ _SESSION_FIELDS = (
 )
 
 
+@cache
+def _make_map() -> Map:
+    """Return the routes; to compile them takes longer than all else at a sandbox's start."""
+    rules = [Rule(API_ROOT + path, endpoint=path) for path in ROUTES]
+    return Map(rules, merge_slashes=False)
+
+
 class Api:
     """Answers requests to the platform's origin."""
 
@@ -104,8 +112,7 @@ class Api:
         self.state = state
         self.serializer = serializer
         self.signer = signer
-        rules = [Rule(API_ROOT + path, endpoint=path) for path in ROUTES]
-        self._routes = Map(rules, merge_slashes=False).bind("sandbox")
+        self._routes = _make_map().bind("sandbox")
 
     def handle(self, request: Request) -> Reply:
         """Answer one request."""

@@ -99,6 +99,10 @@ class _Handler(WSGIRequestHandler):
         """Log nothing."""
 
 
+_POLL_SECONDS = 0.01
+"""How long it takes at most to see that the server is to close; tests close thousands."""
+
+
 class Server(ThreadingHTTPServer):
     """One origin on loopback, serving in threads until closed.
 
@@ -121,7 +125,7 @@ class Server(ThreadingHTTPServer):
         self._connections: set[socket] = set()
         self._closing = Event()
         self._threads_running: set[Thread] = set()
-        self._loop = Thread(target=self.serve_forever, args=(0.05,), daemon=True)
+        self._loop = Thread(target=self.serve_forever, args=(_POLL_SECONDS,), daemon=True)
 
     @property
     def origin(self) -> str:
