@@ -225,6 +225,16 @@ def lines_of(log_file):
     return [json.loads(line) for line in whole.splitlines()]
 
 
+def put(folder, files):
+    """Write files, each at one stroke: whoever looks meanwhile sees it as it was or as it is."""
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_name(f".{path.name}")
+        fresh.write_bytes(content)
+        fresh.rename(path)
+
+
 def until(condition, seconds=60.0):
     """Wait until a condition holds; return what it gave."""
     end = time.monotonic() + seconds

@@ -405,9 +405,10 @@ def test_files_that_still_change_are_counted(site):
     with site.running(clock=lambda: now[0]) as watch:
         key = until(lambda: next((case.key for case in watch.cases() if case.seen), None))
         assert watch.journal.case(key).seen.changing == 0
-        files[0].write_bytes(b"more")
-        (folder / "new").write_bytes(b"x")
-        now[0] += 3600
+    files[0].write_bytes(b"more")  # while nobody looks: both changes are seen at once
+    (folder / "new").write_bytes(b"x")
+    now[0] += 3600
+    with site.running(clock=lambda: now[0]) as watch:
         until(lambda: watch.journal.case(key).seen.files == len(files) + 1)
         view = case_view.case_view(watch.journal.case(key), watch.pace("lobes"), now[0])
     assert view.why.startswith(f"Files still changing: 2 of {len(files) + 1}, 0 s ago.")

@@ -21,6 +21,7 @@ from support.builders import (
     check_nothing_half_done,
     check_results,
     mha,
+    put,
     series,
     until,
     voxels,
@@ -325,9 +326,9 @@ def test_a_file_that_arrives_while_settling_restarts_the_wait(site):
         folder = site.drop(files=dict(most))
         until(lambda: is_seen(watch))
 
-        (folder / last[0]).write_bytes(last[1])
+        put(folder, dict([last]))
         clock.ahead = 3601
-        until(lambda: len(happened(watch, events.FolderChanged)) == 2)
+        until(lambda: len(happened(watch, events.FolderChanged)) >= 2)
         clock.ahead = 2 * 3601
 
         ends(watch)
@@ -956,9 +957,9 @@ def test_a_platform_out_of_reach_is_waited_for(site):
     for name in ("p1", "p2", "p3"):
         site.drop(name)
     with site.running(pace=replace(FAST, backoff=3600, slowest=3600), clock=clock) as watch:
-        until(lambda: len(site.said("case.faltered")) == 3)
+        until(lambda: len(site.said("case.faltered")) >= 3)
         clock.ahead = 3601
-        until(lambda: len(site.said("case.faltered")) == 6)
+        until(lambda: len(site.said("case.faltered")) >= 6)
 
         site.sandbox.clear_faults()
         clock.ahead = 2 * 3601

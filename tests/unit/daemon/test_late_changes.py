@@ -6,7 +6,17 @@ from contextlib import closing
 from dataclasses import replace
 
 import pytest
-from support.builders import FAST, Clock, Site, check_history, check_results, mha, series, until
+from support.builders import (
+    FAST,
+    Clock,
+    Site,
+    check_history,
+    check_results,
+    mha,
+    put,
+    series,
+    until,
+)
 
 from gcwatch import config, log
 from gcwatch.commands.status import read_overview
@@ -137,8 +147,8 @@ def test_a_correction_settles_before_it_is_sent(site):
         clock.ahead += SETTLE_SECONDS
         ends(watch, "failed")
 
-        (folder / "image.mha").write_bytes(mha(1))
-        until(lambda: happened(watch, events.FolderChanged) == 2)
+        put(folder, {"image.mha": mha(1)})
+        until(lambda: happened(watch, events.FolderChanged) >= 2)
         assert not site.jobs()
         clock.ahead += SETTLE_SECONDS
 
@@ -303,7 +313,7 @@ def test_a_copy_that_goes_on_is_told_once_it_has_settled(site):
         ends(watch, "delivered")
         for number in range(1, 4):
             (folder / f"late{number}.txt").touch()
-            until(lambda number=number: happened(watch, events.DeliveredFolderChanged) == number)
+            until(lambda number=number: happened(watch, events.DeliveredFolderChanged) >= number)
         assert note_of(site) is None
 
         clock.ahead += SETTLE_SECONDS
@@ -552,7 +562,7 @@ def test_a_copy_that_goes_on_is_sent_again_when_it_has_settled(site):
         until(lambda: happened(watch, events.FolderChanged))
         (folder / "late2.txt").touch()
         clock.ahead += SETTLE_SECONDS
-        until(lambda: happened(watch, events.FolderChanged) == 2)
+        until(lambda: happened(watch, events.FolderChanged) >= 2)
         assert len(site.jobs()) == 1
 
         clock.ahead += SETTLE_SECONDS

@@ -121,9 +121,9 @@ def test_the_settle_time_counts_from_the_end_of_a_copy(site):
     folder = site.drop(files={"image.mha": mha(), ".more.mha.AbC123": b"Ob"})
     with site.running(clock=clock) as watch:
         waiting(watch, "copy_under_way")
-        (folder / ".more.mha.AbC123").unlink()
         clock.ahead = HOUR + 1
-        until(lambda: count(watch, events.FolderChanged) == 2)
+        (folder / ".more.mha.AbC123").unlink()
+        until(lambda: count(watch, events.FolderChanged) >= 2)
         assert case_of(watch).settled is None
         clock.ahead = 2 * HOUR + 2
         until(lambda: is_delivered(watch))
@@ -166,7 +166,7 @@ def test_a_file_that_grows_has_not_stopped(site):
             clock.ahead = 50.0 * 60 * step
             with (folder / "more.mha.part").open("ab") as file:
                 file.write(b"jectType")
-            until(lambda step=step: count(watch, events.FolderChanged) == step + 1)
+            until(lambda step=step: count(watch, events.FolderChanged) >= step + 1)
         case = waiting(watch, "copy_under_way")
         assert (case.copying, case.changed - since > 1.5 * HOUR) == (since, True)
     assert not site.said("case.copy_stopped")
@@ -322,7 +322,7 @@ def test_the_settle_time_begins_anew_after_a_restart_of_the_machine(site):
         until(lambda: (case := case_of(watch)) and case.seen)
     after.ahead, after.uptime = HOUR + 1, lambda: Uptime("next boot", 1e9 + after.ahead)
     with site.running(clock=after) as watch:
-        until(lambda: count(watch, events.FolderChanged) == 2)
+        until(lambda: count(watch, events.FolderChanged) >= 2)
         assert case_of(watch).settled is None
         after.ahead = 2 * HOUR + 2
         until(lambda: is_delivered(watch))
