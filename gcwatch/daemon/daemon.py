@@ -5,7 +5,7 @@ in the journal, which says what is due. On start every open case goes on at its 
 """
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
 from typing import Final
@@ -16,10 +16,11 @@ from gcwatch.core.case import Case, Uptime
 from gcwatch.core.checklist import CHECKLIST, REPORTING
 from gcwatch.core.errors import JournalUnavailable, StateError, TokenRefused
 from gcwatch.core.progress import TransferProgress
-from gcwatch.core.reasons import Reason, needs_person
+from gcwatch.core.reasons import Reason
 from gcwatch.daemon.case_runner import CaseRunner, log_case_event
 from gcwatch.daemon.controls import Controls
 from gcwatch.daemon.current_config import CurrentConfig
+from gcwatch.daemon.idle import is_left_to_later_run
 from gcwatch.daemon.job_slots import JobSlots
 from gcwatch.daemon.mirrors import MirrorScheduler
 from gcwatch.daemon.operator import Operator
@@ -47,8 +48,6 @@ REST_FACTOR: Final = 200.0
 """How many times a scan's CPU time passes until the next one that nothing has asked for."""
 STOP_SECONDS: Final = 4.0
 """How long calls to the platform may still take once the daemon stops."""
-ENOUGH_TRIES: Final = 4
-"""Tries after which `gcwatch once` leaves a case to a later run."""
 
 _PROBE, _UPKEEP, _MIRROR = "probe", "upkeep", "mirror:"
 """Keys of work that is not a case; no case's key looks like these, or begins like the last."""
@@ -400,15 +399,3 @@ class Daemon:
             self._current.pace,
             self._clock,
         )
-
-
-def is_left_to_later_run(case: Case, open_cases: Collection[str]) -> bool:
-    """Given an open case, return whether it waits for a person or for hours: not for one run.
-
-    A case that waits for another one is left if that is: if it is one of `open_cases` (keys).
-    """
-    if case.wait is None:
-        return False
-    if case.wait.reason.code == "same_images_under_way":
-        return case.wait.reason.facts["case"] in open_cases
-    return needs_person(case.wait.reason) or case.attempts >= ENOUGH_TRIES

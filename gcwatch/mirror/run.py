@@ -4,7 +4,6 @@ An item counts as gone only after three checks: it is not in a complete listing,
 item itself gives 404, and the archive can still be seen afterwards.
 """
 
-import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -44,6 +43,7 @@ from gcwatch.mirror.receipts import (
     compare_listing,
 )
 from gcwatch.mirror.storage import HiddenFolder, MirrorStorage
+from gcwatch.mirror.tally import ByteCount, Tally
 from gcwatch.outbox.outputs import Staging, output_of
 from gcwatch.platform.models import Collection, Item
 from gcwatch.platform.transfers import Transfers
@@ -148,38 +148,6 @@ def log_fields(reason: Reason) -> dict[str, str]:
     return {"reason": reason.code, "plain": said.plain, "detail": said.detail}
 
 
-class _Tally:
-    """Counts the work of all threads, and reports the progress."""
-
-    def __init__(self, progress: MirrorProgress) -> None:
-        self._lock = threading.Lock()
-        self._progress = progress
-        self.items = self.fetched = self.changed = self.failed = self.bytes = 0
-
-    def add_bytes(self, count: int) -> None:
-        """Count bytes that have arrived."""
-        self._add(bytes=count)
-
-    def report_progress(self) -> None:
-        """Report that the run continues, though the counts are the same."""
-        self._add()
-
-    def count_stored(self, *, changed: bool) -> None:
-        """Count an item that is stored."""
-        self._add(changed=1) if changed else self._add(fetched=1)
-
-    def count_failed(self) -> None:
-        """Count an item that can't be fetched for now."""
-        self._add(failed=1)
-
-    def _add(self, **counts: int) -> None:
-        with self._lock:
-            for name, count in counts.items():
-                setattr(self, name, getattr(self, name) + count)
-            done = self.fetched + self.changed + self.failed
-            self._progress(done, self.items, self.bytes)
-
-
 class _MirrorRun:
     """One run of one mirror."""
 
@@ -194,7 +162,7 @@ class _MirrorRun:
         self._context = context
         self._transfers = context.transfers
         self._platform = context.transfers.platform
-        self._tally = _Tally(progress)
+        self._tally = Tally(progress)
         self._hidden = HiddenFolder(settings.outbox)
         self._layout = _make_layout(settings, self._hidden)
         self._before = before
@@ -285,7 +253,7 @@ class _MirrorRun:
 
     def _fetch_item(self, wanted: Wanted, held: Held | None, archive: Collection) -> None:
         """Fetch one item; its own error is logged, and the other items go on."""
-        begun, count = time.monotonic(), _ByteCount(self._tally.add_bytes)
+        begun, count = time.monotonic(), ByteCount(self._tally.add_bytes)
         try:
             files = self._store_item(wanted, held, archive, count)
         except (CaseError, Refused, Unreachable) as error:
@@ -313,7 +281,7 @@ class _MirrorRun:
         return _is_disk(error) or isinstance(error, NotYet)
 
     def _store_item(
-        self, wanted: Wanted, held: Held | None, archive: Collection, count: "_ByteCount"
+        self, wanted: Wanted, held: Held | None, archive: Collection, count: "ByteCount"
     ) -> int:
         """Store an item, in several tries if necessary; return its number of files."""
         sealed: list[Receipt] = []
@@ -403,18 +371,6 @@ class _MirrorRun:
         with disk_trouble("noting what came back"):
             self._layout.replace_receipt(held, held.receipt.with_gone_since(None))
         self._log("mirror.item_returned", item=held.item)
-
-
-class _ByteCount:
-    """Counts the bytes of one item, and passes them on to the tally."""
-
-    def __init__(self, further: Callable[[int], None]) -> None:
-        self._further = further
-        self.bytes = 0
-
-    def __call__(self, more: int) -> None:
-        self.bytes += more
-        self._further(more)
 
 
 def _make_layout(settings: config.Mirror, hidden: HiddenFolder) -> MirrorStorage:
