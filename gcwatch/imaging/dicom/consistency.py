@@ -12,7 +12,7 @@ from typing import Any
 
 from gcwatch.core.reasons import Reason
 from gcwatch.imaging.dicom.deidentify import is_removed
-from gcwatch.imaging.dicom.headers import CommonFacts, Header, parse_numbers
+from gcwatch.imaging.dicom.headers import NEVER_EMPTY, CommonFacts, Header, parse_numbers
 from gcwatch.imaging.dicom.slice_geometry import (
     Slice,
     count_at_each_place,
@@ -147,11 +147,24 @@ def _find_unreadable(members: Sequence[Slice], *, deidentify: bool) -> Iterator[
         "colour": True,
         "untimed": not deidentify and len({header.time for header in headers} - {b""}) > 1,
     }
+    for keyword in NEVER_EMPTY:
+        files = [file for header, file in members if keyword in header.common.empty]
+        if files and _is_read(keyword, headers, deidentify=deidentify):
+            facts = {"what": f"DICOM with an empty {keyword}", "wanted": "DICOM without it"}
+            yield Reason("unreadable_format", facts, {"file": files[0].name})
     for trait, unreadable in UNREADABLE.items():
         files = [file for header, file in members if trait in header.common.traits]
         if files and kept[trait]:
             facts = {"what": unreadable.what, "wanted": unreadable.wanted}
             yield Reason("unreadable_format", facts, {"file": files[0].name})
+
+
+def _is_read(keyword: str, headers: Sequence[Header], *, deidentify: bool) -> bool:
+    """Whether the importer looks at an element of these files."""
+    if deidentify and is_removed(_sop_class(headers), keyword):
+        return False
+    places = {header.slice_position.position for header in headers if header.slice_position}
+    return keyword != "SpacingBetweenSlices" or len(places) < 2
 
 
 def _find_mixed_times(members: Sequence[Slice], *, deidentify: bool) -> Iterator[Reason]:
@@ -180,8 +193,21 @@ def _find_disordered_times(members: Sequence[Slice], count: int) -> Iterator[Rea
     elif all(header.number is not None for header, _ in members):
         volumes = _volumes_in_order(members)
         starts = [int.from_bytes(volume[0][0].time, "little") for volume in volumes]
-        if len(volumes) != count or starts != sorted(starts) or any(map(is_disordered, volumes)):
+        orders = {_places_in_order(volume) for volume in volumes}
+        is_whole = len({len(volume) for volume in volumes}) == 1
+        if (
+            len(volumes) != count
+            or starts != sorted(starts)
+            or (is_whole and len(orders) > 1)
+            or any(map(is_disordered, volumes))
+        ):
             yield Reason("slices_disordered")
+
+
+def _places_in_order(volume: Sequence[Slice]) -> tuple[tuple[int, ...], ...]:
+    """Return the positions of a volume's slices, in mm; all volumes must have the same."""
+    places = (header.slice_position for header, _ in volume)
+    return tuple(tuple(map(round, place.position)) if place else () for place in places)
 
 
 def _volumes_in_order(members: Sequence[Slice]) -> list[list[Slice]]:

@@ -102,6 +102,12 @@ def raw_value(dataset: Any, keyword: str) -> bytes:
     return value if isinstance(value, bytes) else str(value or "").encode()
 
 
+def is_empty(dataset: Any, keyword: str) -> bool:
+    """Whether an element is there without a value."""
+    element = dataset.get_item(tag_of(keyword))
+    return element is not None and not element.value
+
+
 def meta_value(dataset: Any, keyword: str) -> str:
     """Given a dataset and a keyword of its meta group, return the value, or "" without one."""
     return str(dataset.file_meta.get(keyword, ""))
@@ -128,6 +134,22 @@ def find_pixel_data(stream: BinaryIO, encoding: tuple[bool, bool]) -> PixelData:
     if end > os.fstat(stream.fileno()).st_size:
         raise DamagedDicom("pixel data is cut off")
     return PixelData(vr, tag, position, end, length == UNDEFINED_LENGTH)
+
+
+def measure_deflated_pixels(stream: BinaryIO) -> tuple[int, tuple[int, int]]:
+    """Given a deflated file, return the length of its pixel data and the tag.
+
+    Raise DamagedDicom if there is none.
+    """
+    import pydicom  # noqa: PLC0415 - as in read_dataset
+
+    stream.seek(0)
+    # The whole is decompressed in memory again; such files are rare.
+    dataset = pydicom.dcmread(stream, specific_tags=[*PIXEL_TAGS])
+    for tag in PIXEL_TAGS:
+        if tag in dataset:
+            return len(dataset[tag].value or b""), tag
+    raise DamagedDicom("no pixel data")
 
 
 def holds_pixel_data(stream: BinaryIO, dataset: Any) -> bool:

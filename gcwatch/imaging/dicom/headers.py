@@ -12,6 +12,8 @@ from gcwatch.imaging.dicom.elements import (
     DamagedDicom,
     find_pixel_data,
     holds_pixel_data,
+    is_empty,
+    measure_deflated_pixels,
     meta_value,
     raise_if_system_error,
     raw_value,
@@ -71,6 +73,17 @@ _READ_ELEMENTS = (
     *TRAIT_ELEMENTS,
 )
 
+NEVER_EMPTY = (
+    "NumberOfFrames",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "PixelSpacing",
+    "ImageOrientationPatient",
+    "ImagePositionPatient",
+    "SpacingBetweenSlices",
+)
+"""Elements that the importer fails at if they are there without a value."""
+
 _PIXEL_FORMAT = (
     "Rows",
     "Columns",
@@ -113,7 +126,8 @@ class CommonFacts:
 
     `patient` is PatientID and PatientName; `pixel_format` is size and type of the pixels;
     `rescale` is slope and intercept; `slice_spacing` is SpacingBetweenSlices; `traits` are what
-    the importer does not take as it is meant.
+    the importer does not take as it is meant; `empty` are elements of `NEVER_EMPTY`
+    without a value.
     """
 
     patient: tuple[bytes, ...] = ()
@@ -123,6 +137,7 @@ class CommonFacts:
     rescale: tuple[bytes, ...] = ()
     slice_spacing: bytes = b""
     traits: tuple[Trait, ...] = ()
+    empty: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,12 +245,20 @@ def _read_common_facts(dataset: Any) -> CommonFacts:
     return _shared_facts(
         _raw_values(dataset, ("PatientID", "PatientName")),
         *_raw_values(dataset, ("FrameOfReferenceUID",)),
-        tuple(raw_value(dataset, keyword).rstrip(b" ") for keyword in _PIXEL_FORMAT),
+        _read_pixel_format(dataset),
         _pixel_spacing(dataset),
         _raw_values(dataset, ("RescaleSlope", "RescaleIntercept")),
         *_raw_values(dataset, ("SpacingBetweenSlices",)),
         find_traits(dataset),
+        tuple(keyword for keyword in NEVER_EMPTY if is_empty(dataset, keyword)),
     )
+
+
+def _read_pixel_format(dataset: Any) -> tuple[bytes, ...]:
+    """Return the raw values of `_PIXEL_FORMAT`, little-endian."""
+    *numbers, colors = (raw_value(dataset, keyword) for keyword in _PIXEL_FORMAT)
+    is_little = dataset.original_encoding[1]
+    return *(raw if is_little else raw[::-1] for raw in numbers), colors.rstrip(b" ")
 
 
 def _is_image(stream: BinaryIO, dataset: Any, sop_class: str) -> bool:
@@ -343,16 +366,18 @@ def _pixel_problem(stream: BinaryIO, dataset: Any) -> str:
 
 
 def _check_pixels(stream: BinaryIO, dataset: Any) -> None:
-    if _is_deflated(dataset):
-        return  # a cut deflated file has already failed when its elements were read
     frames = int(dataset.get("NumberOfFrames") or 1)
     described = len(frame_groups(dataset))
     if described not in {0, frames}:
         raise DamagedDicom(f"it tells {frames} frames and describes {described}")
-    pixels = find_pixel_data(stream, dataset.original_encoding)
-    if pixels.encapsulated:
-        return
-    held, expected = pixels.end - pixels.start, _expected_bytes(dataset, pixels.tag)
+    if _is_deflated(dataset):
+        held, tag = measure_deflated_pixels(stream)
+    else:
+        pixels = find_pixel_data(stream, dataset.original_encoding)
+        if pixels.encapsulated:
+            return
+        held, tag = pixels.end - pixels.start, pixels.tag
+    expected = _expected_bytes(dataset, tag)
     if held < expected:
         raise DamagedDicom("pixel data is too short")
     # The importer takes more bytes for more frames, once they are enough for one (pydicom 3).

@@ -120,7 +120,7 @@ def _decode(fields: dict[str, str], body: bytes, element: str, count: int) -> ar
         body = body.partition(b"\n")[2]
     encoding, skip = fields["encoding"].lower(), fields.get("byte skip", fields.get("byteskip"))
     if encoding in {"ascii", "text", "txt"}:
-        numbers = body.replace(b",", b" ").split()
+        numbers = body.partition(b"\0")[0].replace(b",", b" ").split()
         if len(numbers) < count:
             raise Unreadable("voxels are missing")
         parse = float if typecode in "fd" else int

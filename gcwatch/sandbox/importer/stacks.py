@@ -168,7 +168,9 @@ def _read_voxels(stack: Stack, *, is_upward: bool) -> tuple[Numbers, int, int]:
             # The importer then looks at no other file.
             return _order_planes(pixels, is_upward=is_upward), pixels.frames, pixels.samples
         is_film = pixels.frames > 1
-        if pixels.samples != first.samples or (pixels.samples > 1 and (is_film or stack.times < 2)):
+        is_odd = is_film and stack.frames == 1
+        is_color = pixels.samples > 1 and (is_film or stack.times < 2)
+        if pixels.samples != first.samples or is_color or is_odd:
             raise Unreadable("pictures in colour")
         if len(pixels.numbers) != length * (stack.planes if is_film else 1):
             raise Unreadable("pictures of different sizes")
@@ -179,8 +181,8 @@ def _read_voxels(stack: Stack, *, is_upward: bool) -> tuple[Numbers, int, int]:
 
 def _is_whole_image(stack: Stack, pixels: _Pixels) -> bool:
     """Return whether the importer takes the array of one file for the whole image."""
-    is_single = len(stack.files) == 1
-    return stack.times == 1 and pixels.frames > 1 and (pixels.samples == 1 or is_single)
+    is_told = pixels.frames == stack.planes
+    return stack.times == 1 and pixels.frames > 1 and (pixels.samples == 1 or is_told)
 
 
 def _find_plane(stack: Stack, index: int, *, is_upward: bool, is_film: bool) -> int:

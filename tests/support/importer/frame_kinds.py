@@ -220,6 +220,22 @@ def times_reversed(folder):
     return picture(_TIMES)
 
 
+@FRAMED.add(
+    "a series over time, every other time falling",
+    WRONG,
+    "times_removed",
+    plain="slices_disordered",
+)
+def times_to_and_fro(folder):
+    for time in range(3):
+        for place in range(4):
+            more = {"TemporalPositionIndex": time + 1, "ContentTime": "100000", "Exposure": 1}
+            number = time * 4 + (place if time % 2 else 3 - place)
+            each = slice_dataset(_TIMES[time, place], number, (0, 0, 2 * place), **more)
+            write_dataset(folder, each)
+    return picture(_TIMES)
+
+
 @FRAMED.add("a time without a slice", NOTHING, "slices_missing")
 def missing_time(folder):
     _over_time(folder)

@@ -171,5 +171,8 @@ def read_stored(path):
             return Picture(tifffile.imread(path))
         except Exception:  # noqa: BLE001 - damaged TIFF files are stored as they are
             return Picture(np.empty(0))
-    image = SimpleITK.ReadImage(str(path))
+    try:
+        image = SimpleITK.ReadImage(str(path))
+    except RuntimeError:  # panimg also stores an image with a voxel size of NaN
+        return Picture(np.empty(0))
     return Picture(SimpleITK.GetArrayFromImage(image), image.GetSpacing()[:3])

@@ -3,6 +3,7 @@
 import math
 
 import pydicom
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from support.importer.dicom_files import (
     VOXELS,
@@ -166,6 +167,33 @@ def short_slice(folder):
     each = pydicom.dcmread(path)
     each.PixelData = each.PixelData[:-20]
     each.save_as(path)
+
+
+@MIXED.add("slices with an empty number of frames", NOTHING, plain="unreadable_format")
+def empty_frames(folder):
+    write_series(folder, VOXELS)
+    for path in folder.iterdir():
+        each = pydicom.dcmread(path)
+        each.NumberOfFrames = None
+        each.save_as(path)
+    return picture(VOXELS)
+
+
+@MIXED.add("a slice with an empty spacing", NOTHING, "unreadable_format")
+def empty_spacing(folder):
+    for path in write_series(folder, VOXELS):
+        each = pydicom.dcmread(path)
+        each.PixelSpacing = None
+        each.save_as(path)
+    return picture(VOXELS, ())
+
+
+@MIXED.add("a deflated slice with twice as many pixels as told", WRONG, "damaged_image")
+def long_deflated(folder):
+    each = slice_dataset(VOXELS[0])
+    each.PixelData *= 2
+    each.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    write_dataset(folder, each)
 
 
 @MIXED.add("a slice with twice as many pixels as told", WRONG, "damaged_image")

@@ -17,7 +17,7 @@ from support.importer.kinds import NOTHING, RIGHT, SENT, SEVERAL, WRONG
 class Observed:
     """What came of a kind of input; `trouble` says which promise was broken, "" if none.
 
-    `warned` and `plain_warned` tell whether `integrity = "warn"` sends what is refused.
+    `warned` tells whether `integrity = "warn"` sends it without de-identification.
     """
 
     panimg: str
@@ -64,7 +64,7 @@ def observe_folder(folder, truth):
         name_verdict(judge_folder(folder), truth),
         results[True][0],
         results[False][0],
-        results[True][1],
+        results[False][1],
         trouble,
     )
 
@@ -79,7 +79,7 @@ def _send(folder, spool, truth, deidentify):
     try:
         made = send_folder(folder, spool, deidentify=deidentify)
     except CannotSend as error:
-        return error.reason.code, _is_sent_with_warning(folder, spool, deidentify), ""
+        return error.reason.code, *_send_with_warning(folder, spool, deidentify)
     if made.warnings:
         return SENT, True, "sent with a warning although warnings are refused"
     verdict = judge_uploads({made.filename: sent_path(made)})
@@ -100,10 +100,18 @@ def _compare_with_forecast(forecast, image):
     return "" if is_right else f"panimg makes {reported} and not {forecast}"
 
 
-def _is_sent_with_warning(folder, spool, deidentify):
+def _send_with_warning(folder, spool, deidentify):
+    """Return whether "warn" sends what is refused otherwise, and a broken promise.
+
+    Then the warning is told, and the image is the one of the forecast, or the import fails.
+    """
     try:
         made = send_folder(folder, spool, deidentify=deidentify, integrity="warn")
     except CannotSend:
-        return False
-    assert made.warnings, "sent without a warning what is refused otherwise"
-    return True
+        return False, ""
+    if not made.warnings:
+        return True, "sent without a warning what is refused otherwise"
+    images = judge_uploads({made.filename: sent_path(made)}).images
+    if len(images) > 1:
+        return True, "sent with a warning, and panimg makes several images"
+    return True, "".join(_compare_with_forecast(made.forecast, image) for image in images)
