@@ -20,7 +20,7 @@ from gcwatch.core.reasons import Reason
 from gcwatch.daemon.case_runner import CaseRunner, log_case_event
 from gcwatch.daemon.controls import Controls
 from gcwatch.daemon.current_config import CurrentConfig
-from gcwatch.daemon.idle import is_left_to_later_run
+from gcwatch.daemon.idle import all_left_to_later_run
 from gcwatch.daemon.job_slots import JobSlots
 from gcwatch.daemon.mirrors import MirrorScheduler
 from gcwatch.daemon.operator import Operator
@@ -244,9 +244,7 @@ class Daemon:
         if self._wakeup.is_scan_requested() or self._wakeup.requested_mirrors():
             return False
         left = self._journal.unfinished_cases()
-        ours = [case for case in left if case.route in self._current.routes]
-        keys = {case.key for case in ours if case.is_open}
-        return all(is_left_to_later_run(case, keys) for case in ours)
+        return all_left_to_later_run([case for case in left if case.route in self._current.routes])
 
     def _log_start(self) -> None:
         routes = len(self._current.routes)

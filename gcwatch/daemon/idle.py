@@ -1,6 +1,6 @@
 """Decides what `gcwatch once` leaves to a later run."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from gcwatch.core.case import Case
@@ -10,10 +10,16 @@ ENOUGH_TRIES: Final = 4
 """Tries after which `gcwatch once` leaves a case to a later run."""
 
 
-def is_left_to_later_run(case: Case, open_cases: Collection[str]) -> bool:
-    """Given an open case, return whether it waits for a person or for hours: not for one run.
+def all_left_to_later_run(cases: Sequence[Case]) -> bool:
+    """Given all unfinished cases, return whether none has anything to do in this run."""
+    open_cases = {case.key for case in cases if case.is_open}
+    return all(_is_left(case, open_cases) for case in cases)
 
-    A case that waits for another one is left if that is: if it is one of `open_cases` (keys).
+
+def _is_left(case: Case, open_cases: Collection[str]) -> bool:
+    """Whether a case waits for a person or for hours, or for one of `open_cases` (keys).
+
+    A case that waits for another one is left if that is.
     """
     if case.wait is None:
         return False
