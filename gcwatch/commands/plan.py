@@ -228,7 +228,7 @@ def _planned(
     with tempfile.TemporaryDirectory(prefix="gcwatch-plan-") as spool:
         judgement = judge_folder(asked, context, Path(spool))
         if sent:
-            _require_new_content(judgement, folder.name, sent)
+            _require_new_content(judgement, folder.name, route, sent)
     planned, made = judgement.planned, judgement.bundles
     uploads = tuple(_upload(item, made.get(item.socket, ())) for item in planned.inputs)
     return replace(
@@ -240,10 +240,13 @@ def _planned(
     )
 
 
-def _require_new_content(judgement: Judgement, name: str, sent: Mapping[str, Case]) -> None:
+def _require_new_content(
+    judgement: Judgement, name: str, route: Route, sent: Mapping[str, Case]
+) -> None:
     """Raise an error if another folder, one of `sent` (by content), has the same content."""
     planned = judgement.planned
-    content = content_digest(planned.target, planned.inputs, judgement.bundles, _hash_file)
+    receipt = inbox_of(route).read_receipt(name)
+    content = content_digest(planned.target, planned.inputs, judgement.bundles, _hash_file, receipt)
     if (twin := sent.get(content)) and twin.folder != name:
         raise twin_error(twin, 0)
 

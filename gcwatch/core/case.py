@@ -282,13 +282,15 @@ class LateChange:
     """What a delivered case's folder looks like, if not as it was sent.
 
     `at` is when that was seen, or when writing the note failed; `quiet_since` is when it was seen,
-    as the machine's uptime. `told`: the note says it.
+    as the machine's uptime. `told`: the note says it. `replaced`: the files have the names, sizes
+    and times of those that were sent, but another content.
     """
 
     snapshot: Snapshot
     at: float
     told: bool = False
     quiet_since: Uptime | None = None
+    replaced: bool = False
 
 
 @dataclass(frozen=True)

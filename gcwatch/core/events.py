@@ -302,13 +302,15 @@ class FolderChangedLate:
 class DeliveredFolderChanged:
     """The folder of a delivered case changed; a note says so once it settles.
 
-    `uptime` is when that was seen, as the machine's uptime.
+    `uptime` is when that was seen, as the machine's uptime. `replaced`: only the content of files
+    differs from what was sent, not their names, sizes and times.
     """
 
     kind: ClassVar[str] = "delivered_folder_changed"
 
     snapshot: Snapshot
     uptime: Uptime | None = None
+    replaced: bool = False
 
 
 @dataclass(frozen=True)

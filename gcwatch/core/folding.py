@@ -191,15 +191,20 @@ def _running(case: Case, event: events.StillRunning, now: float) -> Case:
     return replace(case, touched=now, attempts=0, status=event.status, wait=wait)
 
 
+def _late_change_told(case: Case, late: LateChange) -> Case:
+    """A folder that is as it was sent is no longer late; its files may have other change times."""
+    if case.seen is not None and late.snapshot.digest == case.seen.digest and not late.replaced:
+        return replace(case, seen=late.snapshot, late=None)
+    return replace(case, late=replace(late, told=True))
+
+
 def _changed_late(case: Case, late: LateChange, event: Event, now: float) -> Case:
     """A case whose folder changed after delivery waits until the note says so."""
     match event:
         case events.FolderChangedLate(snapshot):
             return replace(case, late=replace(late, snapshot=snapshot), gone=False)
         case events.LateChangeTold(digest) if digest == late.snapshot.digest:
-            is_as_sent = case.seen is not None and digest == case.seen.digest
-            left = None if is_as_sent else replace(late, told=True)
-            return replace(case, late=left, attempts=0, wait=None)
+            return replace(_late_change_told(case, late), attempts=0, wait=None)
         case events.AttemptFailed(reason):
             late, wait = replace(late, at=now), Wait(reason, until=0.0)
             return replace(case, late=late, attempts=case.attempts + 1, wait=wait)
@@ -216,8 +221,8 @@ def _closed(case: Case, event: Event, now: float) -> Case:
             return _retry_as_asked(case, event, now)
         case events.FolderChangedLate(snapshot) if case.late is None:
             return replace(case, seen=snapshot, gone=False)
-        case events.DeliveredFolderChanged(snapshot, uptime) if case.ending == "delivered":
-            late = LateChange(snapshot, now, quiet_since=uptime)
+        case events.DeliveredFolderChanged(seen, uptime, replaced) if case.ending == "delivered":
+            late = LateChange(seen, now, quiet_since=uptime, replaced=replaced)
             return replace(case, late=late, attempts=0, wait=None, gone=False)
         case events.FolderCorrected(snapshot) if case.ending == "failed":
             return replace(_retry(case, now), seen=snapshot)

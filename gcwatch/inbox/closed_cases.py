@@ -86,10 +86,10 @@ class ClosedCases:
         if case.is_open or case.gone or not box.is_watched:
             return True
         event = _event_of(case, box.snapshot_case(case.folder, case.seen), self._uptime())
-        if event is None:
-            return True
-        if isinstance(event, events.DeliveredFolderChanged) and route.changed == "send":
+        if route.changed == "send" and _is_other_content(case, event):
             self._send_again(case)
+            return True
+        if event is None:
             return True
         after = self._journal.record_unless_changed(case, event)
         if after is None:
@@ -105,6 +105,20 @@ class ClosedCases:
             self._log_event(following, events.FolderFound(case.route, case.folder), following)
 
 
+def _is_other_content(case: Case, event: Event | None) -> bool:
+    """Whether a delivered case's folder holds other files than those that were sent.
+
+    Files with the same names, sizes and times are compared by a step first.
+    """
+    if case.late is not None and case.late.replaced:
+        return True
+    return (
+        isinstance(event, events.DeliveredFolderChanged)
+        and case.seen is not None
+        and event.snapshot.digest != case.seen.digest
+    )
+
+
 def _event_of(case: Case, now: Snapshot, uptime: Uptime) -> Event | None:
     """Given a closed case and how its folder looks now, return what happened to it, if anything."""
     # A failed case is tried again by any deed: to grant a right corrects a folder, too. The folder
@@ -112,6 +126,17 @@ def _event_of(case: Case, now: Snapshot, uptime: Uptime) -> Event | None:
     if case.ending == "failed" and (case.seen is None or now.is_touched_since(case.seen)):
         return events.FolderCorrected(now)
     known = case.last_seen
-    if case.ending == "delivered" and known is not None and now.digest != known.digest:
+    if case.ending == "delivered" and known is not None and _may_differ(case, known, now):
         return events.DeliveredFolderChanged(now, uptime)
     return events.FolderChangedLate(now) if now != known else None
+
+
+def _may_differ(case: Case, known: Snapshot, now: Snapshot) -> bool:
+    """Whether a delivered folder's files may have another content than when it was last seen.
+
+    Names, sizes and times can be copied; no program can set the change time (ctime) of a file.
+    """
+    if now.digest != known.digest:
+        return True
+    # Without a digest of what was sent, nothing tells a new content from a new right.
+    return bool(case.content and known.latest and now.latest != known.latest)

@@ -164,11 +164,14 @@ class Journal:
         return case_row(case, self._pace_of(case.route))
 
     def make_future_cases_due(self) -> None:
-        """Make cases due now whose last event is later than now: the clock was set back."""
+        """Make cases due now that wait for a time before the clock was set back.
+
+        Those are open cases whose last event is later than now, and closed cases with something to
+        tell: their step counts real seconds itself.
+        """
         now = self._clock()
-        events = ("$.touched", "$.late.at")
-        told = [sa.func.json_extract(CASES.c.record, path) > now for path in events]
-        later = CASES.c.due.is_not(None) & sa.or_(*told)
+        touched = sa.func.json_extract(CASES.c.record, "$.touched")
+        later = CASES.c.due.is_not(None) & (~CASES.c.open | (touched > now))
         with self._transaction() as connection:
             connection.execute(CASES.update().where(later).values(due=now))
 

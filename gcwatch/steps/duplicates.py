@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any
 
 from gcwatch.config import Route
 from gcwatch.core import events
@@ -14,6 +15,7 @@ from gcwatch.core.text import iso_time
 from gcwatch.core.timing import Pace
 from gcwatch.files.safe_open import Readable
 from gcwatch.imaging.spool import Bundle
+from gcwatch.inbox.layouts import inbox_of
 from gcwatch.steps.context import StepContext
 
 Bundles = Mapping[str, Sequence[Bundle]]
@@ -36,7 +38,10 @@ def require_new_content(
     if not case.content:
         assert case.inputs is not None, "only a planned case has bundles"
         assert case.target is not None, "only a planned case has bundles"
-        digest = content_digest(case.target, case.inputs, bundles, context.transfers.hash_file)
+        receipt = inbox_of(route).read_receipt(case.folder)
+        digest = content_digest(
+            case.target, case.inputs, bundles, context.transfers.hash_file, receipt
+        )
         # Recorded first: of two folders that are compared at the same time, one sees the other.
         case = yield events.ContentIdentified(digest)
     twin = None if case.even_if_same else context.twin(case)
@@ -62,14 +67,19 @@ def content_digest(
     inputs: Sequence[Input],
     bundles: Bundles,
     hash_file: Callable[[Readable, int], str],
+    receipt: Mapping[str, Any],
 ) -> str:
     """Given a plan and its bundles, return a SHA-256 over the content of what would be sent, where.
+
+    The results of two cases are never the same, as the receipt in a result folder shows: two
+    patients may have equal results, such as empty masks.
 
     DICOM images count by their SOPInstanceUIDs, since de-identified copies are never equal;
     everything else by its bytes, which *hash_file* reads.
     """
     content = {item.socket: _content(item, bundles, hash_file) for item in inputs}
-    told = json.dumps([target.api_url, content], sort_keys=True)
+    origin = [key] if isinstance(key := receipt.get("key"), str) else []
+    told = json.dumps([target.api_url, content, *origin], sort_keys=True)
     return hashlib.sha256(told.encode()).hexdigest()
 
 

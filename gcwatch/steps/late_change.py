@@ -2,14 +2,17 @@
 
 from gcwatch.config import Route
 from gcwatch.core import events
-from gcwatch.core.case import Case
+from gcwatch.core.case import Case, Snapshot
 from gcwatch.core.checklist import StepEvents
-from gcwatch.core.errors import CannotSend, NotYet, TryAgain
+from gcwatch.core.errors import CannotSend, NotYet, SourceChanged, TryAgain
 from gcwatch.core.reasons import Reason
 from gcwatch.core.timing import Pace
+from gcwatch.imaging.spool import discard_spool
 from gcwatch.inbox.layouts import inbox_of
 from gcwatch.outbox.notes import remove_change_note, write_change_note
-from gcwatch.steps.context import StepContext
+from gcwatch.steps.context import StepContext, spool_folder
+from gcwatch.steps.duplicates import content_digest
+from gcwatch.steps.judgement import FolderToJudge, make_bundles
 from gcwatch.steps.settle import STOPPED_COPY_SECONDS, copy_reason
 from gcwatch.wording.late_change import change_note_text, late_change_reason
 
@@ -17,7 +20,8 @@ from gcwatch.wording.late_change import change_note_text, late_change_reason
 def tell_late_change(case: Case, route: Route, pace: Pace, context: StepContext) -> StepEvents:
     """Write `<folder>.changed.txt`, or remove it if the folder is again as it was sent.
 
-    If the folder still changes, yield that: the note is written once it has settled.
+    If the folder still changes, yield that: the note is written once it has settled. With
+    `changed = "send"` a folder whose content was replaced is not told: it will be sent again.
 
     Raises:
         NotYet: while the settle time is not over, or a copy into the folder is under way.
@@ -37,9 +41,37 @@ def tell_late_change(case: Case, route: Route, pace: Pace, context: StepContext)
         raise NotYet(Reason("settling", {"settle": pace.settle}), pace.settle - quiet)
     if now.copies is not None and quiet < STOPPED_COPY_SECONDS:
         raise NotYet(copy_reason(now.copies, case.late.at), max(pace.settle, pace.survey))
+    if not case.late.replaced and _is_replaced(case, now, route, context):
+        case = yield events.DeliveredFolderChanged(now, uptime, replaced=True)
     if late_change_reason(case) is None:
         remove_change_note(route.outbox, case.folder)
-    else:
+    elif route.changed == "tell":
         text = change_note_text(case, operator_files=route.operator_files)
         write_change_note(route.outbox, case.folder, text)
     yield events.LateChangeTold(now.digest)
+
+
+def _is_replaced(case: Case, now: Snapshot, route: Route, context: StepContext) -> bool:
+    """Whether files with the names, sizes and times of those that were sent have other content.
+
+    They are read only if their change times differ: then somebody wrote them, or granted a right.
+    """
+    before = case.seen
+    if before is None or now.digest != before.digest or now.latest == before.latest:
+        return False
+    if not case.content or case.target is None or case.inputs is None:
+        return False
+    box = inbox_of(route)
+    files = box.source_files(case.folder)
+    folder = FolderToJudge(case.key, case.round, case.folder, files)
+    spool, receipt = spool_folder(case, context), box.read_receipt(case.folder)
+    try:
+        bundles = make_bundles(case.inputs, case.inputs, folder, route, spool)
+        read = context.transfers.hash_file
+        return content_digest(case.target, case.inputs, bundles, read, receipt) != case.content
+    except CannotSend:  # what was sent could be sent
+        return True
+    except SourceChanged as error:
+        raise NotYet(Reason("being_written"), 1.0) from error
+    finally:
+        discard_spool(spool)

@@ -10,9 +10,11 @@ from gcwatch.wording.failure_note import retry_by_file
 
 def late_change_reason(case: Case) -> Reason | None:
     """Given a case, return in which way its folder changed after the delivery; None if not."""
-    if case.late is None or case.seen is None or case.late.snapshot.digest == case.seen.digest:
+    if case.late is None or case.seen is None:
         return None
     before, now = case.seen, case.late.snapshot
+    if now.digest == before.digest and not case.late.replaced:
+        return None
     facts = {
         "difference": describe_difference(before, now),
         "files": now.files,

@@ -191,3 +191,14 @@ def _new_instance(data, number):
     out = io.BytesIO()
     found.save_as(out)
     return out.getvalue()
+
+
+def test_equal_results_of_two_cases_are_both_sent(site):
+    """Two patients may have the same empty mask; a copy of one result under a new name is held."""
+    for name, key in (("p1", "masks-aaaaaaaa"), ("p2", "masks-bbbbbbbb")):
+        site.drop(name, {"mask.mha": mha(), "gcwatch.json": json.dumps({"key": key}).encode()})
+        site.run_once()
+    assert site.delivered() == ["p1", "p2"]
+    shutil.copytree(site.inbox / "p2", site.inbox / "p3")
+    site.run_once()
+    check_held(site, "p3", "p2")

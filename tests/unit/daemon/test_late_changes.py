@@ -1,6 +1,7 @@
 """What becomes of a folder that is corrected after its case failed, or changes after delivery."""
 
 import io
+import os
 import shutil
 from contextlib import closing
 from dataclasses import replace
@@ -185,12 +186,12 @@ def test_a_failed_display_set_is_filled_with_the_corrected_image(site):
     site.run_once()
 
     assert site.case().ending == "delivered"
-    assert happened_once(site, events.FolderCorrected)
+    assert happened_times(site, events.FolderCorrected) == 1
 
 
-def happened_once(site, kind):
+def happened_times(site, kind):
     with site.watch() as watch:
-        return happened(watch, kind) == 1
+        return happened(watch, kind)
 
 
 # --- a delivered case: changed = "tell" ----------------------------------------------------------
@@ -322,7 +323,7 @@ def test_a_copy_that_goes_on_is_told_once_it_has_settled(site):
     assert len(site.said("case.changed_late")) == 1
 
 
-def test_a_clock_that_is_set_forward_tells_no_change_too_early(site):
+def test_a_clock_that_is_set_tells_a_change_neither_too_early_nor_too_late(site):
     """The settle time of a delivered folder's change counts real seconds, too."""
     clock = Clock()
     site.configure(settle=f"{SETTLE_SECONDS}s")
@@ -338,6 +339,7 @@ def test_a_clock_that_is_set_forward_tells_no_change_too_early(site):
 
         until(lambda: happened(watch, events.Postponed))
         assert note_of(site) is None
+        clock.wrong = -10 * SETTLE_SECONDS  # back: the wait does not become longer
         clock.ahead += SETTLE_SECONDS
         until(lambda: "1 file more" in (note_of(site) or ""))
 
@@ -356,6 +358,67 @@ def test_a_change_is_told_once_its_copy_is_complete(site):
     site.run_once()
 
     assert "2 files more" in note_of(site)
+
+
+def put_other_content(site, content):
+    """Replace the folder by one with the same names, sizes and times of change."""
+    aside = site.folder / "aside"
+    shutil.copytree(site.inbox / "p1", aside)
+    before = (aside / "scan" / "image.mha").stat()
+    (aside / "scan" / "image.mha").write_bytes(content)
+    os.utime(aside / "scan" / "image.mha", ns=(before.st_atime_ns, before.st_mtime_ns))
+    shutil.rmtree(site.inbox / "p1")
+    aside.rename(site.inbox / "p1")
+
+
+def test_a_folder_replaced_by_one_that_differs_in_content_alone_is_told(site):
+    """Names, sizes and times are copied with the files; their content decides."""
+    site.configure(duplicates="hold")
+    site.drop("p1", PATIENT)
+    site.run_once()
+
+    put_other_content(site, mha(9, 9, 9, 9))
+    for _ in range(2):
+        site.run_once()
+    assert "2 files changed or replaced" in note_of(site)
+    assert len(site.said("case.changed_late")) == 1
+
+    put_other_content(site, PATIENT["scan/image.mha"])
+    site.run_once()
+    assert note_of(site) is None
+    assert len(site.jobs()) == 1
+
+
+def test_a_replaced_content_is_sent_again_if_the_route_says_so(site):
+    """Once: then the folder is as it was sent."""
+    site.configure(changed="send", duplicates="hold")
+    site.drop("p1", PATIENT)
+    site.run_once()
+
+    put_other_content(site, mha(9, 9, 9, 9))
+    for _ in range(2):
+        site.run_once()
+
+    assert len(site.jobs()) == 2
+    assert site.delivered() == ["p1", "p1.2"]
+    assert note_of(site) is None
+
+
+@pytest.mark.parametrize("changed", ["tell", "send"])
+def test_rights_and_copies_of_the_same_content_are_no_change(site, changed):
+    """A restore and a `chmod` touch every file; nothing is told or sent."""
+    site.configure(changed=changed, duplicates="hold")
+    site.drop("p1", PATIENT)
+    site.run_once()
+    (site.inbox / "p1" / "scan" / "image.mha").chmod(0o640)
+    site.run_once()
+    put_other_content(site, PATIENT["scan/image.mha"])
+    for _ in range(2):
+        site.run_once()
+
+    assert note_of(site) is None
+    assert len(site.jobs()) == 1
+    assert happened_times(site, events.DeliveredFolderChanged) == 2
 
 
 def test_a_change_that_two_threads_see_at_once_is_recorded_once(site):
