@@ -32,7 +32,9 @@ def check_one_job(site, result="p1"):
 
 
 def status_file(site):
-    return " ".join((site.folder / "status.txt").read_text("utf-8-sig").split())
+    """The words of the status file; none before the daemon's first report."""
+    file = site.folder / "status.txt"
+    return " ".join(file.read_text("utf-8-sig").split()) if file.exists() else ""
 
 
 def test_a_delivered_folder_that_is_renamed_is_told_and_not_sent_again(site):
