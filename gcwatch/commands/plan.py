@@ -9,7 +9,7 @@ import math
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -29,11 +29,14 @@ from gcwatch.imaging import bundle
 from gcwatch.imaging.spool import Bundle
 from gcwatch.inbox.layouts import Inbox, inbox_of
 from gcwatch.inbox.listing import InboxEntry
+from gcwatch.inbox.renames import find_renamed_case
 from gcwatch.inbox.unused import unused_reasons
-from gcwatch.journal.copies import latest_cases
+from gcwatch.journal.copies import copied_journal
+from gcwatch.journal.journal import Journal
 from gcwatch.platform.client import CachingGrandChallenge, GrandChallenge
 from gcwatch.platform.connect import connect
 from gcwatch.platform.file_parts import sha256_state
+from gcwatch.steps.adopt import find_earlier_result
 from gcwatch.steps.duplicates import content_digest, twin_error
 from gcwatch.steps.judgement import FolderToJudge, Judgement, judge_folder
 from gcwatch.steps.settle import copy_reason, why_incomplete
@@ -105,28 +108,46 @@ def plan(settings: Settings) -> Iterator[RoutePlan]:
         Unreachable: when the platform can't be asked.
         StateError: when the journal can't be read.
     """
-    known = {(case.route, case.folder): case for case in latest_cases(settings)}
     platform = CachingGrandChallenge(connect(settings))
     try:
-        for route in settings.routes:
-            sent = _sent_content(route, known.values())
-            yield _as_allowed(_route(route, known, sent, platform), route, platform)
+        with copied_journal(settings) as journal:
+            for route in settings.routes:
+                known = _PlannedSoFar.of_route(route, journal)
+                yield _as_allowed(_route(route, known, platform), route, platform)
     finally:
         platform.close()
 
 
-def _sent_content(route: Route, cases: Iterable[Case]) -> Mapping[str, Case]:
-    """Return the route's cases by their content, those with which new folders are compared."""
-    if route.duplicates == "send":
-        return {}
-    return {
-        case.content: case
-        for case in cases
-        if case.route == route.name
-        and case.content
-        and not case.gone
-        and (case.is_open or case.ending == "delivered")
-    }
+@dataclass(frozen=True)
+class _PlannedSoFar:
+    """What is known of a route: its journal, its latest `cases` by folder, and their content.
+
+    `sent` holds the cases by what they sent, and those that this plan would send; None if nothing
+    is compared.
+    """
+
+    journal: Journal | None
+    cases: Mapping[str, Case]
+    sent: dict[str, Case] | None
+
+    @classmethod
+    def of_route(cls, route: Route, journal: Journal | None) -> "_PlannedSoFar":
+        """Given a route and a copy of the journal, return what is known before the plan."""
+        latest = journal.cases(newest=True) if journal else []
+        cases = {case.folder: case for case in latest if case.route == route.name}
+        if route.duplicates == "send":
+            return cls(journal, cases, None)
+        stands = (case for case in cases.values() if case.content and not case.gone)
+        sent = {one.content: one for one in stands if one.is_open or one.ending == "delivered"}
+        return cls(journal, cases, sent)
+
+    def knows(self, pk: str) -> bool:
+        """Whether a job or item belongs to a case of the journal."""
+        return self.journal is not None and self.journal.knows(pk)
+
+    def find_renamed(self, route: Route, name: str) -> Case | None:
+        """Given an entry of the inbox, return the case that it had under another name, or None."""
+        return find_renamed_case(route, name, self.journal) if self.journal else None
 
 
 def _as_allowed(planned: RoutePlan, route: Route, platform: GrandChallenge) -> RoutePlan:
@@ -144,22 +165,16 @@ def _as_allowed(planned: RoutePlan, route: Route, platform: GrandChallenge) -> R
     return replace(planned, folders=tuple(held))
 
 
-def _route(
-    route: Route,
-    known: Mapping[tuple[str, str], Case],
-    sent: Mapping[str, Case],
-    platform: GrandChallenge,
-) -> RoutePlan:
+def _route(route: Route, known: _PlannedSoFar, platform: GrandChallenge) -> RoutePlan:
     planned = RoutePlan(route.name, route.kind, route.target, cases=route.cases)
     box = inbox_of(route)
     try:
         listing = box.list_cases(patience=math.inf)
     except NotYet as error:
         return replace(planned, away=error.reason)
-    before = [folder for name, folder in known if name == route.name]
     folders = tuple(
-        _folder(entry, route, known.get((route.name, entry.name)), sent, platform)
-        for entry in box.select_cases(listing, before)
+        _folder(entry, route, known, platform)
+        for entry in box.select_cases(listing, list(known.cases))
     )
     empty = [folder.name for folder in folders if folder.verdict == "empty"]
     unused = unused_reasons(route.cases, listing, empty)
@@ -169,14 +184,10 @@ def _route(
 
 
 def _folder(
-    entry: InboxEntry,
-    route: Route,
-    case: Case | None,
-    sent: Mapping[str, Case],
-    platform: GrandChallenge,
+    entry: InboxEntry, route: Route, known: _PlannedSoFar, platform: GrandChallenge
 ) -> FolderPlan:
-    """Given a folder and its latest case, return what the daemon's next scan would do."""
-    box = inbox_of(route)
+    """Given a folder, return what the daemon's next scan would do with it."""
+    box, case = inbox_of(route), known.cases.get(entry.name)
     if case and _is_over(case, entry, box):
         return FolderPlan(entry.name, "done", case=case.key, stage=stage(case), reason=case.failure)
     if case and case.is_open and case.inputs is not None:
@@ -185,10 +196,12 @@ def _folder(
     if not box.holds_files(entry.name):
         return FolderPlan(entry.name, "empty")
     is_open = case is not None and case.is_open
+    if not is_open and (renamed := known.find_renamed(route, entry.name)):
+        verdict: Verdict = "under way" if renamed.is_open else "done"
+        return FolderPlan(entry.name, verdict, case=renamed.key, stage=stage(renamed))
     folder = FolderPlan(entry.name, "send", case=case.key if case and is_open else "")
     try:
-        compared = {} if case and case.even_if_same else sent
-        return _planned(folder, route, compared, platform, case if is_open else None)
+        return _planned(folder, route, known, platform, case if is_open else None)
     except CannotSend as error:
         return replace(folder, verdict="refuse", reason=error.reason)
     except CaseError as error:
@@ -206,7 +219,7 @@ def _is_over(case: Case, entry: InboxEntry, box: Inbox) -> bool:
 def _planned(
     folder: FolderPlan,
     route: Route,
-    sent: Mapping[str, Case],
+    known: _PlannedSoFar,
     platform: GrandChallenge,
     case: Case | None,
 ) -> FolderPlan:
@@ -219,16 +232,20 @@ def _planned(
     reason = why_incomplete(folder.name, route, marked=marked)
     if reason is not None:
         raise NotYet(reason, 0)
+    ours = case or Case(f"{route.name}-{UNKNOWN}", route.name, folder.name, found=0, touched=0)
+    ours = replace(ours, seen=seen)
+    if adopted := find_earlier_result(ours, route, platform, known.knows):
+        return replace(folder, verdict="done", case=adopted.receipt, stage="delivered")
     files = box.source_files(folder.name)
     # Only a submission asks for other cases and jobs, and a plan submits nothing.
     context = TargetContext(
         platform, route, time.time, read_uptime, lambda _: False, lambda: 0, doubt=0
     )
-    asked = FolderToJudge(f"{route.name}-{UNKNOWN}", case.round if case else 1, folder.name, files)
+    asked = FolderToJudge(ours.key, ours.round, folder.name, files)
     with tempfile.TemporaryDirectory(prefix="gcwatch-plan-") as spool:
         judgement = judge_folder(asked, context, Path(spool))
-        if sent:
-            _require_new_content(judgement, folder.name, route, sent)
+        if known.sent is not None:
+            _require_new_content(judgement, ours, route, known.sent)
     planned, made = judgement.planned, judgement.bundles
     uploads = tuple(_upload(item, made.get(item.socket, ())) for item in planned.inputs)
     return replace(
@@ -241,13 +258,17 @@ def _planned(
 
 
 def _require_new_content(
-    judgement: Judgement, name: str, route: Route, sent: Mapping[str, Case]
+    judgement: Judgement, case: Case, route: Route, sent: dict[str, Case]
 ) -> None:
-    """Raise an error if another folder, one of `sent` (by content), has the same content."""
+    """Raise an error if another folder, one of `sent` (by content), has the same content.
+
+    Otherwise the case becomes one of them: the daemon would send the first of two equal folders.
+    """
     planned = judgement.planned
-    receipt = inbox_of(route).read_receipt(name)
+    receipt = inbox_of(route).read_receipt(case.folder)
     content = content_digest(planned.target, planned.inputs, judgement.bundles, _hash_file, receipt)
-    if (twin := sent.get(content)) and twin.folder != name:
+    twin = sent.setdefault(content, case)
+    if twin.folder != case.folder and not case.even_if_same:
         raise twin_error(twin, 0)
 
 

@@ -7,7 +7,6 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from gcwatch.config import Settings
-from gcwatch.core.case import Case
 from gcwatch.core.errors import StateError
 from gcwatch.journal.journal import Journal
 from gcwatch.journal.route_identity import route_identities
@@ -24,16 +23,6 @@ def has_journal(settings: Settings) -> bool:
         return (settings.state / JOURNAL_FILE).exists()
     except OSError as error:
         raise no_access_error(settings.state, error) from error
-
-
-def latest_cases(settings: Settings) -> list[Case]:
-    """Given settings, return every folder's latest case; none if there is no journal.
-
-    Raises:
-        StateError: when the journal can't be read.
-    """
-    with copied_journal(settings) as journal:
-        return journal.cases(newest=True) if journal else []
 
 
 @contextmanager

@@ -44,7 +44,7 @@ def upload_inputs(case: Case, route: Route, pace: Pace, context: StepContext) ->
     folder = FolderToJudge(case.key, case.round, case.folder, files)
     # Without a plan nothing was sent yet; with one, a crash or an error ended an earlier try.
     if case.inputs is None:
-        if adopted := find_earlier_result(case, route, context):
+        if adopted := find_earlier_result(case, route, context.platform, context.knows):
             yield adopted
             return
         discard_spool(spool)

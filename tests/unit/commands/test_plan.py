@@ -86,6 +86,43 @@ def test_the_same_images_under_another_name_would_be_held(site, files):
         assert watch.find("lobes/p2").failure == reason
 
 
+def test_of_two_equal_new_folders_one_would_be_sent(site):
+    """The other one waits for it, as in the daemon."""
+    site.configure(duplicates="hold")
+    site.drop("p1")
+    site.drop("p2")
+    verdicts = {name: folder.verdict for name, folder in planned(site).items()}
+    assert sorted(verdicts.values()) == ["send", "wait"]
+    waits = planned(site)[min(verdicts, key=lambda name: verdicts[name] == "send")]
+    assert waits.reason.code == "same_images_under_way"
+    site.run_once()
+    assert len(site.delivered()) == 1
+
+
+def test_a_folder_with_a_new_name_is_the_case_that_it_was(site):
+    """It would not be sent again."""
+    site.drop("p1")
+    site.run_once()
+    key = site.case().key
+    (site.inbox / "p1").rename(site.inbox / "p1 with the right name")
+    folder = planned(site)["p1 with the right name"]
+    assert (folder.verdict, folder.case, folder.stage) == ("done", key, "delivered")
+    site.run_once()
+    assert len(site.jobs()) == 1
+
+
+def test_a_result_in_the_outbox_would_be_adopted_without_a_journal(site):
+    """As its receipt says, the folder was sent."""
+    site.drop("p1")
+    site.run_once()
+    key = site.case().key
+    shutil.rmtree(site.state)
+    folder = planned(site)["p1"]
+    assert (folder.verdict, folder.case, folder.stage) == ("done", key, "delivered")
+    site.run_once()
+    assert len(site.jobs()) == 1
+
+
 def test_a_plan_leaves_no_trace(site, tmp_path, monkeypatch):
     """Nothing is sent, and nothing is written: not even a journal, or a bundle that stays."""
     aside = tmp_path / "temporary"
