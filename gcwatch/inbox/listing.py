@@ -15,6 +15,7 @@ from gcwatch.files.atomic import error_text
 from gcwatch.files.beneath import SharePath
 from gcwatch.files.patterns import is_ignored
 from gcwatch.files.receipt_file import read_receipt
+from gcwatch.files.snapshot import EntryStatus
 
 MOST_FILES: Final = 100_000
 """Files of one folder, and entries of one inbox; more would fill the memory."""
@@ -158,8 +159,8 @@ def holds_files(folder: SharePath, ignore: Sequence[str] = ()) -> bool:
 
 
 def list_temporary(
-    place: SharePath, relative: str, status: os.stat_result
-) -> list[tuple[SharePath, str, os.stat_result]]:
+    place: SharePath, relative: str, status: EntryStatus
+) -> list[tuple[SharePath, str, EntryStatus]]:
     """Given what has a temporary name, its name and status, return what a copy writes there.
 
     That is the file itself, or each file below a folder, with its relative name. Links do not
@@ -190,7 +191,7 @@ def marker_stamp(marker: SharePath) -> int:
 # --- a folder's files --------------------------------------------------------------------------
 
 
-def list_entries(folder: SharePath, prefix: str = "") -> list[tuple[str, os.stat_result]]:
+def list_entries(folder: SharePath, prefix: str = "") -> list[tuple[str, EntryStatus]]:
     """Given a folder, return the names in it with their status, sorted; links are not followed.
 
     What is removed meanwhile is left out. `prefix` is the folder's name in its case.
@@ -208,13 +209,24 @@ def list_entries(folder: SharePath, prefix: str = "") -> list[tuple[str, os.stat
             if len(name) > shortest and len(os.fsencode(prefix + name)) > LONGEST_NAME_BYTES:
                 raise CannotSend(Reason("name_too_long", {"limit": LONGEST_NAME_BYTES}))
             try:
-                found.append((name, entry.stat(follow_symlinks=False)))
+                found.append((name, _reduced(entry.stat(follow_symlinks=False))))
             except FileNotFoundError:
                 continue
             if len(found) > MOST_FILES:
                 break
     require_few_files(len(found))
     return sorted(found, key=itemgetter(0))
+
+
+def _reduced(status: os.stat_result) -> EntryStatus:
+    return EntryStatus(
+        status.st_mode,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+        status.st_dev,
+        status.st_ino,
+    )
 
 
 def require_few_files(count: int) -> None:
