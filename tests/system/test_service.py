@@ -385,7 +385,7 @@ def wake(site):
 @one_address
 def test_a_folder_watcher_that_dies_stops_the_signs_of_life(site, ear):
     """Without early news the daemon is ill: the log says who is missing."""
-    with served(ear, *impatient(site.file, "InotifyObserver", hung=60.0)) as process:
+    with served(ear, *impatient(site.file, "InotifyFD", hung=60.0)) as process:
         until(lambda: ear.heard("READY"))
         process.send_signal(signal.SIGUSR1)
         silent = until(lambda: wake(site) or site.said("watchdog.silent"))
