@@ -267,7 +267,7 @@ class ItemTarget:
 
     def _import_failed(self, case: Case, session: UploadSession) -> Reason:
         facts = {
-            "message": session.error_message,
+            "message": sending.failed_import_text(session),
             "product": self.names.product,
             "url": sending.submission_of(case).url,
         }

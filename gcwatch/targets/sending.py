@@ -139,7 +139,16 @@ def fetch_sessions(case: Case, platform: GrandChallenge) -> dict[str, UploadSess
 
 def import_failed_reason(session: UploadSession) -> Reason:
     """Given a failed session, return the reason with its message."""
-    return Reason("import_failed", {"message": session.error_message})
+    return Reason("import_failed", {"message": failed_import_text(session)})
+
+
+def failed_import_text(session: UploadSession) -> str:
+    """Given a failed session, return its message, and how many images it made if that is wrong."""
+    made = len(session.image_set)
+    if made <= 1:
+        return session.error_message
+    told = session.error_message.rstrip(". ")
+    return f"{told}. The platform made {made} images of what was sent; gcwatch expected 1."
 
 
 def uploads_exist(case: Case, item: Input, platform: GrandChallenge) -> bool:

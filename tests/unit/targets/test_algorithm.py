@@ -20,7 +20,9 @@ from support.builders import (
 import gcwatch
 from gcwatch.core import events
 from gcwatch.platform import http
+from gcwatch.platform.models import UploadSession
 from gcwatch.sandbox import Sandbox, Settings, due_tasks
+from gcwatch.targets import sending
 
 JOBS = r"algorithms/jobs/$"
 ONE_JOB = r"algorithms/jobs/[0-9a-f-]+/$"
@@ -262,6 +264,23 @@ def test_a_cancelled_job_is_explained_by_its_upload_session(tmp_path):
         assert site.case().failure.code == "import_failed"
         assert "1 file could not be imported" in site.note()
         assert len(site.jobs()) == 1
+
+
+def test_an_import_that_makes_several_images_is_told_with_their_number():
+    """The forecast was one image; the platform's own sentence tells no number."""
+    url = "http://127.0.0.1/api/v1/cases/"
+    session = UploadSession(
+        pk="1c7b7f3e-5f0e-4d0c-9d56-0d3b3f0a0001",
+        api_url=f"{url}upload-sessions/1/",
+        status="Failed",
+        error_message="Image imports should result in a single image.",
+        image_set=(f"{url}images/1/", f"{url}images/2/"),
+    )
+    reason = sending.import_failed_reason(session)
+    assert reason.facts["message"] == (
+        "Image imports should result in a single image. "
+        "The platform made 2 images of what was sent; gcwatch expected 1."
+    )
 
 
 def test_a_failed_job_is_explained_with_its_address_and_not_run_again(sandbox, tmp_path):
