@@ -74,7 +74,15 @@ class StateError(GcwatchError):
 
 
 class JournalDamaged(StateError):
-    """The journal's file is no valid database any more; only a person can decide what to do."""
+    """The journal's file can't be read any more; only a person can decide what to do."""
+
+    def __init__(self, journal: str, problem: str) -> None:
+        super().__init__(
+            f"The journal{journal and ' '}{journal} is damaged: {problem}.",
+            "Restore a backup of the state directory: what was delivered since is found by its "
+            "receipts. Without a backup, move the file away and take the folders whose job is "
+            "still running out of the inboxes: gcwatch can't know them, and would send them again.",
+        )
 
 
 class JournalUnavailable(GcwatchError):

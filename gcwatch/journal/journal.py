@@ -24,7 +24,15 @@ from gcwatch.core.timing import Pace
 from gcwatch.files.lock import exclusive_lock
 from gcwatch.journal import route_identity
 from gcwatch.journal.route_identity import RouteIdentities, RouteIdentity
-from gcwatch.journal.rows import CASE, Known, Recorded, case_row, decode, encode, event_adapter
+from gcwatch.journal.rows import (
+    Known,
+    Recorded,
+    case_row,
+    decode_case,
+    decode_event,
+    encode,
+    event_adapter,
+)
 from gcwatch.journal.schema import (
     CASES,
     EVENTS,
@@ -36,7 +44,7 @@ from gcwatch.journal.schema import (
     no_access_error,
     open_engine,
     refuse_network_folder,
-    too_new_error,
+    version_error,
 )
 
 _UPLOADS_LAST_SECONDS = 25 * 3600.0
@@ -303,7 +311,7 @@ class Journal:
         query = sa.select(EVENTS).where(EVENTS.c.key == key).order_by(EVENTS.c.id)
         with self._transaction() as connection:
             rows = connection.execute(query).all()
-        return [Recorded(row.at, decode(event_adapter(row.kind), row.record)) for row in rows]
+        return [decode_event(row.at, row.kind, row.record) for row in rows]
 
     def rename_routes(self, wanted: RouteIdentities) -> dict[str, str]:
         """Given the config's routes, let each find its cases; return new names by old.
@@ -342,7 +350,7 @@ class Journal:
             for (record,) in connection.execute(
                 sa.select(CASES.c.record).where(CASES.c.due.is_not(None))
             ).all():
-                case = decode(CASE, record)
+                case = decode_case(record)
                 rescheduled = CASES.update().where(CASES.c.key == case.key)
                 connection.execute(rescheduled.values(**self._row(case)))
 
@@ -351,15 +359,14 @@ class Journal:
         query = query.order_by(order if order is not None else sa.text("rowid"))
         with self._transaction() as connection:
             rows = connection.execute(query).all()
-        return [decode(CASE, row.record) for row in rows]
+        return [decode_case(row.record) for row in rows]
 
     def _read(self, connection: sa.Connection, key: str) -> Case:
         query = sa.select(CASES.c.record).where(CASES.c.key == key)
         record = connection.execute(query).scalar()
         if record is None:
             raise KeyError(key)
-        case: Case = decode(CASE, record)
-        return case
+        return decode_case(record)
 
     @contextmanager
     def still(self) -> Iterator[None]:
@@ -396,8 +403,8 @@ class Journal:
         try:
             with self._engine.begin() as connection:
                 version = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
-                if version > len(VERSIONS):
-                    raise too_new_error(self.path, version)
+                if error := version_error(self.path, version):
+                    raise error
                 if 0 < version < len(VERSIONS):
                     self._copy(version)
                 migrate(connection, version)

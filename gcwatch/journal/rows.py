@@ -10,11 +10,13 @@ from pydantic import TypeAdapter
 
 from gcwatch.core import checklist
 from gcwatch.core.case import Case
+from gcwatch.core.errors import JournalDamaged
 from gcwatch.core.events import Event
 from gcwatch.core.timing import Pace, due_time
 
 CASE: TypeAdapter[Case] = TypeAdapter(Case)
-
+_LATEST_SECONDS = 1e11
+"""A time in the year 5138: no calendar has to hold a later one."""
 
 _EVENTS: dict[str, type[Event]] = {event.kind: event for event in Event.__args__}
 
@@ -31,9 +33,31 @@ def encode(adapter: TypeAdapter[Any], record: object) -> str:
     return json.dumps(adapter.dump_python(record, mode="json"))
 
 
-def decode(adapter: TypeAdapter[Any], text: str) -> Any:
-    """Given what `encode` returned, return the record; raise ValueError if it is none."""
-    return adapter.validate_python(json.loads(text))
+def decode_case(text: str) -> Case:
+    """Given what `encode` returned for a case, return it; raise JournalDamaged if it is none."""
+    case: Case = _decode(CASE, text)
+    return case
+
+
+def decode_event(at: Any, kind: str, text: str) -> "Recorded":
+    """Given an event's row, return the event; raise JournalDamaged if it is none."""
+    if kind not in _EVENTS:
+        raise _damaged()
+    if not isinstance(at, float) or not 0 <= at <= _LATEST_SECONDS:
+        raise _damaged()
+    return Recorded(at, _decode(event_adapter(kind), text))
+
+
+def _decode(adapter: TypeAdapter[Any], text: str) -> Any:
+    try:
+        return adapter.validate_python(json.loads(text))
+    # A disk that fails, or a person with an editor for databases, leaves any text.
+    except (ValueError, TypeError, RecursionError) as error:
+        raise _damaged() from error
+
+
+def _damaged() -> JournalDamaged:
+    return JournalDamaged("", "one of its records can't be read")
 
 
 @dataclass(frozen=True)

@@ -165,17 +165,23 @@ def journal_problem(state: Path) -> StateError | JournalUnavailable | None:
     path = state / JOURNAL_FILE
     if not path.exists():
         return None
+    if not path.is_file():  # a pipe would block
+        return JournalDamaged(str(path), "it is a folder, a pipe or a device")
     try:
         # Immutable: SQLite makes no lock and no side files, which another user could not remove.
         with closing(sqlite3.connect(f"{path.as_uri()}?immutable=1", uri=True)) as connection:
             [version] = connection.execute("PRAGMA user_version").fetchone()
     except sqlite3.Error as error:
         return database_error(path, error)
-    return too_new_error(path, version) if version > len(VERSIONS) else None
+    return version_error(path, version)
 
 
-def too_new_error(path: Path, version: int) -> StateError:
-    """Given a journal of a newer version, return the error that says so."""
+def version_error(path: Path, version: int) -> StateError | None:
+    """Given a journal and its version, return the error if this program can't use it, or None."""
+    if version < 0:
+        return JournalDamaged(str(path), f"it has the version {version}")
+    if version <= len(VERSIONS):
+        return None
     return StateError(
         f"{path} was written by a newer gcwatch (version {version}).",
         "Install that gcwatch again, or use another state directory.",
@@ -207,12 +213,7 @@ def database_error(path: Path, error: BaseException | None) -> JournalDamaged | 
     """
     # The low byte is the kind of error; the others give details (sqlite.org/rescode.html).
     if isinstance(error, sqlite3.Error) and error.sqlite_errorcode & 0xFF in _DAMAGED:
-        return JournalDamaged(
-            f"The journal {path} is damaged: {error}.",
-            "Restore a backup of the state directory: what was delivered since is found by its "
-            "receipts. Without a backup, move the file away and take the folders whose job is "
-            "still running out of the inboxes: gcwatch can't know them, and would send them again.",
-        )
+        return JournalDamaged(str(path), str(error))
     return JournalUnavailable(str(error))
 
 
@@ -228,6 +229,8 @@ def refuse_network_folder(state: Path) -> None:
 
 def open_engine(path: Path) -> sa.Engine:
     """Open one connection for all threads (the journal's lock orders them), for the owner only."""
+    if path.exists() and not path.is_file():
+        raise JournalDamaged(str(path), "it is a folder, a pipe or a device")
     # SQLite gives its side files (-wal, -shm) the mode of this file.
     path.touch(mode=0o600)
     engine = sa.create_engine(
