@@ -9,11 +9,13 @@ import json
 import re
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.builders import Site, mha, until
 from support.hostile import all_mutations, hostile
 
@@ -23,12 +25,32 @@ from gcwatch.platform import api_calls
 from gcwatch.platform import http as http_module
 from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.http import Http
-from gcwatch.platform.models import pk_of
+from gcwatch.platform.models import (
+    Algorithm,
+    Collection,
+    Image,
+    Instances,
+    Item,
+    Job,
+    NewJob,
+    Parts,
+    PresignedUrls,
+    Profile,
+    Socket,
+    UploadSession,
+    UserUpload,
+    pk_of,
+    read_answer,
+)
 from gcwatch.sandbox import Sandbox
 
 FORESEEN = (Unreachable, TokenRefused, Refused, CaseError)
 NOBODY = "c0ffee00-0000-4000-8000-000000000000"
 DAY_SECONDS = 86400
+
+KINDS = (Algorithm, Collection, Image, Instances, Item, Job, NewJob, Parts, PresignedUrls, Profile,
+         Socket, UploadSession, UserUpload)  # fmt: skip
+FIELDS = st.sampled_from(sorted({name for kind in KINDS for name in kind.model_fields}))
 
 _number = itertools.count()
 
@@ -224,6 +246,21 @@ def test_what_a_filter_would_have_kept_away_is_not_used(at):
         with hostile(at.sandbox, as_list([item], [])), pytest.raises(CaseError) as error:
             at.platform.items(kind, place.pk)
         assert error.value.reason.code == "other_object"
+
+
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(FIELDS, inner, max_size=6),
+    max_leaves=20,
+)
+
+
+@given(ANY_JSON)
+def test_any_answer_fits_a_model_or_is_wrong(answer):
+    """Drawn answers whose fields have the right names: a model, or the platform's trouble."""
+    for kind in KINDS:
+        with suppress(Unreachable):
+            assert isinstance(read_answer(kind, answer), kind)
 
 
 # --- whole daemons -------------------------------------------------------------------------------

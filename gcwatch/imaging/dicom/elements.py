@@ -8,11 +8,12 @@ import struct
 import warnings
 import zlib
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 from gcwatch.core.errors import CannotSend
 from gcwatch.core.reasons import Reason
 from gcwatch.files.snapshot import SourceFile
+from gcwatch.threads.heartbeats import heartbeat
 
 PIXEL_TAGS = {(0x7FE0, 0x0008): 32, (0x7FE0, 0x0009): 64, (0x7FE0, 0x0010): 0}
 """Tags of pixel data (float, double, others) and their bits per sample; 0: see BitsAllocated."""
@@ -21,6 +22,13 @@ PIXEL_TAGS = {(0x7FE0, 0x0008): 32, (0x7FE0, 0x0009): 64, (0x7FE0, 0x0010): 0}
 _LONG_HEADER = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"UN"})
 
 
+LARGEST_HEADER_BYTES: Final = 64 << 20
+LARGEST_INFLATED_BYTES: Final = 32 << 20
+"""Of a deflated file, which pydicom holds in memory with its pixels."""
+_MOST_READS: Final = 600_000
+"""Two for each element: an enhanced file of 5000 frames needs some 0.4 million."""
+_READS_PER_HEARTBEAT: Final = 1 << 14
+_PIECE_BYTES: Final = 1 << 18
 UNDEFINED_LENGTH = 0xFFFFFFFF
 ITEM_TAG, END_TAG = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
 
@@ -73,13 +81,50 @@ def raise_if_system_error(error: Exception) -> None:
         raise error
 
 
+class _BoundedStream:
+    """A stream of which pydicom reads a header; DamagedDicom if no real header is so large.
+
+    pydicom itself reads on while there are bytes, and unpacks whatever a deflated file holds.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._reads_left, self._bytes_left = _MOST_READS, LARGEST_HEADER_BYTES
+        self.seek, self.tell = stream.seek, stream.tell
+
+    def read(self, size: int = -1) -> bytes:
+        """Read as a file does; without a size, the rest: the content of a deflated file."""
+        data = self._stream.read(
+            self._bytes_left + 1 if size < 0 else min(size, self._bytes_left + 1)
+        )
+        self._reads_left -= 1
+        self._bytes_left -= len(data)
+        if self._reads_left < 0 or self._bytes_left < 0:
+            raise DamagedDicom("its header is larger than that of any real image")
+        if size < 0:
+            _require_small_inflated(data)
+        if self._reads_left % _READS_PER_HEARTBEAT == 0:
+            heartbeat()
+        return data
+
+
+def _require_small_inflated(data: bytes) -> None:
+    engine, total = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    while piece := engine.decompress(data, _PIECE_BYTES):
+        total += len(piece)
+        if total > LARGEST_INFLATED_BYTES:
+            mib = LARGEST_INFLATED_BYTES >> 20
+            raise DamagedDicom(f"its compressed content has more than {mib} MiB")
+        data = engine.unconsumed_tail
+
+
 def read_dataset(stream: BinaryIO, tags: tuple[str, ...] | None = None) -> Any:
     """Given a stream at its start, return the elements before the pixels, and stop there."""
     import pydicom  # noqa: PLC0415 - needs 20 MiB, which an idle daemon saves
 
     _silence_pydicom()
     return pydicom.dcmread(
-        stream,
+        _BoundedStream(stream),
         stop_before_pixels=True,
         force=True,
         specific_tags=[tag_of(keyword) for keyword in tags] if tags else None,
