@@ -20,7 +20,7 @@ DRAWN = {
     "DICOM series over time": series_over_time(),
     "DICOM films": films(),
 }
-FEW, MANY = 10, 1000
+FEW, MANY = 10, 200
 
 
 def check_claims(case):
