@@ -75,8 +75,9 @@ def _nifti_truth(voxels, fields, spacing):
     scaled = voxels if not slope else voxels * slope + fields["scl_inter"]
     while scaled.ndim > 5 and scaled.shape[0] == 1:
         scaled = scaled[0]
-    if scaled.ndim == 5 and scaled.shape[1] == 1 and scaled.shape[0] > 1:
-        scaled = np.moveaxis(scaled[:, 0], 0, -1)
+    if scaled.ndim == 5 and scaled.shape[0] > 1:
+        scaled = np.moveaxis(scaled, 0, -1)
+        scaled = scaled[0] if scaled.shape[0] == 1 else scaled
     return Picture(scaled, tuple(spacing[:3]))
 
 
