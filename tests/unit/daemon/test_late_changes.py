@@ -88,7 +88,6 @@ def test_a_failed_case_is_tried_again_once_its_folder_is_corrected(site, correct
         check_history(watch)
     assert len(site.jobs()) == 1
     assert [path.name for path in site.outbox.iterdir()] == ["p1"]
-    assert len(site.said("case.corrected")) == 1
 
 
 @pytest.mark.parametrize("correct", CORRECTIONS)
@@ -100,6 +99,8 @@ def test_a_folder_that_is_corrected_while_no_daemon_runs_is_tried_again(site, co
 
     assert site.run_once().delivered == 1
     assert len(site.jobs()) == 1
+    # A running daemon may see a half of the correction, or that the folder is away.
+    assert len(site.said("case.corrected")) == 1
 
 
 def test_a_failed_folder_that_is_dropped_again_unchanged_is_tried_again(site):
