@@ -6,13 +6,10 @@ route uses. A case's name is the name of its folder or file; of a series, `<pati
 
 import functools
 import glob
-import hashlib
 import math
-import os
 import time
 from abc import ABC, abstractmethod
-from array import array
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +22,6 @@ from gcwatch.core.reasons import Reason
 from gcwatch.files.beneath import SharePath
 from gcwatch.files.snapshot import SourceFile, take_snapshot
 from gcwatch.imaging.formats import suffix_of
-from gcwatch.imaging.series import group_series
 from gcwatch.inbox.listing import (
     InboxEntry,
     InboxListing,
@@ -35,8 +31,13 @@ from gcwatch.inbox.listing import (
     list_folders,
     marker_stamp,
 )
+from gcwatch.inbox.patient_folder import (
+    PatientFolder,
+    SeriesIndex,
+    sort_into_series,
+    tree_fingerprint,
+)
 from gcwatch.inbox.tree import (
-    FolderTree,
     folder_tree,
     snapshot_folder,
     source_file,
@@ -202,80 +203,6 @@ class FileInbox(Inbox):
 
 # --- series --------------------------------------------------------------------------------------
 
-_ANY_SERIES, _NO_SERIES = -1, -2
-"""In place of a series' index: the file may be a slice of any series, or of none."""
-
-
-@dataclass(frozen=True)
-class _SeriesIndex:
-    """Which series each of a patient's files belongs to, valid while `fingerprint` is the same.
-
-    `series` has, for each file in its order, the index of its series in `names`, or one of the two
-    constants above.
-    """
-
-    # An array needs 4 bytes a file, so 100,000 files can be remembered.
-
-    fingerprint: bytes
-    names: tuple[str, ...]
-    series: "array[int]"
-
-
-@dataclass(frozen=True)
-class _PatientFolder:
-    """A patient's folder as it is now, and the series of its files."""
-
-    tree: FolderTree
-    index: _SeriesIndex
-
-    def own_files(self, series: str) -> tuple[SourceFile, ...]:
-        """Return the files that surely belong to a series; all files if the folder has none."""
-        if not self.index.names:
-            return () if series else self.tree.files
-        if series not in self.index.names:
-            return ()
-        return tuple(self._files_at(self.index.names.index(series)))
-
-    def _files_at(self, *wanted: int) -> Iterator[SourceFile]:
-        pairs = zip(self.tree.files, self.index.series, strict=True)
-        return (file for file, series in pairs if series in wanted)
-
-    def all_files(self, series: str) -> tuple[SourceFile, ...]:
-        """Return a series' files, and those that may be part of any series."""
-        # Otherwise a slice that can't be read would be left out without notice.
-        own = self.own_files(series)
-        if not own or not series:
-            return own
-        return tuple(self._files_at(self.index.names.index(series), _ANY_SERIES))
-
-    def count_rest(self) -> int:
-        """Return how many files belong to no series; 0 if the folder has no series."""
-        return self.index.series.count(_NO_SERIES) if self.index.names else 0
-
-    def list_entries(self, patient: InboxEntry) -> Iterator[InboxEntry]:
-        """Return the patient's series; the folder itself if it has files but no series."""
-        stamps = [0] * len(self.index.names)
-        for file, series in zip(self.tree.files, self.index.series, strict=True):
-            if series >= 0:
-                stamps[series] = max(stamps[series], file.ctime_ns, self._moved_at(file))
-        for name, stamp in zip(self.index.names, stamps, strict=True):
-            yield InboxEntry(f"{patient.name}/{name}", stamp)
-        if self.tree.files and not stamps:
-            yield patient
-
-    def series_stamp(self, series: str) -> int:
-        """Return when a series' files last changed or were moved, in nanoseconds."""
-        return max(max(file.ctime_ns, self._moved_at(file)) for file in self.own_files(series))
-
-    def _moved_at(self, file: SourceFile) -> int:
-        """Return when a file's folder, or one above it, was moved or renamed, in nanoseconds."""
-        folder = file.name.rpartition("/")[0]
-        latest = self.tree.moved.get("", 0)
-        while folder:
-            latest = max(latest, self.tree.moved.get(folder + "/", 0))
-            folder = folder.rpartition("/")[0]
-        return latest
-
 
 @dataclass(frozen=True)
 class SeriesInbox(Inbox):
@@ -287,7 +214,7 @@ class SeriesInbox(Inbox):
     a warning, as the route's `integrity` says.
     """
 
-    _known: dict[str, _SeriesIndex] = field(default_factory=dict, compare=False, repr=False)
+    _known: dict[str, SeriesIndex] = field(default_factory=dict, compare=False, repr=False)
 
     def list_cases(self, patience: float = READ_SECONDS) -> InboxListing:
         """See `Inbox`; `loose` counts files outside folders and files of no series."""
@@ -383,43 +310,22 @@ class SeriesInbox(Inbox):
         # A series' name contains its UID, which must not leave the hospital.
         return name.partition("/")[0]
 
-    def _read_patient(self, name: str, end: float = math.inf) -> _PatientFolder:
+    def _read_patient(self, name: str, end: float = math.inf) -> PatientFolder:
         """Given a patient's folder, return its series; new headers are read until time `end`.
 
         Raise NotYet (`being_written`) if that time is over, or while files change.
         """
         for _ in range(2):
             tree = folder_tree(self.root / name, self.ignore)
-            fingerprint = _tree_fingerprint(tree)
+            fingerprint = tree_fingerprint(tree)
             known = self._known.get(name)
             if known is not None and known.fingerprint == fingerprint:
-                return _PatientFolder(tree, known)
+                return PatientFolder(tree, known)
             if time.monotonic() > end:
                 break
             with suppress(SourceChanged):  # a file is being written: list the folder once more
-                self._known[name] = _sort_into_series(tree, fingerprint)
+                self._known[name] = sort_into_series(tree, fingerprint)
         raise NotYet(Reason("being_written"), _RETRY_SECONDS)
-
-
-def _sort_into_series(tree: FolderTree, fingerprint: bytes) -> _SeriesIndex:
-    """Given a patient's files, read their headers and sort them into series.
-
-    Raise SourceChanged if a file changed since it was listed.
-    """
-    grouping = group_series(tree.files)
-    index_of = dict.fromkeys((file.name for file in grouping.unreadable), _ANY_SERIES)
-    for index, series in enumerate(grouping.series):
-        index_of.update(dict.fromkeys((file.name for file in series.files), index))
-    indexes = array("i", [index_of.get(file.name, _NO_SERIES) for file in tree.files])
-    return _SeriesIndex(fingerprint, tuple(series.name for series in grouping.series), indexes)
-
-
-def _tree_fingerprint(tree: FolderTree) -> bytes:
-    total = hashlib.sha256()
-    for file in tree.files:
-        facts = (file.size, file.mtime_ns, file.ctime_ns)
-        total.update(os.fsencode(file.name) + b"\0%d\0%d\0%d\0" % facts)
-    return total.digest()
 
 
 # --- the inbox of a route ------------------------------------------------------------------------

@@ -27,9 +27,9 @@ from support.staged import publish_as, staging_of
 from gcwatch import config, log
 from gcwatch.commands import plan
 from gcwatch.core import events
-from gcwatch.core.errors import ConfigError, NotYet, SourceVanished
+from gcwatch.core.errors import ConfigError, NotYet, SourceChanged, SourceVanished
 from gcwatch.files.beneath import SharePath
-from gcwatch.inbox import dispose, layouts
+from gcwatch.inbox import dispose, patient_folder
 from gcwatch.inbox.layouts import FileInbox, SeriesInbox
 from gcwatch.outbox import notes, publish
 
@@ -607,10 +607,10 @@ def test_a_file_that_is_written_while_it_is_read_is_waited_for(box, monkeypatch)
     name = name_of(box)
 
     def always_changing(_files):
-        raise layouts.SourceChanged
+        raise SourceChanged
 
     box._known.clear()
-    monkeypatch.setattr(layouts, "group_series", always_changing)
+    monkeypatch.setattr(patient_folder, "group_series", always_changing)
     with pytest.raises(NotYet) as caught:
         box.snapshot_case(name)
     assert caught.value.reason.code == "being_written"
@@ -622,7 +622,7 @@ def test_a_file_that_is_written_while_it_is_read_is_waited_for(box, monkeypatch)
 def test_headers_are_read_once(box, monkeypatch):
     """A second look at files that did not change reads none of them."""
     before = names_in(box)
-    monkeypatch.setattr(layouts, "group_series", lambda _: pytest.fail("read again"))
+    monkeypatch.setattr(patient_folder, "group_series", lambda _: pytest.fail("read again"))
     assert names_in(box) == before
     assert len(box.source_files(name_of(box))) == 7
 
