@@ -65,23 +65,32 @@ class Operator:
 
     def _obey(self, file: OperatorFile, case: Case) -> str:
         """Record what a file asks for, unless that was recorded; return why it can't be, or ""."""
+        # A worker may record something meanwhile, which may be a reason to refuse: look again.
+        while (refusal := self._obey_once(file, case)) is None:
+            case = self._journal.case(case.key)
+        return refusal
+
+    def _obey_once(self, file: OperatorFile, case: Case) -> str | None:
+        """Do as `_obey` says; return None if the case changed before anything was recorded."""
         if case.request == file.request:
             return ""  # a crash, or the file system, kept the file
         if file.verb == "withdraw":
             if not case.is_open:
                 return f"it has ended already ({case.ending})."
-            self._record(case, Withdrawn(file.request))
-            return ""
+            return self._record(case, Withdrawn(file.request))
         if case.ending == "delivered":
             following = self._journal.open_next_case(case.key, even_if_same=True)
             if following is None:
                 return ""  # somebody else asked for the same at this moment
             self._log_event(following, FolderFound(case.route, case.folder), following)
-            case = following
-        self._record(case, Retried(file.request, even_if_same=True))
-        return ""
+            return self._obey(file, following)
+        return self._record(case, Retried(file.request, even_if_same=True))
 
-    def _record(self, case: Case, event: Event) -> None:
-        after = self._journal.record(case.key, event, of_round=case.round)
+    def _record(self, case: Case, event: Event) -> str | None:
+        """Record and log an event; return None if the case changed before that, else ""."""
+        after = self._journal.record_unless_changed(case, event)
+        if after is None:
+            return None
         if after != case:
             self._log_event(case, event, after)
+        return ""

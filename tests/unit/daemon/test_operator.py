@@ -2,12 +2,15 @@
 
 import io
 import os
+from contextlib import closing
 
 import pytest
 from support.builders import Site, check_history, check_results, series, until
 
 from gcwatch import config, log
 from gcwatch.core import events
+from gcwatch.daemon.operator import Operator
+from gcwatch.journal.journal import Journal
 from gcwatch.outbox.operator_files import find_operator_files
 
 
@@ -89,6 +92,31 @@ def test_a_verb_that_cannot_be_done_is_refused_in_the_file(site, name, reason):
     assert reason in (site.outbox / name).read_text()
     assert len(site.said("operator_file.refused")) == 1
     assert (site.case().ending, site.case().round) == ("failed", 1)
+
+
+def test_a_case_that_ends_while_its_file_is_read_is_not_withdrawn_in_the_log(site):
+    """What is logged is what was recorded; the file says why nothing was."""
+    site.configure(operator_files=True, settle="1h")
+    site.drop("p1")
+    with site.running() as watch:
+        until(watch.cases)
+    (site.outbox / "p1.withdraw").touch()
+    logged = []
+    with site.watch() as watch:
+        key = watch.find("lobes/p1").key
+
+        class Overtaken(Journal):
+            """Somebody else withdraws the case between the look at it and the record."""
+
+            def record_unless_changed(self, case, event):
+                watch.journal.record(key, events.Withdrawn())
+                return super().record_unless_changed(case, event)
+
+        with closing(Overtaken(site.state)) as journal:
+            Operator(journal, lambda *what: logged.append(what)).obey_files(watch.settings.routes)
+
+    assert logged == []
+    assert "it has ended already (withdrawn)" in (site.outbox / "p1.withdraw").read_text()
 
 
 def write_words(path):
