@@ -6,6 +6,7 @@ from typing import Any
 
 from gcwatch.core.catalogue.entry import ReasonEntry
 from gcwatch.core.catalogue.folder import FOLDER_REASONS
+from gcwatch.core.catalogue.images import IMAGE_REASONS
 from gcwatch.core.catalogue.inbox import INBOX_REASONS
 from gcwatch.core.catalogue.platform import PLATFORM_REASONS
 from gcwatch.core.catalogue.surroundings import SURROUNDINGS_REASONS
@@ -37,6 +38,7 @@ class Explanation:
 
 CATALOGUE: Mapping[str, ReasonEntry] = {
     **FOLDER_REASONS,
+    **IMAGE_REASONS,
     **INBOX_REASONS,
     **PLATFORM_REASONS,
     **SURROUNDINGS_REASONS,

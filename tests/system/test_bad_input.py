@@ -71,7 +71,7 @@ TWO_SERIES = {
 }
 
 SERIES = [
-    Bad("two series", TWO_SERIES, "holds more than one image", "2 DICOM series"),
+    Bad("two series", TWO_SERIES, "contains more than one image", "2 DICOM series"),
     Bad(
         "a slice missing",
         without(SLICE),

@@ -1,11 +1,9 @@
-"""What is wrong with a folder that was dropped, or with its images."""
+"""What is wrong with a folder that was dropped, or with one of its files."""
 
 from collections.abc import Mapping
 from typing import Final
 
 from gcwatch.core.catalogue.entry import ReasonEntry
-
-_ASK = "If this series is correct as it is, ask IT to allow it."
 
 FOLDER_REASONS: Final[Mapping[str, ReasonEntry]] = {
     "changed_late": ReasonEntry(
@@ -27,8 +25,8 @@ FOLDER_REASONS: Final[Mapping[str, ReasonEntry]] = {
     "inbox_too_full": ReasonEntry(
         "There is too much in the inbox: nothing new is taken from it until there is less.",
         "The inbox has more than {limit} entries; gcwatch does not list more.",
-        advice="Take out of the inbox what is done.",
-        hint='Move what is done out of it; after = "move" does that after each delivery.',
+        advice="Move folders that are done out of the inbox.",
+        hint='With after = "move", gcwatch moves each folder away after its delivery.',
         needs_person=True,
     ),
     "waiting_for_marker": ReasonEntry(
@@ -42,7 +40,8 @@ FOLDER_REASONS: Final[Mapping[str, ReasonEntry]] = {
         "gcwatch counts real seconds, also if the clock of this machine is set.",
     ),
     "copy_under_way": ReasonEntry(
-        "A copy into this folder is under way: gcwatch has waited for {file} since {since}.",
+        "A copy into this folder has not ended yet. It has been going on since {since}: {file} is "
+        "not complete.",
         "The folder has had a temporary file since {since}: {file}. It is never sent.",
         needs_person=True,
     ),
@@ -91,12 +90,12 @@ FOLDER_REASONS: Final[Mapping[str, ReasonEntry]] = {
         patience=6,
     ),
     "too_deep": ReasonEntry(
-        "This folder holds folders within folders, more than {limit} levels deep.",
-        "The folders are nested more than {limit} levels deep; no image is looked for there.",
+        "This folder contains folders within folders, more than {limit} levels deep.",
+        "The folders are nested more than {limit} levels deep; gcwatch does not look there.",
         advice="Put the images into the folder itself, and drop it again.",
     ),
     "folder_too_full": ReasonEntry(
-        "This folder holds more than {limit} files and folders; nothing of it is sent.",
+        "This folder contains more than {limit} files and folders; nothing of it is sent.",
         "There are more than {limit} entries below the folder; gcwatch does not look at more.",
         advice="Drop one examination at a time, each in a folder of its own.",
     ),
@@ -106,7 +105,7 @@ FOLDER_REASONS: Final[Mapping[str, ReasonEntry]] = {
         advice="Give the folders shorter names, or put the images into the folder itself.",
     ),
     "link_outside": ReasonEntry(
-        "This folder holds a link to another place; gcwatch does not follow it.",
+        "This folder contains a link to another place; gcwatch does not follow it.",
         "{file} is a symbolic link that leads out of its folder.",
         advice="Copy the files themselves into the folder.",
     ),
@@ -116,7 +115,7 @@ FOLDER_REASONS: Final[Mapping[str, ReasonEntry]] = {
         advice="Copy the file again from its original location.",
     ),
     "no_files": ReasonEntry(
-        "This folder holds no file that can be used.",
+        "This folder contains no file that can be used.",
         "No file matches {pattern} for socket {socket}.",
         advice="Check that this is the right folder. If it is, ask IT.",
         hint="Compare the folder with the route's inputs: gcwatch plan.",
@@ -134,187 +133,16 @@ FOLDER_REASONS: Final[Mapping[str, ReasonEntry]] = {
         hint="If {pattern} is no file but the value itself, write it as JSON, a text in quotes: "
         '--input \'{socket}="{pattern}"\', or {socket} = {{ value = "{pattern}" }} in the config.',
     ),
-    "no_image": ReasonEntry(
-        "This folder holds no image that can be used.",
-        "Files match {pattern} for socket {socket}, but none of them is an image.",
-        advice="Export the images again: DICOM, MetaImage, NIfTI, NRRD, TIFF, a slide, PNG or "
-        "JPEG.",
-    ),
     "packed_images": ReasonEntry(
         "The images of this folder are packed in an archive, which has to be unpacked first.",
         "{file} is {what}; nothing in it can be checked or de-identified.",
         advice="Unpack it into the folder, and remove it.",
     ),
-    "unreadable_format": ReasonEntry(
-        "The image of this folder is of a format that the platform can't read.",
-        "{file} is {what}.",
-        advice="Convert it to {wanted}.",
-    ),
-    "no_pixels": ReasonEntry(
-        "This folder holds DICOM files, but no image: reports, spectra, plans or an index.",
-        "{file} is {what}; no file matches a DICOM image class.",
-        advice="Export the images themselves into the folder.",
-    ),
     "too_many_files": ReasonEntry(
-        "This folder holds more files than can be used.",
+        "This folder contains more files than can be used.",
         "{count} files match {pattern} for socket {socket}, which takes one.",
         advice="Leave only the file that is needed in the folder.",
         hint="If the folder is as it should be, make the route's pattern narrower.",
-    ),
-    "several_images": ReasonEntry(
-        "This folder holds more than one image ({found}); exactly one can be sent.",
-        "Socket {socket} takes one image; found {found}.",
-        advice="Put each series into a folder of its own.",
-        hint='The route can also take each series as a case (cases = "series"), or name the right '
-        "one by a narrower glob in its inputs.",
-    ),
-    "damaged_image": ReasonEntry(
-        "An image of this folder is damaged or incomplete.",
-        "{file}: {problem}.",
-        advice="Export the images again.",
-    ),
-    "detached_header": ReasonEntry(
-        "An image of this folder is split into two files, which the platform can't read.",
-        "{file} is an NRRD header whose data are in another file.",
-        advice="Save the image as one file: .nrrd with the header attached, MetaImage or NIfTI.",
-    ),
-    "slice_twice": ReasonEntry(
-        "An image of this folder is there twice; it would count as two.",
-        "{file} and {other} are the same instance.",
-        advice="Remove one of the two files.",
-    ),
-    "slices_missing": ReasonEntry(
-        "Slices of this image series are missing, so the image would be incomplete.",
-        "{count} of {expected} slices {count:is|are} missing, at {where}.",
-        advice=f"Export the whole series again. {_ASK}",
-    ),
-    "slices_overlap": ReasonEntry(
-        "Slices of this image series lie at the same place or overlap.",
-        "{count} {count:slice is|slices are} too close to others, at {where}.",
-        advice="Most likely two exports or two reconstructions are mixed: keep one slice for each "
-        f"place. {_ASK}",
-    ),
-    "slices_uneven": ReasonEntry(
-        "The slices of this image series are not evenly spaced.",
-        "{count} {count:distance differs|distances differ} from the others, at {where}; the "
-        "platform treats all as even.",
-        advice=f"Export the whole series again. {_ASK}",
-    ),
-    "slices_unplaced": ReasonEntry(
-        "This image series holds images that are not slices of it.",
-        "{count} of {total} files {count:has no position or is a localizer|have no position or are "
-        "localizers}.",
-        advice="Remove localizers, scout images and screenshots from the series.",
-        hint="A narrower glob in the route's inputs can leave them out.",
-    ),
-    "slices_disordered": ReasonEntry(
-        "The slices of this image series are not numbered in the order of their positions.",
-        "The platform sorts by InstanceNumber, which does not follow the slices' positions.",
-        advice=f"Export the series again with its slices numbered in order. {_ASK}",
-    ),
-    "several_patients": ReasonEntry(
-        "The images of this series do not all belong to one patient.",
-        "The files of one series hold {count} different pairs of PatientID and PatientName.",
-        advice="Export the series of each patient again, each into a folder of its own.",
-    ),
-    "several_multiframe": ReasonEntry(
-        "This image series holds several files of many pictures each, or one such file and other "
-        "pictures.",
-        "{count} of {total} files {count:is|are} multi-frame; the platform reads only one such "
-        "file of a series.",
-        advice="Put each of these images into a folder of its own.",
-    ),
-    "frames_removed": ReasonEntry(
-        "This image holds many pictures in one file; only the first would arrive.",
-        "The file has {count} frames; de-identification removes NumberOfFrames.",
-        advice="Export the image again with one file for each slice.",
-    ),
-    "stack_removed": ReasonEntry(
-        "The image in this folder is made of several series, which would be taken apart.",
-        "One StackID joins {count} series; de-identification removes it, so the platform makes "
-        "{count} images.",
-        advice="Export the image again as one series.",
-    ),
-    "sizes_differ": ReasonEntry(
-        "The images of this series are of different sizes or types.",
-        "{count} kinds of Rows, Columns, SamplesPerPixel, BitsAllocated, PixelRepresentation and "
-        "PhotometricInterpretation are in one series; the platform takes one for all.",
-        advice="Put the images of each size and type into a folder of their own.",
-    ),
-    "spacings_differ": ReasonEntry(
-        "The pixels of this image series are not all of the same size.",
-        "PixelSpacing differs between the slices; the platform takes one for all.",
-        advice=f"Put the images of each pixel size into a folder of their own. {_ASK}",
-    ),
-    "pixels_oblong": ReasonEntry(
-        "The pixels of this image are not square; their width and height would be exchanged.",
-        "The two numbers of PixelSpacing differ; the platform takes the first as the width.",
-        advice=f"Export the image again with square pixels, or as NIfTI or MetaImage. {_ASK}",
-    ),
-    "references_differ": ReasonEntry(
-        "The slices of this image series were not all taken in the same position of the patient.",
-        "{count} different FrameOfReferenceUIDs are in one series; their positions can't be "
-        "compared.",
-        advice=f"Put the slices of each scan into a folder of their own. {_ASK}",
-    ),
-    "slopes_removed": ReasonEntry(
-        "The brightness of the slices of this series could not be compared after sending.",
-        "{count} pairs of RescaleSlope and RescaleIntercept are in one MR series; "
-        "de-identification removes them.",
-        advice="Export the series again with the same scale for all slices.",
-    ),
-    "values_differ": ReasonEntry(
-        "The values or colours of this image would not arrive as they are meant.",
-        "The platform gets only the stored numbers: {problem}.",
-        advice=f"Export the image again with its final values in the pixels. {_ASK}",
-    ),
-    "times_uneven": ReasonEntry(
-        "This series shows the same places at several times, but its slices do not say clearly "
-        "which belongs to which time: they would be mixed.",
-        "The series has {times} different TemporalPositionIndex, but {count} "
-        "{count:slice|slices} at each position; the platform makes {times} volumes.",
-        advice=f"Export the whole series again. {_ASK}",
-    ),
-    "times_removed": ReasonEntry(
-        "This series shows every place several times; the times would be mixed into one volume.",
-        "{count} slices lie at each position; de-identification removes the "
-        "TemporalPositionIndex that tells them apart.",
-        advice=f"Put the slices of each time into a folder of their own. {_ASK}",
-    ),
-    "places_shared": ReasonEntry(
-        "Several slices of this image series lie at each place, and nothing tells them apart.",
-        "{count} slices lie at each position without a TemporalPositionIndex for each; the "
-        "platform makes one volume of all.",
-        advice=f"Put the slices of each kind or time into a folder of their own. {_ASK}",
-    ),
-    "planes_differ": ReasonEntry(
-        "The slices of this image series are not parallel.",
-        "{count} different orientations are in one series; the platform takes one for all.",
-        advice=f"Put the slices of each plane into a folder of their own. {_ASK}",
-    ),
-    "slices_tilted": ReasonEntry(
-        "The slices of this image series are shifted sideways, so the image would be sheared.",
-        "A slice lies {shift} mm beside the normal of the first one, at a height of {height} mm "
-        "(gantry tilt).",
-        advice=f"Export the series again after a correction of the tilt. {_ASK}",
-    ),
-    "not_deidentified": ReasonEntry(
-        "The patient's name can't be removed from this kind of image, so it is not sent.",
-        "De-identification refused {file}: {problem}.",
-        advice="If this image is not needed, remove it from the folder. If it is, ask IT.",
-        hint="A narrower glob in the route's inputs can leave such files out. An image that "
-        "is needed must come in a format that can be de-identified: ask the scanner's "
-        "vendor, or the platform's support.",
-    ),
-    "mixed_dicom_set": ReasonEntry(
-        "The images of this folder do not all belong to one patient, study and series.",
-        "Socket {socket} takes files that share {elements}; these do not.",
-        advice="Export the series again on its own.",
-    ),
-    "left_out": ReasonEntry(
-        "A damaged file was left out, as the patient's name can't be removed from it.",
-        "{file} was not sent: {problem}.",
-        advice="Use the result with care. Export the images again to have all of them analysed.",
     ),
     "wrong_content": ReasonEntry(
         "A file of this folder is not of the kind that is needed.",
@@ -348,17 +176,17 @@ FOLDER_REASONS: Final[Mapping[str, ReasonEntry]] = {
         hint="Look for it on the algorithm's page, or ask the algorithm's editors for its results.",
     ),
     "same_images": ReasonEntry(
-        "This folder holds the same images as {folder}, delivered on {date}; it is held and not "
-        "sent.",
+        "This folder contains the same images as {folder}, delivered on {date}; gcwatch holds it "
+        "back and does not send it.",
         "What would be sent is equal to what case {case} sent (DICOM: the same SOPInstanceUIDs).",
         advice="If one of the two folders is a mistake, take it out of the inbox. If both are "
         "right, ask IT to send this one as well.",
         hint="gcwatch retry sends it.",
     ),
     "same_images_under_way": ReasonEntry(
-        "This folder holds the same images as {folder}, which is being sent; it waits for that.",
+        "This folder contains the same images as {folder}, which is being sent; it waits for that.",
         "What would be sent is equal to what case {case} sends. If that is delivered, this folder "
-        "is held; if not, it is sent.",
+        "is held back; if not, it is sent.",
         advice="If one of the two folders is a mistake, take it out of the inbox.",
         hint="gcwatch retry sends it at once.",
     ),

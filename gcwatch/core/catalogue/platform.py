@@ -165,7 +165,7 @@ PLATFORM_REASONS: Final[Mapping[str, ReasonEntry]] = {
     ),
     "busy_long": ReasonEntry(
         "Waiting: the platform is busy.",
-        "The platform asked us to wait {asked}; next try in {seconds:span}.",
+        "The platform asked for a pause of {asked}; next try in {seconds:span}.",
         hint="Ask the platform's support if this goes on.",
         needs_person=True,
     ),

@@ -244,7 +244,7 @@ def test_a_long_wait_is_cut_and_told(sandbox, http):
     with pytest.raises(NotYet) as error:
         http.call("GET", sandbox.url + "uploads/")
     told = explain(error.value.reason).detail
-    assert told == "The platform asked us to wait 10 days; next try in 24 h."
+    assert told == "The platform asked for a pause of 10 days; next try in 24 h."
 
 
 @pytest.mark.parametrize(
