@@ -20,6 +20,7 @@ from pydantic import (
 from gcwatch.config.descriptions import add_descriptions
 from gcwatch.config.expected import Expect
 from gcwatch.config.types import (
+    Area,
     Location,
     Named,
     Schedule,
@@ -30,6 +31,7 @@ from gcwatch.config.types import (
     _Inside,
     check_api_root,
     check_file_name,
+    check_procedure,
     check_route_name,
     check_web_address,
     names_each_case,
@@ -221,6 +223,26 @@ class Route(Table):
 
     deidentify: bool = True
     """Whether gcwatch de-identifies DICOM files on this machine before it sends anything."""
+
+    burned_in: Literal["refuse", "allow"] = "refuse"
+    """What happens to DICOM images that may show a name in the picture itself: they are refused
+    ("refuse") or sent ("allow").
+
+    These are ultrasound, secondary captures, photographs, screenshots, and all files with
+    BurnedInAnnotation = YES. A person must have looked at what this scanner writes into its
+    pictures."""
+
+    blank: Annotated[tuple[Area, ...], Field(strict=False)] = ()
+    """Regions of DICOM pictures that are blacked out, each "left,top,width,height" in pixels or
+    percent: ["0,0,100%,12%"] is the upper 12 percent.
+
+    Only with pixels that are not compressed; other files are refused."""
+
+    procedure: Annotated[Location | None, AfterValidator(check_procedure)] = None
+    """A lab's own procedure of de-identification for DICOM images, in the format of the platform's
+    procedure (JSON). Its classes come before those that gcwatch knows.
+
+    DICOM Image Set sockets always get the platform's procedure."""
 
     inputs: dict[Slug, Source] | None = Field(default=None, min_length=1, validate_default=True)
     """What each input socket gets, by the socket's slug: the files that match a glob,

@@ -14,6 +14,8 @@ from pydantic import AfterValidator, PlainValidator, ValidationInfo, WithJsonSch
 from pydantic_core import PydanticCustomError
 
 from gcwatch.config.cron import Cron
+from gcwatch.core.procedure_format import parse_procedure
+from gcwatch.core.region import parse_region
 from gcwatch.core.timing import Every
 
 Loc = tuple[str | int, ...]
@@ -335,6 +337,38 @@ Source = Annotated[
     Glob | JsonFile | Constant | Named, PlainValidator(_source), WithJsonSchema(_SOURCE_SCHEMA)
 ]
 _Inside = Annotated[str, AfterValidator(check_inside)]
+
+
+def _check_area(value: str) -> str:
+    """Refuse what is no region of a picture."""
+    try:
+        parse_region(value)
+    except ValueError:
+        raise value_error(
+            'must be "left,top,width,height", in pixels or percent',
+            'such as "0,0,100%,12%" for the upper 12 percent',
+        ) from None
+    return value
+
+
+Area = Annotated[str, AfterValidator(_check_area)]
+_MOST_PROCEDURE_BYTES = 16 * 1024 * 1024
+
+
+def check_procedure(path: Path | None) -> Path | None:
+    """Refuse a file that is no procedure of de-identification."""
+    if path is None:
+        return None
+    try:
+        with path.open("rb") as stream:
+            parse_procedure(stream.read(_MOST_PROCEDURE_BYTES))
+    except OSError as error:
+        raise value_error(
+            f"can't be read: {error.strerror}", "name a file that the service can read"
+        ) from None
+    except ValueError as error:
+        raise value_error(f"is no procedure: {error}", "its format is in docs/privacy.md") from None
+    return path
 
 
 def is_within(inner: Path | None, outer: Path | None) -> bool:

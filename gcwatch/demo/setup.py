@@ -27,12 +27,15 @@ _SENT_PATIENTS: Final[Mapping[str, str]] = {
     "doe-peter-ct-5": "98892001/CT5N",
 }
 _REFUSED_PATIENTS: Final[Mapping[str, tuple[str, str]]] = {
-    "doe-archibald-xray": ("77654033/CR1", "not_deidentified"),
+    "doe-archibald-xray": ("77654033/CR1", "burned_in"),
     "doe-peter-ct-2": ("98892001/CT2N", "pixels_oblong"),
     "doe-peter-mr": ("98892003/MR700", "planes_differ"),
     "doe-peter-three-mr": ("98892003/MR1", "several_images"),
     "doe-archibald-ct": ("77654033/CT2", "slices_missing"),
 }
+
+_X_RAY, _CAPTURE = b"1.2.840.10008.5.1.4.1.1.1\0", b"1.2.840.10008.5.1.4.1.1.7\0"
+"""SOP classes of computed radiography and of secondary captures."""
 
 ARCHIVE_SLUG: Final = "ct-archive"
 PHANTOM: Final = "phantom"
@@ -170,5 +173,7 @@ def drop_patients(folder: Path) -> None:
     refused = {name: source for name, (source, _) in _REFUSED_PATIENTS.items()}
     for name, source in {**_SENT_PATIENTS, **refused}.items():
         shutil.copytree(_PATIENTS / source, inbox / name)
+    for path in (inbox / "doe-archibald-xray").iterdir():  # scanned film, which may show a name
+        path.write_bytes(path.read_bytes().replace(_X_RAY, _CAPTURE))
     (inbox / PHANTOM).mkdir()
     (inbox / PHANTOM / "phantom.mha").write_bytes(encode_mha(make_chest(0)))

@@ -15,8 +15,9 @@ from gcwatch.files.patterns import matches_pattern
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging import images, slides
 from gcwatch.imaging.checks.text_header import read_meta_header
-from gcwatch.imaging.dicom.deidentify import Deidentifier
+from gcwatch.imaging.dicom.deidentify import NO_RULES, Deidentifier, DicomRules
 from gcwatch.imaging.dicom.elements import missing_preamble
+from gcwatch.imaging.dicom.procedure import Procedure, platform_procedure, with_own_classes
 from gcwatch.imaging.formats import Image, Integrity, suffix_of
 from gcwatch.imaging.spool import (
     Bundle,
@@ -71,6 +72,7 @@ def image_bundle(
     keep_names: bool,
     pattern: str = "**",
     integrity: Integrity = "refuse",
+    rules: DicomRules = NO_RULES,
 ) -> Bundle:
     """Given the files for an image socket, return the upload: one file or one zip.
 
@@ -82,9 +84,10 @@ def image_bundle(
     of a MIRAX or Hamamatsu slide always get neutral names, also in the header or index that lists
     them.
 
-    `deidentify` covers DICOM: elements, preamble and meta group. It does not cover the headers
-    of other formats (MetaImage, NIfTI, NRRD, TIFF, OCT; a slide's name in Slidedat.ini), nor
-    labels of slides, nor text that is burnt into pixels.
+    `deidentify` covers DICOM: elements, preamble, meta group, what is hidden beside pixels, and
+    pictures of a slide's label. Files whose pixels may show a name are refused unless `rules`
+    allow them. It does not cover the headers of other formats (MetaImage, NIfTI, NRRD, TIFF, OCT;
+    a slide's name in Slidedat.ini).
 
     What the platform would import wrongly is refused, or sent with warnings, as `integrity` says
     (see `images.recognise_images`). A file that can't be de-identified is never sent: with "warn"
@@ -96,13 +99,18 @@ def image_bundle(
     the spool can't be written.
     """
     listing = listing_digest(
-        files, deidentify=deidentify, keep_names=keep_names, integrity=integrity
+        files,
+        deidentify=deidentify,
+        keep_names=keep_names,
+        integrity=integrity,
+        **_told(rules),
     )
     with disk.disk_trouble("spooling"):
         if finished := find_finished(spool, stem, listing):
             return finished[0]
-        image, left_out = _find_one_image(files, socket, pattern, integrity, deidentify=deidentify)
-        deidentifier = Deidentifier() if deidentify and image.is_dicom else None
+        procedure = with_own_classes(rules.own) if deidentify else None
+        image, left_out = _find_one_image(files, socket, pattern, integrity, procedure)
+        deidentifier = Deidentifier(procedure, rules) if procedure and image.is_dicom else None
         if len(image.files) == 1 and deidentifier is None and not image.is_bare:
             return replace(
                 _bundle_from_inbox(image.files[0], stem + image.suffix),
@@ -132,6 +140,7 @@ def dicom_set(
     deidentify: bool,
     pattern: str = "**",
     integrity: Integrity = "refuse",
+    rules: DicomRules = NO_RULES,
 ) -> tuple[Bundle, ...]:
     """Given the files for a DICOM Image Set socket, return the uploads: one for each file.
 
@@ -142,12 +151,15 @@ def dicom_set(
     Raise as `image_bundle` does, and CannotSend if the image is no DICOM (`wrong_content`) or if
     its files are not of one patient, study and series (`mixed_dicom_set`; platform 3.9).
     """
-    listing = listing_digest(files, deidentify=deidentify, integrity=integrity, each=True)
+    listing = listing_digest(
+        files, deidentify=deidentify, integrity=integrity, each=True, **_told(rules)
+    )
     with disk.disk_trouble("spooling"):
         if finished := find_finished(spool, stem, listing):
             return finished
+        procedure = platform_procedure() if deidentify else None
         image, left_out = _find_one_image(
-            files, socket, pattern, integrity, deidentify=deidentify, joined=False
+            files, socket, pattern, integrity, procedure, joined=False
         )
         _require_set(image, socket)
         names = [f"{stem}-{number:04}.dcm" for number in range(1, len(image.files) + 1)]
@@ -155,11 +167,16 @@ def dicom_set(
             named = zip(image.files, names, strict=True)
             bundles = [_bundle_from_inbox(file, name) for file, name in named]
             return with_set_facts(bundles, left_out, image.warnings, image.content)
-        members = _file_members(names, image, Deidentifier() if deidentify else None)
+        members = _file_members(names, image, Deidentifier(procedure, rules) if procedure else None)
         content = SpoolContent(
             members, image.warnings, left_out, integrity == "warn", content=image.content
         )
         return spool_each(spool, stem, listing, content)
+
+
+def _told(rules: DicomRules) -> dict[str, str]:
+    # Without rules, a bundle that an earlier version has spooled stays valid.
+    return {} if rules == NO_RULES else {"rules": repr(rules)}
 
 
 def _require_set(image: Image, socket: str) -> None:
@@ -184,12 +201,12 @@ def _find_one_image(
     socket: str,
     pattern: str,
     integrity: Integrity,
+    procedure: Procedure | None,
     *,
-    deidentify: bool,
     joined: bool = True,
 ) -> tuple[Image, int]:
     found, left_out = images.recognise_images(
-        files, integrity=integrity, deidentify=deidentify, joined=joined
+        files, integrity=integrity, procedure=procedure, joined=joined
     )
     if not found:
         raise CannotSend(Reason("no_image", {"socket": socket, "pattern": pattern}))

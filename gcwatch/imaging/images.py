@@ -17,7 +17,7 @@ from gcwatch.imaging.checks.importable import find_unreadable
 from gcwatch.imaging.checks.nifti_numbers import find_other_values
 from gcwatch.imaging.checks.text_header import read_nrrd_header
 from gcwatch.imaging.dicom import consistency, headers, series_forecast, slice_geometry
-from gcwatch.imaging.dicom.deidentify import is_removed
+from gcwatch.imaging.dicom.procedure import Procedure, is_removed
 from gcwatch.imaging.forecast import forecast_file
 from gcwatch.imaging.formats import SUFFIXES, Image, Integrity, Kind, damage_reason
 from gcwatch.imaging.meta_image import complete_meta_image
@@ -59,7 +59,7 @@ def recognise_images(
     files: Iterable[SourceFile],
     *,
     integrity: Integrity = "refuse",
-    deidentify: bool = False,
+    procedure: Procedure | None = None,
     joined: bool = True,
 ) -> tuple[tuple[Image, ...], int]:
     """Given files, return the images that they make up, and how many files belong to none.
@@ -80,7 +80,7 @@ def recognise_images(
     holds less than its header says is refused in any case.
 
     The importer joins the files of a DICOM series into one image, so these must agree
-    (`dicom.consistency`); what it gets lacks elements with `deidentify`. `joined` is False for
+    (`dicom.consistency`); what it gets lacks what `procedure` removes. `joined` is False for
     a DICOM Image Set, whose files stay apart. A problem of `dicom.consistency.NEVER_SENT` raises
     CannotSend also with "warn".
 
@@ -94,10 +94,8 @@ def recognise_images(
     set_aside_cut_slices(heap)
     _leave_pictures_of_medium(heap)
     others, companions = _other_images(heap)
-    series = [
-        _series_image(members, deidentify=deidentify, joined=joined)
-        for members in heap.series.values()
-    ]
+    groups, labels = _without_labels(heap.series.values(), procedure)
+    series = [_series_image(group, procedure=procedure, joined=joined) for group in groups]
     images = (*series, *others)
     if heap.problems and (integrity == "refuse" or not images):
         raise CannotSend(heap.problems[0])
@@ -105,7 +103,7 @@ def recognise_images(
         raise CannotSend(_foreign_reason(heap))
     if len(images) == 1:
         _raise_first(images[0], integrity)
-    left = [file for file in (*heap.rest, *heap.empty) if file not in companions]
+    left = [file for file in (*heap.rest, *heap.empty, *labels) if file not in companions]
     if len(images) == 1 and images[0].is_dicom:
         return (_add_findings(images[0], heap.broken, heap.problems),), len(left)
     return tuple(_add_findings(image, (), heap.problems) for image in images), len(left) + len(
@@ -151,8 +149,22 @@ def _add_findings(image: Image, files: Sequence[SourceFile], problems: Sequence[
 # --- DICOM -------------------------------------------------------------------------------------
 
 
+def _without_labels(
+    series: Iterable[Sequence[slice_geometry.Slice]], procedure: Procedure | None
+) -> tuple[list[Sequence[slice_geometry.Slice]], list[SourceFile]]:
+    """Return each series without pictures of a slide's label, and the files of these pictures.
+
+    Without de-identification the labels stay.
+    """
+    if procedure is None:
+        return list(series), []
+    groups = [[each for each in members if not each[0].is_label] for members in series]
+    labels = [file for members in series for header, file in members if header.is_label]
+    return [group for group in groups if group], labels
+
+
 def _series_image(
-    members: Sequence[slice_geometry.Slice], *, deidentify: bool, joined: bool
+    members: Sequence[slice_geometry.Slice], *, procedure: Procedure | None, joined: bool
 ) -> Image:
     group = members[0][0].group
     kind: Kind = (
@@ -160,7 +172,7 @@ def _series_image(
     )
     found = slice_geometry.find_irregularities(members)
     if joined:
-        found += consistency.find_inconsistencies(members, deidentify=deidentify)
+        found += consistency.find_inconsistencies(members, procedure)
         found += slice_geometry.find_distortions(members)
     return Image(
         kind,
@@ -168,18 +180,21 @@ def _series_image(
         tuple(file for _, file in members),
         tuple(found),
         _mixed_elements([header for header, _ in members]),
-        _forecast_series(members, deidentify=deidentify) if joined else UNKNOWN,
+        _forecast_series(members, procedure) if joined else UNKNOWN,
         _instances_digest([header for header, _ in members]),
         any("bare" in header.common.traits for header, _ in members),
     )
 
 
-def _forecast_series(members: Sequence[slice_geometry.Slice], *, deidentify: bool) -> ImageForecast:
+def _forecast_series(
+    members: Sequence[slice_geometry.Slice], procedure: Procedure | None
+) -> ImageForecast:
     group = members[0][0].group
     assert group is not None, "files without a group are in no series"
     sop_class = group.sop_class
     return series_forecast.forecast_series(
-        members, lambda keyword: deidentify and is_removed(sop_class, keyword)
+        members,
+        lambda keyword: procedure is not None and is_removed(procedure, sop_class, keyword),
     )
 
 

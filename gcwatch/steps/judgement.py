@@ -13,9 +13,12 @@ from gcwatch.config import Route
 from gcwatch.core.case import Input
 from gcwatch.core.errors import CannotSend
 from gcwatch.core.events import Planned
+from gcwatch.core.procedure_format import parse_procedure
 from gcwatch.core.reasons import Reason
+from gcwatch.core.region import parse_region
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging import bundle
+from gcwatch.imaging.dicom.deidentify import DicomRules
 from gcwatch.imaging.spool import Bundle
 from gcwatch.inbox.layouts import inbox_of
 from gcwatch.targets.context import DroppedFolder, TargetContext
@@ -107,6 +110,7 @@ def _bundles_of(
             socket=item.socket,
             deidentify=route.deidentify,
             integrity=route.integrity,
+            rules=_dicom_rules(route),
             pattern=item.pattern,
         )
     made = bundle.image_bundle(
@@ -117,9 +121,15 @@ def _bundles_of(
         deidentify=route.deidentify,
         keep_names=route.names == "keep",
         integrity=route.integrity,
+        rules=_dicom_rules(route),
         pattern=item.pattern,
     )
     return (made,)
+
+
+def _dicom_rules(route: Route) -> DicomRules:
+    own = parse_procedure(route.procedure.read_bytes()) if route.procedure else None
+    return DicomRules(own, route.burned_in, tuple(map(parse_region, route.blank)))
 
 
 def _public_name(folder: FolderToJudge, route: Route) -> str:

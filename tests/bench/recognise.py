@@ -24,10 +24,15 @@ from pathlib import Path
 from gcwatch.files.beneath import SharePath
 from gcwatch.imaging import images
 from gcwatch.inbox import tree
+try:
+    from gcwatch.imaging.dicom.procedure import local_procedure
+    options = {"procedure": local_procedure()}
+except ImportError:  # an older gcwatch
+    options = {"deidentify": True}
 place = Path(sys.argv[1])
 files = tree.source_files(SharePath.of(place), ())
 begun, cpu = time.perf_counter(), time.process_time()
-[image], left = images.recognise_images(files, deidentify=True)
+[image], left = images.recognise_images(files, **options)
 print(time.perf_counter() - begun, time.process_time() - cpu)
 """
 

@@ -51,6 +51,21 @@ def series():
     return {path.name: path.read_bytes() for path in sorted(SERIES.iterdir())}
 
 
+X_RAY_CLASS, CAPTURE_CLASS = b"1.2.840.10008.5.1.4.1.1.1\0", b"1.2.840.10008.5.1.4.1.1.7\0"
+VENDORS_CLASS = b"1.2.840.113619.4.26.1.1.1\0"
+
+
+def xray(sop_class=X_RAY_CLASS):
+    """A real X-ray image, by name; its class can be another one."""
+    [file] = (PATIENTS / "77654033" / "CR1").iterdir()
+    return {file.name: file.read_bytes().replace(X_RAY_CLASS, sop_class)}
+
+
+def vendors_image():
+    """An image of a class that no procedure knows: it is refused."""
+    return xray(VENDORS_CLASS)
+
+
 def sha256(content):
     return hashlib.sha256(content).hexdigest()
 

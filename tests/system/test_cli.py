@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 import requests
-from support.builders import PATIENTS, Site, mha, series, until
+from support.builders import Site, mha, series, until, vendors_image
 
 from gcwatch.cli import main
 from gcwatch.cli.app import COMMANDS as LISTED
@@ -104,11 +104,6 @@ def events(lines):
     return [json.loads(line)["event"] for line in lines]
 
 
-def xray():
-    [file] = (PATIENTS / "77654033" / "CR1").iterdir()
-    return {file.name: file.read_bytes()}
-
-
 # --- the program ---------------------------------------------------------------------------------
 
 
@@ -163,7 +158,7 @@ def test_version_and_help_import_nothing_that_takes_long(option):
 
 def test_status_imports_nothing_that_works_on_cases(site):
     """It reads config and journal; platform, images and schedules are others' work."""
-    site.drop("p1", xray())
+    site.drop("p1", vendors_image())
     site.run_once()
     assert imported("status", "--config", site.file) & WORKERS == set()
 
@@ -320,7 +315,7 @@ def _read_all(screen):
 def test_once_ends_with_3_when_a_case_failed(run, site):
     """A patient that can't be sent makes the exit code 3; the others are delivered."""
     site.drop("p1")
-    site.drop("x-ray", xray())
+    site.drop("x-ray", vendors_image())
     code, out, _ = run("once", "--json", "--config", site.file)
     assert (code, json.loads(out)["failed"]) == (3, 1)
     assert site.delivered() == ["p1"]
@@ -445,18 +440,18 @@ def test_status_says_why_a_case_waits(run, site):
 
 def test_status_lists_failures_with_names_and_hints(run, site):
     """Names are shown, for they stay in the building."""
-    site.drop("doe-archibald", xray())
+    site.drop("doe-archibald", vendors_image())
     site.run_once()
     _, out, _ = run("status", "--config", site.file)
     assert "doe-archibald" in out
     assert "De-identification refused 6154" in out
-    assert "ask the scanner's vendor" in " ".join(out.split())
+    assert "export it in another format" in " ".join(out.split())
     assert "deidentify" not in out
 
 
 def test_status_speaks_json(run, site):
     """A monitor reads the same facts, and whether a daemon is at work."""
-    site.drop("p1", xray())
+    site.drop("p1", vendors_image())
     with site.running():
         until(lambda: (case := latest(site)) and case.ending)
         _, out, _ = run("status", "--json", "--config", site.file)
@@ -490,7 +485,7 @@ def test_status_says_when_a_case_is_overdue(run, site):
 
 def test_a_folders_name_commands_no_terminal(run, site):
     """Escape sequences in a name are shown, not obeyed."""
-    site.drop("evil\x1b[2J[bold]", xray())
+    site.drop("evil\x1b[2J[bold]", vendors_image())
     site.run_once()
     _, out, _ = run("status", "--config", site.file)
     assert "\x1b" not in out
@@ -514,12 +509,12 @@ def test_show_tells_the_whole_history(run, site):
 
 def test_show_speaks_json(run, site):
     """A program gets the reason, the names, the hint and each event."""
-    site.drop("p1", xray())
+    site.drop("p1", vendors_image())
     site.run_once()
     _, out, _ = run("show", "p1", "--json", "--config", site.file)
     found = json.loads(out)
     assert found["reason"] == "not_deidentified"
-    assert "a format that can be de-identified" in found["hint"]
+    assert "export it in another format" in found["hint"]
     assert "remove it from the folder" in found["advice"]
     assert found["see"] == [str(site.outbox / "p1.failed.txt")]
     [failed] = [each for each in found["history"] if each["event"] == "case.failed"]
@@ -542,7 +537,7 @@ def test_an_unknown_case_is_told_with_its_neighbours(run, site, command):
 
 def test_retry_takes_a_failed_case_up_again(run, site):
     """Without a daemon it is noted, and the next run goes on."""
-    site.drop("p1", xray())
+    site.drop("p1", vendors_image())
     site.run_once()
     site.configure(deidentify=False)
     code, out, _ = run("retry", "lobes/p1", "--config", site.file)
@@ -555,7 +550,7 @@ def test_retry_takes_a_failed_case_up_again(run, site):
 
 def test_retry_reaches_a_running_daemon(run, site):
     """The daemon takes up what is retried beside it."""
-    site.drop("p1", xray())
+    site.drop("p1", vendors_image())
     with site.running():
         until(lambda: (case := latest(site)) and case.ending)
         _, out, _ = run("retry", "--failed", "--config", site.file)

@@ -14,13 +14,13 @@ from itertools import count
 import pytest
 from support.builders import (
     FAST,
-    PATIENTS,
     Site,
     check_nothing_half_done,
     check_results,
     mha,
     series,
     until,
+    vendors_image,
     voxels,
 )
 from support.victims import SIGKILLED, die_at_every_kind
@@ -97,11 +97,6 @@ def _nothing_else(monkeypatch, tmp_path):
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "desk" / "state"))
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-
-
-def xray():
-    [file] = (PATIENTS / "77654033" / "CR1").iterdir()
-    return {file.name: file.read_bytes()}
 
 
 # --- how the platform is reached -----------------------------------------------------------------
@@ -463,7 +458,7 @@ def test_a_case_is_sent_once_though_every_sort_of_call_loses_a_reply(desk, name)
 
 def test_what_fails_is_told_and_tried_again_by_the_same_call(desk):
     """The others are delivered; once the cause is mended the failed one is sent."""
-    paths = [desk.put("x-ray", xray()), desk.patient()]
+    paths = [desk.put("x-ray", vendors_image()), desk.patient()]
 
     failed, delivered = desk.send(paths)
 
@@ -660,7 +655,7 @@ def test_inputs_are_globs_values_and_values_of_files(desk, run):
 
 def test_json_is_one_document(desk, run):
     """Key, folder, ending, link, result and reason of each case; nothing on standard error."""
-    paths = [desk.patient(), desk.put("x-ray", xray())]
+    paths = [desk.patient(), desk.put("x-ray", vendors_image())]
 
     code, out, err = run(
         *desk.command(*paths, "--algorithm", "copy-image", "--output", desk.output, "--json")
@@ -680,7 +675,7 @@ def test_a_failure_is_explained_on_standard_error(desk, run):
     """In words, with what to do."""
     code, out, err = run(
         *desk.command(
-            desk.put("x-ray", xray()), "--algorithm", "copy-image", "--output", desk.output
+            desk.put("x-ray", vendors_image()), "--algorithm", "copy-image", "--output", desk.output
         )
     )
     assert (code, out) == (3, "")

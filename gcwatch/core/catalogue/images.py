@@ -161,13 +161,26 @@ IMAGE_REASONS: Final[Mapping[str, ReasonEntry]] = {
         "(gantry tilt).",
         advice=f"Export the series again after a correction of the tilt. {_ASK}",
     ),
+    "burned_in": ReasonEntry(
+        "The picture itself may show the patient's name, so it is not sent.",
+        "A name may be burnt into the pixels of {file}: {problem}.",
+        advice="Export the images again without names in the picture. If that is not possible, "
+        "ask IT.",
+        hint="docs/privacy.md says what a route can do about names in pictures (burned_in, blank).",
+    ),
+    "not_blanked": ReasonEntry(
+        "The part of the picture that may show the patient's name can't be blacked out, so it is "
+        "not sent.",
+        "The regions of blank can't be applied to {file}: its pixels are compressed or incomplete.",
+        advice="Export the images again without compression.",
+    ),
     "not_deidentified": ReasonEntry(
         "The patient's name can't be removed from this kind of image, so it is not sent.",
         "De-identification refused {file}: {problem}.",
         advice="If this image is not needed, remove it from the folder. If it is, ask IT.",
-        hint="A narrower glob in the route's inputs can leave such files out. An image that "
-        "is needed must come in a format that can be de-identified: ask the scanner's "
-        "vendor, or the platform's support.",
+        hint="A narrower glob in the route's inputs can leave such files out. If the image is "
+        "needed: export it in another format, or write a procedure of your own for its class "
+        "(docs/privacy.md, procedure).",
     ),
     "mixed_dicom_set": ReasonEntry(
         "The images of this folder do not all belong to one patient, study and series.",

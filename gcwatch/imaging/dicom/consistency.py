@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from gcwatch.core.reasons import Reason
-from gcwatch.imaging.dicom.deidentify import is_removed
 from gcwatch.imaging.dicom.headers import NEVER_EMPTY, CommonFacts, Header, parse_numbers
+from gcwatch.imaging.dicom.procedure import Procedure, is_removed
 from gcwatch.imaging.dicom.slice_geometry import (
     Slice,
     count_at_each_place,
@@ -41,10 +41,10 @@ NEVER_SENT = frozenset(
 """Codes of images that are refused even with integrity "warn": no use of them is right."""
 
 
-def find_inconsistencies(members: Sequence[Slice], *, deidentify: bool) -> list[Reason]:
+def find_inconsistencies(members: Sequence[Slice], procedure: Procedure | None) -> list[Reason]:
     """Given the files of one image, return why they are not one image on the platform.
 
-    With `deidentify`, elements that the platform's procedure removes count as absent. A reason
+    Elements that the procedure of de-identification removes count as absent. A reason
     holds names of elements and counts, never a value. The levels of a slide may differ in size.
     Damaged files are not compared: `slice_geometry` finds them.
     """
@@ -55,12 +55,12 @@ def find_inconsistencies(members: Sequence[Slice], *, deidentify: bool) -> list[
     found = list(_find_several_patients(headers))
     if is_slide(members):
         return found
-    found += _find_unreadable(whole, deidentify=deidentify)
-    found += _find_lost_frames(headers, deidentify=deidentify)
-    found += _find_lost_stack(headers, deidentify=deidentify)
+    found += _find_unreadable(whole, procedure)
+    found += _find_lost_frames(headers, procedure)
+    found += _find_lost_stack(headers, procedure)
     found += _find_differences(headers)
-    found += _find_lost_values(headers, deidentify=deidentify)
-    return [*found, *_find_mixed_times(whole, deidentify=deidentify)]
+    found += _find_lost_values(headers, procedure)
+    return [*found, *_find_mixed_times(whole, procedure)]
 
 
 def _count_distinct(headers: Sequence[Header], value: Callable[[CommonFacts], Any]) -> int:
@@ -73,18 +73,20 @@ def _find_several_patients(headers: Sequence[Header]) -> Iterator[Reason]:
         yield Reason("several_patients", {"count": count})
 
 
-def _find_lost_frames(headers: Sequence[Header], *, deidentify: bool) -> Iterator[Reason]:
+def _find_lost_frames(headers: Sequence[Header], procedure: Procedure | None) -> Iterator[Reason]:
     multiframe = sum(header.frames > 1 for header in headers)
     if multiframe and len(headers) > 1:
         yield Reason("several_multiframe", {"count": multiframe, "total": len(headers)})
-    elif multiframe and deidentify and is_removed(_sop_class(headers), "NumberOfFrames"):
+    elif multiframe and _is_removed(headers, procedure, "NumberOfFrames"):
         yield Reason("frames_removed", {"count": headers[0].frames})
 
 
-def _find_lost_stack(headers: Sequence[Header], *, deidentify: bool) -> Iterator[Reason]:
-    # Without StackID the importer groups by series.
+def _find_lost_stack(headers: Sequence[Header], procedure: Procedure | None) -> Iterator[Reason]:
+    # Without StackID the importer groups by series. What is no number is not kept (`forms`).
     count = len({header.series for header in headers})
-    if deidentify and count > 1:
+    stacks = {header.group.stack for header in headers if header.group}
+    is_lost = _is_removed(headers, procedure, "StackID") or not all(map(str.isdecimal, stacks))
+    if procedure and count > 1 and is_lost:
         yield Reason("stack_removed", {"count": count})
 
 
@@ -115,19 +117,19 @@ def _spacings_differ(spacings: set[bytes]) -> bool:
     )
 
 
-def _find_lost_values(headers: Sequence[Header], *, deidentify: bool) -> Iterator[Reason]:
+def _find_lost_values(headers: Sequence[Header], procedure: Procedure | None) -> Iterator[Reason]:
     """Find values that get their meaning from elements which the importer ignores or lacks."""
     traits = {trait for header in headers for trait in header.common.traits}
     for trait, problem in UNMEASURED.items():
         if trait in traits:
             yield Reason("values_differ", {"problem": problem})
-    if not deidentify or not is_removed(_sop_class(headers), "RescaleSlope"):
+    if not _is_removed(headers, procedure, "RescaleSlope"):
         return
     scales = {_rescale(header.common) for header in headers}
     if len(scales) > 1:
         yield Reason("slopes_removed", {"count": len(scales)})
     elif any(is_scale(*scale) for scale in scales):
-        problem = "de-identification removes RescaleSlope and RescaleIntercept of MR"
+        problem = "de-identification removes RescaleSlope and RescaleIntercept"
         yield Reason("values_differ", {"problem": problem})
 
 
@@ -136,20 +138,21 @@ def _rescale(common: CommonFacts) -> tuple[float, float]:
     return next(iter(slope), 1.0), next(iter(intercept), 0.0)
 
 
-def _find_unreadable(members: Sequence[Slice], *, deidentify: bool) -> Iterator[Reason]:
+def _find_unreadable(members: Sequence[Slice], procedure: Procedure | None) -> Iterator[Reason]:
     """Find files that the importer refuses, as they are after de-identification."""
     headers = [header for header, _ in members]
     # Its reader of big-endian numbers works only if it has to calculate with them.
     is_scaled = any(is_scale(*_rescale(header.common)) for header in headers)
-    loses_scale = deidentify and is_removed(_sop_class(headers), "RescaleSlope")
+    loses_scale = _is_removed(headers, procedure, "RescaleSlope")
+    loses_time = _is_removed(headers, procedure, "TemporalPositionIndex")
     kept: dict[Trait, bool] = {
         "big_endian": not is_scaled or loses_scale,
         "colour": True,
-        "untimed": not deidentify and len({header.time for header in headers} - {b""}) > 1,
+        "untimed": not loses_time and len({header.time for header in headers} - {b""}) > 1,
     }
     for keyword in NEVER_EMPTY:
         files = [file for header, file in members if keyword in header.common.empty]
-        if files and _is_read(keyword, headers, deidentify=deidentify):
+        if files and _is_read(keyword, headers, procedure):
             facts = {"what": f"DICOM with an empty {keyword}", "wanted": "DICOM without it"}
             yield Reason("unreadable_format", facts, {"file": files[0].name})
     for trait, unreadable in UNREADABLE.items():
@@ -159,21 +162,23 @@ def _find_unreadable(members: Sequence[Slice], *, deidentify: bool) -> Iterator[
             yield Reason("unreadable_format", facts, {"file": files[0].name})
 
 
-def _is_read(keyword: str, headers: Sequence[Header], *, deidentify: bool) -> bool:
+def _is_read(keyword: str, headers: Sequence[Header], procedure: Procedure | None) -> bool:
     """Whether the importer looks at an element of these files."""
-    if deidentify and is_removed(_sop_class(headers), keyword):
+    if procedure is not None:  # an empty element is never kept (`forms`)
         return False
     places = {header.slice_position.position for header in headers if header.slice_position}
     return keyword != "SpacingBetweenSlices" or len(places) < 2
 
 
-def _find_mixed_times(members: Sequence[Slice], *, deidentify: bool) -> Iterator[Reason]:
+def _find_mixed_times(members: Sequence[Slice], procedure: Procedure | None) -> Iterator[Reason]:
     count, told_apart = count_at_each_place(members)
-    if deidentify and count > 1 and told_apart:
+    headers = [header for header, _ in members]
+    loses_time = _is_removed(headers, procedure, "TemporalPositionIndex")
+    if loses_time and count > 1 and told_apart:
         yield Reason("times_removed", {"count": count})
     elif count > 1 and not told_apart:
         yield Reason("places_shared", {"count": count})
-    elif not deidentify:
+    elif not loses_time:
         yield from _find_disordered_times(members, count)
 
 
@@ -219,3 +224,7 @@ def _volumes_in_order(members: Sequence[Slice]) -> list[list[Slice]]:
 def _sop_class(headers: Sequence[Header]) -> str:
     group = headers[0].group
     return group.sop_class if group else ""
+
+
+def _is_removed(headers: Sequence[Header], procedure: Procedure | None, keyword: str) -> bool:
+    return procedure is not None and is_removed(procedure, _sop_class(headers), keyword)

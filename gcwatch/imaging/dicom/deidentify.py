@@ -1,15 +1,16 @@
-"""De-identifies DICOM files with the platform's own procedure, before they are sent."""
+"""De-identifies DICOM files before they are sent: elements, preamble, meta group, pixel data."""
 
-import functools
 import io
 import struct
-from collections.abc import Callable
-from typing import Any, BinaryIO
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Final
 
 from gcwatch.core.errors import CannotSend
 from gcwatch.core.reasons import Reason
-from gcwatch.files.atomic import BUFFER_BYTES
+from gcwatch.core.region import Region
 from gcwatch.files.snapshot import SourceFile
+from gcwatch.imaging.dicom.burnt_in import BurnedIn, find_burnt_in
 from gcwatch.imaging.dicom.elements import (
     DICOM_ERRORS,
     UNDEFINED_LENGTH,
@@ -18,42 +19,72 @@ from gcwatch.imaging.dicom.elements import (
     damaged_image_error,
     find_pixel_data,
     raise_if_system_error,
+    raw_value,
     read_dataset,
     tag_of,
     transfer_syntax,
 )
 from gcwatch.imaging.dicom.encoded import UnusualHeader
-from gcwatch.imaging.dicom.header_pass import HeaderPass
+from gcwatch.imaging.dicom.forms import prepare_dataset
+from gcwatch.imaging.dicom.header_pass import TOLD, HeaderPass
+from gcwatch.imaging.dicom.pixels import (
+    PixelLayout,
+    can_blank,
+    copy_pixels,
+    native_length,
+    read_layout,
+)
+from gcwatch.imaging.dicom.procedure import Procedure, actions_of, platform_procedure
 
 
-@functools.cache
-def is_removed(sop_class: str, keyword: str) -> bool:
-    """Whether the procedure takes an element away from files of this class, or its value.
+@dataclass(frozen=True)
+class DicomRules:
+    """What a route says of DICOM images that are de-identified.
 
-    False for classes that it does not know: their files are refused.
+    Attributes:
+        own: A lab's own procedure, for images; its classes come before the local ones.
+        burned_in: Whether files are sent whose pixels may show a name.
+        blank: Regions of the pixels that are blacked out.
     """
-    from grand_challenge_dicom_de_id_procedure import procedure  # noqa: PLC0415 - as in read_dataset
 
-    rules = procedure["sopClass"].get(sop_class)
-    if rules is None:
-        return False
-    rule = rules["tag"].get(str(tag_of(keyword)), rules)
-    return bool(rule["default"] != "K")
+    own: Procedure | None = None
+    burned_in: BurnedIn = "refuse"
+    blank: tuple[Region, ...] = ()
+
+
+NO_RULES: Final = DicomRules()
+
+
+@dataclass(frozen=True)
+class _Start:
+    """The new bytes before the pixels, where the pixels are, and what the old header told."""
+
+    header: bytes
+    pixels: PixelData
+    layout: PixelLayout | None
+    told: Mapping[int, bytes]
 
 
 class Deidentifier:
-    """De-identifies the files of one image with the platform's own procedure.
+    """De-identifies the files of one image.
+
+    Args:
+        procedure: What is kept, replaced and removed of each class. What any procedure but the
+            platform's own keeps must also have the form of its VR (`forms`).
+        rules: What the route says of DICOM images.
 
     UIDs are replaced by random ones, the same UID always by the same one within one instance of
     this class. So use one instance for all files of an image; a second one gives other bytes. It
     covers DICOM elements, the file's preamble and its meta group, not names burnt into pixels.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, procedure: Procedure, rules: DicomRules) -> None:
         from grand_challenge_dicom_de_identifier import deidentifier  # noqa: PLC0415 - as in read_dataset
 
-        self._procedure = deidentifier.DicomDeidentifier()
-        self._pass = HeaderPass(self._procedure)
+        self._strict = procedure is not platform_procedure()
+        self._rules = rules
+        self._library = deidentifier.DicomDeidentifier(procedure)
+        self._pass = HeaderPass(self._library, strict=self._strict)
         self._rejected = deidentifier.RejectedDICOMFileError
 
     def prepare_copy(self, stream: BinaryIO, file: SourceFile) -> Callable[[BinaryIO], None]:
@@ -64,7 +95,7 @@ class Deidentifier:
         `damaged_image` if the file is incomplete.
         """
         try:
-            header, pixels = self._encode_start(stream)
+            start = self._encode_start(stream)
         except DamagedDicom as damage:
             raise damaged_image_error(file, str(damage)) from damage
         except self._rejected as error:
@@ -73,14 +104,16 @@ class Deidentifier:
             raise_if_system_error(error)
             raise _not_deidentified(file, type(error).__name__) from error
 
+        self._require_no_names(start, file)
+
         def write(target: BinaryIO) -> None:
-            target.write(header)
-            _copy_pixels(stream, pixels, target)
+            target.write(start.header)
+            copy_pixels(stream, start.pixels, target, start.layout, self._rules.blank)
 
         return write
 
-    def _encode_start(self, stream: BinaryIO) -> tuple[bytes, PixelData]:
-        """Given a file, return the new bytes before the pixels, and where the pixels are."""
+    def _encode_start(self, stream: BinaryIO) -> _Start:
+        """Given a file, return the new bytes before the pixels, where these are, and their size."""
         try:
             header = self._pass.deidentify(stream)
         except UnusualHeader:
@@ -89,20 +122,55 @@ class Deidentifier:
         stream.seek(header.pixels_start)
         encoding = (header.is_implicit, True)
         pixels = find_pixel_data(stream, encoding)
-        return header.content + _pixel_header(pixels, encoding), pixels
+        head = _pixel_header(pixels, encoding, header.layout)
+        return _Start(header.content + head, pixels, header.layout, header.told)
 
-    def _encode_by_library(self, stream: BinaryIO) -> tuple[bytes, PixelData]:
+    def _encode_by_library(self, stream: BinaryIO) -> _Start:
         dataset = read_dataset(stream)
         syntax = transfer_syntax(dataset)
         if syntax.is_deflated or syntax.is_little_endian != dataset.original_encoding[1]:
             raise NotImplementedError  # its pixels can't be copied unchanged
         pixels = find_pixel_data(stream, dataset.original_encoding)
+        told = {tag: raw_value(dataset, keyword) for tag, keyword in TOLD.items()}
+        if self._strict:
+            # The library decodes also what it removes, and some of it may be undecodable.
+            sop_class = str(dataset.get("SOPClassUID", ""))
+            if sop_class in self._library.procedure["sopClass"]:
+                prepare_dataset(dataset, actions_of(self._library.procedure, sop_class))
         # A placeholder, so that the procedure also applies its rule for pixel data.
         dataset.add_new(pixels.tag, "OW", b"")
-        self._procedure.deidentify_dataset(dataset)
+        self._library.deidentify_dataset(dataset)
         del dataset[pixels.tag]
         encoding = (syntax.is_implicit_VR, syntax.is_little_endian)
-        return _encode_header(dataset, syntax) + _pixel_header(pixels, encoding), pixels
+        layout = _layout_of(dataset, pixels)
+        header = _encode_header(dataset, syntax) + _pixel_header(pixels, encoding, layout)
+        return _Start(header, pixels, layout, told)
+
+    def _require_no_names(self, start: _Start, file: SourceFile) -> None:
+        """Raise CannotSend if a name may be burnt into the pixels and the route says nothing."""
+        if self._rules.burned_in == "refuse" and (problem := find_burnt_in(start.told)):
+            raise CannotSend(Reason("burned_in", {"problem": problem}, {"file": file.name}))
+        if self._rules.blank and not can_blank(start.pixels, start.layout):
+            raise CannotSend(Reason("not_blanked", names={"file": file.name}))
+
+
+_PIXEL_KEYWORDS = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "PlanarConfiguration")
+
+
+def _layout_of(dataset: Any, pixels: PixelData) -> PixelLayout | None:
+    """Return how a dataset says that its pixels are stored, None if it does not say."""
+    numbers = [dataset.get(keyword) for keyword in _PIXEL_KEYWORDS]
+    encoded = {
+        int(tag_of(keyword)): struct.pack("<H", number)
+        for keyword, number in zip(_PIXEL_KEYWORDS, numbers, strict=True)
+        if isinstance(number, int)
+    }
+    photometric = str(dataset.get("PhotometricInterpretation", ""))
+    encoded[int(tag_of("PhotometricInterpretation"))] = photometric.encode()
+    if dataset.get("NumberOfFrames"):
+        frames = str(dataset.NumberOfFrames).encode()
+        encoded[int(tag_of("NumberOfFrames"))] = bytes(8) + frames
+    return read_layout(encoded, pixels.tag[0] << 16 | pixels.tag[1])
 
 
 def _not_deidentified(file: SourceFile, problem: str) -> CannotSend:
@@ -122,18 +190,12 @@ def _encode_header(dataset: Any, syntax: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _pixel_header(pixels: PixelData, encoding: tuple[bool, bool]) -> bytes:
+def _pixel_header(
+    pixels: PixelData, encoding: tuple[bool, bool], layout: PixelLayout | None
+) -> bytes:
     is_implicit, is_little_endian = encoding
     order = "<" if is_little_endian else ">"
-    length = UNDEFINED_LENGTH if pixels.encapsulated else pixels.end - pixels.start
+    length = UNDEFINED_LENGTH if pixels.encapsulated else native_length(pixels, layout)
     if is_implicit:
         return struct.pack(f"{order}HHL", *pixels.tag, length)
     return struct.pack(f"{order}HH2sHL", *pixels.tag, pixels.vr, 0, length)
-
-
-def _copy_pixels(stream: BinaryIO, pixels: PixelData, target: BinaryIO) -> None:
-    stream.seek(pixels.start)
-    left = pixels.end - pixels.start
-    while left and (data := stream.read(min(left, BUFFER_BYTES))):
-        target.write(data)
-        left -= len(data)

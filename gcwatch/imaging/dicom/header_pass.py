@@ -24,6 +24,8 @@ from gcwatch.imaging.dicom.encoded import (
     with_value,
 )
 from gcwatch.imaging.dicom.encoded_rules import EncodedRules
+from gcwatch.imaging.dicom.forms import has_form
+from gcwatch.imaging.dicom.pixels import PixelLayout, read_layout
 
 _READ_BYTES: Final = (1 << 16, 1 << 20)
 """How much of a file is read for its header: little at first, as pixels follow it."""
@@ -65,13 +67,23 @@ _ASCII_BASED: Final = re.compile(rb"(?:ISO_IR (?:6|100|101|109|110|126|127|138|1
 """Character sets in which ASCII text has the bytes of ASCII."""
 
 
+TOLD: Final = {0x00080008: "ImageType", 0x00080016: "SOPClassUID", 0x00280301: "BurnedInAnnotation"}
+"""Elements that say whether pixels may show a name."""
+
+
 @dataclass(frozen=True)
 class NewHeader:
-    """A de-identified header, and where the pixels follow in the original file."""
+    """A de-identified header, and where the pixels follow in the original file.
+
+    `layout` is how the pixels are stored, None if the header does not say. `told` are original
+    values of the elements `TOLD`, as far as they exist.
+    """
 
     content: bytes
     pixels_start: int
     is_implicit: bool
+    layout: PixelLayout | None
+    told: Mapping[int, bytes]
 
 
 class HeaderPass:
@@ -79,9 +91,11 @@ class HeaderPass:
 
     Args:
         library: A `DicomDeidentifier` of grand-challenge-dicom-de-identifier.
+        strict: Whether what is kept must have the form of its VR (`forms`).
     """
 
-    def __init__(self, library: Any) -> None:
+    def __init__(self, library: Any, *, strict: bool = False) -> None:
+        self._strict = strict
         self._rules_of = functools.cache(functools.partial(EncodedRules, library))
         self._uids = library.uid_map
 
@@ -99,13 +113,15 @@ class HeaderPass:
         syntax, start = read_meta(data)
         elements = EncodedElements(data, implicit=syntax == IMPLICIT_SYNTAX)
         rules = self._rules_of(elements.find(_SOP_CLASS, start), syntax)
-        copied, end = _Copy(elements, rules, self._uids).copy_file(start)
+        copy = _Copy(elements, rules, self._uids, self._strict, {})
+        copied, end = copy.copy_file(start)
         if _SOP_INSTANCE not in copied:
             raise UnusualHeader
         rules.add_method(copied)
         content = b"".join(copied[tag] for tag in sorted(copied))
         meta = rules.meta_group(copied[_SOP_INSTANCE][8:])
-        return NewHeader(meta + content, end, elements.implicit)
+        layout = read_layout(copied, elements.read(end)[0])
+        return NewHeader(meta + content, end, elements.implicit, layout, copy.told)
 
 
 def _require_as_read(tag: int, vr: bytes, value: bytes) -> None:
@@ -129,6 +145,8 @@ class _Copy:
     elements: EncodedElements
     rules: EncodedRules
     new_uids: Mapping[Any, Any]
+    strict: bool
+    told: dict[int, bytes]
 
     def copy_file(self, at: int) -> tuple[dict[int, bytes], int]:
         """Return the new elements of the data set that starts at a position, and where it ends.
@@ -149,8 +167,10 @@ class _Copy:
             raise EOFError
         if end < 0 and vr != b"SQ":
             raise UnusualHeader
+        if tag in TOLD and not depth:
+            self.told[tag] = self.elements.data[value:end]
         action = self.rules.action(tag)
-        if action == _REMOVE:
+        if action == _REMOVE or (action == _KEEP and not self._may_stay(tag, vr, value, end)):
             return end if end >= 0 else self.elements.skip_sequence(value)
         if copied and tag <= next(reversed(copied)):
             raise UnusualHeader  # the library would sort them
@@ -159,6 +179,10 @@ class _Copy:
         else:
             copied[tag] = self._new_element(at, action)
         return end
+
+    def _may_stay(self, tag: int, vr: bytes, value: int, end: int) -> bool:
+        content = b"" if vr == b"SQ" else self.elements.data[value:end]
+        return not self.strict or has_form(tag, vr, content)
 
     def _new_element(self, at: int, action: str) -> bytes:
         tag, vr, value, end = self.elements.read(at)

@@ -151,7 +151,8 @@ class Header:
     values of the `SHARED_ELEMENTS`. `time` is the raw TemporalPositionIndex, which makes a series
     over time; b"" without one. `is_localizer`: it shows where slices lie and is none of them.
     `frame_positions` are those of an enhanced file, one for each frame; () for others. `is_frame`:
-    it stands for one frame of such a file, and `number` is the frame's.
+    it stands for one frame of such a file, and `number` is the frame's. `is_label`: it shows the
+    label of a slide, or the whole slide with its label.
     """
 
     group: Group | None
@@ -167,6 +168,7 @@ class Header:
     is_localizer: bool = False
     frame_positions: tuple[SlicePosition | None, ...] = ()
     is_frame: bool = False
+    is_label: bool = False
 
     @property
     def series(self) -> bytes:
@@ -238,7 +240,13 @@ def _header_of(stream: BinaryIO, dataset: Any) -> Header | None:
         raw_value(dataset, "TemporalPositionIndex"),
         b"LOCALIZER" in raw_value(dataset, "ImageType"),
         _frame_positions(dataset),
+        is_label=sop_class == SLIDE_SOP_CLASS and _is_label(dataset),
     )
+
+
+def _is_label(dataset: Any) -> bool:
+    kind = raw_value(dataset, "ImageType").upper()
+    return b"LABEL" in kind or b"OVERVIEW" in kind
 
 
 def _read_common_facts(dataset: Any) -> CommonFacts:

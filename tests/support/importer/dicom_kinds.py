@@ -191,13 +191,13 @@ def spectroscopy(folder):
 # --- scale and colour --------------------------------------------------------------------------
 
 
-@DICOM.add("MR with one scale for all", RIGHT, "values_differ", plain="")
+@DICOM.add("MR with one scale for all", RIGHT)
 def mr_scale(folder):
     write_series(folder, VOXELS, RescaleSlope=2.5, RescaleIntercept=0, **MR)
     return picture(VOXELS * 2.5)
 
 
-@DICOM.add("MR with a scale for each slice", RIGHT, "slopes_removed", plain="")
+@DICOM.add("MR with a scale for each slice", RIGHT)
 def mr_scales(folder):
     write_series(
         folder,
@@ -240,7 +240,7 @@ def colour(folder):
     return Picture(voxels, (0.5, 0.5))
 
 
-@DICOM.add("a film in colour, stored as YBR", RIGHT, "not_deidentified", plain="")
+@DICOM.add("a film in colour, stored as YBR", RIGHT, "burned_in", plain="")
 def ybr(folder):
     stored = convert_color_space(random_voxels(3, 4, 5, 3, dtype="u1"), "RGB", "YBR_FULL")
     more = {"NumberOfFrames": 3, "PhotometricInterpretation": "YBR_FULL", **ULTRASOUND}

@@ -21,20 +21,20 @@ from support.importer.kinds import NOTHING, RIGHT, WRONG, Kinds
 FRAMED = Kinds("DICOM")
 
 
-@FRAMED.add("an ultrasound film", RIGHT, "not_deidentified", plain="")
+@FRAMED.add("an ultrasound film", RIGHT, "burned_in", plain="")
 def film(folder):
     write_dataset(folder, slice_dataset(FRAMES, NumberOfFrames=3, **ULTRASOUND))
     return Picture(FRAMES, (0.5, 0.5))
 
 
-@FRAMED.add("an ultrasound film in colour", RIGHT, "not_deidentified", plain="")
+@FRAMED.add("an ultrasound film in colour", RIGHT, "burned_in", plain="")
 def colour_film(folder):
     voxels = random_voxels(3, 4, 5, 3, dtype="u1")
     write_dataset(folder, slice_dataset(voxels, NumberOfFrames=3, **ULTRASOUND))
     return Picture(voxels, (0.5, 0.5))
 
 
-@FRAMED.add("a CT file of several frames", RIGHT, "frames_removed", plain="")
+@FRAMED.add("a CT file of several frames", RIGHT)
 def ct_frames(folder):
     write_dataset(folder, slice_dataset(FRAMES, NumberOfFrames=3))
     return Picture(FRAMES, (0.5, 0.5))
@@ -92,13 +92,13 @@ def _enhanced(folder, voxels, heights, **shared):
     return write_dataset(folder, dataset)
 
 
-@FRAMED.add("an enhanced CT", RIGHT, "not_deidentified", plain="")
+@FRAMED.add("an enhanced CT", RIGHT)
 def enhanced(folder):
     _enhanced(folder, VOXELS, [0, 2, 4, 6])
     return picture(VOXELS)
 
 
-@FRAMED.add("an enhanced CT, from the top", RIGHT, "not_deidentified", plain="")
+@FRAMED.add("an enhanced CT, from the top", RIGHT)
 def enhanced_downwards(folder):
     _enhanced(folder, VOXELS[::-1], [6, 4, 2, 0])
     return picture(VOXELS)
@@ -162,12 +162,12 @@ def _over_time(folder, order="times", **more):
     return picture(_TIMES)
 
 
-@FRAMED.add("a series over time", RIGHT, "times_removed", plain="")
+@FRAMED.add("a series over time", RIGHT)
 def over_time(folder):
     return _over_time(folder)
 
 
-@FRAMED.add("a series over time, from the top", RIGHT, "times_removed", plain="")
+@FRAMED.add("a series over time, from the top", RIGHT)
 def over_time_downwards(folder):
     _write_times_downwards(folder)
     return picture(_TIMES)
@@ -187,28 +187,24 @@ def _write_times_downwards(folder):
             write_dataset(folder, each)
 
 
-@FRAMED.add(
-    "a series over time, without exposure", NOTHING, "times_removed", plain="unreadable_format"
-)
+@FRAMED.add("a series over time, without exposure", NOTHING, "unreadable_format")
 def over_time_mr(folder):
     return _over_time(folder, Exposure=None, **MR)
 
 
-@FRAMED.add("a series over time, place by place", WRONG, "times_removed", plain="slices_disordered")
+@FRAMED.add("a series over time, place by place", WRONG, "slices_disordered")
 def place_by_place(folder):
     return _over_time(folder, "places")
 
 
-@FRAMED.add("slices that each have a time of their own", WRONG, plain="times_uneven")
+@FRAMED.add("slices that each have a time of their own", WRONG, "times_uneven")
 def time_for_each(folder):
     more = {"ContentTime": "100000", "Exposure": 1}
     write_series(folder, VOXELS, change=lambda index: {"TemporalPositionIndex": index + 1}, **more)
     return picture(VOXELS)
 
 
-@FRAMED.add(
-    "a series over time, the last time first", WRONG, "times_removed", plain="slices_disordered"
-)
+@FRAMED.add("a series over time, the last time first", WRONG, "slices_disordered")
 def times_reversed(folder):
     for time in range(3):
         for place in range(4):
@@ -223,8 +219,7 @@ def times_reversed(folder):
 @FRAMED.add(
     "a series over time, every other time falling",
     WRONG,
-    "times_removed",
-    plain="slices_disordered",
+    "slices_disordered",
 )
 def times_to_and_fro(folder):
     for time in range(3):
@@ -247,7 +242,7 @@ def echoes(folder):
     _over_time(folder, TemporalPositionIndex=None, **MR)
 
 
-@FRAMED.add("a stack of several series", RIGHT, "stack_removed", plain="")
+@FRAMED.add("a stack of several series", RIGHT)
 def stack(folder):
     for index, pixels in enumerate(VOXELS):
         more = {"StackID": "1", "SeriesInstanceUID": f"1.2.3.{index % 2}"}

@@ -179,7 +179,7 @@ def empty_frames(folder):
     return picture(VOXELS)
 
 
-@MIXED.add("a slice with an empty spacing", NOTHING, "unreadable_format")
+@MIXED.add("a slice with an empty spacing", NOTHING, plain="unreadable_format")
 def empty_spacing(folder):
     for path in write_series(folder, VOXELS):
         each = pydicom.dcmread(path)

@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from support.builders import FAST, PATIENTS, Site, mha, series, until
+from support.builders import FAST, Site, mha, series, until, vendors_image
 from support.contract import TARGETS
 from support.mirrored import IMAGE, Mirrored
 
@@ -119,9 +119,7 @@ def test_a_mirror_that_has_just_run_agrees(tmp_path, sandbox):
 
 def test_failed_withdrawn_and_waiting_cases_are_nothing_wrong(site):
     """A failure has its note, a withdrawal is wanted, what waits is under way."""
-    site.drop(
-        "bad", {path.name: path.read_bytes() for path in (PATIENTS / "77654033/CR1").iterdir()}
-    )
+    site.drop("bad", vendors_image())
     site.drop("given-up", {"a.mha": b""})
     site.run_once()
     site.sandbox.configure(images_ready=False)

@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from support.builders import PATIENTS, Site, mha, series
+from support.builders import CAPTURE_CLASS, PATIENTS, Site, mha, series, vendors_image, xray
 
 from gcwatch import config
 from gcwatch.commands import plan
@@ -49,7 +49,8 @@ def test_files_that_no_input_asks_for_are_left_out(site):
 @pytest.mark.parametrize(
     ("files", "code"),
     [
-        (patient("77654033/CR1"), "not_deidentified"),
+        (vendors_image(), "not_deidentified"),
+        (xray(CAPTURE_CLASS), "burned_in"),
         (patient("98892003/MR1"), "several_images"),
         ({"a.mha": mha()[:-2]}, "damaged_image"),
         ({"a.mha": b""}, "empty_file"),
@@ -149,7 +150,7 @@ def test_the_algorithm_is_looked_up_once(site):
 def test_what_was_taken_in_before_is_told_apart(site):
     """Delivered and failed folders are done; a retried one is planned again."""
     site.drop("good")
-    site.drop("bad", patient("77654033/CR1"))
+    site.drop("bad", vendors_image())
     site.run_once()
     site.drop("new")
     found = planned(site)
@@ -217,7 +218,7 @@ def test_an_algorithm_that_is_not_there_makes_all_wait(site):
 
 def test_a_plan_beside_the_daemon_disturbs_nothing(site):
     """The journal is read from a copy while the daemon writes it."""
-    site.drop("p1", patient("77654033/CR1"))
+    site.drop("p1", vendors_image())
     with site.running():
         for _ in range(5):
             planned(site)

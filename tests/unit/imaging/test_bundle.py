@@ -13,6 +13,7 @@ import tracemalloc
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pydicom
 import pytest
 from pydicom.data import get_testdata_file
@@ -22,9 +23,10 @@ from support.whole_files import jpeg, png, tiff
 from gcwatch.core.errors import CannotSend, SourceChanged, TryAgain
 from gcwatch.files import safe_open
 from gcwatch.files.beneath import SharePath
-from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging import bundle, formats
 from gcwatch.imaging.dicom import deidentify, headers
+from gcwatch.imaging.dicom.deidentify import NO_RULES
+from gcwatch.imaging.dicom.procedure import platform_procedure
 from gcwatch.imaging.spool import discard_spool
 from gcwatch.inbox import tree
 
@@ -81,9 +83,9 @@ def unzipped(made):
 @pytest.mark.parametrize(
     ("patient", "files", "imported"),
     [
-        ("77654033/CR1", 1, "refused"),
-        ("77654033/CR2", 1, "refused"),
-        ("77654033/CR3", 1, "refused"),
+        ("77654033/CR1", 1, "one file"),
+        ("77654033/CR2", 1, "one file"),
+        ("77654033/CR3", 1, "one file"),
         ("77654033/CT2", 4, "gap"),
         ("98892001/CT2N", 2, "localizers"),
         ("98892001/CT5N", 5, "one"),
@@ -116,10 +118,9 @@ def test_real_patients_are_taken_as_the_platform_takes_them(tmp_path, patient, f
         assert reason.code == "several_images"
         assert reason.facts == {"socket": "ct-image", "found": "3 DICOM series"}
     else:
-        assert refusal(folder).code == "not_deidentified"
-        made = make(folder, deidentify=False)
+        made = make(folder)
         assert (made.filename, made.files) == ("k1.dcm", 1)
-        assert isinstance(made.file, SourceFile)
+        assert pydicom.dcmread(made.file).PatientName == "DUMMY^PATIENT^^^"
 
 
 # --- de-identification -------------------------------------------------------------------------
@@ -184,8 +185,9 @@ def test_a_copy_is_the_same_image(ct):
         "693_J2KI.dcm",
     ],
 )
+@pytest.mark.filterwarnings("ignore:The pixel data is:UserWarning")
 def test_every_transfer_syntax_is_copied_as_it_stands(folder, name):
-    """What the platform's own package makes of a file, pixels included, without decoding them."""
+    """Pixels are not decoded: at most comments within them, and padding behind them, are gone."""
     shutil.copy(get_testdata_file(name), folder / "x")
     (file,) = listed(folder)
     with safe_open.open_unchanged(file) as stream:
@@ -193,10 +195,11 @@ def test_every_transfer_syntax_is_copied_as_it_stands(folder, name):
     assert header.group is not None
     target = io.BytesIO()
     with safe_open.open_unchanged(file) as stream:
-        deidentify.Deidentifier().prepare_copy(stream, file)(target)
+        deidentify.Deidentifier(platform_procedure(), NO_RULES).prepare_copy(stream, file)(target)
     target.seek(0)
     copy, original = pydicom.dcmread(target), pydicom.dcmread(folder / "x")
-    assert copy.PixelData == original.PixelData
+    assert np.array_equal(copy.pixel_array, original.pixel_array)
+    assert len(copy.PixelData) <= len(original.PixelData)
     assert copy.file_meta.TransferSyntaxUID == original.file_meta.TransferSyntaxUID
     assert target.read() == b""
 
@@ -327,7 +330,7 @@ def test_a_stack_joins_series_and_a_sop_class_parts_one(ct):
         dataset.SeriesInstanceUID = f"1.2.3.{number}"
         dataset.save_as(path)
     assert make(ct, deidentify=False).files == 5
-    assert refusal(ct).code == "stack_removed"
+    assert make(ct).files == 5
     dataset.SOPClassUID = pydicom.uid.MRImageStorage
     dataset.save_as(paths[-1])
     assert refusal(ct).facts["found"] == "2 DICOM series"
@@ -466,7 +469,7 @@ def test_a_half_written_bundle_is_never_taken_for_one(ct):
     assert not made.file.exists()
     for path in ct.iterdir():
         dataset = pydicom.dcmread(path)
-        dataset.SOPClassUID = pydicom.uid.ComputedRadiographyImageStorage
+        dataset.SOPClassUID = "1.2.840.113619.4.26"  # a vendor's own
         dataset.save_as(path)
     assert refusal(ct).code == "not_deidentified"
     assert not list(spool.iterdir())
@@ -627,7 +630,7 @@ def test_an_image_that_cannot_be_deidentified_is_refused_whatever_is_told(folder
     """Only deidentify = false sends it."""
     shutil.copy(get_testdata_file("CT_small.dcm"), folder / "x")
     dataset = pydicom.dcmread(folder / "x")
-    dataset.SOPClassUID = pydicom.uid.ComputedRadiographyImageStorage
+    dataset.SOPClassUID = "1.2.840.113619.4.26"  # a vendor's own
     dataset.save_as(folder / "x")
     assert refusal(folder, integrity="warn").code == "not_deidentified"
 

@@ -14,7 +14,7 @@ from support.whole_files import jpeg, png
 from gcwatch.core.forecast import UNKNOWN, ImageForecast, ReportedImage, is_as_foretold
 from gcwatch.files.beneath import SharePath
 from gcwatch.imaging import bundle, images
-from gcwatch.imaging.dicom.deidentify import is_removed
+from gcwatch.imaging.dicom.procedure import is_removed, local_procedure, platform_procedure
 from gcwatch.imaging.forecast import forecast_file, forecast_meta_image
 from gcwatch.inbox import tree
 
@@ -246,7 +246,7 @@ def test_a_series_over_time_has_four_axes_unless_its_times_are_removed(folder):
             one_slice(path, number, (0, 0, 2 * height), **at_time(time))
     known = image_of(folder).forecast
     assert (known.shape, known.times) == ((3, 4, 2, 2), 3)
-    assert image_of(folder, deidentify=True).forecast.shape == (12, 2, 2)
+    assert image_of(folder, procedure=platform_procedure()).forecast.shape == (12, 2, 2)
 
 
 def test_what_is_removed_does_not_count(folder):
@@ -256,9 +256,9 @@ def test_what_is_removed_does_not_count(folder):
     kept = image_of(folder).forecast
     assert kept.shape == (1, 128, 128)
     assert kept.voxel_sizes == (0.661468, 0.661468, 5.0)
-    assert image_of(folder, deidentify=True).forecast.voxel_sizes[2] == 1.0
-    assert is_removed(MR, "RescaleSlope")
-    assert not is_removed(CT, "RescaleSlope")
+    assert image_of(folder, procedure=platform_procedure()).forecast.voxel_sizes[2] == 1.0
+    assert is_removed(platform_procedure(), MR, "RescaleSlope")
+    assert not is_removed(local_procedure(), MR, "RescaleSlope")
 
 
 def test_what_can_not_be_foretold_is_unknown(folder):

@@ -10,6 +10,7 @@ from gcwatch.core.errors import CannotSend
 from gcwatch.core.reasons import explain
 from gcwatch.files.beneath import SharePath
 from gcwatch.imaging import images
+from gcwatch.imaging.dicom.procedure import platform_procedure
 from gcwatch.inbox import tree
 
 HARD = {
@@ -100,15 +101,15 @@ def test_equal_values_that_are_written_differently_are_equal(folder):
         {"PatientID": "AB", "PixelSpacing": ["1", "1"]},
         {"PatientID": "AB  ", "PixelSpacing": ["1.000", "1.00001"]},
     )
-    assert recognise(folder, deidentify=True).warnings == ()
+    assert recognise(folder, procedure=platform_procedure()).warnings == ()
 
 
 def test_times_are_lost_by_deidentification(folder):
     """Four dimensions would become three, so that is refused or told."""
     over_time(folder)
     assert recognise(folder).warnings == ()
-    assert refusal(folder, deidentify=True).code == "times_removed"
-    (warning,) = recognise(folder, deidentify=True, integrity="warn").warnings
+    assert refusal(folder, procedure=platform_procedure()).code == "times_removed"
+    (warning,) = recognise(folder, procedure=platform_procedure(), integrity="warn").warnings
     assert (warning.code, warning.facts["count"]) == ("times_removed", 3)
 
 
@@ -125,7 +126,7 @@ def test_a_stack_of_several_series_is_lost_by_deidentification(folder):
         more = {"StackID": "1", "SeriesInstanceUID": f"1.2.3.{number // 2}"}
         one_slice(folder / str(number), number + 1, (0, 0, number), **more)
     assert recognise(folder).warnings == ()
-    assert refusal(folder, deidentify=True, integrity="warn").code == "stack_removed"
+    assert refusal(folder, procedure=platform_procedure(), integrity="warn").code == "stack_removed"
 
 
 def test_slopes_of_mr_are_lost_by_deidentification(folder):
@@ -136,23 +137,27 @@ def test_slopes_of_mr_are_lost_by_deidentification(folder):
             folder / str(number), number + 1, (0, 0, number), SOPClassUID=MRImageStorage, **more
         )
     assert recognise(folder).warnings == ()
-    assert refusal(folder, deidentify=True, integrity="warn").code == "slopes_removed"
+    assert (
+        refusal(folder, procedure=platform_procedure(), integrity="warn").code == "slopes_removed"
+    )
 
 
 def test_slopes_of_ct_are_kept(folder):
     """The procedure removes them only from MR."""
     two_halves(folder, {"RescaleSlope": 1}, {"RescaleSlope": 2})
-    assert recognise(folder, deidentify=True).warnings == ()
+    assert recognise(folder, procedure=platform_procedure()).warnings == ()
 
 
 def test_frames_of_a_ct_are_lost_by_deidentification(folder):
     """One multi-frame file is an image, if its number of frames is sent."""
     one_slice(folder / "1", 1, (0, 0, 0), NumberOfFrames=5, PixelData=bytes(40))
     assert recognise(folder).warnings == ()
-    assert refusal(folder, deidentify=True, integrity="warn").code == "frames_removed"
+    assert (
+        refusal(folder, procedure=platform_procedure(), integrity="warn").code == "frames_removed"
+    )
     more = {"SOPClassUID": EnhancedMRImageStorage, "NumberOfFrames": 5, "PixelData": bytes(40)}
     one_slice(folder / "1", 1, (0, 0, 0), **more)
-    assert recognise(folder, deidentify=True).warnings == ()
+    assert recognise(folder, procedure=platform_procedure()).warnings == ()
 
 
 def test_the_platforms_procedure_removes_what_is_taken_as_removed(folder):
@@ -180,4 +185,4 @@ def test_a_slight_shift_is_no_tilt(folder):
 def test_a_series_of_one_sound_image_is_sent(folder):
     """With de-identification, too."""
     series(folder, range(20), PatientID="A", PatientName="X", PixelSpacing=[1, 1])
-    assert recognise(folder, deidentify=True).warnings == ()
+    assert recognise(folder, procedure=platform_procedure()).warnings == ()

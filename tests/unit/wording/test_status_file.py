@@ -6,7 +6,7 @@ import threading
 from dataclasses import replace
 
 import pytest
-from support.builders import FAST, PATIENTS, Site, until
+from support.builders import FAST, Site, until, vendors_image
 from support.house import House, route
 
 from gcwatch import config
@@ -116,11 +116,6 @@ def paper(site, name="status.txt"):
     return path.read_text("utf-8-sig") if path.exists() else ""
 
 
-def xray():
-    [file] = (PATIENTS / "77654033" / "CR1").iterdir()
-    return {file.name: file.read_bytes()}
-
-
 def test_the_daemon_keeps_it_up_to_date(site):
     """What waits is there while it waits, what failed when it has, and the sum in the end."""
     site.configure(report="status.txt", ready="READY.txt")
@@ -131,7 +126,7 @@ def test_the_daemon_keeps_it_up_to_date(site):
         (site.inbox / "doe-jane" / "READY.txt").touch()
         until(lambda: "1 delivered." in paper(site))
         assert "doe-jane" not in paper(site)
-        site.drop("x-ray", {**xray(), "READY.txt": b""})
+        site.drop("x-ray", {**vendors_image(), "READY.txt": b""})
         until(lambda: "FAILED" in paper(site))
         assert "x-ray.failed.txt" in paper(site)
     assert "gcwatch stopped at " in paper(site)
@@ -261,7 +256,7 @@ def test_in_the_inbox_it_is_no_case_and_no_loose_file(site, cases):
     """Where people have only the inbox, it may stand there."""
     site.configure(report="in/status.txt", cases=cases)
     site.listen()
-    site.drop("p1", xray() if cases == "series" else None)
+    site.drop("p1", vendors_image() if cases == "series" else None)
     site.run_once()
     site.run_once()
     assert "gcwatch, route lobes" in paper(site, "in/status.txt")
