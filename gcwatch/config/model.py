@@ -100,6 +100,9 @@ class Log(Table):
 
 
 Unit = Literal["folders", "files", "series"]
+
+Unscrubbed = Literal["mrxs", "vms", "vmu", "ndpi", "scn", "bif", "philips", "fds", "fda", "e2e"]
+"""Formats that may hold a patient's name at places that gcwatch does not know."""
 """What one case of a route is."""
 
 
@@ -222,7 +225,14 @@ class Route(Table):
     …)."""
 
     deidentify: bool = True
-    """Whether gcwatch de-identifies DICOM files on this machine before it sends anything."""
+    """Whether gcwatch de-identifies images on this machine before it sends anything: DICOM, and the
+    headers of MetaImage, NIfTI, NRRD, PNG, JPEG and TIFF."""
+
+    unscrubbed: Annotated[tuple[Unscrubbed, ...], Field(strict=False)] = ()
+    """Formats that gcwatch can't de-identify and that it sends as they are: mrxs, vms, vmu, ndpi,
+    scn, bif, philips, fds, fda, e2e.
+
+    Their headers and labels may hold a patient's name. A format that is not listed is refused."""
 
     burned_in: Literal["refuse", "allow"] = "refuse"
     """What happens to DICOM images that may show a name in the picture itself: they are refused

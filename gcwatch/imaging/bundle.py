@@ -19,6 +19,7 @@ from gcwatch.imaging.dicom.deidentify import NO_RULES, Deidentifier, DicomRules
 from gcwatch.imaging.dicom.elements import missing_preamble
 from gcwatch.imaging.dicom.procedure import Procedure, platform_procedure, with_own_classes
 from gcwatch.imaging.formats import Image, Integrity, suffix_of
+from gcwatch.imaging.scrubbing import allow_unscrubbed, is_clean, scrubbed_members
 from gcwatch.imaging.spool import (
     Bundle,
     Member,
@@ -73,6 +74,7 @@ def image_bundle(
     pattern: str = "**",
     integrity: Integrity = "refuse",
     rules: DicomRules = NO_RULES,
+    unscrubbed: Sequence[str] = (),
 ) -> Bundle:
     """Given the files for an image socket, return the upload: one file or one zip.
 
@@ -86,8 +88,9 @@ def image_bundle(
 
     `deidentify` covers DICOM: elements, preamble, meta group, what is hidden beside pixels, and
     pictures of a slide's label. Files whose pixels may show a name are refused unless `rules`
-    allow them. It does not cover the headers of other formats (MetaImage, NIfTI, NRRD, TIFF, OCT;
-    a slide's name in Slidedat.ini).
+    allow them. It covers the other formats (`scrub`), too. Of these, a single file that holds
+    nothing but its image is sent directly. A format that can't be scrubbed is refused, or sent as
+    it is with a warning (`sent_unscrubbed`) if `unscrubbed` names it.
 
     What the platform would import wrongly is refused, or sent with warnings, as `integrity` says
     (see `images.recognise_images`). A file that can't be de-identified is never sent: with "warn"
@@ -98,20 +101,26 @@ def image_bundle(
     (`not_deidentified`); SourceChanged if a file changed since it was listed; TryAgain (`disk`) if
     the spool can't be written.
     """
+    options = {"unscrubbed": ",".join(unscrubbed)} if unscrubbed else {}
     listing = listing_digest(
         files,
         deidentify=deidentify,
         keep_names=keep_names,
         integrity=integrity,
         **_told(rules),
+        **options,
     )
     with disk.disk_trouble("spooling"):
         if finished := find_finished(spool, stem, listing):
             return finished[0]
         procedure = with_own_classes(rules.own) if deidentify else None
         image, left_out = _find_one_image(files, socket, pattern, integrity, procedure)
+        is_scrubbed = deidentify and not image.is_dicom
+        if is_scrubbed:
+            image, is_scrubbed = allow_unscrubbed(image, unscrubbed)
         deidentifier = Deidentifier(procedure, rules) if procedure and image.is_dicom else None
-        if len(image.files) == 1 and deidentifier is None and not image.is_bare:
+        is_kept = not is_scrubbed or is_clean(image)
+        if len(image.files) == 1 and deidentifier is None and not image.is_bare and is_kept:
             return replace(
                 _bundle_from_inbox(image.files[0], stem + image.suffix),
                 left_out=left_out,
@@ -119,14 +128,19 @@ def image_bundle(
                 forecast=image.forecast,
                 content=image.content,
             )
-        members = _image_members(image, deidentifier, keep_names=keep_names)
+        members = (
+            scrubbed_members(image)
+            if is_scrubbed
+            else _image_members(image, deidentifier, keep_names=keep_names)
+        )
         content = SpoolContent(
             members,
             image.warnings,
             left_out,
-            integrity == "warn",
+            integrity == "warn" and image.is_dicom,
             image.forecast,
             image.content,
+            image.suffix,
         )
         return spool_one(spool, stem, listing, content)
 

@@ -85,6 +85,7 @@ class SpoolContent:
     """The members to write to the spool, their warnings, and the facts of their image.
 
     If `lenient`, members that are refused are left out with a warning, and there is no forecast.
+    `suffix` is that of an upload of one file.
     """
 
     members: Sequence[Member]
@@ -93,6 +94,7 @@ class SpoolContent:
     lenient: bool
     forecast: ImageForecast = UNKNOWN
     content: str = ""
+    suffix: str = ".dcm"
     written: int = 0
 
     def open_members(self) -> Iterator[tuple[Member, Write]]:
@@ -164,7 +166,7 @@ def spool_one(spool: Path, stem: str, listing: str, content: SpoolContent) -> Bu
     """Given members, write them into one file of the spool, and return its bundle."""
     note = _begin_note(spool, stem)
     several = len(content.members) > 1
-    path = spool / (stem + (".zip" if several else ".dcm"))
+    path = spool / (stem + (".zip" if several else content.suffix))
     with _replace_when_written(path) as stream:
         (_write_zip if several else _write_only)(stream, content)
     size = path.stat().st_size

@@ -123,6 +123,7 @@ def _bundles_of(
         integrity=route.integrity,
         rules=_dicom_rules(route),
         pattern=item.pattern,
+        unscrubbed=route.unscrubbed,
     )
     return (made,)
 

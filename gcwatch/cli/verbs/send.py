@@ -74,7 +74,7 @@ def send(
     ] = "5s",
     config: Config = None,
     no_deidentify: Annotated[
-        bool, flag("--no-deidentify", "Send DICOM files as they are.")
+        bool, flag("--no-deidentify", "Send image files as they are.")
     ] = False,
     reuse: Annotated[
         bool, flag("--reuse", "Reuse images that are on the platform already.")

@@ -182,6 +182,12 @@ IMAGE_REASONS: Final[Mapping[str, ReasonEntry]] = {
         "needed: export it in another format, or write a procedure of your own for its class "
         "(docs/privacy.md, procedure).",
     ),
+    "sent_unscrubbed": ReasonEntry(
+        "This image was sent with everything that its file says beside the picture.",
+        "{file} is a file of the format {format}, whose headers and labels can't be removed; the "
+        "route's unscrubbed names this format.",
+        advice="If that is not wanted, tell IT.",
+    ),
     "mixed_dicom_set": ReasonEntry(
         "The images of this folder do not all belong to one patient, study and series.",
         "Socket {socket} takes files that share {elements}; these do not.",

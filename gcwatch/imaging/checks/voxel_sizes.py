@@ -133,7 +133,7 @@ def _count_rest(engine: "zlib._Decompress") -> Iterator[int]:
 
 
 @dataclass(frozen=True)
-class _Nifti:
+class Nifti:
     """Where the voxels of a NIfTI begin, and how many bytes they have."""
 
     offset: int
@@ -152,7 +152,7 @@ def find_nifti_damage(stream: BinaryIO, size: int) -> str:
         )
     except zlib.error:
         return _DAMAGED
-    nifti = _read_nifti(header)
+    nifti = read_nifti(header)
     if isinstance(nifti, str):
         return nifti
     if not packed:
@@ -161,7 +161,7 @@ def find_nifti_damage(stream: BinaryIO, size: int) -> str:
     return find_compressed_damage(stream, size, nifti.expected, nifti.offset)
 
 
-def _read_nifti(header: bytes) -> _Nifti | str:
+def read_nifti(header: bytes) -> Nifti | str:
     """Given the first bytes of a NIfTI, return its sizes, or what is wrong with it."""
     order = next((code for code in "<>" if header[:4] in _header_lengths(code)), "")
     if not order:
@@ -176,7 +176,7 @@ def _read_nifti(header: bytes) -> _Nifti | str:
     if not 1 <= rank <= 7 or kind not in _NIFTI_VOXEL_BYTES or not math.isfinite(offset):
         return "its NIfTI header is damaged"
     voxels = math.prod(max(1, number) for number in dims[:rank])
-    return _Nifti(max(int(offset), _NIFTI_HEADER_BYTES), voxels * _NIFTI_VOXEL_BYTES[kind])
+    return Nifti(max(int(offset), _NIFTI_HEADER_BYTES), voxels * _NIFTI_VOXEL_BYTES[kind])
 
 
 def _header_lengths(order: str) -> tuple[bytes, bytes]:
@@ -194,7 +194,7 @@ def find_nrrd_damage(stream: BinaryIO, size: int) -> str:
     if not re.search(rb"\n\r?\n\Z", header):
         return f"its header is cut off, or has more than {MAX_LINES} lines"
     fields = nrrd_fields(header)
-    expected, skipped = _nrrd_bytes(fields), fields.get("byte skip", "0")
+    expected, skipped = count_nrrd_bytes(fields), fields.get("byte skip", "0")
     if expected is None or not re.fullmatch(r"\d+|-1", skipped):
         return ""
     stream.seek(len(header))
@@ -235,7 +235,8 @@ def _read_pieces(stream: BinaryIO) -> Iterator[bytes]:
     return iter(lambda: stream.read(BUFFER_BYTES), b"")
 
 
-def _nrrd_bytes(fields: Mapping[str, str]) -> int | None:
+def count_nrrd_bytes(fields: Mapping[str, str]) -> int | None:
+    """Given an NRRD's fields, return the bytes of its voxels, None if they don't tell."""
     voxel, sizes = _NRRD_VOXEL_BYTES.get(fields.get("type", "")), fields.get("sizes", "").split()
     if voxel is None or not sizes or not all(number.isdecimal() for number in sizes):
         return None

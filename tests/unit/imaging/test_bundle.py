@@ -359,7 +359,7 @@ def test_a_single_file_goes_straight_from_the_inbox(folder, name, data, filename
     """Nothing is copied, and the platform sees the key instead of the name."""
     (folder / name).parent.mkdir(exist_ok=True)
     (folder / name).write_bytes(data)
-    made = make(folder)
+    made = make(folder, deidentify=False)
     [file] = listed(folder)
     assert (made.file, made.filename, made.size) == (file, filename, len(data))
     assert (made.files, made.left_out, made.warnings) == (1, 0, ())
@@ -803,7 +803,7 @@ def mirax(folder, name="DOE"):
 def test_a_mirax_slide_keeps_its_folder(folder):
     """Its files have neutral names, the index has these, and nothing but the image goes along."""
     mirax(folder)
-    made = make(folder)
+    made = make(folder, unscrubbed=("mrxs",))
     assert (made.filename, made.files, made.left_out) == ("k1.zip", 5, 1)
     assert unzipped(made) == {
         "image.mrxs": b"\xff\xd8\xff thumbnail",
@@ -830,7 +830,9 @@ def test_a_hamamatsu_slide_is_one_image(folder, suffix):
     for name in ("DOE", "DOE(1,0)", "DOE_map2", "DOE_macro"):
         (folder / f"{name}.jpg").write_bytes(b"\xff\xd8\xff" + name.encode())
     (folder / "DOE.opt").write_bytes(b"\0")
-    made = make(folder)
+    assert refusal(folder).code == "not_deidentified"
+    made = make(folder, unscrubbed=(suffix.lower()[1:],))
+    assert warnings(made) == ["sent_unscrubbed"]
     assert (made.files, made.left_out) == (6, 0)
     inside = unzipped(made)
     index = inside.pop(f"image{suffix.lower()}")
@@ -847,7 +849,7 @@ def test_a_slide_without_all_its_files_is_damaged(folder, lost):
     (folder / lost).unlink()
     assert refusal(folder).code == "damaged_image"
     if lost != "DOE/Slidedat.ini":
-        made = make(folder, integrity="warn")
+        made = make(folder, integrity="warn", deidentify=False)
         assert (made.files, warnings(made)) == (4, ["damaged_image"])
         assert b"missing" in unzipped(made)["image/Slidedat.ini"]
 

@@ -112,7 +112,7 @@ IMAGES = {
 def test_an_image_is_sent_under_the_suffix_of_its_content(folder, name, suffix):
     """Panimg 0.18.2 reads each of these under the suffix that is sent; NIfTI only under its own."""
     (folder / name).write_bytes(IMAGES[suffix])
-    made = make(folder)
+    made = make(folder, deidentify=False)
     expected = ".tif" if suffix == ".tif" else suffix
     assert made.filename == f"k1{expected}"
     assert isinstance(made.file, SourceFile)

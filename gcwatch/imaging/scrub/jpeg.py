@@ -1,0 +1,117 @@
+"""JPEG: comments and application segments go, except JFIF, Adobe and ICC; so does what follows.
+
+The importer ignores the orientation in EXIF (panimg 0.18.2 with Pillow). It is kept all the same,
+as the only number of a new EXIF segment, so that the picture is not shown turned elsewhere.
+"""
+
+import re
+import struct
+from typing import BinaryIO
+
+from gcwatch.files.atomic import BUFFER_BYTES
+from gcwatch.imaging.scrub.streaming import CantScrub, Write, copy_exactly
+
+_KEPT = frozenset({0xC4, 0xCC, 0xDA, 0xDB, 0xDC, 0xDD, *range(0xC0, 0xD0)}) - {0xC8}
+"""Markers of segments that make the picture: frames, tables, scans, line counts, restarts."""
+
+_SCAN, _END = 0xDA, 0xD9
+_BARE = frozenset({0x01, *range(0xD0, 0xD8)})
+_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+_MOST_SEGMENTS = 100_000
+_ICC, _EXIF = b"ICC_PROFILE\0", b"Exif\0\0"
+
+
+def scrub_jpeg(stream: BinaryIO) -> Write:
+    """Given a JPEG, return what writes its picture without texts, thumbnails and other pictures."""
+
+    def write(target: BinaryIO) -> None:
+        stream.seek(0)
+        copy_jpeg(stream, target)
+
+    return write
+
+
+def copy_jpeg(stream: BinaryIO, target: BinaryIO) -> None:
+    """Copy one JPEG, or only its tables, from where the stream is."""
+    if stream.read(2) != b"\xff\xd8":
+        raise CantScrub("it has no JPEG header")
+    target.write(b"\xff\xd8")
+    for _ in range(_MOST_SEGMENTS):
+        marker = _read_marker(stream)
+        if marker == _END:
+            target.write(b"\xff\xd9")
+            return
+        if marker in _BARE:
+            continue
+        length = int.from_bytes(stream.read(2)) - 2
+        if length < 0:
+            raise CantScrub("its segments are damaged")
+        _copy_segment(stream, marker, length, target)
+        if marker == _SCAN:
+            _copy_scan(stream, target)
+    raise CantScrub("it has too many segments")
+
+
+def _read_marker(stream: BinaryIO) -> int:
+    if stream.read(1) != b"\xff":
+        raise CantScrub("its segments are damaged")
+    while (byte := stream.read(1)) == b"\xff":
+        pass  # any number of FF bytes may precede a marker
+    if not byte:
+        raise CantScrub("its end is missing")
+    return byte[0]
+
+
+def _copy_segment(stream: BinaryIO, marker: int, length: int, target: BinaryIO) -> None:
+    if marker in _KEPT:
+        target.write(bytes((0xFF, marker)) + (length + 2).to_bytes(2))
+        copy_exactly(stream, target, length)
+        return
+    data = stream.read(length)
+    if len(data) < length:
+        raise CantScrub("its end is missing")
+    if kept := _clean_application(marker, data):
+        target.write(bytes((0xFF, marker)) + (len(kept) + 2).to_bytes(2) + kept)
+
+
+def _clean_application(marker: int, data: bytes) -> bytes:
+    """Return what is kept of an application segment, b"" for nothing."""
+    if marker == 0xE0 and data.startswith(b"JFIF\0") and len(data) >= 14:
+        return data[:12] + b"\0\0"  # without the thumbnail
+    if marker == 0xEE and data.startswith(b"Adobe") and len(data) >= 12:
+        return data[:12]
+    if marker == 0xE2 and data.startswith(_ICC):
+        return data
+    if marker == 0xE1 and data.startswith(_EXIF) and (turned := _orientation(data[6:])):
+        return _EXIF + b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0%c" % turned + bytes(6)
+    return b""
+
+
+def _orientation(exif: bytes) -> int:
+    """Return the orientation that an EXIF block tells, 0 if it is the usual one or none."""
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
+    if order is None or len(exif) < 14:
+        return 0
+    (place,) = struct.unpack_from(order + "L", exif, 4)
+    if place + 2 > len(exif):
+        return 0
+    (count,) = struct.unpack_from(order + "H", exif, place)
+    for entry in range(place + 2, min(place + 2 + 12 * count, len(exif) - 11), 12):
+        tag, kind, _, value = struct.unpack_from(order + "HHLH", exif, entry)
+        if (tag, kind) == (274, 3):
+            return value if 2 <= value <= 8 else 0
+    return 0
+
+
+def _copy_scan(stream: BinaryIO, target: BinaryIO) -> None:
+    """Copy compressed pixels until the next marker, and leave the stream there."""
+    while data := stream.read(BUFFER_BYTES):
+        if found := _MARKER.search(data):
+            target.write(data[: found.start()])
+            stream.seek(found.start() - len(data), 1)
+            return
+        if data.endswith(b"\xff") and len(data) > 1:
+            data = data[:-1]  # its second byte is in the next piece
+            stream.seek(-1, 1)
+        target.write(data)
+    raise CantScrub("its end is missing")

@@ -1,0 +1,170 @@
+"""TIFF and BigTIFF: pages are written anew with the numbers that make their pixels.
+
+Descriptions, dates, names of people, machines and software, EXIF, GPS and tags of vendors go; so
+do all bytes that no page refers to. Of a file with tiles, pages of another shape than the first
+page's (a slide's label, its macro image) go as well.
+"""
+
+import struct
+from array import array
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from gcwatch.imaging.checks.streams import count_bytes
+from gcwatch.imaging.scrub.jpeg import copy_jpeg
+from gcwatch.imaging.scrub.streaming import CantScrub, Write, copy_exactly, seek_within
+from gcwatch.imaging.scrub.tiff_pages import Page, Tiff, read_pages
+from gcwatch.imaging.scrub.tiff_text import clean_description
+
+_KEPT = frozenset(
+    {
+        *(254, 255, 256, 257, 258, 259, 262, 263, 266, 274, 277, 278, 280, 281, 282, 283, 284),
+        *(286, 287, 290, 291, 292, 293, 296, 297, 317, 318, 319, 320, 321, 322, 323, 332, 334),
+        *(338, 339, 340, 341, 529, 530, 531, 532, 32997, 32998),
+    }
+)
+"""Tags with numbers that make the picture."""
+
+_DESCRIPTION, _JPEG_TABLES, _SUB_PAGES, _ICC = 270, 347, 330, 34675
+_SEGMENTS = ((324, 325), (273, 279))
+_JPEG, _PLAIN = 7, 1
+_COMPRESSIONS = frozenset(
+    {1, 2, 3, 4, 5, 7, 8, 32773, 32946, 33003, 33005, 34712, 34887, 34925, 50000, 50001}
+)
+_MOST_VALUE_BYTES = 1 << 20
+_NDPI_TAG, _XMP = 65420, 700
+
+
+def scrub_tiff(stream: BinaryIO) -> Write:
+    """Given a TIFF, return what writes its clean copy to a target that can seek."""
+    tiff, pages = read_pages(stream)
+    first = pages[0]
+    if _NDPI_TAG in first.fields:
+        raise CantScrub("it is a slide in the form of its scanner's vendor", "ndpi")
+    if _XMP in first.fields and b"iScan" in tiff.read(first.fields[_XMP]):
+        raise CantScrub("it is a slide in the form of its scanner's vendor", "bif")
+    kept = [page for page in pages if page is first or _is_level(tiff, first, page)]
+    if sum(_stored_bytes(tiff, page) for page in kept) > count_bytes(stream):
+        raise CantScrub("its pages share their pixels")
+
+    def write(target: BinaryIO) -> None:
+        _Writer(tiff, target).write(kept)
+
+    return write
+
+
+def _is_level(tiff: Tiff, first: Page, page: Page) -> bool:
+    """Whether a page goes out: of a file with tiles, only levels of the first page's image."""
+    if not first.is_tiled:
+        return True
+    if not page.is_tiled:
+        return False
+    (width, height), (across, down) = tiff.size(first), tiff.size(page)
+    tile = max(tiff.number(page, 322), tiff.number(page, 323), 1)
+    # Levels are rounded, or filled up to a whole tile.
+    ratio = max(width / max(across, 1), 1.0)
+    return abs(down - height / ratio) <= max(2.0, tile * (across % tile == 0 == down % tile))
+
+
+def _stored_bytes(tiff: Tiff, page: Page) -> int:
+    return sum(length for _, length in _segments(tiff, page))
+
+
+def _segments(tiff: Tiff, page: Page) -> list[tuple[int, int]]:
+    for begins, lengths in _SEGMENTS:
+        if begins in page.fields and lengths in page.fields:
+            pairs = tiff.numbers(page, begins), tiff.numbers(page, lengths)
+            if len(pairs[0]) != len(pairs[1]):
+                raise CantScrub("its list of pixels is damaged")
+            return list(zip(*pairs, strict=True))
+    raise CantScrub("a page of it has no pixels")
+
+
+@dataclass
+class _Writer:
+    """Writes pages one after the other: pixels, values, directory."""
+
+    tiff: Tiff
+    target: BinaryIO
+
+    def write(self, pages: list[Page]) -> None:
+        self.target.write(self.tiff.header)
+        link = len(self.tiff.header) - self.tiff.width
+        for page in pages:
+            place, next_link = self._write_page(page)
+            self.target.seek(link)
+            self.target.write(self.tiff.pack_offset(place))
+            self.target.seek(0, 2)
+            link = next_link
+
+    def _write_page(self, page: Page) -> tuple[int, int]:
+        """Write a page; return where its directory is, and where the next one's place belongs."""
+        entries = self._kept_values(page)
+        begins, lengths = self._copy_pixels(page)
+        tags = _SEGMENTS[0] if page.is_tiled else _SEGMENTS[1]
+        for tag, numbers in zip(tags, (begins, lengths), strict=True):
+            code, kind = ("Q", 16) if self.tiff.width == 8 else ("L", 4)
+            if numbers and max(numbers) >= 1 << (8 * self.tiff.width):
+                raise CantScrub("it is too large for a TIFF")
+            data = struct.pack(f"{self.tiff.order}{len(numbers)}{code}", *numbers)
+            entries[tag] = (kind, len(numbers), data)
+        placed = {tag: self._place_value(*entry) for tag, entry in sorted(entries.items())}
+        self._align()
+        place = self.target.tell()
+        self.target.write(self.tiff.pack_count(len(placed)))
+        for tag, (kind, count, value) in placed.items():
+            self.target.write(struct.pack(self.tiff.order + "HH", tag, kind))
+            self.target.write(self.tiff.pack_offset(count) + value)
+        link = self.target.tell()
+        self.target.write(self.tiff.pack_offset(0))
+        return place, link
+
+    def _kept_values(self, page: Page) -> dict[int, tuple[int, int, bytes]]:
+        kept = {}
+        for tag, field in page.fields.items():
+            if tag in _KEPT and field.kind not in {2, 6, 7}:
+                if field.length > _MOST_VALUE_BYTES:
+                    raise CantScrub(f"the value of its tag {tag} is too long")
+                kept[tag] = (field.kind, field.count, self.tiff.read(field))
+        if _ICC in page.fields:
+            profile = self.tiff.read(page.fields[_ICC])
+            if profile[36:40] == b"acsp" and int.from_bytes(profile[:4]) == len(profile):
+                kept[_ICC] = (7, len(profile), profile)
+        if _DESCRIPTION in page.fields:
+            old = self.tiff.read(page.fields[_DESCRIPTION])
+            if new := clean_description(old, self.tiff.size(page)):
+                kept[_DESCRIPTION] = (2, len(new) + 1, new + b"\0")
+        if _JPEG_TABLES in page.fields:
+            tables = self.tiff.read_jpeg(page.fields[_JPEG_TABLES], copy_jpeg)
+            kept[_JPEG_TABLES] = (7, len(tables), tables)
+        return kept
+
+    def _copy_pixels(self, page: Page) -> "tuple[array[int], array[int]]":
+        compression = self.tiff.number(page, 259, 1)
+        if compression not in _COMPRESSIONS:
+            raise CantScrub(f"its compression {compression} is unusual")
+        begins, lengths = array("Q"), array("Q")
+        most = self.tiff.segment_bytes(page) if compression == _PLAIN else 0
+        for begin, length in _segments(self.tiff, page):
+            self._align()
+            place = self.target.tell()
+            seek_within(self.tiff.stream, begin)
+            if compression == _JPEG and length:
+                copy_jpeg(self.tiff.stream, self.target)
+            else:
+                copy_exactly(self.tiff.stream, self.target, min(length, most) if most else length)
+            begins.append(place if length else 0)
+            lengths.append(self.target.tell() - place)
+        return begins, lengths
+
+    def _place_value(self, kind: int, count: int, data: bytes) -> tuple[int, int, bytes]:
+        if len(data) <= self.tiff.width:
+            return kind, count, data.ljust(self.tiff.width, b"\0")
+        self._align()
+        place = self.target.tell()
+        self.target.write(data)
+        return kind, count, self.tiff.pack_offset(place)
+
+    def _align(self) -> None:
+        if self.target.tell() % 2:
+            self.target.write(b"\0")

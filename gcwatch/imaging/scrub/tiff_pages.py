@@ -1,0 +1,175 @@
+"""The pages of a TIFF with all their fields, as far as they can be trusted."""
+
+import io
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from gcwatch.imaging.checks.streams import count_bytes, read_at
+from gcwatch.imaging.scrub.streaming import CantScrub
+
+_KIND_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8} | {
+    13: 4,
+    16: 8,
+    17: 8,
+    18: 8,
+}
+_CODES = {1: "B", 3: "H", 4: "L", 13: "L", 16: "Q", 18: "Q"}
+_MOST_PAGES, _MOST_FIELDS, _MOST_BYTES = 10_000, 4096, 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field: the number of its type, how many values it has, and where they are."""
+
+    kind: int
+    count: int
+    begin: int
+
+    @property
+    def length(self) -> int:
+        """Bytes of all values."""
+        return self.count * _KIND_BYTES[self.kind]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page, with its fields by tag."""
+
+    fields: Mapping[int, Field]
+
+    @property
+    def is_tiled(self) -> bool:
+        """Whether its pixels are in tiles, as those of slides are."""
+        return 324 in self.fields
+
+
+@dataclass(frozen=True)
+class Tiff:
+    """A TIFF with its byte order and the bytes of an offset; `header` is that of a new file."""
+
+    stream: BinaryIO
+    order: str
+    width: int
+
+    @property
+    def header(self) -> bytes:
+        """The first bytes of a file of this kind, with an offset of 0."""
+        mark = b"II" if self.order == "<" else b"MM"
+        numbers = (42,) if self.width == 4 else (43, 8, 0)
+        return mark + struct.pack(f"{self.order}{len(numbers)}H", *numbers) + bytes(self.width)
+
+    def pack_offset(self, number: int) -> bytes:
+        """Return an offset, or a count of values, as the file has it."""
+        if number >= 1 << (8 * self.width):
+            raise CantScrub("it is too large for a TIFF")
+        return struct.pack(self.order + ("L" if self.width == 4 else "Q"), number)
+
+    def pack_count(self, number: int) -> bytes:
+        """Return the count of a page's fields."""
+        return struct.pack(self.order + ("H" if self.width == 4 else "Q"), number)
+
+    def read(self, field: Field) -> bytes:
+        """Return the bytes of a field's values."""
+        if field.length > _MOST_BYTES:
+            raise CantScrub("a value of it is too long")
+        data = read_at(self.stream, field.begin, field.length)
+        if len(data) < field.length:
+            raise CantScrub("its end is missing")
+        return data
+
+    def read_jpeg(self, field: Field, copy: Callable[[BinaryIO, BinaryIO], None]) -> bytes:
+        """Return a JPEG that is in a field, as `copy` cleans it."""
+        target = io.BytesIO()
+        copy(io.BytesIO(self.read(field)), target)
+        return target.getvalue()
+
+    def numbers(self, page: Page, tag: int) -> tuple[int, ...]:
+        """Return the whole numbers of a field, () if the page has none."""
+        field = page.fields.get(tag)
+        if field is None or field.kind not in _CODES:
+            return ()
+        return struct.unpack(f"{self.order}{field.count}{_CODES[field.kind]}", self.read(field))
+
+    def number(self, page: Page, tag: int, default: int = 0) -> int:
+        """Return the first number of a field."""
+        return next(iter(self.numbers(page, tag)), default)
+
+    def size(self, page: Page) -> tuple[int, int]:
+        """Return a page's columns and lines."""
+        return self.number(page, 256), self.number(page, 257)
+
+    def segment_bytes(self, page: Page) -> int:
+        """Return how many bytes a strip or tile without compression has at most."""
+        samples = self.number(page, 277, 1) if self.number(page, 284, 1) == 1 else 1
+        columns, lines = self.size(page)
+        if page.is_tiled:
+            columns, lines = self.number(page, 322), self.number(page, 323)
+        else:
+            lines = min(lines, self.number(page, 278, lines))
+        bits = max(self.numbers(page, 258), default=1)
+        return lines * -(-columns * bits * samples // 8)
+
+
+def read_pages(stream: BinaryIO) -> tuple[Tiff, list[Page]]:
+    """Given a TIFF, return it and its pages; raise CantScrub if their chain is damaged."""
+    start = read_at(stream, 0, 16)
+    is_big = b"+" in start[2:4]
+    tiff = Tiff(stream, "<" if start.startswith(b"II") else ">", 8 if is_big else 4)
+    code = tiff.order + ("Q" if is_big else "L")
+    if len(start) < 16:
+        raise CantScrub("its end is missing")
+    (place,) = struct.unpack_from(code, start, 8 if is_big else 4)
+    pages: list[Page] = []
+    seen = set[int]()
+    while place:
+        if place in seen or len(pages) >= _MOST_PAGES:
+            raise CantScrub("its pages go round in a circle, or are too many")
+        seen.add(place)
+        page, place = _read_page(tiff, place)
+        pages.append(page)
+    if not pages:
+        raise CantScrub("it has no page")
+    return tiff, pages
+
+
+def _read_page(tiff: Tiff, place: int) -> tuple[Page, int]:
+    """Return a page and where the next one is."""
+    head = "H" if tiff.width == 4 else "Q"
+    step, first = 4 + 2 * tiff.width, place + (2 if tiff.width == 4 else 8)
+    count = _unpack(tiff, head, place)
+    if count > _MOST_FIELDS:
+        raise CantScrub("a page of it has too many fields")
+    entries = read_at(tiff.stream, first, count * step)
+    if len(entries) < count * step:
+        raise CantScrub("its end is missing")
+    fields: dict[int, Field] = {}
+    for number in range(count):
+        field, tag = _field(
+            tiff, entries[number * step : (number + 1) * step], first + number * step
+        )
+        if field is not None:
+            fields.setdefault(tag, field)
+    return Page(fields), _unpack(tiff, "L" if tiff.width == 4 else "Q", first + count * step)
+
+
+def _field(tiff: Tiff, entry: bytes, place: int) -> tuple[Field | None, int]:
+    code = "L" if tiff.width == 4 else "Q"
+    tag, kind, count, value = struct.unpack(f"{tiff.order}HH{code}{code}", entry)
+    if kind not in _KIND_BYTES:
+        return None, tag
+    is_inline = count * _KIND_BYTES[kind] <= tiff.width
+    begin = place + 4 + tiff.width if is_inline else value
+    if not is_inline and begin + count * _KIND_BYTES[kind] > count_bytes(tiff.stream):
+        raise CantScrub("its end is missing")
+    return Field(kind, count, begin), tag
+
+
+def _unpack(tiff: Tiff, code: str, place: int) -> int:
+    layout = struct.Struct(tiff.order + code)
+    data = read_at(tiff.stream, place, layout.size)
+    if len(data) < layout.size:
+        raise CantScrub("its end is missing")
+    (number,) = layout.unpack(data)
+    return int(number)

@@ -1,0 +1,22 @@
+"""The platform's own importer makes the same image of a file and of what is sent of it."""
+
+from pathlib import Path
+
+import pytest
+from support.importer.judge import judge_uploads
+from support.importer.sending import send_folder, sent_path
+from support.planted import FILES, SECRET
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_scrubbed_file_is_the_same_image(tmp_path, name):
+    """Voxel for voxel, with the same spacing, although the names are gone."""
+    folder = tmp_path / "in" / "p1"
+    folder.mkdir(parents=True)
+    Path(folder, "a").write_bytes(FILES[name])
+    made = send_folder(folder, tmp_path / "spool")
+    [before] = judge_uploads({made.filename: folder / "a"}).images
+    [after] = judge_uploads({made.filename: sent_path(made)}).images
+    assert after.picture.equals(before.picture)
+    assert (after.spacing, after.shape) == (before.spacing, before.shape)
+    assert SECRET not in sent_path(made).read_bytes()

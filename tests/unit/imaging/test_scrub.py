@@ -1,0 +1,163 @@
+"""Images of other formats than DICOM go out without what a header says beside the picture."""
+
+import gzip
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
+from support.planted import FILES, GRAY, SECRET, jpeg_with_secrets
+from support.voxel_files import VOXELS, meta_image
+from support.whole_files import jpeg, tiff
+
+from gcwatch.core.errors import CannotSend
+from gcwatch.files.beneath import SharePath
+from gcwatch.imaging import bundle
+from gcwatch.imaging.formats import Image
+from gcwatch.imaging.scrub.formats import scrub_file
+from gcwatch.imaging.scrub.streaming import CantScrub
+from gcwatch.inbox import tree
+
+
+def send(folder, spool, **options):
+    options = {"deidentify": True, "keep_names": False} | options
+    files = tree.source_files(SharePath.of(folder), ())
+    return bundle.image_bundle(files, spool=spool, stem="k1", socket="image", **options)
+
+
+def sent_bytes(tmp_path, content, name="a"):
+    """What goes out of a folder with one file; zipped files are joined."""
+    folder = tmp_path / "in" / "p1"
+    folder.mkdir(parents=True)
+    (folder / name).write_bytes(content)
+    made = send(folder, tmp_path / "spool")
+    return Path(made.file if isinstance(made.file, Path) else str(made.file.place)).read_bytes()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_planted_name_goes_out(tmp_path, name):
+    """It is in the file at every place that the format has for texts, and behind the picture."""
+    content = FILES[name]
+    assert SECRET in content
+    sent = sent_bytes(tmp_path, content)
+    assert SECRET not in sent
+    if sent.startswith(b"\x1f\x8b"):
+        assert SECRET not in gzip.decompress(sent)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_same_file_gives_the_same_bytes(tmp_path, name):
+    """After a crash, parts that are stored already stay valid; a clean file does not change."""
+    first = sent_bytes(tmp_path / "1", FILES[name])
+    assert sent_bytes(tmp_path / "2", FILES[name]) == first
+    assert sent_bytes(tmp_path / "3", first) == first
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "BigTIFF, big-endian", "TIFF with tiles"])
+def test_the_pixels_stay(tmp_path, kind):
+    """An independent reader reads the same from both."""
+    read = tifffile.imread if "TIFF" in kind else lambda file: np.array(PIL.Image.open(file))
+    sent = sent_bytes(tmp_path, FILES[kind])
+    assert np.array_equal(read(io.BytesIO(sent)), read(io.BytesIO(FILES[kind])))
+
+
+def test_a_jpeg_keeps_only_the_orientation_of_its_exif(tmp_path):
+    """Viewers turn the picture by it."""
+    picture = PIL.Image.open(io.BytesIO(sent_bytes(tmp_path, jpeg_with_secrets())))
+    assert dict(picture.getexif()) == {274: 6}
+
+
+def test_a_clean_file_goes_straight_from_the_inbox(tmp_path):
+    """Nothing is copied."""
+    folder = tmp_path / "in" / "p1"
+    folder.mkdir(parents=True)
+    (folder / "a.nii").write_bytes(FILES["NIfTI"])
+    (folder / "a.nii").write_bytes(send(folder, tmp_path / "spool").file.read_bytes())
+    assert not isinstance(send(folder, tmp_path / "other").file, Path)
+    assert not (tmp_path / "other").exists()
+
+
+def test_both_files_of_a_metaimage_are_scrubbed(tmp_path):
+    """Its header and the bytes behind its voxels."""
+    folder = tmp_path / "in" / "p1"
+    folder.mkdir(parents=True)
+    head = meta_image(b"", "Name = DOE^JANE\n", "DOE.raw")
+    (folder / "DOE.mhd").write_bytes(head)
+    (folder / "DOE.raw").write_bytes(VOXELS + SECRET)
+    with zipfile.ZipFile(send(folder, tmp_path / "spool").file) as archive:
+        assert archive.read("image.raw") == VOXELS
+        assert b"DOE" not in archive.read("image.mhd")
+        assert archive.namelist() == ["image.mhd", "image.raw"]
+
+
+def test_label_and_macro_of_a_tiled_tiff_stay_here(tmp_path):
+    """A slide's levels go out; pages without tiles, or of another shape, do not."""
+    buffer = io.BytesIO()
+    sized = {"resolution": (100, 100), "resolutionunit": "CENTIMETER", "metadata": None}
+    tiled = {"tile": (16, 16), "compression": "zlib", "photometric": "minisblack"}
+    with tifffile.TiffWriter(buffer) as writer:
+        text = "Aperio Image Library v1\r\n96x96 |AppMag = 20|MPP = 0.5|Filename = DOE^JANE"
+        writer.write(np.zeros((96, 96), "u1"), **sized, **tiled, description=text)
+        writer.write(np.ones((48, 48), "u1"), **sized, **tiled)
+        writer.write(np.full((30, 90), 7, "u1"), **sized)
+        writer.write(np.full((32, 96), 8, "u1"), **sized, **tiled)
+    with tifffile.TiffFile(io.BytesIO(sent_bytes(tmp_path, buffer.getvalue(), "a.svs"))) as sent:
+        assert [page.shape for page in sent.pages] == [(96, 96), (48, 48)]
+        told = sent.pages[0].description
+    assert told == "Aperio Image Library\r\n96x96|AppMag = 20|MPP = 0.5"
+
+
+def test_an_ome_description_keeps_its_geometry_alone(tmp_path):
+    """Sizes and types stay, names and dates do not."""
+    buffer = io.BytesIO()
+    sized = {"resolution": (100, 100), "resolutionunit": "CENTIMETER"}
+    facts = {"axes": "YX", "Name": SECRET.decode(), "PhysicalSizeX": 0.25}
+    tifffile.imwrite(buffer, GRAY, ome=True, metadata=facts, **sized)
+    assert SECRET in buffer.getvalue()
+    sent = sent_bytes(tmp_path, buffer.getvalue(), "a.tif")
+    assert SECRET not in sent
+    assert b'PhysicalSizeX="0.25"' in sent
+    assert np.array_equal(tifffile.imread(io.BytesIO(sent)), GRAY)
+
+
+@pytest.mark.parametrize("suffix", ["fds", "fda", "e2e"])
+def test_what_cannot_be_scrubbed_is_refused_unless_the_route_names_it(tmp_path, suffix):
+    """Then it goes out as it is, with a warning."""
+    folder = tmp_path / "in" / "p1"
+    folder.mkdir(parents=True)
+    start = {"fds": b"FOCTFDS", "fda": b"FOCTFDA", "e2e": b"CMDb"}[suffix]
+    (folder / "a").write_bytes(start + bytes(600))
+    with pytest.raises(CannotSend) as caught:
+        send(folder, tmp_path / "spool", unscrubbed=("mrxs",))
+    assert caught.value.reason.code == "not_deidentified"
+    made = send(folder, tmp_path / "spool", unscrubbed=(suffix,))
+    assert [warning.code for warning in made.warnings] == ["sent_unscrubbed"]
+    assert made.filename == f"k1.{suffix}"
+
+
+CASES = [(".mha", FILES["MetaImage"]), (".nii", FILES["NIfTI"]), (".nii", FILES["NIfTI in gzip"])]
+CASES += [(".nrrd", FILES["NRRD"]), (".png", FILES["PNG"]), (".jpg", FILES["JPEG"])]
+CASES += [(".tif", FILES["TIFF"]), (".tif", FILES["BigTIFF, big-endian"]), (".jpg", jpeg())]
+CASES += [(".tif", tiff())]
+
+
+@given(st.sampled_from(CASES), st.data())
+def test_damaged_files_are_refused_without_another_error(case, data):
+    """Bytes of the header are any; a chain of pages that ends nowhere ends here."""
+    suffix, content = case
+    changed = bytearray(content)
+    for _ in range(data.draw(st.integers(1, 4))):
+        changed[data.draw(st.integers(0, min(len(changed), 600) - 1))] = data.draw(
+            st.integers(0, 255)
+        )
+    end = data.draw(st.integers(1, len(changed)))
+    try:
+        write = scrub_file(Image("TIFF", suffix, ()), io.BytesIO(bytes(changed[:end])))
+        write(io.BytesIO())
+    except CantScrub:
+        pass
