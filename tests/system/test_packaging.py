@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 from support.checkout import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-DATA = {"gcwatch/py.typed"}
+DATA = {"gcwatch/py.typed", "gcwatch/imaging/dicom/procedure.json"}
 """What the wheel holds besides Python's sources."""
 
 
