@@ -31,7 +31,7 @@ _DATES: Final = frozenset({"AS", "DA", "DT", "TM"})
 _NEEDED: Final = {"StackID", "PixelData", "FloatPixelData", "DoubleFloatPixelData"}
 """Elements that are kept although any text or bytes fit into them: the image is made of them.
 
-Of StackID, gcwatch keeps numbers only (`gcwatch/imaging/dicom/forms.py`).
+Of StackID, gcwatch keeps numbers only (`gcwatch/imaging/deidentification/forms.py`).
 """
 
 _HIDDEN: Final = {

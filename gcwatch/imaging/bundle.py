@@ -15,7 +15,7 @@ from gcwatch.files.patterns import matches_pattern
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging import images, slides
 from gcwatch.imaging.checks.text_header import read_meta_header
-from gcwatch.imaging.dicom.deidentify import NO_RULES, Deidentifier, DicomRules
+from gcwatch.imaging.deidentification.deidentify import NO_RULES, Deidentifier, DicomRules
 from gcwatch.imaging.dicom.elements import missing_preamble
 from gcwatch.imaging.dicom.procedure import Procedure, platform_procedure, with_own_classes
 from gcwatch.imaging.formats import Image, Integrity, suffix_of

@@ -18,7 +18,7 @@ from gcwatch.core.reasons import Reason
 from gcwatch.core.region import parse_region
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging import bundle
-from gcwatch.imaging.dicom.deidentify import DicomRules
+from gcwatch.imaging.deidentification.deidentify import DicomRules
 from gcwatch.imaging.spool import Bundle
 from gcwatch.inbox.layouts import inbox_of
 from gcwatch.targets.context import DroppedFolder, TargetContext

@@ -13,7 +13,7 @@ import pydicom
 from grand_challenge_dicom_de_identifier.deidentifier import DicomDeidentifier
 from pydicom.dataset import FileMetaDataset
 
-from gcwatch.imaging.dicom.header_pass import HeaderPass
+from gcwatch.imaging.deidentification.header_pass import HeaderPass
 from tests.bench.figures import Figure, show
 from tests.bench.material import SLICES, make_series
 

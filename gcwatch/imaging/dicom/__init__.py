@@ -1,1 +1,1 @@
-"""DICOM: headers read, series checked, files de-identified. No other format may come in."""
+"""DICOM: headers are read, series are checked. No other format may come in."""

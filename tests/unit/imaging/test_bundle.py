@@ -24,8 +24,9 @@ from gcwatch.core.errors import CannotSend, SourceChanged, TryAgain
 from gcwatch.files import safe_open
 from gcwatch.files.beneath import SharePath
 from gcwatch.imaging import bundle, formats
-from gcwatch.imaging.dicom import deidentify, headers
-from gcwatch.imaging.dicom.deidentify import NO_RULES
+from gcwatch.imaging.deidentification import deidentify
+from gcwatch.imaging.deidentification.deidentify import NO_RULES
+from gcwatch.imaging.dicom import headers
 from gcwatch.imaging.dicom.procedure import platform_procedure
 from gcwatch.imaging.spool import discard_spool
 from gcwatch.inbox import tree

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from pydicom.dataset import FileMetaDataset
 from support.dicom_files import files, shipped
 
+from gcwatch.imaging.deidentification.header_pass import HeaderPass
 from gcwatch.imaging.dicom.elements import DICOM_ERRORS
 from gcwatch.imaging.dicom.encoded import UnusualHeader
-from gcwatch.imaging.dicom.header_pass import HeaderPass
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 PIXELS = b"\xe0\x7f\x10\0"

@@ -18,8 +18,8 @@ from gcwatch.core.procedure_format import parse_procedure
 from gcwatch.core.region import parse_region
 from gcwatch.files import safe_open
 from gcwatch.files.beneath import SharePath
-from gcwatch.imaging.dicom.deidentify import NO_RULES, Deidentifier, DicomRules
-from gcwatch.imaging.dicom.pixels import clean_frame
+from gcwatch.imaging.deidentification.deidentify import NO_RULES, Deidentifier, DicomRules
+from gcwatch.imaging.deidentification.pixels import clean_frame
 from gcwatch.imaging.dicom.procedure import local_procedure, with_own_classes
 from gcwatch.inbox import tree
 

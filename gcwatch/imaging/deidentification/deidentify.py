@@ -10,7 +10,16 @@ from gcwatch.core.errors import CannotSend
 from gcwatch.core.reasons import Reason
 from gcwatch.core.region import Region
 from gcwatch.files.snapshot import SourceFile
-from gcwatch.imaging.dicom.burnt_in import BurnedIn, find_burnt_in
+from gcwatch.imaging.deidentification.burnt_in import BurnedIn, find_burnt_in
+from gcwatch.imaging.deidentification.forms import prepare_dataset
+from gcwatch.imaging.deidentification.header_pass import TOLD, HeaderPass
+from gcwatch.imaging.deidentification.pixels import (
+    PixelLayout,
+    can_blank,
+    copy_pixels,
+    native_length,
+    read_layout,
+)
 from gcwatch.imaging.dicom.elements import (
     DICOM_ERRORS,
     UNDEFINED_LENGTH,
@@ -25,15 +34,6 @@ from gcwatch.imaging.dicom.elements import (
     transfer_syntax,
 )
 from gcwatch.imaging.dicom.encoded import UnusualHeader
-from gcwatch.imaging.dicom.forms import prepare_dataset
-from gcwatch.imaging.dicom.header_pass import TOLD, HeaderPass
-from gcwatch.imaging.dicom.pixels import (
-    PixelLayout,
-    can_blank,
-    copy_pixels,
-    native_length,
-    read_layout,
-)
 from gcwatch.imaging.dicom.procedure import Procedure, actions_of, platform_procedure
 
 

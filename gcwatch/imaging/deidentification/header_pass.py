@@ -12,6 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
+from gcwatch.imaging.deidentification.encoded_rules import EncodedRules
+from gcwatch.imaging.deidentification.forms import has_form
+from gcwatch.imaging.deidentification.pixels import PixelLayout, read_layout
 from gcwatch.imaging.dicom.elements import PIXEL_TAGS, UNDEFINED_LENGTH
 from gcwatch.imaging.dicom.encoded import (
     IMPLICIT_SYNTAX,
@@ -23,9 +26,6 @@ from gcwatch.imaging.dicom.encoded import (
     read_meta,
     with_value,
 )
-from gcwatch.imaging.dicom.encoded_rules import EncodedRules
-from gcwatch.imaging.dicom.forms import has_form
-from gcwatch.imaging.dicom.pixels import PixelLayout, read_layout
 
 _READ_BYTES: Final = (1 << 16, 1 << 20)
 """How much of a file is read for its header: little at first, as pixels follow it."""
