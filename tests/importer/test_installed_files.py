@@ -22,7 +22,7 @@ UNFOUND = {
 ORDER_OF_A_SET = {"pynetdicom/tests/dicom_files"}
 """Folders with slices of one number: panimg's order of them differs from run to run."""
 
-LEFT_TO_PEOPLE = {"not_deidentified", "frames_removed", "times_removed", "values_differ"}
+LEFT_TO_PEOPLE = {"not_deidentified", "burned_in", "frames_removed", "values_differ"}
 """Reasons why an image is refused that panimg would make right from the original files."""
 
 
