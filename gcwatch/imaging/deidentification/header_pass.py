@@ -15,11 +15,13 @@ from typing import Any, BinaryIO, Final
 from gcwatch.imaging.deidentification.encoded_rules import EncodedRules
 from gcwatch.imaging.deidentification.forms import has_form
 from gcwatch.imaging.deidentification.pixels import PixelLayout, read_layout
-from gcwatch.imaging.dicom.elements import PIXEL_TAGS, UNDEFINED_LENGTH
+from gcwatch.imaging.dicom.elements import UNDEFINED_LENGTH
 from gcwatch.imaging.dicom.encoded import (
+    DEEPEST_SEQUENCE,
     IMPLICIT_SYNTAX,
     ITEM,
     ITEM_END,
+    PIXELS,
     SEQUENCE_END,
     EncodedElements,
     UnusualHeader,
@@ -29,10 +31,8 @@ from gcwatch.imaging.dicom.encoded import (
 
 _READ_BYTES: Final = (1 << 16, 1 << 20)
 """How much of a file is read for its header: little at first, as pixels follow it."""
-_DEEPEST_SEQUENCE: Final = 16
 
 
-_PIXELS: Final = frozenset(group << 16 | element for group, element in PIXEL_TAGS)
 _ITEM_BYTES: Final = struct.pack("<HH", 0xFFFE, 0xE000)
 _UNDEFINED: Final = struct.pack("<L", UNDEFINED_LENGTH)
 _ITEM_END_BYTES: Final = struct.pack("<HHL", 0xFFFE, 0xE00D, 0)
@@ -154,7 +154,7 @@ class _Copy:
         It ends before the pixels.
         """
         copied: dict[int, bytes] = {}
-        while (tag := self.elements.read(at)[0]) not in _PIXELS:
+        while (tag := self.elements.read(at)[0]) not in PIXELS:
             at = self._copy_element(at, copied, 0)
         if self.rules.action(tag) != _KEEP:
             raise UnusualHeader
@@ -206,7 +206,7 @@ class _Copy:
 
     def _copy_sequence(self, at: int, action: str, depth: int) -> tuple[bytes, int]:
         """Return the new sequence at a position, and where the old one ends."""
-        if action != _KEEP or depth > _DEEPEST_SEQUENCE:
+        if action != _KEEP or depth > DEEPEST_SEQUENCE:
             raise UnusualHeader
         _, _, value, end = self.elements.read(at)
         head = self.elements.data[at : value - 4]

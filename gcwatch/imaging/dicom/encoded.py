@@ -8,18 +8,20 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
-from gcwatch.imaging.dicom.elements import UNDEFINED_LENGTH
+from gcwatch.imaging.dicom.elements import PIXEL_TAGS, UNDEFINED_LENGTH
 
 META_START: Final = 132
 """The meta group follows the preamble and `DICM`."""
 IMPLICIT_SYNTAX: Final = b"1.2.840.10008.1.2"
+PIXELS: Final = frozenset(group << 16 | element for group, element in PIXEL_TAGS)
+"""Tags at which a header ends."""
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 SHORT_HEAD: Final = 8
 """Bytes before the value of an implicit element, or of an explicit one of a short VR."""
 
 _NOT_COVERED: Final = frozenset({b"", b"1.2.840.10008.1.2.1.99", b"1.2.840.10008.1.2.2"})
 """Transfer syntaxes that are unknown, deflated, or big-endian."""
-_DEEPEST_SEQUENCE: Final = 16
+DEEPEST_SEQUENCE: Final = 16
 _TRANSFER_SYNTAX: Final = 0x00020010
 
 _SHORT_VRS: Final = frozenset(
@@ -69,7 +71,7 @@ class EncodedElements:
 
     def skip_sequence(self, at: int, depth: int = 0) -> int:
         """Given where the items of a sequence of undefined length start, return where it ends."""
-        if depth > _DEEPEST_SEQUENCE:
+        if depth > DEEPEST_SEQUENCE:
             raise UnusualHeader
         while True:
             tag, _, at, end = self.read(at)

@@ -9,9 +9,10 @@ import struct
 from collections.abc import Mapping
 from typing import Any, BinaryIO, Final
 
-from gcwatch.imaging.dicom.elements import PIXEL_TAGS, tag_of
+from gcwatch.imaging.dicom.elements import tag_of
 from gcwatch.imaging.dicom.encoded import (
     IMPLICIT_SYNTAX,
+    PIXELS,
     EncodedElements,
     UnusualHeader,
     read_meta,
@@ -19,7 +20,6 @@ from gcwatch.imaging.dicom.encoded import (
 
 _READ_BYTES: Final = 1 << 14
 """Files with longer headers are read by pydicom."""
-_PIXELS: Final = frozenset(group << 16 | element for group, element in PIXEL_TAGS)
 _CHARACTER_SET: Final = 0x00080005
 _SOP_CLASS: Final = 0x00080016
 _PRINTABLE: Final = re.compile(rb"[ -~]*")
@@ -106,7 +106,7 @@ def _read(stream: BinaryIO, wanted: Mapping[int, Any]) -> QuickDataset:
     found: dict[int, RawElement] = {}
     while True:
         tag, vr, value, end = encoded.read(at)
-        if tag in _PIXELS:
+        if tag in PIXELS:
             break
         if end > len(data):
             raise EOFError

@@ -3,7 +3,7 @@
 import io
 import os
 import shutil
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 
 import pytest
@@ -304,17 +304,24 @@ def test_a_change_of_the_files_while_the_job_runs_is_told_after_delivery(site):
     assert len(site.jobs()) == 2
 
 
-def test_a_copy_that_goes_on_is_told_once_it_has_settled(site):
-    """Not while files still come."""
-    clock = Clock()
+@contextmanager
+def running_after_delivery(site, clock):
+    """The daemon of a route with a settle time, once the folder p1 has been delivered."""
     site.configure(settle=f"{SETTLE_SECONDS}s")
-    folder = site.drop("p1", PATIENT)
+    site.drop("p1", PATIENT)
     with site.running(clock=clock) as watch:
         until(lambda: site.said("case.changed"))
         clock.ahead += SETTLE_SECONDS
         ends(watch, "delivered")
+        yield watch
+
+
+def test_a_copy_that_goes_on_is_told_once_it_has_settled(site):
+    """Not while files still come."""
+    clock = Clock()
+    with running_after_delivery(site, clock) as watch:
         for number in range(1, 4):
-            (folder / f"late{number}.txt").touch()
+            (site.inbox / "p1" / f"late{number}.txt").touch()
             until(lambda number=number: happened(watch, events.DeliveredFolderChanged) >= number)
         assert note_of(site) is None
 
@@ -327,13 +334,8 @@ def test_a_copy_that_goes_on_is_told_once_it_has_settled(site):
 def test_a_clock_that_is_set_tells_a_change_neither_too_early_nor_too_late(site):
     """The settle time of a delivered folder's change counts real seconds, too."""
     clock = Clock()
-    site.configure(settle=f"{SETTLE_SECONDS}s")
-    folder = site.drop("p1", PATIENT)
-    with site.running(clock=clock) as watch:
-        until(lambda: site.said("case.changed"))
-        clock.ahead += SETTLE_SECONDS
-        ends(watch, "delivered")
-        (folder / "late.txt").touch()
+    with running_after_delivery(site, clock) as watch:
+        (site.inbox / "p1" / "late.txt").touch()
         until(lambda: happened(watch, events.DeliveredFolderChanged))
 
         clock.wrong = 10 * SETTLE_SECONDS
