@@ -7,7 +7,8 @@ from pathlib import Path
 from tests.bench import burst, deidentify, idle, marker, mirror, recognise, start, startup, uploads
 
 MEASUREMENTS = {
-    "uploads": (uploads.bench, 3),
+    "file": (uploads.bench_file, 3),
+    "series": (uploads.bench_series, 3),
     "mirror": (mirror.bench, 3),
     "idle": (idle.bench, 1),
     "startup": (startup.bench, 5),

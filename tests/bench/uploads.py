@@ -20,15 +20,23 @@ MIB = 1024
 """Size of the big file."""
 
 
-def bench(folder: Path, rounds: int) -> None:
-    """Make what is sent, measure, and tell."""
+def bench_file(folder: Path, rounds: int) -> None:
+    """Measure one big file, and tell."""
     make_big_file(folder / "big" / "patient", MIB)
+    _compare(folder, rounds, {f"{MIB} MiB file": ("big", "job")})
+
+
+def bench_series(folder: Path, rounds: int) -> None:
+    """Measure a CT, and tell."""
     make_series(folder / "series" / "patient", SLICES)
     cases = {
-        f"{MIB} MiB file": ("big", "job"),
         f"{SLICES} slices": ("series", "job"),
         f"{SLICES} slices, upload alone": ("series", "upload"),
     }
+    _compare(folder, rounds, cases)
+
+
+def _compare(folder: Path, rounds: int, cases: dict[str, tuple[str, str]]) -> None:
     with far_away(folder / "sandbox") as stand:
         show(
             {
