@@ -21,11 +21,11 @@ from gcwatch.imaging.deidentification.pixels import (
     read_layout,
 )
 from gcwatch.imaging.dicom.elements import (
-    DICOM_ERRORS,
     UNDEFINED_LENGTH,
     DamagedDicom,
     PixelData,
     damaged_image_error,
+    dicom_errors,
     find_pixel_data,
     raise_if_system_error,
     raw_value,
@@ -100,9 +100,10 @@ class Deidentifier:
             raise damaged_image_error(file, str(damage)) from damage
         except self._rejected as error:
             raise _not_deidentified(file, error.justification) from error
-        except (*DICOM_ERRORS, OSError) as error:
+        except dicom_errors(OSError) as error:
             raise_if_system_error(error)
-            raise _not_deidentified(file, type(error).__name__) from error
+            problem = f"its header can't be read ({type(error).__name__})"
+            raise _not_deidentified(file, problem) from error
 
         self._require_no_names(start, file)
 
@@ -132,11 +133,11 @@ class Deidentifier:
             raise NotImplementedError  # its pixels can't be copied unchanged
         pixels = find_pixel_data(stream, dataset.original_encoding)
         told = {tag: raw_value(dataset, keyword) for tag, keyword in TOLD.items()}
-        if self._strict:
-            # The library decodes also what it removes, and some of it may be undecodable.
-            sop_class = str(dataset.get("SOPClassUID", ""))
-            if sop_class in self._library.procedure["sopClass"]:
-                prepare_dataset(dataset, actions_of(self._library.procedure, sop_class))
+        # The library decodes also what it removes, and some of it may be undecodable.
+        sop_class = str(dataset.get("SOPClassUID", ""))
+        if sop_class in self._library.procedure["sopClass"]:
+            actions = actions_of(self._library.procedure, sop_class)
+            prepare_dataset(dataset, actions, strict=self._strict)
         # A placeholder, so that the procedure also applies its rule for pixel data.
         dataset.add_new(pixels.tag, "OW", b"")
         self._library.deidentify_dataset(dataset)

@@ -66,25 +66,25 @@ def has_form(tag: int, vr: bytes, value: bytes) -> bool:
     return form.fullmatch(value) is not None
 
 
-def prepare_dataset(dataset: Any, actions: Mapping[int, str]) -> None:
+def prepare_dataset(dataset: Any, actions: Mapping[int, str], *, strict: bool) -> None:
     """Remove from a dataset, before values are decoded, what is not to stay in it.
 
-    That is what has no action, or the action "X", and what is kept ("K") without the form of its
-    VR. Values that are replaced by constants are emptied: they may be undecodable.
+    That is what has no action, or the action "X", and if `strict` what is kept ("K") without the
+    form of its VR. Values that are replaced by constants are emptied: they may be undecodable.
     """
     for tag in list(dataset.keys()):
         action = actions.get(tag, "X")
         raw = dataset.get_item(tag)
         vr = (raw.VR or "").encode() or (_known_vrs(int(tag)) or (b"",))[0]
         is_sequence = b"SQ" in _known_vrs(int(tag))
-        if action == "X" or (vr == b"SQ" and not is_sequence):
+        if action == "X" or (strict and vr == b"SQ" and not is_sequence):
             del dataset[tag]
         elif is_sequence and vr in {b"SQ", _UNKNOWN}:
             for item in dataset[tag].value or ():
-                prepare_dataset(item, actions)
+                prepare_dataset(item, actions, strict=strict)
         elif action in {"D", "Z"} and raw.is_raw:
             dataset[tag] = raw._replace(value=b"", length=0)
-        elif action == "K" and not _has_form(int(tag), vr, raw):
+        elif strict and action == "K" and not _has_form(int(tag), vr, raw):
             del dataset[tag]
 
 

@@ -33,22 +33,6 @@ UNDEFINED_LENGTH = 0xFFFFFFFF
 ITEM_TAG, END_TAG = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
 
 
-DICOM_ERRORS = (
-    AttributeError,
-    EOFError,
-    KeyError,
-    LookupError,
-    NotImplementedError,
-    OverflowError,
-    RecursionError,
-    TypeError,
-    ValueError,
-    struct.error,
-    zlib.error,
-)
-"""What pydicom raises on invalid DICOM, except InvalidDicomError."""
-
-
 @dataclass(frozen=True)
 class PixelData:
     """Where the pixel data is: its value is the bytes `start` to `end` of the file."""
@@ -70,6 +54,27 @@ def _silence_pydicom() -> None:
     # filter is set again for each file and never removed; no thread can remove it for another.
     warnings.filterwarnings("ignore", module=r"(pydicom|grand_challenge_dicom|gcwatch\.imaging)\b")
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+
+
+def dicom_errors(*more: type[Exception]) -> tuple[type[Exception], ...]:
+    """Return what pydicom raises on invalid DICOM, except InvalidDicomError, and further errors."""
+    from pydicom.errors import BytesLengthException  # noqa: PLC0415 - as in read_dataset
+
+    return (
+        *more,
+        AttributeError,
+        BytesLengthException,
+        EOFError,
+        KeyError,
+        LookupError,
+        NotImplementedError,
+        OverflowError,
+        RecursionError,
+        TypeError,
+        ValueError,
+        struct.error,
+        zlib.error,
+    )
 
 
 def raise_if_system_error(error: Exception) -> None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from gcwatch.imaging.dicom.elements import (
-    DICOM_ERRORS,
     PIXEL_TAGS,
     DamagedDicom,
+    dicom_errors,
     find_pixel_data,
     holds_pixel_data,
     is_empty,
@@ -198,7 +198,7 @@ def read_header(stream: BinaryIO) -> Header | None:
         return _read_quickly(stream) or _read_by_pydicom(stream)
     except DamagedDicom as damage:
         return Header(None, str(damage))
-    except (*DICOM_ERRORS, OSError) as error:
+    except dicom_errors(OSError) as error:
         raise_if_system_error(error)
         return Header(None, "unreadable header") if start[_PREAMBLE_BYTES:] == _MAGIC else None
 
@@ -208,7 +208,7 @@ def _read_quickly(stream: BinaryIO) -> Header | None:
     stream.seek(0)
     try:
         return _header_of(stream, quick_dataset(stream, _READ_ELEMENTS))
-    except (UnusualHeader, *DICOM_ERRORS):
+    except dicom_errors(UnusualHeader):
         return None
 
 
@@ -367,7 +367,7 @@ def _pixel_problem(stream: BinaryIO, dataset: Any) -> str:
         _check_pixels(stream, dataset)
     except DamagedDicom as damage:
         return str(damage)
-    except (*DICOM_ERRORS, OSError) as error:
+    except dicom_errors(OSError) as error:
         raise_if_system_error(error)
         return "unreadable pixel data"
     return ""

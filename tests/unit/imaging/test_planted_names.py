@@ -1,5 +1,6 @@
 """No name leaves that stands in a DICOM file: in any element of the dictionary, nested, private."""
 
+import functools
 import io
 import runpy
 import struct
@@ -7,10 +8,10 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from pydicom.datadict import DicomDictionary, dictionary_VR
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEGBaseline8Bit
+from support.planted_dicom import NAME, element, full_file
 from support.slices import one_slice
 
 from gcwatch.core.errors import CannotSend
@@ -18,12 +19,12 @@ from gcwatch.core.procedure_format import parse_procedure
 from gcwatch.core.region import parse_region
 from gcwatch.files import safe_open
 from gcwatch.files.beneath import SharePath
+from gcwatch.imaging import bundle
 from gcwatch.imaging.deidentification.deidentify import NO_RULES, Deidentifier, DicomRules
 from gcwatch.imaging.deidentification.pixels import clean_frame
 from gcwatch.imaging.dicom.procedure import local_procedure, with_own_classes
 from gcwatch.inbox import tree
 
-NAME = b"PLANTED^NAME"
 ALLOW = DicomRules(burned_in="allow")
 CLASSES = sorted(local_procedure()["sopClass"])
 SOME = {
@@ -37,65 +38,6 @@ SOME = {
 EACH = [
     pytest.param(each, marks=() if each in SOME else pytest.mark.prove, id=each) for each in CLASSES
 ]
-LONG = {"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"}
-BASE = {
-    "SOPClassUID",
-    "SOPInstanceUID",
-    "Rows",
-    "Columns",
-    "SamplesPerPixel",
-    "BitsAllocated",
-}
-"""Elements without which nothing can be copied; all others are planted."""
-SEVERAL_NUMBERS = {"AT", "FD", "FL", "SL", "SS", "UL", "US"}
-
-
-def element(tag, vr, value):
-    head = struct.pack("<HH2s", tag >> 16, tag & 0xFFFF, vr.encode())
-    if vr in LONG:
-        return head + struct.pack("<HL", 0, len(value)) + value
-    return head + struct.pack("<H", len(value)) + value
-
-
-def plant(tag):
-    """The bytes of an element that holds the name, in items if it is a sequence."""
-    vr = dictionary_VR(tag).split(" or ")[0]
-    if vr != "SQ":
-        return element(tag, vr, NAME)
-    inner = element(0x00091001, "LO", NAME) + element(0x00100010, "PN", NAME)
-    inner += element(0x00204000, "LT", NAME) + element(0x00280030, "DS", NAME)
-    item = struct.pack("<HHL", 0xFFFE, 0xE000, len(inner)) + inner
-    return element(tag, "SQ", item)
-
-
-def is_planted(tag):
-    vr, count = DicomDictionary[tag][:2]
-    is_vector = vr[:2] in SEVERAL_NUMBERS and not count.isdecimal()
-    return 0x00080000 < tag < 0x7FE00000 and tag & 0xFFFF and not is_vector
-
-
-def full_file(path, sop_class):
-    """Write an image with the name in every element that is not needed to copy it."""
-    one_slice(path, 1, (0, 0, 0), SOPClassUID=sop_class)
-    dataset = pydicom.dcmread(path)
-    kept = {int(pydicom.tag.Tag(keyword)): keyword for keyword in BASE}
-    parts = {tag: plant(tag) for tag in DicomDictionary if is_planted(tag)}
-    parts |= {
-        0x00090010: element(0x00090010, "LO", NAME),
-        0x00091001: element(0x00091001, "UN", NAME),
-    }
-    for tag in kept:
-        written = dataset[tag]
-        value = (
-            struct.pack("<H", written.value)
-            if written.VR == "US"
-            else str(written.value).encode() + bytes(len(str(written.value)) % 2)
-        )
-        parts[tag] = element(tag, written.VR, value)
-    start = path.read_bytes()
-    meta = start[: 132 + 12 + struct.unpack_from("<L", start, 140)[0]]
-    body = b"".join(parts[tag] for tag in sorted(parts))
-    path.write_bytes(meta + body + element(0x7FE00010, "OW", bytes(8) + NAME) + NAME)
 
 
 def sent(folder, rules=ALLOW):
@@ -121,6 +63,22 @@ def test_no_planted_name_leaves(folder, sop_class):
     with (folder / "1").open("rb") as stream:
         by_library = Deidentifier(local_procedure(), ALLOW)._encode_by_library(stream).header
     assert NAME not in by_library
+
+
+@pytest.mark.parametrize(
+    "make", [functools.partial(bundle.image_bundle, keep_names=False), bundle.dicom_set]
+)
+def test_a_number_of_a_wrong_length_is_told(folder, make):
+    """Three bytes are no number of two; the reason does not tell them."""
+    one_slice(folder / "1", 1, (0, 0, 0))
+    right, wrong = (element(0x00280010, "US", value) for value in (b"\2\0", b"DOE"))
+    content = (folder / "1").read_bytes()
+    assert right in content
+    (folder / "1").write_bytes(content.replace(right, wrong))
+    files = tree.source_files(SharePath.of(folder), ())
+    with pytest.raises(CannotSend) as caught:
+        make(files, spool=folder.parent / "spool", stem="k", socket="s", deidentify=True)
+    assert "DOE" not in str(caught.value.reason.facts)
 
 
 def raw(each):

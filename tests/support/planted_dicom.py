@@ -1,0 +1,88 @@
+"""DICOM files with a name in every element of the dictionary."""
+
+import struct
+
+import pydicom
+from pydicom.datadict import DicomDictionary, dictionary_VR, tag_for_keyword
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_data_element
+
+from gcwatch.imaging.dicom.procedure import actions_of
+from support.planted import SECRET
+from support.slices import one_slice
+
+NAME = SECRET + b"^SUE"
+PIXEL_DATA = 0x7FE00010
+LONG = {"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"}
+BASE_TAGS = {
+    tag_for_keyword(keyword)
+    for keyword in (
+        "SOPClassUID",
+        "SOPInstanceUID",
+        "Rows",
+        "Columns",
+        "SamplesPerPixel",
+        "BitsAllocated",
+    )
+}
+"""Elements without which nothing can be copied; all others are planted."""
+SEVERAL_NUMBERS = {"AT", "FD", "FL", "SL", "SS", "UL", "US"}
+
+
+def element(tag, vr, value):
+    head = struct.pack("<HH2s", tag >> 16, tag & 0xFFFF, vr.encode())
+    if vr in LONG:
+        return head + struct.pack("<HL", 0, len(value)) + value
+    return head + struct.pack("<H", len(value)) + value
+
+
+def plant(tag):
+    """The bytes of an element that holds the name, in items if it is a sequence."""
+    vr = dictionary_VR(tag).split(" or ")[0]
+    if vr != "SQ":
+        return element(tag, vr, NAME)
+    inner = element(0x00091001, "LO", NAME) + element(0x00100010, "PN", NAME)
+    inner += element(0x00204000, "LT", NAME) + element(0x00280030, "DS", NAME)
+    item = struct.pack("<HHL", 0xFFFE, 0xE000, len(inner)) + inner
+    return element(tag, "SQ", item)
+
+
+def is_planted(tag):
+    vr, count = DicomDictionary[tag][:2]
+    is_vector = vr[:2] in SEVERAL_NUMBERS and not count.isdecimal()
+    return 0x00080000 < tag < 0x7FE00000 and tag & 0xFFFF and not is_vector
+
+
+def full_file(path, sop_class, spared=BASE_TAGS, behind=NAME):
+    """Write an image with the name in every element but those that are spared."""
+    one_slice(path, 1, (0, 0, 0), SOPClassUID=sop_class)
+    own = {int(each.tag): encode(each) for each in pydicom.dcmread(path) if each.tag in spared}
+    parts = {tag: plant(tag) for tag in DicomDictionary if is_planted(tag) and tag not in spared}
+    parts |= {
+        0x00090010: element(0x00090010, "LO", NAME),
+        0x00091001: element(0x00091001, "UN", NAME),
+        0x50003000: element(0x50003000, "OW", NAME),  # a curve
+        0x60003000: element(0x60003000, "OW", NAME),  # an overlay
+        0x60004000: element(0x60004000, "LT", NAME),
+        **own,
+    }
+    start = path.read_bytes()
+    meta = start[128 : 132 + 12 + struct.unpack_from("<L", start, 140)[0]]
+    body = b"".join(parts[tag] for tag in sorted(parts) if tag != PIXEL_DATA)
+    pixels = element(PIXEL_DATA, "OW", bytes(8) + behind)
+    padding = element(0xFFFCFFFC, "OB", NAME)
+    path.write_bytes(NAME.ljust(128, b"\0") + meta + body + pixels + padding + NAME)
+
+
+def importable_file(path, sop_class, *procedures):
+    """As `full_file`, without the name in what procedures keep: the importer reads that."""
+    rules = [pair for each in procedures for pair in actions_of(each, sop_class).items()]
+    spared = {tag for tag, action in rules if action in {"K", "U"}}
+    full_file(path, sop_class, spared, behind=b"")
+
+
+def encode(each):
+    target = DicomBytesIO()
+    target.is_little_endian, target.is_implicit_VR = True, False
+    write_data_element(target, each)
+    return target.getvalue()
