@@ -5,6 +5,7 @@ and Pillow). An image of a kind that the importer refuses, or that only its make
 read, is unknown.
 """
 
+import functools
 import math
 import re
 import struct
@@ -13,10 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import BinaryIO
 
 from gcwatch.core.forecast import UNKNOWN, ImageForecast
-from gcwatch.imaging.checks.importable import NIFTI_VECTOR_INTENT, nifti_has_scale
+from gcwatch.imaging.checks.importable_volumes import NIFTI_VECTOR_INTENT, nifti_has_scale
+from gcwatch.imaging.checks.streams import read_at
 from gcwatch.imaging.checks.text_header import NRRD_PLACES, nrrd_fields, read_nrrd_header
 from gcwatch.imaging.checks.tiff import read_tiff_values
 from gcwatch.imaging.formats import Kind
+from gcwatch.imaging.jpeg import read_jpeg_header
 
 _COLOR_SPACES = {1: "GRAY", 3: "RGB", 4: "RGBA"}
 """By numbers for each voxel; the importer refuses others."""
@@ -245,35 +248,12 @@ def _forecast_png(stream: BinaryIO) -> ImageForecast:
     return _picture(width, height, _PNG_COLORS.get(color, ""), pixel_type)
 
 
-_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-"""Markers of segments that tell the size."""
-
-_JPEG_BARE = frozenset({0x01, *range(0xD0, 0xD9)})
-"""Markers without a length."""
-
-
 def _forecast_jpeg(stream: BinaryIO) -> ImageForecast:
-    stream.seek(2)
-    while (marker := stream.read(2)) and len(marker) == 2 and marker[0] == 0xFF:
-        if marker[1] == 0xFF:
-            stream.seek(-1, 1)  # any number of FF bytes may precede a marker
-            continue
-        if marker[1] in _JPEG_BARE:
-            continue
-        length = int.from_bytes(stream.read(2))
-        if marker[1] in _JPEG_FRAMES:
-            return _jpeg_picture(stream.read(6))
-        if length < 2:
-            break
-        stream.seek(length - 2, 1)
-    return UNKNOWN
-
-
-def _jpeg_picture(frame: bytes) -> ImageForecast:
-    if len(frame) < 6:
+    picture, _ = read_jpeg_header(functools.partial(read_at, stream))
+    if picture is None:
         return UNKNOWN
-    _, height, width, channels = struct.unpack(">BHHB", frame)
-    return _picture(width, height, _COLOR_SPACES.get(channels, ""), "uint8")
+    color_space = _COLOR_SPACES.get(picture.channels, "")
+    return _picture(picture.columns, picture.rows, color_space, "uint8")
 
 
 def _picture(width: int, height: int, color_space: str, pixel_type: str) -> ImageForecast:

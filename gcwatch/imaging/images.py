@@ -13,7 +13,16 @@ from gcwatch.files.safe_open import open_unchanged
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging import slides
 from gcwatch.imaging.checks import picture_sizes, signatures, voxel_sizes
-from gcwatch.imaging.checks.importable import find_unreadable
+from gcwatch.imaging.checks.importable_pictures import (
+    find_unreadable_jpeg,
+    find_unreadable_png,
+    find_unreadable_tiff,
+)
+from gcwatch.imaging.checks.importable_volumes import (
+    find_unreadable_meta_image,
+    find_unreadable_nifti,
+    find_unreadable_nrrd,
+)
 from gcwatch.imaging.checks.nifti_numbers import find_other_values
 from gcwatch.imaging.checks.text_header import read_nrrd_header
 from gcwatch.imaging.dicom import consistency, headers, series_forecast, slice_geometry
@@ -22,6 +31,7 @@ from gcwatch.imaging.forecast import forecast_file
 from gcwatch.imaging.formats import SUFFIXES, Image, Integrity, Kind, damage_reason
 from gcwatch.imaging.meta_image import complete_meta_image
 from gcwatch.imaging.sorting import SortedFiles, read_content, set_aside_cut_slices, sort_file
+from gcwatch.imaging.unreadable import Unreadable
 
 _SENT_WITH_WARNINGS: Collection[Kind] = ("DICOM series", "DICOM slide", "slide")
 """Kinds of several files, which may be sent although some are missing or damaged."""
@@ -41,6 +51,16 @@ _PIXELS: Mapping[Kind, Callable[[BinaryIO], str]] = {
     "PNG": picture_sizes.find_png_damage,
 }
 """Formats whose pixels can be counted."""
+
+_UNREADABLE: Mapping[Kind, Callable[[BinaryIO], Unreadable | None]] = {
+    "NIfTI": find_unreadable_nifti,
+    "MetaImage": find_unreadable_meta_image,
+    "NRRD": find_unreadable_nrrd,
+    "PNG": find_unreadable_png,
+    "JPEG": find_unreadable_jpeg,
+    "TIFF": find_unreadable_tiff,
+}
+"""Formats of which the importer can't read every file."""
 
 _FORETOLD: Collection[Kind] = ("NIfTI", "NRRD", *_STRUCTURES)
 """Kinds of one file whose image is foretold here; `meta_image` foretells its own."""
@@ -255,9 +275,8 @@ def _check_content(image: Image) -> Image:
         else:
             problem = ""
         stream.seek(0)
-        if not problem and (unreadable := find_unreadable(image.kind, stream)):
-            facts = unreadable._asdict()
-            reason = Reason("unreadable_format", facts, {"file": file.name})
+        if not problem and (unreadable := _find_unreadable(image.kind, stream)):
+            reason = Reason("unreadable_format", unreadable._asdict(), {"file": file.name})
             return replace(image, warnings=(reason,))
         if image.kind not in _FORETOLD:
             return replace(image, warnings=(damage_reason(file, problem),)) if problem else image
@@ -267,6 +286,11 @@ def _check_content(image: Image) -> Image:
         if not problem and image.kind == "NIfTI" and (changed := find_other_values(stream)):
             return replace(image, warnings=(Reason("values_differ", {"problem": changed}),))
     return replace(image, warnings=(damage_reason(file, problem),)) if problem else image
+
+
+def _find_unreadable(kind: Kind, stream: BinaryIO) -> Unreadable | None:
+    rule = _UNREADABLE.get(kind)
+    return rule(stream) if rule else None
 
 
 def _require_attached(file: SourceFile) -> None:

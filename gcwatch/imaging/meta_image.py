@@ -11,27 +11,16 @@ from gcwatch.core.reasons import Reason
 from gcwatch.files.safe_open import open_unchanged
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging.checks import voxel_sizes
-from gcwatch.imaging.checks.text_header import MAX_LINE_BYTES, MAX_LINES, read_meta_header
+from gcwatch.imaging.checks.text_header import (
+    MAX_LINE_BYTES,
+    MAX_LINES,
+    META_VOXEL_BYTES,
+    read_meta_header,
+)
 from gcwatch.imaging.forecast import forecast_meta_image
 from gcwatch.imaging.formats import Image, damage_reason
 
 _NO_DATA_FILE = f"no ElementDataFile in {MAX_LINES} lines of at most {MAX_LINE_BYTES} bytes"
-
-META_VOXEL_BYTES: Mapping[str, int] = {
-    "MET_CHAR": 1,
-    "MET_UCHAR": 1,
-    "MET_SHORT": 2,
-    "MET_USHORT": 2,
-    "MET_INT": 4,
-    "MET_UINT": 4,
-    "MET_FLOAT": 4,
-    "MET_DOUBLE": 8,
-    "MET_LONG": 4,
-    "MET_ULONG": 4,
-    "MET_LONG_LONG": 8,
-    "MET_ULONG_LONG": 8,
-}
-"""Bytes of one voxel, by the ElementType of a MetaImage header."""
 
 
 def meta_fields(header: bytes) -> dict[str, str]:
@@ -96,7 +85,11 @@ def _meta_size_problems(
     expected = voxel * math.prod(map(int, numbers))
     skipped = fields.get("HeaderSize", "0")
     begin += int(skipped) if skipped.isdecimal() else 0
-    if fields.get("CompressedData", "False")[:1].lower() in {"t", "1"}:
+    if fields.get("BinaryData", "True")[:1].lower() not in {"t", "1"}:
+        with open_unchanged(file) as stream:
+            stream.seek(begin)
+            problem = voxel_sizes.find_text_damage(stream, voxel, expected)
+    elif fields.get("CompressedData", "False")[:1].lower() in {"t", "1"}:
         problem = _meta_compressed_damage(file, fields, begin, expected)
     else:
         problem = voxel_sizes.compare_sizes(file.size - begin, expected)

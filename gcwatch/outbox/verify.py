@@ -10,8 +10,8 @@ from gcwatch.core.reasons import Reason
 from gcwatch.files.beneath import SharePath
 from gcwatch.imaging.checks import signatures
 from gcwatch.imaging.checks.json_syntax import is_json
-from gcwatch.imaging.checks.text_header import read_meta_header
-from gcwatch.imaging.meta_image import META_VOXEL_BYTES, meta_fields
+from gcwatch.imaging.checks.text_header import META_VOXEL_BYTES, read_meta_header
+from gcwatch.imaging.meta_image import meta_fields
 
 _FORMATS: Final[Mapping[str, signatures.Format]] = {
     ".biom": signatures.HDF5,

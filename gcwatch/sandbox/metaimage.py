@@ -1,6 +1,7 @@
 """MetaImage files (MHA, MHD with a raw file): read, and written as the importer does."""
 
 import hashlib
+import math
 import re
 import shutil
 import sys
@@ -8,7 +9,6 @@ import zlib
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import BinaryIO
 
@@ -80,7 +80,7 @@ class Volume:
     @property
     def size_bytes(self) -> int:
         """Size of all voxels, in bytes."""
-        return prod(self.size) * self.channels * array(self.typecode).itemsize
+        return math.prod(self.size) * self.channels * array(self.typecode).itemsize
 
 
 def is_metaimage(header: dict[str, str]) -> bool:
@@ -118,6 +118,7 @@ def read_volume(path: Path, work: Path) -> tuple[Volume, set[Path]]:
 
     Raises:
         Unreadable: The header makes no sense, or data is missing.
+        ValueError: It crashes the importer.
     """
     header, start = read_header(path)
     try:
@@ -129,6 +130,9 @@ def read_volume(path: Path, work: Path) -> tuple[Volume, set[Path]]:
             pieces = _read_data(header, data, start)
     except (KeyError, ValueError) as error:
         raise Unreadable(str(error)) from error
+    if not math.prod(volume.size):
+        message = "the importer crashes at an axis without voxels"
+        raise ValueError(message)
     swap = any(_is_true(header, key) for key in ("BinaryDataByteOrderMSB", "ElementByteOrderMSB"))
     _write_voxels(pieces, volume, swap=swap, fill=_is_true(header, "CompressedData"))
     return volume, {path, data}
@@ -139,18 +143,40 @@ def _parse_header(header: dict[str, str], name: str, raw: Path) -> Volume:
     spacing = header.get("ElementSpacing") or header.get("ElementSize") or "1 " * len(size)
     offset = header.get("Offset") or header.get("Position") or "0 " * len(size)
     element = header["ElementType"].removesuffix("_ARRAY")
-    is_supported = element in TYPE_CODES and len(size) in _SUPPORTED_AXES and min(size) > 0
+    is_supported = element in TYPE_CODES and len(size) in _SUPPORTED_AXES and min(size) >= 0
     if not is_supported or len(size) != int(header["NDims"]):
         message = "unsupported element type or size"
+        raise ValueError(message)
+    steps = tuple(float(number) for number in spacing.split())
+    if not all(steps) or _is_singular(header.get("TransformMatrix", "").split(), len(size)):
+        message = "a spacing of zero, or directions that are not independent"
         raise ValueError(message)
     return Volume(
         name=name,
         size=size,
-        spacing=tuple(float(number) for number in spacing.split()),
+        spacing=steps,
         element=element,
         raw=raw,
         channels=int(header.get("ElementNumberOfChannels", "1")),
         offset=tuple(float(number) for number in offset.split()),
+    )
+
+
+def _is_singular(words: list[str], rank: int) -> bool:
+    """Return whether a square matrix, row by row, has a determinant of 0; () is none."""
+    numbers = [float(word) for word in words]
+    rows = [numbers[at : at + rank] for at in range(0, len(numbers), rank)]
+    return len(numbers) == rank * rank and _determinant(rows) == 0
+
+
+def _determinant(rows: list[list[float]]) -> float:
+    if not rows:
+        return 1.0
+    first, *rest = rows
+    minors = ([row[:at] + row[at + 1 :] for row in rest] for at in range(len(first)))
+    pairs = enumerate(zip(first, minors, strict=True))
+    return math.fsum(
+        (-1) ** (at % 2) * number * _determinant(minor) for at, (number, minor) in pairs
     )
 
 
@@ -202,10 +228,10 @@ def _inflate(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _read_text(path: Path, start: int, volume: Volume) -> Iterator[bytes]:
-    """Yield numbers that are written as text."""
+    """Return numbers that are written as text."""
     parse = float if volume.typecode in "fd" else int
     numbers = path.read_bytes()[start:].split()
-    yield array(volume.typecode, map(parse, numbers)).tobytes()
+    return iter((array(volume.typecode, map(parse, numbers)).tobytes(),))
 
 
 def _write_voxels(pieces: Iterator[bytes], volume: Volume, *, swap: bool, fill: bool) -> None:

@@ -20,6 +20,7 @@ _OF_SEVERAL_FILES = {
     *("damaged_image", "empty_file", "slice_twice", "slices_missing", "slices_overlap"),
     *("slices_uneven", "slices_unplaced", "slices_disordered", "slices_tilted", "planes_differ"),
     *("spacings_differ", "pixels_oblong", "references_differ", "places_shared", "times_uneven"),
+    "pictures_differ",
 }
 """Reasons that docs/images.md says are sent with a warning, if the route allows it."""
 

@@ -3,20 +3,24 @@
 import pytest
 from support.importer.corpus import KINDS
 from support.importer.judge import describe, judge_folder
+from support.importer.kinds import NOTHING
+from support.importer.packed_kinds import PACKED
 from support.importer.sandbox_judge import judge_in_sandbox
 
+_COMPRESSED = "the sandbox decodes no compressed pixels"
+
 UNEQUAL = {
+    **{str(kind): _COMPRESSED for kind in PACKED if kind.panimg == NOTHING},
+    "DICOM: more compressed frames than told": _COMPRESSED,
     "slide: .svs, cut off": "the sandbox does not convert slides, so it does not see the cut",
     "MetaImage: a field with too few numbers": "panimg reads the next field as the numbers",
 }
 """Kinds of which the sandbox makes another image, with the reason."""
 
-_COMPRESSED = "the sandbox decodes no compressed pixels"
 _MEMORY = "panimg stores what was in its memory for voxels that are missing"
 
 OTHER_VOXELS = {
-    "DICOM: compressed with RLE": _COMPRESSED,
-    "DICOM: compressed with JPEG 2000": _COMPRESSED,
+    **{str(kind): _COMPRESSED for kind in PACKED if kind.panimg != NOTHING},
     "DICOM: compressed, and damaged within": _COMPRESSED,
     "DICOM: a film in colour, stored as YBR": "the sandbox converts no colours",
     "DICOM: slices with one number, without positions": "panimg's order depends on a set",

@@ -77,7 +77,7 @@ IMAGE_REASONS: Final[Mapping[str, ReasonEntry]] = {
     ),
     "several_patients": ReasonEntry(
         "The images of this series do not all belong to one patient.",
-        "The files of one series hold {count} different pairs of PatientID and PatientName.",
+        "The files of one series have different values of {elements}.",
         advice="Export the series of each patient again, each into a folder of its own.",
     ),
     "several_multiframe": ReasonEntry(
@@ -149,6 +149,11 @@ IMAGE_REASONS: Final[Mapping[str, ReasonEntry]] = {
         "{count} slices lie at each position without a TemporalPositionIndex for each; the "
         "platform makes one volume of all.",
         advice=f"Put the slices of each kind or time into a folder of their own. {_ASK}",
+    ),
+    "pictures_differ": ReasonEntry(
+        "This image series contains pictures of different kinds, which would become one volume.",
+        "The slices differ in {elements}, and each lies at a place of its own.",
+        advice=f"Put the pictures of each kind into a folder of their own. {_ASK}",
     ),
     "planes_differ": ReasonEntry(
         "The slices of this image series are not parallel.",

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from gcwatch.files.atomic import BUFFER_BYTES
-from gcwatch.imaging.checks.tiff import count_strip_bytes, read_tiff_values
+from gcwatch.imaging.checks.tiff import count_strip_bytes, iterate_pieces, read_tiff_values
+from gcwatch.imaging.checks.voxel_sizes import find_compressed_damage
+from gcwatch.threads.heartbeats import heartbeat
 
 _PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Numbers for each pixel, by colour type."""
@@ -44,11 +46,25 @@ def _png_pixels(stream: BinaryIO) -> Iterator[bytes]:
         stream.seek(end)
 
 
-def find_tiff_damage(stream: BinaryIO) -> str:
-    """Given a TIFF whose parts are whole, return if its first page has too few pixels.
+_DEFLATE = (8, 32946)
+"""How a TIFF says that its pixels are compressed by zlib."""
 
-    Compressed pixels are not judged.
+
+def find_tiff_damage(stream: BinaryIO) -> str:
+    """Given a TIFF whose parts are whole, return if a page has too few pixels.
+
+    Judged are the plain pixels of the first page, and pixels in zlib; of other compressions only
+    a decoder could tell.
     """
+    for piece in iterate_pieces(stream, _DEFLATE):
+        heartbeat()
+        stream.seek(piece.begin)
+        if find_compressed_damage(stream, piece.length, piece.unpacked):
+            return _DAMAGED
+    return _find_short_strips(stream)
+
+
+def _find_short_strips(stream: BinaryIO) -> str:
     tags = {tag: values[0] for tag, values in read_tiff_values(stream).items() if values}
     if tags.get(259, 1) != 1 or 324 in tags or tags.get(262) == 6:
         return ""

@@ -4,6 +4,7 @@ A file that readers can open is never called damaged; a damaged file may be miss
 decompressed, and memory use does not depend on a file's size.
 """
 
+import functools
 import re
 import struct
 import zipfile
@@ -14,8 +15,10 @@ from typing import BinaryIO
 
 from gcwatch.core.text import count_noun
 from gcwatch.files.atomic import BUFFER_BYTES
+from gcwatch.imaging import jpeg
 from gcwatch.imaging.checks.streams import END_MISSING, count_bytes, read_at
 from gcwatch.imaging.checks.tiff import tiff_damage
+from gcwatch.imaging.jpeg import read_jpeg_header
 
 START_BYTES = 4096
 """Bytes from a file's start that are enough to recognise its format."""
@@ -68,21 +71,8 @@ def _png_checksum(stream: BinaryIO, kind: bytes, begin: int, length: int) -> boo
 
 def _jpeg_damage(stream: BinaryIO) -> str:
     """A JPEG is a chain of segments, then pixels, then FFD9; a thumbnail is within a segment."""
-    stream.seek(2)
-    while (marker := _jpeg_marker(stream)) != 0xDA:
-        length = int.from_bytes(stream.read(2))
-        if marker is None or length < 2:
-            return END_MISSING
-        stream.seek(length - 2, 1)
-    return "" if _contains(stream, b"\xff\xd9", stream.tell()) else END_MISSING
-
-
-def _jpeg_marker(stream: BinaryIO) -> int | None:
-    if stream.read(1) != b"\xff":
-        return None
-    while (byte := stream.read(1)) == b"\xff":
-        pass  # any number of FF bytes may precede a marker
-    return byte[0] if byte else None
+    _, begin = read_jpeg_header(functools.partial(read_at, stream))
+    return "" if begin and _contains(stream, jpeg.END, begin) else END_MISSING
 
 
 def _contains(stream: BinaryIO, wanted: bytes, begin: int = 0) -> bool:

@@ -1,7 +1,7 @@
 """Reads the text header at the start of a MetaImage or NRRD, within the importer's limits."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 
 MAX_LINES = 10_000
@@ -13,6 +13,37 @@ _MAX_BYTES = 4 * 1024 * 1024
 
 NRRD_PLACES = frozenset({"domain", "space", "time", "???", "none"})
 """Kinds of axes along which voxels lie; the others hold the numbers of one voxel."""
+
+META_VOXEL_BYTES: Mapping[str, int] = {
+    "MET_CHAR": 1,
+    "MET_UCHAR": 1,
+    "MET_SHORT": 2,
+    "MET_USHORT": 2,
+    "MET_INT": 4,
+    "MET_UINT": 4,
+    "MET_FLOAT": 4,
+    "MET_DOUBLE": 8,
+    "MET_LONG": 4,
+    "MET_ULONG": 4,
+    "MET_LONG_LONG": 8,
+    "MET_ULONG_LONG": 8,
+}
+"""Bytes of one voxel, by the ElementType of a MetaImage header."""
+
+NRRD_VOXEL_BYTES: Mapping[str, int] = {
+    **dict.fromkeys(("signed char", "int8", "int8_t", "uchar", "unsigned char"), 1),
+    **dict.fromkeys(("uint8", "uint8_t"), 1),
+    **dict.fromkeys(("short", "short int", "signed short", "signed short int"), 2),
+    **dict.fromkeys(("int16", "int16_t", "ushort", "unsigned short", "uint16"), 2),
+    **dict.fromkeys(("unsigned short int", "uint16_t"), 2),
+    **dict.fromkeys(("int", "signed int", "int32", "int32_t", "uint", "unsigned int"), 4),
+    **dict.fromkeys(("uint32", "uint32_t", "float"), 4),
+    **dict.fromkeys(("longlong", "long long", "long long int", "signed long long"), 8),
+    **dict.fromkeys(("signed long long int", "int64", "int64_t", "ulonglong"), 8),
+    **dict.fromkeys(("unsigned long long", "unsigned long long int", "uint64"), 8),
+    **dict.fromkeys(("uint64_t", "double"), 8),
+}
+"""Bytes of one voxel, by the type of an NRRD header (teem.sourceforge.net/nrrd/format.html)."""
 
 _LAST_META_LINE = re.compile(rb"[ \t]*ElementDataFile[ \t]*=")
 
@@ -49,6 +80,17 @@ def nrrd_fields(header: bytes) -> dict[str, str]:
     """Given an NRRD header, return its fields by name, both in lower case."""
     lines = (line.partition(": ") for line in header.decode("latin-1").splitlines())
     return {key.strip().lower(): value.strip().lower() for key, _, value in lines}
+
+
+def find_repeated_field(header: bytes) -> str:
+    """Given an NRRD header, return the first field that stands there twice, "" if none does."""
+    seen = set[str]()
+    for line in header.decode("latin-1").splitlines():
+        name, found, _ = line.partition(": ")
+        if found and not line.startswith("#") and name.lower() in seen:
+            return name.lower()
+        seen.add(name.lower())
+    return ""
 
 
 def _iterate_lines(stream: BinaryIO) -> Iterator[bytes]:

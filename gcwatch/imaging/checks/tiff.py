@@ -1,7 +1,8 @@
 """The directories of a TIFF: what its pages say of themselves, and whether the file holds it."""
 
+import itertools
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
@@ -119,6 +120,60 @@ def read_tiff_values(stream: BinaryIO) -> dict[int, tuple[int, ...]]:
     return {
         field.tag: _tiff_values(tiff, field) for field in fields if field.length <= _SHORT_BYTES
     }
+
+
+class Piece(NamedTuple):
+    """A strip or tile of a page: where it is, its length, and its bytes once it is unpacked."""
+
+    begin: int
+    length: int
+    unpacked: int
+
+
+_MOST_PAGES = 10_000
+_GRAY, _YCBCR = 1, 6
+
+
+def iterate_pieces(stream: BinaryIO, compressions: Collection[int]) -> Iterator[Piece]:
+    """Given a TIFF, yield the pieces of all pages that are compressed in one of these ways.
+
+    Pages whose colours are sampled otherwise than its pixels are left out.
+    """
+    tiff, position = _open_tiff(stream)
+    seen = set[int]()
+    while position and position not in seen and len(seen) < _MOST_PAGES:
+        seen.add(position)
+        found = _tiff_fields(tiff, position)
+        fields = {field.tag: field for field in found}
+        short = {field.tag: _tiff_values(tiff, field) for field in found if field.length <= 64}
+        first = {tag: values[0] for tag, values in short.items() if values}
+        if first.get(259) in compressions and first.get(262, _GRAY) != _YCBCR:
+            yield from _page_pieces(tiff, fields, first)
+        end = position + struct.calcsize("<" + tiff.count)
+        step = 4 + 2 * struct.calcsize("<" + tiff.offset)
+        count = tiff.read_number(tiff.count, position)
+        position = tiff.read_number(tiff.offset, end + count * step)
+
+
+def _page_pieces(
+    tiff: _Tiff, fields: Mapping[int, _Field], first: Mapping[int, int]
+) -> Iterator[Piece]:
+    begins, lengths = _TIFF_PIXELS[324 in fields]
+    if begins not in fields or lengths not in fields:
+        return
+    is_planar = first.get(284) == 2
+    bits = first.get(258, 1) * (1 if is_planar else first.get(277, 1))
+    rows = first.get(257, 0)
+    if 324 in fields:
+        row = -(-first.get(322, 0) * bits // 8)
+        sizes: Iterator[int] = itertools.repeat(first.get(323, 0) * row)
+    else:
+        height = max(1, min(rows, first.get(278, rows)))
+        heights = [min(height, rows - top) for top in range(0, rows, height)]
+        sizes = itertools.cycle([each * -(-first.get(256, 0) * bits // 8) for each in heights])
+    places = zip(*(_tiff_values(tiff, fields[tag]) for tag in (begins, lengths)), strict=False)
+    for (begin, length), size in zip(places, sizes, strict=False):
+        yield Piece(begin, length, size)
 
 
 def _tiff_fields(tiff: _Tiff, position: int) -> list[_Field]:

@@ -17,6 +17,7 @@ from gcwatch.files.atomic import BUFFER_BYTES
 from gcwatch.imaging.checks.text_header import (
     MAX_LINE_BYTES,
     MAX_LINES,
+    NRRD_VOXEL_BYTES,
     nrrd_fields,
     read_nrrd_header,
 )
@@ -59,21 +60,6 @@ _NIFTI_HEADER_BYTES = 348
 _NIFTI_2_HEADER_BYTES = 540
 _NIFTI_2 = "it is NIfTI-2, which the platform can't read: convert it to NIfTI-1"
 """panimg 0.18.2 reads no NIfTI-2, not even as nibabel writes it."""
-
-_NRRD_VOXEL_BYTES: Mapping[str, int] = {
-    **dict.fromkeys(("signed char", "int8", "int8_t", "uchar", "unsigned char"), 1),
-    **dict.fromkeys(("uint8", "uint8_t"), 1),
-    **dict.fromkeys(("short", "short int", "signed short", "signed short int"), 2),
-    **dict.fromkeys(("int16", "int16_t", "ushort", "unsigned short", "uint16"), 2),
-    **dict.fromkeys(("unsigned short int", "uint16_t"), 2),
-    **dict.fromkeys(("int", "signed int", "int32", "int32_t", "uint", "unsigned int"), 4),
-    **dict.fromkeys(("uint32", "uint32_t", "float"), 4),
-    **dict.fromkeys(("longlong", "long long", "long long int", "signed long long"), 8),
-    **dict.fromkeys(("signed long long int", "int64", "int64_t", "ulonglong"), 8),
-    **dict.fromkeys(("unsigned long long", "unsigned long long int", "uint64"), 8),
-    **dict.fromkeys(("uint64_t", "double"), 8),
-}
-"""Bytes of one voxel, by the type of an NRRD header (teem.sourceforge.net/nrrd/format.html)."""
 
 
 def compare_sizes(held: int, expected: int) -> str:
@@ -214,18 +200,37 @@ def _find_text_damage(
     stream: BinaryIO, encoding: str, fields: Mapping[str, str], expected: int
 ) -> str:
     """Count numbers or hexadecimal digits, where an NRRD has its voxels as text."""
-    voxel = _NRRD_VOXEL_BYTES[fields["type"]]
     if encoding in {"ascii", "text", "txt"}:
-        return compare_sizes(_count_words(stream) * voxel, expected)
+        return find_text_damage(stream, NRRD_VOXEL_BYTES[fields["type"]], expected)
     if encoding == "hex":
         digits = sum(len(data.translate(None, b" \t\r\n")) for data in _read_pieces(stream))
         return compare_sizes(digits // 2, expected)
     return ""
 
 
+_OF_NUMBERS = b"+-.0123456789eEnNaAiIfF, \t\r\n\v\f"
+
+
+def find_text_damage(stream: BinaryIO, voxel: int, expected: int) -> str:
+    """Given a stream at voxels that are text, return what is wrong with them, "" if nothing.
+
+    Args:
+        stream: The file, where its numbers begin.
+        voxel: Bytes of one number, once it is read.
+        expected: Bytes of all numbers.
+    """
+    try:
+        return compare_sizes(_count_words(stream) * voxel, expected)
+    except ValueError:
+        return "its voxels are not written as numbers, as its header says"
+
+
 def _count_words(stream: BinaryIO) -> int:
+    """Count words; raise ValueError at what can't be in a number."""
     count, is_within = 0, False
     for data in _read_pieces(stream):
+        if data.translate(None, _OF_NUMBERS):
+            raise ValueError
         count += len(data.split()) - (is_within and not data[:1].isspace())
         is_within = not data[-1:].isspace()
     return count
@@ -237,7 +242,7 @@ def _read_pieces(stream: BinaryIO) -> Iterator[bytes]:
 
 def count_nrrd_bytes(fields: Mapping[str, str]) -> int | None:
     """Given an NRRD's fields, return the bytes of its voxels, None if they don't tell."""
-    voxel, sizes = _NRRD_VOXEL_BYTES.get(fields.get("type", "")), fields.get("sizes", "").split()
+    voxel, sizes = NRRD_VOXEL_BYTES.get(fields.get("type", "")), fields.get("sizes", "").split()
     if voxel is None or not sizes or not all(number.isdecimal() for number in sizes):
         return None
     return voxel * math.prod(map(int, sizes))

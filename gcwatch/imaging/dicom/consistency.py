@@ -11,7 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from gcwatch.core.reasons import Reason
-from gcwatch.imaging.dicom.headers import NEVER_EMPTY, CommonFacts, Header, parse_numbers
+from gcwatch.imaging.dicom.elements import parse_numbers
+from gcwatch.imaging.dicom.headers import (
+    KIND_ELEMENTS,
+    NEVER_EMPTY,
+    PATIENT_ELEMENTS,
+    CommonFacts,
+    Header,
+)
 from gcwatch.imaging.dicom.procedure import Procedure, is_removed
 from gcwatch.imaging.dicom.slice_geometry import (
     Slice,
@@ -26,6 +33,9 @@ _SPACING_TOLERANCE_MM = 1e-3
 
 _OBLONG_TOLERANCE = 1e-3
 """Allowed difference between width and height of a pixel, as a part of them."""
+
+_KIND_TOLERANCE = 0.01
+"""Allowed difference between the echo times of one kind of pictures, as a part of them."""
 
 NEVER_SENT = frozenset(
     {
@@ -68,9 +78,12 @@ def _count_distinct(headers: Sequence[Header], value: Callable[[CommonFacts], An
 
 
 def _find_several_patients(headers: Sequence[Header]) -> Iterator[Reason]:
-    count = _count_distinct(headers, lambda common: common.patient)
-    if count > 1:
-        yield Reason("several_patients", {"count": count})
+    commons = {header.common for header in headers}
+    named = ["PatientID or PatientName"] * (len({common.patient for common in commons}) > 1)
+    facts = zip(PATIENT_ELEMENTS, *(common.more_of_patient for common in commons), strict=False)
+    named += [keyword for keyword, *values in facts if len({*values} - {b""}) > 1]
+    if named:
+        yield Reason("several_patients", {"elements": ", ".join(named)})
 
 
 def _find_lost_frames(headers: Sequence[Header], procedure: Procedure | None) -> Iterator[Reason]:
@@ -124,6 +137,9 @@ def _find_lost_values(headers: Sequence[Header], procedure: Procedure | None) ->
         if trait in traits:
             yield Reason("values_differ", {"problem": problem})
     if not _is_removed(headers, procedure, "RescaleSlope"):
+        if _is_scaled_in_part(headers):
+            problem = "some files have a RescaleSlope or RescaleIntercept, and others have none"
+            yield Reason("values_differ", {"problem": problem})
         return
     scales = {_rescale(header.common) for header in headers}
     if len(scales) > 1:
@@ -131,6 +147,12 @@ def _find_lost_values(headers: Sequence[Header], procedure: Procedure | None) ->
     elif any(is_scale(*scale) for scale in scales):
         problem = "de-identification removes RescaleSlope and RescaleIntercept"
         yield Reason("values_differ", {"problem": problem})
+
+
+def _is_scaled_in_part(headers: Sequence[Header]) -> bool:
+    """Whether a scale that changes values is told by some of the files only."""
+    told = {tuple(map(bool, header.common.rescale)) for header in headers}
+    return len(told) > 1 and any(is_scale(*_rescale(header.common)) for header in headers)
 
 
 def _rescale(common: CommonFacts) -> tuple[float, float]:
@@ -147,7 +169,6 @@ def _find_unreadable(members: Sequence[Slice], procedure: Procedure | None) -> I
     loses_time = _is_removed(headers, procedure, "TemporalPositionIndex")
     kept: dict[Trait, bool] = {
         "big_endian": not is_scaled or loses_scale,
-        "colour": True,
         "untimed": not loses_time and len({header.time for header in headers} - {b""}) > 1,
     }
     for keyword in NEVER_EMPTY:
@@ -157,7 +178,7 @@ def _find_unreadable(members: Sequence[Slice], procedure: Procedure | None) -> I
             yield Reason("unreadable_format", facts, {"file": files[0].name})
     for trait, unreadable in UNREADABLE.items():
         files = [file for header, file in members if trait in header.common.traits]
-        if files and kept[trait]:
+        if files and kept.get(trait, True):
             facts = {"what": unreadable.what, "wanted": unreadable.wanted}
             yield Reason("unreadable_format", facts, {"file": files[0].name})
 
@@ -180,6 +201,26 @@ def _find_mixed_times(members: Sequence[Slice], procedure: Procedure | None) -> 
         yield Reason("places_shared", {"count": count})
     elif not loses_time:
         yield from _find_disordered_times(members, count)
+    if count == 1:
+        yield from _find_mixed_kinds(headers)
+
+
+def _find_mixed_kinds(headers: Sequence[Header]) -> Iterator[Reason]:
+    """Find pictures of several kinds that would become one volume, each at a place of its own."""
+    values = zip(*{header.common.kind for header in headers}, strict=False)
+    names = (*KIND_ELEMENTS, "ImageType")
+    named = [name for name, each in zip(names, values, strict=False) if _are_several(each)]
+    if named:
+        yield Reason("pictures_differ", {"elements": ", ".join(named)})
+
+
+def _are_several(values: Sequence[bytes]) -> bool:
+    """Whether values differ; numbers do if it is by more than `_KIND_TOLERANCE`."""
+    numbers = [parse_numbers(raw) for raw in values]
+    if not all(len(each) == 1 for each in numbers):
+        return len(set(values)) > 1
+    least, most = min(numbers)[0], max(numbers)[0]
+    return most - least > _KIND_TOLERANCE * abs(most)
 
 
 def _find_disordered_times(members: Sequence[Slice], count: int) -> Iterator[Reason]:

@@ -3,6 +3,7 @@
 import functools
 import io
 import logging
+import math
 import os
 import struct
 import warnings
@@ -150,6 +151,15 @@ def raw_value(dataset: Any, keyword: str) -> bytes:
     element = dataset.get_item(tag_of(keyword))
     value = b"" if element is None else element.value
     return value if isinstance(value, bytes) else str(value or "").encode()
+
+
+def parse_numbers(raw: bytes) -> list[float]:
+    """Given numbers as DICOM writes them, return them; an empty list if one is no number."""
+    try:
+        numbers = [float(number) for number in raw.rstrip(b"\0").split(b"\\")]
+    except ValueError:
+        return []
+    return numbers if all(map(math.isfinite, numbers)) else []
 
 
 def is_empty(dataset: Any, keyword: str) -> bool:

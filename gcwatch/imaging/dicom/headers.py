@@ -1,7 +1,6 @@
 """Reads DICOM headers: which image a file belongs to, whether it is complete, where it lies."""
 
 import functools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -9,16 +8,19 @@ from typing import Any, BinaryIO
 from gcwatch.imaging.dicom.elements import (
     PIXEL_TAGS,
     DamagedDicom,
+    PixelData,
     dicom_errors,
     find_pixel_data,
     holds_pixel_data,
     is_empty,
     measure_deflated_pixels,
     meta_value,
+    parse_numbers,
     raise_if_system_error,
     raw_value,
     read_dataset,
 )
+from gcwatch.imaging.dicom.encapsulated import PixelFacts, find_frame_damage
 from gcwatch.imaging.dicom.encoded import UnusualHeader
 from gcwatch.imaging.dicom.quick_dataset import quick_dataset
 from gcwatch.imaging.dicom.traits import (
@@ -36,6 +38,9 @@ _PREAMBLE_BYTES = 128
 SLIDE_SOP_CLASS = "1.2.840.10008.5.1.4.1.1.77.1.6"
 """The SOP class of whole slide images: one file for each level, of many tiles."""
 
+MR_SOP_CLASS = "1.2.840.10008.5.1.4.1.1.4"
+"""The SOP class of MR slices, one picture a file."""
+
 SHARED_ELEMENTS = (
     "StudyInstanceUID",
     "SeriesInstanceUID",
@@ -46,6 +51,12 @@ SHARED_ELEMENTS = (
     "SeriesNumber",
 )
 """Elements that must be the same in all files of one DICOM Image Set (platform 3.9)."""
+
+PATIENT_ELEMENTS = ("IssuerOfPatientID", "PatientBirthDate", "PatientSex")
+"""Elements that tell patients apart where both are there, beside PatientID and PatientName."""
+
+KIND_ELEMENTS = ("EchoTime", "DiffusionBValue")
+"""Elements that tell kinds of MR pictures apart, beside the third value of ImageType."""
 
 _READ_ELEMENTS = (
     *SHARED_ELEMENTS,
@@ -70,6 +81,8 @@ _READ_ELEMENTS = (
     "TemporalPositionIndex",
     "RescaleSlope",
     "RescaleIntercept",
+    *PATIENT_ELEMENTS,
+    *KIND_ELEMENTS,
     *TRAIT_ELEMENTS,
 )
 
@@ -124,13 +137,16 @@ class SlicePosition:
 class CommonFacts:
     """Raw values that all files of one image have in common, if it is sound.
 
-    `patient` is PatientID and PatientName; `pixel_format` is size and type of the pixels;
-    `rescale` is slope and intercept; `slice_spacing` is SpacingBetweenSlices; `traits` are what
-    the importer does not take as it is meant; `empty` are elements of `NEVER_EMPTY`
-    without a value.
+    `patient` is PatientID and PatientName, `more_of_patient` the `PATIENT_ELEMENTS`; `kind` tells
+    kinds of MR pictures apart (`KIND_ELEMENTS`, ImageType), () for others; `pixel_format` is size
+    and type of the pixels; `rescale` is slope and intercept; `slice_spacing` is
+    SpacingBetweenSlices; `traits` are what the importer does not take as it is meant; `empty` are
+    elements of `NEVER_EMPTY` without a value.
     """
 
     patient: tuple[bytes, ...] = ()
+    more_of_patient: tuple[bytes, ...] = ()
+    kind: tuple[bytes, ...] = ()
     frame_of_reference: bytes = b""
     pixel_format: tuple[bytes, ...] = ()
     spacing: bytes = b""
@@ -252,6 +268,8 @@ def _is_label(dataset: Any) -> bool:
 def _read_common_facts(dataset: Any) -> CommonFacts:
     return _shared_facts(
         _raw_values(dataset, ("PatientID", "PatientName")),
+        _raw_values(dataset, PATIENT_ELEMENTS),
+        _picture_kind(dataset),
         *_raw_values(dataset, ("FrameOfReferenceUID",)),
         _read_pixel_format(dataset),
         _pixel_spacing(dataset),
@@ -260,6 +278,13 @@ def _read_common_facts(dataset: Any) -> CommonFacts:
         find_traits(dataset),
         tuple(keyword for keyword in NEVER_EMPTY if is_empty(dataset, keyword)),
     )
+
+
+def _picture_kind(dataset: Any) -> tuple[bytes, ...]:
+    if str(dataset.get("SOPClassUID", "")) != MR_SOP_CLASS:
+        return ()
+    names = raw_value(dataset, "ImageType").split(b"\\")
+    return *_raw_values(dataset, KIND_ELEMENTS), names[2].strip() if len(names) > 2 else b""
 
 
 def _read_pixel_format(dataset: Any) -> tuple[bytes, ...]:
@@ -343,15 +368,6 @@ def _pixel_spacing(dataset: Any) -> bytes:
     return raw_value(measures, "PixelSpacing").strip(b" \0")
 
 
-def parse_numbers(raw: bytes) -> list[float]:
-    """Given numbers as DICOM writes them, return them; an empty list if one is no number."""
-    try:
-        numbers = [float(number) for number in raw.rstrip(b"\0").split(b"\\")]
-    except ValueError:
-        return []
-    return numbers if all(map(math.isfinite, numbers)) else []
-
-
 def _as_vector(numbers: list[float]) -> Vector:
     x, y, z = numbers
     return x, y, z
@@ -383,6 +399,7 @@ def _check_pixels(stream: BinaryIO, dataset: Any) -> None:
     else:
         pixels = find_pixel_data(stream, dataset.original_encoding)
         if pixels.encapsulated:
+            _check_frames(stream, pixels, dataset)
             return
         held, tag = pixels.end - pixels.start, pixels.tag
     expected = _expected_bytes(dataset, tag)
@@ -391,6 +408,19 @@ def _check_pixels(stream: BinaryIO, dataset: Any) -> None:
     # The importer takes more bytes for more frames, once they are enough for one (pydicom 3).
     if held > expected + expected % 2 and held * frames // expected > frames:
         raise DamagedDicom("pixel data is longer than told")
+
+
+def _check_frames(stream: BinaryIO, pixels: PixelData, dataset: Any) -> None:
+    told = PixelFacts(
+        int(dataset.get("NumberOfFrames") or 1),
+        int(dataset.Rows),
+        int(dataset.Columns),
+        int(dataset.get("SamplesPerPixel") or 1),
+        int(dataset.get("BitsAllocated") or 8),
+    )
+    syntax = meta_value(dataset, "TransferSyntaxUID")
+    if problem := find_frame_damage(stream, pixels, syntax, told):
+        raise DamagedDicom(problem)
 
 
 def _is_deflated(dataset: Any) -> bool:

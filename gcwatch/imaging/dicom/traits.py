@@ -4,27 +4,31 @@ It takes stored numbers, RescaleSlope and RescaleIntercept, and nothing else tha
 meaning (panimg 0.18.2, `image_builders/dicom.py`).
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
-from gcwatch.imaging.dicom.elements import raw_value, tag_of
+from gcwatch.imaging.dicom.elements import parse_numbers, raw_value, tag_of
+from gcwatch.imaging.unreadable import Unreadable
 
 Trait = Literal[
-    "big_endian", "bare", "colour", "untimed", "table", "palette", "dose", "frame_scale"
+    "big_endian",
+    "bare",
+    "colour",
+    "untimed",
+    "spacing",
+    "position",
+    "frames",
+    "scale",
+    "table",
+    "palette",
+    "dose",
+    "frame_scale",
+    "aspect",
 ]
 """A property of a file that matters to the importer; `UNREADABLE` and `UNMEASURED` explain it.
 
 A file that is "bare" has no preamble; it gets one before it is sent (`elements.missing_preamble`).
 """
-
-
-@dataclass(frozen=True)
-class Unreadable:
-    """In words: what a file is that the importer can't read, and what it should be instead."""
-
-    what: str
-    wanted: str
 
 
 UNREADABLE: dict[Trait, Unreadable] = {
@@ -36,6 +40,17 @@ UNREADABLE: dict[Trait, Unreadable] = {
         "a DICOM series over time without ContentTime and Exposure",
         "NIfTI (.nii.gz) or MetaImage (.mha), or to one series for each time",
     ),
+    "spacing": Unreadable(
+        "DICOM whose PixelSpacing is no pair of positive numbers", "DICOM with a sound PixelSpacing"
+    ),
+    "position": Unreadable(
+        "DICOM whose position is not three numbers, or whose orientation is not six",
+        "DICOM with three numbers for the position and six for the orientation",
+    ),
+    "frames": Unreadable("DICOM with less than one frame", "DICOM with a sound NumberOfFrames"),
+    "scale": Unreadable(
+        "DICOM whose RescaleSlope is 0, or whose scale is no number", "DICOM with a sound scale"
+    ),
 }
 """What the importer refuses."""
 
@@ -44,6 +59,7 @@ UNMEASURED: dict[Trait, str] = {
     "palette": "a palette gives its colours",
     "dose": "its doses have a scale (DoseGridScaling)",
     "frame_scale": "its frames have a scale (PixelValueTransformationSequence)",
+    "aspect": "its pixels are not square (PixelAspectRatio)",
 }
 """What the importer ignores, so that other values arrive."""
 
@@ -54,6 +70,7 @@ TRAIT_ELEMENTS = (
     "Exposure",
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
+    "PixelAspectRatio",
 )
 
 
@@ -82,6 +99,28 @@ def _iterate_traits(dataset: Any) -> Iterator[Trait]:
         yield "dose"
     if any(map(_is_scaled, (*shared_groups(dataset), *frame_groups(dataset)))):
         yield "frame_scale"
+    yield from _wrong_numbers(dataset)
+
+
+_NUMBERS: Sequence[tuple[Trait, str, Callable[[list[float]], bool]]] = (
+    ("spacing", "PixelSpacing", lambda told: len(told) == 2 and min(told) > 0),
+    ("position", "ImagePositionPatient", lambda told: len(told) == 3),
+    ("position", "ImageOrientationPatient", lambda told: len(told) == 6),
+    ("frames", "NumberOfFrames", lambda told: len(told) == 1 and told[0] >= 1),
+    ("scale", "RescaleSlope", lambda told: len(told) == 1 and told[0] != 0),
+    ("scale", "RescaleIntercept", lambda told: len(told) == 1),
+)
+"""What has to be true of numbers if they are there."""
+
+
+def _wrong_numbers(dataset: Any) -> Iterator[Trait]:
+    for trait, keyword, is_sound in _NUMBERS:
+        raw = raw_value(dataset, keyword).strip(b" \0")
+        if raw and not is_sound(parse_numbers(raw)):
+            yield trait
+    ratio = parse_numbers(raw_value(dataset, "PixelAspectRatio"))
+    if len(set(ratio)) > 1 and not raw_value(dataset, "PixelSpacing").strip(b" \0"):
+        yield "aspect"
 
 
 def _has(dataset: Any, keyword: str) -> bool:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from gcwatch.imaging.checks.streams import count_bytes
-from gcwatch.imaging.checks.text_header import read_meta_header
-from gcwatch.imaging.meta_image import META_VOXEL_BYTES
+from gcwatch.imaging.checks.text_header import META_VOXEL_BYTES, read_meta_header
 from gcwatch.imaging.scrub.fields import IMAGE_FACTS, NUMBERS
 from gcwatch.imaging.scrub.streaming import (
     CantScrub,

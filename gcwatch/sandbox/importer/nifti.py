@@ -130,7 +130,7 @@ def _parse_header(data: bytes) -> _Header:
         element=element,
         channels=channels,
         vectors=vectors,
-        start=int(start) or _HEADER_BYTES + 4,
+        start=max(int(start), _HEADER_BYTES),
         slope=slope if isfinite(slope) and slope else 1.0,
         intercept=intercept if isfinite(intercept) else 0.0,
     )
@@ -142,6 +142,8 @@ def _check_axes(data: bytes, order: str) -> None:
     if not directions > 0 >= quaternion:
         return
     rows = struct.unpack_from(order + "12f", data, 280)
+    if not all(map(isfinite, rows)):
+        raise Unreadable("directions that are no numbers")
     for one, two in combinations([rows[number::4] for number in range(3)], 2):
         cosine = sum(a * b for a, b in zip(one, two, strict=True))
         if abs(cosine) > _MOST_COSINE * hypot(*one) * hypot(*two):

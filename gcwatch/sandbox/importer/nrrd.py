@@ -76,7 +76,10 @@ def _split(data: bytes) -> tuple[str, bytes]:
 
 def _parse_fields(head: str) -> dict[str, str]:
     found = (_FIELD.fullmatch(line.strip()) for line in head.splitlines())
-    fields = {match[1].strip().lower(): match[2].strip() for match in found if match}
+    pairs = [(match[1].strip().lower(), match[2].strip()) for match in found if match]
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise Unreadable("a field that stands twice")
     if any(_DETACHED.fullmatch(name) for name in fields):
         raise Unreadable("its data is in another file")
     return fields
@@ -126,7 +129,7 @@ def _decode(fields: dict[str, str], body: bytes, element: str, count: int) -> ar
         parse = float if typecode in "fd" else int
         return array(typecode, [parse(number) for number in numbers[:count]])
     if encoding in {"gzip", "gz"}:
-        body = zlib.decompressobj(wbits=47).decompress(body)
+        body = zlib.decompressobj(wbits=31).decompress(body)
     elif encoding == "hex":
         digits = b"".join(body.split())[: 2 * length].decode("ascii", "replace")
         body = bytes.fromhex(digits + "0" * (len(digits) % 2))

@@ -18,6 +18,7 @@ _CRASHES = {(0, 1), (4, 8)}
 
 _FRAMES = {0xC0, 0xC1, 0xC2}
 _SCAN = 0xDA
+_JPEG_BITS = 8
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,8 @@ def _parse_jpeg(data: bytes) -> _Picture:
         if marker in _FRAMES:
             height, width, channels = struct.unpack_from(">HHB", data, at + 5)
             picture = _Picture((width, height), channels)
+            if data[at + 4] != _JPEG_BITS:
+                raise Unreadable("a JPEG of more than 8 bits")
         if marker == _SCAN:
             break
         at += 2 + length

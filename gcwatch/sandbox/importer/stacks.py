@@ -243,7 +243,9 @@ def _read_stored(dataset: pydicom.Dataset) -> _Pixels:
     samples = int(dataset.SamplesPerPixel)
     bits, typecode = _find_type(dataset)
     count = int(dataset.Rows) * int(dataset.Columns) * samples
-    frames = int(dataset.get("NumberOfFrames") or 1)
+    frames = int(dataset.get("NumberOfFrames", 1))
+    if frames < 1:
+        raise Unreadable("less than one frame")
     if syntax.is_encapsulated:
         if not dataset.PixelData:
             raise Unreadable("no pixels")
@@ -264,7 +266,17 @@ def _read_stored(dataset: pydicom.Dataset) -> _Pixels:
         numbers.byteswap()
     if samples > 1 and dataset.PlanarConfiguration == 1:
         numbers = _join_planes(numbers, frames, samples)
+    if typecode not in "fd" and int(dataset.BitsStored) < bits:
+        numbers = _drop_unused_bits(numbers, int(dataset.BitsStored))
     return _Pixels(numbers, frames, samples, is_big_endian)
+
+
+def _drop_unused_bits(numbers: Numbers, bits: int) -> Numbers:
+    """Return the numbers without the bits above those that are stored; negative ones stay so."""
+    mask, sign = (1 << bits) - 1, 1 << (bits - 1)
+    if numbers.typecode.isupper():
+        return array(numbers.typecode, (number & mask for number in numbers))
+    return array(numbers.typecode, (((number & mask) ^ sign) - sign for number in numbers))
 
 
 def _find_type(dataset: pydicom.Dataset) -> tuple[int, str]:

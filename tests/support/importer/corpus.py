@@ -6,6 +6,9 @@ from support.importer.meta_kinds import META
 from support.importer.mixed_kinds import MIXED
 from support.importer.nifti_kinds import NIFTI
 from support.importer.nrrd_kinds import NRRD
+from support.importer.number_kinds import NUMBERS
+from support.importer.packed_kinds import PACKED
 from support.importer.picture_kinds import JPEG, PNG, SLIDES, TIFF
 
-KINDS = (*DICOM, *FRAMED, *MIXED, *NIFTI, *META, *NRRD, *TIFF, *SLIDES, *PNG, *JPEG)
+_SERIES = (*DICOM, *PACKED, *FRAMED, *MIXED, *NUMBERS)
+KINDS = (*_SERIES, *NIFTI, *META, *NRRD, *TIFF, *SLIDES, *PNG, *JPEG)

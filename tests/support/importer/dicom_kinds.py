@@ -123,32 +123,14 @@ def big_endian_scaled(folder):
     return picture(VOXELS - 7.0)
 
 
-def _compressed(folder, syntax):
-    voxels = random_voxels(3, 32, 32)  # JPEG 2000 needs some pixels for its levels
-    for index, pixels in enumerate(voxels):
-        each = slice_dataset(pixels, index + 1, (0, 0, 2.0 * index))
-        each.compress(syntax, generate_instance_uid=False)
-        write_dataset(folder, each)
-    return picture(voxels)
-
-
-@DICOM.add("compressed with RLE", RIGHT)
-def rle(folder):
-    return _compressed(folder, uid.RLELossless)
-
-
-@DICOM.add("compressed with JPEG 2000", RIGHT)
-def jpeg_2000(folder):
-    return _compressed(folder, uid.JPEG2000Lossless)
-
-
 @DICOM.add("compressed, and damaged within", WRONG, UNFOUND)
 def damaged_rle(folder):
-    _compressed(folder, uid.RLELossless)
-    path = min(folder.iterdir())
-    each = pydicom.dcmread(path)
-    each.PixelData = each.PixelData[:30] + bytes(20) + each.PixelData[50:]
-    each.save_as(path)
+    for index, pixels in enumerate(VOXELS):
+        each = slice_dataset(pixels, index + 1, (0, 0, 2.0 * index))
+        each.compress(uid.RLELossless, generate_instance_uid=False)
+        if index == 0:
+            each.PixelData = each.PixelData[:100] + bytes(4) + each.PixelData[104:]
+        write_dataset(folder, each)
 
 
 @DICOM.add("without a preamble", NOTHING)

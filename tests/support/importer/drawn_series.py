@@ -178,8 +178,9 @@ def series(draw):
         for index, dataset in enumerate(datasets)
         if index != dropped
     }
-    is_unscaled = "RescaleSlope" not in shared
-    harmless = _HARMLESS | {"a time"} | ({"an empty slope"} if is_unscaled else set())
+    # What is sent has no element without a value, and a slope that is not there is 1.
+    is_slope_one = shared.get("RescaleSlope", 1) == 1
+    harmless = _HARMLESS | {"a time"} | ({"an empty slope"} if is_slope_one else set())
     if set(flaws) - harmless or dropped is not None:
         return Case(files, None)
     scale = float(shared.get("RescaleSlope", 1)), float(shared.get("RescaleIntercept", 0))

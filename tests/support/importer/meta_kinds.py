@@ -170,6 +170,34 @@ def meta_offset(folder):
     return picture(voxels)
 
 
+@META.add("an axis without voxels", NOTHING, "unreadable_format")
+def meta_without(folder):
+    _meta(folder, RAW, dims=(5, 0, 3))
+
+
+@META.add("a spacing of zero", NOTHING, "unreadable_format")
+def meta_zero_spacing(folder):
+    data = meta(RAW).replace(b"ElementSpacing = 0.5", b"ElementSpacing = 0")
+    (folder / "image.mha").write_bytes(data)
+
+
+@META.add("directions that are not independent", NOTHING, "unreadable_format")
+def meta_singular(folder):
+    _meta(folder, RAW, extra="TransformMatrix = 1 0 0 1 0 0 0 0 1\n")
+
+
+@META.add("an unknown type of numbers", NOTHING, "unreadable_format")
+def meta_type(folder):
+    _meta(folder, RAW, "met_short")
+
+
+@META.add("bytes where text is told", NOTHING, "damaged_image")
+def meta_no_text(folder):
+    (folder / "image.mha").write_bytes(
+        meta(RAW).replace(b"BinaryData = True", b"BinaryData = False")
+    )
+
+
 @META.add("one dimension", NOTHING, "unreadable_format")
 def meta_line(folder):
     _meta(folder, VOXELS[0, 0].tobytes(), dims=(5,))

@@ -211,6 +211,32 @@ def nifti_sheared(folder):
     return picture()
 
 
+@NIFTI.add("an axis without voxels", WRONG, "unreadable_format")
+def nifti_without(folder):
+    _nifti(folder, nifti(dim=[3, 5, 0, 3, 1, 1, 1, 1]))
+
+
+@NIFTI.add("an axis of less than no voxels", NOTHING, "unreadable_format")
+def nifti_negative(folder):
+    _nifti(folder, nifti(dim=[3, -5, 4, 3, 1, 1, 1, 1]))
+
+
+@NIFTI.add("a spacing that is no number", WRONG, "unreadable_format")
+def nifti_no_spacing(folder):
+    _nifti(folder, nifti(pixdim=[1, np.nan, 1, 1, 1, 1, 1, 1]))
+
+
+@NIFTI.add("directions that are no numbers", NOTHING, "unreadable_format")
+def nifti_no_direction(folder):
+    _nifti(folder, nifti(sform_code=1, srow_x=[np.nan, 0, 0, 0]))
+
+
+@NIFTI.add("voxels that begin within the header", WRONG, "unreadable_format")
+def nifti_offset(folder):
+    _nifti(folder, nifti(vox_offset=0))
+    return picture()
+
+
 @NIFTI.add("no NIfTI inside", NOTHING, "damaged_image")
 def nifti_text(folder):
     _nifti(folder, b"no image" * 99)

@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import zlib
 
 from support.importer.dicom_files import random_voxels
 from support.importer.judge import Picture
@@ -142,6 +143,26 @@ def nrrd_5d(folder):
 def nrrd_long(folder):
     _nrrd(folder, VOXELS.astype("<i8").tobytes(), kind="int64")
     return picture()
+
+
+@NRRD.add("an axis without voxels", NOTHING, "unreadable_format")
+def nrrd_flat(folder):
+    _nrrd(folder, RAW, sizes="5 0 3")
+
+
+@NRRD.add("sizes that stand twice", NOTHING, "unreadable_format")
+def nrrd_twice(folder):
+    _nrrd(folder, RAW, more="sizes: 5 4 2\n")
+
+
+@NRRD.add("an unknown type of numbers", NOTHING, "unreadable_format")
+def nrrd_block(folder):
+    _nrrd(folder, RAW, kind="block", more="block size: 2\n")
+
+
+@NRRD.add("compressed with zlib where gzip is told", NOTHING, "unreadable_format")
+def nrrd_zlib(folder):
+    _nrrd(folder, zlib.compress(RAW), "gzip")
 
 
 @NRRD.add("its header in a file of its own", NOTHING, "detached_header")

@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 
+import imagecodecs
 import numpy as np
 import PIL.Image
 import tifffile
@@ -132,7 +133,24 @@ def tiff_short(folder):
     path.write_bytes(data)
 
 
-@TIFF.add("compressed, damaged within", WRONG, UNFOUND)
+@TIFF.add("compressed with LZW, damaged within", WRONG, UNFOUND)
+def tiff_lzw_damaged(folder):
+    path = _tiff(folder, compression="lzw", rowsperstrip=40)
+    data = bytearray(path.read_bytes())
+    data[-400:-300] = bytes(100)
+    path.write_bytes(data)
+
+
+@TIFF.add("tiles in zlib that hold too few pixels", WRONG, "damaged_image")
+def tiff_short_tiles(folder):
+    path = _tiff(folder, tile=(16, 16), compression="zlib")
+    data = path.read_bytes()
+    start = data.index(b"\x78", 8)
+    short = zlib.compress(bytes(100), 0)
+    path.write_bytes(data[:start] + short + data[start + len(short) :])
+
+
+@TIFF.add("compressed with zlib, damaged within", WRONG, "damaged_image")
 def tiff_damaged(folder):
     path = _tiff(folder, compression="zlib", rowsperstrip=40)
     data = bytearray(path.read_bytes())
@@ -248,6 +266,12 @@ def png_bits(folder):
     return Picture(_GRAY > 99)
 
 
+@PNG.add("several pictures (APNG)", WRONG, "unreadable_format")
+def png_film(folder):
+    more = [PIL.Image.fromarray(255 - _GRAY)]
+    PIL.Image.fromarray(_GRAY).save(folder / "image.png", save_all=True, append_images=more)
+
+
 @PNG.add("cut off", NOTHING, "damaged_image")
 def png_cut(folder):
     path = _save(folder, "image.png", PIL.Image.fromarray(_GRAY))
@@ -315,6 +339,17 @@ def jpeg_progressive(folder):
 @JPEG.add("colours for print (CMYK)", RIGHT)
 def jpeg_cmyk(folder):
     return _jpeg(folder, random_voxels(40, 48, 4, dtype="u1"), "CMYK")[1]
+
+
+@JPEG.add("12 bits", NOTHING, "unreadable_format")
+def jpeg_12(folder):
+    data = imagecodecs.jpeg_encode(_GRAY.astype("u2"), bitspersample=12)
+    (folder / "image.jpg").write_bytes(data)
+
+
+@JPEG.add("JPEG-LS", NOTHING, "unreadable_format")
+def jpeg_ls(folder):
+    (folder / "image.jpg").write_bytes(imagecodecs.jpegls_encode(_GRAY))
 
 
 @JPEG.add("cut off", NOTHING, "damaged_image")

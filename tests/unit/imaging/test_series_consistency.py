@@ -87,11 +87,14 @@ def test_files_that_differ_are_refused(folder, first, second, code):
 
 
 def test_a_reason_holds_no_value_of_the_patient(folder):
-    """It tells only how many patients there are."""
+    """It tells only which elements differ."""
     two_halves(folder, {"PatientName": "DOE^JANE"}, {"PatientName": "ROE^RICHARD"})
     reason = refusal(folder)
-    assert (dict(reason.facts), dict(reason.names)) == ({"count": 2}, {})
-    assert "2 different pairs" in explain(reason).detail
+    assert (dict(reason.facts), dict(reason.names)) == (
+        {"elements": "PatientID or PatientName"},
+        {},
+    )
+    assert "different values of PatientID or PatientName" in explain(reason).detail
 
 
 def test_equal_values_that_are_written_differently_are_equal(folder):

@@ -210,13 +210,15 @@ def test_many_findings_are_told_in_short(folder):
     assert facts["where"].endswith(", 2 more")
 
 
-def test_numbers_that_are_no_numbers_are_no_places(folder):
-    """Damaged positions are as absent ones."""
+def test_a_position_of_no_numbers_is_never_sent(folder):
+    """The importer fails at it, or gives the image a place of its own."""
     for number in range(3):
         one_slice(folder / str(number), number, (0, 0, number))
     data = (folder / "1").read_bytes()
     (folder / "1").write_bytes(data.replace(b"0.0\\0.0\\1.0 ", b"0.0\\0.0\\nan "))
-    assert codes(folder) == ["slices_unplaced"]
+    with pytest.raises(CannotSend) as refused:
+        codes(folder)
+    assert refused.value.reason.code == "unreadable_format"
 
 
 # --- any series --------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Tells which whole files the platform's importer refuses, or reads as another image.
+"""Tells which whole volumes the platform's importer refuses, or reads as another image.
 
 Each rule is one that panimg 0.18.2 was seen to follow (tests/importer). What is not known here
 counts as readable.
@@ -8,38 +8,26 @@ import math
 import re
 import struct
 import zlib
-from collections.abc import Callable, Mapping, Sequence
-from typing import BinaryIO, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import BinaryIO
 
 from gcwatch.imaging.checks.text_header import (
+    META_VOXEL_BYTES,
     NRRD_PLACES,
+    NRRD_VOXEL_BYTES,
+    find_repeated_field,
     nrrd_fields,
     read_meta_header,
     read_nrrd_header,
 )
-from gcwatch.imaging.checks.tiff import read_tiff_values
+from gcwatch.imaging.unreadable import Unreadable
 
 _NIFTI_HEADER_BYTES = 348
+_NIFTI_VOXELS_BEGIN = 352
 _READ_BYTES = 16 * 1024
 _VOLUME = "NIfTI (.nii.gz) or MetaImage (.mha)"
 _SMALLER = f"{_VOLUME} of 2 to 4 dimensions"
-_GRAY_OR_RGB = "PNG with 8 bits of gray or RGB"
 
-
-class Unreadable(NamedTuple):
-    """In words: what a file is that the importer can't read, and what to convert it to."""
-
-    what: str
-    wanted: str
-
-
-def find_unreadable(kind: str, stream: BinaryIO) -> Unreadable | None:
-    """Given a file's kind and its stream at the start, return why the importer can't read it."""
-    rule = _RULES.get(kind)
-    return rule(stream) if rule else None
-
-
-# --- volumes -----------------------------------------------------------------------------------
 
 _COMPLEX = {32: "complex", 1536: "128-bit", 1792: "complex", 2048: "complex"}
 """NIfTI types of voxels that become others (nifti1.h)."""
@@ -55,13 +43,16 @@ _RIGHT_ANGLE = 9.9e-5
 """Largest cosine between two axes that the importer allows."""
 
 
-def _nifti(stream: BinaryIO) -> Unreadable | None:
+def find_unreadable_nifti(stream: BinaryIO) -> Unreadable | None:
+    """Given a NIfTI at its start, return why the importer can't read it."""
     start = stream.read(_READ_BYTES)
     if start.startswith(b"\x1f\x8b"):
         start = zlib.decompressobj(32 + zlib.MAX_WBITS).decompress(start, _NIFTI_HEADER_BYTES)
     order = "<" if start[:4] == struct.pack("<i", _NIFTI_HEADER_BYTES) else ">"
     rank, *dims = struct.unpack_from(order + "8h", start, 40)
     (kind,) = struct.unpack_from(order + "h", start, 70)
+    if wrong := _wrong_nifti_numbers(order, start, dims[:rank]):
+        return Unreadable(f"NIfTI {wrong}", f"{_VOLUME} with a sound header")
     if kind in _COMPLEX:
         return Unreadable(f"NIfTI with {_COMPLEX[kind]} numbers", f"{_VOLUME} with real numbers")
     (intent,) = struct.unpack_from(order + "h", start, 68)
@@ -75,6 +66,23 @@ def _nifti(stream: BinaryIO) -> Unreadable | None:
         what = "NIfTI with axes that are not at right angles"
         return Unreadable(what, f"{_VOLUME} with axes at right angles")
     return None
+
+
+def _wrong_nifti_numbers(order: str, start: bytes, sizes: Sequence[int]) -> str:
+    """Return what is wrong with the numbers of a header, "" if nothing."""
+    steps, rows = struct.unpack_from(order + "8f", start, 76), range(280, 328, 4)
+    (offset,) = struct.unpack_from(order + "f", start, 108)
+    qform, sform = struct.unpack_from(order + "2h", start, 252)
+    quaternion = struct.unpack_from(order + "6f", start, 256)
+    directions = [struct.unpack_from(order + "f", start, at)[0] for at in rows]
+    used = [*steps[: len(sizes) + 1], *(quaternion if qform > 0 else ())]
+    used += directions if sform > 0 else ()
+    if min(sizes) < 1:
+        return "with an axis that has no voxels"
+    if not all(map(math.isfinite, used)):
+        return "with spacings or directions that are no numbers"
+    # The importer takes such an offset as it is, and parts of the header as voxels.
+    return "whose voxels begin within its header" if offset < _NIFTI_VOXELS_BEGIN else ""
 
 
 def _nifti_vectors(intent: int, sizes: Sequence[int]) -> Unreadable | None:
@@ -121,6 +129,9 @@ _META_VALUES = {
 """Fields that the importer checks, and how their values have to look."""
 
 
+_WHOLE = re.compile("[1-9][0-9]{0,9}")
+_SMALLEST_PIVOT = 1e-12
+
 _META_LISTS = {
     1: ("ElementSpacing", "ElementSize", "Offset", "Position", "Origin", "CenterOfRotation"),
     2: ("TransformMatrix", "Rotation", "Orientation"),
@@ -128,7 +139,8 @@ _META_LISTS = {
 """Fields with a number for each dimension, and for each pair of them."""
 
 
-def _meta_image(stream: BinaryIO) -> Unreadable | None:
+def find_unreadable_meta_image(stream: BinaryIO) -> Unreadable | None:
+    """Given a MetaImage at its start, return why the importer can't read it."""
     lines = (line.partition(b"=") for line in read_meta_header(stream).splitlines())
     fields = {
         key.decode("latin-1").strip(): value.decode("latin-1").strip() for key, _, value in lines
@@ -136,6 +148,8 @@ def _meta_image(stream: BinaryIO) -> Unreadable | None:
     dims, channels = fields.get("DimSize", "").split(), fields.get("ElementNumberOfChannels", "1")
     if not 2 <= len(dims) <= 4:
         return Unreadable(f"a MetaImage with {len(dims)} dimensions", _SMALLER)
+    if problem := _wrong_meta_geometry(fields, dims):
+        return Unreadable(f"a MetaImage {problem}", "a MetaImage with a sound header")
     if channels not in {"1", "3", "4"}:
         return Unreadable("a MetaImage with vectors", f"{_VOLUME} with a dimension for them")
     times = int(dims[3]) if len(dims) == 4 and dims[3].isdecimal() else 1
@@ -152,6 +166,49 @@ def _meta_image(stream: BinaryIO) -> Unreadable | None:
     return None
 
 
+def _wrong_meta_geometry(fields: Mapping[str, str], dims: Sequence[str]) -> str:
+    """Return what is wrong with what a header tells of the places of voxels, "" if nothing."""
+    if fields.get("ObjectType", "Image") != "Image":
+        return "that says that it is no Image"
+    if not all(map(_WHOLE.fullmatch, dims)):
+        return "with a DimSize that is no list of positive whole numbers"
+    if fields.get("ElementType") not in META_VOXEL_BYTES:
+        return "with an unknown ElementType"
+    steps = [_to_number(text) for text in fields.get("ElementSpacing", "1").split()]
+    if not all(steps) or not all(map(math.isfinite, steps)):
+        return "with an ElementSpacing of zero, or one that is no number"
+    turns = [_to_number(text) for text in _first_of(fields, _META_LISTS[2]).split()]
+    if len(turns) == len(dims) ** 2 and not _is_invertible(turns, len(dims)):
+        return "with directions that are not independent"
+    return ""
+
+
+def _to_number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def _first_of(fields: Mapping[str, str], names: Sequence[str]) -> str:
+    return next((fields[name] for name in names if name in fields), "")
+
+
+def _is_invertible(numbers: Sequence[float], rank: int) -> bool:
+    """Whether a square matrix, row by row, has a determinant other than 0 (Gauss)."""
+    rows = [list(numbers[start : start + rank]) for start in range(0, rank * rank, rank)]
+    for column in range(rank):
+        pivot = max(rows[column:], key=lambda row: abs(row[column]))
+        if not math.isfinite(pivot[column]) or abs(pivot[column]) < _SMALLEST_PIVOT:
+            return False
+        rows.remove(pivot)
+        rows.insert(column, pivot)
+        for row in rows[column + 1 :]:
+            factor = row[column] / pivot[column]
+            row[:] = [a - factor * b for a, b in zip(row, pivot, strict=True)]
+    return True
+
+
 def _wrong_lists(fields: Mapping[str, str], rank: int) -> list[str]:
     """Return the names of fields with too few or too many numbers.
 
@@ -166,11 +223,28 @@ def _wrong_lists(fields: Mapping[str, str], rank: int) -> list[str]:
     return wrong
 
 
-def _nrrd(stream: BinaryIO) -> Unreadable | None:
-    fields = nrrd_fields(read_nrrd_header(stream))
+def find_unreadable_nrrd(stream: BinaryIO) -> Unreadable | None:
+    """Given an NRRD at its start, return why the importer can't read it."""
+    header = read_nrrd_header(stream)
+    fields = nrrd_fields(header)
     if fields.get("encoding") in {"bzip2", "bz2"}:
         return Unreadable("an NRRD in bzip2", "an NRRD in gzip")
+    if fields.get("type") not in NRRD_VOXEL_BYTES:
+        return Unreadable("an NRRD of an unknown type of numbers", f"{_VOLUME} of plain numbers")
+    if not all(map(_WHOLE.fullmatch, fields.get("sizes", "").split())):
+        return Unreadable("an NRRD with an axis that has no voxels", _SMALLER)
+    if twice := find_repeated_field(header):
+        return Unreadable(f"an NRRD that tells {twice} twice", "an NRRD that tells it once")
+    if fields.get("encoding") in {"gzip", "gz"} and not _is_gzip(stream, header, fields):
+        return Unreadable("an NRRD whose data is not gzip as it says", "an NRRD in gzip")
     return _nrrd_axes(fields)
+
+
+def _is_gzip(stream: BinaryIO, header: bytes, fields: Mapping[str, str]) -> bool:
+    if fields.get("line skip", "0") != "0":
+        return True
+    stream.seek(len(header))
+    return stream.read(2) == b"\x1f\x8b"
 
 
 _NRRD_COUNTS = {
@@ -194,55 +268,3 @@ def _nrrd_axes(fields: Mapping[str, str]) -> Unreadable | None:
     ):
         return Unreadable("an NRRD with vectors", f"{_VOLUME} with a dimension for them")
     return None
-
-
-# --- pictures ----------------------------------------------------------------------------------
-
-_PNG_COLOURS: Mapping[tuple[int, int], str] = {
-    (1, 0): "PNG in black and white (1 bit)",
-    (16, 2): "PNG with 16 bits of each colour",
-    (16, 6): "PNG with 16 bits of each colour",
-    **{(bits, 3): "PNG with a palette" for bits in (1, 2, 4, 8)},
-    **{(bits, 4): "PNG of gray with transparency" for bits in (8, 16)},
-}
-"""By bits and colour type."""
-
-
-def _png(stream: BinaryIO) -> Unreadable | None:
-    start = stream.read(26)
-    found = _PNG_COLOURS.get((start[24], start[25])) if len(start) == 26 else None
-    return Unreadable(found, _GRAY_OR_RGB) if found else None
-
-
-_TIFF_COLOURS = {1, 2, 6}
-"""Gray from black, RGB and YCbCr."""
-
-_TIFF_UNITS = {2, 3}
-"""Inch and centimetre."""
-
-
-def _tiff(stream: BinaryIO) -> Unreadable | None:
-    tags = read_tiff_values(stream)
-    colour, unit = tags.get(262, (1,))[:1], tags.get(296, ())[:1]
-    if colour and colour[0] not in _TIFF_COLOURS:
-        return Unreadable("a TIFF in other colours than gray and RGB", "TIFF in gray or RGB")
-    sized = all(len(tags.get(tag, ())) == 2 and all(tags[tag]) for tag in (282, 283))
-    if (sized and set(unit) <= _TIFF_UNITS and unit) or _is_philips(stream):
-        return None
-    return Unreadable(
-        "a TIFF without the size of a pixel", "TIFF with XResolution, YResolution and their unit"
-    )
-
-
-def _is_philips(stream: BinaryIO) -> bool:
-    stream.seek(0)
-    return b"PHILIPS" in stream.read(1024 * 1024).upper()  # its sizes are in an XML text
-
-
-_RULES: Mapping[str, Callable[[BinaryIO], Unreadable | None]] = {
-    "NIfTI": _nifti,
-    "MetaImage": _meta_image,
-    "NRRD": _nrrd,
-    "PNG": _png,
-    "TIFF": _tiff,
-}

@@ -1,0 +1,210 @@
+"""Checks compressed pixels: whether all frames are there, whole, and as large as the header says.
+
+Nothing is decoded. Only the headers and the end marks of the frames are read (ISO 10918-1 for
+JPEG, 14495-1 for JPEG-LS, 15444-1 for JPEG 2000; DICOM PS3.5 annex G for RLE).
+"""
+
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import BinaryIO, Final, NamedTuple
+
+from gcwatch.imaging import jpeg
+from gcwatch.imaging.dicom.elements import END_TAG, PixelData
+from gcwatch.imaging.jpeg import JPEG_LS, JpegPicture, read_jpeg_header
+
+_CUT_OFF: Final = "a compressed frame is cut off"
+_DAMAGED: Final = "a compressed frame is damaged"
+_OTHER_SIZE: Final = "a compressed frame has another size or type than its header says"
+
+_J2K_START: Final = b"\xff\x4f\xff\x51"
+_JP2_START: Final = b"\0\0\0\x0cjP  "
+"""A JPEG 2000 file around a codestream; not allowed in DICOM, but readers take it."""
+_TILE_PART, _SIZE_FIELDS = b"\xff\x90", ">8LH"
+_RLE_HEADER: Final = struct.Struct("<16L")
+_MOST_MARKERS: Final = 100_000
+_PIECE_BYTES: Final = 1 << 16
+
+
+class PixelFacts(NamedTuple):
+    """What a header says of its pixels; `bits` are BitsAllocated."""
+
+    frames: int
+    rows: int
+    columns: int
+    samples: int
+    bits: int
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """A frame of one or more fragments, each a start in the file and a length in bytes."""
+
+    stream: BinaryIO
+    fragments: tuple[tuple[int, int], ...]
+
+    @property
+    def size(self) -> int:
+        return sum(length for _, length in self.fragments)
+
+    def read(self, at: int, count: int) -> bytes:
+        """Return the bytes from a position on; fewer if the frame ends."""
+        found = []
+        for start, length in self.fragments:
+            if at < length and count:
+                self.stream.seek(start + at)
+                found.append(self.stream.read(min(count, length - at)))
+                count -= len(found[-1])
+            at = max(0, at - length)
+        return b"".join(found)
+
+    def has_end(self, begin: int) -> bool:
+        """Whether an end mark stands behind a position; within compressed data there is none."""
+        end = self.size
+        while end > begin:
+            start = max(begin, end - _PIECE_BYTES)
+            if jpeg.END in self.read(start, end - start + 1):
+                return True
+            end = start
+        return False
+
+
+def find_frame_damage(stream: BinaryIO, pixels: PixelData, syntax: str, told: PixelFacts) -> str:
+    """Given a file, where its compressed pixels are and what its header says, return the damage.
+
+    Return "" if nothing is wrong, or if the compression is none that is known here.
+    """
+    codec = _CODECS.get(syntax)
+    if codec is None:
+        return ""
+    _, *fragments = _iterate_fragments(stream, pixels)  # the first one is the table of offsets
+    frames = list(_join_fragments(stream, fragments, codec.start))
+    if len(frames) != told.frames:
+        return f"it tells {told.frames} frames and holds {len(frames)}"
+    return next(filter(None, (codec.check(frame, told) for frame in frames)), "")
+
+
+def _iterate_fragments(stream: BinaryIO, pixels: PixelData) -> Iterator[tuple[int, int]]:
+    at = pixels.start
+    while at + 8 <= pixels.end:
+        stream.seek(at)
+        group, element, length = struct.unpack("<HHL", stream.read(8))
+        if (group, element) == END_TAG:
+            return
+        yield at + 8, length
+        at += 8 + length
+
+
+def _join_fragments(
+    stream: BinaryIO, fragments: list[tuple[int, int]], start: bytes
+) -> Iterator[_Frame]:
+    """Yield the frames; each begins with a fragment that begins as its compression does."""
+    frame: list[tuple[int, int]] = []
+    for place, length in fragments:
+        stream.seek(place)
+        if frame and stream.read(len(start)) == start:
+            yield _Frame(stream, tuple(frame))
+            frame = []
+        frame.append((place, length))
+    yield _Frame(stream, tuple(frame))
+
+
+# --- JPEG and JPEG-LS --------------------------------------------------------------------------
+
+
+def _check_jpeg(frame: _Frame, told: PixelFacts) -> str:
+    picture, begin = read_jpeg_header(frame.read)
+    if begin == 0:
+        return _CUT_OFF if frame.read(0, 2) == jpeg.START else _DAMAGED
+    if picture is None:
+        return _DAMAGED
+    if not _is_as_told(picture, told):
+        return _OTHER_SIZE
+    return "" if frame.has_end(begin) else _CUT_OFF
+
+
+def _is_as_told(picture: JpegPicture, told: PixelFacts) -> bool:
+    kind, bits, rows, columns, samples = picture
+    fits = rows in {0, told.rows} and columns in {0, told.columns} and samples == told.samples
+    # Decoders of JPEG-LS widen numbers; those of JPEG return what the data has.
+    return fits and (bits <= told.bits if kind == JPEG_LS else -(-bits // 8) * 8 == told.bits)
+
+
+# --- JPEG 2000 ---------------------------------------------------------------------------------
+
+
+def _check_jpeg_2000(frame: _Frame, told: PixelFacts) -> str:
+    start = frame.read(0, 8 + struct.calcsize(_SIZE_FIELDS))
+    if start.startswith(_JP2_START):
+        return ""
+    if not start.startswith(_J2K_START) or len(start) < 8 + struct.calcsize(_SIZE_FIELDS):
+        return _DAMAGED
+    width, height, left, top, *_, samples = struct.unpack_from(_SIZE_FIELDS, start, 8)
+    if (height - top, width - left, samples) != (told.rows, told.columns, told.samples):
+        return _OTHER_SIZE
+    return _check_tile_parts(frame)
+
+
+def _check_tile_parts(frame: _Frame) -> str:
+    """Follow the lengths of the markers, and of the parts of tiles, to the end mark."""
+    at = 2
+    for _ in range(_MOST_MARKERS):
+        head = frame.read(at, 12)
+        if head.startswith(jpeg.END):
+            return ""
+        if len(head) < 4:
+            return _CUT_OFF
+        if not head.startswith(_TILE_PART):
+            at += 2 + int.from_bytes(head[2:4], "big")
+        elif size := int.from_bytes(head[6:10], "big"):
+            at += size
+        else:  # the last part may have no length
+            return "" if frame.has_end(at) else _CUT_OFF
+    return _DAMAGED
+
+
+# --- RLE ---------------------------------------------------------------------------------------
+
+
+def _check_rle(frame: _Frame, told: PixelFacts) -> str:
+    head = frame.read(0, _RLE_HEADER.size)
+    if len(head) < _RLE_HEADER.size:
+        return _CUT_OFF
+    count, *starts = _RLE_HEADER.unpack(head)
+    if count != told.samples * told.bits // 8:
+        return _OTHER_SIZE
+    used = starts[:count]
+    if used != sorted(used) or used[0] < _RLE_HEADER.size:
+        return _DAMAGED
+    # A cut is in the last of the segments, of which each has one byte of each pixel.
+    last = frame.read(used[-1], frame.size)
+    return "" if _count_unpacked(last) >= told.rows * told.columns else _CUT_OFF
+
+
+def _count_unpacked(packed: bytes) -> int:
+    """Count the bytes that packed ones stand for (PackBits, as in PS3.5 annex G.3)."""
+    at, count, end = 0, 0, len(packed)
+    while at < end:
+        length = packed[at]
+        if length < 128:
+            at += 2 + length
+            count += length + 1 - max(0, at - end)
+        else:
+            count += 257 - length if length > 128 and at + 1 < end else 0
+            at += 2 if length > 128 else 1
+    return count
+
+
+class _Codec(NamedTuple):
+    start: bytes
+    check: Callable[[_Frame, PixelFacts], str]
+
+
+_JPEG, _JPEG_2000 = _Codec(jpeg.START, _check_jpeg), _Codec(_J2K_START, _check_jpeg_2000)
+
+_CODECS: Final[Mapping[str, _Codec]] = {
+    "1.2.840.10008.1.2.5": _Codec(b"", _check_rle),
+    **{f"1.2.840.10008.1.2.4.{number}": _JPEG for number in (50, 51, 57, 70, 80, 81)},
+    **{f"1.2.840.10008.1.2.4.{number}": _JPEG_2000 for number in (90, 91, 201, 202, 203)},
+}
+"""By transfer syntax (PS3.6 table A-1). Each fragment of RLE is a frame."""
