@@ -8,10 +8,11 @@ from gcwatch.core.errors import CannotSend
 from gcwatch.core.reasons import Reason
 from gcwatch.files.safe_open import open_unchanged
 from gcwatch.files.snapshot import SourceFile
+from gcwatch.imaging.codestreams.errors import CantScrub
 from gcwatch.imaging.formats import Image, suffix_of
 from gcwatch.imaging.scrub.formats import scrub_file
 from gcwatch.imaging.scrub.meta_image import MetaImage, read_clean
-from gcwatch.imaging.scrub.streaming import CantScrub, Write
+from gcwatch.imaging.scrub.streaming import Write
 from gcwatch.imaging.spool import Member
 
 _SEEKING_KINDS = frozenset({"TIFF", "slide"})

@@ -1,5 +1,6 @@
 """DICOM files with a name in every element of the dictionary."""
 
+import io
 import struct
 
 import pydicom
@@ -7,10 +8,15 @@ from pydicom.datadict import DicomDictionary, dictionary_VR, tag_for_keyword
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element
 
-from gcwatch.imaging.dicom.procedure import actions_of
+from gcwatch.files import safe_open
+from gcwatch.files.beneath import SharePath
+from gcwatch.imaging.deidentification.deidentify import Deidentifier, DicomRules
+from gcwatch.imaging.dicom.procedure import actions_of, with_own_classes
+from gcwatch.inbox import tree
 from support.planted import SECRET
 from support.slices import one_slice
 
+ALLOW = DicomRules(burned_in="allow")
 NAME = SECRET + b"^SUE"
 PIXEL_DATA = 0x7FE00010
 LONG = {"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"}
@@ -85,4 +91,14 @@ def encode(each):
     target = DicomBytesIO()
     target.is_little_endian, target.is_implicit_VR = True, False
     write_data_element(target, each)
+    return target.getvalue()
+
+
+def sent(folder, rules=ALLOW):
+    """What is sent of the only file of a folder."""
+    (file,) = tree.source_files(SharePath.of(folder), ())
+    target = io.BytesIO()
+    with safe_open.open_unchanged(file) as stream:
+        procedure = with_own_classes(rules.own)
+        Deidentifier(procedure, rules).prepare_copy(stream, file)(target)
     return target.getvalue()

@@ -26,7 +26,9 @@ def jpeg():
         return b"\xff" + marker + struct.pack(">H", len(data) + 2) + data
 
     thumbnail = segment(b"\xe1", b"Exif\0\0\xff\xd8\xff\xd9")
-    return b"\xff\xd8" + thumbnail + segment(b"\xda", bytes(10)) + b"\x12\xff\0\x34\xff\xd9"
+    return (
+        b"\xff\xd8" + thumbnail + segment(b"\xda", b"\x03" + bytes(9)) + b"\x12\xff\0\x34\xff\xd9"
+    )
 
 
 def tiff(order="<", *, big=False, pixels_last=True):

@@ -1,8 +1,9 @@
 """De-identifies DICOM files before they are sent: elements, preamble, meta group, pixel data."""
 
+import contextlib
 import io
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
@@ -10,15 +11,18 @@ from gcwatch.core.errors import CannotSend
 from gcwatch.core.reasons import Reason
 from gcwatch.core.region import Region
 from gcwatch.files.snapshot import SourceFile
+from gcwatch.imaging.codestreams.errors import CantScrub
 from gcwatch.imaging.deidentification.burnt_in import BurnedIn, find_burnt_in
 from gcwatch.imaging.deidentification.forms import prepare_dataset
+from gcwatch.imaging.deidentification.fragments import copy_fragments, require_known_pixels
 from gcwatch.imaging.deidentification.header_pass import TOLD, HeaderPass
 from gcwatch.imaging.deidentification.pixels import (
+    LAYOUT_NUMBERS,
     PixelLayout,
     can_blank,
     copy_pixels,
+    make_layout,
     native_length,
-    read_layout,
 )
 from gcwatch.imaging.dicom.elements import (
     UNDEFINED_LENGTH,
@@ -30,10 +34,9 @@ from gcwatch.imaging.dicom.elements import (
     raise_if_system_error,
     raw_value,
     read_dataset,
-    tag_of,
     transfer_syntax,
 )
-from gcwatch.imaging.dicom.encoded import UnusualHeader
+from gcwatch.imaging.dicom.encoded import IMPLICIT_SYNTAX, UnusualHeader
 from gcwatch.imaging.dicom.procedure import Procedure, actions_of, platform_procedure
 
 
@@ -60,6 +63,7 @@ class _Start:
     """The new bytes before the pixels, where the pixels are, and what the old header told."""
 
     header: bytes
+    syntax: str
     pixels: PixelData
     layout: PixelLayout | None
     told: Mapping[int, bytes]
@@ -90,9 +94,10 @@ class Deidentifier:
     def prepare_copy(self, stream: BinaryIO, file: SourceFile) -> Callable[[BinaryIO], None]:
         """Given an image open for reading, return a function that writes its de-identified copy.
 
-        Pixels are streamed; whatever follows them in the file is dropped. Raise CannotSend before
-        a byte is written: `not_deidentified` if the procedure does not know this kind of file,
-        `damaged_image` if the file is incomplete.
+        Pixels are streamed, compressed ones frame by frame; whatever follows them in the file is
+        dropped. Raise CannotSend: `not_deidentified` if the procedure does not know this kind of
+        file, `damaged_image` if the file is incomplete. The function that is returned raises it
+        only if a compressed frame is damaged.
         """
         try:
             start = self._encode_start(stream)
@@ -106,10 +111,16 @@ class Deidentifier:
             raise _not_deidentified(file, problem) from error
 
         self._require_no_names(start, file)
+        with _told_of(file):
+            require_known_pixels(stream, start.syntax, start.pixels, start.layout)
 
         def write(target: BinaryIO) -> None:
             target.write(start.header)
-            copy_pixels(stream, start.pixels, target, start.layout, self._rules.blank)
+            if start.pixels.encapsulated:
+                with _told_of(file):
+                    copy_fragments(stream, start.syntax, start.pixels, target, start.layout)
+            else:
+                copy_pixels(stream, start.pixels, target, start.layout, self._rules.blank)
 
         return write
 
@@ -121,10 +132,10 @@ class Deidentifier:
             stream.seek(0)
             return self._encode_by_library(stream)
         stream.seek(header.pixels_start)
-        encoding = (header.is_implicit, True)
+        encoding = (header.syntax == IMPLICIT_SYNTAX.decode(), True)
         pixels = find_pixel_data(stream, encoding)
         head = _pixel_header(pixels, encoding, header.layout)
-        return _Start(header.content + head, pixels, header.layout, header.told)
+        return _Start(header.content + head, header.syntax, pixels, header.layout, header.told)
 
     def _encode_by_library(self, stream: BinaryIO) -> _Start:
         dataset = read_dataset(stream)
@@ -145,7 +156,7 @@ class Deidentifier:
         encoding = (syntax.is_implicit_VR, syntax.is_little_endian)
         layout = _layout_of(dataset, pixels)
         header = _encode_header(dataset, syntax) + _pixel_header(pixels, encoding, layout)
-        return _Start(header, pixels, layout, told)
+        return _Start(header, str(syntax), pixels, layout, told)
 
     def _require_no_names(self, start: _Start, file: SourceFile) -> None:
         """Raise CannotSend if a name may be burnt into the pixels and the route says nothing."""
@@ -155,27 +166,25 @@ class Deidentifier:
             raise CannotSend(Reason("not_blanked", names={"file": file.name}))
 
 
-_PIXEL_KEYWORDS = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "PlanarConfiguration")
-
-
 def _layout_of(dataset: Any, pixels: PixelData) -> PixelLayout | None:
     """Return how a dataset says that its pixels are stored, None if it does not say."""
-    numbers = [dataset.get(keyword) for keyword in _PIXEL_KEYWORDS]
-    encoded = {
-        int(tag_of(keyword)): struct.pack("<H", number)
-        for keyword, number in zip(_PIXEL_KEYWORDS, numbers, strict=True)
-        if isinstance(number, int)
-    }
+    values = {tag: dataset[tag].value for tag in LAYOUT_NUMBERS if tag in dataset}
+    numbers = {tag: int(value) for tag, value in values.items() if isinstance(value, int)}
     photometric = str(dataset.get("PhotometricInterpretation", ""))
-    encoded[int(tag_of("PhotometricInterpretation"))] = photometric.encode()
-    if dataset.get("NumberOfFrames"):
-        frames = str(dataset.NumberOfFrames).encode()
-        encoded[int(tag_of("NumberOfFrames"))] = bytes(8) + frames
-    return read_layout(encoded, pixels.tag[0] << 16 | pixels.tag[1])
+    return make_layout(numbers, photometric, pixels.tag[0] << 16 | pixels.tag[1])
 
 
 def _not_deidentified(file: SourceFile, problem: str) -> CannotSend:
     return CannotSend(Reason("not_deidentified", {"problem": problem}, {"file": file.name}))
+
+
+@contextlib.contextmanager
+def _told_of(file: SourceFile) -> Iterator[None]:
+    """Raise CannotSend for a file where the body raises CantScrub."""
+    try:
+        yield
+    except CantScrub as error:
+        raise _not_deidentified(file, str(error)) from error
 
 
 def _encode_header(dataset: Any, syntax: Any) -> bytes:

@@ -75,13 +75,13 @@ TOLD: Final = {0x00080008: "ImageType", 0x00080016: "SOPClassUID", 0x00280301: "
 class NewHeader:
     """A de-identified header, and where the pixels follow in the original file.
 
-    `layout` is how the pixels are stored, None if the header does not say. `told` are original
-    values of the elements `TOLD`, as far as they exist.
+    `syntax` is the transfer syntax, `layout` is how the pixels are stored, None if the header does
+    not say. `told` are original values of the elements `TOLD`, as far as they exist.
     """
 
     content: bytes
     pixels_start: int
-    is_implicit: bool
+    syntax: str
     layout: PixelLayout | None
     told: Mapping[int, bytes]
 
@@ -121,7 +121,7 @@ class HeaderPass:
         content = b"".join(copied[tag] for tag in sorted(copied))
         meta = rules.meta_group(copied[_SOP_INSTANCE][8:])
         layout = read_layout(copied, elements.read(end)[0])
-        return NewHeader(meta + content, end, elements.implicit, layout, copy.told)
+        return NewHeader(meta + content, end, syntax.decode("latin-1"), layout, copy.told)
 
 
 def _require_as_read(tag: int, vr: bytes, value: bytes) -> None:

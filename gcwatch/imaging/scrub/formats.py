@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping
 from typing import BinaryIO
 
+from gcwatch.imaging.codestreams.errors import CantScrub
 from gcwatch.imaging.formats import Image
 from gcwatch.imaging.scrub.jpeg import scrub_jpeg
 from gcwatch.imaging.scrub.meta_image import scrub_meta_image
 from gcwatch.imaging.scrub.nifti import scrub_nifti, scrub_packed_nifti
 from gcwatch.imaging.scrub.nrrd import scrub_nrrd
 from gcwatch.imaging.scrub.png import scrub_png
-from gcwatch.imaging.scrub.streaming import CantScrub, Write
+from gcwatch.imaging.scrub.streaming import Write
 from gcwatch.imaging.scrub.tiff import scrub_tiff
 
 

@@ -4,19 +4,24 @@ The importer ignores the orientation in EXIF (panimg 0.18.2 with Pillow). It is 
 as the only number of a new EXIF segment, so that the picture is not shown turned elsewhere.
 """
 
-import re
 import struct
 from typing import BinaryIO
 
 from gcwatch.files.atomic import BUFFER_BYTES
-from gcwatch.imaging.scrub.streaming import CantScrub, Write, copy_exactly
+from gcwatch.imaging.codestreams.errors import CantScrub
+from gcwatch.imaging.codestreams.jpeg import (
+    BARE,
+    END,
+    JFIF_APP,
+    KEPT,
+    MARKER,
+    SCAN,
+    START,
+    check_segment,
+    needed_bytes,
+)
+from gcwatch.imaging.scrub.streaming import Write
 
-_KEPT = frozenset({0xC4, 0xCC, 0xDA, 0xDB, 0xDC, 0xDD, *range(0xC0, 0xD0)}) - {0xC8}
-"""Markers of segments that make the picture: frames, tables, scans, line counts, restarts."""
-
-_SCAN, _END = 0xDA, 0xD9
-_BARE = frozenset({0x01, *range(0xD0, 0xD8)})
-_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _MOST_SEGMENTS = 100_000
 _ICC, _EXIF = b"ICC_PROFILE\0", b"Exif\0\0"
 
@@ -33,21 +38,21 @@ def scrub_jpeg(stream: BinaryIO) -> Write:
 
 def copy_jpeg(stream: BinaryIO, target: BinaryIO) -> None:
     """Copy one JPEG, or only its tables, from where the stream is."""
-    if stream.read(2) != b"\xff\xd8":
+    if stream.read(2) != START:
         raise CantScrub("it has no JPEG header")
-    target.write(b"\xff\xd8")
+    target.write(START)
     for _ in range(_MOST_SEGMENTS):
         marker = _read_marker(stream)
-        if marker == _END:
+        if marker == END:
             target.write(b"\xff\xd9")
             return
-        if marker in _BARE:
+        if marker in BARE:
             continue
         length = int.from_bytes(stream.read(2)) - 2
         if length < 0:
             raise CantScrub("its segments are damaged")
         _copy_segment(stream, marker, length, target)
-        if marker == _SCAN:
+        if marker == SCAN:
             _copy_scan(stream, target)
     raise CantScrub("it has too many segments")
 
@@ -63,23 +68,20 @@ def _read_marker(stream: BinaryIO) -> int:
 
 
 def _copy_segment(stream: BinaryIO, marker: int, length: int, target: BinaryIO) -> None:
-    if marker in _KEPT:
-        target.write(bytes((0xFF, marker)) + (length + 2).to_bytes(2))
-        copy_exactly(stream, target, length)
-        return
     data = stream.read(length)
     if len(data) < length:
         raise CantScrub("its end is missing")
-    if kept := _clean_application(marker, data):
+    if marker in KEPT:
+        check_segment(marker, data)
+    kept = data if marker in KEPT else _clean_application(marker, data)
+    if kept:
         target.write(bytes((0xFF, marker)) + (len(kept) + 2).to_bytes(2) + kept)
 
 
 def _clean_application(marker: int, data: bytes) -> bytes:
     """Return what is kept of an application segment, b"" for nothing."""
-    if marker == 0xE0 and data.startswith(b"JFIF\0") and len(data) >= 14:
-        return data[:12] + b"\0\0"  # without the thumbnail
-    if marker == 0xEE and data.startswith(b"Adobe") and len(data) >= 12:
-        return data[:12]
+    if needed := needed_bytes(marker, data):
+        return data[:needed] + b"\0\0" * (marker == JFIF_APP)  # without the thumbnail
     if marker == 0xE2 and data.startswith(_ICC):
         return data
     if marker == 0xE1 and data.startswith(_EXIF) and (turned := _orientation(data[6:])):
@@ -106,7 +108,7 @@ def _orientation(exif: bytes) -> int:
 def _copy_scan(stream: BinaryIO, target: BinaryIO) -> None:
     """Copy compressed pixels until the next marker, and leave the stream there."""
     while data := stream.read(BUFFER_BYTES):
-        if found := _MARKER.search(data):
+        if found := MARKER.search(data):
             target.write(data[: found.start()])
             stream.seek(found.start() - len(data), 1)
             return

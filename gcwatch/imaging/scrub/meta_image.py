@@ -8,9 +8,9 @@ from typing import BinaryIO
 
 from gcwatch.imaging.checks.streams import count_bytes
 from gcwatch.imaging.checks.text_header import META_VOXEL_BYTES, read_meta_header
+from gcwatch.imaging.codestreams.errors import CantScrub
 from gcwatch.imaging.scrub.fields import IMAGE_FACTS, NUMBERS
 from gcwatch.imaging.scrub.streaming import (
-    CantScrub,
     Write,
     copy_exactly,
     copy_numbers,

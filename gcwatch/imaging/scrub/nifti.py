@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from gcwatch.imaging.checks.voxel_sizes import Nifti, read_nifti
+from gcwatch.imaging.codestreams.errors import CantScrub
 from gcwatch.imaging.scrub.streaming import (
-    CantScrub,
     Write,
     compress,
     copy_exactly,

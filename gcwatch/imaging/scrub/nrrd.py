@@ -12,9 +12,9 @@ from gcwatch.imaging.checks.text_header import (
     read_nrrd_header,
 )
 from gcwatch.imaging.checks.voxel_sizes import count_nrrd_bytes
+from gcwatch.imaging.codestreams.errors import CantScrub
 from gcwatch.imaging.scrub.fields import IMAGE_FACTS
 from gcwatch.imaging.scrub.streaming import (
-    CantScrub,
     Write,
     compress,
     copy_exactly,

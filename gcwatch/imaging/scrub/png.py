@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 
 from gcwatch.files.atomic import BUFFER_BYTES
-from gcwatch.imaging.scrub.streaming import CantScrub, Write
+from gcwatch.imaging.codestreams.errors import CantScrub
+from gcwatch.imaging.scrub.streaming import Write
 
 _START = b"\x89PNG\r\n\x1a\n"
 _MOST_BYTES: Mapping[bytes, int] = {

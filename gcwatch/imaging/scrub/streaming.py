@@ -1,4 +1,4 @@
-"""What the modules of all formats share: their error, and copying with a limit."""
+"""What the modules of all formats share: copying with a limit."""
 
 import re
 import zlib
@@ -7,6 +7,7 @@ from typing import BinaryIO
 
 from gcwatch.files.atomic import BUFFER_BYTES
 from gcwatch.imaging.checks.streams import count_bytes
+from gcwatch.imaging.codestreams.errors import CantScrub
 
 Write = Callable[[BinaryIO], None]
 """Writes a clean copy to a target; may raise `CantScrub` when a part of it is written."""
@@ -23,17 +24,6 @@ _LEVEL = 4
 
 GZIP_START = b"\x1f\x8b\x08" + bytes(6) + b"\xff"
 """A gzip header without a name and a time."""
-
-
-class CantScrub(Exception):
-    """The file can't be cleaned; the message is a clause that says why, without any name.
-
-    `form` is how the format is called in a route's `unscrubbed`, "" if the file is unusual.
-    """
-
-    def __init__(self, problem: str, form: str = "") -> None:
-        super().__init__(problem)
-        self.form = form
 
 
 def copy_exactly(stream: BinaryIO, target: BinaryIO, count: int) -> None:

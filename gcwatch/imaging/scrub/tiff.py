@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from gcwatch.imaging.checks.streams import count_bytes
+from gcwatch.imaging.codestreams.errors import CantScrub
 from gcwatch.imaging.scrub.jpeg import copy_jpeg
-from gcwatch.imaging.scrub.streaming import CantScrub, Write, copy_exactly, seek_within
+from gcwatch.imaging.scrub.streaming import Write, copy_exactly, seek_within
 from gcwatch.imaging.scrub.tiff_pages import Page, Tiff, read_pages
 from gcwatch.imaging.scrub.tiff_text import clean_description
 

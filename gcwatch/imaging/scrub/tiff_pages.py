@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from gcwatch.imaging.checks.streams import count_bytes, read_at
-from gcwatch.imaging.scrub.streaming import CantScrub
+from gcwatch.imaging.codestreams.errors import CantScrub
 
 _KIND_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8} | {
     13: 4,

@@ -3,7 +3,7 @@
 import re
 import xml.etree.ElementTree as ET
 
-from gcwatch.imaging.scrub.streaming import CantScrub
+from gcwatch.imaging.codestreams.errors import CantScrub
 
 _SHAPED = re.compile(rb'\{"shape": \[[\d, ]{1,100}\](?:, "axes": "[A-Z]{1,12}")?\}')
 _APERIO_FACT = re.compile(rb"\|\s*(AppMag|MPP)\s*=\s*([\d.]{1,20})\s*(?=\||\Z)")

@@ -3,29 +3,23 @@
 import functools
 import io
 import runpy
-import struct
 from pathlib import Path
 
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate
-from pydicom.uid import JPEGBaseline8Bit
-from support.planted_dicom import NAME, element, full_file
+from support.planted_dicom import ALLOW, NAME, element, full_file, sent
 from support.slices import one_slice
 
 from gcwatch.core.errors import CannotSend
 from gcwatch.core.procedure_format import parse_procedure
 from gcwatch.core.region import parse_region
-from gcwatch.files import safe_open
 from gcwatch.files.beneath import SharePath
 from gcwatch.imaging import bundle
 from gcwatch.imaging.deidentification.deidentify import NO_RULES, Deidentifier, DicomRules
-from gcwatch.imaging.deidentification.pixels import clean_frame
-from gcwatch.imaging.dicom.procedure import local_procedure, with_own_classes
+from gcwatch.imaging.dicom.procedure import local_procedure
 from gcwatch.inbox import tree
 
-ALLOW = DicomRules(burned_in="allow")
 CLASSES = sorted(local_procedure()["sopClass"])
 SOME = {
     pydicom.uid.CTImageStorage,
@@ -38,16 +32,6 @@ SOME = {
 EACH = [
     pytest.param(each, marks=() if each in SOME else pytest.mark.prove, id=each) for each in CLASSES
 ]
-
-
-def sent(folder, rules=ALLOW):
-    """What is sent of the only file of a folder."""
-    (file,) = tree.source_files(SharePath.of(folder), ())
-    target = io.BytesIO()
-    with safe_open.open_unchanged(file) as stream:
-        procedure = with_own_classes(rules.own)
-        Deidentifier(procedure, rules).prepare_copy(stream, file)(target)
-    return target.getvalue()
 
 
 @pytest.mark.parametrize("sop_class", EACH)
@@ -83,47 +67,6 @@ def test_a_number_of_a_wrong_length_is_told(folder, make):
 
 def raw(each):
     return str(each.value).encode() if not isinstance(each.value, bytes) else each.value
-
-
-# --- beside and within pixels ------------------------------------------------------------------
-
-
-def test_only_pixels_go_out(folder):
-    """Bytes behind the last pixel are not sent."""
-    one_slice(folder / "1", 1, (0, 0, 0), PixelData=b"12345678" + NAME * 1000)
-    assert pydicom.dcmread(io.BytesIO(sent(folder))).PixelData == b"12345678"
-
-
-def test_comments_of_compressed_frames_become_zeros(folder):
-    """So are application segments but for colours, bytes behind the end, and a false table."""
-    jfif = b"\xff\xe0\0\x10JFIF\0\1\2\0\0\1\0\1\0\0"
-    exif = b"\xff\xe1" + struct.pack(">H", 2 + len(NAME)) + NAME
-    comment = b"\xff\xfe" + struct.pack(">H", 2 + len(NAME)) + NAME
-    scan = b"\xff\xda\0\x02" + b"\x12\xff\0\x34\xff\xd0\x56"
-    frame = b"\xff\xd8" + jfif + exif + comment + scan + b"\xff\xd9"
-    data = encapsulate([frame + NAME * 3])
-    one_slice(folder / "1", 1, (0, 0, 0))
-    dataset = pydicom.dcmread(folder / "1")
-    dataset.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
-    dataset.PixelData = data[:8] + NAME[:4] + data[12:]
-    dataset["PixelData"].is_undefined_length = True
-    dataset.save_as(folder / "1")
-    copy = sent(folder)
-    assert NAME[:4] not in copy
-    assert jfif in copy
-    assert scan + b"\xff\xd9" in copy
-
-
-def test_comments_of_jpeg_2000_become_zeros():
-    """Those of its main header and of its tiles."""
-    path = pydicom.data.get_testdata_file("MR_small_jp2klossless.dcm")
-    [frame] = pydicom.encaps.generate_frames(pydicom.dcmread(path).PixelData, number_of_frames=1)
-    assert b"Created" in frame or b"Kakadu" in frame
-    clean = clean_frame(frame + NAME)
-    assert b"Created" not in clean
-    assert b"Kakadu" not in clean
-    assert NAME not in clean
-    assert len(clean) == len(frame + NAME)
 
 
 # --- names in pictures -------------------------------------------------------------------------

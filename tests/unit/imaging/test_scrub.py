@@ -17,9 +17,9 @@ from support.whole_files import jpeg, tiff
 from gcwatch.core.errors import CannotSend
 from gcwatch.files.beneath import SharePath
 from gcwatch.imaging import bundle
+from gcwatch.imaging.codestreams.errors import CantScrub
 from gcwatch.imaging.formats import Image
 from gcwatch.imaging.scrub.formats import scrub_file
-from gcwatch.imaging.scrub.streaming import CantScrub
 from gcwatch.inbox import tree
 
 

@@ -1,0 +1,12 @@
+"""The error of everything that can't be cleaned."""
+
+
+class CantScrub(Exception):
+    """The file can't be cleaned; the message is a clause that says why, without any name.
+
+    `form` is how the format is called in a route's `unscrubbed`, "" if the file is unusual.
+    """
+
+    def __init__(self, problem: str, form: str = "") -> None:
+        super().__init__(problem)
+        self.form = form
