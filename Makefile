@@ -7,7 +7,7 @@ WORKERS = -n 6
 unexport PYTHONDONTWRITEBYTECODE
 COMMITTED = $(shell git log -1 --format=%ct)
 
-.PHONY: help check test prove test-systemd demo bench soak docs wheel lock deb test-deb build/source clean
+.PHONY: help check test prove fuzz test-systemd demo bench soak docs wheel lock deb test-deb build/source clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -31,6 +31,9 @@ test: check ## what CI runs; a crash at every kind of point
 
 prove: check ## every test; a crash at every single point, longer searches: before a release
 	$(BIN)/pytest $(WORKERS) -m '' $(ARGS)
+
+fuzz: .venv/installed ## files drawn to break parsers, a minute each; ARGS="png --seconds 600" for one
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 test-systemd: .venv/installed ## the service in a booted Debian; says why where that can't be
 	$(BIN)/pytest -rs tests/system/booted.py $(ARGS)

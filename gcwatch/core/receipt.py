@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,10 @@ FAILURE_NOTE, CHANGE_NOTE = ".failed.txt", ".changed.txt"
 
 RETRY_FILE, WITHDRAW_FILE = ".retry", ".withdraw"
 """Suffixes of operator files in an outbox: what to do with the case of that name."""
+
+_KEY = re.compile("[a-z0-9-]{1,200}")
+_LONGEST_FACT = 2000
+"""Characters of a title or URL; the platform has no longer ones."""
 
 FORMAT = 1
 """Version of the receipt's layout; a reader may rely on its keys."""
@@ -61,12 +66,18 @@ def is_receipt_of(receipt: Mapping[str, Any], case: Case, kind: str, slug: str) 
     before they named their source are recognised by the key only.
     """
     target, source = receipt.get("target"), receipt.get("source")
-    if not isinstance(target, dict) or target.get(kind) != slug:
+    if not isinstance(target, dict) or target.get(kind) != slug or not receipt_key(receipt):
         return False
-    if receipt.get("key") == case.key:
+    if receipt_key(receipt) == case.key:
         return True
     listing = source.get("listing") if isinstance(source, dict) else None
     return case.seen is not None and listing == case.seen.digest
+
+
+def receipt_key(receipt: Mapping[str, Any]) -> str:
+    """Given a receipt, return the key of its case; "" without one that gcwatch can have made."""
+    key = receipt.get("key")
+    return key if isinstance(key, str) and _KEY.fullmatch(key) else ""
 
 
 def product_pk(receipt: Mapping[str, Any]) -> str:
@@ -78,7 +89,7 @@ def product_pk(receipt: Mapping[str, Any]) -> str:
 
 def target_of_receipt(receipt: Mapping[str, Any], kind: Kind) -> Target:
     """Given a receipt that names a target of this kind, return the target."""
-    told = {key: str(value) for key, value in receipt["target"].items()}
+    told = {key: str(value)[:_LONGEST_FACT] for key, value in receipt["target"].items()}
     url, title = told.get(f"{kind}_url", ""), told.get("title", "")
     return Target(pk="", api_url=url, slug=told[kind], kind=kind, title=title)
 

@@ -1,8 +1,9 @@
 """Reads receipts from folders that others may write to."""
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
+
+from pydantic_core import from_json
 
 from gcwatch.core.receipt import RECEIPT_NAME
 from gcwatch.files.beneath import SharePath
@@ -20,7 +21,8 @@ def read_receipt(folder: SharePath) -> Mapping[str, Any]:
     """
     content = read_small_file(folder / RECEIPT_NAME, LONGEST_RECEIPT_BYTES)
     try:
-        found = json.loads(content or b"null")
-    except (ValueError, RecursionError):
+        # This reader limits the depth, and refuses text that no journal and no terminal takes.
+        found = from_json(content or b"null")
+    except ValueError:
         return {}
     return found if isinstance(found, dict) else {}

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from gcwatch.config import Route
 from gcwatch.core import events
 from gcwatch.core.case import Case
-from gcwatch.core.receipt import is_receipt_of, product_pk, target_of_receipt
+from gcwatch.core.receipt import is_receipt_of, product_pk, receipt_key, target_of_receipt
 from gcwatch.inbox.single import SingleCaseRoute
 from gcwatch.outbox.publish import find_receipts
 from gcwatch.platform.client import GrandChallenge
@@ -41,5 +41,5 @@ def find_earlier_result(
         ):
             target = target_of_receipt(receipt, route.kind)
             url = sending.public_page(pk, target, platform)
-            return events.Adopted(name, str(receipt["key"]), target, pk, url)
+            return events.Adopted(name, receipt_key(receipt), target, pk, url)
     return None

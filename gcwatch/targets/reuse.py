@@ -120,7 +120,7 @@ def _only_objects(value: Any) -> Iterator[Mapping[str, Any]]:
 
 def _image_pk(entry: Mapping[str, Any]) -> str:
     """Given a receipt's entry of a socket, return the pk of its image, or "" without one."""
-    if entry.get("carrier") not in {"image", "dicom"}:
+    if entry.get("carrier") not in ("image", "dicom"):  # no set: a list may stand there
         return ""
     found = _IMAGE.search(str(entry.get("image") or entry.get("url")))
     return found[1] if found else ""

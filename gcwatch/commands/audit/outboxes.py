@@ -8,7 +8,7 @@ from typing import Any, Final
 from gcwatch.commands.audit.finding import Expected, Finding, KnownCase, Progress, compare_files
 from gcwatch.config import Route
 from gcwatch.core import checklist
-from gcwatch.core.receipt import FAILURE_NOTE, RECEIPT_NAME, product_pk
+from gcwatch.core.receipt import FAILURE_NOTE, RECEIPT_NAME, product_pk, receipt_key
 from gcwatch.files.beneath import SharePath
 from gcwatch.files.names import with_suffix
 from gcwatch.files.receipt_file import read_receipt
@@ -54,8 +54,8 @@ def _fill(listing: OutboxListing, folder: SharePath, parent: str) -> None:
 
 def _add(listing: OutboxListing, path: SharePath, name: str, *, is_inner: bool) -> None:
     record = receipt(path)
-    if record.get("key"):
-        listing.results.setdefault(str(record["key"]), []).append(name)
+    if key := receipt_key(record):
+        listing.results.setdefault(key, []).append(name)
     elif "mirror" in record:
         return
     elif not is_inner and _holds_results(path):
@@ -188,13 +188,15 @@ def _written(each: KnownCase) -> list[Expected]:
 
 def _told(record: Mapping[str, Any]) -> list[Expected]:
     try:
-        return sorted(
+        told = [
             (file["path"], file["size"], file["sha256"])
             for output in record["outputs"]
             for file in output["files"]
-        )
+        ]
     except (KeyError, TypeError):
         return []
+    is_sound = all(tuple(map(type, each)) == (str, int, str) for each in told)
+    return sorted(told) if is_sound else []
 
 
 def _all_files(folder: SharePath) -> set[str]:

@@ -63,13 +63,12 @@ def dicom_errors(*more: type[Exception]) -> tuple[type[Exception], ...]:
 
     return (
         *more,
+        ArithmeticError,
         AttributeError,
         BytesLengthException,
         EOFError,
-        KeyError,
         LookupError,
         NotImplementedError,
-        OverflowError,
         RecursionError,
         TypeError,
         ValueError,

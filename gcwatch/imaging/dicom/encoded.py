@@ -22,6 +22,7 @@ SHORT_HEAD: Final = 8
 _NOT_COVERED: Final = frozenset({b"", b"1.2.840.10008.1.2.1.99", b"1.2.840.10008.1.2.2"})
 """Transfer syntaxes that are unknown, deflated, or big-endian."""
 DEEPEST_SEQUENCE: Final = 16
+_META_GROUP: Final = 2
 _TRANSFER_SYNTAX: Final = 0x00020010
 
 _SHORT_VRS: Final = frozenset(
@@ -100,9 +101,11 @@ def read_meta(data: bytes) -> tuple[bytes, int]:
     start = end + struct.unpack_from("<L", data, value)[0]
     while end < start:
         tag, _, value, end = meta.read(end)
+        # pydicom trusts the groups of the elements and not the length of the meta group.
+        if tag >> 16 != _META_GROUP:
+            raise UnusualHeader
         if tag == _TRANSFER_SYNTAX:
             syntax = data[value:end].rstrip(b"\0 ")
-    # pydicom trusts the groups of the elements and not the length of the meta group.
     if end != start or syntax in _NOT_COVERED or data[start : start + 2] == b"\x02\0":
         raise UnusualHeader
     # It trusts the first element, too, on whether VRs are explicit.

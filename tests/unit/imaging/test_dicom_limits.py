@@ -1,8 +1,10 @@
 """A DICOM header costs little memory and time, whatever it claims to hold."""
 
 import pytest
+from support.dicom_files import ESSENTIAL, element, in_file
 from support.hostile_files import write_hostile
 
+from gcwatch.imaging.dicom import headers
 from gcwatch.imaging.dicom.headers import read_header
 
 
@@ -22,3 +24,27 @@ def test_a_header_without_end_is_refused_at_a_limit(tmp_path, what, problem):
     with (tmp_path / "x" / "x.dcm").open("rb") as file:
         header = read_header(file)
     assert problem in header.problem
+
+
+def one_pixel(**elements):
+    """A CT image of one pixel, with other values of these keywords."""
+    tags = {"Rows": 0x00280010, "Columns": 0x00280011}
+    kinds = ESSENTIAL | {tags[name]: ("US", value) for name, value in elements.items()}
+    by_tag = {tag: element(tag, *each, implicit=False) for tag, each in kinds.items()}
+    return in_file(by_tag, implicit=False)
+
+
+def test_an_image_without_lines_is_damaged(tmp_path):
+    """Its pixels are compared with what its header says, which divides by that."""
+    path = tmp_path / "x.dcm"
+    path.write_bytes(one_pixel(Rows=b"\0\0"))
+    with path.open("rb") as file:
+        assert read_header(file).problem
+
+
+def test_a_meta_group_with_an_element_of_another_group_is_read_as_pydicom_reads_it(tmp_path):
+    """The quick way would trust the length that the group tells; drawn by `make fuzz`."""
+    path = tmp_path / "x.dcm"
+    path.write_bytes(one_pixel().replace(b"\x02\0\x10\0UI", b"\x02\x08\x10\0UI", 1))
+    with path.open("rb") as file:
+        assert headers._read_quickly(file) is None

@@ -1,5 +1,6 @@
 """A journal that is lost, or older than the outbox, sends nothing that was delivered before."""
 
+import json
 import shutil
 
 import pytest
@@ -74,6 +75,31 @@ def test_what_is_not_the_same_is_sent(site, change):
 
     assert len(site.jobs()) + len(TARGETS["archive"].made(site.sandbox)) == 2
     assert not site.case().adopted
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"key": None},
+        {"key": ["p1"]},
+        {"key": "../p1"},
+        {"key": "\ud800"},
+        {"key": "k" * 1000},
+        {"outputs": [{"files": [{"path": 1, "size": "1", "sha256": []}]}]},
+    ],
+)
+def test_a_receipt_that_somebody_changed_stops_nothing(site, change):
+    """A new journal adopts a result, or sends the folder again; the audit tells what it sees."""
+    site.drop()
+    site.run_once()
+    shutil.rmtree(site.state)
+    place = site.outbox / "p1" / "gcwatch.json"
+    place.write_text(json.dumps(json.loads(place.read_text()) | change))
+
+    assert site.run_once().delivered == 1
+
+    assert len(site.jobs()) == (1 if "outputs" in change else 2)
+    assert findings(site)
 
 
 def test_a_retry_still_sends_again(site):

@@ -319,7 +319,16 @@ def test_a_broken_receipt_does_no_harm(site, text):
 
 @pytest.mark.parametrize("key", ["outputs", "inputs"])
 @pytest.mark.parametrize(
-    "odd", [5, True, "x", {"socket": "ct-image"}, [5, {"files": 7}], [{"files": [8, {"path": []}]}]]
+    "odd",
+    [
+        5,
+        True,
+        "x",
+        {"socket": "ct-image"},
+        [5, {"files": 7}],
+        [{"files": [8, {"path": []}]}],
+        [{"carrier": ["image"]}],
+    ],
 )
 def test_a_receipt_of_another_shape_does_no_harm(site, key, odd):
     """Its platform is the right one, and nothing else in it is as it should be."""
