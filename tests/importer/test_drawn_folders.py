@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
+from support.importer.drawn_pictures import jpeg_files, png_files, tiff_files
 from support.importer.drawn_series import films, series, series_over_time
 from support.importer.drawn_volumes import meta_files, nifti_files, nrrd_files
 from support.importer.judge import describe, judge_folder
@@ -16,6 +17,9 @@ DRAWN = {
     "NIfTI": nifti_files(),
     "MetaImage": meta_files(),
     "NRRD": nrrd_files(),
+    "TIFF": tiff_files(),
+    "PNG": png_files(),
+    "JPEG": jpeg_files(),
     "DICOM series": series(),
     "DICOM series over time": series_over_time(),
     "DICOM films": films(),
