@@ -39,6 +39,15 @@ class Cron:
         found = first.timestamp()
         return self._after_near(found, now) if _is_near_change(found) else found
 
+    def after_run(self, now: float, last: float) -> float:
+        """Given the time now and that of the last run, return when the next one is due.
+
+        If the clock was set back meanwhile by less than the time between two runs, the time of the
+        last run comes again; it does not count twice.
+        """
+        following = self.after(last)
+        return following if 0 < last - now < following - last else self.after(now)
+
     def _after_near(self, change: float, now: float) -> float:
         """Return the next time if the clocks are changed around a time."""
         begin = _shown_at(change - _LONGEST_CHANGE_SECONDS)

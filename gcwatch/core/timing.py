@@ -26,6 +26,10 @@ class Every:
         """Given a time (seconds since the epoch), return the next time after it."""
         return now + self.seconds
 
+    def after_run(self, now: float, _last: float) -> float:
+        """Given the time now, return when the run after the last one is due."""
+        return self.after(now)
+
 
 @dataclass(frozen=True)
 class Pace:
@@ -78,9 +82,10 @@ def _poll_due(case: Case, submission: Submission, pace: Pace) -> float:
     """
     expected = case.target.expected if case.target else None
     first = wait_end(submission.submitted, 0.75 * (expected or 0.0))
-    if case.touched < first:
+    age = case.touched - submission.submitted  # negative: the clock was set back meanwhile
+    if age >= 0 and case.touched < first:
         return first
-    aged = case.touched + min((case.touched - submission.submitted) / 20, pace.slowest)
+    aged = case.touched + min(age / 20, pace.slowest)
     return max(pace.poll.after(case.touched), aged)
 
 

@@ -42,6 +42,7 @@ class MirrorScheduler:
     on_bytes: MirrorBytes
     on_progress: Callable[[str, int, int, int], None]
     outcomes: dict[str, MirrorSummary | Reason] = field(default_factory=dict)
+    _begun: dict[str, float] = field(default_factory=dict)
     _tries: dict[str, int] = field(default_factory=dict)
     _runs: dict[str, threading.Event] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -109,6 +110,7 @@ class MirrorScheduler:
         with self._running(name, context) as (settings, own):
             # First, so that a request during the run leads to another run.
             self.wakeup.mirror_started(name)
+            self._begun[name] = self.clock()
             wait: float | None = None
             try:
                 wait = self._run(settings, own)
@@ -143,7 +145,8 @@ class MirrorScheduler:
         """Ask for the next run, if the mirror is still there."""
         settings, now = self._settings_of(name), self.clock()
         if settings is not None:
-            self._schedule(settings, settings.every.after(now) if wait is None else now + wait)
+            due = settings.every.after_run(now, self._begun.get(name, now))
+            self._schedule(settings, due if wait is None else now + wait)
 
     def _schedule(self, settings: Mirror, at: float) -> None:
         self.schedule.run_mirror_at(settings.name, at)

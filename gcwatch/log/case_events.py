@@ -109,20 +109,25 @@ def _reason_facts(reason: Reason) -> dict[str, Any]:
     return {"reason": reason.code, "plain": words.plain, "detail": words.detail}
 
 
+def _seconds(begin: float, end: float, digits: int = 1) -> float:
+    """Return how long something took; 0.0 if the clock was set back meanwhile."""
+    return max(round(end - begin, digits), 0.0)
+
+
 def _settled_facts(case: Case) -> dict[str, Any]:
     seen = case.seen
     settled = case.settled or 0
     return {
         "files": seen.files if seen else 0,
         "bytes": seen.bytes if seen else 0,
-        "seconds": round(settled - (case.found if case.round == 1 else case.changed), 1),
-        "unchanged_seconds": round(settled - case.changed, 1),
+        "seconds": _seconds(case.found if case.round == 1 else case.changed, settled),
+        "unchanged_seconds": _seconds(case.changed, settled),
     }
 
 
 def _upload_facts(pk: str, case: Case) -> dict[str, Any]:
     upload = next(upload for upload in case.uploads if upload.pk == pk)
-    seconds = round(case.touched - upload.created, 3)
+    seconds = _seconds(upload.created, case.touched, 3)
     facts = {"bytes": upload.size, "seconds": seconds}
     return {"socket": upload.socket, "upload": upload.pk, **facts}
 
@@ -143,7 +148,7 @@ def _submission_facts(case: Case) -> dict[str, Any]:
 
 def _success_entry(case: Case, outputs: int) -> LogEntry:
     since = case.submission.submitted if case.submission else case.found
-    facts = {**_submission_facts(case), "seconds": round(case.touched - since, 1)}
+    facts = {**_submission_facts(case), "seconds": _seconds(since, case.touched)}
     if case.kind == "algorithm":
         return "job.succeeded", {**facts, "outputs": outputs}
     return "import.succeeded", {**facts, "images": len(case.images)}
@@ -173,7 +178,7 @@ def _delivery_facts(case: Case) -> dict[str, Any]:
     return {
         "files": len(case.fetched),
         "bytes": sum(file.size for file in case.fetched),
-        "seconds": round(case.touched - case.found, 1),
+        "seconds": _seconds(case.found, case.touched),
     }
 
 

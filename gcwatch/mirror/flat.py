@@ -71,8 +71,8 @@ class FlatLayout:
 
     def store_item(self, wanted: Wanted, held: Held | None, make: MakeStaging, seal: Seal) -> None:
         """Fetch the images of an item that are not on disk, and publish each by a rename."""
-        staged = self._hidden.staging_path(wanted)
-        staged.mkdir(FOLDER_MODE, exist_ok=True)
+        place = self._hidden.staging_place(wanted)
+        staged = place.open()
         staging = make(staged)
         arrivals, contents = [], []
         for output in wanted.outputs:
@@ -84,7 +84,7 @@ class FlatLayout:
         let_group_read(staged)
         sync_tree(staged)
         self._publish_images(seal("", tuple(contents)), arrivals, held)
-        remove_tree(staged)
+        place.discard()
 
     def _find_content(self, output: Output, held: Held | None) -> Content | None:
         """Return an image's entry in the receipt, if all its files are on disk."""

@@ -9,7 +9,6 @@ from typing import Literal
 
 from gcwatch.core.case import Fetched, Output
 from gcwatch.core.receipt import RECEIPT_NAME
-from gcwatch.files.atomic import FOLDER_MODE
 from gcwatch.files.beneath import SharePath
 from gcwatch.files.names import take_free_name
 from gcwatch.mirror.receipts import Held, Receipt, Wanted, join_contents
@@ -61,8 +60,8 @@ class ItemFolderLayout:
 
     def store_item(self, wanted: Wanted, held: Held | None, make: MakeStaging, seal: Seal) -> None:
         """Fetch the new values of an item into its staging folder, and publish the folder."""
-        staged = self._hidden.staging_path(wanted)
-        staged.mkdir(FOLDER_MODE, exist_ok=True)
+        place = self._hidden.staging_place(wanted)
+        staged = place.open()
         staging = make(staged)
         places = outputs.output_paths(wanted.outputs)
         fetched = [
@@ -80,6 +79,7 @@ class ItemFolderLayout:
             take_free_name(staged, self._hidden.folder, name)
         else:
             self._hidden.exchange_entry(staged, name)
+        place.discard()  # what is left of it is its note
 
     def _reuse_files(
         self, output: Output, place: PurePosixPath, held: Held | None, staging: outputs.Staging

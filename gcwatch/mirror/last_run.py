@@ -1,6 +1,6 @@
-"""Two files for each mirror in the state directory: its lock, and how its last run ended.
+"""What each mirror has in the state directory: its lock, how its last run ended, and notes.
 
-Both may be deleted: the receipts in a mirror tell what it contains.
+All may be deleted: the receipts in a mirror tell what it contains.
 """
 
 import os
@@ -62,6 +62,11 @@ def lock_mirror(state: Path, name: str) -> Iterator[None]:
             f"Another gcwatch (process {error.text}) works on mirror {name} now.",
             "Wait until it is done; gcwatch status shows that.",
         ) from None
+
+
+def staging_notes(state: Path, name: str) -> Path:
+    """Return the folder that remembers which staging folders of a mirror gcwatch made."""
+    return _state_file(state, name, "staging")
 
 
 def _state_file(state: Path, name: str, suffix: str) -> Path:

@@ -31,7 +31,13 @@ from gcwatch.files.atomic import FOLDER_MODE, disk_trouble
 from gcwatch.files.beneath import SharePath
 from gcwatch.mirror.flat import FlatLayout
 from gcwatch.mirror.folders import ItemFolderLayout
-from gcwatch.mirror.last_run import LastRun, lock_mirror, read_last_run, write_last_run
+from gcwatch.mirror.last_run import (
+    LastRun,
+    lock_mirror,
+    read_last_run,
+    staging_notes,
+    write_last_run,
+)
 from gcwatch.mirror.receipts import (
     Content,
     Difference,
@@ -163,7 +169,7 @@ class _MirrorRun:
         self._transfers = context.transfers
         self._platform = context.transfers.platform
         self._tally = Tally(progress)
-        self._hidden = HiddenFolder(settings.outbox)
+        self._hidden = HiddenFolder(settings.outbox, staging_notes(context.state, settings.name))
         self._layout = _make_layout(settings, self._hidden)
         self._before = before
         self._begun = time.monotonic()

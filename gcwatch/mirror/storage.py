@@ -21,6 +21,7 @@ from gcwatch.files.receipt_file import LONGEST_RECEIPT_BYTES
 from gcwatch.files.safe_open import read_small_file
 from gcwatch.mirror.receipts import Content, File, Held, Receipt, Wanted, parse_receipt
 from gcwatch.outbox.outputs import Staging
+from gcwatch.outbox.staging import StagingPlace, staging_key
 
 HIDDEN: Final = ".gcwatch"
 """The hidden folder in a mirror's outbox; if it is missing, the outbox may not be mounted."""
@@ -52,9 +53,14 @@ class MirrorStorage(Protocol):
 
 
 class HiddenFolder:
-    """The hidden folder of a mirror: staging folders, replaced entries, receipts of "flat"."""
+    """The hidden folder of a mirror: staging folders, replaced entries, receipts of "flat".
 
-    def __init__(self, folder: Path) -> None:
+    `notes` is the folder in the state directory that remembers which staging folders gcwatch made;
+    whoever only reads a mirror needs none.
+    """
+
+    def __init__(self, folder: Path, notes: Path = Path()) -> None:
+        self._notes = notes
         self.folder = SharePath(folder)
         self.path = self.folder / HIDDEN
         self.partial = self.path / "partial"
@@ -98,17 +104,21 @@ class HiddenFolder:
         sync_folder(self.folder)
         remove_tree(old)
 
-    def staging_path(self, wanted: Wanted) -> SharePath:
-        """Return the staging folder for an item's content; other content has another folder."""
+    def staging_place(self, wanted: Wanted) -> StagingPlace:
+        """Return where an item's content is collected; other content has another place."""
         content = hashlib.sha256(repr(sorted(wanted.identity)).encode()).hexdigest()[:16]
-        return self.partial / f"{plain_name(wanted.item)}-{content}"
+        key = f"{plain_name(wanted.item)}-{content}"
+        return StagingPlace(self.folder.root, key, self._notes / f"{key}.json", self.partial.below)
 
     def clear_staging(self, wanted: Iterable[Wanted]) -> None:
-        """Remove the staging folders of all other items and contents."""
-        needed = {self.staging_path(each).name for each in wanted}
+        """Remove the staging folders of all other items and contents, and their notes."""
+        needed = {self.staging_place(each).key for each in wanted}
         for name in self.partial.list_names():
-            if name not in needed:
+            if staging_key(name) not in needed:
                 remove_tree(self.partial / name)
+        for note in self._notes.glob("*.json"):
+            if note.stem not in needed:
+                note.unlink(missing_ok=True)
 
     def receipt_paths(self) -> list[SharePath]:
         """Return the receipts of the layout "flat"; none if there is no folder of them."""

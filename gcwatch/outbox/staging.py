@@ -21,12 +21,18 @@ class StagingPlace:
     """Where a case's results are collected: in its outbox, under a random name.
 
     `note` is a file in the state directory that remembers which folder gcwatch made. What others
-    put into the outbox is never used, whatever its name is.
+    put into the outbox is never used, whatever its name is. `below` is the folder of the outbox
+    in which it is made, "" for the outbox itself.
     """
 
     outbox: Path
     key: str
     note: Path
+    below: str = ""
+
+    @property
+    def _parent(self) -> SharePath:
+        return SharePath(self.outbox, self.below)
 
     def open(self) -> SharePath:
         """Return the staging folder; make it, if gcwatch's own is not there (any longer).
@@ -39,7 +45,7 @@ class StagingPlace:
     def _find(self) -> SharePath | None:
         try:
             told = json.loads(self.note.read_bytes())
-            folder = SharePath(self.outbox) / told["name"]
+            folder = self._parent / told["name"]
         except (FileNotFoundError, ValueError, TypeError, KeyError):
             return None
         status = folder.status() if folder.is_dir() else None
@@ -49,7 +55,7 @@ class StagingPlace:
         # Those of earlier versions, of a run that was killed before it wrote the note, of others.
         with contextlib.suppress(OSError):
             self._remove_all()
-        folder = SharePath(self.outbox) / f".{self.key}.{secrets.token_hex(8)}{PARTIAL}"
+        folder = self._parent / f".{self.key}.{secrets.token_hex(8)}{PARTIAL}"
         folder.mkdir(FOLDER_MODE)
         told = {"name": folder.name, "inode": folder.lstat().st_ino}
         self.note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -67,10 +73,9 @@ class StagingPlace:
             remove_tree(folder)
 
     def _all(self) -> Iterator[SharePath]:
-        outbox = SharePath(self.outbox)
-        for name in outbox.list_names():
+        for name in self._parent.list_names():
             if staging_key(name) == self.key:
-                yield outbox / name
+                yield self._parent / name
 
 
 def staging_key(name: str) -> str:

@@ -74,3 +74,21 @@ def test_the_next_time_is_always_later_and_never_away(minute, hour, day, seconds
     assert found < following
     shown = [f"{datetime.fromtimestamp(each).astimezone():%d %H:%M}" for each in (found, following)]
     assert shown[0] != shown[1] or hour.startswith("*")
+
+
+@pytest.mark.parametrize(
+    ("expression", "last", "now", "told"),
+    [
+        ("0 2 * * *", (15, 2, 0), (15, 3, 0), (16, 2, 0)),
+        ("0 2 * * *", (15, 2, 0), (15, 0, 30), (16, 2, 0)),  # set back before the same time
+        ("0 2 * * *", (15, 2, 0), (13, 12, 0), (14, 2, 0)),  # it was wrong by days
+        ("0 * * * *", (15, 2, 0), (15, 1, 40), (15, 3, 0)),
+        ("0 * * * *", (15, 2, 0), (14, 20, 30), (14, 21, 0)),
+    ],
+)
+def test_a_time_that_comes_again_after_a_step_back_does_not_count_twice(
+    expression, last, now, told
+):
+    """But a run never stays away for as long as two usual pauses."""
+    at = [datetime(2026, 6, *each).astimezone().timestamp() for each in (last, now, told)]
+    assert Cron(expression).after_run(at[1], at[0]) == at[2]

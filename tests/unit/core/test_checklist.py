@@ -12,6 +12,7 @@ from gcwatch.core.case import Attempt, Case, Uptime
 from gcwatch.core.checklist import Step
 from gcwatch.core.reasons import CATALOGUE, Reason
 from gcwatch.core.timing import Every, Pace
+from gcwatch.log.case_events import log_entry
 
 PACE = Pace(settle=30, poll=Every(60), backoff=5, slowest=900)
 UNREACHABLE = Reason("unreachable", {"call": "GET", "error": "x"})
@@ -311,3 +312,24 @@ def test_a_closed_case_hears_only_of_its_folder_and_of_a_retry(history, event):
     else:
         kept = {f.name for f in fields(Case)} - {"seen", "gone", "route"}
         assert all(getattr(closed, name) == getattr(after, name) for name in kept)
+
+
+# --- clocks that are set back --------------------------------------------------------------------
+
+
+def test_a_job_is_asked_for_at_the_usual_pace_after_a_step_back():
+    """The time at which it was sent is hours away again, and tells no longer when to ask first."""
+    case = reached("running")
+    target = replace(case.target, expected=600.0)
+    early = replace(case, target=target, touched=case.submission.submitted - 7200)
+    assert timing.due_time(early, PACE) == early.touched + 60
+    assert timing.due_time(replace(case, target=target), PACE) > case.touched + 400
+
+
+@pytest.mark.parametrize("number", range(1, len(PATH)))
+def test_no_duration_in_the_log_is_negative(number):
+    """Each event of a case comes two hours before the one before it, as the clock tells."""
+    before, (_, _, event) = a_case(number), PATH[number]
+    after = folding.apply_event(before, event, before.touched - 7200)
+    _, facts = log_entry(before, event, after) or ("", {})
+    assert all(value >= 0 for key, value in facts.items() if key.endswith("seconds"))

@@ -24,7 +24,7 @@ from gcwatch.mirror.receipts import (
     compare_listing,
     join_contents,
 )
-from gcwatch.mirror.storage import Names, plain_name
+from gcwatch.mirror.storage import HiddenFolder, Names, plain_name
 from gcwatch.platform.http import CHUNK_BYTES
 
 CLINICAL = b'{"age" :  61,\r\n "sex":"F"}'
@@ -170,6 +170,33 @@ def test_what_somebody_deleted_or_damaged_here_is_fetched_again(full, what):
         assert len(full.names()) == 4
     else:
         full.check_complete()
+
+
+@pytest.mark.parametrize("layout", ["items", "flat"])
+def test_what_others_put_in_the_place_of_a_mirrors_staging_is_never_used(tmp_path, sandbox, layout):
+    """Who may write to the mirror can't give an item another patient's image, whatever the name."""
+    site = Mirrored(tmp_path / "site", sandbox, layout=layout)
+    item = site.add("p1", generic_medical_image=mha(1, 2))
+    site.run()
+    [output] = site.sandbox.platform_state.items[item].values.values()
+    identity = frozenset({(IMAGE, output.pk)})
+    wanted = Wanted(item, "p1", (Output(output.pk, IMAGE, "image", "Image"),))
+    assert wanted.identity == identity
+    hidden = HiddenFolder(site.outbox)
+    key = hidden.staging_place(wanted).key
+    [image] = site.outbox.rglob("*.mha")
+    name = f"{output.image.pk}{image.suffix}"
+    for planted in (key, f".{key}.0123456789abcdef.partial"):
+        for folder in (IMAGE, str(output.pk)):
+            place = site.outbox / ".gcwatch" / "partial" / planted / folder
+            place.mkdir(parents=True)
+            (place / name).write_bytes(mha(9, 9))
+    image.unlink()
+
+    site.run()
+
+    (site.check_complete if layout == "items" else site.check_flat)()
+    assert not list((site.state / "mirrors").rglob(f"{key}*"))
 
 
 def test_a_download_that_was_cut_goes_on_where_it_was(site):
