@@ -5,7 +5,8 @@ import os
 from contextlib import closing
 
 import pytest
-from support.builders import Site, check_history, check_results, series, until
+from support.builders import Site, check_history, check_results, mha, series, until
+from support.slices import one_slice
 
 from gcwatch import config, log
 from gcwatch.core import events
@@ -58,6 +59,52 @@ def test_a_retry_file_sends_a_delivered_folder_again(site):
     assert len(site.jobs()) == 2
     check_results(site.sandbox, site.outbox / "p1.2")
     assert not (site.outbox / "p1.retry").exists()
+
+
+def _items(**keys):
+    """A route without an algorithm: what is made of a case is a display set or an item."""
+    return {"algorithm": None, "operator_files": True, "inputs": {"ct-image": "*"}} | keys
+
+
+def _write_slices(folder, numbers):
+    folder.mkdir(exist_ok=True)
+    for number in numbers:
+        one_slice(folder / str(number), number, (0, 0, number))
+
+
+ROUTES = {
+    "reader study": (_items(reader_study="lung-study"), "p1/image.mha"),
+    "archive": (_items(archive="ct-archive"), "p1/image.mha"),
+    "a case a file": (_items(archive="ct-archive", cases="files"), "p1.mha"),
+    "a case a series": (
+        _items(archive="ct-archive", cases="series", inputs={"ct-image": "**"}),
+        "p1/a",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ROUTES)
+def test_a_retry_file_works_for_each_kind_of_route(name, tmp_path, sandbox):
+    """The failed case is tried again, with what is in the inbox then; one thing is made."""
+    keys, source = ROUTES[name]
+    site = Site(tmp_path / "site", sandbox, **keys)
+    path = site.inbox / source
+    path.parent.mkdir(exist_ok=True)
+    whole = name != "a case a series"
+    path.write_bytes(mha()[:-9]) if whole else _write_slices(path, (1, 2, 4))
+    assert site.run_once().failed == 1
+    [note] = site.outbox.rglob("*.failed.txt")
+    asked = note.with_name(note.name.replace(".failed.txt", ".retry"))
+    assert f"make an empty file {asked.name} beside this note" in note.read_text()
+    path.write_bytes(mha()) if whole else _write_slices(path, (3,))
+    asked.touch()
+
+    for _ in range(2):
+        site.run_once()
+
+    assert (asked.exists(), note.exists()) == (False, False)
+    assert len(site.results()) == 1
+    assert len([*sandbox.state()["display_sets"], *sandbox.state()["items"]]) == 1
 
 
 def test_a_withdraw_file_leaves_a_case_alone(site):
