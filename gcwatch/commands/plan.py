@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from gcwatch import targets
+from gcwatch.commands.removals import is_asked_for, require_known
 from gcwatch.config import Route, Settings
 from gcwatch.config.model import Unit
 from gcwatch.core.case import Carrier, Case, Input
@@ -100,10 +101,11 @@ class RoutePlan:
         return sum(folder.verdict == verdict for folder in self.folders)
 
 
-def plan(settings: Settings) -> Iterator[RoutePlan]:
-    """Given settings, yield what would happen to each route's inbox.
+def plan(settings: Settings, names: Sequence[str] = ()) -> Iterator[RoutePlan]:
+    """Given settings, yield what would happen to each route's inbox, or to some folders of it.
 
     Raises:
+        Misused: when one of the folders is in no inbox.
         TokenRefused: when the platform does not take the token.
         Unreachable: when the platform can't be asked.
         StateError: when the journal can't be read.
@@ -111,11 +113,15 @@ def plan(settings: Settings) -> Iterator[RoutePlan]:
     platform = CachingGrandChallenge(connect(settings))
     try:
         with copied_journal(settings) as journal:
+            found: list[str] = []
             for route in settings.routes:
                 known = _PlannedSoFar.of_route(route, journal)
-                yield _as_allowed(_route(route, known, platform), route, platform)
+                planned = _route(route, known, platform, names)
+                found += [f"{route.name}/{folder.name}" for folder in planned.folders]
+                yield _as_allowed(planned, route, platform)
     finally:
         platform.close()
+    require_known(names, found)
 
 
 @dataclass(frozen=True)
@@ -165,7 +171,9 @@ def _as_allowed(planned: RoutePlan, route: Route, platform: GrandChallenge) -> R
     return replace(planned, folders=tuple(held))
 
 
-def _route(route: Route, known: _PlannedSoFar, platform: GrandChallenge) -> RoutePlan:
+def _route(
+    route: Route, known: _PlannedSoFar, platform: GrandChallenge, names: Sequence[str]
+) -> RoutePlan:
     planned = RoutePlan(route.name, route.kind, route.target, cases=route.cases)
     box = inbox_of(route)
     try:
@@ -175,6 +183,7 @@ def _route(route: Route, known: _PlannedSoFar, platform: GrandChallenge) -> Rout
     folders = tuple(
         _folder(entry, route, known, platform)
         for entry in box.select_cases(listing, list(known.cases))
+        if is_asked_for(f"{route.name}/{entry.name}", names)
     )
     empty = [folder.name for folder in folders if folder.verdict == "empty"]
     unused = unused_reasons(route.cases, listing, empty)

@@ -85,7 +85,8 @@ class SpoolContent:
     """The members to write to the spool, their warnings, and the facts of their image.
 
     If `lenient`, members that are refused are left out with a warning, and there is no forecast.
-    `suffix` is that of an upload of one file.
+    `suffix` is that of an upload of one file. `is_direct`: the members go out as they are, from
+    the inbox.
     """
 
     members: Sequence[Member]
@@ -95,6 +96,7 @@ class SpoolContent:
     forecast: ImageForecast = UNKNOWN
     content: str = ""
     suffix: str = ".dcm"
+    is_direct: bool = False
     written: int = 0
 
     def open_members(self) -> Iterator[tuple[Member, Write]]:

@@ -19,7 +19,8 @@ from gcwatch.core.region import parse_region
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging import bundle
 from gcwatch.imaging.deidentification.deidentify import DicomRules
-from gcwatch.imaging.spool import Bundle
+from gcwatch.imaging.outgoing import file_content, image_content, sanitise_name, set_content
+from gcwatch.imaging.spool import Bundle, SpoolContent
 from gcwatch.inbox.layouts import inbox_of
 from gcwatch.targets.context import DroppedFolder, TargetContext
 from gcwatch.targets.upload_quota import LIMIT_UPLOADS
@@ -128,6 +129,35 @@ def _bundles_of(
     return (made,)
 
 
+def outgoing_content(item: Input, chosen: Sequence[SourceFile], route: Route) -> SpoolContent:
+    """Given an input and the files for it, return what goes out of them, without writing it.
+
+    Raise CannotSend if they can't be sent.
+    """
+    if item.carrier == "file":
+        return file_content(chosen[0])
+    if item.carrier == "dicom":
+        return set_content(
+            chosen,
+            stem="",
+            socket=item.socket,
+            deidentify=route.deidentify,
+            integrity=route.integrity,
+            rules=_dicom_rules(route),
+            pattern=item.pattern,
+        )
+    return image_content(
+        chosen,
+        socket=item.socket,
+        deidentify=route.deidentify,
+        keep_names=route.names == "keep",
+        integrity=route.integrity,
+        rules=_dicom_rules(route),
+        pattern=item.pattern,
+        unscrubbed=route.unscrubbed,
+    )
+
+
 def _dicom_rules(route: Route) -> DicomRules:
     own = parse_procedure(route.procedure.read_bytes()) if route.procedure else None
     return DicomRules(own, route.burned_in, tuple(map(parse_region, route.blank)))
@@ -138,4 +168,4 @@ def _public_name(folder: FolderToJudge, route: Route) -> str:
     if route.names == "opaque":
         return folder.key
     title = inbox_of(route).public_name(folder.name)
-    return f"{bundle.sanitise_name(title)[:60]}-{folder.key.rpartition('-')[2]}"
+    return f"{sanitise_name(title)[:60]}-{folder.key.rpartition('-')[2]}"

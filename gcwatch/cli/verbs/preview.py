@@ -1,24 +1,45 @@
 """`check` and `plan`: the commands that look ahead, before anything is sent."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from gcwatch import config as configuration
 from gcwatch.cli.errors import Exit
-from gcwatch.cli.options import Config, Json, Offline, chosen
+from gcwatch.cli.options import Config, Json, Offline, chosen, flag
 from gcwatch.commands import check as checking
 from gcwatch.commands import plan as planning
+from gcwatch.commands import removals
 from gcwatch.commands.check import Cause, Finding
-from gcwatch.core.errors import ConfigError
+from gcwatch.core.errors import ConfigError, Misused
 from gcwatch.core.reasons import Reason, explain
 from gcwatch.core.text import printable_name
 from gcwatch.views.check_table import findings_table
 from gcwatch.views.plan_table import route_plan_table
+from gcwatch.views.removals_table import removals_record, removals_view
 from gcwatch.views.terminal import console, print_json
+
+Folders = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[FOLDER...]", help="Folders of the inboxes; else all.", show_default=False
+    ),
+]
+ShowRemoved = Annotated[
+    bool, flag("--show-removed", "Show what would be removed, replaced and kept of each file.")
+]
+Values = Annotated[
+    bool,
+    flag(
+        "--values",
+        "With --show-removed: also what the original holds there. These are names: on a terminal "
+        "only.",
+    ),
+]
 
 _CODES: tuple[tuple[Cause, Exit], ...] = (
     ("token", Exit.TOKEN),
@@ -69,24 +90,59 @@ def _findings(file: Path | None, *, offline: bool) -> Iterator[Finding]:
 # --- plan ----------------------------------------------------------------------------------------
 
 
-def plan(context: typer.Context, config: Config = None, *, as_json: Json = False) -> None:
+def plan(
+    context: typer.Context,
+    folders: Folders = None,
+    config: Config = None,
+    *,
+    as_json: Json = False,
+    show_removed: ShowRemoved = False,
+    values: Values = False,
+    offline: Offline = False,
+) -> None:
     """Show what would be sent where, and what would be refused and why. Nothing is sent.
 
     Every folder goes through the same checks as in the daemon, de-identification included. Bundles
     are made in a temporary folder and deleted.
+
+    With --show-removed, show for each file what would be removed, replaced and kept: DICOM elements
+    and the places of other formats. Each file is prepared as for the platform and compared with its
+    original. With --offline the platform is not asked: a socket takes what it took in the latest
+    case, or else an image.
     """
+    _require_fit(as_json=as_json, show_removed=show_removed, values=values, offline=offline)
     settings = configuration.load(configuration.find(chosen(context, config)))
     screen = console()
+    if show_removed:
+        found = removals.show_removals(settings, folders or (), offline=offline)
+        if as_json:
+            print_json({"folders": [removals_record(each) for each in found]})
+            return
+        for each in found:
+            screen.print(removals_view(each, values=values))
+        return
     if not settings.routes and not as_json:
         for line in _without_routes(settings):
             screen.print(line, markup=False)
     planned = []
-    for route in planning.plan(settings):
+    for route in planning.plan(settings, folders or ()):
         planned.append(route)
         if not as_json:
             screen.print(route_plan_table(route))
     if as_json:
         print_json({"routes": [_route(route) for route in planned]})
+
+
+def _require_fit(*, as_json: bool, show_removed: bool, values: bool, offline: bool) -> None:
+    """Raise Misused for options that don't go together."""
+    if (values or offline) and not show_removed:
+        name = "--values" if values else "--offline"
+        raise Misused(f"{name} goes with --show-removed only.")
+    if values and (as_json or not sys.stdout.isatty()):
+        raise Misused(
+            "--values shows names of patients, and only on a terminal.",
+            "Leave out --json, and do not send the output into a file or another program.",
+        )
 
 
 def _without_routes(settings: configuration.Settings) -> Iterator[str]:

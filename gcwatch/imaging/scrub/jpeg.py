@@ -42,7 +42,7 @@ def copy_jpeg(stream: BinaryIO, target: BinaryIO) -> None:
         raise CantScrub("it has no JPEG header")
     target.write(START)
     for _ in range(_MOST_SEGMENTS):
-        marker = _read_marker(stream)
+        marker = read_marker(stream)
         if marker == END:
             target.write(b"\xff\xd9")
             return
@@ -53,11 +53,12 @@ def copy_jpeg(stream: BinaryIO, target: BinaryIO) -> None:
             raise CantScrub("its segments are damaged")
         _copy_segment(stream, marker, length, target)
         if marker == SCAN:
-            _copy_scan(stream, target)
+            copy_scan(stream, target)
     raise CantScrub("it has too many segments")
 
 
-def _read_marker(stream: BinaryIO) -> int:
+def read_marker(stream: BinaryIO) -> int:
+    """Return the marker that is next in a JPEG."""
     if stream.read(1) != b"\xff":
         raise CantScrub("its segments are damaged")
     while (byte := stream.read(1)) == b"\xff":
@@ -105,7 +106,7 @@ def _orientation(exif: bytes) -> int:
     return 0
 
 
-def _copy_scan(stream: BinaryIO, target: BinaryIO) -> None:
+def copy_scan(stream: BinaryIO, target: BinaryIO) -> None:
     """Copy compressed pixels until the next marker, and leave the stream there."""
     while data := stream.read(BUFFER_BYTES):
         if found := MARKER.search(data):

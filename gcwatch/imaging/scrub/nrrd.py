@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from gcwatch.imaging.checks.streams import count_bytes
@@ -54,34 +55,66 @@ _FIELDS: Mapping[str, re.Pattern[str]] = {
 """Fields that are kept, and how their values must look."""
 
 
-def scrub_nrrd(stream: BinaryIO) -> Write:
-    """Given an NRRD with its voxels in the same file, return what writes its clean copy."""
-    old = read_nrrd_header(stream)
-    fields = nrrd_fields(old)
-    new, begin = _clean_header(old), len(old)
+@dataclass(frozen=True)
+class Nrrd:
+    """An NRRD: its header, how its voxels are written, and where they are.
+
+    The voxels begin `skipped` bytes behind `begin` (in gzip: of what is packed), or end with the
+    file if that is -1; they have `expected` bytes.
+    """
+
+    header: bytes
+    encoding: str
+    begin: int
+    skipped: int
+    expected: int
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether its voxels are in gzip."""
+        return self.encoding in {"gzip", "gz"}
+
+    def start(self, stream: BinaryIO) -> int:
+        """Return where the voxels begin that are not in gzip."""
+        if self.encoding != "raw":
+            return self.begin
+        is_last = self.skipped == -1
+        return count_bytes(stream) - self.expected if is_last else self.begin + self.skipped
+
+
+def read_nrrd(stream: BinaryIO) -> Nrrd:
+    """Given an NRRD with its voxels in the same file, return where they are; raise CantScrub."""
+    header = read_nrrd_header(stream)
+    fields = nrrd_fields(header)
     encoding, expected = fields.get("encoding", ""), count_nrrd_bytes(fields)
     skipped, lines = fields.get("byte skip", "0"), fields.get("line skip", "0")
     if expected is None or not (lines.isdecimal() and re.fullmatch(r"\d+|-1", skipped)):
         raise CantScrub("its header does not tell plainly where its voxels are")
-    stream.seek(begin)
+    stream.seek(len(header))
     for _ in range(min(int(lines), MAX_LINES)):
         stream.readline(MAX_LINE_BYTES)
-    begin = stream.tell()
+    return Nrrd(header, encoding, stream.tell(), int(skipped), expected)
+
+
+def scrub_nrrd(stream: BinaryIO) -> Write:
+    """Given an NRRD with its voxels in the same file, return what writes its clean copy."""
+    nrrd = read_nrrd(stream)
+    new = _clean_header(nrrd.header)
 
     def write(target: BinaryIO) -> None:
-        stream.seek(begin)
-        if encoding in {"gzip", "gz"}:
-            if skipped == "-1":
+        if nrrd.is_packed:
+            if nrrd.skipped == -1:
                 raise CantScrub("its header does not tell plainly where its voxels are")
+            stream.seek(nrrd.begin)
             target.write(new)
-            compress(b"", skip_pieces(decompress(stream), int(skipped)), expected, target)
-        elif encoding == "raw":
-            place = count_bytes(stream) - expected if skipped == "-1" else begin + int(skipped)
-            target.write(new)
-            seek_within(stream, place)
-            copy_exactly(stream, target, expected)
+            pieces = skip_pieces(decompress(stream), nrrd.skipped)
+            compress(b"", pieces, nrrd.expected, target)
+            return
+        target.write(new)
+        seek_within(stream, nrrd.start(stream))
+        if nrrd.encoding == "raw":
+            copy_exactly(stream, target, nrrd.expected)
         else:
-            target.write(new)
             copy_numbers(stream, target)
 
     return write

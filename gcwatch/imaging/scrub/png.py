@@ -47,7 +47,7 @@ def scrub_png(stream: BinaryIO) -> Write:
             raise CantScrub("it has no PNG header")
         target.write(_START)
         pixels: _Pixels | None = None
-        for kind, length in _parts(stream):
+        for kind, length in iterate_chunks(stream):
             if kind == b"IDAT":
                 if pixels is None:
                     raise CantScrub("it has no PNG header")
@@ -64,7 +64,7 @@ def scrub_png(stream: BinaryIO) -> Write:
     return write
 
 
-def _parts(stream: BinaryIO) -> Iterator[tuple[bytes, int]]:
+def iterate_chunks(stream: BinaryIO) -> Iterator[tuple[bytes, int]]:
     """Yield name and length of each part, with the stream at its data; bytes between are none."""
     place = 8
     for _ in range(_MOST_PARTS):

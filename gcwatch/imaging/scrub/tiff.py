@@ -68,10 +68,11 @@ def _is_level(tiff: Tiff, first: Page, page: Page) -> bool:
 
 
 def _stored_bytes(tiff: Tiff, page: Page) -> int:
-    return sum(length for _, length in _segments(tiff, page))
+    return sum(length for _, length in list_segments(tiff, page))
 
 
-def _segments(tiff: Tiff, page: Page) -> list[tuple[int, int]]:
+def list_segments(tiff: Tiff, page: Page) -> list[tuple[int, int]]:
+    """Return where the strips or tiles of a page are, and their lengths."""
     for begins, lengths in _SEGMENTS:
         if begins in page.fields and lengths in page.fields:
             pairs = tiff.numbers(page, begins), tiff.numbers(page, lengths)
@@ -146,7 +147,7 @@ class _Writer:
             raise CantScrub(f"its compression {compression} is unusual")
         begins, lengths = array("Q"), array("Q")
         most = self.tiff.segment_bytes(page) if compression == _PLAIN else 0
-        for begin, length in _segments(self.tiff, page):
+        for begin, length in list_segments(self.tiff, page):
             self._align()
             place = self.target.tell()
             seek_within(self.tiff.stream, begin)

@@ -35,9 +35,10 @@ class Field:
 
 @dataclass(frozen=True)
 class Page:
-    """A page, with its fields by tag."""
+    """A page, with its fields by tag, and where its directory begins and ends."""
 
     fields: Mapping[int, Field]
+    directory: tuple[int, int] = (0, 0)
 
     @property
     def is_tiled(self) -> bool:
@@ -151,7 +152,9 @@ def _read_page(tiff: Tiff, place: int) -> tuple[Page, int]:
         )
         if field is not None:
             fields.setdefault(tag, field)
-    return Page(fields), _unpack(tiff, "L" if tiff.width == 4 else "Q", first + count * step)
+    end = first + count * step
+    following = _unpack(tiff, "L" if tiff.width == 4 else "Q", end)
+    return Page(fields, (place, end + tiff.width)), following
 
 
 def _field(tiff: Tiff, entry: bytes, place: int) -> tuple[Field | None, int]:
