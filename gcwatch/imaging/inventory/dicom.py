@@ -7,12 +7,12 @@ from gcwatch.core.region import Region
 from gcwatch.core.text import count_noun, printable_name
 from gcwatch.imaging.checks.streams import count_bytes
 from gcwatch.imaging.dicom.elements import (
-    DICOM_ERRORS,
     DamagedDicom,
     PixelData,
     find_pixel_data,
     read_dataset,
 )
+from  import DICOM_ERRORS
 from gcwatch.imaging.inventory.parts import NEW_UID, Change, Part, compare_parts, rest_part
 from gcwatch.imaging.inventory.pixels import compare_fragments, compare_rows
 
