@@ -12,7 +12,6 @@ from gcwatch.imaging.dicom.elements import (
     find_pixel_data,
     read_dataset,
 )
-from  import DICOM_ERRORS
 from gcwatch.imaging.inventory.parts import NEW_UID, Change, Part, compare_parts, rest_part
 from gcwatch.imaging.inventory.pixels import compare_fragments, compare_rows
 
@@ -59,7 +58,7 @@ def _elements(dataset: Any, above: str) -> Iterator[Part]:
         try:
             element = dataset[tag]
             vr, text = str(element.VR), _text(element)
-        except (*DICOM_ERRORS, OSError):
+        except dicom_errors(OSError):
             yield Part(place, content or b"", "a value that can't be read")
             continue
         if vr == "SQ":
