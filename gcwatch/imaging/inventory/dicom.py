@@ -9,6 +9,7 @@ from gcwatch.imaging.checks.streams import count_bytes
 from gcwatch.imaging.dicom.elements import (
     DamagedDicom,
     PixelData,
+    dicom_errors,
     find_pixel_data,
     read_dataset,
 )
