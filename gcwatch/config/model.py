@@ -320,7 +320,7 @@ def _check_fit(value: Any, key: str, others: Mapping[str, Any]) -> None:
         hint = "put {id} into it: a title can be used only once in a reader study or archive"
         raise value_error("would be the title of all series of a patient", hint)
     elif shows_folder_name(value) and others.get("names") == "opaque":
-        hint = 'use {key} or {id}; or, if the platform may see the name, write names = "keep"'
+        hint = "use {key} or {id}; docs/privacy.md says what the platform sees of names"
         raise value_error("would show the platform the folder's name", hint)
 
 

@@ -7,13 +7,13 @@ from typing import BinaryIO, Final
 
 from gcwatch.core.region import Region
 from gcwatch.imaging.checks.streams import count_bytes
+from gcwatch.imaging.codestreams.errors import CantScrub
 from gcwatch.imaging.content import recognise_content
 from gcwatch.imaging.inventory.dicom import compare_dicom
 from gcwatch.imaging.inventory.parts import Change, Part, compare_parts, read_pieces
 from gcwatch.imaging.inventory.pictures import jpeg_parts, png_parts
 from gcwatch.imaging.inventory.tiff import tiff_parts
 from gcwatch.imaging.inventory.volumes import meta_image_parts, nifti_parts, nrrd_parts
-from gcwatch.imaging.scrub.streaming import CantScrub
 
 _FORMATS: Final[Mapping[str, tuple[str, Callable[[BinaryIO], Iterator[Part]]]]] = {
     ".png": ("PNG", png_parts),

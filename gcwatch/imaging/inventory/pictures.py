@@ -7,16 +7,15 @@ from collections.abc import Iterator
 from typing import BinaryIO, cast
 
 from gcwatch.imaging.checks.streams import count_bytes
+from gcwatch.imaging.codestreams.errors import CantScrub
+from gcwatch.imaging.codestreams.jpeg import BARE, KEPT
 from gcwatch.imaging.inventory.parts import Part, data_part, read_pieces, rest_part, text_part
 from gcwatch.imaging.inventory.tiff import exif_parts
 from gcwatch.imaging.scrub.jpeg import (
-    BARE_MARKERS,
-    PICTURE_MARKERS,
     copy_scan,
     read_marker,
 )
 from gcwatch.imaging.scrub.png import iterate_chunks
-from gcwatch.imaging.scrub.streaming import CantScrub
 
 _PNG_CHUNKS = frozenset(
     b"IHDR PLTE tRNS gAMA cHRM sRGB sBIT pHYs bKGD tEXt zTXt iTXt tIME eXIf iCCP hIST sPLT".split()
@@ -68,13 +67,13 @@ def jpeg_parts(stream: BinaryIO) -> Iterator[Part]:
     picture = _Digest()
     stream.seek(2)
     while (marker := read_marker(stream)) != _END:
-        if marker in BARE_MARKERS:
+        if marker in BARE:
             continue
         length = int.from_bytes(stream.read(2)) - 2
         data = stream.read(length)
         if length < 0 or len(data) < length:
             raise CantScrub("its segments are damaged")
-        if marker in PICTURE_MARKERS:
+        if marker in KEPT:
             picture.write(bytes((marker,)) + data)
         else:
             yield from _segment_parts(marker, data)

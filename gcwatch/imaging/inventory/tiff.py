@@ -7,9 +7,10 @@ from typing import BinaryIO, Final
 
 from gcwatch.core.text import count_noun
 from gcwatch.imaging.checks.streams import count_bytes
+from gcwatch.imaging.codestreams.errors import CantScrub
 from gcwatch.imaging.inventory.parts import Part, data_part, read_pieces, rest_part, text_part
 from gcwatch.imaging.scrub.jpeg import copy_jpeg
-from gcwatch.imaging.scrub.streaming import CantScrub, seek_within
+from gcwatch.imaging.scrub.streaming import seek_within
 from gcwatch.imaging.scrub.tiff import list_segments
 from gcwatch.imaging.scrub.tiff_pages import Page, Tiff, read_pages
 

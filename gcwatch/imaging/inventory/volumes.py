@@ -8,10 +8,11 @@ from gcwatch.core.text import printable_name
 from gcwatch.imaging.checks.streams import count_bytes
 from gcwatch.imaging.checks.text_header import read_meta_header
 from gcwatch.imaging.checks.voxel_sizes import read_nifti
+from gcwatch.imaging.codestreams.errors import CantScrub
 from gcwatch.imaging.inventory.parts import Part, data_part, read_pieces, rest_part, text_part
 from gcwatch.imaging.scrub.meta_image import read_clean
 from gcwatch.imaging.scrub.nrrd import read_nrrd
-from gcwatch.imaging.scrub.streaming import CantScrub, decompress, skip_pieces
+from gcwatch.imaging.scrub.streaming import decompress, skip_pieces
 
 _NIFTI_BYTES: Final = 348
 _NIFTI_TEXTS: Final = {

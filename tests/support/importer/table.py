@@ -19,7 +19,7 @@ def kinds_table():
 def _row(kind):
     done = _words(kind.gcwatch)
     if kind.gcwatch not in {kind.plain, UNFOUND}:
-        done += f"; {_words(kind.plain)} with `deidentify = false`"
+        done += f"; where another program de-identifies: {_words(kind.plain)}"
     return f"| {kind} | {kind.panimg} | {done} |\n"
 
 
