@@ -124,8 +124,8 @@ FOLDER_REASONS: Final[Mapping[str, ReasonEntry]] = {
         "A file is missing in this folder: {pattern}.",
         "No file matches {pattern} for socket {socket}.",
         advice="Add the file to the folder. If none belongs there, ask IT.",
-        hint="Compare the folder with the route's inputs: gcwatch plan. A pattern without ** matches "
-        "only files directly in the folder.",
+        hint="Compare the folder with the route's inputs: gcwatch plan. A pattern without ** "
+        "matches only files directly in the folder.",
     ),
     "missing_value": ReasonEntry(
         "A file is missing in this folder: {pattern}.",
