@@ -85,6 +85,7 @@ TYPED = {
     "gcwatch init": f"gcwatch init --yes --config x/y.toml --mirror ct-archive {PLATFORM}",
     "gcwatch check": "gcwatch check",
     "gcwatch plan": "gcwatch plan",
+    "gcwatch plan --show-removed": "gcwatch plan --show-removed",
     "gcwatch plan --show-removed p17": "gcwatch plan --show-removed p1",
     "gcwatch once": "gcwatch once",
     "gcwatch mirror NAME": "gcwatch mirror kept",
