@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Literal
 
 from gcwatch.core.forecast import UNKNOWN, ImageForecast
@@ -87,7 +86,8 @@ def suffix_of(name: str) -> str:
     last = name.rpartition("/")[2].lower()
     if last.endswith(".nii.gz"):
         return ".nii.gz"
-    suffix = PurePosixPath(last).suffix
+    dot = last.rfind(".")
+    suffix = last[dot:] if 0 < dot < len(last) - 1 else ""
     # Names made of UIDs end in a dot and digits; that is no suffix.
     return "" if suffix[1:].isdigit() else suffix
 

@@ -4,7 +4,18 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from tests.bench import burst, deidentify, idle, marker, mirror, recognise, start, startup, uploads
+from tests.bench import (
+    burst,
+    deidentify,
+    idle,
+    marker,
+    mirror,
+    recognise,
+    start,
+    startup,
+    survey,
+    uploads,
+)
 
 MEASUREMENTS = {
     "file": (uploads.bench_file, 3),
@@ -14,11 +25,15 @@ MEASUREMENTS = {
     "startup": (startup.bench, 5),
     "start": (start.bench, 9),
     "recognise": (recognise.bench, 9),
+    "survey": (survey.bench, 3),
     "deidentify": (deidentify.bench, 5),
     "burst": (burst.bench, 1),
     "marker": (marker.bench, 1),
 }
 """Each measurement, and how often it is repeated."""
+
+COMPARED = {start.bench, recognise.bench, survey.bench}
+"""Those that are measured beside another gcwatch."""
 
 
 def main() -> None:
@@ -27,13 +42,15 @@ def main() -> None:
     parser.add_argument("what", nargs="*", help=", ".join(MEASUREMENTS))
     parser.add_argument("--rounds", type=int, help="how often each is repeated")
     parser.add_argument("--dir", type=Path, help="where to work; needs 4 GiB")
-    parser.add_argument("--base", type=Path, help="start, recognise: another gcwatch's Python")
+    parser.add_argument(
+        "--base", type=Path, help="start, recognise, survey: another gcwatch's Python"
+    )
     options = parser.parse_args()
     if unknown := set(options.what) - MEASUREMENTS.keys():
         parser.error(f"no such measurement: {', '.join(unknown)}")
     for name in options.what or MEASUREMENTS:
         bench, rounds = MEASUREMENTS[name]
-        more = {"base": options.base} if bench in {start.bench, recognise.bench} else {}
+        more = {"base": options.base} if bench in COMPARED else {}
         with tempfile.TemporaryDirectory(dir=options.dir) as folder:
             bench(Path(folder), options.rounds or rounds, **more)
 

@@ -31,6 +31,11 @@ _SHORT_VRS: Final = frozenset(
 _LONG_VRS: Final = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 """Explicit VRs whose length has four bytes."""
 
+_ALL_VRS: Final = _SHORT_VRS | _LONG_VRS
+
+_unpack_head: Final = struct.Struct("<HH2sH").unpack_from
+_unpack_length: Final = struct.Struct("<L").unpack_from
+
 
 class UnusualHeader(Exception):
     """The pass does not cover this header: the library does the work."""
@@ -48,13 +53,13 @@ class EncodedElements:
 
         The end of a value of undefined length is -1. Raise struct.error behind the data.
         """
-        group, element, vr, length = struct.unpack_from("<HH2sH", self.data, at)
+        group, element, vr, length = _unpack_head(self.data, at)
         tag, value = group << 16 | element, at + 8
         if self.implicit or group == 0xFFFE:
-            length = struct.unpack_from("<L", self.data, at + 4)[0]
+            length = _unpack_length(self.data, at + 4)[0]
             vr = _dictionary_vr(tag)
         elif vr in _LONG_VRS:
-            length = struct.unpack_from("<L", self.data, value)[0]
+            length = _unpack_length(self.data, value)[0]
             value += 4
         elif vr not in _SHORT_VRS:
             raise UnusualHeader
@@ -98,7 +103,7 @@ def read_meta(data: bytes) -> tuple[bytes, int]:
     tag, _, value, end = meta.read(META_START)
     if tag != 0x00020000 or end - value != 4:
         raise UnusualHeader
-    start = end + struct.unpack_from("<L", data, value)[0]
+    start = end + _unpack_length(data, value)[0]
     while end < start:
         tag, _, value, end = meta.read(end)
         # pydicom trusts the groups of the elements and not the length of the meta group.
@@ -109,7 +114,7 @@ def read_meta(data: bytes) -> tuple[bytes, int]:
     if end != start or syntax in _NOT_COVERED or data[start : start + 2] == b"\x02\0":
         raise UnusualHeader
     # It trusts the first element, too, on whether VRs are explicit.
-    is_explicit = data[start + 4 : start + 6] in _SHORT_VRS | _LONG_VRS
+    is_explicit = data[start + 4 : start + 6] in _ALL_VRS
     if is_explicit != (syntax != IMPLICIT_SYNTAX):
         raise UnusualHeader
     return syntax, start

@@ -22,7 +22,8 @@ from gcwatch.imaging.dicom.elements import (
 )
 from gcwatch.imaging.dicom.encapsulated import PixelFacts, find_frame_damage
 from gcwatch.imaging.dicom.encoded import UnusualHeader
-from gcwatch.imaging.dicom.quick_dataset import quick_dataset
+from gcwatch.imaging.dicom.quick_dataset import QuickDataset, QuickReader
+from gcwatch.imaging.dicom.stretches import Element
 from gcwatch.imaging.dicom.traits import (
     TRAIT_ELEMENTS,
     Trait,
@@ -85,6 +86,28 @@ _READ_ELEMENTS = (
     *KIND_ELEMENTS,
     *TRAIT_ELEMENTS,
 )
+
+
+def _abridge(value: bytes) -> bytes:
+    """Return a value that stands for all that are there; it can't be converted to anything."""
+    return value and b"\\"
+
+
+def _abridge_position(value: bytes) -> bytes:
+    """Return one position for all; what is none counts as it is."""
+    return b"0\\0\\0" if len(parse_numbers(value)) == 3 else value
+
+
+_OWN_ELEMENTS = {
+    "SOPInstanceUID": _abridge,
+    "InstanceNumber": _abridge,
+    "ImagePositionPatient": _abridge_position,
+    "ContentTime": _abridge,
+    "Exposure": _abridge,
+}
+"""Elements that differ from file to file, and how they are abridged in what files share."""
+
+_QUICK_READER = QuickReader(_READ_ELEMENTS, _OWN_ELEMENTS)
 
 NEVER_EMPTY = (
     "NumberOfFrames",
@@ -206,12 +229,14 @@ def could_be_dicom(start: bytes) -> bool:
 
 
 def read_header(stream: BinaryIO) -> Header | None:
-    """Given a file open for reading, return its header, or None if it is no DICOM."""
-    start = stream.read(_PREAMBLE_BYTES + 4)
-    if not could_be_dicom(start):
-        return None
+    """Given a file open at its start, return its header, or None if it is no DICOM."""
+    start = b""
     try:
-        return _read_quickly(stream) or _read_by_pydicom(stream)
+        if header := _read_quickly(stream):
+            return header
+        stream.seek(0)
+        start = stream.read(_PREAMBLE_BYTES + 4)
+        return _read_by_pydicom(stream) if could_be_dicom(start) else None
     except DamagedDicom as damage:
         return Header(None, str(damage))
     except dicom_errors(OSError) as error:
@@ -221,20 +246,47 @@ def read_header(stream: BinaryIO) -> Header | None:
 
 def _read_quickly(stream: BinaryIO) -> Header | None:
     """Return the header of a file without oddities; None if pydicom has to read it."""
-    stream.seek(0)
     try:
-        return _header_of(stream, quick_dataset(stream, _READ_ELEMENTS))
+        quick = _QUICK_READER.read(stream)
+        common = _quick_common(quick.common, quick.syntax)
+        return _header_of(stream, QuickDataset(quick.own, quick.syntax), common, quick.pixels)
     except dicom_errors(UnusualHeader):
         return None
 
 
 def _read_by_pydicom(stream: BinaryIO) -> Header | None:
     stream.seek(0)
-    return _header_of(stream, read_dataset(stream, _READ_ELEMENTS))
+    dataset = read_dataset(stream, _READ_ELEMENTS)
+    common = _Common(dataset, _common_header(stream, dataset), {})
+    return _header_of(stream, dataset, common)
 
 
-def _header_of(stream: BinaryIO, dataset: Any) -> Header | None:
-    """Given a dataset, and the stream behind what was read, return the header."""
+@dataclass(frozen=True, slots=True)
+class _Common:
+    """What most files of one series have in common.
+
+    Their elements, the header that these give, and the lengths of pixel data by its tag.
+    """
+
+    dataset: Any
+    header: Header | None
+    lengths: dict[tuple[int, int], int]
+
+
+@functools.lru_cache(64)
+def _quick_common(elements: tuple[Element, ...], syntax: bytes) -> _Common:
+    """Return it for elements that were read without pydicom; computed once for a series."""
+    dataset = QuickDataset(elements, syntax)
+    if "SOPClassUID" not in dataset:
+        raise UnusualHeader
+    return _Common(dataset, _common_header(None, dataset), {})
+
+
+def _common_header(stream: BinaryIO | None, dataset: Any) -> Header | None:
+    """Given a dataset, and the stream behind what was read, return what its files have in common.
+
+    Without a stream, pixels surely follow.
+    """
     sop_class = str(dataset.get("SOPClassUID", "")) or meta_value(
         dataset, "MediaStorageSOPClassUID"
     )
@@ -245,18 +297,38 @@ def _header_of(stream: BinaryIO, dataset: Any) -> Header | None:
     common = _read_common_facts(dataset)  # before a value is converted: raw ones are compared
     return Header(
         _read_group(dataset),
-        _pixel_problem(stream, dataset),
-        dataset.get("StackID") is not None,
-        _required_text(dataset, "SOPInstanceUID"),
-        _instance_number(dataset),
-        _slice_position(dataset, dataset),
-        _raw_values(dataset, SHARED_ELEMENTS),
-        common,
-        int(dataset.get("NumberOfFrames") or 1),
-        raw_value(dataset, "TemporalPositionIndex"),
-        b"LOCALIZER" in raw_value(dataset, "ImageType"),
-        _frame_positions(dataset),
+        stacked=dataset.get("StackID") is not None,
+        shared=_raw_values(dataset, SHARED_ELEMENTS),
+        common=common,
+        frames=int(dataset.get("NumberOfFrames") or 1),
+        time=raw_value(dataset, "TemporalPositionIndex"),
+        is_localizer=b"LOCALIZER" in raw_value(dataset, "ImageType"),
+        frame_positions=_frame_positions(dataset),
         is_label=sop_class == SLIDE_SOP_CLASS and _is_label(dataset),
+    )
+
+
+def _header_of(
+    stream: BinaryIO, own: Any, common: _Common, pixels: PixelData | None = None
+) -> Header | None:
+    """Given a file's own elements, and the stream at its pixels, return its header."""
+    told = common.header
+    if told is None or told.group is None:
+        return told
+    return Header(
+        told.group,
+        _pixel_problem(stream, common, pixels),
+        told.stacked,
+        _required_text(own, "SOPInstanceUID"),
+        _instance_number(own),
+        _slice_position(own, common.dataset),
+        told.shared,
+        told.common,
+        told.frames,
+        told.time,
+        told.is_localizer,
+        told.frame_positions,
+        is_label=told.is_label,
     )
 
 
@@ -294,7 +366,7 @@ def _read_pixel_format(dataset: Any) -> tuple[bytes, ...]:
     return *(raw if is_little else raw[::-1] for raw in numbers), colors.rstrip(b" ")
 
 
-def _is_image(stream: BinaryIO, dataset: Any, sop_class: str) -> bool:
+def _is_image(stream: BinaryIO | None, dataset: Any, sop_class: str) -> bool:
     """Whether a file's SOP class is of images; reports, spectra, plans and raw data are none."""
     from pydicom.uid import UID  # noqa: PLC0415 - as in read_dataset
 
@@ -304,7 +376,7 @@ def _is_image(stream: BinaryIO, dataset: Any, sop_class: str) -> bool:
     if "Rows" not in dataset or "Spectroscopy" in known:
         return False
     # Vendors have classes of their own, of images and of others that have Rows without pixels.
-    return known != sop_class or holds_pixel_data(stream, dataset)
+    return known != sop_class or stream is None or holds_pixel_data(stream, dataset)
 
 
 def _read_group(dataset: Any) -> Group:
@@ -340,12 +412,17 @@ def _raw_values(dataset: Any, keywords: Sequence[str]) -> tuple[bytes, ...]:
 def _slice_position(place: Any, directions: Any) -> SlicePosition | None:
     """Given the datasets that hold position and orientation, return where the picture lies."""
     position = parse_numbers(raw_value(place, "ImagePositionPatient"))
-    orientation = parse_numbers(raw_value(directions, "ImageOrientationPatient"))
-    if len(position) != 3 or len(orientation) != 6:
+    orientation = _parse_directions(raw_value(directions, "ImageOrientationPatient"))
+    if len(position) != 3 or orientation is None:
         return None
-    return SlicePosition(
-        *(_as_vector(numbers) for numbers in (position, orientation[:3], orientation[3:]))
-    )
+    return SlicePosition(_as_vector(position), *orientation)
+
+
+@functools.lru_cache(256)
+def _parse_directions(raw: bytes) -> tuple[Vector, Vector] | None:
+    """Given a raw ImageOrientationPatient, return the directions of rows and columns."""
+    numbers = parse_numbers(raw)
+    return (_as_vector(numbers[:3]), _as_vector(numbers[3:])) if len(numbers) == 6 else None
 
 
 def _frame_positions(dataset: Any) -> tuple[SlicePosition | None, ...]:
@@ -376,11 +453,11 @@ def _as_vector(numbers: list[float]) -> Vector:
 # --- pixels ------------------------------------------------------------------------------------
 
 
-def _pixel_problem(stream: BinaryIO, dataset: Any) -> str:
+def _pixel_problem(stream: BinaryIO, common: _Common, pixels: PixelData | None) -> str:
     """Given a stream at its pixel data, return what is wrong with them, "" if nothing."""
     # A text and no exception: the group of a file with cut pixels is still needed.
     try:
-        _check_pixels(stream, dataset)
+        _check_pixels(stream, common, pixels)
     except DamagedDicom as damage:
         return str(damage)
     except dicom_errors(OSError) as error:
@@ -389,20 +466,23 @@ def _pixel_problem(stream: BinaryIO, dataset: Any) -> str:
     return ""
 
 
-def _check_pixels(stream: BinaryIO, dataset: Any) -> None:
+def _check_pixels(stream: BinaryIO, common: _Common, pixels: PixelData | None) -> None:
+    dataset = common.dataset
     frames = int(dataset.get("NumberOfFrames") or 1)
     described = len(frame_groups(dataset))
     if described not in {0, frames}:
         raise DamagedDicom(f"it tells {frames} frames and describes {described}")
-    if _is_deflated(dataset):
+    if pixels is None and _is_deflated(dataset):
         held, tag = measure_deflated_pixels(stream)
     else:
-        pixels = find_pixel_data(stream, dataset.original_encoding)
+        pixels = pixels or find_pixel_data(stream, dataset.original_encoding)
         if pixels.encapsulated:
             _check_frames(stream, pixels, dataset)
             return
         held, tag = pixels.end - pixels.start, pixels.tag
-    expected = _expected_bytes(dataset, tag)
+    if tag not in common.lengths:
+        common.lengths[tag] = _expected_bytes(dataset, tag)
+    expected = common.lengths[tag]
     if held < expected:
         raise DamagedDicom("pixel data is too short")
     # The importer takes more bytes for more frames, once they are enough for one (pydicom 3).

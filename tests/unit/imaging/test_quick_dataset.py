@@ -2,6 +2,7 @@
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from support.dicom_files import files, shipped
 
 from gcwatch.imaging.dicom import headers
@@ -47,3 +48,14 @@ def test_a_drawn_file_has_the_header_that_pydicom_reads(folder, content):
     """Whatever elements it has, and wherever it ends."""
     is_alike(content, folder)
     is_alike(content[: len(content) * 2 // 3], folder)
+
+
+@settings(max_examples=200)
+@given(content=files(), at=st.floats(0, 1, exclude_max=True), byte=st.integers(0, 255))
+def test_a_file_that_is_nearly_like_the_ones_before_has_its_own_header(folder, content, at, byte):
+    """Bytes that were read before are not read again, but each byte counts."""
+    for _ in range(2):
+        is_alike(content, folder)
+    changed = bytearray(content)
+    changed[int(at * len(changed))] = byte
+    is_alike(bytes(changed), folder)
