@@ -1,5 +1,7 @@
 """A header that is read without pydicom is the one that pydicom gives, or pydicom reads it."""
 
+import tempfile
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,6 +9,8 @@ from support.dicom_files import files, shipped
 
 from gcwatch.imaging.dicom import headers
 from gcwatch.imaging.dicom.elements import DamagedDicom, dicom_errors
+from gcwatch.imaging.dicom.encoded import UnusualHeader
+from gcwatch.imaging.dicom.quick_dataset import QuickReader
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 
@@ -52,10 +56,26 @@ def test_a_drawn_file_has_the_header_that_pydicom_reads(folder, content):
 
 @settings(max_examples=200)
 @given(content=files(), at=st.floats(0, 1, exclude_max=True), byte=st.integers(0, 255))
-def test_a_file_that_is_nearly_like_the_ones_before_has_its_own_header(folder, content, at, byte):
+def test_a_file_that_is_nearly_like_the_ones_before_has_its_own_header(content, at, byte):
     """Bytes that were read before are not read again, but each byte counts."""
-    for _ in range(2):
-        is_alike(content, folder)
     changed = bytearray(content)
     changed[int(at * len(changed))] = byte
-    is_alike(bytes(changed), folder)
+    reader = new_reader()
+    for _ in range(2):
+        read_quickly(reader, content)
+    assert read_quickly(reader, bytes(changed)) == read_quickly(new_reader(), bytes(changed))
+
+
+def new_reader():
+    return QuickReader(headers._READ_ELEMENTS, headers._OWN_ELEMENTS)
+
+
+def read_quickly(reader, content):
+    """What is read of a header, None if pydicom has to read it."""
+    with tempfile.TemporaryFile() as file:
+        file.write(content)
+        file.seek(0)
+        try:
+            return reader.read(file)
+        except UnusualHeader:
+            return None
