@@ -12,7 +12,7 @@ from gcwatch.imaging.codestreams.errors import CantScrub
 from gcwatch.imaging.formats import Image, suffix_of
 from gcwatch.imaging.scrub.formats import scrub_file
 from gcwatch.imaging.scrub.meta_image import MetaImage, read_clean
-from gcwatch.imaging.scrub.streaming import Write
+from gcwatch.imaging.scrub.streaming import Comparison, DifferentError, Write
 from gcwatch.imaging.spool import Member
 
 _SEEKING_KINDS = frozenset({"TIFF", "slide"})
@@ -45,10 +45,10 @@ def is_clean(image: Image) -> bool:
         return False
     [file] = image.files
     with open_unchanged(file) as stream, open_unchanged(file) as same:
-        target = _Comparison(same)
+        target = Comparison(stream, same)
         try:
             scrub_file(image, stream)(cast("BinaryIO", target))
-        except _DifferentError:
+        except DifferentError:
             return False
         except CantScrub as error:
             raise _refusal(file, error) from error
@@ -113,19 +113,3 @@ def _refusing(
 
 def _refusal(file: SourceFile, error: CantScrub) -> CannotSend:
     return CannotSend(Reason("not_deidentified", {"problem": str(error)}, {"file": file.name}))
-
-
-class _DifferentError(Exception):
-    """What is written differs from the file."""
-
-
-class _Comparison:
-    """A target that compares what is written with a file."""
-
-    def __init__(self, same: BinaryIO) -> None:
-        self._same = same
-
-    def write(self, data: bytes) -> int:
-        if self._same.read(len(data)) != data:
-            raise _DifferentError
-        return len(data)
