@@ -12,6 +12,7 @@ from contextlib import suppress
 import numpy as np
 import PIL.Image
 import tifffile
+from PIL import ImageCms
 
 from support.voxel_files import VOXELS, compressed_meta_image, meta_image, nifti, nrrd
 
@@ -101,11 +102,20 @@ def exif_with_secrets():
     return exif
 
 
+def profile_with_secrets():
+    """An ICC profile whose description is a name."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    old, new = (text.encode("utf-16-be") for text in ("sRGB built-in", "DOE^JANE     "))
+    assert old in profile
+    return profile.replace(old, new)
+
+
 def jpeg_with_secrets(**options):
     buffer, thumbnail = io.BytesIO(), io.BytesIO()
     PIL.Image.fromarray(GRAY[:8, :8]).save(thumbnail, "jpeg", comment=ALL_FORMS)
     exif = exif_with_secrets().tobytes() + thumbnail.getvalue()
-    PIL.Image.fromarray(GRAY).save(buffer, "jpeg", exif=exif, comment=ALL_FORMS, **options)
+    more = {"comment": ALL_FORMS, "icc_profile": profile_with_secrets()} | options
+    PIL.Image.fromarray(GRAY).save(buffer, "jpeg", exif=exif, **more)
     head, rest = buffer.getvalue()[:2], buffer.getvalue()[2:]
     others = b"".join(
         bytes((0xFF, marker)) + (2 + len(ALL_FORMS)).to_bytes(2) + ALL_FORMS
@@ -122,9 +132,26 @@ def tiff_with_secrets(**options):
     tags += [  # XMP, IPTC, Photoshop and more
         (code, 7, len(ALL_FORMS), ALL_FORMS, True) for code in (700, 33723, 34377, 37510, 50706)
     ]
+    profile = profile_with_secrets()
+    tags.append((34675, 7, len(profile), profile, True))
     sized = {"resolution": (100, 100), "resolutionunit": "CENTIMETER"}
     tifffile.imwrite(buffer, GRAY, extratags=tags, **(more | sized | options))
     return buffer.getvalue() + ALL_FORMS
+
+
+def tiff_with_a_tail(compression):
+    """The name is within its strip, behind the pixels."""
+    buffer = io.BytesIO()
+    PIL.Image.fromarray(GRAY).save(buffer, "tiff", compression=compression, dpi=(100, 100))
+    content = bytearray(buffer.getvalue())
+    with tifffile.TiffFile(io.BytesIO(buffer.getvalue())) as read:
+        page = read.pages[0]
+        begin, length = page.dataoffsets[-1], page.databytecounts[-1]
+        assert len(page.dataoffsets) == 1
+        for tag, value in {273: len(content), 279: length + len(ALL_FORMS)}.items():
+            code = {3: "<H", 4: "<L"}[page.tags[tag].dtype]
+            struct.pack_into(code, content, page.tags[tag].valueoffset, value)
+    return bytes(content) + content[begin : begin + length] + ALL_FORMS
 
 
 def tiff_with_a_place():
@@ -162,6 +189,9 @@ FILES = {
     "BigTIFF, big-endian": tiff_with_secrets(bigtiff=True, byteorder=">"),
     "TIFF with tiles": tiff_with_secrets(tile=(16, 16), compression="zlib"),
     "TIFF with a place": tiff_with_a_place(),
+    "TIFF with a tail": tiff_with_a_tail(None),
+    "TIFF in zlib with a tail": tiff_with_a_tail("tiff_adobe_deflate"),
+    "TIFF in run lengths with a tail": tiff_with_a_tail("packbits"),
     "OME-TIFF": ome_with_secrets(),
 }
 """By the format; each holds a name."""

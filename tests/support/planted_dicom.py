@@ -32,7 +32,6 @@ BASE_TAGS = {
     )
 }
 """Elements without which nothing can be copied; all others are planted."""
-SEVERAL_NUMBERS = {"AT", "FD", "FL", "SL", "SS", "UL", "US"}
 
 
 def element(tag, vr, value):
@@ -42,11 +41,11 @@ def element(tag, vr, value):
     return head + struct.pack("<H", len(value)) + value
 
 
-def plant(tag):
-    """The bytes of an element that holds the name, in items if it is a sequence."""
+def plant(tag, name):
+    """The bytes of an element that holds a name, in items if it is a sequence."""
     vr = dictionary_VR(tag).split(" or ")[0]
     if vr != "SQ":
-        return element(tag, vr, NAME)
+        return element(tag, vr, name)
     inner = element(0x00091001, "LO", NAME) + element(0x00100010, "PN", NAME)
     inner += element(0x00204000, "LT", NAME) + element(0x00280030, "DS", NAME)
     item = struct.pack("<HHL", 0xFFFE, 0xE000, len(inner)) + inner
@@ -54,16 +53,16 @@ def plant(tag):
 
 
 def is_planted(tag):
-    vr, count = DicomDictionary[tag][:2]
-    is_vector = vr[:2] in SEVERAL_NUMBERS and not count.isdecimal()
-    return 0x00080000 < tag < 0x7FE00000 and tag & 0xFFFF and not is_vector
+    return 0x00080000 < tag < 0x7FE00000 and tag & 0xFFFF
 
 
-def full_file(path, sop_class, spared=BASE_TAGS, behind=NAME):
+def full_file(path, sop_class, spared=BASE_TAGS, behind=NAME, name=NAME):
     """Write an image with the name in every element but those that are spared."""
     one_slice(path, 1, (0, 0, 0), SOPClassUID=sop_class)
     own = {int(each.tag): encode(each) for each in pydicom.dcmread(path) if each.tag in spared}
-    parts = {tag: plant(tag) for tag in DicomDictionary if is_planted(tag) and tag not in spared}
+    parts = {
+        tag: plant(tag, name) for tag in DicomDictionary if is_planted(tag) and tag not in spared
+    }
     parts |= {
         0x00090010: element(0x00090010, "LO", NAME),
         0x00091001: element(0x00091001, "UN", NAME),

@@ -6,6 +6,7 @@ what is kept must also look like what it is: a code, a number, a UID. Else it is
 
 import functools
 import re
+import struct
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -19,6 +20,23 @@ _FORMS: Final = {
     b"UI": re.compile(rb"[0-9.\\]*[\0 ]*"),
 }
 _UNIT_BYTES: Final = {b"AT": 4, b"FD": 8, b"FL": 4, b"SL": 4, b"SS": 2, b"UL": 4, b"US": 2}
+_CODES: Final = {
+    b"AT": "L",
+    b"FD": "d",
+    b"FL": "f",
+    b"SL": "l",
+    b"SS": "h",
+    b"UL": "L",
+    b"US": "H",
+}
+_NAME_BYTES: Final = 8
+"""Numbers of this length together, or one alone, can be a name."""
+_TEXT: Final = re.compile(rb"[ -~]{7,}[A-Za-z^ ]")
+"""A number whose last byte is a letter is larger than 100 000, or tiny."""
+_LEAST: Final = 1e-6
+_MOST_INDEX: Final = 1 << 24
+_MOST: Final = {b"FD": 1 << 17, b"FL": 1 << 17, b"SS": 0x2020, b"US": 0x2020}
+"""Less than any text of two, or of eight, letters as a number."""
 _NUMBERED: Final = re.compile(rb"\d{0,16} ?")
 _UNKNOWN: Final = b"UN"
 
@@ -60,10 +78,28 @@ def has_form(tag: int, vr: bytes, value: bytes) -> bool:
         return vr in _UNIT_BYTES and bool(value)
     if tag == _STACK_ID:
         return _NUMBERED.fullmatch(value) is not None
-    form, size = _FORMS.get(vr), _binary_bytes(tag, vr)
-    if form is None:
-        return size is None or len(value) == size
-    return form.fullmatch(value) is not None
+    if vr in _UNIT_BYTES:
+        return _are_numbers(tag, vr, value)
+    form = _FORMS.get(vr)
+    return form is None or form.fullmatch(value) is not None
+
+
+def _are_numbers(tag: int, vr: bytes, value: bytes) -> bool:
+    """Whether a binary value has as many numbers as its element, and is no text.
+
+    Elements with any count are indices, tags, or the values of a table: a text has larger numbers.
+    """
+    size, unit = _binary_bytes(tag, vr), _UNIT_BYTES[vr]
+    if len(value) % unit or size not in {None, len(value)}:
+        return False
+    if size is not None:
+        step = unit if unit == _NAME_BYTES else max(size, _NAME_BYTES)
+        return not any(_TEXT.fullmatch(value, at, at + step) for at in range(0, size, step))
+    numbers = struct.unpack(f"<{len(value) // unit}{_CODES[vr]}", value)
+    if vr == b"AT":
+        return all(_known_vrs(number << 16 & 0xFFFF0000 | number >> 16) for number in numbers)
+    most = _MOST.get(vr, _MOST_INDEX)
+    return all(number == 0 or _LEAST <= abs(number) < most for number in numbers)
 
 
 def prepare_dataset(dataset: Any, actions: Mapping[int, str], *, strict: bool) -> None:

@@ -15,6 +15,7 @@ from gcwatch.imaging.codestreams.jpeg_2000 import blank_jpeg_2000
 from gcwatch.imaging.codestreams.run_lengths import blank_run_lengths
 from gcwatch.imaging.deidentification.pixels import PixelLayout
 from gcwatch.imaging.dicom.elements import END_TAG, ITEM_TAG, PixelData
+from gcwatch.imaging.dicom.encapsulated import iterate_fragments
 
 _NATIVE: Final = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"})
 _RUN_LENGTHS: Final = "1.2.840.10008.1.2.5"
@@ -82,15 +83,7 @@ def _blank_run_lengths(content: bytearray, layout: PixelLayout | None) -> None:
 
 def _read_fragments(stream: BinaryIO, pixels: PixelData) -> list[_Fragment]:
     """Return the table of offsets and all fragments."""
-    found, at = [], pixels.start
-    while at < pixels.end:
-        stream.seek(at)
-        group, element, length = struct.unpack("<HHL", stream.read(8))
-        if (group, element) == END_TAG:
-            break
-        found.append(_Fragment(at + 8, length))
-        at += 8 + length
-    return found
+    return [_Fragment(*each) for each in iterate_fragments(stream, pixels)]
 
 
 def _read_table(stream: BinaryIO, table: _Fragment, fragments: Sequence[_Fragment]) -> bytes:

@@ -77,14 +77,15 @@ def find_frame_damage(stream: BinaryIO, pixels: PixelData, syntax: str, told: Pi
     codec = _CODECS.get(syntax)
     if codec is None:
         return ""
-    _, *fragments = _iterate_fragments(stream, pixels)  # the first one is the table of offsets
+    _, *fragments = iterate_fragments(stream, pixels)
     frames = list(_join_fragments(stream, fragments, codec.start))
     if len(frames) != told.frames:
         return f"it tells {told.frames} frames and holds {len(frames)}"
     return next(filter(None, (codec.check(frame, told) for frame in frames)), "")
 
 
-def _iterate_fragments(stream: BinaryIO, pixels: PixelData) -> Iterator[tuple[int, int]]:
+def iterate_fragments(stream: BinaryIO, pixels: PixelData) -> Iterator[tuple[int, int]]:
+    """Yield where each fragment begins and its length; the first one is the table of offsets."""
     at = pixels.start
     while at + 8 <= pixels.end:
         stream.seek(at)

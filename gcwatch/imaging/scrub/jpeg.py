@@ -1,4 +1,4 @@
-"""JPEG: comments and application segments go, except JFIF, Adobe and ICC; so does what follows.
+"""JPEG: comments and application segments go but for numbers of colours; so does what follows.
 
 The importer ignores the orientation in EXIF (panimg 0.18.2 with Pillow). It is kept all the same,
 as the only number of a new EXIF segment, so that the picture is not shown turned elsewhere.
@@ -20,10 +20,15 @@ from gcwatch.imaging.codestreams.jpeg import (
     check_segment,
     needed_bytes,
 )
+from gcwatch.imaging.scrub.icc import clean_profile
 from gcwatch.imaging.scrub.streaming import Write
 
 _MOST_SEGMENTS = 100_000
 _ICC, _EXIF = b"ICC_PROFILE\0", b"Exif\0\0"
+_ICC_APP = 0xE2
+_ICC_HEAD = len(_ICC) + 2
+"""Bytes before a part of a profile: the mark, the part's number, and how many there are."""
+_ICC_PART = 65519
 
 
 def scrub_jpeg(stream: BinaryIO) -> Write:
@@ -41,6 +46,7 @@ def copy_jpeg(stream: BinaryIO, target: BinaryIO) -> None:
     if stream.read(2) != START:
         raise CantScrub("it has no JPEG header")
     target.write(START)
+    profile: list[bytes] = []
     for _ in range(_MOST_SEGMENTS):
         marker = read_marker(stream)
         if marker == END:
@@ -51,7 +57,7 @@ def copy_jpeg(stream: BinaryIO, target: BinaryIO) -> None:
         length = int.from_bytes(stream.read(2)) - 2
         if length < 0:
             raise CantScrub("its segments are damaged")
-        _copy_segment(stream, marker, length, target)
+        _copy_segment(stream, marker, length, target, profile)
         if marker == SCAN:
             copy_scan(stream, target)
     raise CantScrub("it has too many segments")
@@ -68,23 +74,38 @@ def read_marker(stream: BinaryIO) -> int:
     return byte[0]
 
 
-def _copy_segment(stream: BinaryIO, marker: int, length: int, target: BinaryIO) -> None:
+def _copy_segment(
+    stream: BinaryIO, marker: int, length: int, target: BinaryIO, profile: list[bytes]
+) -> None:
+    """Copy what is kept of a segment; `profile` holds the parts of the ICC profile so far."""
     data = stream.read(length)
     if len(data) < length:
         raise CantScrub("its end is missing")
     if marker in KEPT:
         check_segment(marker, data)
-    kept = data if marker in KEPT else _clean_application(marker, data)
-    if kept:
-        target.write(bytes((0xFF, marker)) + (len(kept) + 2).to_bytes(2) + kept)
+        _write_segment(target, marker, data)
+    elif marker == _ICC_APP and data.startswith(_ICC):
+        profile.append(data[_ICC_HEAD:])
+        if data[_ICC_HEAD - 2 : _ICC_HEAD - 1] == data[_ICC_HEAD - 1 : _ICC_HEAD]:
+            _write_profile(target, clean_profile(b"".join(profile)))
+    elif kept := _clean_application(marker, data):
+        _write_segment(target, marker, kept)
+
+
+def _write_segment(target: BinaryIO, marker: int, data: bytes) -> None:
+    target.write(bytes((0xFF, marker)) + (len(data) + 2).to_bytes(2) + data)
+
+
+def _write_profile(target: BinaryIO, profile: bytes) -> None:
+    parts = [profile[at : at + _ICC_PART] for at in range(0, len(profile), _ICC_PART)]
+    for number, part in enumerate(parts, start=1):
+        _write_segment(target, _ICC_APP, _ICC + bytes((number, len(parts) & 0xFF)) + part)
 
 
 def _clean_application(marker: int, data: bytes) -> bytes:
     """Return what is kept of an application segment, b"" for nothing."""
     if needed := needed_bytes(marker, data):
         return data[:needed] + b"\0\0" * (marker == JFIF_APP)  # without the thumbnail
-    if marker == 0xE2 and data.startswith(_ICC):
-        return data
     if marker == 0xE1 and data.startswith(_EXIF) and (turned := _orientation(data[6:])):
         return _EXIF + b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0%c" % turned + bytes(6)
     return b""

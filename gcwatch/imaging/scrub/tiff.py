@@ -12,8 +12,11 @@ from typing import BinaryIO
 
 from gcwatch.imaging.checks.streams import count_bytes
 from gcwatch.imaging.codestreams.errors import CantScrub
+from gcwatch.imaging.codestreams.jpeg_2000 import blank_jpeg_2000
+from gcwatch.imaging.codestreams.run_lengths import find_end
+from gcwatch.imaging.scrub.icc import clean_profile
 from gcwatch.imaging.scrub.jpeg import copy_jpeg
-from gcwatch.imaging.scrub.streaming import Write, copy_exactly, seek_within
+from gcwatch.imaging.scrub.streaming import Write, copy_exactly, find_zlib_end, seek_within
 from gcwatch.imaging.scrub.tiff_pages import Page, Tiff, read_pages
 from gcwatch.imaging.scrub.tiff_text import clean_description
 
@@ -28,10 +31,12 @@ _KEPT = frozenset(
 
 _DESCRIPTION, _JPEG_TABLES, _SUB_PAGES, _ICC = 270, 347, 330, 34675
 _SEGMENTS = ((324, 325), (273, 279))
-_JPEG, _PLAIN = 7, 1
-_COMPRESSIONS = frozenset(
-    {1, 2, 3, 4, 5, 7, 8, 32773, 32946, 33003, 33005, 34712, 34887, 34925, 50000, 50001}
-)
+_JPEG, _PLAIN, _RUN_LENGTHS = 7, 1, 32773
+_DEFLATE, _JPEG_2000 = frozenset({8, 32946}), frozenset({33003, 33005, 34712})
+_COMPRESSIONS = frozenset({_PLAIN, 2, 3, 4, 5, _JPEG, _RUN_LENGTHS, *_DEFLATE, *_JPEG_2000})
+"""Fax and LZW among them; others, such as WebP, have places for texts."""
+_MOST_SEGMENT_BYTES = 64 << 20
+"""Of a strip or tile that is held in memory."""
 _MOST_VALUE_BYTES = 1 << 20
 _NDPI_TAG, _XMP = 65420, 700
 
@@ -82,6 +87,22 @@ def list_segments(tiff: Tiff, page: Page) -> list[tuple[int, int]]:
     raise CantScrub("a page of it has no pixels")
 
 
+def _read_whole(stream: BinaryIO, length: int) -> bytearray:
+    if length > _MOST_SEGMENT_BYTES:
+        raise CantScrub("a strip or tile of it is too large")
+    data = bytearray(stream.read(length))
+    if len(data) < length:
+        raise CantScrub("its end is missing")
+    return data
+
+
+def _clean_segment(data: bytearray, compression: int, held: int) -> bytearray:
+    if compression == _RUN_LENGTHS:
+        return data[: find_end(data, 0, held)]
+    blank_jpeg_2000(data)
+    return data
+
+
 @dataclass
 class _Writer:
     """Writes pages one after the other: pixels, values, directory."""
@@ -130,8 +151,8 @@ class _Writer:
                 kept[tag] = (field.kind, field.count, self.tiff.read(field))
         if _ICC in page.fields:
             profile = self.tiff.read(page.fields[_ICC])
-            if profile[36:40] == b"acsp" and int.from_bytes(profile[:4]) == len(profile):
-                kept[_ICC] = (7, len(profile), profile)
+            if new := clean_profile(profile):
+                kept[_ICC] = (7, len(new), new)
         if _DESCRIPTION in page.fields:
             old = self.tiff.read(page.fields[_DESCRIPTION])
             if new := clean_description(old, self.tiff.size(page)):
@@ -146,18 +167,32 @@ class _Writer:
         if compression not in _COMPRESSIONS:
             raise CantScrub(f"its compression {compression} is unusual")
         begins, lengths = array("Q"), array("Q")
-        most = self.tiff.segment_bytes(page) if compression == _PLAIN else 0
-        for begin, length in list_segments(self.tiff, page):
+        for number, (begin, length) in enumerate(list_segments(self.tiff, page)):
             self._align()
             place = self.target.tell()
+            held = self.tiff.segment_bytes(page, number)
             seek_within(self.tiff.stream, begin)
-            if compression == _JPEG and length:
-                copy_jpeg(self.tiff.stream, self.target)
-            else:
-                copy_exactly(self.tiff.stream, self.target, min(length, most) if most else length)
+            if length:
+                self._copy_segment(compression, length, held)
             begins.append(place if length else 0)
             lengths.append(self.target.tell() - place)
         return begins, lengths
+
+    def _copy_segment(self, compression: int, length: int, held: int) -> None:
+        """Copy a strip or tile that stands for `held` bytes, without what is behind its end."""
+        stream, begin = self.tiff.stream, self.tiff.stream.tell()
+        if compression == _JPEG:
+            copy_jpeg(stream, self.target)
+            return
+        if compression == _PLAIN:
+            length = min(length, held)
+        elif compression in _DEFLATE:
+            length = find_zlib_end(stream, length, held)
+            stream.seek(begin)
+        elif compression == _RUN_LENGTHS or compression in _JPEG_2000:
+            self.target.write(_clean_segment(_read_whole(stream, length), compression, held))
+            return
+        copy_exactly(stream, self.target, length)
 
     def _place_value(self, kind: int, count: int, data: bytes) -> tuple[int, int, bytes]:
         if len(data) <= self.tiff.width:

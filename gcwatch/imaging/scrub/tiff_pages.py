@@ -101,14 +101,15 @@ class Tiff:
         """Return a page's columns and lines."""
         return self.number(page, 256), self.number(page, 257)
 
-    def segment_bytes(self, page: Page) -> int:
-        """Return how many bytes a strip or tile without compression has at most."""
+    def segment_bytes(self, page: Page, number: int) -> int:
+        """Return how many bytes a strip or tile, counted from 0, has without compression."""
         samples = self.number(page, 277, 1) if self.number(page, 284, 1) == 1 else 1
         columns, lines = self.size(page)
         if page.is_tiled:
             columns, lines = self.number(page, 322), self.number(page, 323)
         else:
-            lines = min(lines, self.number(page, 278, lines))
+            step = min(lines, self.number(page, 278, lines)) or 1
+            lines = min(step, lines - step * (number % -(-lines // step))) if lines else 0
         bits = max(self.numbers(page, 258), default=1)
         return lines * -(-columns * bits * samples // 8)
 

@@ -3,11 +3,13 @@
 import functools
 import io
 import runpy
+import struct
 from pathlib import Path
 
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
+from support.planted import SECRET
 from support.planted_dicom import ALLOW, NAME, element, full_file, sent
 from support.slices import one_slice
 
@@ -17,6 +19,7 @@ from gcwatch.core.region import parse_region
 from gcwatch.files.beneath import SharePath
 from gcwatch.imaging import bundle
 from gcwatch.imaging.deidentification.deidentify import NO_RULES, Deidentifier, DicomRules
+from gcwatch.imaging.deidentification.forms import has_form
 from gcwatch.imaging.dicom.procedure import local_procedure
 from gcwatch.inbox import tree
 
@@ -34,19 +37,41 @@ EACH = [
 ]
 
 
+@pytest.mark.parametrize("name", [NAME, SECRET])
 @pytest.mark.parametrize("sop_class", EACH)
-def test_no_planted_name_leaves(folder, sop_class):
-    """Nor does the library let one out, which does what the pass over the bytes leaves to it."""
-    full_file(folder / "1", sop_class)
-    assert (folder / "1").read_bytes().count(NAME) > 4000
+def test_no_planted_name_leaves(folder, sop_class, name):
+    """Nor does the library let one out, which does what the pass over the bytes leaves to it.
+
+    The short name fits into a number of eight bytes.
+    """
+    full_file(folder / "1", sop_class, name=name)
+    assert (folder / "1").read_bytes().count(name) > 4000
     copy = sent(folder)
-    found = [each for each in pydicom.dcmread(io.BytesIO(copy)).iterall() if NAME in raw(each)]
+    found = [each for each in pydicom.dcmread(io.BytesIO(copy)).iterall() if SECRET in raw(each)]
     assert not found
-    at = copy.find(NAME)
+    at = copy.find(SECRET)
     assert at < 0, copy[max(0, at - 30) : at + 30]
     with (folder / "1").open("rb") as stream:
         by_library = Deidentifier(local_procedure(), ALLOW)._encode_by_library(stream).header
-    assert NAME not in by_library
+    assert SECRET not in by_library
+
+
+@pytest.mark.parametrize(
+    ("tag", "vr", "numbers"),
+    [
+        (0x00209157, "L", [1, 5000, 70_000]),
+        (0x00540080, "H", range(1, 1000)),
+        (0x00280009, "HH", [0x0018, 0x1063]),
+        (0x00409212, "d", [0, 0.5, -1024, 3071, 0.001]),
+        (0x00189073, "d", [123_456_789.0]),
+        (0x00280010, "H", [0x4A41]),
+    ],
+)
+def test_numbers_stay(tag, vr, numbers):
+    """Also those of any count, and those that happen to be letters."""
+    code = vr[0]
+    name = {"L": b"UL", "H": b"US", "d": b"FD"}[code] if len(vr) == 1 else b"AT"
+    assert has_form(tag, name, struct.pack(f"<{len(numbers)}{code}", *numbers))
 
 
 @pytest.mark.parametrize(

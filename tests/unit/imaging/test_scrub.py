@@ -1,16 +1,27 @@
 """Images of other formats than DICOM go out without what a header says beside the picture."""
 
 import io
+import struct
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
+import pydicom
 import pytest
 import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
-from support.planted import FILES, GRAY, SECRET, archive_with_secrets, find_names, jpeg_with_secrets
+from PIL import ImageCms
+from support.planted import (
+    FILES,
+    GRAY,
+    SECRET,
+    archive_with_secrets,
+    find_names,
+    jpeg_with_secrets,
+    profile_with_secrets,
+)
 from support.voxel_files import VOXELS, meta_image
 from support.whole_files import jpeg, tiff
 
@@ -20,6 +31,8 @@ from gcwatch.imaging import bundle
 from gcwatch.imaging.codestreams.errors import CantScrub
 from gcwatch.imaging.formats import Image
 from gcwatch.imaging.scrub.formats import scrub_file
+from gcwatch.imaging.scrub.icc import clean_profile
+from gcwatch.imaging.scrub.tiff import scrub_tiff
 from gcwatch.inbox import tree
 
 
@@ -73,6 +86,43 @@ def test_a_jpeg_keeps_only_the_orientation_of_its_exif(tmp_path):
     """Viewers turn the picture by it."""
     picture = PIL.Image.open(io.BytesIO(sent_bytes(tmp_path, jpeg_with_secrets())))
     assert dict(picture.getexif()) == {274: 6}
+
+
+def test_a_profile_keeps_its_colours(tmp_path):
+    """The description of an ICC profile goes, and each colour stays as it was."""
+    old = profile_with_secrets()
+    picture = PIL.Image.open(io.BytesIO(sent_bytes(tmp_path, jpeg_with_secrets())))
+    new = picture.info["icc_profile"]
+    assert find_names(old)
+    assert not find_names(new)
+    colours = PIL.Image.fromarray(np.arange(3 * 4096, dtype="u1").reshape(64, 64, 3))
+    made = []
+    for profile in (old, new):
+        opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        lab = ImageCms.createProfile("LAB")
+        made.append(ImageCms.profileToProfile(colours, opened, lab, outputMode="LAB").tobytes())
+    assert made[0] == made[1]
+
+
+@pytest.mark.parametrize("change", [lambda old: old[:200], lambda old: b"x" * len(old)])
+def test_a_damaged_profile_does_not_go_out(change):
+    """A picture without one has the usual colours."""
+    assert clean_profile(change(profile_with_secrets())) == b""
+
+
+def test_comments_in_tiles_of_jpeg_2000_go():
+    """Slides have such tiles."""
+    dataset = pydicom.dcmread(pydicom.data.get_testdata_file("MR_small_jp2klossless.dcm"))
+    [frame] = pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=1)
+    assert b"Created" in frame
+    picture = bytearray(tiff())
+    for tag, new in ((259, 34712), (273, len(picture)), (279, len(frame))):
+        at = picture.index(struct.pack("<HHL", tag, 4, 1)) + 8
+        struct.pack_into("<L", picture, at, new)
+    target = io.BytesIO()
+    scrub_tiff(io.BytesIO(bytes(picture) + frame))(target)
+    assert b"Created" not in target.getvalue()
+    assert b"\xff\x4f\xff\x51" in target.getvalue()
 
 
 def test_a_clean_file_goes_straight_from_the_inbox(tmp_path):
