@@ -7,7 +7,6 @@ from support.importer.judge import judge_uploads
 from support.importer.sending import send_folder, sent_path
 from support.planted import FILES, find_names
 
-
 # The test's own reader of what panimg stores, tifffile, reads nothing with this tail.
 READABLE = [name for name in FILES if name != "TIFF in run lengths with a tail"]
 

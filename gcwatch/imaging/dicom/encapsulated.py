@@ -4,12 +4,15 @@ Nothing is decoded. Only the headers and the end marks of the frames are read (I
 JPEG, 14495-1 for JPEG-LS, 15444-1 for JPEG 2000; DICOM PS3.5 annex G for RLE).
 """
 
+import itertools
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, Final, NamedTuple
 
 from gcwatch.imaging import jpeg
+from gcwatch.imaging.codestreams.errors import CantScrub
+from gcwatch.imaging.codestreams.run_lengths import find_end
 from gcwatch.imaging.dicom.elements import END_TAG, PixelData
 from gcwatch.imaging.jpeg import JPEG_LS, JpegPicture, read_jpeg_header
 
@@ -177,23 +180,13 @@ def _check_rle(frame: _Frame, told: PixelFacts) -> str:
     used = starts[:count]
     if used != sorted(used) or used[0] < _RLE_HEADER.size:
         return _DAMAGED
-    # A cut is in the last of the segments, of which each has one byte of each pixel.
-    last = frame.read(used[-1], frame.size)
-    return "" if _count_unpacked(last) >= told.rows * told.columns else _CUT_OFF
-
-
-def _count_unpacked(packed: bytes) -> int:
-    """Count the bytes that packed ones stand for (PackBits, as in PS3.5 annex G.3)."""
-    at, count, end = 0, 0, len(packed)
-    while at < end:
-        length = packed[at]
-        if length < 128:
-            at += 2 + length
-            count += length + 1 - max(0, at - end)
-        else:
-            count += 257 - length if length > 128 and at + 1 < end else 0
-            at += 2 if length > 128 else 1
-    return count
+    # Each segment has one byte of each pixel.
+    for begin, end in itertools.pairwise([*used, frame.size]):
+        try:
+            find_end(frame.read(begin, end - begin), 0, told.rows * told.columns)
+        except CantScrub:
+            return _CUT_OFF if end == frame.size else _DAMAGED
+    return ""
 
 
 class _Codec(NamedTuple):

@@ -19,7 +19,7 @@ from support.importer.dicom_files import (
     write_series,
 )
 from support.importer.judge import Picture
-from support.importer.kinds import NOTHING, RIGHT, UNFOUND, WRONG, Kinds
+from support.importer.kinds import NOTHING, RIGHT, WRONG, Kinds
 
 DICOM = Kinds("DICOM")
 
@@ -123,7 +123,7 @@ def big_endian_scaled(folder):
     return picture(VOXELS - 7.0)
 
 
-@DICOM.add("compressed, and damaged within", WRONG, UNFOUND)
+@DICOM.add("compressed, and damaged within", WRONG, "damaged_image")
 def damaged_rle(folder):
     for index, pixels in enumerate(VOXELS):
         each = slice_dataset(pixels, index + 1, (0, 0, 2.0 * index))
