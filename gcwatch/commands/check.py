@@ -88,6 +88,7 @@ def check(settings: Settings, *, offline: bool = False) -> Iterator[Finding]:
         yield from _lacks("state", "folder", _existing(settings.state), is_state=True)
     for route in settings.routes:
         yield from _folders(route)
+        yield from _privacy(route)
     for mirror in settings.mirrors:
         yield from _mirror_folders(mirror)
     yield from check_platform(settings, offline=offline)
@@ -160,6 +161,20 @@ def _folders(route: Route) -> Iterator[Finding]:
             yield Finding(where, "done", detail)
     if route.report is not None:
         yield _report(where, route.report)
+
+
+def _privacy(route: Route) -> Iterator[Finding]:
+    """Say which images leave with names in them, because the route says so."""
+    where = f"route {route.name}"
+    if not route.deidentify:
+        yield Finding(where, "deidentify", "images are sent as they are, with names in them")
+        return
+    if route.unscrubbed:
+        formats = ", ".join(route.unscrubbed)
+        detail = f"sent as they are, with names in headers and labels: {formats}"
+        yield Finding(where, "unscrubbed", detail)
+    if route.burned_in == "allow":
+        yield Finding(where, "burned_in", "pictures that may show a name are sent")
 
 
 def _expected(where: str, expected: Expected) -> Finding:

@@ -155,5 +155,4 @@ def dicom_set(
 
 
 def _told(rules: DicomRules) -> dict[str, str]:
-    # Without rules, a bundle that an earlier version has spooled stays valid.
     return {} if rules == NO_RULES else {"rules": repr(rules)}

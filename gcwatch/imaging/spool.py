@@ -23,6 +23,10 @@ _ZIP64_BYTES = 1024 * 1024 * 1024
 """Larger members are written as zip64, which is required from 2 GiB on."""
 
 
+_CLEANING = "2"
+"""Changes with what is removed from images: 1 left bytes in compressed pixels and in profiles."""
+
+
 Write = Callable[[BinaryIO], None]
 
 
@@ -128,7 +132,12 @@ class SpoolContent:
 
 
 def listing_digest(files: Sequence[SourceFile], **options: str | bool) -> str:
-    """Given files and the options of their bundle, return a SHA-256 over both."""
+    """Given files and the options of their bundle, return a SHA-256 over both.
+
+    What a version that removed less has spooled is not used again.
+    """
+    if options.get("deidentify"):
+        options["cleaning"] = _CLEANING
     total = hashlib.sha256(json.dumps(options, sort_keys=True).encode())
     for file in files:
         total.update(os.fsencode(file.name) + b"\0%d\0%d\0" % (file.size, file.mtime_ns))

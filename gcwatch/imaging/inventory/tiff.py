@@ -1,17 +1,14 @@
 """What TIFF and EXIF hold: the fields of each page, its pixels, and bytes of no page."""
 
 import hashlib
-import io
 from collections.abc import Iterator
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, cast
 
 from gcwatch.core.text import count_noun
 from gcwatch.imaging.checks.streams import count_bytes
 from gcwatch.imaging.codestreams.errors import CantScrub
 from gcwatch.imaging.inventory.parts import Part, data_part, read_pieces, rest_part, text_part
-from gcwatch.imaging.scrub.jpeg import copy_jpeg
-from gcwatch.imaging.scrub.streaming import seek_within
-from gcwatch.imaging.scrub.tiff import list_segments
+from gcwatch.imaging.scrub.tiff import copy_segment, list_segments
 from gcwatch.imaging.scrub.tiff_pages import Page, Tiff, read_pages
 
 _NAMES: Final = {
@@ -56,7 +53,7 @@ _NAMES: Final = {
 }
 _PLACES: Final = frozenset({273, 279, 324, 325})
 """Fields that say where pixels are: they change with every copy."""
-_TEXT, _JPEG, _DATA = 2, 7, 7
+_TEXT, _DATA = 2, 7
 _LONGEST_NUMBERS = 256
 
 
@@ -113,25 +110,33 @@ def _field_parts(name: str, tiff: Tiff, page: Page) -> Iterator[Part]:
             yield data_part(place, [data])
 
 
+class _Digest:
+    """A target of which only the digest and the length are kept."""
+
+    def __init__(self) -> None:
+        self.total, self.length = hashlib.sha256(), 0
+
+    def write(self, data: bytes) -> int:
+        """Take some bytes."""
+        self.total.update(data)
+        self.length += len(data)
+        return len(data)
+
+
 def _pixel_parts(tiff: Tiff, page: Page) -> Iterator[Part]:
-    """Yield the pixels of a page; of JPEG also how much of it is no picture."""
-    total, extra = hashlib.sha256(), 0
-    most = tiff.segment_bytes(page) if tiff.number(page, 259, 1) == 1 else 0
-    for begin, length in _segments(tiff, page):
-        if tiff.number(page, 259, 1) == _JPEG and length:
-            clean = io.BytesIO()
-            seek_within(tiff.stream, begin)
-            copy_jpeg(tiff.stream, clean)
-            total.update(clean.getvalue())
-            extra += length - len(clean.getvalue())
-            continue
-        used = min(length, most) if most else length
-        extra += length - used
-        for data in read_pieces(tiff.stream, begin, used):
-            total.update(data)
+    """Yield the pixels of a page, and how much beside them is in their strips or tiles."""
+    target, stored, layout = _Digest(), 0, tiff.layout(page)
+    for number, (begin, length) in enumerate(_segments(tiff, page)):
+        stored += length
+        try:
+            if length:
+                copy_segment(tiff, layout, number, (begin, length), cast("BinaryIO", target))
+        except CantScrub:  # such a page does not go out
+            for data in read_pieces(tiff.stream, begin, length):
+                target.write(data)
     columns, lines = tiff.size(page)
-    yield Part(f"TIFF page of {columns} x {lines} pixels", total.digest(), "the picture")
-    yield from rest_part("TIFF bytes beside pixels", extra)
+    yield Part(f"TIFF page of {columns} x {lines} pixels", target.total.digest(), "the picture")
+    yield from rest_part("TIFF bytes beside pixels", stored - target.length)
 
 
 def _segments(tiff: Tiff, page: Page) -> list[tuple[int, int]]:

@@ -17,7 +17,7 @@ from gcwatch.imaging.codestreams.run_lengths import find_end
 from gcwatch.imaging.scrub.icc import clean_profile
 from gcwatch.imaging.scrub.jpeg import copy_jpeg
 from gcwatch.imaging.scrub.streaming import Write, copy_exactly, find_zlib_end, seek_within
-from gcwatch.imaging.scrub.tiff_pages import Page, Tiff, read_pages
+from gcwatch.imaging.scrub.tiff_pages import Layout, Page, Tiff, read_pages
 from gcwatch.imaging.scrub.tiff_text import clean_description
 
 _KEPT = frozenset(
@@ -53,8 +53,10 @@ def scrub_tiff(stream: BinaryIO) -> Write:
     if sum(_stored_bytes(tiff, page) for page in kept) > count_bytes(stream):
         raise CantScrub("its pages share their pixels")
 
+    texts = [_description(tiff, page) for page in kept]  # some tell a vendor's form
+
     def write(target: BinaryIO) -> None:
-        _Writer(tiff, target).write(kept)
+        _Writer(tiff, target).write(kept, texts)
 
     return write
 
@@ -87,19 +89,47 @@ def list_segments(tiff: Tiff, page: Page) -> list[tuple[int, int]]:
     raise CantScrub("a page of it has no pixels")
 
 
+def _description(tiff: Tiff, page: Page) -> bytes:
+    """Return what is kept of a page's description."""
+    field = page.fields.get(_DESCRIPTION)
+    return clean_description(tiff.read(field), tiff.size(page)) if field else b""
+
+
+def copy_segment(
+    tiff: Tiff, layout: Layout, number: int, place: tuple[int, int], target: BinaryIO
+) -> None:
+    """Copy a page's strip or tile, counted from 0, without what is behind its end.
+
+    `place` is where it begins, and its length.
+    """
+    compression, held = layout.compression, layout.size(number)
+    begin, length = place
+    seek_within(tiff.stream, begin)
+    if compression not in _COMPRESSIONS:
+        raise CantScrub(f"its compression {compression} is unusual")
+    if compression == _JPEG:
+        copy_jpeg(tiff.stream, target)
+    elif compression == _RUN_LENGTHS:
+        data = _read_whole(tiff.stream, length)
+        target.write(data[: find_end(data, 0, held)])
+    elif compression in _JPEG_2000:
+        data = _read_whole(tiff.stream, length)
+        blank_jpeg_2000(data)
+        target.write(data)
+    else:
+        if compression in _DEFLATE:
+            length = find_zlib_end(tiff.stream, length, held)
+            tiff.stream.seek(begin)
+        used = min(length, held) if compression == _PLAIN else length
+        copy_exactly(tiff.stream, target, used)
+
+
 def _read_whole(stream: BinaryIO, length: int) -> bytearray:
     if length > _MOST_SEGMENT_BYTES:
         raise CantScrub("a strip or tile of it is too large")
     data = bytearray(stream.read(length))
     if len(data) < length:
         raise CantScrub("its end is missing")
-    return data
-
-
-def _clean_segment(data: bytearray, compression: int, held: int) -> bytearray:
-    if compression == _RUN_LENGTHS:
-        return data[: find_end(data, 0, held)]
-    blank_jpeg_2000(data)
     return data
 
 
@@ -110,19 +140,21 @@ class _Writer:
     tiff: Tiff
     target: BinaryIO
 
-    def write(self, pages: list[Page]) -> None:
+    def write(self, pages: list[Page], texts: list[bytes]) -> None:
         self.target.write(self.tiff.header)
         link = len(self.tiff.header) - self.tiff.width
-        for page in pages:
-            place, next_link = self._write_page(page)
+        for page, text in zip(pages, texts, strict=True):
+            place, next_link = self._write_page(page, text)
             self.target.seek(link)
             self.target.write(self.tiff.pack_offset(place))
             self.target.seek(0, 2)
             link = next_link
 
-    def _write_page(self, page: Page) -> tuple[int, int]:
+    def _write_page(self, page: Page, text: bytes) -> tuple[int, int]:
         """Write a page; return where its directory is, and where the next one's place belongs."""
         entries = self._kept_values(page)
+        if text:
+            entries[_DESCRIPTION] = (2, len(text) + 1, text + b"\0")
         begins, lengths = self._copy_pixels(page)
         tags = _SEGMENTS[0] if page.is_tiled else _SEGMENTS[1]
         for tag, numbers in zip(tags, (begins, lengths), strict=True):
@@ -153,46 +185,21 @@ class _Writer:
             profile = self.tiff.read(page.fields[_ICC])
             if new := clean_profile(profile):
                 kept[_ICC] = (7, len(new), new)
-        if _DESCRIPTION in page.fields:
-            old = self.tiff.read(page.fields[_DESCRIPTION])
-            if new := clean_description(old, self.tiff.size(page)):
-                kept[_DESCRIPTION] = (2, len(new) + 1, new + b"\0")
         if _JPEG_TABLES in page.fields:
             tables = self.tiff.read_jpeg(page.fields[_JPEG_TABLES], copy_jpeg)
             kept[_JPEG_TABLES] = (7, len(tables), tables)
         return kept
 
     def _copy_pixels(self, page: Page) -> "tuple[array[int], array[int]]":
-        compression = self.tiff.number(page, 259, 1)
-        if compression not in _COMPRESSIONS:
-            raise CantScrub(f"its compression {compression} is unusual")
-        begins, lengths = array("Q"), array("Q")
+        begins, lengths, layout = array("Q"), array("Q"), self.tiff.layout(page)
         for number, (begin, length) in enumerate(list_segments(self.tiff, page)):
             self._align()
             place = self.target.tell()
-            held = self.tiff.segment_bytes(page, number)
-            seek_within(self.tiff.stream, begin)
             if length:
-                self._copy_segment(compression, length, held)
+                copy_segment(self.tiff, layout, number, (begin, length), self.target)
             begins.append(place if length else 0)
             lengths.append(self.target.tell() - place)
         return begins, lengths
-
-    def _copy_segment(self, compression: int, length: int, held: int) -> None:
-        """Copy a strip or tile that stands for `held` bytes, without what is behind its end."""
-        stream, begin = self.tiff.stream, self.tiff.stream.tell()
-        if compression == _JPEG:
-            copy_jpeg(stream, self.target)
-            return
-        if compression == _PLAIN:
-            length = min(length, held)
-        elif compression in _DEFLATE:
-            length = find_zlib_end(stream, length, held)
-            stream.seek(begin)
-        elif compression == _RUN_LENGTHS or compression in _JPEG_2000:
-            self.target.write(_clean_segment(_read_whole(stream, length), compression, held))
-            return
-        copy_exactly(stream, self.target, length)
 
     def _place_value(self, kind: int, count: int, data: bytes) -> tuple[int, int, bytes]:
         if len(data) <= self.tiff.width:

@@ -4,7 +4,7 @@ import io
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from gcwatch.imaging.checks.streams import count_bytes, read_at
 from gcwatch.imaging.codestreams.errors import CantScrub
@@ -101,17 +101,37 @@ class Tiff:
         """Return a page's columns and lines."""
         return self.number(page, 256), self.number(page, 257)
 
-    def segment_bytes(self, page: Page, number: int) -> int:
-        """Return how many bytes a strip or tile, counted from 0, has without compression."""
+    def layout(self, page: Page) -> "Layout":
+        """Return how the pixels of a page are compressed, and how many each piece has."""
         samples = self.number(page, 277, 1) if self.number(page, 284, 1) == 1 else 1
         columns, lines = self.size(page)
+        step, pieces = lines, 1
         if page.is_tiled:
-            columns, lines = self.number(page, 322), self.number(page, 323)
+            columns, step = self.number(page, 322), self.number(page, 323)
+            lines = step
         else:
             step = min(lines, self.number(page, 278, lines)) or 1
-            lines = min(step, lines - step * (number % -(-lines // step))) if lines else 0
+            pieces = -(-lines // step) or 1
         bits = max(self.numbers(page, 258), default=1)
-        return lines * -(-columns * bits * samples // 8)
+        line = -(-columns * bits * samples // 8)
+        last = line * (lines - step * (pieces - 1))
+        return Layout(self.number(page, 259, 1), line * step, last, pieces)
+
+
+class Layout(NamedTuple):
+    """The compression of a page, and the bytes of its strips or tiles without compression.
+
+    `last` are those of the last of each `pieces` strips, which may have fewer lines.
+    """
+
+    compression: int
+    each: int
+    last: int
+    pieces: int
+
+    def size(self, number: int) -> int:
+        """Return the bytes of a strip or tile, counted from 0."""
+        return self.last if number % self.pieces == self.pieces - 1 else self.each
 
 
 def read_pages(stream: BinaryIO) -> tuple[Tiff, list[Page]]:

@@ -47,6 +47,22 @@ def test_a_good_site_has_nothing_wrong(site):
     assert "of alice" in found[4].detail
 
 
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({"unscrubbed": ["mrxs", "ndpi"]}, "mrxs, ndpi"),
+        ({"burned_in": "allow"}, "may show a name"),
+        ({"deidentify": False}, "as they are"),
+    ],
+)
+def test_names_that_leave_are_told(site, keys, told):
+    """They are no trouble: the route says so."""
+    site.configure(**keys)
+    found = [each for each in findings(site, offline=True) if each.what in keys]
+    assert told in only(found).detail
+    assert only(found).is_fine
+
+
 def test_nothing_is_written(site):
     """A check, by root even, leaves no journal, lock or probe behind."""
     before = sorted(site.folder.rglob("*"))

@@ -1,6 +1,8 @@
 """Images of other formats than DICOM go out without what a header says beside the picture."""
 
+import hashlib
 import io
+import json
 import struct
 import zipfile
 from pathlib import Path
@@ -191,6 +193,51 @@ def test_what_cannot_be_scrubbed_is_refused_unless_the_route_names_it(tmp_path, 
     made = send(folder, tmp_path / "spool", unscrubbed=(suffix,))
     assert [warning.code for warning in made.warnings] == ["sent_unscrubbed"]
     assert made.filename == f"k1.{suffix}"
+
+
+def slide_of_a_vendor(vendor):
+    """A small TIFF with the marks by which readers know a vendor's slides."""
+    marks = {
+        "ndpi": {"extratags": [(65420, 4, 1, 1, True)]},
+        "bif": {"extratags": [(700, 7, 18, b"<iScan Name='DOE'/>"[:18], True)]},
+        "scn": {"description": "<?xml version='1.0'?><scn xmlns='x'><SCN Name='DOE'/></scn>"},
+        "philips": {"description": "<?xml?><DataObject ObjectType='DPUfsImport'>PHILIPS DOE"},
+    }[vendor]
+    buffer = io.BytesIO()
+    sized = {"resolution": (100, 100), "resolutionunit": "CENTIMETER", "metadata": None}
+    tifffile.imwrite(buffer, GRAY, tile=(16, 16), compression="zlib", **sized, **marks)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("vendor", ["ndpi", "bif", "scn", "philips"])
+def test_slides_of_vendors_are_refused_unless_the_route_names_them(tmp_path, vendor):
+    """Whatever their file is called: their marks say whose they are."""
+    folder = tmp_path / "in" / "p1"
+    folder.mkdir(parents=True)
+    (folder / "a.tif").write_bytes(slide_of_a_vendor(vendor))
+    with pytest.raises(CannotSend) as caught:
+        send(folder, tmp_path / "spool", unscrubbed=("mrxs",))
+    assert caught.value.reason.code == "not_deidentified"
+    made = send(folder, tmp_path / "spool", unscrubbed=(vendor,))
+    assert [warning.facts for warning in made.warnings] == [{"format": vendor}]
+
+
+def test_what_an_earlier_version_has_spooled_is_made_anew(tmp_path):
+    """That version did not clean its files as this one does."""
+    folder, spool = tmp_path / "in" / "p1", tmp_path / "spool"
+    folder.mkdir(parents=True)
+    (folder / "a").write_bytes(FILES["NIfTI"])
+    made = send(folder, spool)
+    made.file.write_bytes(FILES["NIfTI"][: made.size])
+    assert find_names(send(folder, spool).file.read_bytes())
+    note = json.loads((spool / "k1.json").read_bytes())
+    files = tree.source_files(SharePath.of(folder), ())
+    options = {"deidentify": True, "keep_names": False, "integrity": "refuse"}
+    total = hashlib.sha256(json.dumps(options, sort_keys=True).encode())
+    for file in files:
+        total.update(file.name.encode() + b"\0%d\0%d\0" % (file.size, file.mtime_ns))
+    (spool / "k1.json").write_text(json.dumps({**note, "listing": total.hexdigest()}))
+    assert not find_names(send(folder, spool).file.read_bytes())
 
 
 CASES = [(".mha", FILES["MetaImage"]), (".nii", FILES["NIfTI"]), (".nii", FILES["NIfTI in gzip"])]
