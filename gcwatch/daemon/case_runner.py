@@ -111,7 +111,7 @@ class CaseRunner:
     def record(self, case: Case, event: Event) -> Case:
         """Record an event of a case, and log it; return the case as it is now."""
         after = self._journal.record(case.key, event, of_round=case.round)
-        heartbeat()
+        heartbeat(may_end=False)  # what was announced here is done next
         self._recorded(case, event)
         log_case_event(case, event, after, self._current.pace(after.route))
         return after

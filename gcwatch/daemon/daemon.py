@@ -6,7 +6,7 @@ in the journal, which says what is due. On start every open case goes on at its 
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Final
 
@@ -14,7 +14,7 @@ from gcwatch import log
 from gcwatch.core import checklist, events
 from gcwatch.core.case import Case, Uptime
 from gcwatch.core.checklist import CHECKLIST, REPORTING
-from gcwatch.core.errors import JournalUnavailable, StateError, TokenRefused
+from gcwatch.core.errors import JournalUnavailable, StateError, Stopped, TokenRefused
 from gcwatch.core.progress import TransferProgress
 from gcwatch.core.reasons import Reason
 from gcwatch.daemon.case_runner import CaseRunner, log_case_event
@@ -96,7 +96,7 @@ class Daemon:
         self._clock, self._progress = clock, progress
         self._clock_steps = ClockSteps(clock, uptime)
         self._broken: StateError | None = None
-        self._heartbeats = Heartbeats()
+        self._heartbeats = Heartbeats(require_running=self._require_running)
         self._wakeup = Wakeup()
         self._gate = PlatformGate(current, lock_file)
         self._slots = JobSlots()
@@ -162,7 +162,7 @@ class Daemon:
             self._mirrors.begin(at_once=self._controls.until_idle)
             # Last in, first out: systemd learns of the stop before anything is closed.
             stack.callback(watchdog.stopping)
-            with self._heartbeats.of(_LOOP):
+            with self._heartbeats.of(_LOOP), suppress(Stopped):
                 self._loop(watchdog)
         if self._controls.until_idle and self._gate.is_token_refused:
             raise TokenRefused("401")
@@ -214,6 +214,10 @@ class Daemon:
         if step:
             self._clock_steps.accept()
             log.emit("clock.set", seconds=round(step))
+
+    def _require_running(self) -> None:
+        if self._controls.stop.is_set():
+            raise Stopped
 
     def _require_state(self) -> None:
         """Stop all work if the journal on disk is no longer the one that is written."""

@@ -14,7 +14,7 @@ import stat
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from io import BufferedReader, BufferedWriter
+from io import BufferedReader, BufferedWriter, FileIO
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +22,8 @@ from gcwatch.threads.heartbeats import heartbeat
 
 if TYPE_CHECKING:
     from ctypes import Array, c_uint64
+
+    from _typeshed import WriteableBuffer
 
 _OPENAT2: Final = 437
 """The number of the system call openat2(2), on all machines that Python runs on."""
@@ -46,6 +48,15 @@ NAME_REFUSED: Final = frozenset({errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG,
 
 class LeadsOutside(OSError):
     """A link leads out of the folder that it must stay in."""
+
+
+class _BeatingFile(FileIO):
+    """A file whose reading is progress of the worker that reads, and ends if the daemon stops."""
+
+    def readinto(self, buffer: "WriteableBuffer") -> int | None:
+        """See `FileIO`."""
+        heartbeat()
+        return super().readinto(buffer)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -133,7 +144,7 @@ class SharePath:
             if error.errno == errno.ENXIO:  # a socket, or a device without a driver
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from error
             raise
-        return os.fdopen(_require_regular(descriptor), "rb")
+        return BufferedReader(_BeatingFile(_require_regular(descriptor)))
 
     def create_file(self, mode: int = 0o600) -> BufferedWriter:
         """Make a new file and open it for writing; what has this name is removed first."""

@@ -5,6 +5,7 @@ import errno
 import os
 import re
 import secrets
+import time
 import unicodedata
 from collections.abc import Callable, Collection
 from itertools import count
@@ -14,6 +15,7 @@ from typing import Final, TypeVar
 from gcwatch.core.receipt import RECEIPT_NAME
 from gcwatch.files.atomic import sync_folder
 from gcwatch.files.beneath import NAME_REFUSED, SharePath
+from gcwatch.threads.heartbeats import heartbeat
 
 T = TypeVar("T")
 
@@ -156,23 +158,31 @@ def _as_stored(name: str) -> str:
 
 
 _DEEPEST_REMOVED: Final = 50
+_LONGEST_REMOVED_BYTES: Final = 2048
+"""Folders with longer paths are moved up; the system takes no path of more than 4096 bytes."""
+_LONGEST_REMOVAL_SECONDS: Final = 120.0
 
 
 def remove_tree(path: SharePath) -> None:
     """Remove whatever has this path, a folder with its content; do nothing if nothing has it.
 
     Links are removed, not followed. A folder may be of any depth: what is nested deep is first
-    moved up into it, so no path gets long.
+    moved up into it, so no path gets long. Raise OSError if somebody fills it all the time.
     """
     if not path.is_dir():
         path.unlink(missing_ok=True)
         return
-    pending = [path]
+    pending, end = [path], time.monotonic() + _LONGEST_REMOVAL_SECONDS
     while pending:
+        heartbeat()
+        if time.monotonic() > end:
+            raise OSError(errno.EBUSY, "it takes too long to remove this folder", str(path))
         here = pending[-1]
         with contextlib.suppress(FileNotFoundError):
             if inside := _remove_files(here):
-                if here.below.count("/") - path.below.count("/") < _DEEPEST_REMOVED:
+                deeper = here.below[len(path.below) :]
+                is_short = len(os.fsencode(deeper)) < _LONGEST_REMOVED_BYTES
+                if is_short and deeper.count("/") < _DEEPEST_REMOVED:
                     pending += inside
                     continue
                 for folder in inside:

@@ -1,6 +1,7 @@
 """Heartbeats: every worker shows that it makes progress, so that a hanging one is found.
 
 A function that runs long calls `heartbeat()`; it need not know which worker its thread works for.
+There the work also ends if the daemon stops.
 """
 
 import threading
@@ -16,11 +17,14 @@ R = TypeVar("R")
 _thread = threading.local()
 
 
-def heartbeat() -> None:
-    """Record that the worker of this thread makes progress; without a worker do nothing."""
-    tell: Callable[[], None] | None = getattr(_thread, "tell", None)
+def heartbeat(*, may_end: bool = True) -> None:
+    """Record that the worker of this thread makes progress; without a worker do nothing.
+
+    Raise what the worker's `Heartbeats` raise if no work may go on; not without `may_end`.
+    """
+    tell: Callable[[bool], None] | None = getattr(_thread, "tell", None)
     if tell is not None:
-        tell()
+        tell(may_end)
 
 
 def with_callers_heartbeat(work: Callable[P, R]) -> Callable[P, R]:
@@ -39,10 +43,18 @@ def with_callers_heartbeat(work: Callable[P, R]) -> Callable[P, R]:
 
 
 class Heartbeats:
-    """The workers, and the time of each one's last heartbeat, on a monotonic clock."""
+    """The workers, and the time of each one's last heartbeat, on a monotonic clock.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    `require_running` is called at each heartbeat; it raises an error to end the work.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        require_running: Callable[[], None] = lambda: None,
+    ) -> None:
         self._clock = clock
+        self._require_running = require_running
         self._last: dict[str, float] = {}
         self._lock = threading.Lock()
 
@@ -51,13 +63,18 @@ class Heartbeats:
         """Name the worker of this thread until the block ends."""
         with self._lock:
             self._last[who] = self._clock()
-        _thread.tell = partial(self.tell, who)
+        _thread.tell = partial(self._beat, who)
         try:
             yield
         finally:
             _thread.tell = None
             with self._lock:
                 self._last.pop(who, None)
+
+    def _beat(self, who: str, may_end: bool) -> None:
+        self.tell(who)
+        if may_end:
+            self._require_running()
 
     def tell(self, who: str) -> None:
         """Record a heartbeat of a worker, from any thread; ignore a worker that has ended."""

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,22 @@ def settled(site):
 def test_a_few_hostile_files_take_little_memory(sandbox, tmp_path):
     """The rest of the corpus is for make prove."""
     assert run_under(Site(tmp_path, sandbox), A_FEW) < MOST_KIB
+
+
+def test_a_stop_does_not_wait_for_a_folder_that_takes_long_to_read(sandbox, tmp_path):
+    """A heap of headers that take half a minute; the next start looks at them again."""
+    site = Site(tmp_path, sandbox)
+    site.configure(settle="100ms", poll="100ms")
+    write_hostile(site.inbox / "p1", "long header")
+    for number in range(30):
+        (site.inbox / "p1" / f"{number}.dcm").hardlink_to(site.inbox / "p1" / "x.dcm")
+    site.listen()
+    with site.running():
+        until(lambda: site.said("case.settled"))
+        begun = time.monotonic()
+    assert time.monotonic() - begun < STOP_SECONDS
+    assert not site.said("step.crashed")
+    assert site.case().is_open
 
 
 @pytest.mark.prove

@@ -109,6 +109,18 @@ HOSTILE_FILES = {
         "x.dcm",
         lambda: _dicom(_element((9, 0x1010), b"LO", b"ab") * 2_000_000),
     ),
+    "long header": ("x.dcm", lambda: _dicom(_element((9, 0x1010), b"LO", b"ab") * 280_000)),
+    "deflated elements": (
+        "x.dcm",
+        lambda: _dicom(
+            zlib.compress(_element((9, 0x1010), b"LO", b"ab") * 3_000_000, wbits=-15),
+            b"1.2.840.10008.1.2.1.99",
+        ),
+    ),
+    "sequence of nothing": (
+        "x.dcm",
+        lambda: _dicom(_NESTED[:12] + struct.pack("<HHL", 0xFFFE, 0xE000, 0) * 1_500_000),
+    ),
     "no element ends": ("x.dcm", lambda: _sparse(_dicom(_NESTED), GIB)),
     "packed NIfTI": ("x.nii.gz", lambda: _gzip_bomb(_nifti((64, 64, 64)))),
     "endless NIfTI": ("x.nii", lambda: _nifti((32767, 32767, 32767))),

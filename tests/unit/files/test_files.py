@@ -6,7 +6,9 @@ import stat
 import pytest
 
 from gcwatch.core.errors import TryAgain
-from gcwatch.files import atomic, file_systems
+from gcwatch.files import atomic, file_systems, names
+from gcwatch.files.beneath import SharePath
+from gcwatch.files.names import remove_tree
 
 
 def test_a_written_file_is_private_and_leaves_nothing_beside_it(tmp_path):
@@ -78,3 +80,25 @@ def test_a_path_belongs_to_the_longest_mount(tmp_path):
     link.symlink_to("/proc/self")
     assert file_systems.file_system(link) == "proc"
     assert file_systems.network_file_system(link) is None
+
+
+def test_a_tree_with_long_names_is_removed_at_any_depth(tmp_path):
+    """The system takes no path of more than 4096 bytes, which few folders reach."""
+    (tmp_path / "x").mkdir()
+    folder = os.open(tmp_path / "x", os.O_RDONLY)
+    for _ in range(120):
+        os.mkdir("d" * 255, dir_fd=folder)
+        inner = os.open("d" * 255, os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = inner
+    os.close(folder)
+    remove_tree(SharePath(tmp_path) / "x")
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_tree_that_is_filled_all_the_time_is_left_after_a_while(tmp_path, monkeypatch):
+    """Whoever may write there can't keep a worker for ever."""
+    monkeypatch.setattr(names, "_LONGEST_REMOVAL_SECONDS", -1.0)
+    (tmp_path / "x").mkdir()
+    with pytest.raises(OSError, match="too long"):
+        remove_tree(SharePath(tmp_path) / "x")
