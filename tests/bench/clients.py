@@ -37,7 +37,8 @@ class _WhenSubmitted(logging.Handler):
 
 def _import_gcwatch() -> None:
     """Import all that a daemon has imported once it has sent a CT, and nothing else."""
-    sys.modules["numpy"] = None  # type: ignore[assignment]  # pydicom would, and none is installed
+    for name in ("numpy", "PIL"):  # pydicom would, and an installed gcwatch has none of them
+        sys.modules[name] = None  # type: ignore[assignment]
     for name in (
         "gcwatch.daemon.daemon",
         "gcwatch.platform.connect",
