@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from gcwatch.cli.errors import Exit, explain
+from gcwatch.cli.errors import Exit, ExitExactly, explain
 from gcwatch.cli.options import Config
 from gcwatch.core.errors import GcwatchError
 
@@ -41,6 +41,10 @@ COMMANDS = {
     "show": (
         "status",
         "Show the history of one case: what happened when, and why it waits or failed.",
+    ),
+    "health": (
+        "health",
+        "Say in one line whether gcwatch works and whether somebody is needed, for monitoring.",
     ),
     "audit": (
         "audit",
@@ -164,6 +168,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _forbid_core_dumps()
     try:
         app(arguments, prog_name="gcwatch")
+    except ExitExactly:
+        raise
     except SystemExit as end:
         # Typer says 2 where sysexits says 64.
         sys.exit(Exit.USAGE if end.code == 2 else end.code)

@@ -19,7 +19,7 @@ from gcwatch.core.errors import (
 )
 from gcwatch.core.text import count_noun
 
-__all__ = ["Exit", "Misused", "explain"]
+__all__ = ["Exit", "ExitExactly", "Misused", "explain"]
 
 
 class Exit(IntEnum):
@@ -36,6 +36,10 @@ class Exit(IntEnum):
     TOKEN = 77
     CONFIG = 78
     INTERRUPTED = 130
+
+
+class ExitExactly(SystemExit):
+    """Ends the process with this code, also with 2, by which Typer means wrong use."""
 
 
 def explain(error: GcwatchError | OSError) -> tuple[str, int]:

@@ -33,6 +33,7 @@ COMMANDS = [
     "plan",
     "status",
     "show",
+    "health",
     "audit",
     "retry",
     "withdraw",

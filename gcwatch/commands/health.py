@@ -1,0 +1,94 @@
+"""`gcwatch health`: whether gcwatch works, and whether somebody is needed, in one line."""
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+from gcwatch.commands.status import Overview
+from gcwatch.core.reasons import Reason, explain, needs_person
+from gcwatch.core.text import count_noun
+
+
+class Level(IntEnum):
+    """How it is; the numbers are exit codes, as monitoring plugins have them."""
+
+    WELL = 0
+    NEEDS_SOMEBODY = 1
+    NOT_WORKING = 2
+
+
+_WORDS = {
+    Level.WELL: "well",
+    Level.NEEDS_SOMEBODY: "needs somebody",
+    Level.NOT_WORKING: "not working",
+}
+
+
+@dataclass(frozen=True)
+class Health:
+    """How it is, why in a few words, and the numbers of cases. No name and no key is in it."""
+
+    level: Level
+    why: str
+    numbers: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def line(self) -> str:
+        """One line; behind the bar are the numbers, as monitoring plugins write them."""
+        text = f"gcwatch: {_WORDS[self.level]}: {self.why}"
+        numbers = " ".join(f"{name}={number}" for name, number in self.numbers.items())
+        return f"{text} | {numbers}" if numbers else text
+
+    def record(self) -> dict[str, Any]:
+        """Return it as a record for JSON."""
+        return {
+            "level": int(self.level),
+            "health": _WORDS[self.level],
+            "why": self.why,
+            **self.numbers,
+        }
+
+
+def judge_health(seen: Overview) -> Health:
+    """Given the state at one moment, return how it is."""
+    numbers = _count(seen)
+    if faults := _find_faults(seen):
+        return Health(Level.NOT_WORKING, "; ".join(faults), numbers)
+    wanted = {
+        "case": (numbers["failed"], "failed"),
+        "delivered case": (numbers["to_check"], "to check"),
+        "open case": (numbers["stuck"], "waiting for somebody"),
+        "mirror": (numbers["mirrors_failed"], "failed"),
+        "file or folder": (numbers["not_sent"], "not sent"),
+    }
+    told = [
+        f"{_count_noun(number, noun)} {what}" for noun, (number, what) in wanted.items() if number
+    ]
+    if told:
+        return Health(Level.NEEDS_SOMEBODY, ", ".join(told), numbers)
+    return Health(Level.WELL, f"{count_noun(numbers['open'], 'open case')}", numbers)
+
+
+def _count_noun(number: int, noun: str) -> str:
+    return f"{number} files or folders" if noun == "file or folder" else count_noun(number, noun)
+
+
+def _count(seen: Overview) -> dict[str, int]:
+    stages = [view.stage for view in seen.views]
+    open_ = [view for view in seen.views if view.stage not in {"failed", "delivered"}]
+    return {
+        "open": len(open_),
+        "stuck": sum(bool(view.reason) and needs_person(Reason(view.reason)) for view in open_),
+        "failed": stages.count("failed"),
+        "to_check": stages.count("delivered"),
+        "mirrors_failed": sum(bool(each.reason or each.failed) for each in seen.mirrors),
+        "not_sent": sum(map(len, seen.unused.values())),
+    }
+
+
+def _find_faults(seen: Overview) -> list[str]:
+    """Return why nothing, or nothing of some routes, is sent; an empty list if all is."""
+    if seen.daemon is None:
+        return ["no gcwatch runs (gcwatch run, or the service)"]
+    faults = [explain(seen.pause).plain.rstrip(".")] if seen.pause else []
+    return faults + [f"the inbox of route {route} can't be reached" for route in seen.away]
