@@ -68,7 +68,7 @@ HOST = {
     r"/opt/gcwatch/.venv/bin/gcwatch systemd( --instance ward)? > .*": BOOTED,
     r"systemctl .*": "it speaks to the machine's systemd; tests/system/booted.py has one",
     r"systemd-analyze security( gcwatch)?": "tests/system/test_service.py asks it of the files",
-    r"(sudo -u gcwatch )?gcwatch health": "it ends with 2 where no daemon runs; tests/unit/commands/test_health.py",
+    r"(sudo -u gcwatch )?gcwatch health": "tests/unit/commands/test_health.py; 2 without a daemon",
     r"journalctl -u gcwatch.*": "tests/system/test_journald.py asks a journald of its own",
     r"editor .*": "a person's work",
     r"make [a-z-]+( [A-Z]+=.*)?": "CI, or a person, of the checkout that tests run in",
