@@ -100,7 +100,8 @@ class Deidentifier:
         only if a compressed frame is damaged.
         """
         try:
-            start = self._encode_start(stream)
+            with _told_of(file):
+                start = self._encode_start(stream)
         except DamagedDicom as damage:
             raise damaged_image_error(file, str(damage)) from damage
         except self._rejected as error:
@@ -140,8 +141,10 @@ class Deidentifier:
     def _encode_by_library(self, stream: BinaryIO) -> _Start:
         dataset = read_dataset(stream)
         syntax = transfer_syntax(dataset)
-        if syntax.is_deflated or syntax.is_little_endian != dataset.original_encoding[1]:
-            raise NotImplementedError  # its pixels can't be copied unchanged
+        if syntax.is_deflated:
+            raise CantScrub("the whole file is compressed (deflated), and not only its pixels")
+        if syntax.is_little_endian != dataset.original_encoding[1]:
+            raise CantScrub("its numbers have another byte order than its header says")
         pixels = find_pixel_data(stream, dataset.original_encoding)
         told = {tag: raw_value(dataset, keyword) for tag, keyword in TOLD.items()}
         # The library decodes also what it removes, and some of it may be undecodable.

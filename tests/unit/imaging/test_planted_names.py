@@ -74,6 +74,15 @@ def test_numbers_stay(tag, vr, numbers):
     assert has_form(tag, name, struct.pack(f"<{len(numbers)}{code}", *numbers))
 
 
+def test_a_deflated_file_is_refused_with_the_reason(folder):
+    """Its pixels can't be found without inflating all of it."""
+    path = Path(pydicom.data.get_testdata_file("image_dfl.dcm"))
+    (folder / "1").write_bytes(path.read_bytes())
+    with pytest.raises(CannotSend) as caught:
+        sent(folder)
+    assert "deflated" in caught.value.reason.facts["problem"]
+
+
 @pytest.mark.parametrize(
     "make", [functools.partial(bundle.image_bundle, keep_names=False), bundle.dicom_set]
 )
