@@ -52,9 +52,7 @@ def write_file(path, kind, slices):
     """Write a file of this kind, mostly a hole."""
     count = SIDE * SIDE * slices * 2
     if kind == "DICOM":
-        one_slice(
-            path, 1, SOPClassUID=uid.CTImageStorage, Rows=SIDE * slices // 2, Columns=SIDE * 2
-        )
+        one_slice(path, 1, NumberOfFrames=slices, Rows=SIDE, Columns=SIDE)
         content = path.read_bytes()
         start = content.index(b"\xe0\x7f\x10\0OW") + 8
         path.write_bytes(content[:start] + struct.pack("<L", count))
