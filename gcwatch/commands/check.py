@@ -31,6 +31,7 @@ from gcwatch.core.errors import (
 )
 from gcwatch.core.kinds import KIND_NAMES
 from gcwatch.core.reasons import Reason, explain
+from gcwatch.core.text import count_noun
 from gcwatch.daemon.reporting.status_files import read_beginning
 from gcwatch.files import file_systems
 from gcwatch.journal.presence import running_daemon
@@ -38,6 +39,7 @@ from gcwatch.journal.schema import journal_problem
 from gcwatch.platform.client import CachingGrandChallenge, GrandChallenge
 from gcwatch.platform.connect import connect
 from gcwatch.platform.models import Socket
+from gcwatch.steps.pseudonyms import read_table
 from gcwatch.targets import sockets
 from gcwatch.wording import status_file
 
@@ -151,6 +153,8 @@ def _folders(route: Route) -> Iterator[Finding]:
     yield inbox
     if inbox.is_fine and route.after != "keep":
         yield from _lacks(where, "inbox", route.inbox)
+    if route.pseudonyms is not None:
+        yield _pseudonyms(where, route.pseudonyms)
     if route.expect is not None:
         yield _expected(where, route.expect)
     yield from _share(where, "outbox", route.outbox)
@@ -175,6 +179,17 @@ def _privacy(route: Route) -> Iterator[Finding]:
         yield Finding(where, "unscrubbed", detail)
     if route.burned_in == "allow":
         yield Finding(where, "burned_in", "pictures that may show a name are sent")
+
+
+def _pseudonyms(where: str, path: Path) -> Finding:
+    try:
+        table = read_table(path)
+    except CannotSend as error:
+        words = explain(error.reason)
+        hint = "docs/privacy.md says how the table must look."
+        return Finding(where, "pseudonyms", f"{path}: {words.detail}", "config", hint)
+    count = count_noun(len(table.by_name), "row")
+    return Finding(where, "pseudonyms", f"{path}: {count}, by {table.column}")
 
 
 def _expected(where: str, expected: Expected) -> Finding:

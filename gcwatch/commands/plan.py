@@ -6,6 +6,7 @@ is written into inbox, outbox or state directory.
 """
 
 import math
+import secrets
 import tempfile
 import threading
 import time
@@ -250,7 +251,9 @@ def _planned(
     context = TargetContext(
         platform, route, time.time, read_uptime, lambda _: False, lambda: 0, doubt=0
     )
-    asked = FolderToJudge(ours.key, ours.round, folder.name, files)
+    asked = FolderToJudge(
+        ours.key, ours.round, folder.name, files, patient_key=secrets.token_bytes(16)
+    )
     with tempfile.TemporaryDirectory(prefix="gcwatch-plan-") as spool:
         judgement = judge_folder(asked, context, Path(spool))
         if known.sent is not None:

@@ -36,7 +36,8 @@ from gcwatch.inbox.layouts import Inbox, inbox_of
 from gcwatch.journal.copies import copied_journal
 from gcwatch.platform.client import CachingGrandChallenge, GrandChallenge
 from gcwatch.platform.connect import connect
-from gcwatch.steps.judgement import outgoing_content
+from gcwatch.steps.judgement import FolderToJudge, outgoing_content
+from gcwatch.steps.pseudonyms import example_key, find_pseudonym
 from gcwatch.targets.context import DroppedFolder, TargetContext
 
 WhyNotSent = Literal["no input asks for it", "it is no part of the image", "label of a slide"]
@@ -113,7 +114,7 @@ def show_removals(
     try:
         for route in settings.routes:
             carriers = _known_carriers(settings, route) if offline else {}
-            look = _Look(route, platform, carriers)
+            look = _Look(route, platform, carriers, example_key(settings))
             for name in look.list_names():
                 if is_asked_for(f"{route.name}/{name}", names):
                     found.append(f"{route.name}/{name}")
@@ -145,6 +146,7 @@ class _Look:
     route: Route
     platform: GrandChallenge | None
     carriers: Mapping[str, Carrier]
+    patient_key: bytes
 
     @property
     def box(self) -> Inbox:
@@ -162,7 +164,9 @@ class _Look:
         nothing = FolderRemovals(self.route.name, name)
         try:
             files = self.box.source_files(name)
-            return self._compare(nothing, files, self._inputs(name, files))
+            pseudonym = find_pseudonym(self.route, name, files)
+            folder = FolderToJudge("", 1, name, files, pseudonym, self.patient_key)
+            return self._compare(nothing, folder, self._inputs(name, files))
         except CaseError as error:
             return replace(nothing, refused=error.reason)
         except (SourceChanged, SourceVanished):
@@ -200,9 +204,10 @@ class _Look:
                     yield Input(socket, "image", image="unknown")
 
     def _compare(
-        self, nothing: FolderRemovals, files: Sequence[SourceFile], inputs: Sequence[Input]
+        self, nothing: FolderRemovals, folder: FolderToJudge, inputs: Sequence[Input]
     ) -> FolderRemovals:
         groups: list[FileGroup] = []
+        files = folder.files
         used: set[str] = set()
         asked: set[str] = set()
         for item in inputs:
@@ -214,7 +219,7 @@ class _Look:
             if not chosen:
                 facts = {"socket": item.socket, "pattern": item.pattern}
                 raise CannotSend(Reason("missing_file", facts))
-            made = self._compare_input(item, chosen)
+            made = self._compare_input(item, folder, len(chosen))
             groups += made
             used.update(name for group in made for name in group.names)
         return replace(
@@ -229,15 +234,15 @@ class _Look:
             reused=tuple(item.socket for item in inputs if item.image),
         )
 
-    def _compare_input(self, item: Input, chosen: Sequence[SourceFile]) -> list[FileGroup]:
+    def _compare_input(self, item: Input, folder: FolderToJudge, count: int) -> list[FileGroup]:
         try:
-            content = outgoing_content(item, chosen, self.route)
+            content = outgoing_content(item, folder, self.route)
         except CannotSend as error:
-            is_other = error.reason.code == "no_image" and len(chosen) == 1
+            is_other = error.reason.code == "no_image" and count == 1
             if not (is_other and self.platform is None and item.socket not in self.carriers):
                 raise
             item = replace(item, carrier="file")
-            content = outgoing_content(item, chosen, self.route)
+            content = outgoing_content(item, folder, self.route)
         blank = tuple(map(parse_region, self.route.blank)) if self.route.deidentify else ()
         groups: dict[object, FileGroup] = {}
         for member in content.members:

@@ -36,6 +36,7 @@ from gcwatch.config.types import (
     check_web_address,
     names_each_case,
     shows_folder_name,
+    template_fields,
     value_error,
 )
 from gcwatch.core.kinds import KIND_NAMES, Kind
@@ -160,9 +161,16 @@ class Route(Table):
     """What the platform sees: random keys ("opaque"), or the names of folders and files without
     unusual characters ("keep")."""
 
+    pseudonyms: Location | None = None
+    """Table of pseudonyms (CSV) that the hospital keeps: docs/privacy.md has its form. Titles and
+    the PatientID in DICOM images come from it; a patient who is not in it is refused.
+
+    It is read for each new case. Without this key, PatientID becomes a hash."""
+
     title: Template | None = None
     """Title of the display set or archive item; it may hold {key}, {id} (random) and {route}.
 
+    With a table of pseudonyms also {pseudonym}; the default is then "{pseudonym} {id}".
     With names = "keep" also {folder} and {number}, the last number in the folder's name. Default:
     "{key}", or "{folder} {id}" with names = "keep". Each title can be used only once in a reader
     study or archive."""
@@ -288,6 +296,22 @@ class Route(Table):
             raise value_error('is for after = "move" only', 'write after = "move", or remove done')
         return done
 
+    @field_validator("pseudonyms")
+    @classmethod
+    def _pseudonyms_hide_names(cls, table: Path | None, info: ValidationInfo) -> Path | None:
+        if table is not None and info.data.get("names") == "keep":
+            hint = "remove one of both: names, or pseudonyms"
+            raise value_error("would stand beside the folder's own name", hint)
+        return table
+
+    @field_validator("deidentify")
+    @classmethod
+    def _pseudonyms_need_it(cls, value: bool, info: ValidationInfo) -> bool:
+        if not value and info.data.get("pseudonyms") is not None:
+            hint = "remove deidentify, or remove pseudonyms"
+            raise value_error("would leave names beside the pseudonym", hint)
+        return value
+
     @field_validator("ready", "expect")
     @classmethod
     def _needs_a_folder(cls, value: Any, info: ValidationInfo) -> Any:
@@ -319,6 +343,10 @@ def _check_fit(value: Any, key: str, others: Mapping[str, Any]) -> None:
     elif key == "title" and others.get("cases") == "series" and not names_each_case(value):
         hint = "put {id} into it: a title can be used only once in a reader study or archive"
         raise value_error("would be the title of all series of a patient", hint)
+    elif "pseudonym" in template_fields(value) and others.get("pseudonyms") is None:
+        raise value_error(
+            "needs a table of pseudonyms", "name it: pseudonyms, or use {key} or {id}"
+        )
     elif shows_folder_name(value) and others.get("names") == "opaque":
         hint = "use {key} or {id}; docs/privacy.md says what the platform sees of names"
         raise value_error("would show the platform the folder's name", hint)
@@ -425,10 +453,14 @@ ARRAYS = ("route", "mirror")
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Everything that a config file says; `file` is its path."""
+    """Everything that a config file says; `file` is its path.
+
+    `key_folder` holds the key of pseudonyms, if that is not the state directory.
+    """
 
     file: Path
     state: Path
+    key_folder: Path | None = None
     routes: tuple[Route, ...] = ()
     mirrors: tuple[Mirror, ...] = ()
     platform: Platform = field(default_factory=Platform)

@@ -171,7 +171,7 @@ def _ascii_address(parts: SplitResult) -> str:
 
 # --- titles ---------------------------------------------------------------------------------------
 
-_OPAQUE_FIELDS = frozenset({"key", "id", "route"})
+_OPAQUE_FIELDS = frozenset({"key", "id", "route", "pseudonym"})
 _TITLE_FIELDS = _OPAQUE_FIELDS | {"folder", "number"}
 _TITLE_HINT = (
     'fields: {key}, {id} (its random part), {route}; with names = "keep" also {folder} and '

@@ -307,7 +307,7 @@ class Case:
     was sent; `late` what it looks like if it has changed since the delivery. `request` names
     the last operator file that was obeyed. `content` is a digest of what is sent, "" if it is not
     known. `even_if_same`: as the operator asked, it is sent although another folder has the same
-    content.
+    content. `pseudonym` is the patient's in the table of the route, "" without one.
     """
 
     key: str
@@ -342,6 +342,7 @@ class Case:
     late: LateChange | None = None
     request: str = ""
     content: str = ""
+    pseudonym: str = ""
     even_if_same: bool = False
 
     @property

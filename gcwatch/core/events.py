@@ -50,13 +50,17 @@ class FolderVanished:
 
 @dataclass(frozen=True)
 class Planned:
-    """The folder's files are matched to the target's sockets; `why` explains a choice, if any."""
+    """The folder's files are matched to the target's sockets; `why` explains a choice, if any.
+
+    `pseudonym` is the patient's in the table of the route; the case keeps it while it is sent.
+    """
 
     kind: ClassVar[str] = "planned"
 
     inputs: tuple[Input, ...]
     target: Target
     why: str = ""
+    pseudonym: str = ""
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,14 @@ def _empty_again(case: Case) -> Submission | None:
 def _planned(case: Case, event: events.Planned, now: float) -> Case:
     """Keep an earlier submission only if it belongs to this target."""
     kept = case.submission if _belongs(case.submission, event.target) else None
-    return _advance(case, now, inputs=event.inputs, target=event.target, submission=kept)
+    return _advance(
+        case,
+        now,
+        inputs=event.inputs,
+        target=event.target,
+        submission=kept,
+        pseudonym=event.pseudonym,
+    )
 
 
 def _belongs(submission: Submission | None, target: Target) -> bool:

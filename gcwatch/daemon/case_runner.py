@@ -17,6 +17,7 @@ from gcwatch.core.progress import TransferProgress, no_progress
 from gcwatch.core.timing import Pace, due_time
 from gcwatch.daemon.current_config import CurrentConfig
 from gcwatch.daemon.waking.uptime import read_uptime
+from gcwatch.files.key_file import read_or_make_key
 from gcwatch.journal.journal import Journal
 from gcwatch.log.case_events import log_entry
 from gcwatch.platform.transfers import Transfers
@@ -91,8 +92,13 @@ class CaseRunner:
             twin=self._journal.twin,
             active=lambda: self._journal.count("running", self._current.algorithm_routes()),
             quota=self._quota,
+            patient_key=self._patient_key,
             progress=self._progress,
         )
+
+    def _patient_key(self) -> bytes:
+        settings = self._current.settings
+        return read_or_make_key(settings.key_folder or settings.state)
 
     def _perform(self, case: Case, work: StepEvents) -> None:
         """Perform one step, recording each event before the step goes on."""

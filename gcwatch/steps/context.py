@@ -22,6 +22,7 @@ class StepContext:
     `clock` returns seconds since the epoch, `uptime` how long this machine has been on. `knows`
     tells whether a job or item (its pk) belongs to a case of the journal; `active` how many jobs
     are running; `twin` which earlier case sends or sent the same content as a case.
+    `patient_key` returns the key of hashed PatientIDs, which stays on this machine.
     """
 
     transfers: Transfers
@@ -32,6 +33,7 @@ class StepContext:
     active: Callable[[], int]
     twin: Callable[[Case], Case | None]
     quota: UploadQuota
+    patient_key: Callable[[], bytes]
     progress: TransferProgress = field(default=no_progress)
 
     @property

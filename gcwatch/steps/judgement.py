@@ -5,12 +5,12 @@ the platform that makes anything: what is refused leaves no upload and no empty 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gcwatch import targets
 from gcwatch.config import Route
-from gcwatch.core.case import Input
+from gcwatch.core.case import Case, Input
 from gcwatch.core.errors import CannotSend
 from gcwatch.core.events import Planned
 from gcwatch.core.procedure_format import parse_procedure
@@ -22,18 +22,31 @@ from gcwatch.imaging.deidentification.deidentify import DicomRules
 from gcwatch.imaging.outgoing import file_content, image_content, sanitise_name, set_content
 from gcwatch.imaging.spool import Bundle, SpoolContent
 from gcwatch.inbox.layouts import inbox_of
+from gcwatch.steps.context import StepContext
+from gcwatch.steps.pseudonyms import find_pseudonym
 from gcwatch.targets.context import DroppedFolder, TargetContext
 from gcwatch.targets.upload_quota import LIMIT_UPLOADS
 
 
 @dataclass(frozen=True)
 class FolderToJudge:
-    """A complete folder of an inbox: its case's key and round, its name and its files."""
+    """A complete folder of an inbox: its case's key and round, its name and its files.
+
+    `pseudonym` is that of a planned case; `patient_key` the key of hashed PatientIDs.
+    """
 
     key: str
     round: int
     name: str
     files: Sequence[SourceFile]
+    pseudonym: str = ""
+    patient_key: bytes = field(default=b"", repr=False)
+
+
+def folder_of(case: Case, files: Sequence[SourceFile], context: StepContext) -> FolderToJudge:
+    """Given a case and its files, return its folder, with what the case has been given."""
+    key = context.patient_key()
+    return FolderToJudge(case.key, case.round, case.folder, files, case.pseudonym, key)
 
 
 @dataclass(frozen=True)
@@ -54,17 +67,23 @@ def judge_folder(folder: FolderToJudge, context: TargetContext, spool: Path) -> 
         TryAgain: when the spool can't be written.
     """
     route = context.route
+    folder = replace(folder, pseudonym=find_pseudonym(route, folder.name, folder.files))
     box = inbox_of(route)
     receipt = box.read_receipt(folder.name) if route.reuse else {}
     dropped = DroppedFolder(
-        folder.key, box.public_name(folder.name), folder.files, receipt, again=folder.round > 1
+        folder.key,
+        box.public_name(folder.name),
+        folder.files,
+        receipt,
+        again=folder.round > 1,
+        pseudonym=folder.pseudonym,
     )
     planned = targets.target_for(route).plan(context, dropped)
     bundles = make_bundles(planned.inputs, planned.inputs, folder, route, spool)
     # How many files of a DICOM image set can be de-identified is known only now.
     inputs = tuple(_with_uploads(item, bundles.get(item.socket, ())) for item in planned.inputs)
     _require_few_uploads(bundles)
-    return Judgement(replace(planned, inputs=inputs), bundles)
+    return Judgement(replace(planned, inputs=inputs, pseudonym=folder.pseudonym), bundles)
 
 
 def _with_uploads(item: Input, bundles: Sequence[Bundle]) -> Input:
@@ -92,15 +111,15 @@ def make_bundles(
     for number, item in enumerate(inputs, start=1):
         if item in wanted and item.is_uploaded:
             stem = f"{_public_name(folder, route)}-{folder.round}-{number:02}"
-            chosen = bundle.select_files(folder.files, item.pattern)
-            made[item.socket] = _bundles_of(item, chosen, route, spool, stem)
+            made[item.socket] = _bundles_of(item, folder, route, spool, stem)
     return made
 
 
 def _bundles_of(
-    item: Input, chosen: Sequence[SourceFile], route: Route, spool: Path, stem: str
+    item: Input, folder: FolderToJudge, route: Route, spool: Path, stem: str
 ) -> tuple[Bundle, ...]:
     """Return the bundles of an input: one, or one a file for a DICOM image set."""
+    chosen, rules = bundle.select_files(folder.files, item.pattern), _dicom_rules(route, folder)
     if item.carrier == "file":
         return (bundle.file_bundle(chosen[0], stem=stem),)
     if item.carrier == "dicom":
@@ -111,7 +130,7 @@ def _bundles_of(
             socket=item.socket,
             deidentify=route.deidentify,
             integrity=route.integrity,
-            rules=_dicom_rules(route),
+            rules=rules,
             pattern=item.pattern,
         )
     made = bundle.image_bundle(
@@ -122,18 +141,19 @@ def _bundles_of(
         deidentify=route.deidentify,
         keep_names=route.names == "keep",
         integrity=route.integrity,
-        rules=_dicom_rules(route),
+        rules=rules,
         pattern=item.pattern,
         unscrubbed=route.unscrubbed,
     )
     return (made,)
 
 
-def outgoing_content(item: Input, chosen: Sequence[SourceFile], route: Route) -> SpoolContent:
-    """Given an input and the files for it, return what goes out of them, without writing it.
+def outgoing_content(item: Input, folder: FolderToJudge, route: Route) -> SpoolContent:
+    """Given an input of a folder, return what goes out of its files, without writing it.
 
     Raise CannotSend if they can't be sent.
     """
+    chosen = bundle.select_files(folder.files, item.pattern)
     if item.carrier == "file":
         return file_content(chosen[0])
     if item.carrier == "dicom":
@@ -143,7 +163,7 @@ def outgoing_content(item: Input, chosen: Sequence[SourceFile], route: Route) ->
             socket=item.socket,
             deidentify=route.deidentify,
             integrity=route.integrity,
-            rules=_dicom_rules(route),
+            rules=_dicom_rules(route, folder),
             pattern=item.pattern,
         )
     return image_content(
@@ -152,15 +172,16 @@ def outgoing_content(item: Input, chosen: Sequence[SourceFile], route: Route) ->
         deidentify=route.deidentify,
         keep_names=route.names == "keep",
         integrity=route.integrity,
-        rules=_dicom_rules(route),
+        rules=_dicom_rules(route, folder),
         pattern=item.pattern,
         unscrubbed=route.unscrubbed,
     )
 
 
-def _dicom_rules(route: Route) -> DicomRules:
+def _dicom_rules(route: Route, folder: FolderToJudge) -> DicomRules:
     own = parse_procedure(route.procedure.read_bytes()) if route.procedure else None
-    return DicomRules(own, route.burned_in, tuple(map(parse_region, route.blank)))
+    blank = tuple(map(parse_region, route.blank))
+    return DicomRules(own, route.burned_in, blank, folder.pseudonym, folder.patient_key)
 
 
 def _public_name(folder: FolderToJudge, route: Route) -> str:

@@ -12,7 +12,7 @@ from gcwatch.inbox.layouts import inbox_of
 from gcwatch.outbox.notes import remove_change_note, write_change_note
 from gcwatch.steps.context import StepContext, spool_folder
 from gcwatch.steps.duplicates import content_digest
-from gcwatch.steps.judgement import FolderToJudge, make_bundles
+from gcwatch.steps.judgement import folder_of, make_bundles
 from gcwatch.steps.settle import STOPPED_COPY_SECONDS, copy_reason
 from gcwatch.wording.late_change import change_note_text, late_change_reason
 
@@ -63,7 +63,7 @@ def _is_replaced(case: Case, now: Snapshot, route: Route, context: StepContext) 
         return False
     box = inbox_of(route)
     files = box.source_files(case.folder)
-    folder = FolderToJudge(case.key, case.round, case.folder, files)
+    folder = folder_of(case, files, context)
     spool, receipt = spool_folder(case, context), box.read_receipt(case.folder)
     try:
         bundles = make_bundles(case.inputs, case.inputs, folder, route, spool)

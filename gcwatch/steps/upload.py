@@ -22,7 +22,7 @@ from gcwatch.platform.upload import FileUpload
 from gcwatch.steps.adopt import find_earlier_result
 from gcwatch.steps.context import StepContext, counted_transfer, spool_folder
 from gcwatch.steps.duplicates import require_new_content
-from gcwatch.steps.judgement import FolderToJudge, judge_folder, make_bundles
+from gcwatch.steps.judgement import folder_of, judge_folder, make_bundles
 
 UPLOADS_PAUSE_SECONDS: Final = 300.0
 
@@ -41,7 +41,7 @@ def upload_inputs(case: Case, route: Route, pace: Pace, context: StepContext) ->
     files = inbox_of(route).source_files(case.folder)
     if case.seen is None or listing_digest(files) != case.seen.digest:
         raise SourceChanged
-    folder = FolderToJudge(case.key, case.round, case.folder, files)
+    folder = folder_of(case, files, context)
     # Without a plan nothing was sent yet; with one, a crash or an error ended an earlier try.
     if case.inputs is None:
         if adopted := find_earlier_result(case, route, context.platform, context.knows):
@@ -114,7 +114,7 @@ def _planned_again(case: Case, item: Input, uploads: int) -> events.Planned:
     """Return the plan for so many files: other ones are left out since a reload of the config."""
     assert case.target is not None, "what is sent is planned"
     inputs = (replace(i, uploads=uploads) if i == item else i for i in case.inputs or ())
-    return events.Planned(tuple(inputs), case.target)
+    return events.Planned(tuple(inputs), case.target, pseudonym=case.pseudonym)
 
 
 def _send_file_of_set(item: Input, parcel: Bundle, *, context: StepContext, moved: Moved) -> Upload:

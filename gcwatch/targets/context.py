@@ -46,7 +46,8 @@ class Inspection:
 class DroppedFolder:
     """A complete folder: its case's key, its name, its files, and its gcwatch.json, if any.
 
-    `again` tells that the case failed before and is sent once more.
+    `again` tells that the case failed before and is sent once more. `pseudonym` is that
+    of the table of its route, "" without one.
     """
 
     key: str
@@ -54,3 +55,4 @@ class DroppedFolder:
     files: Sequence[SourceFile]
     receipt: Mapping[str, Any] = field(default_factory=dict)
     again: bool = False
+    pseudonym: str = ""

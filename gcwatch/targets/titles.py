@@ -17,9 +17,11 @@ def make_title(route: Route, dropped: DroppedFolder) -> str:
     """Return the title of a case's display set or archive item (platform 5.3, 10.3).
 
     It has only characters that the platform returns unchanged. Without a `title` in the route it
-    is the key, or with `names = "keep"` the folder's name and the key's random part.
+    is the key, or with `names = "keep"` the folder's name and the key's random part, or with a
+    table of pseudonyms the pseudonym and the random part.
     """
-    given = route.title or ("{key}" if route.names == "opaque" else "{folder} {id}")
+    usual = "{key}" if route.names == "opaque" else "{folder} {id}"
+    given = route.title or ("{pseudonym} {id}" if dropped.pseudonym else usual)
     made = _plain_text(given.format_map(_template_fields(dropped, route.name)))[
         :_MAX_TITLE_CHARACTERS
     ].strip()
@@ -51,6 +53,7 @@ def _template_fields(dropped: DroppedFolder, route: str) -> Mapping[str, str]:
         "key": dropped.key,
         "id": dropped.key.rpartition("-")[2],
         "route": route,
+        "pseudonym": dropped.pseudonym,
         "folder": _plain_text(dropped.name)[:_MAX_FOLDER_CHARACTERS],
         "number": numbers[-1] if numbers else "",
     }

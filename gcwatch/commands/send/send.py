@@ -296,7 +296,7 @@ def _send_run(
     state = store.state(items[0].record)
     with _one_at_a_time(state):
         watch = Watch(
-            replace(settings, state=state, routes=(), mirrors=()),
+            replace(settings, state=state, key_folder=settings.state, routes=(), mirrors=()),
             pace=more.get("pace", Pace()),
             progress=more.get("progress", no_progress),
             token=more.get("token"),

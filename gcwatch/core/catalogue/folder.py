@@ -120,6 +120,25 @@ FOLDER_REASONS: Final[Mapping[str, ReasonEntry]] = {
         advice="Check that this is the right folder. If it is, ask IT.",
         hint="Compare the folder with the route's inputs: gcwatch plan.",
     ),
+    "pseudonym_table": ReasonEntry(
+        "The list of pseudonyms can't be used, so nothing is sent.",
+        "The table of pseudonyms {problem}.",
+        advice="Ask IT to correct the list of pseudonyms.",
+        hint="Correct the file that the route's pseudonyms names (docs/privacy.md), then gcwatch "
+        "retry.",
+    ),
+    "no_pseudonym": ReasonEntry(
+        "This patient has no pseudonym yet, so nothing is sent.",
+        "The table of pseudonyms does not fit {folder}: {problem}.",
+        advice="Ask whoever keeps the list of pseudonyms to add this patient, then ask IT to try "
+        "again.",
+        hint="Add a row to the file that the route's pseudonyms names, then gcwatch retry.",
+    ),
+    "several_pseudonyms": ReasonEntry(
+        "The images in this folder belong to several patients, so nothing is sent.",
+        "The table of pseudonyms has {count} pseudonyms for the PatientIDs in {folder}.",
+        advice="Put the images of each patient into a folder of their own.",
+    ),
     "missing_file": ReasonEntry(
         "A file is missing in this folder: {pattern}.",
         "No file matches {pattern} for socket {socket}.",

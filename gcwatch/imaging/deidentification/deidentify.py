@@ -4,7 +4,7 @@ import contextlib
 import io
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Final
 
 from gcwatch.core.errors import CannotSend
@@ -16,6 +16,7 @@ from gcwatch.imaging.deidentification.burnt_in import BurnedIn, find_burnt_in
 from gcwatch.imaging.deidentification.forms import prepare_dataset
 from gcwatch.imaging.deidentification.fragments import copy_fragments, require_known_pixels
 from gcwatch.imaging.deidentification.header_pass import TOLD, HeaderPass
+from gcwatch.imaging.deidentification.patients import PATIENT_ID, new_patient_id
 from gcwatch.imaging.deidentification.pixels import (
     LAYOUT_NUMBERS,
     PixelLayout,
@@ -48,11 +49,22 @@ class DicomRules:
         own: A lab's own procedure, for images; its classes come before the local ones.
         burned_in: Whether files are sent whose pixels may show a name.
         blank: Regions of the pixels that are blacked out.
+        pseudonym: What PatientID becomes in images, "" for its hash.
+        patient_key: The key of that hash; without one, PatientID is left to the procedure.
     """
 
     own: Procedure | None = None
     burned_in: BurnedIn = "refuse"
     blank: tuple[Region, ...] = ()
+    pseudonym: str = ""
+    # Of no rule that a case is compared by, and never shown.
+    patient_key: bytes = field(default=b"", repr=False, compare=False)
+
+    def new_patient_id(self, old: bytes, action: str) -> str:
+        """Given the original PatientID and the procedure's letter for it, return the new one."""
+        return new_patient_id(
+            old, pseudonym=self.pseudonym, key=self.patient_key, is_kept=action == "K"
+        )
 
 
 NO_RULES: Final = DicomRules()
@@ -88,7 +100,11 @@ class Deidentifier:
         self._strict = procedure is not platform_procedure()
         self._rules = rules
         self._library = deidentifier.DicomDeidentifier(procedure)
-        self._pass = HeaderPass(self._library, strict=self._strict)
+        self._pass = HeaderPass(
+            self._library,
+            strict=self._strict,
+            new_patient_id=rules.new_patient_id if self._strict else None,
+        )
         self._rejected = deidentifier.RejectedDICOMFileError
 
     def prepare_copy(self, stream: BinaryIO, file: SourceFile) -> Callable[[BinaryIO], None]:
@@ -155,6 +171,10 @@ class Deidentifier:
         # A placeholder, so that the procedure also applies its rule for pixel data.
         dataset.add_new(pixels.tag, "OW", b"")
         self._library.deidentify_dataset(dataset)
+        if self._strict:
+            action = actions_of(self._library.procedure, sop_class).get(PATIENT_ID, "X")
+            if new := self._rules.new_patient_id(told[PATIENT_ID], action):
+                dataset.add_new(PATIENT_ID, "LO", new)
         del dataset[pixels.tag]
         encoding = (syntax.is_implicit_VR, syntax.is_little_endian)
         layout = _layout_of(dataset, pixels)

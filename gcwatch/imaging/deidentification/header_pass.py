@@ -8,12 +8,13 @@ values that it writes anew, big-endian files. The encoding is that of DICOM PS3.
 import functools
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
 from gcwatch.imaging.deidentification.encoded_rules import EncodedRules
 from gcwatch.imaging.deidentification.forms import has_form
+from gcwatch.imaging.deidentification.patients import PATIENT_ID
 from gcwatch.imaging.deidentification.pixels import PixelLayout, read_layout
 from gcwatch.imaging.dicom.elements import UNDEFINED_LENGTH
 from gcwatch.imaging.dicom.encoded import (
@@ -67,8 +68,13 @@ _ASCII_BASED: Final = re.compile(rb"(?:ISO_IR (?:6|100|101|109|110|126|127|138|1
 """Character sets in which ASCII text has the bytes of ASCII."""
 
 
-TOLD: Final = {0x00080008: "ImageType", 0x00080016: "SOPClassUID", 0x00280301: "BurnedInAnnotation"}
-"""Elements that say whether pixels may show a name."""
+TOLD: Final = {
+    0x00080008: "ImageType",
+    0x00080016: "SOPClassUID",
+    PATIENT_ID: "PatientID",
+    0x00280301: "BurnedInAnnotation",
+}
+"""Elements that say whose image it is, and whether pixels may show a name."""
 
 
 @dataclass(frozen=True)
@@ -92,9 +98,17 @@ class HeaderPass:
     Args:
         library: A `DicomDeidentifier` of grand-challenge-dicom-de-identifier.
         strict: Whether what is kept must have the form of its VR (`forms`).
+        new_patient_id: Given the original PatientID and its action, returns the new one, or "".
     """
 
-    def __init__(self, library: Any, *, strict: bool = False) -> None:
+    def __init__(
+        self,
+        library: Any,
+        *,
+        strict: bool = False,
+        new_patient_id: Callable[[bytes, str], str] | None = None,
+    ) -> None:
+        self._new_patient_id = new_patient_id
         self._strict = strict
         self._rules_of = functools.cache(functools.partial(EncodedRules, library))
         self._uids = library.uid_map
@@ -118,10 +132,25 @@ class HeaderPass:
         if _SOP_INSTANCE not in copied:
             raise UnusualHeader
         rules.add_method(copied)
+        self._replace_patient(copied, copy, rules)
         content = b"".join(copied[tag] for tag in sorted(copied))
         meta = rules.meta_group(copied[_SOP_INSTANCE][8:])
         layout = read_layout(copied, elements.read(end)[0])
         return NewHeader(meta + content, end, syntax.decode("latin-1"), layout, copy.told)
+
+    def _replace_patient(
+        self, copied: dict[int, bytes], copy: "_Copy", rules: EncodedRules
+    ) -> None:
+        if self._new_patient_id is None:
+            return
+        old, action = copy.told.get(PATIENT_ID, b""), rules.action(PATIENT_ID)
+        if new := self._new_patient_id(old, action).encode():
+            new += b" " * (len(new) % 2)
+            head = struct.pack("<HH", PATIENT_ID >> 16, PATIENT_ID & 0xFFFF)
+            is_implicit = copy.elements.implicit
+            form = struct.Struct("<L" if is_implicit else "<H")
+            vr = b"" if is_implicit else b"LO"
+            copied[PATIENT_ID] = head + vr + form.pack(len(new)) + new
 
 
 def _require_as_read(tag: int, vr: bytes, value: bytes) -> None:
