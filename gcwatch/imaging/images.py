@@ -25,7 +25,12 @@ from gcwatch.imaging.checks.importable_volumes import (
 )
 from gcwatch.imaging.checks.nifti_numbers import find_other_values
 from gcwatch.imaging.checks.text_header import read_nrrd_header
-from gcwatch.imaging.dicom import consistency, headers, series_forecast, slice_geometry
+from gcwatch.imaging.dicom import (
+    consistency,
+    header_facts,
+    series_forecast,
+    slice_geometry,
+)
 from gcwatch.imaging.dicom.procedure import Procedure, is_removed
 from gcwatch.imaging.forecast import forecast_file
 from gcwatch.imaging.formats import SUFFIXES, Image, Integrity, Kind, damage_reason
@@ -188,7 +193,9 @@ def _series_image(
 ) -> Image:
     group = members[0][0].group
     kind: Kind = (
-        "DICOM slide" if group and group.sop_class == headers.SLIDE_SOP_CLASS else "DICOM series"
+        "DICOM slide"
+        if group and group.sop_class == header_facts.SLIDE_SOP_CLASS
+        else "DICOM series"
     )
     found = slice_geometry.find_irregularities(members)
     if joined:
@@ -218,16 +225,16 @@ def _forecast_series(
     )
 
 
-def _instances_digest(found: Sequence[headers.Header]) -> str:
+def _instances_digest(found: Sequence[header_facts.Header]) -> str:
     instances = sorted(header.instance for header in found)
     return hashlib.sha256("\0".join(instances).encode()).hexdigest()
 
 
-def _mixed_elements(found: Sequence[headers.Header]) -> tuple[str, ...]:
+def _mixed_elements(found: Sequence[header_facts.Header]) -> tuple[str, ...]:
     values = zip(*(header.shared for header in found), strict=True)
     return tuple(
         keyword
-        for keyword, differing in zip(headers.SHARED_ELEMENTS, values, strict=True)
+        for keyword, differing in zip(header_facts.SHARED_ELEMENTS, values, strict=True)
         if len(set(differing)) > 1
     )
 

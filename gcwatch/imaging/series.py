@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gcwatch.files.snapshot import SourceFile
-from gcwatch.imaging.dicom import headers
+from gcwatch.imaging.dicom import header_facts
 from gcwatch.imaging.sorting import SortedFiles, read_once, set_aside_cut_slices, sort_file
 
 
@@ -63,7 +63,7 @@ def count_slices(files: Iterable[SourceFile]) -> int:
     return sum(header.frames for header in found if header is not None and header.group is not None)
 
 
-def _series_name(header: headers.Header) -> str:
+def _series_name(header: header_facts.Header) -> str:
     assert header.group
     group = (header.group.study, header.group.stack, header.group.sop_class)
     digest = hashlib.sha256("\0".join(group).encode()).hexdigest()[:8]

@@ -8,7 +8,7 @@ from gcwatch.core.reasons import Reason
 from gcwatch.files.safe_open import open_unchanged
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging.content import NO_PIXELS, Content, Foreign, recognise_content
-from gcwatch.imaging.dicom import headers, slice_geometry
+from gcwatch.imaging.dicom import header_facts, headers, slice_geometry
 from gcwatch.imaging.formats import DICOM_SUFFIXES, SUFFIXES, damage_reason, suffix_of
 
 _REMEMBERED_FILES = 16384
@@ -25,7 +25,7 @@ class SortedFiles:
     have a DICOMDIR, as those of a CD do.
     """
 
-    series: dict[headers.Group, list[slice_geometry.Slice]] = field(default_factory=dict)
+    series: dict[header_facts.Group, list[slice_geometry.Slice]] = field(default_factory=dict)
     others: list[tuple[str, SourceFile, tuple[Reason, ...]]] = field(default_factory=list)
     rest: list[SourceFile] = field(default_factory=list)
     suspects: list[SourceFile] = field(default_factory=list)
@@ -36,7 +36,7 @@ class SortedFiles:
     is_medium: bool = False
 
 
-FileContent = tuple[Content, headers.Header | None]
+FileContent = tuple[Content, header_facts.Header | None]
 """What a file is by its content; of a DICOM file only the header is known."""
 
 
@@ -82,7 +82,7 @@ def read_once(file: SourceFile) -> FileContent:
     content, header = read_content(file)
     if header is not None:
         frames = header.frames
-        header = headers.Header(header.group, header.problem, header.stacked, frames=frames)
+        header = header_facts.Header(header.group, header.problem, header.stacked, frames=frames)
     return content, header
 
 
@@ -94,7 +94,7 @@ def _sort_empty(file: SourceFile, suffix: str, heap: SortedFiles) -> None:
     heap.problems.append(Reason("empty_file", names={"file": file.name}))
 
 
-def _sort_dicom(header: headers.Header, file: SourceFile, heap: SortedFiles) -> None:
+def _sort_dicom(header: header_facts.Header, file: SourceFile, heap: SortedFiles) -> None:
     if header.group is not None:
         heap.series.setdefault(header.group, []).append((header, file))
     elif header.problem:

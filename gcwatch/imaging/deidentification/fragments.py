@@ -15,7 +15,7 @@ from gcwatch.imaging.codestreams.jpeg_2000 import blank_jpeg_2000
 from gcwatch.imaging.codestreams.run_lengths import blank_run_lengths
 from gcwatch.imaging.deidentification.pixels import PixelLayout
 from gcwatch.imaging.dicom.elements import END_TAG, ITEM_TAG, PixelData
-from gcwatch.imaging.dicom.encapsulated import iterate_fragments
+from gcwatch.imaging.dicom.pixel_checks import iterate_fragments
 
 _NATIVE: Final = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"})
 _RUN_LENGTHS: Final = "1.2.840.10008.1.2.5"

@@ -12,7 +12,7 @@ from typing import Any
 
 from gcwatch.core.reasons import Reason
 from gcwatch.imaging.dicom.elements import parse_numbers
-from gcwatch.imaging.dicom.headers import (
+from gcwatch.imaging.dicom.header_facts import (
     KIND_ELEMENTS,
     NEVER_EMPTY,
     PATIENT_ELEMENTS,

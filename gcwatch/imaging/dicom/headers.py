@@ -6,27 +6,36 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from gcwatch.imaging.dicom.elements import (
-    PIXEL_TAGS,
     DamagedDicom,
     PixelData,
     dicom_errors,
-    find_pixel_data,
     holds_pixel_data,
     is_empty,
-    measure_deflated_pixels,
     meta_value,
     parse_numbers,
     raise_if_system_error,
     raw_value,
     read_dataset,
 )
-from gcwatch.imaging.dicom.encapsulated import PixelFacts, find_frame_damage
 from gcwatch.imaging.dicom.encoded import UnusualHeader
+from gcwatch.imaging.dicom.header_facts import (
+    KIND_ELEMENTS,
+    MR_SOP_CLASS,
+    NEVER_EMPTY,
+    PATIENT_ELEMENTS,
+    SHARED_ELEMENTS,
+    SLIDE_SOP_CLASS,
+    CommonFacts,
+    Group,
+    Header,
+    SlicePosition,
+    Vector,
+)
+from gcwatch.imaging.dicom.pixel_checks import Lengths, find_pixel_problem
 from gcwatch.imaging.dicom.quick_dataset import QuickDataset, QuickReader
 from gcwatch.imaging.dicom.stretches import Element
 from gcwatch.imaging.dicom.traits import (
     TRAIT_ELEMENTS,
-    Trait,
     find_traits,
     first_item,
     frame_groups,
@@ -35,29 +44,6 @@ from gcwatch.imaging.dicom.traits import (
 
 _MAGIC = b"DICM"
 _PREAMBLE_BYTES = 128
-
-SLIDE_SOP_CLASS = "1.2.840.10008.5.1.4.1.1.77.1.6"
-"""The SOP class of whole slide images: one file for each level, of many tiles."""
-
-MR_SOP_CLASS = "1.2.840.10008.5.1.4.1.1.4"
-"""The SOP class of MR slices, one picture a file."""
-
-SHARED_ELEMENTS = (
-    "StudyInstanceUID",
-    "SeriesInstanceUID",
-    "PatientID",
-    "StudyID",
-    "StudyDate",
-    "AccessionNumber",
-    "SeriesNumber",
-)
-"""Elements that must be the same in all files of one DICOM Image Set (platform 3.9)."""
-
-PATIENT_ELEMENTS = ("IssuerOfPatientID", "PatientBirthDate", "PatientSex")
-"""Elements that tell patients apart where both are there, beside PatientID and PatientName."""
-
-KIND_ELEMENTS = ("EchoTime", "DiffusionBValue")
-"""Elements that tell kinds of MR pictures apart, beside the third value of ImageType."""
 
 _READ_ELEMENTS = (
     *SHARED_ELEMENTS,
@@ -109,17 +95,6 @@ _OWN_ELEMENTS = {
 
 _QUICK_READER = QuickReader(_READ_ELEMENTS, _OWN_ELEMENTS)
 
-NEVER_EMPTY = (
-    "NumberOfFrames",
-    "RescaleSlope",
-    "RescaleIntercept",
-    "PixelSpacing",
-    "ImageOrientationPatient",
-    "ImagePositionPatient",
-    "SpacingBetweenSlices",
-)
-"""Elements that the importer fails at if they are there without a value."""
-
 _PIXEL_FORMAT = (
     "Rows",
     "Columns",
@@ -128,91 +103,6 @@ _PIXEL_FORMAT = (
     "PixelRepresentation",
     "PhotometricInterpretation",
 )
-
-
-@dataclass(frozen=True)
-class Group:
-    """Files of the same group become one image on the platform.
-
-    As in its importer (panimg 0.15.2, `image_builders/dicom.py`, `get_dicom_headers_by_study`):
-    the study, the stack or else the series, and the SOP class, which separates dose reports.
-    """
-
-    study: str
-    stack: str
-    sop_class: str
-
-
-Vector = tuple[float, float, float]
-"""x, y and z in the patient's coordinates; in mm for a position."""
-
-
-@dataclass(frozen=True, slots=True)
-class SlicePosition:
-    """Where a slice lies: position of its first pixel, directions of its rows and columns."""
-
-    position: Vector
-    row: Vector
-    column: Vector
-
-
-@dataclass(frozen=True, slots=True)
-class CommonFacts:
-    """Raw values that all files of one image have in common, if it is sound.
-
-    `patient` is PatientID and PatientName, `more_of_patient` the `PATIENT_ELEMENTS`; `kind` tells
-    kinds of MR pictures apart (`KIND_ELEMENTS`, ImageType), () for others; `pixel_format` is size
-    and type of the pixels; `rescale` is slope and intercept; `slice_spacing` is
-    SpacingBetweenSlices; `traits` are what the importer does not take as it is meant; `empty` are
-    elements of `NEVER_EMPTY` without a value.
-    """
-
-    patient: tuple[bytes, ...] = ()
-    more_of_patient: tuple[bytes, ...] = ()
-    kind: tuple[bytes, ...] = ()
-    frame_of_reference: bytes = b""
-    pixel_format: tuple[bytes, ...] = ()
-    spacing: bytes = b""
-    rescale: tuple[bytes, ...] = ()
-    slice_spacing: bytes = b""
-    traits: tuple[Trait, ...] = ()
-    empty: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """The header of one DICOM file.
-
-    `group` is None if the file is no image (a report, a DICOMDIR), or if its image is unknown.
-    `problem` says how the file is incomplete, without any value of it; "" if it is complete.
-    `stacked` tells that a StackID makes the group. `number` is the InstanceNumber, by which the
-    platform sorts. `slice_position` is None if the file has no position. `shared` are the raw
-    values of the `SHARED_ELEMENTS`. `time` is the raw TemporalPositionIndex, which makes a series
-    over time; b"" without one. `is_localizer`: it shows where slices lie and is none of them.
-    `frame_positions` are those of an enhanced file, one for each frame; () for others. `is_frame`:
-    it stands for one frame of such a file, and `number` is the frame's. `is_label`: it shows the
-    label of a slide, or the whole slide with its label.
-    """
-
-    group: Group | None
-    problem: str = ""
-    stacked: bool = False
-    instance: str = ""
-    number: int | None = None
-    slice_position: SlicePosition | None = None
-    shared: tuple[bytes, ...] = ()
-    common: CommonFacts = CommonFacts()
-    frames: int = 1
-    time: bytes = b""
-    is_localizer: bool = False
-    frame_positions: tuple[SlicePosition | None, ...] = ()
-    is_frame: bool = False
-    is_label: bool = False
-
-    @property
-    def series(self) -> bytes:
-        """The raw SeriesInstanceUID, b"" if it is unknown."""
-        return self.shared[SHARED_ELEMENTS.index("SeriesInstanceUID")] if self.shared else b""
 
 
 # --- reading -----------------------------------------------------------------------------------
@@ -270,7 +160,7 @@ class _Common:
 
     dataset: Any
     header: Header | None
-    lengths: dict[tuple[int, int], int]
+    lengths: Lengths
 
 
 @functools.lru_cache(64)
@@ -317,7 +207,7 @@ def _header_of(
         return told
     return Header(
         told.group,
-        _pixel_problem(stream, common, pixels),
+        find_pixel_problem(stream, common.dataset, common.lengths, pixels),
         told.stacked,
         _required_text(own, "SOPInstanceUID"),
         _instance_number(own),
@@ -448,71 +338,3 @@ def _pixel_spacing(dataset: Any) -> bytes:
 def _as_vector(numbers: list[float]) -> Vector:
     x, y, z = numbers
     return x, y, z
-
-
-# --- pixels ------------------------------------------------------------------------------------
-
-
-def _pixel_problem(stream: BinaryIO, common: _Common, pixels: PixelData | None) -> str:
-    """Given a stream at its pixel data, return what is wrong with them, "" if nothing."""
-    # A text and no exception: the group of a file with cut pixels is still needed.
-    try:
-        _check_pixels(stream, common, pixels)
-    except DamagedDicom as damage:
-        return str(damage)
-    except dicom_errors(OSError) as error:
-        raise_if_system_error(error)
-        return "unreadable pixel data"
-    return ""
-
-
-def _check_pixels(stream: BinaryIO, common: _Common, pixels: PixelData | None) -> None:
-    dataset = common.dataset
-    frames = int(dataset.get("NumberOfFrames") or 1)
-    described = len(frame_groups(dataset))
-    if described not in {0, frames}:
-        raise DamagedDicom(f"it tells {frames} frames and describes {described}")
-    if pixels is None and _is_deflated(dataset):
-        held, tag = measure_deflated_pixels(stream)
-    else:
-        pixels = pixels or find_pixel_data(stream, dataset.original_encoding)
-        if pixels.encapsulated:
-            _check_frames(stream, pixels, dataset)
-            return
-        held, tag = pixels.end - pixels.start, pixels.tag
-    if tag not in common.lengths:
-        common.lengths[tag] = _expected_bytes(dataset, tag)
-    expected = common.lengths[tag]
-    if held < expected:
-        raise DamagedDicom("pixel data is too short")
-    # The importer takes more bytes for more frames, once they are enough for one (pydicom 3).
-    if held > expected + expected % 2 and held * frames // expected > frames:
-        raise DamagedDicom("pixel data is longer than told")
-
-
-def _check_frames(stream: BinaryIO, pixels: PixelData, dataset: Any) -> None:
-    told = PixelFacts(
-        int(dataset.get("NumberOfFrames") or 1),
-        int(dataset.Rows),
-        int(dataset.Columns),
-        int(dataset.get("SamplesPerPixel") or 1),
-        int(dataset.get("BitsAllocated") or 8),
-    )
-    syntax = meta_value(dataset, "TransferSyntaxUID")
-    if problem := find_frame_damage(stream, pixels, syntax, told):
-        raise DamagedDicom(problem)
-
-
-def _is_deflated(dataset: Any) -> bool:
-    from pydicom.uid import DeflatedExplicitVRLittleEndian  # noqa: PLC0415 - as in read_dataset
-
-    return meta_value(dataset, "TransferSyntaxUID") == str(DeflatedExplicitVRLittleEndian)
-
-
-def _expected_bytes(dataset: Any, tag: tuple[int, int]) -> int:
-    samples = int(dataset.get("SamplesPerPixel") or 1)
-    pixels = int(dataset.Rows) * int(dataset.Columns) * int(dataset.get("NumberOfFrames") or 1)
-    bits = pixels * samples * (PIXEL_TAGS[tag] or int(dataset.get("BitsAllocated") or 1))
-    if "422" in str(dataset.get("PhotometricInterpretation", "")):
-        bits = bits * 2 // 3  # two pixels share their colour values
-    return -(-bits // 8)

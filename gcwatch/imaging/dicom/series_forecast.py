@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from gcwatch.core.forecast import UNKNOWN, ImageForecast
 from gcwatch.imaging.dicom.elements import parse_numbers
-from gcwatch.imaging.dicom.headers import Header, Vector
+from gcwatch.imaging.dicom.header_facts import Header, Vector
 from gcwatch.imaging.dicom.slice_geometry import Slice, is_slide
 
 IsRemoved = Callable[[str], bool]

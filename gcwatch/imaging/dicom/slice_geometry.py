@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 
 from gcwatch.core.reasons import Reason
 from gcwatch.files.snapshot import SourceFile
-from gcwatch.imaging.dicom.headers import SLIDE_SOP_CLASS, Header, SlicePosition, Vector
+from gcwatch.imaging.dicom.header_facts import SLIDE_SOP_CLASS, Header, SlicePosition, Vector
 
 Slice = tuple[Header, SourceFile]
 

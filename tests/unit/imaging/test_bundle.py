@@ -26,7 +26,7 @@ from gcwatch.files.beneath import SharePath
 from gcwatch.imaging import bundle, formats
 from gcwatch.imaging.deidentification import deidentify
 from gcwatch.imaging.deidentification.deidentify import NO_RULES
-from gcwatch.imaging.dicom import headers
+from gcwatch.imaging.dicom import header_facts, headers
 from gcwatch.imaging.dicom.procedure import platform_procedure
 from gcwatch.imaging.spool import discard_spool
 from gcwatch.inbox import tree
@@ -866,7 +866,7 @@ def test_the_levels_of_a_dicom_slide_are_one_image(folder):
     """They have no numbers and no places; that one of them is there twice is found."""
     for level in range(3):
         dataset = pydicom.dcmread(get_testdata_file("CT_small.dcm"))
-        dataset.SOPClassUID = headers.SLIDE_SOP_CLASS
+        dataset.SOPClassUID = header_facts.SLIDE_SOP_CLASS
         dataset.SOPInstanceUID = f"1.2.{level}"
         dataset.ImagePositionPatient = [0, 0, level**3]
         del dataset.InstanceNumber

@@ -12,7 +12,7 @@ from support.slices import AXIAL, at_time, one_slice, series
 from gcwatch.core.errors import CannotSend
 from gcwatch.files.beneath import SharePath
 from gcwatch.imaging import images
-from gcwatch.imaging.dicom import headers, slice_geometry
+from gcwatch.imaging.dicom import header_facts, slice_geometry
 from gcwatch.inbox import tree
 
 SAGITTAL = [0, 1, 0, 0, 0, -1]
@@ -238,9 +238,9 @@ def slice_headers(count, spacing, angles, digits):
     row, column = rotated((1, 0, 0), angles), rotated((0, 1, 0), angles)
     for number in range(count):
         position = (round(v, digits) for v in rotated((-99.5, -7, number * spacing - 300), angles))
-        place = headers.SlicePosition(tuple(position), row, column)
-        group = headers.Group("1", "2", CTImageStorage)
-        yield headers.Header(group, instance=str(number), number=number, slice_position=place)
+        place = header_facts.SlicePosition(tuple(position), row, column)
+        group = header_facts.Group("1", "2", CTImageStorage)
+        yield header_facts.Header(group, instance=str(number), number=number, slice_position=place)
 
 
 ANGLES = st.tuples(st.floats(-3, 3), st.floats(-3, 3))

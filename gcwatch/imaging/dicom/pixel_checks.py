@@ -1,19 +1,30 @@
-"""Checks compressed pixels: whether all frames are there, whole, and as large as the header says.
+"""Checks the pixels of DICOM files: whether all are there, and as large as the header says.
 
-Nothing is decoded. Only the headers and the end marks of the frames are read (ISO 10918-1 for
-JPEG, 14495-1 for JPEG-LS, 15444-1 for JPEG 2000; DICOM PS3.5 annex G for RLE).
+Nothing is decoded. Of compressed pixels only the headers and the end marks of the frames are read
+(ISO 10918-1 for JPEG, 14495-1 for JPEG-LS, 15444-1 for JPEG 2000; DICOM PS3.5 annex G for RLE).
 """
 
 import itertools
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import BinaryIO, Final, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple
 
 from gcwatch.imaging import jpeg
 from gcwatch.imaging.codestreams.errors import CantScrub
 from gcwatch.imaging.codestreams.run_lengths import find_end
-from gcwatch.imaging.dicom.elements import END_TAG, PixelData
+from gcwatch.imaging.dicom.elements import (
+    END_TAG,
+    PIXEL_TAGS,
+    DamagedDicom,
+    PixelData,
+    dicom_errors,
+    find_pixel_data,
+    measure_deflated_pixels,
+    meta_value,
+    raise_if_system_error,
+)
+from gcwatch.imaging.dicom.traits import frame_groups
 from gcwatch.imaging.jpeg import JPEG_LS, JpegPicture, read_jpeg_header
 
 _CUT_OFF: Final = "a compressed frame is cut off"
@@ -202,3 +213,81 @@ _CODECS: Final[Mapping[str, _Codec]] = {
     **{f"1.2.840.10008.1.2.4.{number}": _JPEG_2000 for number in (90, 91, 201, 202, 203)},
 }
 """By transfer syntax (PS3.6 table A-1). Each fragment of RLE is a frame."""
+
+
+# --- all pixels -----------------------------------------------------------------------------
+
+
+Lengths = dict[tuple[int, int], int]
+"""How many bytes of pixels files of one header have, by the tag of the pixels."""
+
+
+def find_pixel_problem(
+    stream: BinaryIO, dataset: Any, lengths: Lengths, pixels: PixelData | None
+) -> str:
+    """Given a stream at its pixel data and its header, return what is wrong, "" if nothing.
+
+    `lengths` are remembered for further files; `pixels` say where the data is, if that is known.
+    """
+    # A text and no exception: the group of a file with cut pixels is still needed.
+    try:
+        _check_pixels(stream, dataset, lengths, pixels)
+    except DamagedDicom as damage:
+        return str(damage)
+    except dicom_errors(OSError) as error:
+        raise_if_system_error(error)
+        return "unreadable pixel data"
+    return ""
+
+
+def _check_pixels(
+    stream: BinaryIO, dataset: Any, lengths: Lengths, pixels: PixelData | None
+) -> None:
+    frames = int(dataset.get("NumberOfFrames") or 1)
+    described = len(frame_groups(dataset))
+    if described not in {0, frames}:
+        raise DamagedDicom(f"it tells {frames} frames and describes {described}")
+    if pixels is None and _is_deflated(dataset):
+        held, tag = measure_deflated_pixels(stream)
+    else:
+        pixels = pixels or find_pixel_data(stream, dataset.original_encoding)
+        if pixels.encapsulated:
+            _check_frames(stream, pixels, dataset)
+            return
+        held, tag = pixels.end - pixels.start, pixels.tag
+    if tag not in lengths:
+        lengths[tag] = _expected_bytes(dataset, tag)
+    expected = lengths[tag]
+    if held < expected:
+        raise DamagedDicom("pixel data is too short")
+    # The importer takes more bytes for more frames, once they are enough for one (pydicom 3).
+    if held > expected + expected % 2 and held * frames // expected > frames:
+        raise DamagedDicom("pixel data is longer than told")
+
+
+def _check_frames(stream: BinaryIO, pixels: PixelData, dataset: Any) -> None:
+    told = PixelFacts(
+        int(dataset.get("NumberOfFrames") or 1),
+        int(dataset.Rows),
+        int(dataset.Columns),
+        int(dataset.get("SamplesPerPixel") or 1),
+        int(dataset.get("BitsAllocated") or 8),
+    )
+    syntax = meta_value(dataset, "TransferSyntaxUID")
+    if problem := find_frame_damage(stream, pixels, syntax, told):
+        raise DamagedDicom(problem)
+
+
+def _is_deflated(dataset: Any) -> bool:
+    from pydicom.uid import DeflatedExplicitVRLittleEndian  # noqa: PLC0415 - as in read_dataset
+
+    return meta_value(dataset, "TransferSyntaxUID") == str(DeflatedExplicitVRLittleEndian)
+
+
+def _expected_bytes(dataset: Any, tag: tuple[int, int]) -> int:
+    samples = int(dataset.get("SamplesPerPixel") or 1)
+    pixels = int(dataset.Rows) * int(dataset.Columns) * int(dataset.get("NumberOfFrames") or 1)
+    bits = pixels * samples * (PIXEL_TAGS[tag] or int(dataset.get("BitsAllocated") or 1))
+    if "422" in str(dataset.get("PhotometricInterpretation", "")):
+        bits = bits * 2 // 3  # two pixels share their colour values
+    return -(-bits // 8)
