@@ -89,6 +89,19 @@ def _mha(sizes, body=b"", more=""):
     return (_MHA % (sizes, more)).encode() + body
 
 
+def _tiff_of_strips(count):
+    """A page of as many lines, each a strip of one pixel at the same place."""
+    entries = [
+        *((256, 4, 1, 1), (257, 4, 1, count), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1)),
+        *((273, 4, count, 200), (277, 3, 1, 1), (278, 4, 1, 1), (279, 4, count, 200 + 4 * count)),
+        *((282, 5, 1, 180), (283, 5, 1, 180), (296, 3, 1, 2)),
+    ]
+    fields = b"".join(struct.pack("<HHLL", *each) for each in entries)
+    head = struct.pack("<2sHLH", b"II", 42, 8, len(entries)) + fields
+    head = (head.ljust(180, b"\0") + struct.pack("<LL", 100, 1)).ljust(200, b"\0")
+    return head + struct.pack("<L", 8) * count + struct.pack("<L", 1) * count
+
+
 HOSTILE_FILES = {
     "receipt": ("gcwatch.json", lambda: b"[" * (20 << 20)),
     "receipt without end": ("gcwatch.json", lambda: _sparse(b'{"a": "', GIB)),
@@ -113,7 +126,13 @@ HOSTILE_FILES = {
     "deflated elements": (
         "x.dcm",
         lambda: _dicom(
-            zlib.compress(_element((9, 0x1010), b"LO", b"ab") * 3_000_000, wbits=-15),
+            zlib.compress(
+                b"".join(
+                    _element((0x29 + 2 * (n >> 15), 0x1010 + (n & 0x7FFF)), b"LO", b"ab")
+                    for n in range(500_000)
+                ),
+                wbits=-15,
+            ),
             b"1.2.840.10008.1.2.1.99",
         ),
     ),
@@ -138,6 +157,7 @@ HOSTILE_FILES = {
     ),
     "TIFF loop": ("x.tif", lambda: _LOOP),
     "TIFF counts": ("x.tif", lambda: tiff()[:8] + b"\xff\xff" + b"\x01\x01\x10\0" * 100),
+    "TIFF strips": ("x.tif", lambda: _tiff_of_strips(1_500_000)),
     "TIFF chain": (
         "x.tif",
         lambda: (

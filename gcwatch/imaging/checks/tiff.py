@@ -2,11 +2,11 @@
 
 import itertools
 import struct
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
-from gcwatch.imaging.checks.streams import END_MISSING, count_bytes, read_at
+from gcwatch.imaging.checks.streams import END_MISSING, count_bytes, read_at, unpack_numbers
 
 _TIFF_VALUE_BYTES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 """Bytes of a TIFF value, by the number of its type; other types have 1 byte."""
@@ -37,12 +37,9 @@ class _Tiff:
     count: str
     offset: str
 
-    def read_numbers(self, code: str, position: int, length: int) -> tuple[int, ...]:
+    def read_numbers(self, code: str, position: int, length: int) -> Sequence[int]:
         """Return the numbers at a position, without those beyond the end of the file."""
-        layout = struct.Struct(self.order + code)
-        data = read_at(self.stream, position, length)
-        whole = data[: len(data) // layout.size * layout.size]
-        return tuple(number for (number,) in layout.iter_unpack(whole))
+        return unpack_numbers(self.order, code, read_at(self.stream, position, length))
 
     def read_number(self, code: str, position: int) -> int:
         """Return the number at a position, 0 if the file ends before."""
@@ -83,10 +80,10 @@ def _tiff_directory(tiff: _Tiff, position: int, size: int) -> tuple[int, int]:
     places = range(first, last, 4 + 2 * width)
     found = (_tiff_field(tiff, place, width) for place in places)
     fields = {field.tag: field for field in found}
-    ends = [field.begin + field.length for field in fields.values()]
-    if max(ends, default=0) <= size:
-        ends.extend(_tiff_pixels(tiff, fields))
-    return max(ends, default=0), tiff.read_number(tiff.offset, last)
+    end = max((field.begin + field.length for field in fields.values()), default=0)
+    if end <= size:
+        end = max(end, max(_tiff_pixels(tiff, fields), default=0))
+    return end, tiff.read_number(tiff.offset, last)
 
 
 def _tiff_field(tiff: _Tiff, place: int, width: int) -> _Field:
@@ -105,7 +102,7 @@ def _tiff_pixels(tiff: _Tiff, fields: Mapping[int, _Field]) -> Iterator[int]:
             yield from map(sum, zip(*pairs, strict=False))
 
 
-def _tiff_values(tiff: _Tiff, field: _Field) -> tuple[int, ...]:
+def _tiff_values(tiff: _Tiff, field: _Field) -> Sequence[int]:
     code = {3: "H", 4: "L", 5: "L", 16: "Q"}.get(field.kind)
     return tiff.read_numbers(code, field.begin, field.length) if code else ()
 
@@ -118,7 +115,9 @@ def read_tiff_values(stream: BinaryIO) -> dict[int, tuple[int, ...]]:
     tiff, position = _open_tiff(stream)
     fields = _tiff_fields(tiff, position)
     return {
-        field.tag: _tiff_values(tiff, field) for field in fields if field.length <= _SHORT_BYTES
+        field.tag: tuple(_tiff_values(tiff, field))
+        for field in fields
+        if field.length <= _SHORT_BYTES
     }
 
 
@@ -169,11 +168,17 @@ def _page_pieces(
         sizes: Iterator[int] = itertools.repeat(first.get(323, 0) * row)
     else:
         height = max(1, min(rows, first.get(278, rows)))
-        heights = [min(height, rows - top) for top in range(0, rows, height)]
-        sizes = itertools.cycle([each * -(-first.get(256, 0) * bits // 8) for each in heights])
+        sizes = _strip_bytes(rows, height, -(-first.get(256, 0) * bits // 8))
     places = zip(*(_tiff_values(tiff, fields[tag]) for tag in (begins, lengths)), strict=False)
     for (begin, length), size in zip(places, sizes, strict=False):
         yield Piece(begin, length, size)
+
+
+def _strip_bytes(rows: int, height: int, row: int) -> Iterator[int]:
+    """Yield the unpacked bytes of strips of some height, again for each plane of the page."""
+    while rows:
+        for top in range(0, rows, height):
+            yield min(height, rows - top) * row
 
 
 def _tiff_fields(tiff: _Tiff, position: int) -> list[_Field]:

@@ -114,13 +114,33 @@ class _BoundedStream:
 
 
 def _require_small_inflated(data: bytes) -> None:
-    engine, total = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    engine, inflated = zlib.decompressobj(-zlib.MAX_WBITS), bytearray()
     while piece := engine.decompress(data, _PIECE_BYTES):
-        total += len(piece)
-        if total > LARGEST_INFLATED_BYTES:
+        inflated += piece
+        if len(inflated) > LARGEST_INFLATED_BYTES:
             mib = LARGEST_INFLATED_BYTES >> 20
             raise DamagedDicom(f"its compressed content has more than {mib} MiB")
         data = engine.unconsumed_tail
+    _require_few_elements(bytes(inflated))
+
+
+def _require_few_elements(inflated: bytes) -> None:
+    """Raise DamagedDicom if pydicom would need much memory for the elements of a deflated file."""
+    from gcwatch.imaging.dicom.encoded import EncodedElements, UnusualHeader  # noqa: PLC0415 - that module imports this one
+
+    elements, at = EncodedElements(inflated, implicit=False), 0
+    for number in range(_MOST_READS // 2):
+        if at + 8 > len(inflated):
+            return
+        try:
+            tag, vr, value, end = elements.read(at)
+        except (UnusualHeader, struct.error):
+            raise DamagedDicom("its compressed content can't be read") from None
+        is_nested = vr == b"SQ" or tag >> 16 == ITEM_TAG[0]
+        at = value if is_nested or end < 0 else end
+        if number % _READS_PER_HEARTBEAT == 0:
+            heartbeat()
+    raise DamagedDicom("its header is larger than that of any real image")
 
 
 def read_dataset(stream: BinaryIO, tags: tuple[str, ...] | None = None) -> Any:

@@ -1,14 +1,14 @@
 """What TIFF and EXIF hold: the fields of each page, its pixels, and bytes of no page."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO, Final, cast
 
 from gcwatch.core.text import count_noun
 from gcwatch.imaging.checks.streams import count_bytes
 from gcwatch.imaging.codestreams.errors import CantScrub
 from gcwatch.imaging.inventory.parts import Part, data_part, read_pieces, rest_part, text_part
-from gcwatch.imaging.scrub.tiff import copy_segment, list_segments
+from gcwatch.imaging.scrub.tiff import copy_segment, iterate_segments
 from gcwatch.imaging.scrub.tiff_pages import Page, Tiff, read_pages
 
 _NAMES: Final = {
@@ -139,8 +139,8 @@ def _pixel_parts(tiff: Tiff, page: Page) -> Iterator[Part]:
     yield from rest_part("TIFF bytes beside pixels", stored - target.length)
 
 
-def _segments(tiff: Tiff, page: Page) -> list[tuple[int, int]]:
+def _segments(tiff: Tiff, page: Page) -> Iterable[tuple[int, int]]:
     try:
-        return list_segments(tiff, page)
+        return iterate_segments(tiff, page)
     except CantScrub:
         return []

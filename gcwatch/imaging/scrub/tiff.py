@@ -7,10 +7,11 @@ page's (a slide's label, its macro image) go as well.
 
 import struct
 from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from gcwatch.imaging.checks.streams import count_bytes
+from gcwatch.imaging.checks.streams import count_bytes, pack_numbers
 from gcwatch.imaging.codestreams.errors import CantScrub
 from gcwatch.imaging.codestreams.jpeg_2000 import blank_jpeg_2000
 from gcwatch.imaging.codestreams.run_lengths import find_end
@@ -75,17 +76,17 @@ def _is_level(tiff: Tiff, first: Page, page: Page) -> bool:
 
 
 def _stored_bytes(tiff: Tiff, page: Page) -> int:
-    return sum(length for _, length in list_segments(tiff, page))
+    return sum(length for _, length in iterate_segments(tiff, page))
 
 
-def list_segments(tiff: Tiff, page: Page) -> list[tuple[int, int]]:
+def iterate_segments(tiff: Tiff, page: Page) -> Iterator[tuple[int, int]]:
     """Return where the strips or tiles of a page are, and their lengths."""
     for begins, lengths in _SEGMENTS:
         if begins in page.fields and lengths in page.fields:
             pairs = tiff.numbers(page, begins), tiff.numbers(page, lengths)
             if len(pairs[0]) != len(pairs[1]):
                 raise CantScrub("its list of pixels is damaged")
-            return list(zip(*pairs, strict=True))
+            return zip(*pairs, strict=True)
     raise CantScrub("a page of it has no pixels")
 
 
@@ -161,7 +162,7 @@ class _Writer:
             code, kind = ("Q", 16) if self.tiff.width == 8 else ("L", 4)
             if numbers and max(numbers) >= 1 << (8 * self.tiff.width):
                 raise CantScrub("it is too large for a TIFF")
-            data = struct.pack(f"{self.tiff.order}{len(numbers)}{code}", *numbers)
+            data = pack_numbers(self.tiff.order, code, numbers)
             entries[tag] = (kind, len(numbers), data)
         placed = {tag: self._place_value(*entry) for tag, entry in sorted(entries.items())}
         self._align()
@@ -192,7 +193,7 @@ class _Writer:
 
     def _copy_pixels(self, page: Page) -> "tuple[array[int], array[int]]":
         begins, lengths, layout = array("Q"), array("Q"), self.tiff.layout(page)
-        for number, (begin, length) in enumerate(list_segments(self.tiff, page)):
+        for number, (begin, length) in enumerate(iterate_segments(self.tiff, page)):
             self._align()
             place = self.target.tell()
             if length:

@@ -2,11 +2,11 @@
 
 import io
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
-from gcwatch.imaging.checks.streams import count_bytes, read_at
+from gcwatch.imaging.checks.streams import count_bytes, read_at, unpack_numbers
 from gcwatch.imaging.codestreams.errors import CantScrub
 
 _KIND_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8} | {
@@ -86,12 +86,12 @@ class Tiff:
         copy(io.BytesIO(self.read(field)), target)
         return target.getvalue()
 
-    def numbers(self, page: Page, tag: int) -> tuple[int, ...]:
+    def numbers(self, page: Page, tag: int) -> Sequence[int]:
         """Return the whole numbers of a field, () if the page has none."""
         field = page.fields.get(tag)
         if field is None or field.kind not in _CODES:
             return ()
-        return struct.unpack(f"{self.order}{field.count}{_CODES[field.kind]}", self.read(field))
+        return unpack_numbers(self.order, _CODES[field.kind], self.read(field))
 
     def number(self, page: Page, tag: int, default: int = 0) -> int:
         """Return the first number of a field."""

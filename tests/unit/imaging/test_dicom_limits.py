@@ -13,6 +13,7 @@ from gcwatch.imaging.dicom.headers import read_header
     [
         ("deflated DICOM", "more than 32 MiB"),
         ("no element ends", "larger than that of any real image"),
+        ("deflated elements", "larger than that of any real image"),
         ("many elements", "larger than that of any real image"),
         ("private element", "no StudyInstanceUID"),
         ("nested sequences", "unreadable header"),
