@@ -28,6 +28,9 @@ LARGEST_INFLATED_BYTES: Final = 32 << 20
 """Of a deflated file, which pydicom holds in memory with its pixels."""
 _MOST_READS: Final = 600_000
 """Two for each element: an enhanced file of 5000 frames needs some 0.4 million."""
+_MOST_ITEMS: Final = 100_000
+"""Of all sequences; pydicom makes a data set of each, which takes more memory than elements."""
+_ITEM_STARTS: Final = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
 _READS_PER_HEARTBEAT: Final = 1 << 14
 _PIECE_BYTES: Final = 1 << 18
 UNDEFINED_LENGTH = 0xFFFFFFFF
@@ -95,6 +98,7 @@ class _BoundedStream:
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._reads_left, self._bytes_left = _MOST_READS, LARGEST_HEADER_BYTES
+        self._items_left = _MOST_ITEMS
         self.seek, self.tell = stream.seek, stream.tell
 
     def read(self, size: int = -1) -> bytes:
@@ -104,7 +108,8 @@ class _BoundedStream:
         )
         self._reads_left -= 1
         self._bytes_left -= len(data)
-        if self._reads_left < 0 or self._bytes_left < 0:
+        self._items_left -= data.startswith(_ITEM_STARTS)
+        if min(self._reads_left, self._bytes_left, self._items_left) < 0:
             raise DamagedDicom("its header is larger than that of any real image")
         if size < 0:
             _require_small_inflated(data)
@@ -128,7 +133,7 @@ def _require_few_elements(inflated: bytes) -> None:
     """Raise DamagedDicom if pydicom would need much memory for the elements of a deflated file."""
     from gcwatch.imaging.dicom.encoded import EncodedElements, UnusualHeader  # noqa: PLC0415 - that module imports this one
 
-    elements, at = EncodedElements(inflated, implicit=False), 0
+    elements, at, items_left = EncodedElements(inflated, implicit=False), 0, _MOST_ITEMS
     for number in range(_MOST_READS // 2):
         if at + 8 > len(inflated):
             return
@@ -138,6 +143,9 @@ def _require_few_elements(inflated: bytes) -> None:
             raise DamagedDicom("its compressed content can't be read") from None
         is_nested = vr == b"SQ" or tag >> 16 == ITEM_TAG[0]
         at = value if is_nested or end < 0 else end
+        items_left -= (tag >> 16, tag & 0xFFFF) == ITEM_TAG
+        if items_left < 0:
+            break
         if number % _READS_PER_HEARTBEAT == 0:
             heartbeat()
     raise DamagedDicom("its header is larger than that of any real image")
