@@ -119,14 +119,15 @@ class _BoundedStream:
 
 
 def _require_small_inflated(data: bytes) -> None:
-    engine, inflated = zlib.decompressobj(-zlib.MAX_WBITS), bytearray()
-    while piece := engine.decompress(data, _PIECE_BYTES):
-        inflated += piece
-        if len(inflated) > LARGEST_INFLATED_BYTES:
+    engine, rest, total = zlib.decompressobj(-zlib.MAX_WBITS), data, 0
+    while piece := engine.decompress(rest, _PIECE_BYTES):
+        total += len(piece)
+        if total > LARGEST_INFLATED_BYTES:
             mib = LARGEST_INFLATED_BYTES >> 20
             raise DamagedDicom(f"its compressed content has more than {mib} MiB")
-        data = engine.unconsumed_tail
-    _require_few_elements(bytes(inflated))
+        rest = engine.unconsumed_tail
+    # As pydicom does next; this one is dropped before.
+    _require_few_elements(zlib.decompressobj(-zlib.MAX_WBITS).decompress(data))
 
 
 def _require_few_elements(inflated: bytes) -> None:
