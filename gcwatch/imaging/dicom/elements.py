@@ -30,6 +30,8 @@ _MOST_READS: Final = 600_000
 """Two for each element: an enhanced file of 5000 frames needs some 0.4 million."""
 _MOST_ITEMS: Final = 100_000
 """Of all sequences; pydicom makes a data set of each, which takes more memory than elements."""
+_MOST_READS_A_LEVEL: Final = 30_000
+"""Between two items of sequences; no real data set has 15,000 elements of its own."""
 _ITEM_STARTS: Final = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
 _READS_PER_HEARTBEAT: Final = 1 << 14
 _PIECE_BYTES: Final = 1 << 18
@@ -98,7 +100,7 @@ class _BoundedStream:
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._reads_left, self._bytes_left = _MOST_READS, LARGEST_HEADER_BYTES
-        self._items_left = _MOST_ITEMS
+        self._items_left, self._level_left = _MOST_ITEMS, _MOST_READS_A_LEVEL
         self.seek, self.tell = stream.seek, stream.tell
 
     def read(self, size: int = -1) -> bytes:
@@ -108,8 +110,12 @@ class _BoundedStream:
         )
         self._reads_left -= 1
         self._bytes_left -= len(data)
-        self._items_left -= data.startswith(_ITEM_STARTS)
-        if min(self._reads_left, self._bytes_left, self._items_left) < 0:
+        self._level_left -= 1
+        if data.startswith(_ITEM_STARTS):
+            self._items_left -= 1
+            self._level_left = _MOST_READS_A_LEVEL
+        left = (self._reads_left, self._bytes_left, self._items_left, self._level_left)
+        if min(left) < 0:
             raise DamagedDicom("its header is larger than that of any real image")
         if size < 0:
             _require_small_inflated(data)

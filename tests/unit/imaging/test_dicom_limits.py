@@ -1,8 +1,11 @@
 """A DICOM header costs little memory and time, whatever it claims to hold."""
 
+import struct
+
 import pytest
 from support.dicom_files import ESSENTIAL, element, in_file
 from support.hostile_files import write_hostile
+from support.importer.dicom_files import VOXELS, slice_dataset, write_dataset
 
 from gcwatch.imaging.dicom import headers
 from gcwatch.imaging.dicom.headers import read_header
@@ -25,6 +28,19 @@ def test_a_header_without_end_is_refused_at_a_limit(tmp_path, what, problem):
     with (tmp_path / "x" / "x.dcm").open("rb") as file:
         header = read_header(file)
     assert problem in header.problem
+
+
+def test_a_data_set_has_a_limit_of_its_own(tmp_path):
+    """An enhanced file may have more elements in all: those of its frames."""
+    elements = b"".join(
+        struct.pack("<HH2sH", 0x0009, 0x1000 + number, b"LO", 2) + b"ab" for number in range(31_000)
+    )
+    path = write_dataset(tmp_path, slice_dataset(VOXELS[0]))
+    data = path.read_bytes()
+    place = data.index(b"\x10\0\x10\0PN")
+    path.write_bytes(data[:place] + elements + data[place:])
+    with path.open("rb") as file:
+        assert "larger than that of any real image" in read_header(file).problem
 
 
 def one_pixel(**elements):
