@@ -3,12 +3,15 @@
 import json
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TextIO
 
 from gcwatch.sandbox.sandbox import Sandbox
 from gcwatch.sandbox.settings import Settings
+
+_LONGEST_WAIT_SECONDS = 1.0
 
 
 def serve(
@@ -46,4 +49,13 @@ def serve(
         if sandbox.ca:
             facts["ca"] = str(sandbox.ca)
         print(json.dumps(facts), file=out or sys.stdout, flush=True)
-        caught.get()
+        _wait_for(caught)
+
+
+def _wait_for(caught: SimpleQueue[int]) -> None:
+    # Python handles a signal between two instructions. One that comes just before a wait without
+    # an end would be handled after it: never.
+    while True:
+        with suppress(Empty):
+            caught.get(timeout=_LONGEST_WAIT_SECONDS)
+            return
