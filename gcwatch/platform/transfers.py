@@ -30,6 +30,7 @@ class Transfers:
     pool: Executor
     stop: threading.Event = field(default_factory=threading.Event)
     _digests: dict[SourceFile, str] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def close(self) -> None:
         """Wait for all threads to finish, and close the connections."""
@@ -53,15 +54,16 @@ class Transfers:
         """
         if not isinstance(file, SourceFile) or size != file.size:
             return sha256_state(file, self.stop, size).hexdigest()
-        known = self._digests.pop(file, None)
+        known = self._digests.get(file)
         if known is None:
             known = sha256_state(file, self.stop, size).hexdigest()
         else:
             with open_unchanged(file):  # which compares
                 pass
-        self._digests[file] = known
-        while len(self._digests) > _REMEMBERED_DIGESTS:
-            self._digests.pop(next(iter(self._digests)), None)
+        with self._lock:  # several cases are hashed at the same time
+            self._digests[file] = known
+            while len(self._digests) > _REMEMBERED_DIGESTS:
+                del self._digests[next(iter(self._digests))]
         return known
 
     def run_each(self, work: Callable[[T], R], items: Iterable[T]) -> list[R]:

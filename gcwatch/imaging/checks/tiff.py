@@ -2,7 +2,7 @@
 
 import itertools
 import struct
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
@@ -113,7 +113,10 @@ def read_tiff_values(stream: BinaryIO) -> dict[int, tuple[int, ...]]:
     A fraction gives two numbers.
     """
     tiff, position = _open_tiff(stream)
-    fields = _tiff_fields(tiff, position)
+    return _short_values(tiff, _tiff_fields(tiff, position))
+
+
+def _short_values(tiff: _Tiff, fields: Iterable[_Field]) -> dict[int, tuple[int, ...]]:
     return {
         field.tag: tuple(_tiff_values(tiff, field))
         for field in fields
@@ -142,9 +145,8 @@ def iterate_pieces(stream: BinaryIO, compressions: Collection[int]) -> Iterator[
     seen = set[int]()
     while position and position not in seen and len(seen) < _MOST_PAGES:
         seen.add(position)
-        found = _tiff_fields(tiff, position)
-        fields = {field.tag: field for field in found}
-        short = {field.tag: _tiff_values(tiff, field) for field in found if field.length <= 64}
+        fields = {field.tag: field for field in _tiff_fields(tiff, position)}
+        short = _short_values(tiff, fields.values())
         first = {tag: values[0] for tag, values in short.items() if values}
         if first.get(259) in compressions and first.get(262, _GRAY) != _YCBCR:
             yield from _page_pieces(tiff, fields, first)
