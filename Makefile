@@ -7,7 +7,7 @@ WORKERS = -n 6
 unexport PYTHONDONTWRITEBYTECODE
 COMMITTED = $(shell git log -1 --format=%ct)
 
-.PHONY: help check test prove fuzz test-systemd demo bench soak docs wheel lock deb test-deb build/source clean
+.PHONY: help check test prove fuzz test-systemd test-browser demo bench soak docs wheel lock deb test-deb build/source clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -37,6 +37,13 @@ fuzz: .venv/installed ## files drawn to break parsers, a minute each; ARGS="png 
 
 test-systemd: .venv/installed ## the service in a booted Debian; says why where that can't be
 	$(BIN)/pytest -rs tests/system/booted.py $(ARGS)
+
+test-browser: .venv/browser ## the status page in Debian's chromium; screenshots in build/screenshots
+	$(BIN)/pytest -rs tests/system/browser.py $(ARGS)
+
+.venv/browser: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,browser]'
+	touch $@
 
 bench: .venv/installed ## what gcwatch takes; ARGS=idle for one of the measurements
 	$(BIN)/python -m tests.bench $(ARGS)

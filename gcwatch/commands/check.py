@@ -41,7 +41,7 @@ from gcwatch.platform.connect import connect
 from gcwatch.platform.models import Socket
 from gcwatch.steps.pseudonyms import read_table
 from gcwatch.targets import sockets
-from gcwatch.wording import status_file
+from gcwatch.wording.status_facts import is_status_file
 
 Cause = Literal["config", "token", "platform"]
 """What has to be corrected if something is wrong."""
@@ -206,7 +206,7 @@ def _report(where: str, path: Path) -> Finding:
     if not folder.is_fine:
         return folder
     try:
-        is_ours = status_file.is_status_file(read_beginning(path))
+        is_ours = is_status_file(read_beginning(path))
     except OSError as error:
         return Finding(where, "report", f"{path}: {error.strerror}", "config", "Name another file.")
     if not is_ours:

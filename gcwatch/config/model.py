@@ -223,10 +223,12 @@ class Route(Table):
     So whoever may write into the outbox may have a folder sent again."""
 
     report: Location | None = None
-    """Status file: a text file that gcwatch keeps up to date for people who see only the share. It
-    says what waits and why, and what failed and what to do; it holds folder names.
+    """Status file that gcwatch keeps up to date for people who see only the share: a page for
+    browsers (status.html), or a text file (any other name, such as status.txt).
 
-    Put it beside the inbox and outbox, or directly into one of them. Its folder must exist."""
+    It says what needs somebody and what to do, what waits and why; the page also what was
+    delivered. It holds folder names. Put it beside the inbox and outbox, or directly into one of
+    them. Its folder must exist."""
 
     ignore: Annotated[tuple[_Inside, ...], Field(strict=False)] = ()
     """Globs of files that are never part of a case, in addition to the usual ones (.DS_Store, *.tmp

@@ -178,8 +178,7 @@ class Journal:
         tell: their step counts real seconds itself.
         """
         now = self._clock()
-        touched = sa.func.json_extract(CASES.c.record, "$.touched")
-        later = CASES.c.due.is_not(None) & (~CASES.c.open | (touched > now))
+        later = CASES.c.due.is_not(None) & (~CASES.c.open | (CASES.c.touched > now))
         with self._transaction() as connection:
             connection.execute(CASES.update().where(later).values(due=now))
 
@@ -218,6 +217,11 @@ class Journal:
         only as long as their folder is in the inbox and has no later case.
         """
         return self._select(CASES.c.open | (CASES.c.notable & CASES.c.newest & ~CASES.c.gone))
+
+    def delivered(self, route: str, limit: int) -> list[Case]:
+        """Return at most *limit* delivered cases of a route, the latest delivery first."""
+        where = (CASES.c.route == route) & (CASES.c.stage == "delivered")
+        return self._select(where, order=CASES.c.touched.desc(), limit=limit)
 
     def called(self, name: str) -> list[Case]:
         """Return the cases that have this key, or whose folder has this name, oldest first."""

@@ -102,4 +102,5 @@ def case_row(case: Case, pace: Pace) -> dict[str, Any]:
         "notable": _is_notable(case),
         "listing": seen.digest if seen else None,
         "content": case.content or None,
+        "touched": case.touched,
     }

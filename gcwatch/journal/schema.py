@@ -36,6 +36,7 @@ CASES = sa.Table(
     sa.Column("notable", sa.Boolean, nullable=False),
     sa.Column("listing", sa.Text),
     sa.Column("content", sa.Text),
+    sa.Column("touched", sa.Float),
 )
 
 
@@ -147,6 +148,11 @@ VERSIONS = (
     (
         "ALTER TABLE cases ADD COLUMN content TEXT",
         "CREATE INDEX cases_content ON cases (content)",
+    ),
+    (
+        "ALTER TABLE cases ADD COLUMN touched FLOAT",
+        "UPDATE cases SET touched = record ->> '$.touched'",
+        "CREATE INDEX cases_ended ON cases (route, stage, touched)",
     ),
 )
 """The statements that upgrade a journal from version n to n + 1; only ever append to them."""

@@ -4,63 +4,32 @@ It holds folder names, like the share itself, but no token and no address other 
 """
 
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
 from gcwatch.core.reasons import Reason, explain
 from gcwatch.core.text import local_time
 from gcwatch.wording.case_view import CaseView
-
-MARK: Final = "gcwatch, route "
-"""The start of every status file; a file that starts differently belongs to somebody else."""
-
-OLD_SECONDS: Final = 600.0
-"""A status file that is older than this shows that gcwatch does not write it any more."""
-
-MAX_CASES: Final = 200
-"""Number of cases that one section lists."""
+from gcwatch.wording.status_facts import (
+    ENDED,
+    MAX_CASES,
+    OLD_SECONDS,
+    StatusFileFacts,
+    first_line,
+)
 
 _WIDTH_CHARACTERS: Final = 88
 
 
-@dataclass(frozen=True)
-class StatusFileFacts:
-    """What a status file shows of a route.
-
-    `views` are the cases that are open, failed or have warnings; `counts` the numbers of cases by
-    stage. `pause` is why all work is paused. `is_away`: the inbox can't be reached. `is_over`:
-    gcwatch has stopped. `unused` says what is in the inbox but becomes no case.
-    """
-
-    route: str
-    views: Sequence[CaseView] = ()
-    counts: Mapping[str, int] = field(default_factory=dict)
-    pause: Reason | None = None
-    is_away: bool = False
-    is_over: bool = False
-    unused: Sequence[Reason] = ()
-
-
-def file_body(facts: StatusFileFacts) -> str:
-    """Given facts, return the status file without its head, which holds the time."""
-    return "\n".join([*_troubles(facts), _sum(facts.counts), "", *_sections(facts)])
-
-
-def file_bytes(facts: StatusFileFacts, body: str, now: float) -> bytes:
-    """Given facts, their body and the time (seconds since the epoch), return the whole file.
+def file_bytes(facts: StatusFileFacts, now: float) -> bytes:
+    """Given facts and the time (seconds since the epoch), return the whole file.
 
     It has a byte order mark and CRLF line ends, so that every Windows editor shows it correctly.
     """
-    lines = [MARK + facts.route, *_head(facts, now), "", body]
-    text = "\n".join(lines).rstrip() + "\n"
+    body = [*_troubles(facts), _sum(facts), "", *_sections(facts)]
+    text = "\n".join([first_line(facts.route), *_head(facts, now), "", *body]).rstrip() + "\n"
     return b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode("utf-8", "backslashreplace")
-
-
-def is_status_file(beginning: bytes) -> bool:
-    """Given the first bytes of a file, return whether it is a status file, or empty."""
-    return not beginning or beginning.removeprefix(b"\xef\xbb\xbf").startswith(MARK.encode())
 
 
 def _head(facts: StatusFileFacts, now: float) -> Iterator[str]:
@@ -82,19 +51,15 @@ def _troubles(facts: StatusFileFacts) -> Iterator[str]:
         yield from ("The inbox can't be reached: gcwatch does not see new folders.", "")
 
 
-_ENDED: Final = ("delivered", "failed", "withdrawn")
-
-
-def _sum(counts: Mapping[str, int]) -> str:
-    waiting = sum(count for stage, count in counts.items() if stage not in _ENDED)
-    ended = [f"{counts[stage]} {stage}" for stage in _ENDED if counts.get(stage)]
-    return ", ".join([f"{waiting} waiting or under way", *ended]) + "."
+def _sum(facts: StatusFileFacts) -> str:
+    ended = [f"{facts.counts[stage]} {stage}" for stage in ENDED if facts.counts.get(stage)]
+    return ", ".join([f"{facts.count_open()} waiting or under way", *ended]) + "."
 
 
 def _sections(facts: StatusFileFacts) -> Iterator[str]:
     failed = [view for view in facts.views if view.stage == "failed"]
     odd = [view for view in facts.views if view.stage == "delivered"]
-    now = [view for view in facts.views if view.stage not in _ENDED]
+    now = [view for view in facts.views if view.stage not in ENDED]
     yield from _section("FAILED", failed, _failed)
     if failed:
         yield from _wrapped(_AGAIN, "")

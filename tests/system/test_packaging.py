@@ -18,7 +18,8 @@ from packaging.utils import canonicalize_name
 from support.checkout import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-DATA = {"gcwatch/py.typed", "gcwatch/imaging/dicom/procedure.json"}
+PAGE = {f"gcwatch/wording/page/status.{suffix}" for suffix in ("css", "html", "js")}
+DATA = {"gcwatch/py.typed", "gcwatch/imaging/dicom/procedure.json", *PAGE}
 """What the wheel holds besides Python's sources."""
 
 

@@ -8,7 +8,7 @@ import errno
 import stat
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,15 +16,17 @@ from typing import Final
 
 from gcwatch import log
 from gcwatch.config import Route, Settings
+from gcwatch.core.case import Case
 from gcwatch.core.errors import JournalUnavailable
 from gcwatch.core.timing import Pace
+from gcwatch.daemon.reporting.outbox_links import OutboxLinks
 from gcwatch.files.atomic import FILE_MODE, error_text, write_atomically
 from gcwatch.files.beneath import SharePath
 from gcwatch.journal.journal import Journal
 from gcwatch.journal.progress import NOTHING
 from gcwatch.threads.periodic import PeriodicThread
-from gcwatch.wording import case_view, status_file
-from gcwatch.wording.status_file import StatusFileFacts
+from gcwatch.wording import case_view, status_file, status_page
+from gcwatch.wording.status_facts import MAX_CASES, StatusFileFacts, is_page, is_status_file
 from gcwatch.wording.why_waiting import DaemonSnapshot
 
 _CHECKS_PER_SURVEY: Final = 6
@@ -43,7 +45,7 @@ class _FileState:
 
     checked: float = float("-inf")
     written: float = float("-inf")
-    body: str = ""
+    facts: StatusFileFacts | None = None
     event: int = -1
     has_problem: bool = False
     thread: threading.Thread | None = None
@@ -137,47 +139,52 @@ class StatusFileWriter(PeriodicThread):
     def _write_if_changed(self, state: _FileState, route: Route, path: Path, is_over: bool) -> None:
         """Write a status file if something has changed, or if it is old."""
         try:
-            facts = self._facts(route, is_over=is_over)
+            facts = self._facts(route, path, is_over=is_over)
         except JournalUnavailable:
             return
-        body, now = status_file.file_body(facts), time.monotonic()
-        if (
-            body == state.body
-            and now - state.written < _UNCHANGED_SURVEYS * self._survey
-            and not is_over
-        ):
+        now = time.monotonic()
+        is_old = now - state.written >= _UNCHANGED_SURVEYS * self._survey
+        if facts == state.facts and not is_old and not is_over:
             return
+        make = status_page.page_bytes if is_page(path) else status_file.file_bytes
         try:
-            _write(path, status_file.file_bytes(facts, body, self._clock()))
+            _write(path, make(facts, self._clock()))
         except OSError as error:
             self._log_problem(state, route, error_text(error))
             return
-        state.body, state.written = body, now
+        state.facts, state.written = facts, now
         if state.has_problem:
             state.has_problem = False
             log.emit("report.returned", route=route.name)
 
-    def _facts(self, route: Route, *, is_over: bool) -> StatusFileFacts:
+    def _facts(self, route: Route, path: Path, *, is_over: bool) -> StatusFileFacts:
         now, snapshot = self._clock(), self._take_snapshot()
         if is_over:
             snapshot = replace(snapshot, is_running=False, progress=NOTHING)
-        # One state for both, so that the counts agree with the list.
+        most = MAX_CASES if is_page(path) else 0
+        # One state for all, so that the counts agree with the lists.
         with self._journal.still():
             cases, counts = self._journal.attention(), self._journal.counts(route.name)
+            delivered = self._journal.delivered(route.name, most) if most else []
         snapshot = snapshot.among(self._settings(), cases, self._pace, now)
         pace = self._pace(route.name)
+        cases = [case for case in cases if case.route == route.name]
+        links = _find_links(route, path, [*cases, *delivered]) if most else {}
         return StatusFileFacts(
             route.name,
-            [
-                case_view.case_view(case, pace, now, snapshot)
-                for case in cases
-                if case.route == route.name
-            ],
+            [case_view.case_view(case, pace, now, snapshot) for case in cases],
             counts,
             snapshot.pause,
             unused=snapshot.progress.unused.get(route.name, ()),
             is_away=route.name in snapshot.progress.away,
             is_over=is_over,
+            delivered=[
+                case_view.case_view(case, pace, now, snapshot)
+                for case in delivered
+                # The page shows no name that the share does not show any more.
+                if case.key in links or not case.gone
+            ],
+            links=links,
         )
 
     def _log_problem(self, state: _FileState, route: Route, error: str) -> None:
@@ -187,9 +194,19 @@ class StatusFileWriter(PeriodicThread):
             log.emit("report.failed", route=route.name, error=error)
 
 
+def _find_links(route: Route, path: Path, cases: Iterable[Case]) -> dict[str, str]:
+    """Return the address of each case's results or note, by key, of those that have any."""
+    links, found = OutboxLinks(route.outbox, path.parent), {}
+    with suppress(OSError):  # an outbox that is away: nothing of it can be opened
+        for case in cases:
+            if (link := links.find(case)) is not None:
+                found[case.key] = link
+    return found
+
+
 def _write(path: Path, page: bytes) -> None:
     """Replace a status file; raise OSError if that fails, or if it is another kind of file."""
-    if not status_file.is_status_file(read_beginning(path)):
+    if not is_status_file(read_beginning(path)):
         raise FileExistsError(errno.EEXIST, "")
     write_atomically(path, page, FILE_MODE)
 

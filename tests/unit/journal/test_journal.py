@@ -186,6 +186,10 @@ def test_what_needs_attention_is_open_failed_or_odd(book):
     assert [case.key for case in book.attention()] == [waiting, failed, odd, other]
     assert book.counts("r") == {"settling": 1, "failed": 2, "delivered": 2}
 
+    assert [case.key for case in book.delivered("r", 9)] == [fine, odd]
+    assert [case.key for case in book.delivered("r", 1)] == [fine]
+    assert book.delivered("s", 9) == []
+
     again = book.open_case("r", "p1").key
     assert failed not in [case.key for case in book.attention()]
     assert again in [case.key for case in book.attention()]
@@ -339,6 +343,9 @@ def test_an_older_journal_is_upgraded_and_a_copy_is_kept(tmp_path):
         assert book.upgraded_from == 1
         assert book.knows("j")
         assert fold(book, key) == book.case(key)
+        with book._transaction() as connection:
+            [touched] = connection.exec_driver_sql("SELECT touched FROM cases").one()
+        assert touched == book.case(key).touched
 
     copy = tmp_path / "journal.v1"
     with closing(sqlite3.connect(copy)) as old:

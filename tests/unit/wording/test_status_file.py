@@ -17,7 +17,7 @@ from gcwatch.core.reasons import Reason
 from gcwatch.daemon.reporting import status_files
 from gcwatch.wording import status_file
 from gcwatch.wording.case_view import CaseView
-from gcwatch.wording.status_file import StatusFileFacts
+from gcwatch.wording.status_facts import MAX_CASES, StatusFileFacts
 
 NOON = 1_800_000_000.0
 TALKATIVE = """
@@ -35,7 +35,7 @@ def view(folder="p17", stage="uploading", **more):
 
 
 def said(facts):
-    return status_file.file_bytes(facts, status_file.file_body(facts), NOON).decode("utf-8-sig")
+    return status_file.file_bytes(facts, NOON).decode("utf-8-sig")
 
 
 # --- what it says --------------------------------------------------------------------------------
@@ -77,11 +77,7 @@ def test_it_says_that_gcwatch_was_stopped():
 def test_it_can_be_read_by_every_windows_editor():
     """Byte order mark, CRLF throughout, no line that runs off the screen, no control characters."""
     views = [view("Zoë " + "x" * 200), view("evil\\x1b"), view("im\\xff", why="word " * 60)]
-    page = status_file.file_bytes(
-        StatusFileFacts("lobes", views),
-        status_file.file_body(StatusFileFacts("lobes", views)),
-        NOON,
-    )
+    page = status_file.file_bytes(StatusFileFacts("lobes", views), NOON)
     assert page.startswith(b"\xef\xbb\xbf")
     assert page.count(b"\n") == page.count(b"\r\n")
     text = page.decode("utf-8-sig")
@@ -92,10 +88,10 @@ def test_it_can_be_read_by_every_windows_editor():
 
 def test_it_stays_short_however_many_cases_there_are():
     """Beyond some hundreds they are counted."""
-    views = [view(f"p{n}") for n in range(status_file.MAX_CASES + 7)]
+    views = [view(f"p{n}") for n in range(MAX_CASES + 7)]
     text = said(StatusFileFacts("lobes", views))
     assert "and 7 more" in text
-    assert f"p{status_file.MAX_CASES + 1} " not in text
+    assert f"p{MAX_CASES + 1} " not in text
 
 
 # --- kept by a daemon ----------------------------------------------------------------------------
