@@ -2,6 +2,7 @@
 
 import sys
 from array import array
+from collections.abc import Iterator
 from typing import BinaryIO, Final
 
 END_MISSING = "its end is missing"
@@ -24,12 +25,36 @@ def unpack_numbers(order: str, code: str, data: bytes) -> "array[int]":
     return numbers
 
 
-def pack_numbers(order: str, code: str, numbers: "array[int]") -> bytes:
+_CHUNK_BYTES: Final = 64 * 1024
+
+
+def iterate_numbers(
+    stream: BinaryIO, order: str, code: str, position: int, length: int
+) -> Iterator[int]:
+    """Yield the whole numbers in `length` bytes from a position on; few are held in memory.
+
+    Those beyond the end of the file are missing.
+    """
+    end = position + length
+    while data := read_at(stream, position, max(0, min(end - position, _CHUNK_BYTES))):
+        position += len(data)
+        yield from unpack_numbers(order, code, data)
+
+
+def empty_numbers(code: str) -> "array[int]":
+    """Return an array for numbers with a code of `struct`."""
+    return array(_TYPE_CODES[code])
+
+
+def pack_numbers(order: str, numbers: "array[int]") -> bytes:
     """Return whole numbers as bytes, as `unpack_numbers` reads them."""
-    packed = array(_TYPE_CODES[code], numbers)
-    if (order == "<") != (sys.byteorder == "little"):
-        packed.byteswap()
-    return packed.tobytes()
+    is_foreign = (order == "<") != (sys.byteorder == "little")
+    if is_foreign:
+        numbers.byteswap()
+    packed = numbers.tobytes()
+    if is_foreign:
+        numbers.byteswap()
+    return packed
 
 
 def count_bytes(stream: BinaryIO) -> int:

@@ -6,7 +6,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
-from gcwatch.imaging.checks.streams import END_MISSING, count_bytes, read_at, unpack_numbers
+from gcwatch.imaging.checks.streams import (
+    END_MISSING,
+    count_bytes,
+    iterate_numbers,
+    read_at,
+    unpack_numbers,
+)
 
 _TIFF_VALUE_BYTES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 """Bytes of a TIFF value, by the number of its type; other types have 1 byte."""
@@ -83,7 +89,14 @@ def _tiff_directory(tiff: _Tiff, position: int, size: int) -> tuple[int, int]:
     end = max((field.begin + field.length for field in fields.values()), default=0)
     if end <= size:
         end = max(end, max(_tiff_pixels(tiff, fields), default=0))
-    return end, tiff.read_number(tiff.offset, last)
+    return end, _next_directory(tiff, position)
+
+
+def _next_directory(tiff: _Tiff, position: int) -> int:
+    """Given a directory's position, return that of the next one, 0 if it is the last."""
+    step = 4 + 2 * struct.calcsize("<" + tiff.offset)
+    first = position + struct.calcsize("<" + tiff.count)
+    return tiff.read_number(tiff.offset, first + tiff.read_number(tiff.count, position) * step)
 
 
 def _tiff_field(tiff: _Tiff, place: int, width: int) -> _Field:
@@ -102,9 +115,10 @@ def _tiff_pixels(tiff: _Tiff, fields: Mapping[int, _Field]) -> Iterator[int]:
             yield from map(sum, zip(*pairs, strict=False))
 
 
-def _tiff_values(tiff: _Tiff, field: _Field) -> Sequence[int]:
-    code = {3: "H", 4: "L", 5: "L", 16: "Q"}.get(field.kind)
-    return tiff.read_numbers(code, field.begin, field.length) if code else ()
+def _tiff_values(tiff: _Tiff, field: _Field) -> Iterator[int]:
+    """Yield a field's numbers; a page may have millions of strips."""
+    if code := {3: "H", 4: "L", 5: "L", 16: "Q"}.get(field.kind):
+        yield from iterate_numbers(tiff.stream, tiff.order, code, field.begin, field.length)
 
 
 def read_tiff_values(stream: BinaryIO) -> dict[int, tuple[int, ...]]:
@@ -150,10 +164,7 @@ def iterate_pieces(stream: BinaryIO, compressions: Collection[int]) -> Iterator[
         first = {tag: values[0] for tag, values in short.items() if values}
         if first.get(259) in compressions and first.get(262, _GRAY) != _YCBCR:
             yield from _page_pieces(tiff, fields, first)
-        end = position + struct.calcsize("<" + tiff.count)
-        step = 4 + 2 * struct.calcsize("<" + tiff.offset)
-        count = tiff.read_number(tiff.count, position)
-        position = tiff.read_number(tiff.offset, end + count * step)
+        position = _next_directory(tiff, position)
 
 
 def _page_pieces(

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from gcwatch.imaging.checks.streams import count_bytes, pack_numbers
+from gcwatch.imaging.checks.streams import count_bytes, empty_numbers, pack_numbers
 from gcwatch.imaging.codestreams.errors import CantScrub
 from gcwatch.imaging.codestreams.jpeg_2000 import blank_jpeg_2000
 from gcwatch.imaging.codestreams.run_lengths import find_end
@@ -83,10 +83,9 @@ def iterate_segments(tiff: Tiff, page: Page) -> Iterator[tuple[int, int]]:
     """Return where the strips or tiles of a page are, and their lengths."""
     for begins, lengths in _SEGMENTS:
         if begins in page.fields and lengths in page.fields:
-            pairs = tiff.numbers(page, begins), tiff.numbers(page, lengths)
-            if len(pairs[0]) != len(pairs[1]):
+            if tiff.count(page, begins) != tiff.count(page, lengths):
                 raise CantScrub("its list of pixels is damaged")
-            return zip(*pairs, strict=True)
+            return zip(tiff.numbers(page, begins), tiff.numbers(page, lengths), strict=False)
     raise CantScrub("a page of it has no pixels")
 
 
@@ -156,15 +155,12 @@ class _Writer:
         entries = self._kept_values(page)
         if text:
             entries[_DESCRIPTION] = (2, len(text) + 1, text + b"\0")
-        begins, lengths = self._copy_pixels(page)
         tags = _SEGMENTS[0] if page.is_tiled else _SEGMENTS[1]
-        for tag, numbers in zip(tags, (begins, lengths), strict=True):
-            code, kind = ("Q", 16) if self.tiff.width == 8 else ("L", 4)
-            if numbers and max(numbers) >= 1 << (8 * self.tiff.width):
-                raise CantScrub("it is too large for a TIFF")
-            data = pack_numbers(self.tiff.order, code, numbers)
-            entries[tag] = (kind, len(numbers), data)
-        placed = {tag: self._place_value(*entry) for tag, entry in sorted(entries.items())}
+        pixels = dict(zip(tags, self._copy_pixels(page), strict=True))
+        placed = {}
+        for tag in sorted({*entries, *pixels}):
+            entry = self._packed(pixels[tag]) if tag in pixels else entries[tag]
+            placed[tag] = self._place_value(*entry)
         self._align()
         place = self.target.tell()
         self.target.write(self.tiff.pack_count(len(placed)))
@@ -192,15 +188,21 @@ class _Writer:
         return kept
 
     def _copy_pixels(self, page: Page) -> "tuple[array[int], array[int]]":
-        begins, lengths, layout = array("Q"), array("Q"), self.tiff.layout(page)
+        code, layout = self.tiff.offset_code, self.tiff.layout(page)
+        begins, lengths = empty_numbers(code), empty_numbers(code)
         for number, (begin, length) in enumerate(iterate_segments(self.tiff, page)):
             self._align()
             place = self.target.tell()
             if length:
                 copy_segment(self.tiff, layout, number, (begin, length), self.target)
             begins.append(place if length else 0)
-            lengths.append(self.target.tell() - place)
+            lengths.append(self.tiff.check_offset(self.target.tell()) - place)
         return begins, lengths
+
+    def _packed(self, numbers: "array[int]") -> tuple[int, int, bytes]:
+        """Return places or lengths of pixels as a field's kind, count and bytes."""
+        kind = 16 if self.tiff.width == 8 else 4
+        return kind, len(numbers), pack_numbers(self.tiff.order, numbers)
 
     def _place_value(self, kind: int, count: int, data: bytes) -> tuple[int, int, bytes]:
         if len(data) <= self.tiff.width:

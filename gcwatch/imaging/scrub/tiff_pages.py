@@ -2,11 +2,11 @@
 
 import io
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
-from gcwatch.imaging.checks.streams import count_bytes, read_at, unpack_numbers
+from gcwatch.imaging.checks.streams import count_bytes, iterate_numbers, read_at
 from gcwatch.imaging.codestreams.errors import CantScrub
 
 _KIND_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8} | {
@@ -63,9 +63,18 @@ class Tiff:
 
     def pack_offset(self, number: int) -> bytes:
         """Return an offset, or a count of values, as the file has it."""
+        return struct.pack(self.order + self.offset_code, self.check_offset(number))
+
+    @property
+    def offset_code(self) -> str:
+        """The code of `struct` for an offset."""
+        return "L" if self.width == 4 else "Q"
+
+    def check_offset(self, number: int) -> int:
+        """Return an offset, raise CantScrub if a file of this kind has no such place."""
         if number >= 1 << (8 * self.width):
             raise CantScrub("it is too large for a TIFF")
-        return struct.pack(self.order + ("L" if self.width == 4 else "Q"), number)
+        return number
 
     def pack_count(self, number: int) -> bytes:
         """Return the count of a page's fields."""
@@ -86,16 +95,24 @@ class Tiff:
         copy(io.BytesIO(self.read(field)), target)
         return target.getvalue()
 
-    def numbers(self, page: Page, tag: int) -> Sequence[int]:
-        """Return the whole numbers of a field, () if the page has none."""
+    def count(self, page: Page, tag: int) -> int:
+        """Return how many whole numbers a field has, 0 if the page has no such field."""
+        field = page.fields.get(tag)
+        return field.count if field and field.kind in _CODES else 0
+
+    def numbers(self, page: Page, tag: int) -> Iterator[int]:
+        """Yield the whole numbers of a field; a page may have millions of strips."""
         field = page.fields.get(tag)
         if field is None or field.kind not in _CODES:
-            return ()
-        return unpack_numbers(self.order, _CODES[field.kind], self.read(field))
+            return
+        if field.length > _MOST_BYTES:
+            raise CantScrub("a value of it is too long")
+        code, place = _CODES[field.kind], (field.begin, field.length)
+        yield from iterate_numbers(self.stream, self.order, code, *place)
 
     def number(self, page: Page, tag: int, default: int = 0) -> int:
         """Return the first number of a field."""
-        return next(iter(self.numbers(page, tag)), default)
+        return next(self.numbers(page, tag), default)
 
     def size(self, page: Page) -> tuple[int, int]:
         """Return a page's columns and lines."""
