@@ -67,29 +67,40 @@ def tiff_damage(stream: BinaryIO) -> str:
     tiff, position = _open_tiff(stream)
     if not position:
         return END_MISSING
-    seen = set[int]()
-    while position and position not in seen:
-        seen.add(position)
-        end, position = _tiff_directory(tiff, position, size)
-        if end > size:
-            return END_MISSING
+    if any(_directory_end(tiff, place, size) > size for place in _directories(tiff, position)):
+        return END_MISSING
     return ""
 
 
-def _tiff_directory(tiff: _Tiff, position: int, size: int) -> tuple[int, int]:
-    """Given a directory's position, return where its content ends, and the next directory."""
+def _directories(tiff: _Tiff, position: int) -> Iterator[int]:
+    """Yield the positions of all directories from one on; of a chain in a loop, it ends.
+
+    A chain may have millions, so they are not kept: a loop is found by the position that was met
+    last at a power of two (Brent, An improved Monte Carlo factorization algorithm, 1980).
+    """
+    met = count = 0
+    while position and position != met:
+        if count & (count + 1) == 0:
+            met = position
+        count += 1
+        yield position
+        position = _next_directory(tiff, position)
+
+
+def _directory_end(tiff: _Tiff, position: int, size: int) -> int:
+    """Given a directory's position, return where its content ends."""
     count, width = tiff.read_number(tiff.count, position), struct.calcsize("<" + tiff.offset)
     first = position + struct.calcsize("<" + tiff.count)
     last = first + count * (4 + 2 * width)
     if last + width > size:
-        return last + width, 0
+        return last + width
     places = range(first, last, 4 + 2 * width)
     found = (_tiff_field(tiff, place, width) for place in places)
     fields = {field.tag: field for field in found}
     end = max((field.begin + field.length for field in fields.values()), default=0)
     if end <= size:
         end = max(end, max(_tiff_pixels(tiff, fields), default=0))
-    return end, _next_directory(tiff, position)
+    return end
 
 
 def _next_directory(tiff: _Tiff, position: int) -> int:
@@ -156,15 +167,12 @@ def iterate_pieces(stream: BinaryIO, compressions: Collection[int]) -> Iterator[
     Pages whose colours are sampled otherwise than its pixels are left out.
     """
     tiff, position = _open_tiff(stream)
-    seen = set[int]()
-    while position and position not in seen and len(seen) < _MOST_PAGES:
-        seen.add(position)
-        fields = {field.tag: field for field in _tiff_fields(tiff, position)}
+    for place in itertools.islice(_directories(tiff, position), _MOST_PAGES):
+        fields = {field.tag: field for field in _tiff_fields(tiff, place)}
         short = _short_values(tiff, fields.values())
         first = {tag: values[0] for tag, values in short.items() if values}
         if first.get(259) in compressions and first.get(262, _GRAY) != _YCBCR:
             yield from _page_pieces(tiff, fields, first)
-        position = _next_directory(tiff, position)
 
 
 def _page_pieces(
