@@ -266,7 +266,7 @@ class _Look:
 def _compare_member(member: Member, blank: Sequence[Region]) -> FileChanges:
     """Write one file as it would go out, and compare it with its original."""
     with open_unchanged(member.file) as original, tempfile.TemporaryFile() as copy:
-        member.prepare(original)(copy)
+        member.prepare(original).write(original, copy)
         return compare_files(original, copy, blank)
 
 

@@ -11,13 +11,15 @@ from gcwatch.core.reasons import Reason
 from gcwatch.files import atomic as disk
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging import images, slides
+from gcwatch.imaging.checks.streams import count_bytes
 from gcwatch.imaging.checks.text_header import read_meta_header
+from gcwatch.imaging.copies import Copy, Prepare
 from gcwatch.imaging.deidentification.deidentify import NO_RULES, Deidentifier, DicomRules
 from gcwatch.imaging.dicom.elements import missing_preamble
 from gcwatch.imaging.dicom.procedure import Procedure, platform_procedure, with_own_classes
 from gcwatch.imaging.formats import Image, Integrity, suffix_of
 from gcwatch.imaging.scrubbing import allow_unscrubbed, is_clean, scrubbed_members
-from gcwatch.imaging.spool import Member, Prepare, SpoolContent, Write
+from gcwatch.imaging.spool import Member, SpoolContent
 
 _NAMED_IMAGES = 3
 """Images of one kind that are named if there are too many."""
@@ -180,20 +182,21 @@ def _make_copier(file: SourceFile, deidentifier: Deidentifier | None, plain: Pre
     return lambda stream: deidentifier.prepare_copy(stream, file)
 
 
-def _copy_unchanged(stream: BinaryIO) -> Write:
-    return lambda target: shutil.copyfileobj(stream, target, disk.BUFFER_BYTES)
+def _copy_unchanged(stream: BinaryIO) -> Copy:
+    return _copy_behind(b"", stream)
 
 
-def _copy_with_preamble(stream: BinaryIO) -> Write:
-    preamble = missing_preamble(stream)
-    stream.seek(0)
-    copy = _copy_unchanged(stream)
+def _copy_with_preamble(stream: BinaryIO) -> Copy:
+    return _copy_behind(missing_preamble(stream), stream)
 
-    def write(target: BinaryIO) -> None:
-        target.write(preamble)
-        copy(target)
 
-    return write
+def _copy_behind(start: bytes, stream: BinaryIO) -> Copy:
+    def write(source: BinaryIO, target: BinaryIO) -> None:
+        target.write(start)
+        source.seek(0)
+        shutil.copyfileobj(source, target, disk.BUFFER_BYTES)
+
+    return Copy(write, len(start) + count_bytes(stream), len(start))
 
 
 def _opaque_names(count: int, suffix: str) -> list[str]:
@@ -217,7 +220,7 @@ def _kept_names(files: Sequence[SourceFile]) -> list[str]:
 def _meta_image_members(header: SourceFile, data: SourceFile) -> list[Member]:
     name = "image.zraw" if suffix_of(data.name) == ".zraw" else "image.raw"
 
-    def rewrite(stream: BinaryIO) -> Write:
+    def rewrite(stream: BinaryIO) -> Copy:
         old = read_meta_header(stream)
         new = re.sub(rb"(?m)^(ElementDataFile[ \t]*=).*$", rb"\1 " + name.encode(), old)
         return _write_bytes(new)
@@ -236,7 +239,7 @@ def _slide_members(image: Image) -> list[Member]:
     if folder:
         names[index] = f"{folder}Slidedat.ini"
 
-    def rewrite(stream: BinaryIO) -> Write:
+    def rewrite(stream: BinaryIO) -> Copy:
         old = stream.read()
         named = slides.find_named_files(old, index, slides.files_by_name(image.files))
         new = {name: names[file].rpartition("/")[2] for name, file in named.items() if file}
@@ -248,8 +251,8 @@ def _slide_members(image: Image) -> list[Member]:
     ]
 
 
-def _write_bytes(data: bytes) -> Write:
-    def write(target: BinaryIO) -> None:
+def _write_bytes(data: bytes) -> Copy:
+    def write(_source: BinaryIO, target: BinaryIO) -> None:
         target.write(data)
 
-    return write
+    return Copy(write, len(data), len(data))

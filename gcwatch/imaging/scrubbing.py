@@ -9,6 +9,7 @@ from gcwatch.core.reasons import Reason
 from gcwatch.files.safe_open import open_unchanged
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging.codestreams.errors import CantScrub
+from gcwatch.imaging.copies import Copy, Prepare
 from gcwatch.imaging.formats import Image, suffix_of
 from gcwatch.imaging.scrub.formats import scrub_file
 from gcwatch.imaging.scrub.meta_image import MetaImage, read_clean
@@ -89,24 +90,22 @@ def _write(target: BinaryIO, data: bytes) -> None:
     target.write(data)
 
 
-def _refusing(
-    file: SourceFile, prepare: Callable[[BinaryIO], Write]
-) -> Callable[[BinaryIO], Write]:
+def _refusing(file: SourceFile, prepare: Callable[[BinaryIO], Write]) -> Prepare:
     """Return the function with CannotSend where it, or what it returns, raises CantScrub."""
 
-    def prepare_or_refuse(stream: BinaryIO) -> Write:
+    def prepare_or_refuse(stream: BinaryIO) -> Copy:
         try:
             write = prepare(stream)
         except CantScrub as error:
             raise _refusal(file, error) from error
 
-        def write_or_refuse(target: BinaryIO) -> None:
+        def write_or_refuse(_source: BinaryIO, target: BinaryIO) -> None:
             try:
                 write(target)
             except CantScrub as error:
                 raise _refusal(file, error) from error
 
-        return write_or_refuse
+        return Copy(write_or_refuse)
 
     return prepare_or_refuse
 

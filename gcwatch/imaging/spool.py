@@ -1,4 +1,7 @@
-"""Writes the file that is uploaded into the spool, once, and finds it again after a restart."""
+"""Writes the file that is uploaded into the spool, once, and finds it again after a restart.
+
+A zip whose size is known before is written while its first parts are sent.
+"""
 
 import contextlib
 import dataclasses
@@ -6,11 +9,11 @@ import hashlib
 import json
 import os
 import shutil
-import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import IO, Any, BinaryIO, Self
 
 from gcwatch.core.errors import CannotSend
 from gcwatch.core.forecast import UNKNOWN, ImageForecast
@@ -18,23 +21,15 @@ from gcwatch.core.reasons import Reason
 from gcwatch.files import atomic as disk
 from gcwatch.files.safe_open import open_unchanged
 from gcwatch.files.snapshot import SourceFile
-
-_ZIP64_BYTES = 1024 * 1024 * 1024
-"""Larger members are written as zip64, which is required from 2 GiB on."""
-
+from gcwatch.imaging.copies import Copy, Prepare
+from gcwatch.imaging.zipped import ZipMember, write_zip, zip_bytes
 
 _CLEANING = "2"
 """Changes with what is removed from images: 1 left bytes in compressed pixels and in profiles."""
 
 
-Write = Callable[[BinaryIO], None]
-
-
-Prepare = Callable[[BinaryIO], Write]
-"""Given a file open for reading, return a function that writes it to a target.
-
-A file that must not be sent is refused here, before anything is written.
-"""
+_MOST_HELD_BYTES = 24 * 1024 * 1024
+"""Of new headers, between the time when all files are judged and when they are written."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +40,8 @@ class Bundle:
     is how many of the folder's files are in it, `left_out` how many are not. `warnings` tell why
     the platform may make a wrong or incomplete image of it; `forecast` says what it must make of
     it. `content` is a digest of what DICOM images it holds, whatever de-identification makes of
-    them (of a whole set in its first bundle); "" if the bytes themselves tell that.
+    them (of a whole set in its first bundle); "" if the bytes themselves tell that. Each step of
+    `growth` writes more of the file, and tells how many of its first bytes are final.
     """
 
     file: Path | SourceFile
@@ -56,6 +52,13 @@ class Bundle:
     warnings: tuple[Reason, ...] = ()
     forecast: ImageForecast = UNKNOWN
     content: str = ""
+    growth: Iterator[int] = field(default=iter(()), repr=False, compare=False)
+
+    def written(self) -> Self:
+        """Write what is missing of the file."""
+        for _ in self.growth:
+            pass
+        return self
 
 
 @dataclass(frozen=True)
@@ -103,8 +106,8 @@ class SpoolContent:
     is_direct: bool = False
     written: int = 0
 
-    def open_members(self) -> Iterator[tuple[Member, Write]]:
-        """Yield each member and the function that writes it, while its file is open.
+    def open_members(self) -> Iterator[tuple[Member, BinaryIO, Copy]]:
+        """Yield each member, its file, which is open meanwhile, and what goes out of it.
 
         Raise CannotSend if a member is refused; if `lenient`, only if all members are refused.
         """
@@ -112,15 +115,42 @@ class SpoolContent:
         for member in self.members:
             with open_unchanged(member.file) as stream:
                 try:
-                    write = member.prepare(stream)
+                    copy = member.prepare(stream)
                 except CannotSend as error:
                     refusal = error
                     self._leave_out(error)
                     continue
-                yield member, write
+                yield member, stream, copy
                 self.written += 1
         if refusal and not self.written:
             raise refusal
+
+    def sized_members(self) -> "list[_SizedMember] | None":
+        """Return all members with what goes out of them; None if their sizes are not known.
+
+        Nor are they if that would take too much memory. Raise as `open_members`.
+        """
+        found: list[_SizedMember] = []
+        held = 0
+        for member, _, copy in self.open_members():
+            held += copy.held
+            if copy.size is None or held > _MOST_HELD_BYTES:
+                return None
+            found.append(_SizedMember(member, copy, copy.size))
+        return found
+
+    def bundle(self, path: Path, size: int) -> Bundle:
+        """Return the bundle of all members, given its file, and what this has or will have."""
+        return Bundle(
+            path,
+            path.name,
+            size,
+            self.written,
+            self.left_out,
+            self.warnings,
+            self.forecast,
+            self.content,
+        )
 
     def _leave_out(self, error: CannotSend) -> None:
         if not self.lenient:
@@ -129,6 +159,18 @@ class SpoolContent:
         self.left_out += 1
         self.forecast = UNKNOWN
         self.warnings = (*self.warnings, Reason("left_out", reason.facts, reason.names))
+
+
+@dataclass(frozen=True)
+class _SizedMember:
+    member: Member
+    copy: Copy
+    size: int
+
+    def write(self, target: BinaryIO) -> None:
+        """Write the member; raise SourceChanged if its file changed since it was judged."""
+        with open_unchanged(self.member.file) as stream:
+            self.copy.write(stream, target)
 
 
 def listing_digest(files: Sequence[SourceFile], **options: str | bool) -> str:
@@ -167,42 +209,52 @@ def _bundle_from_note(spool: Path, facts: dict[str, Any]) -> Bundle:
 
 
 def _write_note(note: Path, bundles: Sequence[Bundle], listing: str) -> None:
-    facts = [dataclasses.asdict(bundle) for bundle in bundles]
+    facts = [dataclasses.asdict(dataclasses.replace(each, growth=iter(()))) for each in bundles]
     for each in facts:
-        del each["file"]
+        del each["file"], each["growth"]
     disk.write_atomically(note, json.dumps({"listing": listing, "bundles": facts}).encode())
 
 
 def spool_one(spool: Path, stem: str, listing: str, content: SpoolContent) -> Bundle:
-    """Given members, write them into one file of the spool, and return its bundle."""
+    """Given members, return the bundle of one file of the spool with all of them.
+
+    Several members make a zip. If its size is known before, it is written by `Bundle.growth`.
+    """
     note = _begin_note(spool, stem)
     several = len(content.members) > 1
     path = spool / (stem + (".zip" if several else content.suffix))
-    with _replace_when_written(path) as stream:
-        (_write_zip if several else _write_only)(stream, content)
-    size = path.stat().st_size
-    bundle = Bundle(
-        path,
-        path.name,
-        size,
-        content.written,
-        content.left_out,
-        content.warnings,
-        content.forecast,
-        content.content,
-    )
+    judged = dataclasses.replace(content)
+    if several and (members := judged.sized_members()):
+        sizes = ((each.member.name, each.member.file.size, each.size) for each in members)
+        bundle = judged.bundle(path, zip_bytes(sizes))
+        zipped = (ZipMember(e.member.name, e.member.file.size, e.write) for e in members)
+        finish = partial(_write_note, note, [bundle], listing)
+        return dataclasses.replace(bundle, growth=_grow(path, bundle.size, zipped, finish))
+    with _create_synced(path) as stream:
+        (_write_members if several else _write_only)(stream, content)
+    bundle = content.bundle(path, path.stat().st_size)
     _write_note(note, [bundle], listing)
     return bundle
+
+
+def _grow(
+    path: Path, size: int, members: Iterable[ZipMember], finish: Callable[[], None]
+) -> Iterator[int]:
+    with disk.disk_trouble("spooling"):
+        with _create_synced(path) as stream:
+            yield from write_zip(stream, members)
+            assert stream.tell() == size, "each member has the size that it was judged to have"
+        finish()
 
 
 def spool_each(spool: Path, stem: str, listing: str, content: SpoolContent) -> tuple[Bundle, ...]:
     """Given members, write each into a file of its own, and return their bundles."""
     note = _begin_note(spool, stem)
     written = []
-    for member, write in content.open_members():
+    for member, source, copy in content.open_members():
         path = spool / member.name
         with _create_private(path) as stream:
-            write(stream)  # type: ignore[arg-type]
+            copy.write(source, stream)  # type: ignore[arg-type]
         written.append(Bundle(path, path.name, path.stat().st_size, 1, 0))
     disk.sync_tree(spool)
     bundles = with_set_facts(written, content.left_out, content.warnings, content.content)
@@ -232,31 +284,31 @@ def _create_private(path: Path) -> IO[bytes]:
 
 
 @contextlib.contextmanager
-def _replace_when_written(path: Path) -> Iterator[IO[bytes]]:
-    """Given a path, yield a private file; it gets this path if the body succeeds."""
-    partial = path.with_name(path.name + ".partial")
+def _create_synced(path: Path) -> Iterator[IO[bytes]]:
+    """Given a path, yield a private file there, which is on disk after the body.
+
+    Until a note tells of it, no file counts.
+    """
     try:
-        with _create_private(partial) as stream:
+        with _create_private(path) as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        partial.replace(path)
     except BaseException:
-        partial.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)  # the disk may be full
         raise
     disk.sync_folder(path.parent)
 
 
-def _write_zip(stream: IO[bytes], content: SpoolContent) -> None:
-    # Members opened by name have the date 1980-01-01 and mode 0600, so the same files give the
-    # same bytes. They are stored: compressing 16-bit slices takes longer than sending them.
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
-        for member, write in content.open_members():
-            big = member.file.size > _ZIP64_BYTES
-            with archive.open(member.name, "w", force_zip64=big) as target:
-                write(target)  # type: ignore[arg-type]
+def _write_members(stream: IO[bytes], content: SpoolContent) -> None:
+    members = (
+        ZipMember(member.name, member.file.size, partial(copy.write, source))
+        for member, source, copy in content.open_members()
+    )
+    for _ in write_zip(stream, members):
+        pass
 
 
 def _write_only(stream: IO[bytes], content: SpoolContent) -> None:
-    for _, write in content.open_members():
-        write(stream)  # type: ignore[arg-type]
+    for _, source, copy in content.open_members():
+        copy.write(source, stream)  # type: ignore[arg-type]

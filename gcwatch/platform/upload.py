@@ -1,15 +1,18 @@
 """Uploads a file in parts, several at the same time; stored parts are not sent again.
 
-Threads of the shared pool send the parts from disk through a small buffer. The MD5 of each sent
-part must be equal to its ETag (platform 4.4).
+The first parts may be sent while the last ones are still being written. Threads of the shared pool
+send the parts from disk through a small buffer. The MD5 of each sent part must be equal to its ETag
+(platform 4.4).
 """
 
 import hashlib
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Final
 
 from gcwatch.core.case import Upload
@@ -34,6 +37,9 @@ _QUOTA_SECONDS: Final = 1800.0
 class FileUpload:
     """One file, and the platform's record of its upload; `moved` counts the bytes.
 
+    `growth` writes the file, if it is not there yet: each of its steps writes some more, and tells
+    how many of the first bytes are final. Its errors end `send`.
+
     `send` and `send_in_one_part` return the file's SHA-256, and raise:
         UploadsGone: when the record expired, was aborted, or lost its parts.
         SourceChanged: when the file's size has changed.
@@ -46,6 +52,7 @@ class FileUpload:
     file: Readable
     upload: Upload
     moved: Moved
+    growth: Iterator[int] = field(default=iter(()))
 
     def send(self, *, begun_before: bool) -> str:
         """Send all missing parts, several at the same time, and complete the upload.
@@ -54,14 +61,14 @@ class FileUpload:
         """
         if begun_before and self._status() == "Completed":
             return self._hash()
-        digest = self.transfers.pool.submit(with_callers_heartbeat(self._hash))
-        try:
-            etags = self._put_parts(self._stored_etags() if begun_before else {})
-            self._complete(etags)
-        finally:
-            digest.cancel()
-            wait([digest])
-        return digest.result()
+        parts = self._begin_parts(self._stored_etags() if begun_before else {})
+        with parts.ended_by_errors():
+            for final in self.growth:
+                parts.start(final)
+            hashing = parts.run(self._hash)
+            parts.finish()
+            self._complete(parts.etags)
+            return hashing.result()
 
     def send_in_one_part(self) -> str:
         """Send a file that is a single part of a new upload in this thread, and complete it."""
@@ -98,29 +105,15 @@ class FileUpload:
             raise
         return {number: part.etag for number, part in parts.items()}
 
-    def _put_parts(self, stored: Mapping[int, str]) -> dict[int, str]:
-        """Send every part that is not stored yet; return all ETags.
-
-        Several parts are sent at the same time; after a failure no other part is started.
-        """
-        todo = split_into_parts(self.upload.size, self.upload.part_size)
+    def _begin_parts(self, stored: Mapping[int, str]) -> "_Parts":
+        """Return the parts, of which those that are *stored* are only compared."""
+        todo = deque(split_into_parts(self.upload.size, self.upload.part_size))
         urls = _PartUrls(self, (part.number for part in todo))
-        etags: dict[int, str] = {}
-        running: dict[Future[str], int] = {}
-        try:
-            for part in todo:
-                if len(running) == _PARTS_AT_ONCE:
-                    _collect_etags(running, etags)
-                known = stored.get(part.number, "")
-                future = self.transfers.pool.submit(self._put_part, part, urls, known)
-                running[future] = part.number
-            while running:
-                _collect_etags(running, etags)
-        finally:
-            for future in running:
-                future.cancel()
-            wait(running)
-        return etags
+        return _Parts(
+            self.transfers.pool,
+            lambda part: self._put_part(part, urls, stored.get(part.number, "")),
+            todo,
+        )
 
     def _put_part(self, part: FilePart, urls: "_PartUrls", stored: str) -> str:
         """Send one part, unless its bytes are stored already; return its ETag."""
@@ -161,6 +154,60 @@ class FileUpload:
         except (Unreachable, Refused):
             if self._status() != "Completed":
                 raise
+
+
+@dataclass
+class _Parts:
+    """The parts of an upload: those to do, those that are being sent, and the ETags of the rest.
+
+    After a failure no other part is started.
+    """
+
+    pool: Executor
+    put: Callable[[FilePart], str]
+    todo: deque[FilePart]
+    etags: dict[int, str] = field(default_factory=dict)
+    _running: dict[Future[str], int] = field(default_factory=dict)
+    _other: list[Future[str]] = field(default_factory=list)
+
+    def start(self, end: int | None = None) -> None:
+        """Start parts that end at *end* or before (by default all), as far as they may run."""
+        self._collect(0)
+        while self.todo and len(self._running) < _PARTS_AT_ONCE:
+            part = self.todo[0]
+            if end is not None and part.offset + part.length > end:
+                break
+            self._running[self.pool.submit(self.put, self.todo.popleft())] = part.number
+
+    def finish(self) -> None:
+        """Start all parts, and wait for them."""
+        self.start()
+        while self._running:
+            self._collect(None)
+            self.start()
+
+    def run(self, work: Callable[[], str]) -> Future[str]:
+        """Run something else beside the parts."""
+        future = self.pool.submit(with_callers_heartbeat(work))
+        self._other.append(future)
+        return future
+
+    @contextmanager
+    def ended_by_errors(self) -> Iterator[None]:
+        """After the body, wait for what is still running; start nothing more."""
+        try:
+            yield
+        finally:
+            running = [*self._running, *self._other]
+            for future in running:
+                future.cancel()
+            wait(running)
+
+    def _collect(self, timeout: float | None) -> None:
+        """Wait for at least one part and store its ETag; raise its error, if any."""
+        done, _ = wait(self._running, timeout, return_when=FIRST_COMPLETED)
+        for future in done:
+            self.etags[self._running.pop(future)] = future.result()
 
 
 class PartBody:
@@ -221,10 +268,3 @@ def _checked_etag(status: int, etag: str, body: PartBody, part: FilePart) -> str
         problem = f"the MD5 of part {part.number} differs from its ETag"
         raise TryAgain(Reason("checksum", {"what": "Upload", "problem": problem}))
     return etag
-
-
-def _collect_etags(running: dict[Future[str], int], etags: dict[int, str]) -> None:
-    """Wait for at least one part and store its ETag; raise its error, if any."""
-    done, _ = wait(running, return_when=FIRST_COMPLETED)
-    for future in done:
-        etags[running.pop(future)] = future.result()

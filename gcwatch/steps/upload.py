@@ -84,9 +84,8 @@ def _send_bundle(
     else:
         case = yield events.UploadResumed(upload.pk)
     with counted_transfer(case.key, parcel.size, context) as moved:
-        sha256 = FileUpload(context.transfers, parcel.file, upload, moved).send(
-            begun_before=begun_before
-        )
+        sending = FileUpload(context.transfers, parcel.file, upload, moved, parcel.growth)
+        sha256 = sending.send(begun_before=begun_before)
     return (yield events.UploadCompleted(upload.pk, sha256))
 
 

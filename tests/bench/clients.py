@@ -107,7 +107,7 @@ def upload_gcwatch(inbox: Path, facts: dict[str, Any], work: Path) -> float:
         socket=SOCKET,
         deidentify=True,
         keep_names=False,
-    )
+    ).written()
     begin = time.perf_counter()
     http = Http(facts["url"], lambda: facts["token"], ca_bundle=facts["ca"])
     with contextlib.closing(http), ThreadPoolExecutor(16) as pool:

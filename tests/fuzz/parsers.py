@@ -63,7 +63,7 @@ def _send(name: str, content: bytes, **options) -> bytes:
     options = {"deidentify": True, "keep_names": False} | options
     made = bundle.image_bundle(
         _drop(name, content), spool=_emptied("spool"), stem="k", socket="s", **options
-    )
+    ).written()
     return Path(made.file if isinstance(made.file, Path) else str(made.file.place)).read_bytes()
 
 
@@ -154,7 +154,7 @@ def _slide(content: bytes) -> None:
             keep_names=False,
             integrity="warn",
             unscrubbed=("mrxs",),
-        )
+        ).written()
 
 
 ANSWERS = [

@@ -99,5 +99,5 @@ def sent(folder, rules=ALLOW):
     target = io.BytesIO()
     with safe_open.open_unchanged(file) as stream:
         procedure = with_own_classes(rules.own)
-        Deidentifier(procedure, rules).prepare_copy(stream, file)(target)
+        Deidentifier(procedure, rules).prepare_copy(stream, file).write(stream, target)
     return target.getvalue()

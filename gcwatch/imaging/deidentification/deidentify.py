@@ -3,7 +3,7 @@
 import contextlib
 import io
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Final
 
@@ -12,6 +12,7 @@ from gcwatch.core.reasons import Reason
 from gcwatch.core.region import Region
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging.codestreams.errors import CantScrub
+from gcwatch.imaging.copies import Copy
 from gcwatch.imaging.deidentification.burnt_in import BurnedIn, find_burnt_in
 from gcwatch.imaging.deidentification.forms import prepare_dataset
 from gcwatch.imaging.deidentification.fragments import copy_fragments, require_known_pixels
@@ -107,13 +108,13 @@ class Deidentifier:
         )
         self._rejected = deidentifier.RejectedDICOMFileError
 
-    def prepare_copy(self, stream: BinaryIO, file: SourceFile) -> Callable[[BinaryIO], None]:
-        """Given an image open for reading, return a function that writes its de-identified copy.
+    def prepare_copy(self, stream: BinaryIO, file: SourceFile) -> Copy:
+        """Given an image open for reading, return what writes its de-identified copy.
 
         Pixels are streamed, compressed ones frame by frame; whatever follows them in the file is
         dropped. Raise CannotSend: `not_deidentified` if the procedure does not know this kind of
-        file, `damaged_image` if the file is incomplete. The function that is returned raises it
-        only if a compressed frame is damaged.
+        file, `damaged_image` if the file is incomplete. What is returned raises it only if a
+        compressed frame is damaged.
         """
         try:
             with _told_of(file):
@@ -131,15 +132,18 @@ class Deidentifier:
         with _told_of(file):
             require_known_pixels(stream, start.syntax, start.pixels, start.layout)
 
-        def write(target: BinaryIO) -> None:
+        def write(source: BinaryIO, target: BinaryIO) -> None:
             target.write(start.header)
             if start.pixels.encapsulated:
                 with _told_of(file):
-                    copy_fragments(stream, start.syntax, start.pixels, target, start.layout)
+                    copy_fragments(source, start.syntax, start.pixels, target, start.layout)
             else:
-                copy_pixels(stream, start.pixels, target, start.layout, self._rules.blank)
+                copy_pixels(source, start.pixels, target, start.layout, self._rules.blank)
 
-        return write
+        held = len(start.header)
+        if start.pixels.encapsulated:
+            return Copy(write, held=held)
+        return Copy(write, held + native_length(start.pixels, start.layout), held)
 
     def _encode_start(self, stream: BinaryIO) -> _Start:
         """Given a file, return the new bytes before the pixels, where these are, and their size."""

@@ -31,7 +31,8 @@ def send_folder(folder, spool, **options):
     """Given a folder, return the bundle that gcwatch sends for one image socket."""
     options = {"deidentify": True, "keep_names": False} | options
     files = tree.source_files(SharePath.of(folder), ())
-    return bundle.image_bundle(files, spool=spool, stem="k1", socket="image", **options)
+    made = bundle.image_bundle(files, spool=spool, stem="k1", socket="image", **options)
+    return made.written()
 
 
 def name_verdict(verdict, truth):

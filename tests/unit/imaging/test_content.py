@@ -51,7 +51,7 @@ def make(folder, **options):
         "keep_names": False,
     }
     listed = tree.source_files(SharePath.of(folder), ())
-    return bundle.image_bundle(listed, **(defaults | options))
+    return bundle.image_bundle(listed, **(defaults | options)).written()
 
 
 def refusal(folder, **options):

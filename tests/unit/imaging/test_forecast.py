@@ -286,7 +286,7 @@ def test_the_forecast_stands_in_the_spool(folder):
     files = tree.source_files(SharePath.of(folder), ())
     spool = folder.parent / "spool"
     options = {"spool": spool, "stem": "k1", "socket": "ct", "keep_names": False}
-    made = bundle.image_bundle(files, deidentify=True, **options)
+    made = bundle.image_bundle(files, deidentify=True, **options).written()
     written = (spool / "k1.zip").stat().st_mtime_ns
     again = bundle.image_bundle(files, deidentify=True, **options)
     assert again == made

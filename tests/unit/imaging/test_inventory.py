@@ -147,7 +147,7 @@ def dicom(folder, **more):
 def deidentified(content, rules=NO_RULES):
     target = io.BytesIO()
     with opened(content) as stream:
-        Deidentifier(local_procedure(), rules).prepare_copy(stream, None)(target)
+        Deidentifier(local_procedure(), rules).prepare_copy(stream, None).write(stream, target)
     return target.getvalue()
 
 

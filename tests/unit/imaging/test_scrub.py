@@ -41,7 +41,8 @@ from gcwatch.inbox import tree
 def send(folder, spool, **options):
     options = {"deidentify": True, "keep_names": False} | options
     files = tree.source_files(SharePath.of(folder), ())
-    return bundle.image_bundle(files, spool=spool, stem="k1", socket="image", **options)
+    made = bundle.image_bundle(files, spool=spool, stem="k1", socket="image", **options)
+    return made.written()
 
 
 def sent_bytes(tmp_path, content, name="a"):

@@ -152,6 +152,42 @@ def test_file_arrives_whole(sender, file):
     assert sender.moved == SIZE
 
 
+def test_the_first_part_is_sent_before_the_last_one_is_written(sender, file):
+    """The writer goes on only once the storage has the first part."""
+    content = file.read_bytes()
+    file.write_bytes(content[: PART + 10])
+
+    def growth():
+        yield PART - 1
+        assert not sender.puts()
+        while not sender.puts():
+            yield PART + 10
+        file.write_bytes(content)
+        yield SIZE
+
+    upload = sender.begin(file, SIZE)
+    sending = FileUpload(sender.transfers, file, upload, sender.count, growth())
+    assert sending.send(begun_before=False) == hashlib.sha256(content).hexdigest()
+    assert sender.stored(upload) == content
+
+
+def test_a_file_that_can_no_longer_be_written_is_never_complete(sender, file):
+    """Its parts may be there; the next try sends those that differ again."""
+
+    def growth():
+        yield PART
+        raise SourceChanged
+
+    upload = sender.begin(file)
+    sending = FileUpload(sender.transfers, file, upload, sender.count, growth())
+    with pytest.raises(SourceChanged):
+        sending.send(begun_before=False)
+    assert sender.status(upload) == "Initialized"
+    file.write_bytes(os.urandom(SIZE))
+    sender.send(file, upload, again=True)
+    assert sender.stored(upload) == file.read_bytes()
+
+
 def test_a_file_is_read_for_its_hash_with_signs_of_life(sender, file):
     """By another thread than the one that waits, which would seem to hang over a large file."""
     signs = []

@@ -178,7 +178,7 @@ def test_a_planned_case_keeps_its_pseudonym(site, tmp_path):
     ids = []
     for spool in ("one", "two"):
         made = make_bundles([item], [item], folder, route, tmp_path / spool)
-        [each] = made["ct-image"]
+        each = made["ct-image"][0].written()
         ids.append(b"A \x10\x00" in each.file.read_bytes())
         again = make_bundles([item], [item], folder, route, tmp_path / spool)
         assert again["ct-image"][0].file.read_bytes() == each.file.read_bytes()
@@ -193,7 +193,7 @@ def sent(folder, spool, rules, send=bundle.image_bundle, **options):
     made = send(
         files, spool=spool, stem="k", socket="image", deidentify=True, rules=rules, **options
     )
-    file = made[0].file if isinstance(made, tuple) else made.file
+    file = made[0].file if isinstance(made, tuple) else made.written().file
     return pydicom.dcmread(io.BytesIO(file.read_bytes()))
 
 
