@@ -23,6 +23,7 @@ from urllib3.util.retry import Retry
 from gcwatch.core.errors import Stopped, Unreachable
 from gcwatch.core.reasons import Reason
 from gcwatch.platform.addresses import join, origin_of, require_https, require_safe_host
+from gcwatch.platform.certificates import Certificates, UnreadableCertificatesError
 from gcwatch.platform.deadlines import POOL_CLASSES, Call, Deadlines
 from gcwatch.platform.models import wrong_answer
 from gcwatch.platform.replies import READING_METHODS, read_reply
@@ -69,8 +70,9 @@ class _Session(requests.Session):
 class _Adapter(HTTPAdapter):
     """Sets the time-outs and retries of all requests; it connects to safe addresses only."""
 
-    def __init__(self, home: str) -> None:
+    def __init__(self, home: str, certificates: Certificates) -> None:
         self._home = home
+        self._certificates = certificates
         retry = Retry(
             total=3,
             status=0,  # statuses are repeated by `_send`: urllib3 would read their whole bodies
@@ -88,7 +90,8 @@ class _Adapter(HTTPAdapter):
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         """Make connections through a proxy that can be ended at a deadline."""
-        manager = super().proxy_manager_for(proxy, **kwargs)
+        context = self._certificates.context() if proxy.startswith("https:") else None
+        manager = super().proxy_manager_for(proxy, proxy_ssl_context=context, **kwargs)
         manager.pool_classes_by_scheme = POOL_CLASSES
         return manager
 
@@ -97,7 +100,12 @@ class _Adapter(HTTPAdapter):
         # This is the last look at the address: what is decided on is what is connected to.
         host, pool = super().build_connection_pool_key_attributes(*args, **kwargs)
         require_safe_host(host["scheme"], host["host"] or "", self._home)
+        if host["scheme"] == "https":
+            pool = {"cert_reqs": "CERT_REQUIRED", "ssl_context": self._certificates.context()}
         return host, pool
+
+    def cert_verify(self, *args: Any) -> None:
+        """Do nothing: requests would load the certificates again for each connection."""
 
     def send(self, *args: Any, **kwargs: Any) -> requests.Response:
         kwargs["timeout"] = (CONNECT_SECONDS, READ_SECONDS)
@@ -170,7 +178,7 @@ class Http:
     ) -> None:
         self.home = home
         self._auth = _Bearer(home, token)
-        self._verify = ca_bundle or True
+        self._certificates = Certificates(ca_bundle)
         self._proxies = {"http": proxy, "https": proxy} if proxy else {}
         self._local = threading.local()
         self._opened: list[requests.Session] = []
@@ -288,13 +296,12 @@ class Http:
         if session is None:
             session = _Session()
             session.trust_env = False
-            session.verify = self._verify
             session.proxies.update(self._proxies)
             session.headers["Accept"] = "application/json" if kind == "api" else "*/*"
             session.headers["Accept-Encoding"] = "identity"
             session.auth = self._auth if kind == "api" else None
-            session.mount("https://", _Adapter(self.home))
-            session.mount("http://", _Adapter(self.home))
+            session.mount("https://", _Adapter(self.home, self._certificates))
+            session.mount("http://", _Adapter(self.home, self._certificates))
             setattr(self._local, kind, session)
             self._opened.append(session)
         return session
@@ -309,9 +316,7 @@ def _translate_errors(call: str, method: str) -> Iterator[None]:
         never_sent = isinstance(error, requests.ConnectTimeout) or _refused_connection(error)
         doubt = method not in READING_METHODS and not never_sent
         raise Unreachable(_unreachable_reason(call, error), doubt=doubt) from error
-    except OSError as error:
-        if not _is_missing_bundle(error):
-            raise
+    except UnreadableCertificatesError as error:
         problem = "the file of certificates, ca_bundle, can't be read"
         reason = Reason("untrusted_certificate", {"call": call, "problem": problem})
         raise Unreachable(reason) from error
@@ -324,11 +329,6 @@ def _unreachable_reason(call: str, error: Exception) -> Reason:
         problem = told[1].strip(" .'\"") if told else "the encrypted connection could not be made"
         return Reason("untrusted_certificate", {"call": call, "problem": problem})
     return Reason("unreachable", {"call": call, "error": type(error).__name__})
-
-
-def _is_missing_bundle(error: OSError) -> bool:
-    """Whether requests can't find the file of certificates; it then raises a bare OSError."""
-    return "TLS CA certificate bundle" in str(error)
 
 
 def _refused_connection(error: Exception) -> bool:

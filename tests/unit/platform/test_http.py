@@ -1,16 +1,21 @@
 """What platform.http promises: the token stays home, nothing is repeated that must not be."""
 
+import contextlib
 import json
+import os
 import socket
+import ssl
 import threading
 from contextlib import closing
 
 import pytest
+import trustme
 from support.sandbox_user import SandboxUser
 
 from gcwatch.core.case import LONGEST_WAIT_SECONDS as DAY_SECONDS
 from gcwatch.core.errors import NotYet, Refused, TokenRefused, TryAgain, Unreachable
 from gcwatch.core.reasons import explain
+from gcwatch.platform.certificates import Certificates
 from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.http import Http
 from gcwatch.platform.replies import _collect_messages
@@ -132,6 +137,50 @@ def test_a_file_that_holds_no_certificates_is_told(tmp_path, content):
         with closing(made) as http, pytest.raises(Unreachable) as untrusted:
             http.call("GET", sandbox.url + "uploads/")
     assert untrusted.value.reason.code == "untrusted_certificate"
+
+
+def test_certificates_are_loaded_again_when_their_file_changes(tmp_path):
+    """Before that, all connections have the same; a new authority needs no restart."""
+    bundle = tmp_path / "ca.pem"
+    with (
+        Sandbox(tmp_path / "old", tls=True) as old,
+        Sandbox(tmp_path / "new", tls=True) as new,
+    ):
+        bundle.write_bytes(old.ca.read_bytes())
+        certificates = Certificates(str(bundle))
+        assert certificates.context() is certificates.context()
+        with closing(Http(new.url, lambda: new.token, ca_bundle=str(bundle))) as http:
+            with pytest.raises(Unreachable):
+                http.call("GET", new.url + "uploads/")
+            bundle.write_bytes(new.ca.read_bytes())
+            os.utime(bundle, (1, 1))
+            assert GrandChallenge(http).me() == "alice"
+
+
+def test_a_certificate_of_another_host_is_not_trusted(tmp_path):
+    """Its authority may be known; the name counts, too."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("elsewhere.test").configure_cert(context)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"https://127.0.0.1:{server.getsockname()[1]}/api/v1/"
+        threading.Thread(target=_shake_hands, args=(server, context), daemon=True).start()
+        made = Http(url, lambda: "0" * 64, ca_bundle=str(tmp_path / "ca.pem"))
+        with closing(made) as http, pytest.raises(Unreachable) as untrusted:
+            http.call("GET", url + "uploads/")
+    assert "mismatch" in untrusted.value.reason.facts["problem"]
+
+
+def _shake_hands(server, context):
+    """Be the server of each connection until the listening socket is closed."""
+    while True:
+        try:
+            connection, _ = server.accept()
+        except OSError:
+            return
+        with connection, contextlib.suppress(OSError):
+            context.wrap_socket(connection, server_side=True).close()
 
 
 # --- no sensible answer --------------------------------------------------------------------------
