@@ -36,6 +36,7 @@ from gcwatch.daemon.reporting.status_files import read_beginning
 from gcwatch.files import file_systems
 from gcwatch.journal.presence import running_daemon
 from gcwatch.journal.schema import journal_problem
+from gcwatch.outbox.tables import looks_like_table, table_file
 from gcwatch.platform.client import CachingGrandChallenge, GrandChallenge
 from gcwatch.platform.connect import connect
 from gcwatch.platform.models import Socket
@@ -165,6 +166,8 @@ def _folders(route: Route) -> Iterator[Finding]:
             yield Finding(where, "done", detail)
     if route.report is not None:
         yield _report(where, route.report)
+    if route.table and _writable(where, "outbox", route.outbox).is_fine:
+        yield _table(where, route)
 
 
 def _privacy(route: Route) -> Iterator[Finding]:
@@ -213,6 +216,17 @@ def _report(where: str, path: Path) -> Finding:
         hint = "Move it away, or name another file."
         return Finding(where, "report", f"{path} is not a status file of gcwatch", "config", hint)
     return Finding(where, "report", str(path))
+
+
+def _table(where: str, route: Route) -> Finding:
+    file, hint = table_file(route.outbox, route.kind), "Move it away, or give it another name."
+    try:
+        is_ours = looks_like_table(file, route.kind)
+    except OSError as error:
+        return Finding(where, "table", f"{file}: {error.strerror}", "config", hint)
+    if not is_ours:
+        return Finding(where, "table", f"{file} is not a table of gcwatch", "config", hint)
+    return Finding(where, "table", str(file))
 
 
 def _mirror_folders(mirror: Mirror) -> Iterator[Finding]:

@@ -66,6 +66,7 @@ def find_clashes(
         found += _outbox_clashes(other, one)
     for route in places:
         found += _target_clashes(route)
+        found += _table_clashes(route, places)
         found += _report_clashes(route, (*places, *mirrors), state)
     for mirror in mirrors:
         found += [each for route in places for each in _chain_clashes(mirror, route)]
@@ -149,6 +150,20 @@ def _outbox_clashes(giver: _FolderUses, taker: _FolderUses) -> Iterator[Mistake]
         message = f"lies inside the inbox of {taker.label}, which would take it for a case"
         hint = "use that inbox itself, so that the routes form a chain, or another place"
         yield giver.wrong("outbox", message, hint)
+
+
+def _table_clashes(route: _FolderUses, everyone: Sequence[_FolderUses]) -> Iterator[Mistake]:
+    """Refuse a table that two routes write, or that is taken for a case."""
+    if route.table.get("table") is not True or route.outbox is None:
+        return
+    for other in everyone:
+        is_same = other.outbox == route.outbox and other.index < route.index
+        if is_same and other.table.get("table") is True:
+            message = f"would be written by {other.label}, too, into the same outbox"
+            yield route.wrong("table", message, "give each route an outbox of its own")
+        if other.inbox == route.outbox and other.table.get("cases") == "files":
+            message = f"would be a case of {other.label}, which takes files from this outbox"
+            yield route.wrong("table", message, "remove table")
 
 
 def _chain_clashes(mirror: _FolderUses, route: _FolderUses) -> Iterator[Mistake]:

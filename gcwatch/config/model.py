@@ -230,6 +230,11 @@ class Route(Table):
     delivered. It holds folder names. Put it beside the inbox and outbox, or directly into one of
     them. Its folder must exist."""
 
+    table: bool = False
+    """Whether the outbox holds a table of all its results, for spreadsheets, pandas and R:
+    results.csv of an algorithm, with the values of all outputs; items.csv of a reader study or
+    archive, with the pk of each item. docs/folders.md has its columns; it holds folder names."""
+
     ignore: Annotated[tuple[_Inside, ...], Field(strict=False)] = ()
     """Globs of files that are never part of a case, in addition to the usual ones (.DS_Store, *.tmp
     …)."""

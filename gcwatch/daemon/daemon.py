@@ -27,6 +27,7 @@ from gcwatch.daemon.operator import Operator
 from gcwatch.daemon.platform_gate import PlatformGate
 from gcwatch.daemon.reload import ConfigFollower
 from gcwatch.daemon.reporting.status_files import StatusFileWriter
+from gcwatch.daemon.reporting.tables import TableWriter
 from gcwatch.daemon.reporting.watchdog import SystemdWatchdog, manager
 from gcwatch.daemon.upkeep import clear_spool
 from gcwatch.daemon.waking.schedule import Schedule
@@ -145,6 +146,7 @@ class Daemon:
             # Outermost: it has to see the others end.
             watchdog = stack.enter_context(self._make_watchdog())
             stack.enter_context(self._make_status_files())
+            stack.enter_context(self._make_tables())
             self._current.open_transfers(self._controls.stop)
             stack.callback(self._current.close)
             stack.callback(self._workers.close)
@@ -386,6 +388,13 @@ class Daemon:
         routes = f"{len(settings.routes)} routes, {len(settings.mirrors)} mirrors"
         trouble = [text for text, holds in troubles.items() if holds]
         return "; ".join([*trouble, routes, ", ".join(told) or "no open case"])
+
+    def _make_tables(self) -> TableWriter:
+        """Return what keeps the tables of routes, by the settings of the moment."""
+        survey = self._current.base_pace.survey
+        return TableWriter(
+            self._journal, lambda: self._current.settings, self._controls.stop, survey
+        )
 
     def _make_status_files(self) -> StatusFileWriter:
         """Return what keeps the status files of routes, by the settings of the moment."""

@@ -5,7 +5,7 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from gcwatch.core.errors import TryAgain
@@ -51,12 +51,17 @@ def disk_trouble(what: str) -> Iterator[None]:
 
 
 def write_atomically(
-    path: Path | SharePath, data: bytes, mode: int = 0o600, *, durable: bool = True
+    path: Path | SharePath,
+    data: bytes | Iterable[bytes],
+    mode: int = 0o600,
+    *,
+    durable: bool = True,
 ) -> None:
     """Given a path, bytes and permission bits, write a file there, completely or not at all.
 
-    An existing file is replaced. If *durable*, the file survives a power cut once this returns.
-    Raise OSError if it can't be written; nothing is left behind then.
+    The bytes may come in parts, so that they are never in memory together. An existing file is
+    replaced. If *durable*, the file survives a power cut once this returns. Raise OSError if it
+    can't be written; nothing is left behind then.
     """
     place = SharePath.of(path) if isinstance(path, Path) else path
     # The temporary name is always the same, so the next try removes what a crash left behind.
@@ -66,7 +71,7 @@ def write_atomically(
         with temporary.create_file() as stream:
             # The umask takes bits from the mode of a new file, but not from this one.
             set_mode(stream.fileno(), mode)
-            stream.write(data)
+            stream.writelines([data] if isinstance(data, bytes) else data)
             stream.flush()
             if durable:
                 os.fsync(stream.fileno())

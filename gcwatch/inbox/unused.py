@@ -6,6 +6,7 @@ from typing import Final
 
 from gcwatch.config.model import Unit
 from gcwatch.core.reasons import Reason
+from gcwatch.core.result_rows import TABLE_NAMES
 from gcwatch.core.text import printable_name
 from gcwatch.inbox.listing import InboxListing
 
@@ -31,8 +32,10 @@ def _reasons(unit: Unit, listing: InboxListing, empty: Sequence[str]) -> Iterato
         yield from _reason("loose_folders", listing.beside)
         return
     yield from _reason("empty_folders", empty)
-    yield from _reason("archives", [name for name in listing.beside if _is_archive(name)])
-    yield from _reason("loose_files", [name for name in listing.beside if not _is_archive(name)])
+    # The inbox may be the outbox of another route, with its table.
+    files = [name for name in listing.beside if name not in TABLE_NAMES.values()]
+    yield from _reason("archives", [name for name in files if _is_archive(name)])
+    yield from _reason("loose_files", [name for name in files if not _is_archive(name)])
 
 
 def _is_archive(name: str) -> bool:

@@ -110,6 +110,13 @@ CATALOGUE: Mapping[str, EventSpec] = {
         "The status file of a route can't be written, or another file has its name.", "error"
     ),
     "report.returned": _info("The status file of a route is up to date again."),
+    "table.failed": _warning(
+        "The table of a route is not up to date: it can't be written, or another file has its "
+        "name.",
+        "table",
+        "error",
+    ),
+    "table.returned": _info("The table of a route is up to date again.", "table"),
     "inbox.links_ignored": _warning("Symbolic links in an inbox are ignored.", "links"),
     # --- the platform ----------------------------------------------------------------------------
     "platform.token_refused": _error(

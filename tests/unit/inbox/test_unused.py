@@ -37,6 +37,13 @@ def test_a_route_of_files_takes_no_folders():
     assert (reason.code, reason.names) == ("loose_folders", {"entries": "p1, p2.zip"})
 
 
+def test_the_table_of_another_route_is_not_named():
+    """In a chain, the inbox is the outbox of the route before, which may hold its table."""
+    listing = InboxListing((), beside=("items.csv", "results.csv", "mine.csv"))
+    [reason] = unused_reasons("folders", listing, [])
+    assert reason.names == {"entries": "mine.csv"}
+
+
 def test_a_crowd_is_counted_not_listed():
     """Thousands of loose files make one short sentence."""
     names = [f"{number:04}.dcm" for number in range(MAX_NAMES + 980)]
