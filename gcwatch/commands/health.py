@@ -1,11 +1,13 @@
 """`gcwatch health`: whether gcwatch works, and whether somebody is needed, in one line."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
 from gcwatch.commands.status import Overview
-from gcwatch.core.reasons import Reason, explain, needs_person
+from gcwatch.core.attention import attention_at
+from gcwatch.core.reasons import explain
 from gcwatch.core.text import count_noun
 
 
@@ -70,17 +72,19 @@ def judge_health(seen: Overview) -> Health:
 
 
 def _count_noun(number: int, noun: str) -> str:
-    return f"{number} files or folders" if noun == "file or folder" else count_noun(number, noun)
+    if noun == "file or folder" and number > 1:
+        return f"{number} files or folders"
+    return count_noun(number, noun)
 
 
 def _count(seen: Overview) -> dict[str, int]:
-    stages = [view.stage for view in seen.views]
-    open_ = [view for view in seen.views if view.stage not in {"failed", "delivered"}]
+    needs = Counter(attention_at(view.stage, view.reason) for view in seen.views)
+    closed = needs["failed"] + needs["to_check"]
     return {
-        "open": len(open_),
-        "stuck": sum(bool(view.reason) and needs_person(Reason(view.reason)) for view in open_),
-        "failed": stages.count("failed"),
-        "to_check": stages.count("delivered"),
+        "open": len(seen.views) - closed,
+        "stuck": needs["stuck"],
+        "failed": needs["failed"],
+        "to_check": needs["to_check"],
         "mirrors_failed": sum(bool(each.reason or each.failed) for each in seen.mirrors),
         "not_sent": sum(map(len, seen.unused.values())),
     }

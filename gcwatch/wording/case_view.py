@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gcwatch.core import checklist, events, folding
+from gcwatch.core.attention import reason_of
 from gcwatch.core.case import Case
 from gcwatch.core.reasons import CATALOGUE, Explanation, Reason, explain
 from gcwatch.core.text import iso_time, printable_name, readable_name, time_span
@@ -71,7 +72,7 @@ class HistoryLine:
 
 def case_view(case: Case, pace: Pace, now: float, snapshot: DaemonSnapshot = _UNKNOWN) -> CaseView:
     """Given a case, its route's pace, the time and the daemon's state, return the case in words."""
-    reason = _reason(case)
+    reason = reason_of(case)
     words = explain(reason) if reason else Explanation("", "", "")
     due = due_time(case, pace)
     moved, total = snapshot.progress.transfers.get(case.key, (0, 0))
@@ -105,12 +106,6 @@ def _warnings(case: Case) -> Iterator[str]:
         yield f"To check: {explain(change).plain}"
     for reason in case.warnings:
         yield explain(reason).detail
-
-
-def _reason(case: Case) -> Reason | None:
-    if case.wait is not None and case.is_open:
-        return case.wait.reason
-    return case.failure
 
 
 def _since(case: Case) -> float:

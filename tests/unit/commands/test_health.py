@@ -48,7 +48,7 @@ def test_a_failed_case_needs_somebody_and_is_not_named(site):
 def test_files_that_are_no_case_need_somebody(site):
     (site.inbox / "loose.mha").write_bytes(mha())
     with site.running() as watch:
-        until(lambda: judged(watch).why == "1 files or folders not sent")
+        until(lambda: judged(watch).why == "1 file or folder not sent")
 
 
 def test_an_inbox_that_cannot_be_reached_is_not_working(site):
