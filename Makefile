@@ -55,6 +55,7 @@ docs: .venv/installed ## events.md, configuration.md, status.svg and the reasons
 	$(BIN)/python -c 'from gcwatch import log; print(log.reference(), end="")' > docs/events.md
 	$(BIN)/python -c 'from gcwatch import config; print(config.reference(), end="")' > docs/configuration.md
 	$(BIN)/python -c 'from pathlib import Path; from gcwatch.wording import case_view; page = Path("docs/troubleshooting.md"); page.write_text(case_view.page_with_reasons(page.read_text()))'
+	$(BIN)/python -c 'from pathlib import Path; from gcwatch.wording import metrics; page = Path("docs/service.md"); page.write_text(metrics.page_with_metrics(page.read_text()))'
 	PYTHONPATH=tests $(BIN)/python -m support.importer.table docs/images.md
 	$(BIN)/python docs/screenshot.py > docs/status.svg
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from gcwatch import config
 from gcwatch.config import Mirror, Settings
 from gcwatch.core.case import Case, Uptime
-from gcwatch.core.checklist import CHECKLIST, REPORTING
+from gcwatch.core.checklist import STAGES
 from gcwatch.core.errors import StateError
 from gcwatch.core.events import FolderFound, Retried, Withdrawn
 from gcwatch.core.progress import MirrorProgress, TransferProgress, no_progress
@@ -38,12 +38,6 @@ if TYPE_CHECKING:
     from gcwatch.mirror.run import MirrorContext, MirrorSummary
     from gcwatch.platform.client import GrandChallenge
     from gcwatch.platform.transfers import Transfers
-
-STAGES = (
-    *(line.stage for line in (*CHECKLIST, REPORTING)),
-    *("delivered", "failed", "withdrawn"),
-)
-"""Where a case can be, from the first stage to how it can end."""
 
 
 @dataclass(frozen=True)

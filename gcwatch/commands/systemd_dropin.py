@@ -63,6 +63,8 @@ def _written(settings: Settings, unit: Unit) -> list[Path]:
     folders = [each for route in settings.routes for each in _of_route(route)]
     folders += [each for mirror in settings.mirrors for each in _of_mirror(mirror)]
     folders += [settings.log.file.parent] if settings.log.file else []
+    textfile = settings.metrics.textfile
+    folders += [textfile.parent] if textfile else []
     found = _outermost((settings.state, *folders))
     return [each for each in found if not is_within(each, unit.state)]
 

@@ -8,7 +8,7 @@ from gcwatch.config.cron import Cron
 from gcwatch.config.diff import Changes, find_changes, require_same_home
 from gcwatch.config.expected import Expected
 from gcwatch.config.load import find, load, parse
-from gcwatch.config.model import Limits, Log, Mirror, Platform, Route, Settings
+from gcwatch.config.model import Limits, Log, Metrics, Mirror, Platform, Route, Settings
 from gcwatch.config.reference import reference, schema
 from gcwatch.config.token import read_token
 from gcwatch.config.types import Constant, Glob, JsonFile, Named, Source
@@ -24,6 +24,7 @@ __all__ = [
     "JsonFile",
     "Limits",
     "Log",
+    "Metrics",
     "Mirror",
     "Named",
     "Platform",

@@ -71,7 +71,20 @@ def find_clashes(
     for mirror in mirrors:
         found += [each for route in places for each in _chain_clashes(mirror, route)]
         found += [each for other in (*places, *mirrors) for each in _keep_clashes(mirror, other)]
+    found += _metrics_clashes(data.get("metrics"), folder, (*places, *mirrors))
     return found + _circles(places)
+
+
+def _metrics_clashes(
+    table: Any, folder: Path, everyone: Sequence[_FolderUses]
+) -> Iterator[Mistake]:
+    """Refuse a file of metrics among cases or results."""
+    textfile = _real(table.get("textfile"), folder) if isinstance(table, dict) else None
+    for other in everyone:
+        if any(is_within(textfile, each) for each in (other.inbox, other.outbox, other.done)):
+            message = f"lies inside a folder of {other.label}"
+            hint = "use the folder that node_exporter reads (--collector.textfile.directory)"
+            yield Mistake(("metrics", "textfile"), message, hint)
 
 
 def _target_clashes(route: _FolderUses) -> Iterator[Mistake]:

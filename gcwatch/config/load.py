@@ -67,6 +67,7 @@ def parse(file: Path, text: str, *, needs_work: bool = True) -> Settings:
         platform=document.platform,
         limits=document.limits,
         log=document.log,
+        metrics=document.metrics,
     )
 
 

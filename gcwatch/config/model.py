@@ -33,6 +33,7 @@ from gcwatch.config.types import (
     check_file_name,
     check_procedure,
     check_route_name,
+    check_textfile,
     check_web_address,
     names_each_case,
     shows_folder_name,
@@ -98,6 +99,16 @@ class Log(Table):
 
     file: Location | None = None
     """File for JSON lines, besides standard error. Only its owner can read it."""
+
+
+class Metrics(Table):
+    """Numbers for Prometheus ([service.md](service.md#numbers-for-prometheus))."""
+
+    textfile: Annotated[Location, AfterValidator(check_textfile)] | None = None
+    """File that gcwatch keeps up to date for the textfile collector of node_exporter; its name ends
+    with .prom.
+
+    No name of a folder and no key of a case is in it."""
 
 
 Unit = Literal["folders", "files", "series"]
@@ -439,6 +450,7 @@ class Document(Table):
     platform: Platform = Field(default_factory=Platform)
     limits: Limits = Field(default_factory=Limits)
     log: Log = Field(default_factory=Log)
+    metrics: Metrics = Field(default_factory=Metrics)
     route: Annotated[tuple[Route, ...], Field(strict=False), BeforeValidator(_array)] = ()
     """Add a [[route]] table for each inbox."""
 
@@ -450,6 +462,7 @@ TABLES: Mapping[str, type[Table]] = {
     "platform": Platform,
     "limits": Limits,
     "log": Log,
+    "metrics": Metrics,
     "route": Route,
     "mirror": Mirror,
 }
@@ -473,6 +486,7 @@ class Settings:
     platform: Platform = field(default_factory=Platform)
     limits: Limits = field(default_factory=Limits)
     log: Log = field(default_factory=Log)
+    metrics: Metrics = field(default_factory=Metrics)
 
 
 def state_folder(configured: Path | None) -> Path:

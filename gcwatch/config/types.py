@@ -110,6 +110,15 @@ def check_file_name(value: str) -> str:
     return value
 
 
+def check_textfile(path: Path) -> Path:
+    """Refuse a file of metrics that node_exporter would not read."""
+    if path.suffix != ".prom" or path.name.startswith("."):
+        raise value_error(
+            "must end with .prom", "node_exporter reads no other: name it gcwatch.prom"
+        )
+    return path
+
+
 def check_inside(value: str) -> str:
     """Refuse a pattern or path that leads out of the case's folder."""
     path = PurePosixPath(value)

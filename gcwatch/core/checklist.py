@@ -63,6 +63,12 @@ CHECKLIST = (
 )
 REPORTING = ChecklistLine("reporting", Step.REPORT, lambda case: case.failure is not None)
 
+STAGES = (
+    *(line.stage for line in (*CHECKLIST, REPORTING)),
+    *("delivered", "failed", "withdrawn"),
+)
+"""Where a case can be, from the first stage to how it can end."""
+
 
 def _checklist_line(case: Case) -> ChecklistLine | None:
     """Given a case, return the line it is at, or None once it is closed."""

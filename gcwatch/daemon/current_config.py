@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from gcwatch.config import Platform, Route, Settings
 from gcwatch.core.timing import Pace
 from gcwatch.files.beneath import forget_roots
+from gcwatch.platform.traffic import Traffic
 
 # `status` has settings and paces, but no connection: what makes one is imported by then.
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class CurrentConfig:
     ) -> None:
         self.base_pace = pace
         self.switching = threading.RLock()
+        self.traffic = Traffic()
         self._token = token
         self._lock = threading.Lock()
         self._held: _Held | None = None
@@ -62,7 +64,7 @@ class CurrentConfig:
         """The platform that the settings name."""
         from gcwatch.platform.connect import connect
 
-        return connect(self.settings, self._token)
+        return connect(self.settings, self._token, self.traffic)
 
     def _use_settings(self, settings: Settings) -> None:
         forget_roots()  # the admin may have changed a link on the way to an inbox or outbox

@@ -26,6 +26,7 @@ from gcwatch.daemon.mirrors import MirrorScheduler
 from gcwatch.daemon.operator import Operator
 from gcwatch.daemon.platform_gate import PlatformGate
 from gcwatch.daemon.reload import ConfigFollower
+from gcwatch.daemon.reporting.metrics_file import MetricsWriter
 from gcwatch.daemon.reporting.status_files import StatusFileWriter
 from gcwatch.daemon.reporting.tables import TableWriter
 from gcwatch.daemon.reporting.watchdog import SystemdWatchdog, manager
@@ -147,6 +148,7 @@ class Daemon:
             watchdog = stack.enter_context(self._make_watchdog())
             stack.enter_context(self._make_status_files())
             stack.enter_context(self._make_tables())
+            stack.enter_context(self._make_metrics())
             self._current.open_transfers(self._controls.stop)
             stack.callback(self._current.close)
             stack.callback(self._workers.close)
@@ -203,6 +205,7 @@ class Daemon:
             self._start_mirrors()
             self._start_due_cases()
             self._schedule.wake_at(self._journal.next_due(self._current.routes))
+            self._gate.on_journal_available()
         except JournalUnavailable as error:
             self._gate.on_journal_unavailable(error)
 
@@ -394,6 +397,11 @@ class Daemon:
         survey = self._current.base_pace.survey
         return TableWriter(
             self._journal, lambda: self._current.settings, self._controls.stop, survey
+        )
+
+    def _make_metrics(self) -> MetricsWriter:
+        return MetricsWriter(
+            self._journal, self._current, self._gate, lambda: self._scanner.away, self._clock
         )
 
     def _make_status_files(self) -> StatusFileWriter:

@@ -40,7 +40,7 @@ class PlatformGate:
         self._lock_file = lock_file
         self._lock = threading.Lock()
         self._paused_until = 0.0  # on the monotonic clock
-        self._is_token_refused = False
+        self._is_token_refused = self._is_disk_full = False
         self._is_out_of_reach = False
 
     @property
@@ -53,6 +53,13 @@ class PlatformGate:
         """Whether the platform has refused the token, and not accepted it since."""
         return self._is_token_refused
 
+    @property
+    def pause(self) -> str:
+        """Why all work is paused: "token_refused", "disk_full", or "" if it is not."""
+        if self._is_token_refused:
+            return "token_refused"
+        return "disk_full" if self._is_disk_full else ""
+
     def end_pause(self) -> None:
         """Work may begin: other connections, or another token, are to be tried at once."""
         self._paused_until = 0.0
@@ -63,7 +70,12 @@ class PlatformGate:
     def on_journal_unavailable(self, error: Exception) -> None:
         """Pause: the journal can't be written."""
         log.emit("journal.full", error=error)
+        self._is_disk_full = True
         self._pause(DISK_PAUSE_SECONDS)
+
+    def on_journal_available(self) -> None:
+        """The journal can be read and written."""
+        self._is_disk_full = False
 
     # --- a refused token -------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import secrets
 import sqlite3
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,15 @@ import sqlalchemy as sa
 
 from gcwatch.core import folding
 from gcwatch.core.case import Case
-from gcwatch.core.events import ContentIdentified, Event, FolderFound, RouteRenamed
+from gcwatch.core.events import (
+    AttemptFailed,
+    ContentIdentified,
+    Event,
+    FolderFound,
+    Postponed,
+    RouteRenamed,
+    StillRunning,
+)
 from gcwatch.core.timing import Pace
 from gcwatch.files.lock import exclusive_lock
 from gcwatch.journal import route_identity
@@ -49,6 +58,7 @@ from gcwatch.journal.schema import (
 
 _UPLOADS_LAST_SECONDS = 25 * 3600.0
 """Seconds: a day, and at most an hour until the platform's next clean-up."""
+_NO_PROGRESS = (AttemptFailed.kind, Postponed.kind, StillRunning.kind)
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
 
 
@@ -282,10 +292,48 @@ class Journal:
 
     def counts(self, route: str | None = None) -> dict[str, int]:
         """Return how many cases are at each stage or ended so; with *route*, only its cases."""
-        where = sa.true() if route is None else CASES.c.route == route
-        query = sa.select(CASES.c.stage, sa.func.count()).where(where).group_by(CASES.c.stage)
+        found: Counter[str] = Counter()
+        for (of, stage), number in self.counts_by_route().items():
+            found[stage] += number if route in {None, of} else 0
+        return dict(+found)
+
+    def counts_by_route(self) -> dict[tuple[str, str], int]:
+        """Return how many cases are at each stage or ended so, by route and stage."""
+        columns = (CASES.c.route, CASES.c.stage)
+        query = sa.select(*columns, sa.func.count()).group_by(*columns)
+        with self._transaction() as connection:
+            return {(row[0], row[1]): row[2] for row in connection.execute(query)}
+
+    def last_progress(self) -> dict[str, float]:
+        """Return for each open case, by key, when it last came further.
+
+        Another try that failed, a wait, and a job that still runs are no progress.
+        """
+        query = (
+            sa.select(EVENTS.c.key, sa.func.max(EVENTS.c.at))
+            .join(CASES, CASES.c.key == EVENTS.c.key)
+            .where(CASES.c.open, EVENTS.c.kind.not_in(_NO_PROGRESS))
+            .group_by(EVENTS.c.key)
+        )
         with self._transaction() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
+
+    def events_among(
+        self, after: int, end: int, kinds: Collection[str]
+    ) -> list[tuple[str, str, float, str, str]]:
+        """Return the events of some kinds with numbers after *after* and up to *end*.
+
+        Each with its case's key, the route of the case, its time, its kind and its record (JSON).
+        """
+        columns = (EVENTS.c.key, CASES.c.route, EVENTS.c.at, EVENTS.c.kind, EVENTS.c.record)
+        query = (
+            sa.select(*columns)
+            .join(CASES, CASES.c.key == EVENTS.c.key)
+            .where(EVENTS.c.id > after, EVENTS.c.id <= end, EVENTS.c.kind.in_(kinds))
+            .order_by(EVENTS.c.id)
+        )
+        with self._transaction() as connection:
+            return [(row[0], row[1], row[2], row[3], row[4]) for row in connection.execute(query)]
 
     def latest(self) -> int:
         """Return the number of the latest event; another number says that something happened."""

@@ -117,6 +117,8 @@ CATALOGUE: Mapping[str, EventSpec] = {
         "error",
     ),
     "table.returned": _info("The table of a route is up to date again.", "table"),
+    "metrics.failed": _warning("The file of metrics can't be written.", "error"),
+    "metrics.returned": _info("The file of metrics is up to date again."),
     "inbox.links_ignored": _warning("Symbolic links in an inbox are ignored.", "links"),
     # --- the platform ----------------------------------------------------------------------------
     "platform.token_refused": _error(

@@ -5,10 +5,16 @@ from gcwatch.config import Settings
 from gcwatch.core.errors import ConfigError, TokenRefused
 from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.http import Http
+from gcwatch.platform.traffic import Traffic
 
 
-def connect(settings: Settings, token: str | None = None) -> GrandChallenge:
-    """Given settings, return the platform; without *token*, it is read again for every call."""
+def connect(
+    settings: Settings, token: str | None = None, traffic: Traffic | None = None
+) -> GrandChallenge:
+    """Given settings, return the platform; without *token*, it is read again for every call.
+
+    Requests are counted in *traffic*.
+    """
     log.hide_secret(token or "")
     ca_bundle = settings.platform.ca_bundle
     http = Http(
@@ -16,6 +22,7 @@ def connect(settings: Settings, token: str | None = None) -> GrandChallenge:
         lambda: token or _read_token(settings),
         ca_bundle=str(ca_bundle) if ca_bundle else None,
         proxy=settings.platform.proxy,
+        traffic=traffic,
     )
     return GrandChallenge(http)
 

@@ -27,6 +27,7 @@ from gcwatch.platform.certificates import Certificates, UnreadableCertificatesEr
 from gcwatch.platform.deadlines import POOL_CLASSES, Call, Deadlines
 from gcwatch.platform.models import wrong_answer
 from gcwatch.platform.replies import READING_METHODS, read_reply
+from gcwatch.platform.traffic import Traffic
 
 CONNECT_SECONDS, READ_SECONDS = 10.0, 150.0
 CALL_SECONDS = 160.0
@@ -166,6 +167,7 @@ class Http:
         token: Returns the current token.
         ca_bundle: A file with certificates, if the platform's is not publicly signed.
         proxy: The URL of a proxy, if one is needed.
+        traffic: Where requests are counted.
     """
 
     def __init__(
@@ -175,8 +177,10 @@ class Http:
         *,
         ca_bundle: str | None = None,
         proxy: str | None = None,
+        traffic: Traffic | None = None,
     ) -> None:
         self.home = home
+        self._traffic = traffic or Traffic()
         self._auth = _Bearer(home, token)
         self._certificates = Certificates(ca_bundle)
         self._proxies = {"http": proxy, "https": proxy} if proxy else {}
@@ -223,6 +227,8 @@ class Http:
             # A body without a length seems to be complete when its connection is broken.
             if call.is_over and self._deadlines.is_stopping:
                 raise Stopped
+            if call.is_over or problem is not None:
+                self._traffic.unanswered()
             if call.is_over:
                 facts = {"call": name, "error": "there was no complete answer in time"}
                 raise Unreachable(Reason("unreachable", facts), doubt=method not in READING_METHODS)
@@ -234,6 +240,7 @@ class Http:
         session = self._session(kind)
         for pause in (*_REPEAT_SECONDS, None):
             response = session.request(method, url, allow_redirects=False, stream=True, **how)
+            self._traffic.answered(response.status_code)
             again = response.status_code in _TRANSIENT_STATUSES and method in _REPEATABLE_METHODS
             if not again or pause is None or call.is_over:
                 break

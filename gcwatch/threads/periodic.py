@@ -11,9 +11,12 @@ class PeriodicThread:
     Args:
         name: Name of the thread.
         seconds: Interval; the first call comes after one interval.
+        patience: Seconds that the end waits for a `tick` under way; default: as long as it lasts.
+            After a longer one `on_stop` is not called.
     """
 
-    def __init__(self, name: str, seconds: float) -> None:
+    def __init__(self, name: str, seconds: float, patience: float | None = None) -> None:
+        self._patience = patience
         self._seconds = seconds
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._go, name=name, daemon=True)
@@ -30,8 +33,9 @@ class PeriodicThread:
     ) -> None:
         self._end.set()
         if self._thread.is_alive():
-            self._thread.join()
-        self.on_stop()
+            self._thread.join(self._patience)
+        if not self._thread.is_alive():
+            self.on_stop()
 
     def _go(self) -> None:
         while not self._end.wait(self._seconds):

@@ -30,7 +30,7 @@ from gcwatch.core.checklist import CHECKLIST
 from gcwatch.core.reasons import CATALOGUE
 from gcwatch.core.temporary_names import TEMPORARY_NAMES
 from gcwatch.files import patterns
-from gcwatch.wording import case_view
+from gcwatch.wording import case_view, metrics
 
 README = ROOT / "README.md"
 DOCS = ROOT / "docs"
@@ -361,6 +361,13 @@ def test_every_reason_is_in_the_troubleshooting():
     page = (ROOT / "docs" / "troubleshooting.md").read_text()
     assert page == case_view.page_with_reasons(page)
     assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == set(CATALOGUE)
+
+
+def test_every_metric_is_in_the_page_on_the_service():
+    """The table is that of the program, to the letter (`make docs` writes it)."""
+    page = (DOCS / "service.md").read_text()
+    assert page == metrics.page_with_metrics(page)
+    assert all(f"| `{name}` |" in page for name in metrics.METRICS)
 
 
 def test_every_page_can_be_found():

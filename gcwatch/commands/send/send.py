@@ -15,7 +15,7 @@ from gcwatch.commands import check
 from gcwatch.commands.send import records
 from gcwatch.commands.send.access import Access, access_settings
 from gcwatch.commands.send.records import Paths, SendRecord, SendStore
-from gcwatch.config import Settings, Source
+from gcwatch.config import Metrics, Settings, Source
 from gcwatch.core.case import Case, Ending
 from gcwatch.core.errors import ConfigError, Misused, Problem, StateError, Unreachable
 from gcwatch.core.kinds import KIND_NAMES
@@ -296,7 +296,14 @@ def _send_run(
     state = store.state(items[0].record)
     with _one_at_a_time(state):
         watch = Watch(
-            replace(settings, state=state, key_folder=settings.state, routes=(), mirrors=()),
+            replace(
+                settings,
+                state=state,
+                key_folder=settings.state,
+                routes=(),
+                mirrors=(),
+                metrics=Metrics(),  # they are the service's
+            ),
             pace=more.get("pace", Pace()),
             progress=more.get("progress", no_progress),
             token=more.get("token"),

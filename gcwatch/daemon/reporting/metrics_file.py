@@ -1,0 +1,135 @@
+"""Writes the numbers for Prometheus into the file that the config names, a few times a minute."""
+
+from collections import Counter
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final
+
+from gcwatch import log
+from gcwatch.core.attention import attention_of
+from gcwatch.core.errors import JournalUnavailable, StateError
+from gcwatch.daemon.current_config import CurrentConfig
+from gcwatch.daemon.platform_gate import PlatformGate
+from gcwatch.files.atomic import error_text, write_atomically
+from gcwatch.journal.journal import Journal
+from gcwatch.journal.tally import Tally, Totals
+from gcwatch.mirror.last_run import read_last_run
+from gcwatch.threads.periodic import PeriodicThread
+from gcwatch.wording.metrics import MetricsFacts, MirrorNumbers, metrics_text
+
+_WRITE_SECONDS: Final = 15.0
+"""Time between two writes: Prometheus usually asks every 15 to 60 seconds."""
+
+_STOP_PATIENCE_SECONDS: Final = 2.0
+
+_FILE_MODE: Final = 0o644
+"""node_exporter runs as a user of its own, and there is nothing private in the file."""
+
+
+@dataclass(frozen=True)
+class _JournalNumbers:
+    """What the journal says; the last of it stays while the journal can't be read."""
+
+    counts: dict[tuple[str, str], int] = field(default_factory=dict)
+    needing: Counter[tuple[str, str]] = field(default_factory=Counter)
+    since: dict[str, float] = field(default_factory=dict)
+    totals: Totals = field(default_factory=Totals)
+
+
+class MetricsWriter(PeriodicThread):
+    """Keeps the file of metrics up to date, from start to end; without one in the config, idle.
+
+    Args:
+        journal: What is known of all cases.
+        current: The settings of the moment, and the requests to the platform.
+        gate: Why all work is paused.
+        away: Returns the routes whose inbox can't be reached.
+        clock: The time in seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        current: CurrentConfig,
+        gate: PlatformGate,
+        away: Callable[[], Collection[str]],
+        clock: Callable[[], float],
+    ) -> None:
+        interval = min(_WRITE_SECONDS, current.base_pace.survey / 4)
+        super().__init__("metrics", interval, _STOP_PATIENCE_SECONDS)
+        self._journal = journal
+        self._current = current
+        self._gate = gate
+        self._away = away
+        self._clock = clock
+        self._tally = Tally(journal)
+        self._known = _JournalNumbers()
+        self._has_problem = False
+
+    def tick(self) -> None:
+        """Write the file."""
+        self._write(is_running=True)
+
+    def on_stop(self) -> None:
+        """Write it a last time: gcwatch has stopped."""
+        self._write(is_running=False)
+
+    def _write(self, *, is_running: bool) -> None:
+        path = self._current.settings.metrics.textfile
+        if path is None:
+            return
+        text = metrics_text(replace(self._facts(), is_running=is_running))
+        try:
+            # After a power cut it is written again at the next start.
+            write_atomically(path, text, _FILE_MODE, durable=False)
+        except OSError as error:
+            if not self._has_problem:
+                log.emit("metrics.failed", error=error_text(error))
+            self._has_problem = True
+            return
+        if self._has_problem:
+            self._has_problem = False
+            log.emit("metrics.returned")
+
+    def _facts(self) -> MetricsFacts:
+        settings, now = self._current.settings, self._clock()
+        # The daemon logs it, and `gcwatch_paused` says so; a damaged journal ends the daemon.
+        with suppress(JournalUnavailable, StateError):
+            self._known = self._read_journal()
+        known, traffic = self._known, self._current.traffic
+        return MetricsFacts(
+            now=now,
+            is_running=True,
+            routes=frozenset(route.name for route in settings.routes),
+            counts=known.counts,
+            needing=known.needing,
+            waits={route: max(now - since, 0.0) for route, since in known.since.items()},
+            totals=known.totals,
+            calls=traffic.outcomes(),
+            last_answer=traffic.last_ok,
+            away=frozenset(self._away()),
+            pause=self._gate.pause,
+            mirrors={each.name: self._mirror(each.name) for each in settings.mirrors},
+        )
+
+    def _read_journal(self) -> _JournalNumbers:
+        needing: Counter[tuple[str, str]] = Counter()
+        since: dict[str, float] = {}
+        progress = self._journal.last_progress()
+        for case in self._journal.attention():
+            needed = attention_of(case)
+            if needed is not None:
+                needing[case.route, needed] += 1
+            if case.key in progress:
+                at = progress[case.key]
+                since[case.route] = min(since.get(case.route, at), at)
+        return _JournalNumbers(
+            self._journal.counts_by_route(), needing, since, self._tally.update()
+        )
+
+    def _mirror(self, name: str) -> MirrorNumbers:
+        last = read_last_run(self._current.settings.state, name)
+        ended = datetime.fromisoformat(last.ended).timestamp() if last.ended else None
+        return MirrorNumbers(ended, last.items, bool(last.reason or last.failed))
