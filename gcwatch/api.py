@@ -278,8 +278,11 @@ class Watch:
     # --- retry and withdraw ----------------------------------------------------------------------
 
     def retry(self, case: Case) -> Case:
-        """Try a case again: an open one now, a failed one from the start, a delivered one again."""
-        if case.ending == "delivered":
+        """Try a case again: an open one now, a failed one from the start, a delivered one again.
+
+        If the command for a delivered case has not run well, only that is run again.
+        """
+        if case.ending == "delivered" and case.command is None:
             again = self.journal.open_case(case.route, case.folder, even_if_same=True)
             return self._log(again, FolderFound(case.route, case.folder), again)
         asked = Retried(even_if_same=True)

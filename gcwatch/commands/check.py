@@ -36,6 +36,7 @@ from gcwatch.daemon.reporting.status_files import read_beginning
 from gcwatch.files import file_systems
 from gcwatch.journal.presence import running_daemon
 from gcwatch.journal.schema import journal_problem
+from gcwatch.outbox.delivery_command import find_program
 from gcwatch.outbox.tables import looks_like_table, table_file
 from gcwatch.platform.client import CachingGrandChallenge, GrandChallenge
 from gcwatch.platform.connect import connect
@@ -164,6 +165,8 @@ def _folders(route: Route) -> Iterator[Finding]:
         if inbox.is_fine and _device(_existing(route.done)) != _device(route.inbox):
             detail = "on another file system than the inbox: folders are copied there, then deleted"
             yield Finding(where, "done", detail)
+    if route.on_delivered:
+        yield _command(where, route.on_delivered[0])
     if route.report is not None:
         yield _report(where, route.report)
     if route.table and _writable(where, "outbox", route.outbox).is_fine:
@@ -202,6 +205,16 @@ def _expected(where: str, expected: Expected) -> Finding:
     if expected.file:
         number = f"as many {what} as {expected.file} in its folder says"
     return Finding(where, "expect", f"each case waits until it has {number}")
+
+
+def _command(where: str, program: str) -> Finding:
+    """Say whether the program of a route's command is there; it is not run."""
+    found = find_program(program)
+    if found is None:
+        hint = "Write the full path of a program that the user of gcwatch may run."
+        problem = f"{program} is no program that can be run"
+        return Finding(where, "on_delivered", problem, "config", hint)
+    return Finding(where, "on_delivered", f"{found} runs after each delivery")
 
 
 def _report(where: str, path: Path) -> Finding:

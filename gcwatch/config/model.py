@@ -17,6 +17,7 @@ from pydantic import (
     field_validator,
 )
 
+from gcwatch.config.command import check_command
 from gcwatch.config.descriptions import add_descriptions
 from gcwatch.config.expected import Expect
 from gcwatch.config.types import (
@@ -223,6 +224,15 @@ class Route(Table):
 
     New results appear beside the old ones, as <folder>.2. Each change that has settled makes a job,
     display set or item of its own."""
+
+    on_delivered: Annotated[
+        tuple[str, ...], Field(strict=False), AfterValidator(check_command)
+    ] = ()
+    """Command that runs once a case's results are in the outbox: its program and arguments, without
+    a shell, such as ["/usr/local/bin/to-pacs", "{folder}"].
+
+    {folder} is the full path of the result folder, {key} the case's key, {route} the route's name.
+    It runs at least once, and again if it fails: docs/delivery-command.md."""
 
     done: Location | None = Field(default=None, validate_default=True)
     """Folder to which delivered folders are moved; only with after = "move"."""

@@ -13,9 +13,11 @@ ATTENTIONS: tuple[Attention, ...] = ("failed", "to_check", "stuck")
 
 
 def reason_of(case: Case) -> Reason | None:
-    """Return why a case waits or has failed; None if neither."""
+    """Return why a case waits or has failed, or why its command has; None if neither."""
     if case.wait is not None and case.is_open:
         return case.wait.reason
+    if case.command is not None:
+        return case.command.problem
     return case.failure
 
 

@@ -294,6 +294,20 @@ class LateChange:
 
 
 @dataclass(frozen=True)
+class CommandState:
+    """The command that has to run because the results are in the outbox.
+
+    `at` is the time of the delivery, or of the last try; `attempts` counts the tries in a row that
+    failed for the same `problem`. `given_up`: nothing more is tried by itself.
+    """
+
+    at: float
+    attempts: int = 0
+    problem: Reason | None = None
+    given_up: bool = False
+
+
+@dataclass(frozen=True)
 class Case:
     """Everything that is known of one case; only `folding.apply_event` adds facts.
 
@@ -307,7 +321,8 @@ class Case:
     was sent; `late` what it looks like if it has changed since the delivery. `request` names
     the last operator file that was obeyed. `content` is a digest of what is sent, "" if it is not
     known. `even_if_same`: as the operator asked, it is sent although another folder has the same
-    content. `pseudonym` is the patient's in the table of the route, "" without one.
+    content. `pseudonym` is the patient's in the table of the route, "" without one. `command` is
+    there from the delivery on until the command of the route has run; None: there is none to run.
     """
 
     key: str
@@ -344,6 +359,7 @@ class Case:
     content: str = ""
     pseudonym: str = ""
     even_if_same: bool = False
+    command: CommandState | None = None
 
     @property
     def kind(self) -> Kind:

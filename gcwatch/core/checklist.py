@@ -20,6 +20,7 @@ class Step(StrEnum):
     DELIVER = "deliver"
     REPORT = "report"
     TELL = "tell"
+    COMMAND = "command"
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,13 @@ def _checklist_line(case: Case) -> ChecklistLine | None:
 def next_step(case: Case) -> Step | None:
     """Given a case, return the step for its first missing fact.
 
-    None once it is closed, unless a change in its folder has to be reported.
+    None once it is closed, unless its command has to run, or a change in its folder has to be
+    reported. A command that has failed does not hold up that report.
     """
-    if has_untold_change(case):
+    is_untold = has_untold_change(case)
+    if has_command_to_run(case) and not (is_untold and has_failed_command(case)):
+        return Step.COMMAND
+    if is_untold:
         return Step.TELL
     line = _checklist_line(case)
     return line.step if line else None
@@ -93,6 +98,16 @@ def next_step(case: Case) -> Step | None:
 def has_untold_change(case: Case) -> bool:
     """Whether a closed case's folder differs from what the note beside its results says."""
     return case.late is not None and not case.late.told and not case.gone
+
+
+def has_command_to_run(case: Case) -> bool:
+    """Whether the command for a delivered case has to run, for the first time or again."""
+    return case.command is not None and not case.command.given_up
+
+
+def has_failed_command(case: Case) -> bool:
+    """Whether the command for a delivered case failed, and has not run well since."""
+    return case.command is not None and case.command.attempts > 0
 
 
 def stage(case: Case) -> str:

@@ -205,12 +205,16 @@ class OutputFetched:
 
 @dataclass(frozen=True)
 class Delivered:
-    """The results are in this folder of the outbox; `source`: what became of the inbox folder."""
+    """The results are in this folder of the outbox; `source`: what became of the inbox folder.
+
+    `command`: the route has a command that is to run now.
+    """
 
     kind: ClassVar[str] = "delivered"
 
     folder: Name
     source: Source = "kept"
+    command: bool = False
 
 
 @dataclass(frozen=True)
@@ -218,7 +222,8 @@ class Adopted:
     """The result of the folder is in the outbox as `folder`, with the receipt of case `receipt`.
 
     Another journal wrote it, or this one before it was restored from a backup. Nothing is sent.
-    `pk` and `url` are those of the job, display set or archive item in the receipt.
+    `pk` and `url` are those of the job, display set or archive item in the receipt. `command` is as
+    in `Delivered`: nobody knows whether it has run.
     """
 
     kind: ClassVar[str] = "adopted"
@@ -228,6 +233,32 @@ class Adopted:
     target: Target
     pk: str
     url: str
+    command: bool = False
+
+
+@dataclass(frozen=True)
+class CommandCompleted:
+    """The command for a delivered case ended with exit code 0, after so many seconds."""
+
+    kind: ClassVar[str] = "command_completed"
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class CommandFailed:
+    """The command for a delivered case failed, or could not be run; it is tried again."""
+
+    kind: ClassVar[str] = "command_failed"
+
+    reason: Reason
+
+
+@dataclass(frozen=True)
+class CommandDropped:
+    """The route has no command any more, so none runs for this delivered case."""
+
+    kind: ClassVar[str] = "command_dropped"
 
 
 @dataclass(frozen=True)
@@ -390,6 +421,9 @@ Event = (
     | OutputFetched
     | Delivered
     | Adopted
+    | CommandCompleted
+    | CommandFailed
+    | CommandDropped
     | Rejected
     | FailureReported
     | AttemptFailed

@@ -11,6 +11,7 @@ from gcwatch.core import events
 from gcwatch.core.case import (
     Attempt,
     Case,
+    CommandState,
     LateChange,
     Snapshot,
     Submission,
@@ -19,6 +20,7 @@ from gcwatch.core.case import (
     Wait,
     wait_end,
 )
+from gcwatch.core.checklist import Step
 from gcwatch.core.events import Event
 from gcwatch.core.reasons import CATALOGUE, Reason
 from gcwatch.core.text import iso_time
@@ -155,6 +157,7 @@ def _adopted(case: Case, event: events.Adopted, now: float) -> Case:
         adopted=event.receipt,
         target=event.target,
         submission=made,
+        command=CommandState(now) if event.command else None,
     )
 
 
@@ -247,6 +250,30 @@ def _closed(case: Case, event: Event, now: float) -> Case:
             return case
 
 
+def _follow_command(case: Case, command: CommandState, event: Event, now: float) -> Case | None:
+    """Given a delivered case with a command to run, return what follows; None if nothing does."""
+    match event:
+        case events.Retried(request):
+            return replace(case, command=CommandState(now), request=request or case.request)
+        case events.CommandCompleted() | events.CommandDropped():
+            return replace(case, command=None)
+        case events.CommandFailed(reason):
+            return replace(case, command=_command_failed(command, reason, now))
+        case events.AttemptFailed(reason) if reason.facts.get("step") == Step.COMMAND:
+            return replace(case, command=_command_failed(command, reason, now))
+        case _:
+            return None
+
+
+def _command_failed(command: CommandState, reason: Reason, now: float) -> CommandState:
+    """Count the failed try; after `patience` tries in a row nothing more is tried by itself."""
+    is_same = command.problem is not None and command.problem.code == reason.code
+    attempts = command.attempts + 1 if is_same else 1
+    patience = CATALOGUE[reason.code].patience
+    given_up = patience is not None and attempts >= patience
+    return CommandState(now, attempts, reason, given_up)
+
+
 def _seen_under(case: Case, snapshot: Snapshot) -> Case:
     """A case's folder is there again; what it looked like when it was sent stays known."""
     if case.late is not None:
@@ -269,7 +296,8 @@ def _warned_of_name(case: Case, folder: str) -> Case:
 def apply_event(case: Case, event: Event, now: float) -> Case:  # noqa: C901, PLR0912 -- one match is the point
     """Given a case, an event and its time, return the case with the facts that the event adds."""
     if not case.is_open:
-        return _closed(case, event, now)
+        after = _follow_command(case, case.command, event, now) if case.command else None
+        return after or _closed(case, event, now)
     match event:
         case events.FolderChanged():
             return _changed(case, event, now)
@@ -312,9 +340,12 @@ def apply_event(case: Case, event: Event, now: float) -> Case:  # noqa: C901, PL
             return _advance(case, now, outputs=outputs, images=images)
         case events.OutputFetched(files):
             return _advance(case, now, fetched=(*case.fetched, *files))
-        case events.Delivered(folder, source):
+        case events.Delivered(folder, source, has_command):
             gone = source in {"moved", "deleted"}
-            return _advance(case, now, ending="delivered", result=folder, gone=gone)
+            command = CommandState(now) if has_command else None
+            return _advance(
+                case, now, ending="delivered", result=folder, gone=gone, command=command
+            )
         case events.Adopted():
             return _adopted(case, event, now)
         case events.Rejected(reason):
@@ -343,6 +374,9 @@ def apply_event(case: Case, event: Event, now: float) -> Case:  # noqa: C901, PL
             | events.FolderCorrected()
             | events.FolderRemoved()
             | events.FolderReturned()
+            | events.CommandCompleted()
+            | events.CommandFailed()
+            | events.CommandDropped()
         ):
             return case
         case _:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gcwatch.core.case import LONGEST_WAIT_SECONDS, Case, Submission, wait_end
-from gcwatch.core.checklist import has_untold_change, stage
+from gcwatch.core.checklist import Step, next_step, stage
 
 
 class Poll(Protocol):
@@ -69,10 +69,10 @@ def retry_pause(
     return min(first * 2.0**doublings * (1 + spread), longest)
 
 
-def _case_pause(case: Case, pace: Pace) -> float:
+def _case_pause(key: str, attempts: int, pace: Pace) -> float:
     """Return the pause: it doubles up to `slowest`; up to 20 % more keeps cases apart."""
-    spread = zlib.crc32(f"{case.key}/{case.attempts}".encode()) % 1000 / 5000
-    return retry_pause(case.attempts, pace.backoff, pace.slowest, spread=spread)
+    spread = zlib.crc32(f"{key}/{attempts}".encode()) % 1000 / 5000
+    return retry_pause(attempts, pace.backoff, pace.slowest, spread=spread)
 
 
 def _poll_due(case: Case, submission: Submission, pace: Pace) -> float:
@@ -91,14 +91,18 @@ def _poll_due(case: Case, submission: Submission, pace: Pace) -> float:
 
 def due_time(case: Case, pace: Pace) -> float | None:
     """Given a case, return the time at which its next step may start; None if it has none."""
-    if case.ending is not None and not has_untold_change(case):
+    step = next_step(case)
+    if step is Step.COMMAND and case.command is not None:
+        tries = case.command.attempts
+        return case.command.at + (_case_pause(case.key, tries, pace) if tries else 0.0)
+    if case.ending is not None and step is None:
         return None
     if case.wait and case.wait.until:
         # A journal that an earlier version wrote may hold a time that no calendar has.
         return min(case.wait.until, case.touched + LONGEST_WAIT_SECONDS)
     since = case.touched if case.late is None else case.late.at
     if case.attempts:
-        return since + _case_pause(case, pace)
+        return since + _case_pause(case.key, case.attempts, pace)
     if case.late is not None:
         return since + pace.settle
     # Without a time of the last change that counts real seconds, the step notes one now.

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from gcwatch import log
 from gcwatch.core import checklist
 from gcwatch.core.case import Case, Uptime
-from gcwatch.core.checklist import StepEvents
+from gcwatch.core.checklist import Step, StepEvents
 from gcwatch.core.events import Event
 from gcwatch.core.progress import TransferProgress, no_progress
 from gcwatch.core.timing import Pace, due_time
@@ -60,21 +60,34 @@ class CaseRunner:
         self._quota = UploadQuota(journal.uploads_held)
 
     def run(self, key: str) -> None:
-        """Given a case's key, do its first step, due or not, and each further step that is due."""
+        """Given a case's key, do its first step, due or not, and each further step that is due.
+
+        The command for a delivered case is none of them: it may take long, see `run_command`.
+        """
         is_first = True
         while not self._stop.is_set() and self.run_step(key, even_if_early=is_first):
             is_first = False
+
+    def run_command(self, key: str) -> None:
+        """Given a case's key, run its command, if it has one to run."""
+        self._run_step(key, commands=True)
 
     def run_step(self, key: str, *, even_if_early: bool = False) -> bool:
         """Given a case's key, do its next step; return whether there was one that is due.
 
         The step is done by what its route says at this moment.
         """
+        return self._run_step(key, even_if_early=even_if_early)
+
+    def _run_step(self, key: str, *, even_if_early: bool = False, commands: bool = False) -> bool:
+        """Do a case's next step; with *commands* only if that is its command, else only others."""
         with self._current.switching:
             case = self._journal.case(key)
             route, pace = self._current.routes.get(case.route), self._current.pace(case.route)
         step, due = checklist.next_step(case), due_time(case, pace)
         if route is None or step is None or due is None:
+            return False
+        if (step is Step.COMMAND) != commands:
             return False
         if due > self._clock() and not even_if_early:
             return False

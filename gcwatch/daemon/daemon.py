@@ -5,7 +5,7 @@ in the journal, which says what is due. On start every open case goes on at its 
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Final
@@ -102,6 +102,7 @@ class Daemon:
         self._wakeup = Wakeup()
         self._gate = PlatformGate(current, lock_file)
         self._slots = JobSlots()
+        self._commands: dict[str, str] = {}
         self._workers = Workers(self._heartbeats, self._wakeup, self._gate, self._on_crash)
         self._runner = CaseRunner(
             journal,
@@ -267,7 +268,8 @@ class Daemon:
     def _start_due_cases(self) -> None:
         """Give every due case that no worker has to a worker, as far as the limit allows."""
         running = {key for key in self._workers.running() if not key.startswith(_MIRROR)}
-        free = self._current.settings.limits.cases - len(running)
+        self._start_due_commands(running)
+        free = self._current.settings.limits.cases - len(running - self._commands.keys())
         if free <= 0:
             return
         if self._gate.is_token_refused:
@@ -281,6 +283,18 @@ class Daemon:
             if key not in running and free:
                 self._workers.start(key, partial(self._run_case, key))
                 free -= 1
+
+    def _start_due_commands(self, running: Collection[str]) -> None:
+        """Run the commands of delivered cases: one at a time for each route, beside all limits.
+
+        So a command that hangs holds up the commands of its own route, and nothing else.
+        """
+        self._commands = {key: name for key, name in self._commands.items() if key in running}
+        free = self._current.routes.keys() - self._commands.values()
+        for name, key in self._journal.due_commands(free, self._clock()).items():
+            if key not in running:
+                self._commands[key] = name
+                self._workers.start(key, partial(self._runner.run_command, key))
 
     def _run_case(self, key: str) -> None:
         """Take a case as far as it goes; if it has ended, look what its folder did meanwhile."""

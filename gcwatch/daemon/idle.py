@@ -21,6 +21,8 @@ def _is_left(case: Case, open_cases: Collection[str]) -> bool:
 
     A case that waits for another one is left if that is.
     """
+    if not case.is_open and case.command is not None:
+        return case.command.attempts >= ENOUGH_TRIES
     if case.wait is None:
         return False
     if case.wait.reason.code == "same_images_under_way":

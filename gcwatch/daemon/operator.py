@@ -78,7 +78,7 @@ class Operator:
             if not case.is_open:
                 return f"it has ended already ({case.ending})."
             return self._record(case, Withdrawn(file.request))
-        if case.ending == "delivered":
+        if case.ending == "delivered" and case.command is None:
             following = self._journal.open_next_case(case.key, even_if_same=True)
             if following is None:
                 return ""  # somebody else asked for the same at this moment

@@ -216,7 +216,8 @@ class Journal:
     def unfinished_cases(self) -> list[Case]:
         """Return the cases for which something is left to do, oldest first.
 
-        These are the open ones, and those with a change after delivery that no note reports yet.
+        These are the open ones, those whose command has to run, and those with a change after
+        delivery that no note reports yet.
         """
         return self._select(CASES.c.due.is_not(None))
 
@@ -224,9 +225,13 @@ class Journal:
         """Return what somebody may have to look at, oldest first.
 
         That is what is open, what has failed, and what was delivered with a warning: closed cases
-        only as long as their folder is in the inbox and has no later case.
+        only as long as their folder is in the inbox and has no later case. A case whose command
+        failed is always among them.
         """
-        return self._select(CASES.c.open | (CASES.c.notable & CASES.c.newest & ~CASES.c.gone))
+        stands = CASES.c.newest & ~CASES.c.gone
+        return self._select(
+            CASES.c.open | (CASES.c.notable & stands) | (CASES.c.command_failed & sa.true())
+        )
 
     def delivered(self, route: str, limit: int) -> list[Case]:
         """Return at most *limit* delivered cases of a route, the latest delivery first."""
@@ -238,9 +243,24 @@ class Journal:
         return self._select((CASES.c.key == name) | (CASES.c.folder == os.fsencode(name)))
 
     def due(self, routes: Collection[str], now: float, limit: int) -> list[Case]:
-        """Return at most *limit* cases of *routes* that are due, the longest due first."""
-        where = (CASES.c.due <= now) & CASES.c.route.in_(routes)
+        """Return at most *limit* cases of *routes* that are due, the longest due first.
+
+        Cases whose command has to run are not among them; see `due_commands`.
+        """
+        where = (CASES.c.due <= now) & CASES.c.route.in_(routes) & ~CASES.c.command
         return self._select(where, order=CASES.c.due, limit=limit)
+
+    def due_commands(self, routes: Collection[str], now: float) -> dict[str, str]:
+        """Return the key of the case whose command is longest due, by route, of *routes*."""
+        # SQLite takes the other columns from the row that has the minimum (lang_select.html).
+        longest_due = sa.func.min(CASES.c.due)
+        query = (
+            sa.select(CASES.c.route, CASES.c.key, longest_due)
+            .where(CASES.c.command, CASES.c.due <= now, CASES.c.route.in_(routes))
+            .group_by(CASES.c.route)
+        )
+        with self._transaction() as connection:
+            return {route: key for route, key, _ in connection.execute(query)}
 
     def next_due(self, routes: Collection[str]) -> float | None:
         """Return when the next case of *routes* is due, or None if none has anything to do."""
@@ -484,7 +504,8 @@ def _make_way(connection: sa.Connection, case: Case) -> None:
     same = (CASES.c.route == case.route) & (CASES.c.folder == os.fsencode(case.folder))
     connection.execute(CASES.update().where(same).values(newest=False))
     # A change in the folder of an older case now belongs to this case: no note reports it.
-    connection.execute(CASES.update().where(same & ~CASES.c.open).values(due=None))
+    closed = ~CASES.c.open & ~CASES.c.command
+    connection.execute(CASES.update().where(same & closed).values(due=None))
 
 
 def _row_of(name: str, place: RouteIdentity) -> dict[str, Any]:

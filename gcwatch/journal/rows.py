@@ -103,4 +103,6 @@ def case_row(case: Case, pace: Pace) -> dict[str, Any]:
         "listing": seen.digest if seen else None,
         "content": case.content or None,
         "touched": case.touched,
+        "command": checklist.next_step(case) is checklist.Step.COMMAND,
+        "command_failed": checklist.has_failed_command(case),
     }

@@ -37,6 +37,8 @@ CASES = sa.Table(
     sa.Column("listing", sa.Text),
     sa.Column("content", sa.Text),
     sa.Column("touched", sa.Float),
+    sa.Column("command", sa.Boolean, nullable=False),
+    sa.Column("command_failed", sa.Boolean, nullable=False),
 )
 
 
@@ -153,6 +155,12 @@ VERSIONS = (
         "ALTER TABLE cases ADD COLUMN touched FLOAT",
         "UPDATE cases SET touched = record ->> '$.touched'",
         "CREATE INDEX cases_ended ON cases (route, stage, touched)",
+    ),
+    (
+        "ALTER TABLE cases ADD COLUMN command BOOLEAN NOT NULL DEFAULT 0",
+        "ALTER TABLE cases ADD COLUMN command_failed BOOLEAN NOT NULL DEFAULT 0",
+        "CREATE INDEX cases_command ON cases (route, due) WHERE command = 1",
+        "CREATE INDEX cases_command_failed ON cases (key) WHERE command_failed = 1",
     ),
 )
 """The statements that upgrade a journal from version n to n + 1; only ever append to them."""

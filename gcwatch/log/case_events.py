@@ -65,6 +65,12 @@ def log_entry(before: Case, event: Event, after: Case) -> LogEntry | None:  # no
             return "case.delivered", {**_delivery_facts(after), "source": source}
         case events.Adopted(_, receipt):
             return "case.adopted", {"receipt": receipt, **_submission_facts(after)}
+        case events.CommandCompleted(seconds):
+            return "command.completed", {"seconds": seconds}
+        case events.CommandFailed(reason):
+            return _failed_command(reason, after)
+        case events.CommandDropped():
+            return "command.dropped", {}
         case events.Rejected(reason):
             return "case.failed", _reason_facts(reason)
         case events.FailureReported():
@@ -180,6 +186,14 @@ def _delivery_facts(case: Case) -> dict[str, Any]:
         "bytes": sum(file.size for file in case.fetched),
         "seconds": _seconds(case.found, case.touched),
     }
+
+
+def _failed_command(reason: Reason, after: Case) -> LogEntry:
+    """Log `command.given_up` instead of `command.failed` if this attempt used up the retries."""
+    attempt = after.command.attempts if after.command else 0
+    is_over = after.command is not None and after.command.given_up
+    name = "command.given_up" if is_over else "command.failed"
+    return name, {**_reason_facts(reason), "attempt": attempt}
 
 
 def _failed_attempt(before: Case, reason: Reason, after: Case) -> LogEntry:

@@ -211,6 +211,26 @@ CATALOGUE: Mapping[str, EventSpec] = {
         "older than the outbox.",
         *("receipt", *PRODUCT_KEYS),
     ),
+    "command.completed": _info(
+        "The command after the delivery (on_delivered) has run.",
+        "seconds",
+        sentence="The command after the delivery ended well after {seconds:span}.",
+    ),
+    "command.failed": _warning(
+        "The command after the delivery (on_delivered) failed; gcwatch tries again, with growing "
+        "pauses.",
+        *("attempt", "reason", "plain", "detail"),
+        sentence="The command after the delivery failed (attempt {attempt}):",
+    ),
+    "command.given_up": _error(
+        "The command after the delivery (on_delivered) failed too often; gcwatch retry runs it "
+        "again.",
+        *("attempt", "reason", "plain", "detail"),
+        sentence="The command after the delivery failed {attempt} times and is not tried again:",
+    ),
+    "command.dropped": _info(
+        "The route has no command (on_delivered) any more; none runs for this case."
+    ),
     # --- a case that does not move ---------------------------------------------------------------
     "case.failed": _error(
         "The case failed for this reason.",

@@ -18,6 +18,7 @@ _ACTIVITIES: Final[Mapping[str, str]] = {
     Step.DELIVER: "Delivering",
     Step.REPORT: "Writing the failure note",
     Step.TELL: "Writing the note on the changed folder",
+    Step.COMMAND: "The command after the delivery",
 }
 
 # Fields of their own in the log, or part of the reason's own sentence.

@@ -41,5 +41,6 @@ def find_earlier_result(
         ):
             target = target_of_receipt(receipt, route.kind)
             url = sending.public_page(pk, target, platform)
-            return events.Adopted(name, receipt_key(receipt), target, pk, url)
+            has_command = bool(route.on_delivered)
+            return events.Adopted(name, receipt_key(receipt), target, pk, url, has_command)
     return None

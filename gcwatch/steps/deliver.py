@@ -73,7 +73,7 @@ def deliver_results(case: Case, route: Route, context: StepContext) -> StepEvent
     # Only now: the results are on the disk, so the folder may go.
     source = _dispose_of_folder(case, route)
     discard_spool(spool_folder(case, context))
-    yield events.Delivered(name, source)
+    yield events.Delivered(name, source, command=bool(route.on_delivered))
 
 
 _SOURCE_AFTER: Final[Mapping[str, Source]] = {

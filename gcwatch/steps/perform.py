@@ -29,6 +29,7 @@ from gcwatch.core.timing import Pace
 from gcwatch.inbox.layouts import inbox_of
 from gcwatch.steps.context import StepContext
 from gcwatch.steps.deliver import deliver_results, fetch_outputs, report_failure
+from gcwatch.steps.delivery_command import run_delivery_command
 from gcwatch.steps.late_change import tell_late_change
 from gcwatch.steps.settle import require_settled_folder, settle_folder
 from gcwatch.steps.upload import upload_inputs
@@ -113,5 +114,7 @@ def _start_step(
             yield from report_failure(case, route, context)
         case Step.TELL:
             yield from tell_late_change(case, route, pace, context)
+        case Step.COMMAND:
+            yield from run_delivery_command(case, route)
         case _:
             assert_never(step)

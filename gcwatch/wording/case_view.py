@@ -13,7 +13,7 @@ from gcwatch.core import checklist, events, folding
 from gcwatch.core.attention import reason_of
 from gcwatch.core.case import Case
 from gcwatch.core.reasons import CATALOGUE, Explanation, Reason, explain
-from gcwatch.core.text import iso_time, printable_name, readable_name, time_span
+from gcwatch.core.text import count_noun, iso_time, printable_name, readable_name, time_span
 from gcwatch.core.timing import Pace, due_time
 from gcwatch.journal.rows import Recorded
 from gcwatch.log.case_events import log_entry
@@ -83,11 +83,13 @@ def case_view(case: Case, pace: Pace, now: float, snapshot: DaemonSnapshot = _UN
         stage=checklist.stage(case),
         since=iso_time(_since(case)),
         why=printable_name(why_waiting.why_waiting(case, pace, now, snapshot)),
-        detail=" ".join(filter(None, (readable_name(words.detail), _overdue(due, now)))),
+        detail=readable_name(
+            " ".join(filter(None, (words.detail, _command_output(case), _overdue(due, now))))
+        ),
         hint=printable_name(words.hint),
         advice=printable_name(words.advice),
         reason=reason.code if reason else "",
-        attempts=case.attempts,
+        attempts=case.command.attempts if case.command else case.attempts,
         next=iso_time(due) if due is not None else "",
         files=case.seen.files if case.seen else 0,
         bytes=case.seen.bytes if case.seen else 0,
@@ -104,8 +106,27 @@ def _warnings(case: Case) -> Iterator[str]:
     change = late_change_reason(case) if case.is_to_check else None
     if change is not None:
         yield f"To check: {explain(change).plain}"
+    if checklist.has_failed_command(case):
+        yield _failed_command(case)
     for reason in case.warnings:
         yield explain(reason).detail
+
+
+def _failed_command(case: Case) -> str:
+    """Given a delivered case whose command failed, say so, and whether it is tried again."""
+    assert case.command is not None, "it failed"
+    assert case.command.problem is not None, "it failed"
+    words = explain(case.command.problem)
+    tries = count_noun(case.command.attempts, "attempt")
+    after = "it is not tried again" if case.command.given_up else "it is tried again"
+    return f"To check: {words.plain} {words.detail} After {tries}, {after}."
+
+
+def _command_output(case: Case) -> str:
+    """Return what a failed command wrote last, as a sentence; "" if it wrote nothing."""
+    problem = case.command.problem if case.command else None
+    output = problem.names.get("output", "") if problem else ""
+    return f"It wrote: {output}" if output else ""
 
 
 def _since(case: Case) -> float:

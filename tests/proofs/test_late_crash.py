@@ -128,3 +128,52 @@ def test_of_equal_folders_one_is_sent_though_the_daemon_dies_again_and_again(
         {"p1": "p2", "p2": "p1"}[sent] + ".failed.txt",
     }
     check_results(site.sandbox, site.outbox / sent)
+
+
+def command(site):
+    """A command that writes down that it ran, if the results are there."""
+    script = 'test -f "$2/gcwatch.json" && echo ran >> "$1"'
+    return ["/bin/sh", "-c", script, "sh", str(site.folder / "runs"), "{folder}"]
+
+
+def check_handed_on(site):
+    """There is one job and one result; the command ran, at the last time with its end on record."""
+    assert (site.folder / "runs").read_text().splitlines().count("ran") >= 2
+    assert (site.delivered(), len(site.jobs())) == (["p1"], 1)
+    with site.watch() as watch:
+        case = watch.find("lobes/p1")
+        kinds = [each.event.kind for each in watch.history(case)]
+    assert (case.command, kinds.count("command_completed")) == (None, 1)
+
+
+def test_a_command_runs_though_the_daemon_dies_again_and_again(victims, tmp_path, sandbox):
+    """SIGKILL before and after the record of its end: it runs again, and then never more."""
+    site = Site(tmp_path / "site", sandbox, on_delivered=["false"])
+    site.drop("p1")
+    assert victims.live(site) == 0
+    with site.watch() as watch:
+        assert watch.find("lobes/p1").command.attempts >= 1
+        watch.retry(watch.find("lobes/p1"))
+    site.configure(on_delivered=command(site))
+
+    kinds = die_again_and_again(victims, site, tmp_path)
+
+    assert {"before command_completed", "after command_completed"} <= {*kinds}
+    check_handed_on(site)
+    assert victims.live(site) == 0
+    check_handed_on(site)
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize("after", ["keep", "delete"])
+def test_each_result_is_handed_on_wherever_the_daemon_dies(victims, tmp_path, sandbox, after):
+    """SIGKILL at each kind of point from the folder on: one job, and the command ran."""
+    site = Site(tmp_path / "site", sandbox, after=after)
+    site.configure(on_delivered=command(site), after=after)
+    site.drop("p1")
+
+    kinds = die_again_and_again(victims, site, tmp_path)
+
+    assert {"after delivered", "before command_completed"} <= {*kinds}
+    check_handed_on(site)
+    check_results(site.sandbox, site.outbox / "p1")

@@ -27,7 +27,8 @@ def retry(
 ) -> None:
     """Try cases again: a waiting one now, a failed one from the start, a delivered one again.
 
-    Results of a delivered case stay; the new ones appear beside them, as folder.2.
+    Results of a delivered case stay; the new ones appear beside them, as folder.2. If the command
+    after the delivery (on_delivered) failed, only that runs again.
     """
     if bool(cases) == failed:
         raise Misused("Name the cases to retry, or use --failed; not both.")
@@ -46,6 +47,8 @@ def _failed(watch: gcwatch.Watch) -> list[Case]:
 
 
 def _tried(case: Case) -> str:
+    if case.command is not None:
+        return "its command runs again; nothing is sent"
     if case.ending == "delivered":
         return f"a new case, for the folder of {case.key}"
     return "is tried again from the start" if case.ending else "is tried again now"

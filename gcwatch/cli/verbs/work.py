@@ -72,6 +72,11 @@ def once(
             for case in watch.cases()
             if case.is_open
         }
+        waiting |= {
+            case.key: case.command.problem.code
+            for case in watch.attention()
+            if case.command is not None and case.command.problem is not None
+        }
     done = {"delivered": outcome.delivered, "failed": outcome.failed, "waiting": outcome.waiting}
     if as_json:
         mirrors = {name: _mirrored(each) for name, each in outcome.mirrored.items()}

@@ -54,6 +54,14 @@ SURROUNDINGS_REASONS: Final[Mapping[str, ReasonEntry]] = {
         advice="Look for {result} in the results folder.",
         hint="Nothing has to be done. Names without < > : ? * | and quotes are kept as they are.",
     ),
+    "command_failed": ReasonEntry(
+        "The results are in the results folder, but what should happen with them next failed.",
+        "The command of on_delivered {problem}.",
+        advice="Tell IT. The results themselves are complete.",
+        hint="Correct the command or what it needs, and run gcwatch retry with this case: it runs "
+        "the command again and sends nothing.",
+        patience=100,
+    ),
     "archive_not_found": ReasonEntry(
         "The archive can't be seen; what is already here of it stays.",
         "Archive {slug} does not exist, or this token has no access to it.",

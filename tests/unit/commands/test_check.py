@@ -63,6 +63,20 @@ def test_names_that_leave_are_told(site, keys, told):
     assert only(found).is_fine
 
 
+@pytest.mark.parametrize(
+    ("program", "is_fine"),
+    [("true", True), ("/bin/sh", True), ("/nowhere/x", False), ("nix", False)],
+)
+def test_the_program_of_a_command_is_looked_for_and_not_run(site, program, is_fine):
+    """A program that is not there is known before the first delivery."""
+    site.configure(on_delivered=[program, "{folder}"])
+
+    [found] = [each for each in findings(site, offline=True) if each.what == "on_delivered"]
+
+    assert found.is_fine == is_fine
+    assert program in found.detail
+
+
 def test_nothing_is_written(site):
     """A check, by root even, leaves no journal, lock or probe behind."""
     before = sorted(site.folder.rglob("*"))

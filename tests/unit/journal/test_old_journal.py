@@ -24,6 +24,9 @@ SINCE = {
     events.DeliveredFolderChanged,
     events.LateChangeTold,
     events.FolderRenamed,
+    events.CommandCompleted,
+    events.CommandFailed,
+    events.CommandDropped,
 }
 """Kinds of events that later versions added."""
 OPEN = {"settling", "uploading", "submitting", "running", "delivering"}
