@@ -20,10 +20,14 @@
 Errors carry facts; `reasons` and `cli` turn them into sentences.
 """
 
+import errno
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from gcwatch.core.reasons import Reason, explain
+
+PASSING_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+"""Errors of a disk that may pass: it is full or read-only, or does not answer."""
 
 
 class GcwatchError(Exception):

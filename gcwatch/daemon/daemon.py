@@ -195,10 +195,10 @@ class Daemon:
 
     def _tick(self) -> None:
         """Scan, tidy and start what is due, unless all work is paused."""
-        self._require_state()
-        if self._gate.is_paused:
-            return
         try:
+            self._require_state()
+            if self._gate.is_paused:
+                return
             self._follow_clock()
             self._scan()
             if self._wakeup.take_upkeep_request():
@@ -422,7 +422,7 @@ class Daemon:
         """Return what keeps the status files of routes, by the settings of the moment."""
 
         def snapshot() -> DaemonSnapshot:
-            pause = Reason("token_refused") if self._gate.is_token_refused else None
+            pause = Reason(self._gate.pause) if self._gate.pause else None
             return DaemonSnapshot(pause=pause, progress=self._progress_file.progress())
 
         return StatusFileWriter(

@@ -55,7 +55,7 @@ class PlatformGate:
 
     @property
     def pause(self) -> str:
-        """Why all work is paused: "token_refused", "disk_full", or "" if it is not."""
+        """The code of the reason for which all work is paused, or "" if it is not."""
         if self._is_token_refused:
             return "token_refused"
         return "disk_full" if self._is_disk_full else ""
@@ -70,12 +70,21 @@ class PlatformGate:
     def on_journal_unavailable(self, error: Exception) -> None:
         """Pause: the journal can't be written."""
         log.emit("journal.full", error=error)
-        self._is_disk_full = True
+        with self._lock:
+            self._is_disk_full = True
+            self._tell_pause()
         self._pause(DISK_PAUSE_SECONDS)
 
     def on_journal_available(self) -> None:
-        """The journal can be read and written."""
-        self._is_disk_full = False
+        """After a pause: the journal can be used again."""
+        if self._is_disk_full:
+            with self._lock:
+                self._is_disk_full = False
+                self._tell_pause()
+
+    def _tell_pause(self) -> None:
+        """Let `gcwatch status` in another process know."""
+        self._lock_file.write_pause(self.pause)
 
     # --- a refused token -------------------------------------------------------------------------
 
@@ -86,7 +95,7 @@ class PlatformGate:
             if self._is_token_refused and self.is_paused:
                 return  # another worker has just said so
             self._is_token_refused = True
-            self._lock_file.write_pause("token_refused")
+            self._tell_pause()
             log.emit("platform.token_refused", seconds=round(seconds))
             self._pause(seconds)
 
@@ -103,9 +112,9 @@ class PlatformGate:
             self._pause(self._current.base_pace.refused)
             return
         with self._lock:
-            self._lock_file.write_pause("")
-            log.emit("platform.token_accepted")
             self._is_token_refused = False
+            self._tell_pause()
+            log.emit("platform.token_accepted")
 
     # --- within reach ----------------------------------------------------------------------------
 

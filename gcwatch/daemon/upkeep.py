@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from gcwatch import log
+from gcwatch.core.errors import TryAgain
 from gcwatch.imaging.spool import discard_spool
 from gcwatch.journal.journal import Journal
 
@@ -12,5 +14,9 @@ def clear_spool(spool: Path, journal: Journal) -> None:
     spooled = list(spool.iterdir()) if spool.is_dir() else []
     wanted = {f"{case.key}-{case.round}" for case in journal.open_cases()}
     for folder in spooled:
-        if folder.name not in wanted:
-            discard_spool(folder)
+        if folder.is_dir() and folder.name not in wanted:
+            try:
+                discard_spool(folder)
+            except TryAgain as error:
+                log.emit("spool.kept", error=error.reason.facts["error"])
+                return  # the others are on the same disk

@@ -70,12 +70,18 @@ class Workers:
         except JournalUnavailable as error:
             self._gate.on_journal_unavailable(error)
         except Exception as error:  # noqa: BLE001 -- the one place: a fault must not end the daemon
-            self._on_crash(key, error)
+            self._record_fault(key, error)
         finally:
             with self._lock:
                 self._running.discard(key)
             # Only now: the loop that wakes must find the key free.
             self._wakeup.wake()
+
+    def _record_fault(self, key: str, error: Exception) -> None:
+        try:
+            self._on_crash(key, error)
+        except JournalUnavailable as unavailable:  # else the case would be tried without a pause
+            self._gate.on_journal_unavailable(unavailable)
 
 
 def _log_lost_error(future: Future[None]) -> None:

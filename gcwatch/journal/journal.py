@@ -460,11 +460,18 @@ class Journal:
             raise database_error(self.path, error.orig) from error
 
     def is_in_place(self) -> bool:
-        """Whether the journal's file still lies where it was opened, and not another one."""
+        """Whether the journal's file still lies where it was opened, and not another one.
+
+        Raises:
+            JournalUnavailable: when its disk does not answer.
+            StateError: when its folder may not be entered any more.
+        """
         try:
             return _identity_of(self.path) == self._identity
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
+        except OSError as error:
+            raise no_access_error(self.path.parent, error) from error
 
     def _upgrade(self) -> int | None:
         """Bring the file to this program's version; a copy of an older one is kept beside it.

@@ -5,43 +5,64 @@ The file holds two lines: the process id, and the code of the reason for which a
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from gcwatch.core.errors import StateError
 from gcwatch.core.reasons import CATALOGUE, Reason
 from gcwatch.files.lock import HeldLock, LockHeldError, exclusive_lock, read_lock_holder
+from gcwatch.journal.schema import no_access_error
 
 _WAIT_SECONDS: Final = 2.0
 """`running_daemon` in another process holds the lock for a moment; wait for that."""
 
 
 class LockFile:
-    """The lock that a running daemon holds, with the content of its file."""
+    """The lock that a running daemon holds, with the content of its file.
+
+    Raises:
+        OSError: when the process id can't be written.
+    """
 
     def __init__(self, lock: HeldLock) -> None:
         self._lock = lock
-        self.write_pause()
+        self._write("")
 
     def write_pause(self, pause: str = "") -> None:
-        """Write the reason code for which all work is paused, or "" if it is not."""
+        """Write the reason code for which all work is paused, or "" if it is not.
+
+        On a read-only disk it stays as it is: the pause itself does not depend on it.
+        """
+        with suppress(OSError):
+            self._write(pause)
+
+    def _write(self, pause: str) -> None:
         self._lock.write(f"{os.getpid()}\n{pause}\n")
 
 
 @contextmanager
 def only_daemon(state: Path) -> Iterator[LockFile]:
-    """Hold the state directory's lock; raise StateError if another daemon holds it."""
-    try:
-        state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with exclusive_lock(_lock_file(state), wait_seconds=_WAIT_SECONDS) as lock:
-            yield LockFile(lock)
-    except LockHeldError as error:
-        holder, *_ = error.text.split("\n")
-        raise StateError(
-            f"Another gcwatch (process {holder}) works on {state}.",
-            "Stop it first, or give this one its own state directory.",
-        ) from None
+    """Hold the state directory's lock.
+
+    Raises:
+        StateError: when another daemon holds it, or the directory can't be used.
+        JournalUnavailable: when its disk is full or read-only.
+    """
+    with ExitStack() as stack:
+        try:
+            state.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = exclusive_lock(_lock_file(state), wait_seconds=_WAIT_SECONDS)
+            lock_file = LockFile(stack.enter_context(lock))
+        except LockHeldError as error:
+            holder, *_ = error.text.split("\n")
+            raise StateError(
+                f"Another gcwatch (process {holder}) works on {state}.",
+                "Stop it first, or give this one its own state directory.",
+            ) from None
+        except OSError as error:
+            raise no_access_error(state, error) from error
+        yield lock_file
 
 
 def running_daemon(state: Path) -> int | None:

@@ -1,6 +1,5 @@
 """The tables of the journal (SQLite), its upgrades, and how its file is opened."""
 
-import errno
 import itertools
 import sqlite3
 from contextlib import closing
@@ -10,7 +9,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
 
-from gcwatch.core.errors import JournalDamaged, JournalUnavailable, StateError
+from gcwatch.core.errors import PASSING_ERRNOS, JournalDamaged, JournalUnavailable, StateError
 from gcwatch.files import file_systems
 
 JOURNAL_FILE = "journal.sqlite"
@@ -207,7 +206,7 @@ def no_access_error(state: Path, error: OSError) -> StateError | JournalUnavaila
 
     JournalUnavailable is what may pass: a full or read-only disk.
     """
-    if error.errno in _UNAVAILABLE:
+    if error.errno in PASSING_ERRNOS:
         return JournalUnavailable(f"{state}: {error.strerror}")
     return StateError(
         f"The state directory {state} can't be used: {error.strerror}.",
@@ -216,8 +215,6 @@ def no_access_error(state: Path, error: OSError) -> StateError | JournalUnavaila
 
 
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-
-_UNAVAILABLE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
 
 def database_error(path: Path, error: BaseException | None) -> JournalDamaged | JournalUnavailable:

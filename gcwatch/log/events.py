@@ -71,6 +71,13 @@ CATALOGUE: Mapping[str, EventSpec] = {
     ),
     "journal.upgraded": _info("The journal was upgraded to a newer schema.", "old", "new"),
     "journal.full": _error("The journal can't be written; no new work is started.", "error"),
+    "spool.kept": _warning(
+        "What is not needed any more in the spool can't be removed; tried again in an hour.",
+        "error",
+    ),
+    "log.failed": _warning(
+        "The log file can't be written; it is tried again with each line.", "error"
+    ),
     "clock.set": _warning(
         "The clock of this machine was set, by negative seconds if back; waiting cases are checked "
         "again.",

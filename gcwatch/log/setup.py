@@ -5,6 +5,7 @@ or holds a secret: see `_library_record`, `_error_as_type`, `_without_folder_nam
 `_without_secrets`.
 """
 
+import contextlib
 import json
 import logging
 import os
@@ -24,7 +25,7 @@ import structlog
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from gcwatch.core.errors import ConfigError, Problem
+from gcwatch.core.errors import PASSING_ERRNOS, ConfigError, Problem
 from gcwatch.log import journald
 from gcwatch.log.events import CATALOGUE, COMMON_FIELDS
 from gcwatch.log.redact import forget_secrets, hide_secrets, to_plain_json
@@ -195,11 +196,47 @@ class _Entries(_Stream):
 
 
 class _File(_Quiet, WatchedFileHandler):
-    """Appends lines to a file that only its owner may read; opens it again after a rotation."""
+    """Appends lines to a file that only its owner may read; opens it again after a rotation.
+
+    If it can't be written, lines are lost, which the other log says once; each line tries again.
+    """
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(file, delay=True)
+        self._failed: logging.LogRecord | None = None
+        self._is_told = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line; the base class would let whoever logs it see what `_open` raises."""
+        try:
+            super().emit(record)
+        except (OSError, ValueError):
+            self.handleError(record)
+        self._is_told &= self._failed is record
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 -- logging's name
+        """Say it once, until a line is written again."""
+        error = sys.exception()
+        if isinstance(error, OSError) and not self._is_told:
+            self._is_told = True
+            emit("log.failed", error=error.strerror)
+        self._failed = record  # only now: the line about it fails, too
+        super().handleError(record)
+
+    def close(self) -> None:
+        """Close the file; lines that a full disk did not take are lost."""
+        with contextlib.suppress(OSError):
+            super().close()
+
+    def open_now(self) -> None:
+        """Open the file before the first line, to see whether that is possible."""
+        self.stream = self._open()
+        self._statstream()
 
     def _open(self) -> Any:
         # The open of the base class would let the umask decide who may read the file.
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        # A pipe without a reader is refused; without O_NONBLOCK it would be waited for.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
         return os.fdopen(os.open(self.baseFilename, flags, 0o600), "a", encoding="utf-8")
 
 
@@ -214,12 +251,14 @@ def _stream_handler(stream: TextIO, *, tty: bool | None, journald_socket: Path) 
 def _file_handlers(file: Path | None) -> Iterator[logging.Handler]:
     if file is None:
         return
+    handler = _File(file)
     try:
-        handler = _File(file)
+        handler.open_now()
     except OSError as error:
-        hint = "Make its folder, and give the user that runs gcwatch the right to write there."
-        problem = Problem("log.file", f"can't be opened: {error.strerror}", hint)
-        raise ConfigError(str(file), [problem]) from error
+        if error.errno not in PASSING_ERRNOS:
+            hint = "Make its folder, and give the user that runs gcwatch the right to write there."
+            problem = Problem("log.file", f"can't be opened: {error.strerror}", hint)
+            raise ConfigError(str(file), [problem]) from error
     handler.setFormatter(_formatter(people=False))
     yield handler
 

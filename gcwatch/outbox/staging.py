@@ -58,8 +58,9 @@ class StagingPlace:
         folder = self._parent / f".{self.key}.{secrets.token_hex(8)}{PARTIAL}"
         folder.mkdir(FOLDER_MODE)
         told = {"name": folder.name, "inode": folder.lstat().st_ino}
-        self.note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_atomically(self.note, json.dumps(told).encode(), durable=False)
+        with disk_trouble("writing to the spool"):
+            self.note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_atomically(self.note, json.dumps(told).encode(), durable=False)
         return folder
 
     def discard(self) -> None:

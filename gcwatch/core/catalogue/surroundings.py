@@ -47,6 +47,13 @@ SURROUNDINGS_REASONS: Final[Mapping[str, ReasonEntry]] = {
         "There is a problem with this computer's disk.",
         "{what} failed: {error}.",
         hint="Free some disk space, or mount the outbox again.",
+        needs_person=True,
+    ),
+    "disk_full": ReasonEntry(
+        "There is a problem with this computer's disk; nothing is sent until it is solved.",
+        "The journal can't be written; all work is paused, and goes on by itself.",
+        hint="Make room on the disk of the state directory, or let gcwatch write there again.",
+        needs_person=True,
     ),
     "result_renamed": ReasonEntry(
         "The results are in {result}: the results folder can't hold the name {folder}.",

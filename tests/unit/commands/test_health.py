@@ -51,6 +51,14 @@ def test_files_that_are_no_case_need_somebody(site):
         until(lambda: judged(watch).why == "1 file or folder not sent")
 
 
+def test_a_case_that_waits_for_a_disk_needs_somebody(site):
+    """Nothing of it comes out until somebody mounts the outbox again, or makes room."""
+    with site.running() as watch:
+        site.outbox.rename(site.outbox.with_name("unmounted"))
+        site.drop()
+        until(lambda: judged(watch).why == "1 open case waiting for somebody")
+
+
 def test_an_inbox_that_cannot_be_reached_is_not_working(site):
     """Its route is named: an operator gave it that name."""
     with site.running() as watch:

@@ -221,6 +221,15 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
+def test_a_file_in_the_place_of_the_state_folder_is_noticed(tmp_path):
+    """As a folder that is removed."""
+    with closing(Journal(tmp_path / "state")) as book:
+        assert book.is_in_place()
+        (tmp_path / "state").rename(tmp_path / "elsewhere")
+        (tmp_path / "state").touch()
+        assert not book.is_in_place()
+
+
 def test_a_commit_that_returned_survives_sigkill(tmp_path):
     """What was recorded is there after the process was killed."""
     died = subprocess.run(

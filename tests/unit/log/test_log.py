@@ -4,6 +4,8 @@ import contextlib
 import io
 import json
 import logging
+import os
+import shutil
 import stat
 import warnings
 from pathlib import Path
@@ -202,6 +204,37 @@ def test_full_disk_loses_lines_not_work(capfd):
         log.emit("case.found", case="a-1")
         log.reset_logging()
     assert capfd.readouterr().err == ""
+
+
+def test_a_log_file_that_cannot_be_written_is_told_once_and_tried_again(tmp_path):
+    """Its folder is gone: lines go to the other log, work goes on, and later lines are written."""
+    file = tmp_path / "logs" / "log.jsonl"
+    file.parent.mkdir()
+    stream = configured(file=file)
+    shutil.rmtree(file.parent)
+    log.emit("daemon.started")
+    log.emit("daemon.started")
+    file.parent.mkdir()
+    log.emit("daemon.stopped")
+    assert [line["event"] for line in lines(stream)].count("log.failed") == 1
+    assert json.loads(file.read_text())["event"] == "daemon.stopped"
+    shutil.rmtree(file.parent)
+    log.emit("daemon.started")
+    assert [line["event"] for line in lines(stream)].count("log.failed") == 2
+
+
+def test_a_full_log_file_is_closed_without_an_error():
+    """At a reload, or at the end: its lines are lost, and nothing else."""
+    configured(file=Path("/dev/full"))
+    log.emit("daemon.stopped")
+    log.reset_logging()
+
+
+def test_a_pipe_without_a_reader_is_no_log_file(tmp_path):
+    """It is refused; nothing waits for a reader."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError):
+        configured(file=tmp_path / "pipe")
 
 
 # --- what never leaves ----------------------------------------------------------------------------
