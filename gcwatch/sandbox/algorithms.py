@@ -175,6 +175,19 @@ def _double_value(execution: _Execution) -> list[Value]:
     return execution.outputs
 
 
+_LETTER = (
+    b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Count 0/Kids[]>>"
+    b"endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
+)
+"""A PDF without a page."""
+
+
+def _write_letter(execution: _Execution) -> list[Value]:
+    for socket in execution.job.interface.outputs:
+        execution.add_file_output(socket, _LETTER)
+    return execution.outputs
+
+
 def _fail_always(execution: _Execution) -> list[Value]:
     message = f"{execution.job.algorithm.slug} always fails"
     raise ProgramFailed(message)
@@ -185,5 +198,6 @@ _PROGRAMS: dict[str, Callable[[_Execution], list[Value]]] = {
     "threshold": _apply_threshold,
     "segment": _segment_lungs,
     "double": _double_value,
+    "letter": _write_letter,
     "fail": _fail_always,
 }

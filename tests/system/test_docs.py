@@ -8,20 +8,19 @@ import json
 import os
 import re
 import runpy
-import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tomllib
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 from support.builders import Site, mha
 from support.checkout import ROOT
+from support.ports import free_port
 
 from gcwatch import config, log
 from gcwatch.cli.app import COMMANDS, load_command, main
@@ -55,9 +54,11 @@ BLOCKS = {
 
 PACKAGED = "it installs: tests/system/test_deb.py does, in a Debian of its own"
 BOOTED = "it is for a machine's root: tests/system/booted.py types it in a Debian of its own"
+DICOM = "tests/system/test_dcmtk.py starts and asks what it names"
 HOST = {
     r"python3 -m venv /opt/gcwatch/.*": BOOTED,
     r"install (-m|-d)( .*)?": BOOTED,
+    r"apt install dcmtk": "the machine that tests run on may have it: tests/system/test_dcmtk.py",
     r"apt (install|remove|purge)( .*)?": PACKAGED,
     r"(/opt/gcwatch/.venv/bin/)?pip (install|download).*": "it needs a package index",
     r"kill -HUP": "tests/system/test_reload.py",
@@ -71,6 +72,8 @@ HOST = {
     r"(sudo -u gcwatch )?gcwatch health": "tests/unit/commands/test_health.py; 2 without a daemon",
     r"journalctl -u gcwatch.*": "tests/system/test_journald.py asks a journald of its own",
     r"editor .*": "a person's work",
+    r"cp /usr/share/doc/gcwatch/examples/gcwatch-storescp.service .*": DICOM,
+    r"dcmsend .*": DICOM,
     r"make [a-z-]+( [A-Z]+=.*)?": "CI, or a person, of the checkout that tests run in",
     r"gcwatch init --config /etc/gcwatch/gcwatch.toml": "tests/system/test_init.py, as root",
 }
@@ -150,16 +153,6 @@ def of_root(page):
 # --- commands ------------------------------------------------------------------------------------
 
 
-def free_port():
-    """A port that is free, and that the system gives to nobody who asks for any."""
-    lowest, _ = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
-    while True:
-        port = secrets.choice(range(10_000, max(int(lowest), 20_000)))
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return str(port)
-
-
 def ended(process):
     """End a background command and all that it started."""
     os.killpg(process.pid, signal.SIGTERM)
@@ -179,7 +172,7 @@ def shell(folder):
 
 def follow(folder, *pages):
     """Do what the pages say, one block after the other, as somebody with a shell would."""
-    port = free_port()
+    port = str(free_port())
     where = shell(folder)
     with ExitStack() as stack:
         for language, code in [each for page in pages for each in blocks(page, *DONE)]:

@@ -311,6 +311,7 @@ STANDARD = Catalogue(
         Algorithm(
             "segment-lungs", (Interface((_CT,), (_SEGMENTATION, _COUNT)),), program="segment"
         ),
+        Algorithm("write-letter", (Interface((_CT,), (_PDF,)),), program="letter"),
     ),
     reader_studies=(
         ReaderStudy("lung-study"),
