@@ -256,6 +256,12 @@ class Route(Table):
     results.csv of an algorithm, with the values of all outputs; items.csv of a reader study or
     archive, with the pk of each item. docs/folders.md has its columns; it holds folder names."""
 
+    pictures: bool = True
+    """Whether a page of `report` shows small pictures of what was sent and what came back, as long
+    as the share has it.
+
+    Whoever sees the page then sees the images, with names that a device has written into them."""
+
     ignore: Annotated[tuple[_Inside, ...], Field(strict=False)] = ()
     """Globs of files that are never part of a case, in addition to the usual ones (.DS_Store, *.tmp
     …)."""

@@ -430,5 +430,7 @@ class Daemon:
             lambda: self._current.settings,
             snapshot,
             self._current.pace,
-            self._clock,
+            clock=self._clock,
+            state=self._current.settings.state,
+            stop=self._controls.stop,
         )

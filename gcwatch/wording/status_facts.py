@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Final
 
-from gcwatch.core.reasons import Reason, needs_person
+from gcwatch.core.reasons import Reason
+from gcwatch.pictures.drawings import Picture
 from gcwatch.wording.case_view import CaseView
 
 OLD_SECONDS: Final = 600.0
@@ -30,7 +31,8 @@ class StatusFileFacts:
     gcwatch has stopped. `unused` says what is in the inbox but becomes no case.
 
     Only a page shows the rest: `delivered` are the latest deliveries, the last one first; `links`
-    has, by key, the relative address of a case's results or failure note.
+    has, by key, the relative address of a case's results or failure note, and `pictures` the small
+    pictures of its images.
     """
 
     route: str
@@ -42,15 +44,11 @@ class StatusFileFacts:
     unused: Sequence[Reason] = ()
     delivered: Sequence[CaseView] = ()
     links: Mapping[str, str] = field(default_factory=dict)
+    pictures: Mapping[str, Sequence[Picture]] = field(default_factory=dict)
 
     def count_open(self) -> int:
         """Return the number of cases that wait or are under way."""
         return sum(count for stage, count in self.counts.items() if stage not in ENDED)
-
-
-def is_stuck(view: CaseView) -> bool:
-    """Whether an open case waits until a person has done something."""
-    return view.stage not in ENDED and bool(view.reason) and needs_person(Reason(view.reason))
 
 
 def is_page(file: PurePath) -> bool:

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from gcwatch.core.reasons import Explanation, Reason, explain, needs_person
+from gcwatch.core.attention import ATTENTIONS, Attention, attention_at
+from gcwatch.core.reasons import Explanation, Reason, explain
 from gcwatch.core.text import local_time, printable_name
+from gcwatch.pictures.drawings import Picture
 from gcwatch.wording.case_view import CaseView
-from gcwatch.wording.status_facts import ENDED, MAX_CASES, OLD_SECONDS, StatusFileFacts, first_line
+from gcwatch.wording.status_facts import MAX_CASES, OLD_SECONDS, StatusFileFacts, first_line
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -67,6 +69,7 @@ class Row:
     link: str = ""
     folder: str = ""
     folder_name: str = ""
+    pictures: Sequence[Picture] = ()
 
 
 @dataclass(frozen=True)
@@ -136,20 +139,25 @@ _AGAIN: Final = (
 
 def _urgent(facts: StatusFileFacts) -> Section:
     """Return what needs somebody; `gcwatch health` counts the same."""
-    failed = [view for view in facts.views if view.stage == "failed"]
-    stuck = [view for view in facts.views if _is_stuck(view)]
-    odd = [view for view in facts.views if view.stage == "delivered"]
+    needing: dict[Attention, list[CaseView]] = {need: [] for need in ATTENTIONS}
+    for view in facts.views:
+        if (need := _attention(view)) is not None:
+            needing[need].append(view)
     rows = [
-        *(_row("Failed", view, facts) for view in failed),
-        *(_row("Waits for somebody", view, facts) for view in stuck),
+        *(_row("Failed", view, facts) for view in needing["failed"]),
+        *(_row("Waits for somebody", view, facts) for view in needing["stuck"]),
         *(_unused_row(explain(reason)) for reason in facts.unused),
-        *(_row("Delivered, to check", view, facts) for view in odd),
+        *(_row("Delivered, to check", view, facts) for view in needing["to_check"]),
     ]
-    return _section(rows, len(rows), notes=[_AGAIN] if failed else [])
+    return _section(rows, len(rows), notes=[_AGAIN] if needing["failed"] else [])
+
+
+def _attention(view: CaseView) -> Attention | None:
+    return attention_at(view.stage, view.reason)
 
 
 def _waiting(facts: StatusFileFacts) -> Section:
-    views = [view for view in facts.views if view.stage not in ENDED and not _is_stuck(view)]
+    views = [view for view in facts.views if _attention(view) is None]
     rows = [_row(view.stage.capitalize(), view, facts) for view in views]
     return _section(rows, len(rows))
 
@@ -169,11 +177,6 @@ def _section(rows: Sequence[Row], count: int, notes: Sequence[str] = ()) -> Sect
     return Section([("", shown)] if shown else [], count, len(rows) - len(shown), notes)
 
 
-def _is_stuck(view: CaseView) -> bool:
-    """Whether an open case waits until a person has done something."""
-    return view.stage not in ENDED and bool(view.reason) and needs_person(Reason(view.reason))
-
-
 def _row(label: str, view: CaseView, facts: StatusFileFacts) -> Row:
     is_told = view.stage != "delivered" and bool(view.reason)
     return Row(
@@ -188,6 +191,7 @@ def _row(label: str, view: CaseView, facts: StatusFileFacts) -> Row:
         link=_web_link(view.link),
         folder=facts.links.get(view.case, ""),
         folder_name="Failure note" if view.stage == "failed" else "Results",
+        pictures=facts.pictures.get(view.case, ()),
     )
 
 

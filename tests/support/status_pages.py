@@ -1,9 +1,13 @@
 """Made-up mornings for the status page: what it shows of them is looked at in tests."""
 
+import base64
 from datetime import UTC, datetime
 
 from gcwatch.core.reasons import Reason
 from gcwatch.core.text import iso_time
+from gcwatch.pictures.drawing import draw_plane
+from gcwatch.pictures.drawings import Drawing, Picture
+from gcwatch.pictures.plane import Plane
 from gcwatch.wording import status_page
 from gcwatch.wording.case_view import CaseView
 from gcwatch.wording.status_facts import StatusFileFacts
@@ -54,6 +58,26 @@ def delivered(number, **more):
         result=f"p{number}",
         **more,
     )
+
+
+def picture(side, label, grey, **more):
+    """A small picture: a disc on black, or an empty one."""
+    at = [(x - 20) ** 2 + (y - 20) ** 2 < 150 for y in range(40) for x in range(40)]
+    data = draw_plane(Plane(40, 40, [grey * (inside + 1) for inside in at]))
+    drawing = Drawing(subject=0, data=base64.b64encode(data).decode(), **more)
+    return Picture(side=side, label=label, drawing=drawing)
+
+
+def pictures():
+    """What was sent and what came back: as it should be, empty, and not drawn."""
+    scan = picture("input", "ct-image", 100, number=12, count=24)
+    empty = picture("result", "lung-lobes", 0, number=12, count=24, is_empty=True)
+    problem = Drawing(subject=0, problem="images of this format are not drawn here")
+    return {
+        "lobes-d0000001": (scan, picture("result", "lung-lobes", 1, number=12, count=24)),
+        "lobes-d0000002": (scan, empty),
+        "lobes-d0000003": (Picture(side="input", label="slide", drawing=problem), empty),
+    }
 
 
 def morning(count=12, **more):
@@ -124,6 +148,7 @@ def morning(count=12, **more):
             "lobes-w8d7c6b5": "./out/p-with-change/",
             "lobes-5mzq8h3w": "./out/ct-2026-0830-%C3%98stby.failed.txt",
         },
+        pictures=pictures(),
         **more,
     )
 

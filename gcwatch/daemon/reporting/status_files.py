@@ -8,7 +8,7 @@ import errno
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,10 +20,12 @@ from gcwatch.core.case import Case
 from gcwatch.core.errors import JournalUnavailable
 from gcwatch.core.timing import Pace
 from gcwatch.daemon.reporting.outbox_links import OutboxLinks
+from gcwatch.daemon.reporting.pictures import PictureShelf
 from gcwatch.files.atomic import FILE_MODE, error_text, write_atomically
 from gcwatch.files.beneath import SharePath
 from gcwatch.journal.journal import Journal
 from gcwatch.journal.progress import NOTHING
+from gcwatch.pictures.drawings import Picture
 from gcwatch.threads.periodic import PeriodicThread
 from gcwatch.wording import case_view, status_file, status_page
 from gcwatch.wording.status_facts import MAX_CASES, StatusFileFacts, is_page, is_status_file
@@ -38,6 +40,9 @@ _UNCHANGED_SURVEYS: Final = 5
 _STOP_PATIENCE_SECONDS: Final = 2.0
 """How long a stop waits for writes under way, and again for the last version of each file."""
 
+_DRAW_PATIENCE_SECONDS: Final = 60.0
+"""How long the end of `gcwatch once` waits for pictures."""
+
 
 @dataclass
 class _FileState:
@@ -46,7 +51,7 @@ class _FileState:
     checked: float = float("-inf")
     written: float = float("-inf")
     facts: StatusFileFacts | None = None
-    event: int = -1
+    event: tuple[int, int] = (-1, -1)
     has_problem: bool = False
     thread: threading.Thread | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -65,6 +70,8 @@ class StatusFileWriter(PeriodicThread):
         snapshot: What the daemon does at this moment.
         pace: How fast things go, by a route's name.
         clock: The time in seconds since the epoch.
+        state: The state directory, for pictures of pages.
+        stop: Whether somebody asked for a stop: then nothing waits for pictures.
     """
 
     def __init__(
@@ -73,7 +80,10 @@ class StatusFileWriter(PeriodicThread):
         settings: Callable[[], Settings],
         snapshot: Callable[[], DaemonSnapshot],
         pace: Callable[[str], Pace],
+        *,
         clock: Callable[[], float],
+        state: Path,
+        stop: threading.Event,
     ) -> None:
         survey = pace("").survey
         super().__init__("status-files", min(1.0, survey / _CHECKS_PER_SURVEY))
@@ -83,14 +93,30 @@ class StatusFileWriter(PeriodicThread):
         self._pace = pace
         self._clock = clock
         self._survey = survey
+        self._stop = stop
         self._states: dict[Path, _FileState] = {}
+        self._pictures = PictureShelf(state)
+        self._known_pages: frozenset[str] | None = None
 
     def on_stop(self) -> None:
         """Write each status file a last time: gcwatch has stopped."""
         self._wait()
-        for route, path in self._files():
-            self._start_writing(route, path, is_over=True)
+        with self._pictures:
+            self._pictures.keep_routes(self._page_routes())
+            self._draw_last()
+            for route, path in self._files():
+                self._start_writing(route, path, is_over=True)
+            self._wait()
+
+    def _draw_last(self) -> None:
+        """Let what was delivered just now be drawn, unless somebody waits for the end."""
+        pages = [(route, path) for route, path in self._files() if is_page(path) and route.pictures]
+        if not pages or self._stop.is_set():
+            return
+        for route, path in pages:
+            self._start_writing(route, path)
         self._wait()
+        self._pictures.drain(self._stop, _DRAW_PATIENCE_SECONDS)
 
     def _wait(self) -> None:
         """Wait for writes under way; leave behind those that hang."""
@@ -105,13 +131,16 @@ class StatusFileWriter(PeriodicThread):
 
     def tick(self) -> None:
         """Write every status file that is due."""
-        files = self._files()
+        files, pages = self._files(), self._page_routes()
+        if pages != self._known_pages:
+            self._pictures.keep_routes(pages)
+            self._known_pages = pages
         if files:
             with suppress(JournalUnavailable):  # the daemon logs it
-                self._write_due(files, self._journal.latest())
+                self._write_due(files, (self._journal.latest(), self._pictures.revision))
 
-    def _write_due(self, files: list[tuple[Route, Path]], latest: int) -> None:
-        """Given the status files and the number of the latest event, write what is due."""
+    def _write_due(self, files: list[tuple[Route, Path]], latest: tuple[int, int]) -> None:
+        """Given the status files, and what each event or picture changes, write what is due."""
         now = time.monotonic()
         for route, path in files:
             state = self._states.setdefault(path, _FileState())
@@ -170,6 +199,8 @@ class StatusFileWriter(PeriodicThread):
         pace = self._pace(route.name)
         cases = [case for case in cases if case.route == route.name]
         links = _find_links(route, path, [*cases, *delivered]) if most else {}
+        # The page shows no name that the share does not show any more.
+        delivered = [case for case in delivered if case.key in links or not case.gone]
         return StatusFileFacts(
             route.name,
             [case_view.case_view(case, pace, now, snapshot) for case in cases],
@@ -178,14 +209,20 @@ class StatusFileWriter(PeriodicThread):
             unused=snapshot.progress.unused.get(route.name, ()),
             is_away=route.name in snapshot.progress.away,
             is_over=is_over,
-            delivered=[
-                case_view.case_view(case, pace, now, snapshot)
-                for case in delivered
-                # The page shows no name that the share does not show any more.
-                if case.key in links or not case.gone
-            ],
+            delivered=[case_view.case_view(case, pace, now, snapshot) for case in delivered],
             links=links,
+            pictures=self._pictures_of(route, delivered, links) if most else {},
         )
+
+    def _pictures_of(
+        self, route: Route, delivered: Sequence[Case], links: Mapping[str, str]
+    ) -> Mapping[str, Sequence[Picture]]:
+        found = self._pictures.pictures_of(route, delivered, links)
+        self._pictures.keep_routes(self._page_routes())
+        return found
+
+    def _page_routes(self) -> frozenset[str]:
+        return frozenset(route.name for route, path in self._files() if is_page(path))
 
     def _log_problem(self, state: _FileState, route: Route, error: str) -> None:
         with state.lock:

@@ -1,6 +1,7 @@
 """The status page: what it shows, what it never shows, and when it is written."""
 
 import re
+import threading
 import time
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.builders import FAST, Site, until, vendors_image
-from support.status_pages import HOSTILE, JOB, NOW, delivered, morning, page, view
+from support.status_pages import HOSTILE, JOB, NOW, delivered, morning, page, pictures, view
 
 from gcwatch.core.case import Case
 from gcwatch.core.reasons import Reason
@@ -127,6 +128,16 @@ def test_it_says_that_gcwatch_was_stopped():
     assert " data-over>" not in page(StatusFileFacts("lobes"))
 
 
+def test_pictures_have_words():
+    """What is sent and what came back, which slice, that a mask is empty, and why there is none."""
+    read = Reader(page(morning(3)))
+    text = read.text("delivered")
+    assert "Sent ct-image, slice 12 of 24 Result lung-lobes, slice 12 of 24" in text
+    assert "Result lung-lobes, slice 12 of 24 Empty: all is zero" in text
+    assert "No picture: images of this format are not drawn here. Sent slide" in text
+    assert "Result, lung-lobes of p2" in read.values("alt")
+
+
 def test_a_day_is_a_heading():
     """Who asks what was delivered today finds today."""
     facts = StatusFileFacts("lobes", delivered=[delivered(1), delivered(60 * 24)])
@@ -161,8 +172,9 @@ def test_it_loads_nothing():
     """No address of a style, script, picture or frame; a policy that allows what is inside only."""
     html = page(morning())
     read = Reader(html)
-    assert {tag for tag, _ in read.tags} & PIECES == {"style", "script", "meta", "noscript"}
-    assert read.values("src") == []
+    assert {tag for tag, _ in read.tags} & PIECES == {"style", "script", "meta", "noscript", "img"}
+    assert all(each.startswith("data:image/png;base64,") for each in read.values("src"))
+    assert len(read.values("src")) == 5
     assert read.values("http-equiv") == ["Content-Security-Policy", "refresh"]
     policy = read.values("content")[0]
     assert policy.startswith("default-src 'none'; style-src 'sha256-")
@@ -185,6 +197,16 @@ def test_it_stays_short_however_many_cases_there_are():
     assert "49 more are not shown here." in html
     assert f"{1_000_000 - MAX_CASES} more are not shown here." in html
     assert len(html) < 400_000
+
+
+def test_a_label_of_a_picture_is_never_anything_but_text():
+    """Socket names and problems come from elsewhere, too."""
+    [first, *_], name = pictures().values(), HOSTILE[2]
+    evil = [each.model_copy(update={"label": name}) for each in first]
+    html = page(replace(morning(1), pictures={"lobes-d0000001": evil}))
+    assert [tag for tag, _ in Reader(html).tags] == [
+        tag for tag, _ in Reader(page(morning(1))).tags
+    ]
 
 
 def test_a_page_is_recognised_as_ours():
@@ -268,8 +290,9 @@ def test_an_unchanged_page_is_not_written_again(site):
     site.run_once()
     with site.watch() as watch:
         pace = replace(FAST, survey=3600.0)  # nothing is old within an hour
-        parts = (watch.journal, lambda: watch.settings, DaemonSnapshot, lambda _: pace, lambda: NOW)
-        writer, state = StatusFileWriter(*parts), _FileState()
+        parts = (watch.journal, lambda: watch.settings, DaemonSnapshot, lambda _: pace)
+        more = {"clock": lambda: NOW, "state": site.state, "stop": threading.Event()}
+        writer, state = StatusFileWriter(*parts, **more), _FileState()
         [route] = watch.settings.routes
 
         def written():
