@@ -7,7 +7,7 @@ from typing import Any
 
 from gcwatch.commands.status import Overview
 from gcwatch.core.attention import attention_at
-from gcwatch.core.reasons import explain
+from gcwatch.core.reasons import explain, is_normal
 from gcwatch.core.text import count_noun
 
 
@@ -86,7 +86,9 @@ def _count(seen: Overview) -> dict[str, int]:
         "failed": needs["failed"],
         "to_check": needs["to_check"],
         "mirrors_failed": sum(bool(each.reason or each.failed) for each in seen.mirrors),
-        "not_sent": sum(map(len, seen.unused.values())),
+        "not_sent": sum(
+            not is_normal(each) for reasons in seen.unused.values() for each in reasons
+        ),
     }
 
 

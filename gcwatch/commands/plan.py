@@ -76,6 +76,7 @@ class FolderPlan:
     stage: str = ""
     why: str = ""
     warnings: tuple[Reason, ...] = ()
+    not_taken: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -265,6 +266,7 @@ def _planned(
         parcels=uploads,
         left_out=_left_out(planned.inputs, uploads, files),
         why=planned.why,
+        not_taken=planned.not_taken,
         warnings=tuple(reason for each in made.values() for one in each for reason in one.warnings),
     )
 

@@ -20,6 +20,7 @@ from pydantic import (
 from gcwatch.config.command import check_command
 from gcwatch.config.descriptions import add_descriptions
 from gcwatch.config.expected import Expect
+from gcwatch.config.only import Only
 from gcwatch.config.types import (
     Area,
     Location,
@@ -265,6 +266,14 @@ class Route(Table):
     ignore: Annotated[tuple[_Inside, ...], Field(strict=False)] = ()
     """Globs of files that are never part of a case, in addition to the usual ones (.DS_Store, *.tmp
     …)."""
+
+    only: Only | None = None
+    """Which DICOM series of a folder are taken, by their elements:
+    { Modality = "CT", SliceThickness = "<=1.5", SeriesDescription = "/lung/i" }. Without this key:
+    all.
+
+    A series must fit all of them. A list means one of several; "!=" not. A series that lacks an
+    element is not taken. docs/images.md says more."""
 
     deidentify: bool = True
     """Whether gcwatch de-identifies images on this machine before it sends anything: DICOM, and the

@@ -323,6 +323,7 @@ class Case:
     known. `even_if_same`: as the operator asked, it is sent although another folder has the same
     content. `pseudonym` is the patient's in the table of the route, "" without one. `command` is
     there from the delivery on until the command of the route has run; None: there is none to run.
+    `not_taken` names series of the folder that the route does not take.
     """
 
     key: str
@@ -360,6 +361,7 @@ class Case:
     pseudonym: str = ""
     even_if_same: bool = False
     command: CommandState | None = None
+    not_taken: tuple[Reason, ...] = ()
 
     @property
     def kind(self) -> Kind:

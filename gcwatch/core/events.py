@@ -53,6 +53,7 @@ class Planned:
     """The folder's files are matched to the target's sockets; `why` explains a choice, if any.
 
     `pseudonym` is the patient's in the table of the route; the case keeps it while it is sent.
+    `not_taken` names series that the route does not take.
     """
 
     kind: ClassVar[str] = "planned"
@@ -61,6 +62,7 @@ class Planned:
     target: Target
     why: str = ""
     pseudonym: str = ""
+    not_taken: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,7 @@ def _start_over(case: Case, now: float, **facts: Any) -> Case:
         sessions={},
         attempt=None,
         warnings=(),
+        not_taken=(),
         content="",
         **facts,
     )
@@ -133,6 +134,7 @@ def _planned(case: Case, event: events.Planned, now: float) -> Case:
         target=event.target,
         submission=kept,
         pseudonym=event.pseudonym,
+        not_taken=event.not_taken,
     )
 
 

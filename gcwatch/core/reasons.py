@@ -51,6 +51,11 @@ def needs_person(reason: Reason) -> bool:
     return CATALOGUE[reason.code].needs_person
 
 
+def is_normal(reason: Reason) -> bool:
+    """Return whether the config wants it so, and nobody has to do anything."""
+    return CATALOGUE[reason.code].is_normal
+
+
 def is_platform_away(code: str) -> bool:
     """Return whether a code means that the platform is away; False for what is no code at all."""
     entry = CATALOGUE.get(code)

@@ -44,6 +44,7 @@ def make_receipt(case: Case, platform: str, version: str, now: float) -> Mapping
         "inputs": _inputs(case),
         "outputs": _outputs(case),
         "warnings": [explain(reason).detail for reason in case.warnings],
+        "not_taken": [explain(reason).detail for reason in case.not_taken],
         "times": {
             "found": iso_time(case.found),
             "settled": iso_time(case.settled or case.found),

@@ -110,6 +110,7 @@ def image_bundle(
             warnings=content.warnings,
             forecast=content.forecast,
             content=content.content,
+            not_taken=content.not_taken,
         )
 
 
@@ -151,7 +152,7 @@ def dicom_set(
         if not content.is_direct:
             return spool_each(spool, stem, listing, content)
         bundles = [_bundle_from_inbox(each.file, each.name) for each in content.members]
-        return with_set_facts(bundles, content.left_out, content.warnings, content.content)
+        return with_set_facts(bundles, content)
 
 
 def _told(rules: DicomRules) -> dict[str, str]:

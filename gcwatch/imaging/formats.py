@@ -63,7 +63,8 @@ class Image:
     tell why the platform would make a wrong or incomplete image of it. `mixed` are the names of
     `dicom.SHARED_ELEMENTS` that differ between its files. `forecast` is what the platform must
     make of it; its `order` counts `files`. `content` is a digest of the SOPInstanceUIDs of DICOM,
-    "" for other formats. `is_bare`: some of its DICOM files have no preamble.
+    "" for other formats. `is_bare`: some of its DICOM files have no preamble. `not_taken` names
+    series beside it that the route does not take.
     """
 
     kind: Kind
@@ -74,6 +75,7 @@ class Image:
     forecast: ImageForecast = UNKNOWN
     content: str = ""
     is_bare: bool = False
+    not_taken: tuple[Reason, ...] = ()
 
     @property
     def is_dicom(self) -> bool:

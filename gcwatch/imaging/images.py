@@ -4,11 +4,13 @@ import hashlib
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import BinaryIO
 
 from gcwatch.core.errors import CannotSend
 from gcwatch.core.forecast import UNKNOWN, ImageForecast
 from gcwatch.core.reasons import Reason
+from gcwatch.core.series_rules import ALL_SERIES, SeriesRules
 from gcwatch.files.safe_open import open_unchanged
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging import slides
@@ -35,7 +37,14 @@ from gcwatch.imaging.dicom.procedure import Procedure, is_removed
 from gcwatch.imaging.forecast import forecast_file
 from gcwatch.imaging.formats import SUFFIXES, Image, Integrity, Kind, damage_reason
 from gcwatch.imaging.meta_image import complete_meta_image
-from gcwatch.imaging.sorting import SortedFiles, read_content, set_aside_cut_slices, sort_file
+from gcwatch.imaging.sorting import (
+    SortedFiles,
+    leave_other_series,
+    not_taken_reason,
+    read_content,
+    set_aside_cut_slices,
+    sort_file,
+)
 from gcwatch.imaging.unreadable import Unreadable
 
 _SENT_WITH_WARNINGS: Collection[Kind] = ("DICOM series", "DICOM slide", "slide")
@@ -86,6 +95,7 @@ def recognise_images(
     integrity: Integrity = "refuse",
     procedure: Procedure | None = None,
     joined: bool = True,
+    only: SeriesRules = ALL_SERIES,
 ) -> tuple[tuple[Image, ...], int]:
     """Given files, return the images that they make up, and how many files belong to none.
 
@@ -94,6 +104,9 @@ def recognise_images(
     archives: the platform would unpack them, but nobody checked them. If there is no image, but
     one of another format, its reason is raised (`packed_images`, `unreadable_format`,
     `no_pixels`). Beside a DICOMDIR, PNG and JPEG belong to a viewer, not to the patient.
+
+    Series that do not fit `only` are left out, and the images' `not_taken` names them. If nothing
+    is left, raise CannotSend (`no_series_fits`).
 
     Files may be unreadable, cut off, empty, duplicate or missing. The importer then makes a wrong
     or incomplete image without an error (platform 13.9). With `integrity` "refuse", raise
@@ -115,8 +128,9 @@ def recognise_images(
     """
     heap = SortedFiles()
     for file in files:
-        sort_file(file, heap, read_content)
+        sort_file(file, heap, partial(read_content, asked=only.keywords))
     set_aside_cut_slices(heap)
+    leave_other_series(heap, only)
     _leave_pictures_of_medium(heap)
     others, companions = _other_images(heap)
     groups, labels = _without_labels(heap.series.values(), procedure)
@@ -124,6 +138,10 @@ def recognise_images(
     images = (*series, *others)
     if heap.problems and (integrity == "refuse" or not images):
         raise CannotSend(heap.problems[0])
+    if heap.not_taken and not images:
+        raise CannotSend(not_taken_reason(heap.not_taken, "no_series_fits"))
+    not_taken = (not_taken_reason(heap.not_taken),) if heap.not_taken else ()
+    images = tuple(replace(image, not_taken=not_taken) for image in images)
     if heap.foreign and not images:
         raise CannotSend(_foreign_reason(heap))
     if len(images) == 1:

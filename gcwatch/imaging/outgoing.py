@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 from gcwatch.core.errors import CannotSend
 from gcwatch.core.reasons import Reason
+from gcwatch.core.series_rules import SeriesRules
 from gcwatch.files import atomic as disk
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging import images, slides
@@ -38,7 +39,7 @@ def image_content(
 ) -> SpoolContent:
     """Given the files for an image socket, return what goes out of them; see `image_bundle`."""
     procedure = with_own_classes(rules.own) if deidentify else None
-    image, left_out = _find_one_image(files, socket, pattern, integrity, procedure)
+    image, left_out = _find_one_image(files, socket, pattern, integrity, procedure, rules.only)
     is_scrubbed = deidentify and not image.is_dicom
     if is_scrubbed:
         image, is_scrubbed = allow_unscrubbed(image, unscrubbed)
@@ -56,6 +57,7 @@ def image_content(
         image.content,
         image.suffix,
         is_direct,
+        not_taken=image.not_taken,
     )
 
 
@@ -71,7 +73,9 @@ def set_content(
 ) -> SpoolContent:
     """Given the files for a DICOM Image Set socket, return what goes out; see `dicom_set`."""
     procedure = platform_procedure() if deidentify else None
-    image, left_out = _find_one_image(files, socket, pattern, integrity, procedure, joined=False)
+    image, left_out = _find_one_image(
+        files, socket, pattern, integrity, procedure, rules.only, joined=False
+    )
     _require_set(image, socket)
     names = [f"{stem}-{number:04}.dcm" for number in range(1, len(image.files) + 1)]
     return SpoolContent(
@@ -81,6 +85,7 @@ def set_content(
         integrity == "warn",
         content=image.content,
         is_direct=not deidentify and not image.is_bare,
+        not_taken=image.not_taken,
     )
 
 
@@ -114,17 +119,18 @@ def plain_suffix(file: SourceFile) -> str:
 # --- one image ---------------------------------------------------------------------------------
 
 
-def _find_one_image(
+def _find_one_image(  # noqa: PLR0917 -- as above
     files: Sequence[SourceFile],
     socket: str,
     pattern: str,
     integrity: Integrity,
     procedure: Procedure | None,
+    only: SeriesRules,
     *,
     joined: bool = True,
 ) -> tuple[Image, int]:
     found, left_out = images.recognise_images(
-        files, integrity=integrity, procedure=procedure, joined=joined
+        files, integrity=integrity, procedure=procedure, joined=joined, only=only
     )
     if not found:
         raise CannotSend(Reason("no_image", {"socket": socket, "pattern": pattern}))

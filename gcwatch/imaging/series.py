@@ -4,10 +4,18 @@ import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
+from gcwatch.core.series_rules import ALL_SERIES, SeriesRules
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging.dicom import header_facts
-from gcwatch.imaging.sorting import SortedFiles, read_once, set_aside_cut_slices, sort_file
+from gcwatch.imaging.sorting import (
+    SortedFiles,
+    leave_other_series,
+    read_once,
+    set_aside_cut_slices,
+    sort_file,
+)
 
 
 @dataclass(frozen=True)
@@ -22,16 +30,18 @@ class Series:
 class Grouping:
     """DICOM series sorted by name; the number of files of no series; and unreadable files.
 
-    An `unreadable` file may be a slice of any of the series.
+    An `unreadable` file may be a slice of any of the series. `not_taken` says which series do not
+    fit the rules, and why; their files count as those of no series.
     """
 
     series: tuple[Series, ...]
     rest: int
     unreadable: tuple[SourceFile, ...]
+    not_taken: tuple[str, ...] = ()
 
 
-def group_series(files: Iterable[SourceFile]) -> Grouping:
-    """Given a patient's files, return the DICOM series that they make up.
+def group_series(files: Iterable[SourceFile], only: SeriesRules = ALL_SERIES) -> Grouping:
+    """Given a patient's files, return the DICOM series that they make up and that fit *only*.
 
     Files are grouped as in the platform's importer (`dicom.Group`). A name depends only on the
     group: the SeriesInstanceUID, or the StudyInstanceUID if a StackID makes the group (its slices
@@ -44,14 +54,16 @@ def group_series(files: Iterable[SourceFile]) -> Grouping:
     """
     heap = SortedFiles()
     for file in files:
-        sort_file(file, heap, read_once)
+        sort_file(file, heap, partial(read_once, asked=only.keywords))
     set_aside_cut_slices(heap)
+    leave_other_series(heap, only)
     series = [
         Series(_series_name(members[0][0]), tuple(file for _, file in members))
         for members in heap.series.values()
     ]
     series.sort(key=lambda each: each.name)
-    return Grouping(tuple(series), len(heap.rest) + len(heap.others), (*heap.broken, *heap.empty))
+    rest, unreadable = len(heap.rest) + len(heap.others), (*heap.broken, *heap.empty)
+    return Grouping(tuple(series), rest, unreadable, tuple(heap.not_taken))
 
 
 def count_slices(files: Iterable[SourceFile]) -> int:

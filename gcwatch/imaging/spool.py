@@ -41,7 +41,8 @@ class Bundle:
     the platform may make a wrong or incomplete image of it; `forecast` says what it must make of
     it. `content` is a digest of what DICOM images it holds, whatever de-identification makes of
     them (of a whole set in its first bundle); "" if the bytes themselves tell that. Each step of
-    `growth` writes more of the file, and tells how many of its first bytes are final.
+    `growth` writes more of the file, and tells how many of its first bytes are final. `not_taken`
+    names series of the folder that the route does not take.
     """
 
     file: Path | SourceFile
@@ -53,6 +54,7 @@ class Bundle:
     forecast: ImageForecast = UNKNOWN
     content: str = ""
     growth: Iterator[int] = field(default=iter(()), repr=False, compare=False)
+    not_taken: tuple[Reason, ...] = ()
 
     def written(self) -> Self:
         """Write what is missing of the file."""
@@ -70,11 +72,15 @@ class Member:
     prepare: Prepare
 
 
-def with_set_facts(
-    bundles: Sequence[Bundle], left_out: int, warnings: tuple[Reason, ...], content: str
-) -> tuple[Bundle, ...]:
+def with_set_facts(bundles: Sequence[Bundle], content: "SpoolContent") -> tuple[Bundle, ...]:
     """Given the bundles of one set, return them with what is said of the set in the first one."""
-    first = dataclasses.replace(bundles[0], left_out=left_out, warnings=warnings, content=content)
+    first = dataclasses.replace(
+        bundles[0],
+        left_out=content.left_out,
+        warnings=content.warnings,
+        content=content.content,
+        not_taken=content.not_taken,
+    )
     return first, *bundles[1:]
 
 
@@ -105,6 +111,7 @@ class SpoolContent:
     suffix: str = ".dcm"
     is_direct: bool = False
     written: int = 0
+    not_taken: tuple[Reason, ...] = ()
 
     def open_members(self) -> Iterator[tuple[Member, BinaryIO, Copy]]:
         """Yield each member, its file, which is open meanwhile, and what goes out of it.
@@ -150,6 +157,7 @@ class SpoolContent:
             self.warnings,
             self.forecast,
             self.content,
+            not_taken=self.not_taken,
         )
 
     def _leave_out(self, error: CannotSend) -> None:
@@ -200,7 +208,8 @@ def find_finished(spool: Path, stem: str, listing: str) -> tuple[Bundle, ...]:
 
 
 def _bundle_from_note(spool: Path, facts: dict[str, Any]) -> Bundle:
-    facts["warnings"] = tuple(Reason(**reason) for reason in facts["warnings"])
+    for name in ("warnings", "not_taken"):
+        facts[name] = tuple(Reason(**reason) for reason in facts.get(name, ()))
     forecast = facts.get("forecast", {})  # notes of earlier versions have none
     for name in {"shape", "voxel_sizes", "order"} & forecast.keys():
         forecast[name] = tuple(forecast[name])
@@ -257,7 +266,7 @@ def spool_each(spool: Path, stem: str, listing: str, content: SpoolContent) -> t
             copy.write(source, stream)  # type: ignore[arg-type]
         written.append(Bundle(path, path.name, path.stat().st_size, 1, 0))
     disk.sync_tree(spool)
-    bundles = with_set_facts(written, content.left_out, content.warnings, content.content)
+    bundles = with_set_facts(written, content)
     _write_note(note, bundles, listing)
     return bundles
 

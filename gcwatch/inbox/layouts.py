@@ -19,6 +19,7 @@ from gcwatch.config import Route
 from gcwatch.core.case import Snapshot
 from gcwatch.core.errors import CaseError, NotYet, SourceChanged, SourceVanished
 from gcwatch.core.reasons import Reason
+from gcwatch.core.series_rules import ALL_SERIES, SeriesRules
 from gcwatch.files.beneath import SharePath
 from gcwatch.files.snapshot import SourceFile, take_snapshot
 from gcwatch.imaging.formats import suffix_of
@@ -58,8 +59,8 @@ class Inbox(ABC):
 
     `ignore` are globs of names that never belong to a case. `ready` is the name of the marker file
     that says that a folder is complete, if the route has one. `report` is the name of the route's
-    status file, if that is directly in the inbox. `is_watched` tells whether the watcher should
-    watch everything below the inbox.
+    status file, if that is directly in the inbox. `only` says which series are cases. `is_watched`
+    tells whether the watcher should watch everything below the inbox.
     """
 
     is_watched: ClassVar[bool] = True
@@ -68,6 +69,7 @@ class Inbox(ABC):
     ignore: tuple[str, ...] = ()
     ready: str | None = None
     report: str | None = None
+    only: SeriesRules = ALL_SERIES
 
     @abstractmethod
     def list_cases(self, patience: float = READ_SECONDS) -> InboxListing:
@@ -224,6 +226,7 @@ class SeriesInbox(Inbox):
             self._known.pop(gone, None)
         found: list[InboxEntry] = []
         unsure: set[str] = set()
+        not_taken: list[str] = []
         loose, unread, end = listing.loose, False, time.monotonic() + patience
         for entry in listing.cases:
             try:
@@ -239,8 +242,17 @@ class SeriesInbox(Inbox):
             else:
                 found += patient.list_entries(entry)
                 loose += patient.count_rest()
+                # A folder of which nothing is taken becomes a case, whose failure note says so.
+                if patient.index.names:
+                    not_taken += [f"{entry.name}, {told}" for told in patient.index.not_taken]
         return InboxListing(
-            tuple(found), loose, listing.links, frozenset(unsure), unread, listing.beside
+            tuple(found),
+            loose,
+            listing.links,
+            frozenset(unsure),
+            unread,
+            listing.beside,
+            tuple(not_taken),
         )
 
     def source_files(self, name: str) -> tuple[SourceFile, ...]:
@@ -324,7 +336,7 @@ class SeriesInbox(Inbox):
             if time.monotonic() > end:
                 break
             with suppress(SourceChanged):  # a file is being written: list the folder once more
-                self._known[name] = sort_into_series(tree, fingerprint)
+                self._known[name] = sort_into_series(tree, fingerprint, self.only)
         raise NotYet(Reason("being_written"), _RETRY_SECONDS)
 
 
@@ -343,11 +355,17 @@ def inbox_of(route: Route) -> Inbox:
     # One object, because a `SeriesInbox` remembers the headers that it has read.
     ignore = (*route.ignore, route.ready) if route.ready else tuple(route.ignore)
     report = route.report.name if route.report and route.report.parent == route.inbox else None
-    return _make_inbox(_LAYOUTS[route.cases], route.inbox, ignore, route.ready, report)
+    only = route.only or ALL_SERIES
+    return _make_inbox(_LAYOUTS[route.cases], route.inbox, ignore, route.ready, report, only)
 
 
 @functools.lru_cache(256)
-def _make_inbox(
-    unit: type[Inbox], root: Path, ignore: tuple[str, ...], ready: str | None, report: str | None
+def _make_inbox(  # noqa: PLR0917 -- all that tells inboxes apart
+    unit: type[Inbox],
+    root: Path,
+    ignore: tuple[str, ...],
+    ready: str | None,
+    report: str | None,
+    only: SeriesRules,
 ) -> Inbox:
-    return unit(SharePath(root), ignore, ready, report)
+    return unit(SharePath(root), ignore, ready, report, only)

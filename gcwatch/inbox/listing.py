@@ -44,7 +44,8 @@ class InboxListing:
 
     `beside` are the names of the loose files (or folders) directly in the inbox. `unsure` are
     folders whose cases are not known at the moment. `unread` tells that the time was too short to
-    read all of them: another listing continues.
+    read all of them: another listing continues. `not_taken` says which series the route does not
+    take, each after the name of its folder.
     """
 
     cases: tuple[InboxEntry, ...]
@@ -53,6 +54,7 @@ class InboxListing:
     unsure: frozenset[str] = frozenset()
     unread: bool = False
     beside: tuple[str, ...] = ()
+    not_taken: tuple[str, ...] = ()
 
     def may_hold(self, name: str) -> bool:
         """Given the name of a case that is not listed, return whether it may still be there."""

@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from gcwatch.core.series_rules import SeriesRules
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging.series import group_series
 from gcwatch.inbox.listing import InboxEntry
@@ -20,7 +21,7 @@ class SeriesIndex:
     """Which series each of a patient's files belongs to, valid while `fingerprint` is the same.
 
     `series` has, for each file in its order, the index of its series in `names`, or one of
-    `_ANY_SERIES` and `_NO_SERIES`.
+    `_ANY_SERIES` and `_NO_SERIES`. `not_taken` says which series the route does not take.
     """
 
     # An array needs 4 bytes a file, so 100,000 files can be remembered.
@@ -28,6 +29,7 @@ class SeriesIndex:
     fingerprint: bytes
     names: tuple[str, ...]
     series: "array[int]"
+    not_taken: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,17 +88,18 @@ class PatientFolder:
         return latest
 
 
-def sort_into_series(tree: FolderTree, fingerprint: bytes) -> SeriesIndex:
-    """Given a patient's files, read their headers and sort them into series.
+def sort_into_series(tree: FolderTree, fingerprint: bytes, only: SeriesRules) -> SeriesIndex:
+    """Given a patient's files, read their headers and sort them into the series that fit *only*.
 
     Raise SourceChanged if a file changed since it was listed.
     """
-    grouping = group_series(tree.files)
+    grouping = group_series(tree.files, only)
     index_of = dict.fromkeys((file.name for file in grouping.unreadable), _ANY_SERIES)
     for index, series in enumerate(grouping.series):
         index_of.update(dict.fromkeys((file.name for file in series.files), index))
     indexes = array("i", [index_of.get(file.name, _NO_SERIES) for file in tree.files])
-    return SeriesIndex(fingerprint, tuple(series.name for series in grouping.series), indexes)
+    names = tuple(series.name for series in grouping.series)
+    return SeriesIndex(fingerprint, names, indexes, grouping.not_taken)
 
 
 def tree_fingerprint(tree: FolderTree) -> bytes:

@@ -8,6 +8,7 @@ from gcwatch.config.model import Unit
 from gcwatch.core.reasons import Reason
 from gcwatch.core.result_rows import TABLE_NAMES
 from gcwatch.core.text import printable_name
+from gcwatch.imaging.sorting import not_taken_reason
 from gcwatch.inbox.listing import InboxListing
 
 MAX_NAMES: Final = 20
@@ -32,6 +33,8 @@ def _reasons(unit: Unit, listing: InboxListing, empty: Sequence[str]) -> Iterato
         yield from _reason("loose_folders", listing.beside)
         return
     yield from _reason("empty_folders", empty)
+    if listing.not_taken:
+        yield not_taken_reason(listing.not_taken)
     # The inbox may be the outbox of another route, with its table.
     files = [name for name in listing.beside if name not in TABLE_NAMES.values()]
     yield from _reason("archives", [name for name in files if _is_archive(name)])

@@ -16,6 +16,7 @@ from gcwatch.core.events import Planned
 from gcwatch.core.procedure_format import parse_procedure
 from gcwatch.core.reasons import Reason
 from gcwatch.core.region import parse_region
+from gcwatch.core.series_rules import ALL_SERIES
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging import bundle
 from gcwatch.imaging.deidentification.deidentify import DicomRules
@@ -83,7 +84,10 @@ def judge_folder(folder: FolderToJudge, context: TargetContext, spool: Path) -> 
     # How many files of a DICOM image set can be de-identified is known only now.
     inputs = tuple(_with_uploads(item, bundles.get(item.socket, ())) for item in planned.inputs)
     _require_few_uploads(bundles)
-    return Judgement(replace(planned, inputs=inputs, pseudonym=folder.pseudonym), bundles)
+    named = (reason for made in bundles.values() for each in made for reason in each.not_taken)
+    not_taken = tuple({str(reason): reason for reason in named}.values())
+    planned = replace(planned, inputs=inputs, pseudonym=folder.pseudonym, not_taken=not_taken)
+    return Judgement(planned, bundles)
 
 
 def _with_uploads(item: Input, bundles: Sequence[Bundle]) -> Input:
@@ -181,7 +185,14 @@ def outgoing_content(item: Input, folder: FolderToJudge, route: Route) -> SpoolC
 def _dicom_rules(route: Route, folder: FolderToJudge) -> DicomRules:
     own = parse_procedure(route.procedure.read_bytes()) if route.procedure else None
     blank = tuple(map(parse_region, route.blank))
-    return DicomRules(own, route.burned_in, blank, folder.pseudonym, folder.patient_key)
+    return DicomRules(
+        own,
+        route.burned_in,
+        blank,
+        folder.pseudonym,
+        folder.patient_key,
+        route.only or ALL_SERIES,
+    )
 
 
 def _public_name(folder: FolderToJudge, route: Route) -> str:

@@ -113,7 +113,9 @@ def _planned_again(case: Case, item: Input, uploads: int) -> events.Planned:
     """Return the plan for so many files: other ones are left out since a reload of the config."""
     assert case.target is not None, "what is sent is planned"
     inputs = (replace(i, uploads=uploads) if i == item else i for i in case.inputs or ())
-    return events.Planned(tuple(inputs), case.target, pseudonym=case.pseudonym)
+    return events.Planned(
+        tuple(inputs), case.target, pseudonym=case.pseudonym, not_taken=case.not_taken
+    )
 
 
 def _send_file_of_set(item: Input, parcel: Bundle, *, context: StepContext, moved: Moved) -> Upload:

@@ -55,6 +55,7 @@ def _outcome(folder: FolderPlan) -> str:
         parts.append(f"{count_noun(folder.left_out, 'file')} left out")
     if folder.why:
         parts.append(folder.why)
+    parts += [printable_name(explain(reason).detail.rstrip(".")) for reason in folder.not_taken]
     parts += [f"warning: {printable_name(explain(reason).detail)}" for reason in folder.warnings]
     return "; ".join(parts)
 

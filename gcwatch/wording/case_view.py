@@ -35,7 +35,8 @@ class CaseView:
 
     `why` says why it waits or what gcwatch does for it; `detail` and `hint` are for IT, `advice` is
     for whoever dropped the folder. Of the running transfer, `moved` bytes of `total` (0: unknown)
-    are done. `status` is the platform's word for the job or import. Times are ISO 8601, UTC.
+    are done. `not_taken` names series that the route does not take. `status` is the platform's word
+    for the job or import. Times are ISO 8601, UTC.
     """
 
     case: str
@@ -58,6 +59,7 @@ class CaseView:
     link: str = ""
     result: str = ""
     warnings: tuple[str, ...] = ()
+    not_taken: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ def case_view(case: Case, pace: Pace, now: float, snapshot: DaemonSnapshot = _UN
         link=case.submission.url if case.submission else "",
         result=printable_name(case.result),
         warnings=tuple(printable_name(each) for each in _warnings(case)),
+        not_taken=tuple(printable_name(explain(reason).detail) for reason in case.not_taken),
     )
 
 

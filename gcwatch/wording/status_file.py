@@ -107,7 +107,7 @@ def _waiting(view: CaseView) -> Iterator[str]:
     yield view.why
     if view.reason and view.hint:
         yield _todo(view.advice, view.hint)
-    yield from view.warnings
+    yield from (*view.warnings, *view.not_taken)
 
 
 def _failed(view: CaseView) -> Iterator[str]:
@@ -126,7 +126,7 @@ def _todo(advice: str, hint: str) -> str:
 
 def _odd(view: CaseView) -> Iterator[str]:
     yield f"delivered {_moment(view.since)} as {view.result}"
-    yield from view.warnings
+    yield from (*view.warnings, *view.not_taken)
 
 
 def _moment(written: str) -> str:

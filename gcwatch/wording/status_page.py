@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from gcwatch.core.attention import ATTENTIONS, Attention, attention_at
-from gcwatch.core.reasons import Explanation, Reason, explain
+from gcwatch.core.reasons import Explanation, Reason, explain, is_normal
 from gcwatch.core.text import local_time, printable_name
 from gcwatch.pictures.drawings import Picture
 from gcwatch.wording.case_view import CaseView
@@ -146,7 +146,7 @@ def _urgent(facts: StatusFileFacts) -> Section:
     rows = [
         *(_row("Failed", view, facts) for view in needing["failed"]),
         *(_row("Waits for somebody", view, facts) for view in needing["stuck"]),
-        *(_unused_row(explain(reason)) for reason in facts.unused),
+        *(_unused_row(explain(each)) for each in facts.unused if not is_normal(each)),
         *(_row("Delivered, to check", view, facts) for view in needing["to_check"]),
     ]
     return _section(rows, len(rows), notes=[_AGAIN] if needing["failed"] else [])
@@ -159,6 +159,7 @@ def _attention(view: CaseView) -> Attention | None:
 def _waiting(facts: StatusFileFacts) -> Section:
     views = [view for view in facts.views if _attention(view) is None]
     rows = [_row(view.stage.capitalize(), view, facts) for view in views]
+    rows += [_unused_row(explain(each)) for each in facts.unused if is_normal(each)]
     return _section(rows, len(rows))
 
 
@@ -187,7 +188,7 @@ def _row(label: str, view: CaseView, facts: StatusFileFacts) -> Row:
         _moment(datetime.fromisoformat(view.since).timestamp()),
         todo=view.advice if is_told else "",
         for_it=_for_it(view) if is_told else "",
-        warnings=view.warnings,
+        warnings=(*view.warnings, *view.not_taken),
         link=_web_link(view.link),
         folder=facts.links.get(view.case, ""),
         folder_name="Failure note" if view.stage == "failed" else "Results",

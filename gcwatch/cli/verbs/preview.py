@@ -170,6 +170,7 @@ def _folder(folder: planning.FolderPlan) -> dict[str, Any]:
         "name": name,
         "reason": _reason(folder.reason),
         "warnings": warnings,
+        "not_taken": [_reason(reason) for reason in folder.not_taken],
     }
 
 

@@ -12,6 +12,7 @@ class ReasonEntry:
     the advice is for both. No sentence advises to switch a protection off. `patience` is the number
     of tries in a row after which the case fails; None: gcwatch tries for ever. `needs_person`:
     it takes a person, or hours, until the reason is gone, so `gcwatch once` does not wait for that.
+    `is_normal`: the config wants it so, and nobody has to do anything.
     `is_platform_away`: the platform does not answer as it should (exit code 69).
     """
 
@@ -22,3 +23,4 @@ class ReasonEntry:
     patience: int | None = None
     needs_person: bool = False
     is_platform_away: bool = False
+    is_normal: bool = False

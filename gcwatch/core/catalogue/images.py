@@ -198,6 +198,12 @@ IMAGE_REASONS: Final[Mapping[str, ReasonEntry]] = {
         "Socket {socket} takes files that share {elements}; these do not.",
         advice="Export the series again on its own.",
     ),
+    "no_series_fits": ReasonEntry(
+        "This folder contains no series that is wanted here.",
+        "None of its {count} {count:series|series} fits: {series}.",
+        advice="Put the wanted series into the folder. If one of these is wanted, tell IT which.",
+        hint="Look at the key only of the route.",
+    ),
     "left_out": ReasonEntry(
         "A damaged file was left out, as the patient's name can't be removed from it.",
         "{file} was not sent: {problem}.",

@@ -21,6 +21,13 @@ INBOX_REASONS: Final[Mapping[str, ReasonEntry]] = {
         "{count} {count:file|files}: {entries}.",
         advice="Put the files of each patient into a folder of their own in the inbox.",
     ),
+    "series_not_taken": ReasonEntry(
+        "Series that are not wanted here are not sent.",
+        "{count} series not taken: {series}.",
+        advice="Nothing. If one of these is wanted, tell IT which.",
+        hint="The key only of the route says which series are taken.",
+        is_normal=True,
+    ),
     "loose_folders": ReasonEntry(
         "Folders are in the inbox, which takes single files; they are not sent.",
         "{count} {count:folder|folders}: {entries}.",

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, Final
 from gcwatch.core.errors import CannotSend
 from gcwatch.core.reasons import Reason
 from gcwatch.core.region import Region
+from gcwatch.core.series_rules import ALL_SERIES, SeriesRules
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging.codestreams.errors import CantScrub
 from gcwatch.imaging.copies import Copy
@@ -44,7 +45,7 @@ from gcwatch.imaging.dicom.procedure import Procedure, actions_of, platform_proc
 
 @dataclass(frozen=True)
 class DicomRules:
-    """What a route says of DICOM images that are de-identified.
+    """What a route says of DICOM images: which are taken, and how they are de-identified.
 
     Attributes:
         own: A lab's own procedure, for images; its classes come before the local ones.
@@ -52,6 +53,7 @@ class DicomRules:
         blank: Regions of the pixels that are blacked out.
         pseudonym: What PatientID becomes in images, "" for its hash.
         patient_key: The key of that hash; without one, PatientID is left to the procedure.
+        only: Which series are taken at all.
     """
 
     own: Procedure | None = None
@@ -60,6 +62,7 @@ class DicomRules:
     pseudonym: str = ""
     # Of no rule that a case is compared by, and never shown.
     patient_key: bytes = field(default=b"", repr=False, compare=False)
+    only: SeriesRules = ALL_SERIES
 
     def new_patient_id(self, old: bytes, action: str) -> str:
         """Given the original PatientID and the procedure's letter for it, return the new one."""

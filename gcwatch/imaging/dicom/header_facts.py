@@ -100,7 +100,8 @@ class Header:
     over time; b"" without one. `is_localizer`: it shows where slices lie and is none of them.
     `frame_positions` are those of an enhanced file, one for each frame; () for others. `is_frame`:
     it stands for one frame of such a file, and `number` is the frame's. `is_label`: it shows the
-    label of a slide, or the whole slide with its label.
+    label of a slide, or the whole slide with its label. `asked` are the values, as text, of the
+    elements that were asked for; None for one that is missing.
     """
 
     group: Group | None
@@ -117,6 +118,7 @@ class Header:
     frame_positions: tuple[SlicePosition | None, ...] = ()
     is_frame: bool = False
     is_label: bool = False
+    asked: tuple[str | None, ...] = ()
 
     @property
     def series(self) -> bytes:

@@ -2,9 +2,10 @@
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
+from gcwatch.imaging.dicom.asked import asked_text
 from gcwatch.imaging.dicom.elements import (
     DamagedDicom,
     PixelData,
@@ -93,7 +94,12 @@ _OWN_ELEMENTS = {
 }
 """Elements that differ from file to file, and how they are abridged in what files share."""
 
-_QUICK_READER = QuickReader(_READ_ELEMENTS, _OWN_ELEMENTS)
+
+@functools.lru_cache(16)
+def _quick_reader(asked: tuple[str, ...]) -> QuickReader:
+    """Return what reads the usual elements and some more."""
+    return QuickReader((*_READ_ELEMENTS, *asked), _OWN_ELEMENTS)
+
 
 _PIXEL_FORMAT = (
     "Rows",
@@ -118,15 +124,18 @@ def could_be_dicom(start: bytes) -> bool:
     return len(start) >= 8 and start[:2] in {b"\x02\0", b"\x08\0"} and start[3] == 0
 
 
-def read_header(stream: BinaryIO) -> Header | None:
-    """Given a file open at its start, return its header, or None if it is no DICOM."""
+def read_header(stream: BinaryIO, asked: tuple[str, ...] = ()) -> Header | None:
+    """Given a file open at its start, return its header, or None if it is no DICOM.
+
+    With it come the values of the elements that are *asked* for by their keywords.
+    """
     start = b""
     try:
-        if header := _read_quickly(stream):
+        if header := _read_quickly(stream, asked):
             return header
         stream.seek(0)
         start = stream.read(_PREAMBLE_BYTES + 4)
-        return _read_by_pydicom(stream) if could_be_dicom(start) else None
+        return _read_by_pydicom(stream, asked) if could_be_dicom(start) else None
     except DamagedDicom as damage:
         return Header(None, str(damage))
     except dicom_errors(OSError) as error:
@@ -134,21 +143,22 @@ def read_header(stream: BinaryIO) -> Header | None:
         return Header(None, "unreadable header") if start[_PREAMBLE_BYTES:] == _MAGIC else None
 
 
-def _read_quickly(stream: BinaryIO) -> Header | None:
+def _read_quickly(stream: BinaryIO, asked: tuple[str, ...]) -> Header | None:
     """Return the header of a file without oddities; None if pydicom has to read it."""
     try:
-        quick = _QUICK_READER.read(stream)
+        quick = _quick_reader(asked).read(stream)
         common = _quick_common(quick.common, quick.syntax)
-        return _header_of(stream, QuickDataset(quick.own, quick.syntax), common, quick.pixels)
+        own = QuickDataset(quick.own, quick.syntax)
+        return _with_asked(_header_of(stream, own, common, quick.pixels), asked, own, common)
     except dicom_errors(UnusualHeader):
         return None
 
 
-def _read_by_pydicom(stream: BinaryIO) -> Header | None:
+def _read_by_pydicom(stream: BinaryIO, asked: tuple[str, ...]) -> Header | None:
     stream.seek(0)
-    dataset = read_dataset(stream, _READ_ELEMENTS)
+    dataset = read_dataset(stream, (*_READ_ELEMENTS, *asked))
     common = _Common(dataset, _common_header(stream, dataset), {})
-    return _header_of(stream, dataset, common)
+    return _with_asked(_header_of(stream, dataset, common), asked, dataset, common)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +232,16 @@ def _header_of(
     )
 
 
+def _with_asked(
+    header: Header | None, asked: tuple[str, ...], own: Any, common: _Common
+) -> Header | None:
+    """Return a header with the values of the elements that were asked for."""
+    if header is None or header.group is None or not asked:
+        return header
+    places = (own if keyword in _OWN_ELEMENTS else common.dataset for keyword in asked)
+    return replace(header, asked=_shared_values(*map(asked_text, places, asked)))
+
+
 def _is_label(dataset: Any) -> bool:
     kind = raw_value(dataset, "ImageType").upper()
     return b"LABEL" in kind or b"OVERVIEW" in kind
@@ -280,7 +300,8 @@ def _read_group(dataset: Any) -> Group:
 
 _shared_facts = functools.lru_cache(256)(CommonFacts)
 _shared_group = functools.lru_cache(256)(Group)
-"""Make groups and facts; equal ones are one object, which saves memory with many files."""
+_shared_values = functools.lru_cache(256)(lambda *values: values)
+"""Make groups, facts and values; equal ones are one object, which saves memory with many files."""
 
 
 def _required_text(dataset: Any, keyword: str) -> str:

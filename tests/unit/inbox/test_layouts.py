@@ -606,7 +606,7 @@ def test_a_file_that_is_written_while_it_is_read_is_waited_for(box, monkeypatch)
     """A series can't be told then; nothing is taken for gone, and nothing is a fault."""
     name = name_of(box)
 
-    def always_changing(_files):
+    def always_changing(*_):
         raise SourceChanged
 
     box._known.clear()
