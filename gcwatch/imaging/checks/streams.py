@@ -41,9 +41,9 @@ def iterate_numbers(
         yield from unpack_numbers(order, code, data)
 
 
-def empty_numbers(code: str) -> "array[int]":
-    """Return an array for numbers with a code of `struct`."""
-    return array(_TYPE_CODES[code])
+def zeros(code: str, count: int) -> "array[int]":
+    """Return so many zeros, as numbers with a code of `struct`."""
+    return array(_TYPE_CODES[code], [0]) * count
 
 
 def pack_numbers(order: str, numbers: "array[int]") -> bytes:

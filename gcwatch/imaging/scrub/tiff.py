@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from gcwatch.imaging.checks.streams import count_bytes, empty_numbers, pack_numbers
+from gcwatch.imaging.checks.streams import count_bytes, pack_numbers, zeros
 from gcwatch.imaging.codestreams.errors import CantScrub
 from gcwatch.imaging.codestreams.jpeg_2000 import blank_jpeg_2000
 from gcwatch.imaging.codestreams.run_lengths import find_end
@@ -38,6 +38,8 @@ _COMPRESSIONS = frozenset({_PLAIN, 2, 3, 4, 5, _JPEG, _RUN_LENGTHS, *_DEFLATE, *
 """Fax and LZW among them; others, such as WebP, have places for texts."""
 _MOST_SEGMENT_BYTES = 64 << 20
 """Of a strip or tile that is held in memory."""
+_MOST_SEGMENTS = 2 << 20
+"""Of a page; a slide of 200,000 x 200,000 pixels has 610,000 tiles."""
 _MOST_VALUE_BYTES = 1 << 20
 _NDPI_TAG, _XMP = 65420, 700
 
@@ -81,11 +83,24 @@ def _stored_bytes(tiff: Tiff, page: Page) -> int:
 
 def iterate_segments(tiff: Tiff, page: Page) -> Iterator[tuple[int, int]]:
     """Return where the strips or tiles of a page are, and their lengths."""
+    begins, lengths = _segment_tags(page)
+    if _count_segments(tiff, page) != tiff.count(page, begins):
+        raise CantScrub("its list of pixels is damaged")
+    return zip(tiff.numbers(page, begins), tiff.numbers(page, lengths), strict=False)
+
+
+def _count_segments(tiff: Tiff, page: Page) -> int:
+    count = tiff.count(page, _segment_tags(page)[1])
+    if count > _MOST_SEGMENTS:
+        raise CantScrub("a page of it has too many strips or tiles")
+    return count
+
+
+def _segment_tags(page: Page) -> tuple[int, int]:
+    """Return the tags of the places and the lengths of a page's strips or tiles."""
     for begins, lengths in _SEGMENTS:
         if begins in page.fields and lengths in page.fields:
-            if tiff.count(page, begins) != tiff.count(page, lengths):
-                raise CantScrub("its list of pixels is damaged")
-            return zip(tiff.numbers(page, begins), tiff.numbers(page, lengths), strict=False)
+            return begins, lengths
     raise CantScrub("a page of it has no pixels")
 
 
@@ -189,14 +204,15 @@ class _Writer:
 
     def _copy_pixels(self, page: Page) -> "tuple[array[int], array[int]]":
         code, layout = self.tiff.offset_code, self.tiff.layout(page)
-        begins, lengths = empty_numbers(code), empty_numbers(code)
+        count = _count_segments(self.tiff, page)
+        begins, lengths = zeros(code, count), zeros(code, count)
         for number, (begin, length) in enumerate(iterate_segments(self.tiff, page)):
             self._align()
             place = self.target.tell()
             if length:
                 copy_segment(self.tiff, layout, number, (begin, length), self.target)
-            begins.append(place if length else 0)
-            lengths.append(self.tiff.check_offset(self.target.tell()) - place)
+            begins[number] = place if length else 0
+            lengths[number] = self.tiff.check_offset(self.target.tell()) - place
         return begins, lengths
 
     def _packed(self, numbers: "array[int]") -> tuple[int, int, bytes]:
