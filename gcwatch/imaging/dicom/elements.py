@@ -23,7 +23,7 @@ PIXEL_TAGS = {(0x7FE0, 0x0008): 32, (0x7FE0, 0x0009): 64, (0x7FE0, 0x0010): 0}
 _LONG_HEADER = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"UN"})
 
 
-LARGEST_HEADER_BYTES: Final = 64 << 20
+LARGEST_HEADER_BYTES: Final = 32 << 20
 LARGEST_INFLATED_BYTES: Final = 32 << 20
 """Of a deflated file, which pydicom holds in memory with its pixels."""
 _MOST_READS: Final = 600_000
