@@ -4,11 +4,11 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from gcwatch import config, targets
+from gcwatch.commands.alert_check import alert_findings
+from gcwatch.commands.finding import Cause, Finding
 from gcwatch.commands.share_probe import probe_share
 from gcwatch.config import (
     Constant,
@@ -45,45 +45,14 @@ from gcwatch.steps.pseudonyms import read_table
 from gcwatch.targets import sockets
 from gcwatch.wording.status_facts import is_status_file
 
-Cause = Literal["config", "token", "platform"]
-"""What has to be corrected if something is wrong."""
 
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was checked: fine, or wrong with a `cause`; `hint` says what to do."""
-
-    where: str
-    what: str
-    detail: str
-    cause: Cause | None = None
-    hint: str = ""
-
-    @property
-    def is_fine(self) -> bool:
-        """Whether nothing has to be done about it."""
-        return self.cause is None
-
-
-def config_findings(error: ConfigError) -> list[Finding]:
-    """Given the error of a config file, return its problems as findings."""
-    return [
-        Finding(
-            f"{error.file}:{problem.line}" if problem.line else error.file,
-            problem.path or "file",
-            problem.message,
-            "config",
-            problem.hint,
-        )
-        for problem in error.problems
-    ]
-
-
-def check(settings: Settings, *, offline: bool = False) -> Iterator[Finding]:
+def check(
+    settings: Settings, *, offline: bool = False, send_alert: bool = False
+) -> Iterator[Finding]:
     """Given settings, check everything that they name.
 
     What gcwatch does in a folder is tried there in a probe folder, which is removed again. With
-    *offline* the platform is not asked.
+    *offline* the platform is not asked. With *send_alert* a test alert is sent.
     """
     yield Finding("config", "file", str(settings.file))
     state = _state(settings.state)
@@ -95,6 +64,7 @@ def check(settings: Settings, *, offline: bool = False) -> Iterator[Finding]:
         yield from _privacy(route)
     for mirror in settings.mirrors:
         yield from _mirror_folders(mirror)
+    yield from alert_findings(settings, send=send_alert)
     yield from check_platform(settings, offline=offline)
 
 

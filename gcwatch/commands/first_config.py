@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from gcwatch import config
 from gcwatch.commands import check, systemd_unit
-from gcwatch.commands.check import Finding
+from gcwatch.commands.finding import Finding
 from gcwatch.commands.send import records
 from gcwatch.commands.systemd_unit import Unit
 from gcwatch.config import Constant, Glob, JsonFile, Named, Platform, Settings, Source

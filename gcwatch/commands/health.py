@@ -62,6 +62,7 @@ def judge_health(seen: Overview) -> Health:
         "open case": (numbers["stuck"], "waiting for somebody"),
         "mirror": (numbers["mirrors_failed"], "failed"),
         "file or folder": (numbers["not_sent"], "not sent"),
+        "alert": (numbers["alerts_waiting"], "not delivered"),
     }
     told = [
         f"{_count_noun(number, noun)} {what}" for noun, (number, what) in wanted.items() if number
@@ -89,6 +90,7 @@ def _count(seen: Overview) -> dict[str, int]:
         "not_sent": sum(
             not is_normal(each) for reasons in seen.unused.values() for each in reasons
         ),
+        "alerts_waiting": seen.alerts_waiting,
     }
 
 

@@ -12,6 +12,7 @@ from gcwatch.api import MirrorStatus, Watch, open_watch
 from gcwatch.core.case import Case
 from gcwatch.core.errors import ConfigError, JournalUnavailable, StateError
 from gcwatch.core.reasons import Reason
+from gcwatch.journal.alert_memory import undelivered_alerts
 from gcwatch.journal.presence import pause_reason, running_daemon
 from gcwatch.wording import case_view
 from gcwatch.wording.case_view import CaseView
@@ -23,7 +24,8 @@ class Overview:
 
     `runs` has for each mirror that runs now the items done, of how many, and the bytes moved.
     `away` are the routes whose inbox can't be reached. `unused` says, by route, what is in its
-    inbox but becomes no case. `trouble` says why this may be out of date.
+    inbox but becomes no case. `alerts_waiting` could not be delivered so far. `trouble`
+    says why this may be out of date.
     """
 
     at: float
@@ -35,6 +37,7 @@ class Overview:
     runs: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
     away: tuple[str, ...] = ()
     unused: Mapping[str, tuple[Reason, ...]] = field(default_factory=dict)
+    alerts_waiting: int = 0
     trouble: str = ""
 
     def record(self) -> dict[str, Any]:
@@ -49,6 +52,7 @@ class Overview:
                 for route, reasons in self.unused.items()
                 for reason in reasons
             ],
+            "alerts_waiting": self.alerts_waiting,
             "counts": dict(self.counts),
             "cases": [asdict(view) for view in self.views],
             **mirrors,
@@ -87,6 +91,7 @@ def read_overview(watch: Watch) -> Overview:
         runs=snapshot.progress.mirrors,
         away=tuple(sorted(snapshot.progress.away)),
         unused=snapshot.progress.unused,
+        alerts_waiting=undelivered_alerts(state) if watch.settings.alerts.is_on else 0,
     )
 
 

@@ -96,7 +96,8 @@ def _read(settings: Settings, unit: Unit) -> list[Path]:
 
 def _named(settings: Settings) -> list[Path]:
     """Return the single files that are read."""
-    named = [settings.file, settings.platform.token_file, settings.platform.ca_bundle]
+    platform = settings.platform
+    named = [settings.file, platform.token_file, platform.ca_bundle, settings.alerts.urls_file]
     return [each for each in named if each is not None]
 
 

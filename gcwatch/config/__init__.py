@@ -8,13 +8,15 @@ from gcwatch.config.cron import Cron
 from gcwatch.config.diff import Changes, find_changes, require_same_home
 from gcwatch.config.expected import Expected
 from gcwatch.config.load import find, load, parse
-from gcwatch.config.model import Limits, Log, Metrics, Mirror, Platform, Route, Settings
+from gcwatch.config.model import Alerts, Limits, Log, Metrics, Mirror, Platform, Route, Settings
 from gcwatch.config.reference import reference, schema
+from gcwatch.config.secret_files import read_alert_urls
 from gcwatch.config.token import read_token
 from gcwatch.config.types import Constant, Glob, JsonFile, Named, Source
 from gcwatch.core.timing import Every
 
 __all__ = [
+    "Alerts",
     "Changes",
     "Constant",
     "Cron",
@@ -36,6 +38,7 @@ __all__ = [
     "find_changes",
     "load",
     "parse",
+    "read_alert_urls",
     "read_token",
     "reference",
     "require_certificates",

@@ -7,7 +7,7 @@ from typing import Final
 from gcwatch.config.model import Mirror, Route, Settings
 from gcwatch.core.errors import ConfigError, Problem
 
-_OTHERS: Final = ("platform", "limits", "log", "metrics")
+_OTHERS: Final = ("platform", "limits", "log", "metrics", "alerts")
 
 
 @dataclass(frozen=True)

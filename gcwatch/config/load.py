@@ -68,6 +68,7 @@ def parse(file: Path, text: str, *, needs_work: bool = True) -> Settings:
         limits=document.limits,
         log=document.log,
         metrics=document.metrics,
+        alerts=document.alerts,
     )
 
 

@@ -42,6 +42,7 @@ from gcwatch.config.types import (
     template_fields,
     value_error,
 )
+from gcwatch.core.alerts import ALERT_EVENTS, AlertEvent, AlertPolicy
 from gcwatch.core.kinds import KIND_NAMES, Kind
 from gcwatch.core.temporary_names import is_temporary
 from gcwatch.core.timing import Pace
@@ -111,6 +112,60 @@ class Metrics(Table):
     with .prom.
 
     No name of a folder and no key of a case is in it."""
+
+
+class Alerts(Table):
+    """Who is told when something is wrong ([service.md](service.md#alerts)).
+
+    Write one of urls, urls_file and command.
+    """
+
+    urls: Annotated[tuple[str, ...], Field(strict=False, repr=False)] = ()
+    """Addresses of apprise: mailto://…, slack://…, workflows://… (Teams), jsons://… (a webhook).
+
+    They are secrets: a config with them should be readable by its owner only."""
+
+    urls_file: Location | None = None
+    """File with such addresses, one a line; only its owner may read it (chmod 600)."""
+
+    command: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """A program and its arguments that get each message, instead of addresses: the title in
+    $GCWATCH_ALERT, all of it as standard input. It has a minute."""
+
+    events: Annotated[tuple[AlertEvent, ...], Field(strict=False)] = ALERT_EVENTS
+    """What is told: a case failed, was delivered with something to check, or has not come further
+    for the time in stalled; the token is refused, the journal's disk is full, an inbox can't be
+    reached, a mirror failed; all is back to normal."""
+
+    stalled: Seconds = Field(default="4h", validate_default=True)
+    """A case that has not come further for this time is told."""
+
+    collect: Seconds = Field(default="1m", validate_default=True)
+    """How long gcwatch waits for more of the same, or for the end of it, before it sends a message.
+    """
+
+    again: Seconds = Field(default="12h", validate_default=True)
+    """A trouble is told once. If more cases have it after this time, it is told again."""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anybody is told."""
+        return bool(self.urls or self.urls_file or self.command)
+
+    @property
+    def policy(self) -> AlertPolicy:
+        """What is told, and when."""
+        return AlertPolicy(frozenset(self.events), self.stalled, self.collect, self.again)
+
+    @field_validator("urls_file", "command")
+    @classmethod
+    def _is_the_only_way(cls, value: Any, info: ValidationInfo) -> Any:
+        others = [key for key in ("urls", "urls_file") if info.data.get(key)]
+        if value and others:
+            raise value_error(
+                f"can't be used beside {others[0]}", "write one of urls, urls_file and command"
+            )
+        return value
 
 
 Unit = Literal["folders", "files", "series"]
@@ -476,6 +531,7 @@ class Document(Table):
     limits: Limits = Field(default_factory=Limits)
     log: Log = Field(default_factory=Log)
     metrics: Metrics = Field(default_factory=Metrics)
+    alerts: Alerts = Field(default_factory=Alerts)
     route: Annotated[tuple[Route, ...], Field(strict=False), BeforeValidator(_array)] = ()
     """Add a [[route]] table for each inbox."""
 
@@ -488,6 +544,7 @@ TABLES: Mapping[str, type[Table]] = {
     "limits": Limits,
     "log": Log,
     "metrics": Metrics,
+    "alerts": Alerts,
     "route": Route,
     "mirror": Mirror,
 }
@@ -512,6 +569,7 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     log: Log = field(default_factory=Log)
     metrics: Metrics = field(default_factory=Metrics)
+    alerts: Alerts = field(default_factory=Alerts)
 
 
 def state_folder(configured: Path | None) -> Path:

@@ -6,7 +6,14 @@ from pathlib import Path
 
 
 class NotUsableError(Exception):
-    """Why a file that the config names can't be used, as the end of a sentence about it."""
+    """Why a file that the config names can't be used, as the end of a sentence about it.
+
+    `hint` says what to do, "" if that depends on the file.
+    """
+
+    def __init__(self, problem: str, hint: str = "") -> None:
+        super().__init__(problem)
+        self.hint = hint
 
 
 def read_named_file(path: Path, limit_bytes: int) -> tuple[bytes, int]:

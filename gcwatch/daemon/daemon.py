@@ -26,6 +26,8 @@ from gcwatch.daemon.mirrors import MirrorScheduler
 from gcwatch.daemon.operator import Operator
 from gcwatch.daemon.platform_gate import PlatformGate
 from gcwatch.daemon.reload import ConfigFollower
+from gcwatch.daemon.reporting.alert_sender import AlertSender
+from gcwatch.daemon.reporting.condition import ConditionReader
 from gcwatch.daemon.reporting.metrics_file import MetricsWriter
 from gcwatch.daemon.reporting.status_files import StatusFileWriter
 from gcwatch.daemon.reporting.tables import TableWriter
@@ -149,7 +151,8 @@ class Daemon:
             watchdog = stack.enter_context(self._make_watchdog())
             stack.enter_context(self._make_status_files())
             stack.enter_context(self._make_tables())
-            stack.enter_context(self._make_metrics())
+            for each in self._make_monitors():
+                stack.enter_context(each)
             self._current.open_transfers(self._controls.stop)
             stack.callback(self._current.close)
             stack.callback(self._workers.close)
@@ -413,9 +416,15 @@ class Daemon:
             self._journal, lambda: self._current.settings, self._controls.stop, survey
         )
 
-    def _make_metrics(self) -> MetricsWriter:
-        return MetricsWriter(
-            self._journal, self._current, self._gate, lambda: self._scanner.away, self._clock
+    def _make_monitors(self) -> tuple[MetricsWriter, AlertSender]:
+        """Return what tells monitoring systems and people how it is."""
+        reader = ConditionReader(
+            self._journal, self._current, self._gate, lambda: self._scanner.away
+        )
+        is_short = self._controls.until_idle
+        return (
+            MetricsWriter(self._current, reader, self._clock),
+            AlertSender(self._current, reader, self._clock, is_short=is_short),
         )
 
     def _make_status_files(self) -> StatusFileWriter:

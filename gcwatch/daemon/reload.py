@@ -10,6 +10,7 @@ from gcwatch.core.errors import ConfigError, JournalUnavailable, Problem, StateE
 from gcwatch.daemon.current_config import CurrentConfig
 from gcwatch.daemon.mirrors import MirrorScheduler
 from gcwatch.daemon.platform_gate import PlatformGate
+from gcwatch.daemon.reporting.alert_channels import open_channels
 from gcwatch.daemon.waking.wakeup import Wakeup
 from gcwatch.inbox.scanner import InboxScanner, log_network_inbox
 from gcwatch.inbox.single import SingleCaseRoute
@@ -46,8 +47,10 @@ class ConfigFollower:
 
         Raises:
             StateError: when an inbox belongs to another gcwatch, and `take_over` is not set.
+            ConfigError: when certificates, or the addresses of alerts, can't be used.
         """
         config.require_certificates(self._current.settings)
+        open_channels(self._current.settings)
         self._claim_inboxes(self._current.settings, take_over=take_over)
         for route in self._current.routes.values():
             log_network_inbox(route)
@@ -73,6 +76,7 @@ class ConfigFollower:
         former = self._current.settings
         config.require_same_home(former, settings)
         config.require_certificates(settings)
+        open_channels(settings)
         try:
             self._claim_inboxes(settings)
         except StateError as error:

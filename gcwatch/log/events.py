@@ -124,6 +124,10 @@ CATALOGUE: Mapping[str, EventSpec] = {
         "error",
     ),
     "table.returned": _info("The table of a route is up to date again.", "table"),
+    "alert.sent": _info("An alert was delivered to all who are to get it.", "alerts"),
+    "alert.failed": _warning(
+        "An alert can't be delivered; it is tried again, and cases do not wait for it.", "error"
+    ),
     "metrics.failed": _warning("The file of metrics can't be written.", "error"),
     "metrics.returned": _info("The file of metrics is up to date again."),
     "inbox.links_ignored": _warning("Symbolic links in an inbox are ignored.", "links"),

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from rich.table import Table
 from rich.text import Text
 
-from gcwatch.commands.check import Finding
+from gcwatch.commands.finding import Finding
 from gcwatch.core.text import printable_name
 from gcwatch.views.terminal import plain_table
 

@@ -74,6 +74,9 @@ def _heading(seen: Overview) -> Iterator[RenderableType]:
     for route, reasons in sorted(seen.unused.items()):
         for words in map(explain, reasons):
             yield Text(f"Route {route}: {words.plain} {words.detail} {words.hint}", "yellow")
+    if seen.alerts_waiting:
+        waiting = count_noun(seen.alerts_waiting, "alert")
+        yield Text(f"{waiting} can't be delivered (gcwatch check --alert tries).", "yellow")
     yield Text(_counted(seen.counts))
 
 
@@ -101,7 +104,7 @@ def status_lines(
 
 def _state(seen: Overview) -> tuple[object, ...]:
     """Return what an overview's heading says beside the counts."""
-    return seen.daemon, seen.pause, seen.away, seen.unused
+    return seen.daemon, seen.pause, seen.away, seen.unused, seen.alerts_waiting
 
 
 def _stage_style(view: CaseView) -> str:

@@ -627,7 +627,8 @@ def test_schema_is_for_editors(run):
     """It names all tables, and says that others are wrong."""
     _, out, _ = run("schema")
     schema = json.loads(out)
-    assert set(schema["properties"]) == {"state", "platform", "limits", "log", "route", "mirror"}
+    tables = {"platform", "limits", "log", "metrics", "alerts", "route", "mirror"}
+    assert set(schema["properties"]) == {"state", *tables}
     assert schema["additionalProperties"] is False
 
 

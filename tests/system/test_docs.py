@@ -88,6 +88,7 @@ TYPED = {
     "gcwatch schema": "gcwatch schema",
     "gcwatch init": f"gcwatch init --yes --config x/y.toml --mirror ct-archive {PLATFORM}",
     "gcwatch check": "gcwatch check",
+    "gcwatch check --alert": "gcwatch check",  # nobody is there to get one
     "gcwatch plan": "gcwatch plan",
     "gcwatch plan --show-removed": "gcwatch plan --show-removed",
     "gcwatch plan --show-removed p17": "gcwatch plan --show-removed p1",

@@ -14,7 +14,7 @@ from gcwatch.cli.options import Config, Json, Offline, chosen, flag
 from gcwatch.commands import check as checking
 from gcwatch.commands import plan as planning
 from gcwatch.commands import removals
-from gcwatch.commands.check import Cause, Finding
+from gcwatch.commands.finding import Cause, Finding, config_findings
 from gcwatch.core.errors import ConfigError, Misused
 from gcwatch.core.reasons import Reason, explain
 from gcwatch.core.text import printable_name
@@ -29,6 +29,7 @@ Folders = Annotated[
         metavar="[FOLDER...]", help="Folders of the inboxes; else all.", show_default=False
     ),
 ]
+SendAlert = Annotated[bool, flag("--alert", "Send a test alert to all who are to get alerts.")]
 ShowRemoved = Annotated[
     bool, flag("--show-removed", "Show what would be removed, replaced and kept of each file.")
 ]
@@ -57,13 +58,14 @@ def check(
     *,
     as_json: Json = False,
     offline: Offline = False,
+    alert: SendAlert = False,
 ) -> None:
     """Check the config, the folders, the token, every slug and every input.
 
     Exit codes: 0 all is well, 78 correct the config or a folder, 77 the token was refused or is
     missing, 69 the platform could not be reached.
     """
-    found = list(_findings(chosen(context, config), offline=offline))
+    found = list(_findings(chosen(context, config), offline=offline, send_alert=alert))
     if as_json:
         rows = [{**asdict(each), "ok": each.is_fine} for each in found]
         print_json({"ok": all(each.is_fine for each in found), "findings": rows})
@@ -78,13 +80,13 @@ def code_of(found: Sequence[Finding]) -> Exit:
     return next((code for cause, code in _CODES if cause in causes), Exit.DONE)
 
 
-def _findings(file: Path | None, *, offline: bool) -> Iterator[Finding]:
+def _findings(file: Path | None, *, offline: bool, send_alert: bool) -> Iterator[Finding]:
     try:
         settings = configuration.load(configuration.find(file), needs_work=False)
     except ConfigError as error:
-        yield from checking.config_findings(error)
+        yield from config_findings(error)
     else:
-        yield from checking.check(settings, offline=offline)
+        yield from checking.check(settings, offline=offline, send_alert=send_alert)
 
 
 # --- plan ----------------------------------------------------------------------------------------

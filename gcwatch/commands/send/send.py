@@ -12,10 +12,11 @@ from typing import Any, Literal, TypedDict, Unpack
 from gcwatch import config
 from gcwatch.api import Watch
 from gcwatch.commands import check
+from gcwatch.commands.finding import Finding
 from gcwatch.commands.send import records
 from gcwatch.commands.send.access import Access, access_settings
 from gcwatch.commands.send.records import Paths, SendRecord, SendStore
-from gcwatch.config import Metrics, Settings, Source
+from gcwatch.config import Alerts, Metrics, Settings, Source
 from gcwatch.core.case import Case, Ending
 from gcwatch.core.errors import ConfigError, Misused, Problem, StateError, Unreachable
 from gcwatch.core.kinds import KIND_NAMES
@@ -302,7 +303,8 @@ def _send_run(
                 key_folder=settings.state,
                 routes=(),
                 mirrors=(),
-                metrics=Metrics(),  # they are the service's
+                metrics=Metrics(),  # these are the service's
+                alerts=Alerts(),
             ),
             pace=more.get("pace", Pace()),
             progress=more.get("progress", no_progress),
@@ -362,7 +364,7 @@ _PACE = Pace(poll=config.Every(5.0))
 def _require_target(route: SingleCaseRoute, settings: Settings, token: str | None) -> None:
     """Raise ConfigError unless the target exists, may be used, and accepts the inputs."""
     platform = CachingGrandChallenge(connect(settings, token))
-    found: list[check.Finding] = []
+    found: list[Finding] = []
     with closing(platform):
         platform.me()
         with suppress(Unreachable):  # it answered a moment ago: the work itself tries again

@@ -1,8 +1,7 @@
 """Writes the numbers for Prometheus into the file that the config names, a few times a minute."""
 
 from collections import Counter
-from collections.abc import Callable, Collection
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
@@ -11,11 +10,10 @@ from gcwatch import log
 from gcwatch.core.attention import attention_of
 from gcwatch.core.errors import JournalUnavailable, StateError
 from gcwatch.daemon.current_config import CurrentConfig
-from gcwatch.daemon.platform_gate import PlatformGate
+from gcwatch.daemon.reporting.condition import Condition, ConditionReader
 from gcwatch.files.atomic import error_text, write_atomically
-from gcwatch.journal.journal import Journal
 from gcwatch.journal.tally import Tally, Totals
-from gcwatch.mirror.last_run import read_last_run
+from gcwatch.mirror.last_run import LastRun
 from gcwatch.threads.periodic import PeriodicThread
 from gcwatch.wording.metrics import MetricsFacts, MirrorNumbers, metrics_text
 
@@ -42,29 +40,23 @@ class MetricsWriter(PeriodicThread):
     """Keeps the file of metrics up to date, from start to end; without one in the config, idle.
 
     Args:
-        journal: What is known of all cases.
         current: The settings of the moment, and the requests to the platform.
-        gate: Why all work is paused.
-        away: Returns the routes whose inbox can't be reached.
+        reader: What is known of cases, inboxes and mirrors.
         clock: The time in seconds since the epoch.
     """
 
     def __init__(
         self,
-        journal: Journal,
         current: CurrentConfig,
-        gate: PlatformGate,
-        away: Callable[[], Collection[str]],
+        reader: ConditionReader,
         clock: Callable[[], float],
     ) -> None:
         interval = min(_WRITE_SECONDS, current.base_pace.survey / 4)
         super().__init__("metrics", interval, _STOP_PATIENCE_SECONDS)
-        self._journal = journal
         self._current = current
-        self._gate = gate
-        self._away = away
+        self._reader = reader
         self._clock = clock
-        self._tally = Tally(journal)
+        self._tally = Tally(reader.journal)
         self._known = _JournalNumbers()
         self._has_problem = False
 
@@ -94,42 +86,43 @@ class MetricsWriter(PeriodicThread):
             log.emit("metrics.returned")
 
     def _facts(self) -> MetricsFacts:
-        settings, now = self._current.settings, self._clock()
+        now = self._clock()
+        try:
+            condition = self._reader.read()
+            self._known = self._numbers(condition)
         # The daemon logs it, and `gcwatch_paused` says so; a damaged journal ends the daemon.
-        with suppress(JournalUnavailable, StateError):
-            self._known = self._read_journal()
+        except (JournalUnavailable, StateError):
+            condition = self._reader.without_journal()
         known, traffic = self._known, self._current.traffic
         return MetricsFacts(
             now=now,
             is_running=True,
-            routes=frozenset(route.name for route in settings.routes),
+            routes=frozenset(self._current.routes),
             counts=known.counts,
             needing=known.needing,
             waits={route: max(now - since, 0.0) for route, since in known.since.items()},
             totals=known.totals,
             calls=traffic.outcomes(),
             last_answer=traffic.last_ok,
-            away=frozenset(self._away()),
-            pause=self._gate.pause,
-            mirrors={each.name: self._mirror(each.name) for each in settings.mirrors},
+            away=condition.away,
+            pause=condition.pause,
+            mirrors={name: _mirror_numbers(last) for name, last in condition.mirrors.items()},
         )
 
-    def _read_journal(self) -> _JournalNumbers:
+    def _numbers(self, condition: Condition) -> _JournalNumbers:
         needing: Counter[tuple[str, str]] = Counter()
         since: dict[str, float] = {}
-        progress = self._journal.last_progress()
-        for case in self._journal.attention():
+        for case in condition.cases:
             needed = attention_of(case)
             if needed is not None:
                 needing[case.route, needed] += 1
-            if case.key in progress:
-                at = progress[case.key]
+            if case.key in condition.progress:
+                at = condition.progress[case.key]
                 since[case.route] = min(since.get(case.route, at), at)
-        return _JournalNumbers(
-            self._journal.counts_by_route(), needing, since, self._tally.update()
-        )
+        counts = self._reader.journal.counts_by_route()
+        return _JournalNumbers(counts, needing, since, self._tally.update())
 
-    def _mirror(self, name: str) -> MirrorNumbers:
-        last = read_last_run(self._current.settings.state, name)
-        ended = datetime.fromisoformat(last.ended).timestamp() if last.ended else None
-        return MirrorNumbers(ended, last.items, bool(last.reason or last.failed))
+
+def _mirror_numbers(last: LastRun) -> MirrorNumbers:
+    ended = datetime.fromisoformat(last.ended).timestamp() if last.ended else None
+    return MirrorNumbers(ended, last.items, bool(last.reason or last.failed))
