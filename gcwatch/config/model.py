@@ -17,7 +17,7 @@ from pydantic import (
     field_validator,
 )
 
-from gcwatch.config.command import check_command
+from gcwatch.config.command import check_alert_command, check_command
 from gcwatch.config.descriptions import add_descriptions
 from gcwatch.config.expected import Expect
 from gcwatch.config.only import Only
@@ -128,7 +128,9 @@ class Alerts(Table):
     urls_file: Location | None = None
     """File with such addresses, one a line; only its owner may read it (chmod 600)."""
 
-    command: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    command: Annotated[
+        tuple[str, ...], Field(strict=False), AfterValidator(check_alert_command)
+    ] = ()
     """A program and its arguments that get each message, instead of addresses: the title in
     $GCWATCH_ALERT, all of it as standard input. It has a minute."""
 

@@ -1,4 +1,4 @@
-"""Runs the command of `on_delivered`: without a shell, bounded in time and in what it may say."""
+"""Runs a command of the config: without a shell, bounded in time and in what it may say."""
 
 import os
 import select
@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -45,25 +45,37 @@ def find_program(program: str) -> str | None:
 
 
 def run_command(
-    arguments: Sequence[str], *, longest_seconds: float = LONGEST_RUN_SECONDS
+    arguments: Sequence[str],
+    *,
+    longest_seconds: float = LONGEST_RUN_SECONDS,
+    given: bytes = b"",
+    environment: Mapping[str, str] | None = None,
 ) -> CommandResult:
     """Run a command until it ends, and end all that it has started; return how it ended.
+
+    *given* is its standard input; *environment* is added to its environment.
 
     Raise as `heartbeat` does if the daemon stops: then the command has been ended.
     """
     begin = time.monotonic()
+    # A file in memory: a command that does not read it blocks nobody.
+    stdin = os.memfd_create("given")
     try:
+        os.write(stdin, given)
+        os.lseek(stdin, 0, os.SEEK_SET)
         process = subprocess.Popen(  # noqa: S603 -- what the config says, with arguments as a list
             arguments,
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             cwd="/",
-            env=_environment(),
+            env={**_environment(), **(environment or {})},
             start_new_session=True,
         )
     except OSError as error:
         return CommandResult(0.0, f"can't be started: {error.strerror}")
+    finally:
+        os.close(stdin)
     assert process.stdout is not None, "it is a pipe"
     output = _Output(process.stdout.fileno())
     try:

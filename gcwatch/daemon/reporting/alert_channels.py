@@ -6,12 +6,7 @@ Alerts hold no names. Still, what goes to another machine by HTTP or with a pass
 
 import hashlib
 import logging
-import os
-import shutil
-import signal
-import subprocess
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,15 +15,12 @@ from gcwatch.config import Settings
 from gcwatch.config.types import is_loopback
 from gcwatch.core.alerts import Alert
 from gcwatch.core.errors import ConfigError, Problem
-from gcwatch.core.text import time_span
+from gcwatch.outbox.delivery_command import find_program, run_command
 
 if TYPE_CHECKING:
     from apprise import NotifyBase
 
 _COMMAND_SECONDS: Final = 60.0
-
-_PASSED_ON: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER")
-"""What a program gets of gcwatch's environment, which may hold the token."""
 
 _URL_HINT: Final = (
     "Addresses: https://appriseit.com/services/. Try one: apprise -vv -b test ADDRESS"
@@ -123,38 +115,21 @@ def _is_safe(found: "NotifyBase") -> bool:
 
 
 def _command_channel(settings: Settings) -> Channel:
-    command = [*settings.alerts.command]
-    if shutil.which(command[0]) is None:
+    command = settings.alerts.command
+    if find_program(command[0]) is None:
         hint = "Write the full path of a program that the service may execute."
         raise _error(settings, "command", f"{command[0]} is not a program", hint)
-    return Channel("command", "command", lambda alert: run_command(command, alert))
 
-
-def run_command(command: list[str], alert: Alert, seconds: float = _COMMAND_SECONDS) -> str:
-    """Run a program with an alert; return what went wrong, "" if nothing.
-
-    It gets the title and the events in its environment and everything as standard input. No shell
-    is involved. If it takes too long, it is killed with all that it started.
-    """
-    passed_on = {key: os.environ[key] for key in _PASSED_ON if key in os.environ}
-    about = {"GCWATCH_ALERT": alert.title, "GCWATCH_ALERT_EVENTS": ",".join(alert.events)}
-    try:
-        process = subprocess.Popen(  # noqa: S603 -- the config names it
+    def send(alert: Alert) -> str:
+        result = run_command(
             command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=passed_on | about,
-            cwd="/",
-            start_new_session=True,
+            longest_seconds=_COMMAND_SECONDS,
+            given=f"{alert.title}\n\n{alert.body}\n".encode(),
+            environment={
+                "GCWATCH_ALERT": alert.title,
+                "GCWATCH_ALERT_EVENTS": ",".join(alert.events),
+            },
         )
-    except OSError as error:
-        return f"the command can't be started: {error.strerror}"
-    try:
-        process.communicate(f"{alert.title}\n\n{alert.body}\n".encode(), timeout=seconds)
-    except subprocess.TimeoutExpired:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        return f"the command took more than {time_span(seconds)}"
-    return f"the command ended with {process.returncode}" if process.returncode else ""
+        return f"the command {result.problem}" if result.problem else ""
+
+    return Channel("command", "command", send)
