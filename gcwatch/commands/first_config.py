@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from gcwatch import config
 from gcwatch.commands import check, systemd_unit
+from gcwatch.commands.existing_config import ExistingConfig
 from gcwatch.commands.finding import Finding
 from gcwatch.commands.send import records
 from gcwatch.commands.systemd_unit import Unit
@@ -25,6 +26,7 @@ from gcwatch.config.token import token_in
 from gcwatch.core.errors import ConfigError, Misused, Refused
 from gcwatch.core.kinds import KIND_NAMES
 from gcwatch.files.atomic import write_atomically
+from gcwatch.journal.presence import running_daemon
 from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.connect import connect
 from gcwatch.platform.models import Algorithm, Collection, Interface, Socket
@@ -40,6 +42,9 @@ KINDS: Final[Mapping[Kind, str]] = {
 SHARED_MODE: Final = 0o2770
 """Mode of inbox and outbox: for gcwatch's user and for a group, which new folders inherit."""
 
+PARENT_MODE: Final = 0o2755
+"""Mode of the folder above them: gcwatch's user can keep a status file (`report`) there."""
+
 _PRIVATE_MODE: Final = 0o700
 _PASSABLE_MODE: Final = 0o755
 _MAX_CALLS: Final = 40
@@ -52,7 +57,8 @@ class Choices:
 
     Without `inputs` an algorithm gets the whole folder as its one image. If `settle` or `poll` is
     empty, the config does not have the key. With `unit`, a service runs gcwatch: the folders
-    belong to its user, and its group may read the file.
+    belong to its user, and its group may read the file. With `existing`, the route or mirror is
+    added to that config, which has the rest already.
     """
 
     file: Path
@@ -67,6 +73,7 @@ class Choices:
     settle: str = ""
     poll: str = ""
     unit: Unit | None = None
+    existing: ExistingConfig | None = None
 
     @property
     def folders(self) -> list[Path]:
@@ -211,22 +218,25 @@ def save_token(file: Path, entered: str) -> None:
 
 
 def text(choices: Choices) -> str:
-    """Given choices, return the config file.
+    """Given choices, return the config file, or what is added to the existing one.
 
     Raises:
         Misused: an input is to be null, which TOML does not have.
     """
-    platform = choices.platform.model_dump(exclude_defaults=True)
-    top = {"state": choices.state, **({"platform": platform} if platform else {})}
     # By itself tomli-w writes one short route as an inline table, where nobody adds a second one.
     table = "mirror" if choices.kind == "mirror" else "route"
-    parts = [_toml(top, choices), f"[[{table}]]\n{_toml(_keys(choices), choices)}"]
+    parts = [f"[[{table}]]\n{_toml(_keys(choices), choices)}"]
     if choices.inputs:
         inputs = {slug: _written(each) for slug, each in choices.inputs.items()}
         parts.append(_toml({"route": {"inputs": inputs}}, choices))
-    return f"{_HEADING}\n" + "\n".join(parts)
+    if choices.existing:
+        return f"\n{_ADDED}\n" + "\n".join(parts)
+    platform = choices.platform.model_dump(exclude_defaults=True)
+    top = {"state": choices.state, **({"platform": platform} if platform else {})}
+    return f"{_HEADING}\n" + "\n".join([_toml(top, choices), *parts])
 
 
+_ADDED = "# Added by gcwatch init --add."
 _HEADING = "# Written by gcwatch init. Every key: docs/configuration.md, or gcwatch schema."
 
 
@@ -282,8 +292,9 @@ def settings(choices: Choices) -> Settings:
     Raises:
         ConfigError: they can't be used: folders overlap, or a name is not allowed.
     """
+    before = choices.existing.text if choices.existing else ""
     try:
-        return config.parse(choices.file, text(choices))
+        return config.parse(choices.file, before + text(choices))
     except ConfigError as error:
         # Nobody has seen the file yet, so its line numbers would not help.
         raise ConfigError(
@@ -296,7 +307,15 @@ def findings(choices: Choices, platform: Platform) -> list[Finding]:
 
     It checks the token, the target and its sockets; nothing is written.
     """
-    found = check.check_platform(replace(settings(choices), platform=platform))
+    chosen = settings(choices)
+    # An existing config's other routes are none of this choice.
+    new = replace(
+        chosen,
+        routes=tuple(each for each in chosen.routes if each.name == choices.name),
+        mirrors=tuple(each for each in chosen.mirrors if each.name == choices.name),
+        platform=platform,
+    )
+    found = check.check_platform(new)
     return [each for each in found if not each.is_fine]
 
 
@@ -317,8 +336,14 @@ def require_free(file: Path, *, force: bool) -> None:
 def write_config(choices: Choices) -> list[Path]:
     """Make the missing folders, then the file, atomically; return the folders that were made."""
     owner = systemd_unit.user_and_group() if choices.unit else (-1, -1)
-    wanted = [(choices.state, _PRIVATE_MODE), *((each, SHARED_MODE) for each in choices.folders)]
+    wanted = [*((each.parent, PARENT_MODE) for each in choices.folders)]
+    wanted += [(each, SHARED_MODE) for each in choices.folders]
+    if choices.existing is None:
+        wanted = [(choices.state, _PRIVATE_MODE), *wanted]
     made = [folder for folder, mode in wanted if _make(folder, mode, owner)]
+    if choices.existing is not None:
+        choices.existing.append(text(choices))
+        return made
     choices.file.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(choices.file, _encoded(text(choices)), 0o600)
     if choices.unit:
@@ -348,16 +373,18 @@ def _encoded(written: str) -> bytes:
 
 
 def next_commands(choices: Choices) -> list[str]:
-    """Return the two next commands: the first checks the config, the second runs gcwatch."""
+    """Return the two next commands: one checks the config, one lets gcwatch run by it."""
     file = choices.file
     if choices.unit:
-        return choices.unit.commands(_program())
+        return choices.unit.commands(_program(), is_running=choices.existing is not None)
     try:
         is_found = config.find().resolve() == file.resolve()
     except ConfigError:
         is_found = False
     named = "" if is_found else f" --config {shlex.quote(os.fspath(file))}"
-    return [f"gcwatch check{named}", f"gcwatch run{named}"]
+    pid = running_daemon(choices.state) if choices.existing else None
+    follow = f"gcwatch run{named}" if pid is None else f"kill -HUP {pid}"
+    return [f"gcwatch check{named}", follow]
 
 
 def _program() -> str:

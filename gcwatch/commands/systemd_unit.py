@@ -36,15 +36,17 @@ class Unit:
         """Return whether the service may write to all of these without a drop-in."""
         return all(is_within(each, CASES) or is_within(each, self.state) for each in folders)
 
-    def commands(self, program: str) -> list[str]:
+    def commands(self, program: str, *, is_running: bool = False) -> list[str]:
         """Given the program's path, return the commands for an administrator: check and start.
 
-        The check runs like the service, with the token that only root can read.
+        The check runs like the service, with the token that only root can read. If the service
+        runs already, it is to read its config again.
         """
         command = shlex.join([program, "check", "--config", os.fspath(self.config)])
         credential = shlex.quote(f"LoadCredential=gc-token:{self.token}")
         as_service = f"systemd-run --pipe --wait --collect --uid={USER} -p {credential}"
-        return [f"{as_service} {command}", f"systemctl enable --now {shlex.quote(self.name)}"]
+        verb = "reload" if is_running else "enable --now"
+        return [f"{as_service} {command}", f"systemctl {verb} {shlex.quote(self.name)}"]
 
 
 def service_of(config: Path) -> Unit | None:

@@ -87,6 +87,7 @@ TYPED = {
     "gcwatch --version": "gcwatch --version",
     "gcwatch schema": "gcwatch schema",
     "gcwatch init": f"gcwatch init --yes --config x/y.toml --mirror ct-archive {PLATFORM}",
+    "gcwatch init --add": "gcwatch init --add --yes --config x/y.toml --mirror ct-archive",
     "gcwatch check": "gcwatch check",
     "gcwatch check --alert": "gcwatch check",  # nobody is there to get one
     "gcwatch plan": "gcwatch plan",

@@ -207,6 +207,107 @@ def test_the_next_commands_name_a_file_that_would_not_be_found(place, run):
     assert config.load(file).routes[0].inbox == file.parent / "copy-image" / "in"
 
 
+# --- added to a config that exists ----------------------------------------------------------------
+
+
+@pytest.fixture
+def written(place, run):
+    """A config that somebody has commented, with one route."""
+    assert run(*options(place, "--algorithm", "copy-image", "--name", "lobes", *QUICK))[0] == 0
+    place.file.write_bytes(
+        b"# mine\n" + place.file.read_bytes() + b"  # the end, without a line end"
+    )
+    return place
+
+
+def test_a_route_is_added_and_the_rest_stays_as_it_is(written, run):
+    """The bytes before it are the same; both routes deliver."""
+    before = written.file.read_bytes()
+    written.file.chmod(0o640)
+    more = ("--archive", "ct-archive", "--input", "ct-image=*.mha", *QUICK)
+
+    code, out, _ = run("init", "--add", *more)
+
+    assert (code, out) == (0, "gcwatch check\ngcwatch run\n")
+    after = written.file.read_bytes()
+    assert after.startswith(before + b"\n\n# Added by gcwatch init --add.\n[[route]]\n")
+    assert mode(written.file) == 0o640
+    assert [route.name for route in config.load(written.file).routes] == ["lobes", "ct-archive"]
+    for name in ("lobes", "ct-archive"):
+        patient = written.folder / name / "in" / "p1"
+        patient.mkdir()
+        (patient / "scan.mha").write_bytes(mha(*name.encode()))
+    assert run("check")[0] == 0
+    assert run("once")[0] == 0
+    assert (written.folder / "lobes" / "out" / "p1" / "gcwatch.json").exists()
+    assert (written.folder / "ct-archive" / "out" / "p1" / "gcwatch.json").exists()
+
+
+def test_a_mirror_is_added_and_gets_a_name_of_its_own(written, run):
+    """Line ends and the mark of a Windows editor stay; a name that is taken gets a number."""
+    text = written.file.read_text().replace("\n", "\r\n")
+    written.file.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    for _ in range(2):
+        assert run("init", "--add", "--mirror", "ct-archive")[0] == 0
+    content = written.file.read_bytes()
+    assert content.startswith(b"\xef\xbb\xbf# mine\r\n")
+    assert content.count(b"\n") == content.count(b"\r\n")
+    assert [each.name for each in config.load(written.file).mirrors] == [
+        "ct-archive",
+        "ct-archive-2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "said"),
+    [
+        (("--archive", "ct-archive", "--url", "https://x.org/api/v1/"), 64, "--url does not go"),
+        (("--algorithm", "copy-image", "--force"), 64, "--force does not go"),
+        (("--algorithm", "no-such"), 78, "no-such"),
+        (("--algorithm", "copy-image", "--inbox", "lobes/in"), 78, "overlaps"),
+        (("--algorithm", "copy-image", "--name", "lobes"), 78, "is also the name"),
+        ((), 64, "One target is needed"),
+    ],
+)
+def test_what_can_not_be_added_changes_nothing(written, run, more, code, said):
+    """The file and the folders are as they were."""
+    before, folders = written.file.read_bytes(), sorted(written.folder.rglob("*"))
+    found, out, err = run("init", "--add", *more)
+    assert (found, out) == (code, "")
+    assert said in err
+    assert (written.file.read_bytes(), sorted(written.folder.rglob("*"))) == (before, folders)
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "said"),
+    [
+        (None, 78, "no config file"),
+        (b"[[route]]\nname = 5\n", 78, "line 2"),
+        (b'route = [{ name = "a", inbox = "i", outbox = "o", algorithm = "x" }]', 64, "one list"),
+    ],
+)
+def test_a_config_that_can_not_be_added_to_is_told(place, run, content, code, said):
+    """None, one with mistakes, and one whose routes are written on one line."""
+    if content is not None:
+        place.file.write_bytes(content)
+    found, _, err = run("init", "--add", "--algorithm", "copy-image")
+    assert found == code
+    assert said in err
+    assert content is None or place.file.read_bytes() == content
+
+
+def test_a_running_gcwatch_is_told_to_read_the_config_again(written, run):
+    """The second command that is printed does that."""
+    with subprocess.Popen([*PROGRAM, "run"], stderr=subprocess.PIPE, text=True) as daemon:
+        try:
+            until(lambda: running_daemon(written.folder / "state") == daemon.pid)
+            code, out, _ = run("init", "--add", "--mirror", "ct-archive")
+            assert (code, out.splitlines()[1]) == (0, f"kill -HUP {daemon.pid}")
+        finally:
+            daemon.terminate()
+            daemon.communicate()
+
+
 # --- for the service -----------------------------------------------------------------------------
 
 # A machine with the service's user, whose /etc, /srv and /var/lib are ours for the time being. Its
@@ -271,7 +372,7 @@ def test_what_root_writes_for_the_service_serves_its_user(tmp_path, sandbox, nam
         file=/etc/gcwatch/{name}.toml
         ./gcwatch init --config $file --algorithm copy-image --name lobes --url $URL \\
             --settle 0s --poll 50ms
-        stat -c '%a %U %G %n' /etc/gcwatch/* /srv/gcwatch/lobes/*
+        stat -c '%a %U %G %n' /etc/gcwatch/* /srv/gcwatch/lobes /srv/gcwatch/lobes/*
         stat -c '%a %U' {STATE / name if name != "gcwatch" else STATE}
         as_service ./gcwatch check --config $file > checked
         mkdir /srv/gcwatch/lobes/in/p1
@@ -294,12 +395,35 @@ def test_what_root_writes_for_the_service_serves_its_user(tmp_path, sandbox, nam
             [f"600 root root /etc/gcwatch/{token}", f"640 root gcwatch /etc/gcwatch/{name}.toml"],
             key=lambda line: line.split()[-1],
         ),
+        "2755 gcwatch gcwatch /srv/gcwatch/lobes",
         "2770 gcwatch gcwatch /srv/gcwatch/lobes/in",
         "2770 gcwatch gcwatch /srv/gcwatch/lobes/out",
         "700 gcwatch",
         "/srv/gcwatch/lobes/out/p1/gcwatch.json",
     ]
     assert "token_file" not in (tmp_path / "etc" / "gcwatch" / f"{name}.toml").read_text()
+
+
+@needs_root
+def test_root_adds_a_route_whose_folders_hold_the_status_file(tmp_path, sandbox):
+    """Owner and mode of the config stay; the service's user writes the report beside in and out."""
+    script = """
+        file=/etc/gcwatch/gcwatch.toml
+        ./gcwatch init --config $file --mirror ct-archive --url $URL > first
+        ./gcwatch init --config $file --add --algorithm copy-image --name lobes \\
+            --settle 0s --poll 50ms
+        stat -c '%a %U %G %n' $file
+        sed -i 's|^name = "lobes"|&\\nreport = "/srv/gcwatch/lobes/status.txt"|' $file
+        as_service ./gcwatch once --config $file 2> once.log
+        stat -c '%a %U %G %n' /srv/gcwatch/lobes/status.txt
+    """
+    check, follow, *rest = on_a_machine(tmp_path, sandbox, script).splitlines()
+    assert check.endswith("check --config /etc/gcwatch/gcwatch.toml")
+    assert follow == "systemctl reload gcwatch"
+    assert rest == [
+        "640 root gcwatch /etc/gcwatch/gcwatch.toml",
+        "640 gcwatch gcwatch /srv/gcwatch/lobes/status.txt",
+    ]
 
 
 @needs_root

@@ -13,9 +13,11 @@ from gcwatch.cli.errors import Misused
 from gcwatch.cli.options import CaBundle, Config, TokenFile, Url, by_socket, chosen, flag, sockets
 from gcwatch.cli.verbs.preview import code_of
 from gcwatch.commands import first_config, systemd_unit
+from gcwatch.commands.existing_config import ExistingConfig, read_existing
 from gcwatch.commands.first_config import Choices, Kind
 from gcwatch.commands.systemd_unit import Unit
 from gcwatch.config import Platform, Settings, Source
+from gcwatch.config import find as find_config
 from gcwatch.core.errors import TokenRefused
 from gcwatch.core.text import printable_name
 from gcwatch.platform.client import CachingGrandChallenge, GrandChallenge
@@ -70,8 +72,14 @@ def init(
     state: Annotated[Path | None, _folder("--state", "Folder for the journal.")] = None,
     yes: Annotated[bool, flag("--yes", "Ask nothing; use the proposed answers.")] = False,
     force: Annotated[bool, flag("--force", "Replace a config file that exists already.")] = False,
+    add: Annotated[
+        bool, flag("--add", "Add a route or mirror to the config file; the rest stays as it is.")
+    ] = False,
 ) -> None:
     """Write a config file and make its folders; on a terminal, ask for what is not given.
+
+    With --add the file exists already: its text stays, comments too, and one route or mirror is
+    appended.
 
     It lists what the token can see. The config is written only if the platform accepts the token,
     and the token may use the target, and the target takes the inputs. Run it as the user that will
@@ -81,9 +89,14 @@ def init(
     Exit codes: 0 written, 64 an option is missing or the file exists already, 69 the platform
     could not be reached, 77 the token was refused, 78 the choices do not fit together.
     """
-    file = _file(chosen(context, config))
-    first_config.require_free(file, force=force)
-    home = _Home(file, state)
+    options = {"url": url, "ca_bundle": ca_bundle, "proxy": proxy}
+    if add:
+        _refuse_beside_add({**options, "token_file": token_file, "state": state, "force": force})
+        existing = read_existing(find_config(chosen(context, config)).expanduser().absolute())
+        home = _Home(existing.settings.file, existing.settings.state, existing)
+    else:
+        home = _Home(_file(chosen(context, config)), state)
+        first_config.require_free(home.file, force=force)
     if home.unit:
         systemd_unit.user_and_group()
     asking = sys.stdin.isatty() and not yes
@@ -96,18 +109,13 @@ def init(
     given = _given(targets, asking=asking)
     if given and given[0] == "mirror" and (inbox or inputs):
         raise Misused("A mirror has no inbox and no inputs.", "Remove --inbox and --input.")
-    if url is None and asking:
-        url = _ask(
-            "URL of the platform's API", lambda text: first_config.platform_of(url=text).url, _URL
-        )
-    options = {"url": url, "ca_bundle": ca_bundle, "proxy": proxy}
     platform = home.platform(options, token_file, asking=asking)
     with _connected(home.settings(platform)) as there:
         kind, slug = given or _target(there)
-        name = name or _proposed("Name", first_config.name_of(slug), asking=asking)
+        name = name or _proposed("Name", home.free_name(slug), asking=asking)
         is_mirror = kind == "mirror"
         choices = Choices(
-            file=file,
+            file=home.file,
             state=home.state,
             platform=home.written(platform),
             kind=kind,
@@ -119,6 +127,7 @@ def init(
             settle=settle,
             poll=poll,
             unit=home.unit,
+            existing=home.existing,
         )
     _write(choices, platform, asking=asking)
 
@@ -131,15 +140,25 @@ def _write(choices: Choices, platform: Platform, *, asking: bool) -> None:
     if asking:
         _say(f"\n{first_config.text(choices)}")
         with redirect_stdout(sys.stderr):
-            typer.confirm(f"Write {choices.file}?", default=True, abort=True, err=True)
+            verb = "Add this to" if choices.existing else "Write"
+            typer.confirm(f"{verb} {choices.file}?", default=True, abort=True, err=True)
     for folder in first_config.write_config(choices):
         _say(f"Made {printable_name(str(folder))}")
-    _say(f"Wrote {printable_name(str(choices.file))}")
+    done = "Added it to" if choices.existing else "Wrote"
+    _say(f"{done} {printable_name(str(choices.file))}")
     if choices.unit and not choices.unit.reaches(choices.folders):
         _say(f"The service needs a drop-in for these folders: see {_SERVICE_PAGE}, Folders.")
     _say("Next:")
     for command in first_config.next_commands(choices):
         typer.echo(command)
+
+
+def _refuse_beside_add(given: Mapping[str, Any]) -> None:
+    """Raise Misused if an option says what the existing config has already."""
+    used = [f"--{name.replace('_', '-')}" for name, value in given.items() if value]
+    if used:
+        message = f"{used[0]} does not go with --add: the config file has it already."
+        raise Misused(message, f"Remove {', '.join(used)}; to change it, edit the file.")
 
 
 # --- places and the token ------------------------------------------------------------------------
@@ -158,6 +177,7 @@ class _Home:
 
     file: Path
     given_state: Path | None
+    existing: ExistingConfig | None = None
 
     @property
     def unit(self) -> Unit | None:
@@ -178,6 +198,11 @@ class _Home:
         path = given or Path(_proposed(what, str(base / usual), asking=asking))
         return path.expanduser().absolute()
 
+    def free_name(self, slug: str) -> str:
+        """Return a name for the route or mirror of a target that no other one has."""
+        name = first_config.name_of(slug)
+        return self.existing.free_name(name) if self.existing else name
+
     def settings(self, platform: Platform) -> Settings:
         return Settings(file=self.file, state=self.state, platform=platform)
 
@@ -185,12 +210,23 @@ class _Home:
         self, keys: Mapping[str, Any], token_file: Path | None, *, asking: bool
     ) -> Platform:
         """Return the platform with its token file; ask for a token if there is no file."""
+        if self.existing:
+            return self._platform_of(self.existing.settings.platform)
+        if keys["url"] is None and asking:
+            read = lambda text: first_config.platform_of(url=text).url  # noqa: E731 -- one use
+            keys = {**keys, "url": _ask("URL of the platform's API", read, _URL)}
         file = (token_file or self.token).expanduser().absolute()
         bare = first_config.platform_of(**keys)
         if asking and not file.exists():
             _ask_for_token(self.settings(bare), file)
         named = file if token_file or file.exists() else None
         return first_config.platform_of(**keys, token_file=named)
+
+    def _platform_of(self, platform: Platform) -> Platform:
+        """Return an existing config's platform; a service's token is its credential's file."""
+        if self.unit and platform.token_file is None and self.unit.token.exists():
+            return platform.model_copy(update={"token_file": self.unit.token})
+        return platform
 
     def written(self, platform: Platform) -> Platform:
         """Return the platform as the config has it: a service gets its token as a credential."""
