@@ -41,6 +41,9 @@ test-systemd: .venv/installed ## the service in a booted Debian; says why where 
 test-browser: .venv/browser ## the status page in Debian's chromium; screenshots in build/screenshots
 	$(BIN)/pytest -rs tests/system/browser.py $(ARGS)
 
+docs/status-page.png: .venv/browser gcwatch/wording/page/*
+	PYTHONPATH=tests $(BIN)/python -m support.browser $@
+
 .venv/browser: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,browser]'
 	touch $@

@@ -231,6 +231,9 @@ def _mirroring_of(directions: Sequence[Direction]) -> tuple[bool, bool]:
 # --- planes ---------------------------------------------------------------------------------------
 
 _LARGEST_PLANE_BYTES: Final = 64 * 1024 * 1024
+_MOST_READ_BYTES: Final = 4 * 1024**3
+"""Of a larger image not all voxels are read."""
+
 _MASK_SHARE: Final = 0.5
 """An image of which fewer bytes are not zero counts as a mask."""
 
@@ -254,11 +257,11 @@ def read_fullest_plane(stream: BinaryIO, voxels: Voxels) -> Plane:
     """Given a file and where its voxels are, return the plane that says most about it.
 
     Of a mask that is the one with most marked voxels, of other images the middle one. All voxels
-    are read, to know whether any is marked.
+    are read, to know whether any is marked; of a very large image only the plane in the middle.
     """
-    if voxels.plane_bytes > _LARGEST_PLANE_BYTES:
-        raise CantDrawError("it is too large to draw")
     count = voxels.size[2]
+    if count * voxels.plane_bytes > _MOST_READ_BYTES:
+        return read_plane(stream, voxels, 0.5)
     marked, best, fullest, middle = 0, -1, (0, b""), b""
     for number, data in enumerate(_planes(stream, voxels)):
         here = len(data) - data.count(0)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from gcwatch.core.reasons import Reason
 from gcwatch.core.text import iso_time
+from gcwatch.demo.phantoms import make_chest, segment_lungs
 from gcwatch.pictures.drawing import draw_plane
 from gcwatch.pictures.drawings import Drawing, Picture
 from gcwatch.pictures.plane import Plane
@@ -60,21 +61,22 @@ def delivered(number, **more):
     )
 
 
-def picture(side, label, grey, **more):
-    """A small picture: a disc on black, or an empty one."""
-    at = [(x - 20) ** 2 + (y - 20) ** 2 < 150 for y in range(40) for x in range(40)]
-    data = draw_plane(Plane(40, 40, [grey * (inside + 1) for inside in at]))
-    drawing = Drawing(subject=0, data=base64.b64encode(data).decode(), **more)
+def picture(side, label, numbers, **more):
+    """A small picture of slice 9 of 16 of a phantom, or an empty one."""
+    data = draw_plane(Plane(32, 32, numbers[8 * 1024 : 9 * 1024]))
+    place = {"number": 9, "count": 16, **more}
+    drawing = Drawing(subject=0, data=base64.b64encode(data).decode(), **place)
     return Picture(side=side, label=label, drawing=drawing)
 
 
 def pictures():
     """What was sent and what came back: as it should be, empty, and not drawn."""
-    scan = picture("input", "ct-image", 100, number=12, count=24)
-    empty = picture("result", "lung-lobes", 0, number=12, count=24, is_empty=True)
+    chest = make_chest(3)
+    scan = picture("input", "ct-image", chest)
+    empty = picture("result", "lungs", bytes(16 * 1024), is_empty=True)
     problem = Drawing(subject=0, problem="images of this format are not drawn here")
     return {
-        "lobes-d0000001": (scan, picture("result", "lung-lobes", 1, number=12, count=24)),
+        "lobes-d0000001": (scan, picture("result", "lungs", segment_lungs(chest))),
         "lobes-d0000002": (scan, empty),
         "lobes-d0000003": (Picture(side="input", label="slide", drawing=problem), empty),
     }

@@ -3,44 +3,23 @@
 `make test-browser` runs it, with Debian's chromium; it leaves pictures in build/screenshots.
 """
 
-import importlib.util
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
+from support.browser import open_browser, why_not
 from support.checkout import ROOT
 from support.status_pages import HOSTILE, NOW, morning, page
 
-CHROMIUM = Path("/usr/bin/chromium")
 SCREENSHOTS = ROOT / "build" / "screenshots"
-FLAGS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
 SIZES = {"phone": (360, 740), "desk": (1280, 900)}
-
-
-def why_not():
-    """Why no browser can be started here, or None."""
-    if not CHROMIUM.exists():
-        return "chromium is not installed (apt install chromium)"
-    lacking = {"playwright", "axe_playwright_python"} - {
-        name for name in ("playwright", "axe_playwright_python") if importlib.util.find_spec(name)
-    }
-    return f"not installed: {', '.join(sorted(lacking))}" if lacking else None
-
 
 pytestmark = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 
 
 @pytest.fixture(scope="module")
 def chromium():
-    from playwright.sync_api import sync_playwright  # noqa: PLC0415 -- only where it is installed
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+    with open_browser() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -92,7 +71,7 @@ def pass_time(tab, seconds):
 @pytest.mark.parametrize("size", SIZES)
 def test_axe_finds_nothing(look, size, scheme):
     """Contrast, names, roles, landmarks, headings, sizes: in light and dark, wide and narrow."""
-    from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415 -- see above
+    from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415 -- only where it is installed
 
     tab = look(morning(is_away=True), size, scheme, later=3600)
     found = Axe().run(tab, options={"resultTypes": ["violations"]})

@@ -39,6 +39,7 @@ MAX_PAGE_BYTES: Final = 3_000_000
 
 _LARGEST_FILE_BYTES: Final = 400_000
 _POLL_SECONDS: Final = 0.05
+_STOP_PATIENCE_SECONDS: Final = 2.0
 
 
 class _Record(BaseModel):
@@ -89,7 +90,7 @@ class PictureShelf:
             self._change.notify_all()
         self._artist.stop()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(_STOP_PATIENCE_SECONDS)  # it may hang at a share
 
     # --- for a page ------------------------------------------------------------------------------
 
@@ -170,12 +171,12 @@ class PictureShelf:
         except (OSError, ValidationError):
             return None
 
-    def _put(self, case: Case, pictures: Sequence[Picture] | None) -> None:
-        """Keep what was drawn; None: it could not be drawn, and is tried at the next start."""
-        record = _Record(of=_state_of(case), pictures=tuple(pictures or ()))
+    def _put(self, case: Case, pictures: Sequence[Picture], *, is_final: bool) -> None:
+        """Keep what was drawn; if it is not final, only until the next start."""
+        record = _Record(of=_state_of(case), pictures=tuple(pictures))
         self._held[case.key] = record
         self.revision += 1
-        if pictures is None:
+        if not is_final:
             return
         with suppress(OSError):  # a full disk: it is drawn again after the next start
             self._folder.mkdir(mode=0o700, exist_ok=True)
@@ -195,12 +196,12 @@ class PictureShelf:
     def _work(self) -> None:
         while (job := self._next()) is not None:
             try:
-                pictures = self._draw(job)
+                pictures, is_final = self._draw(job)
             except Exception:  # noqa: BLE001 - a worker's outermost line: nothing depends on it
-                pictures = None
+                pictures, is_final = [], False
             with self._change:
                 if not self._is_over:
-                    self._put(job.case, pictures)
+                    self._put(job.case, pictures, is_final=is_final)
                 self._drawing = ""
                 self._change.notify_all()
 
@@ -213,15 +214,18 @@ class PictureShelf:
             self._drawing = next(iter(self._jobs))
             return self._jobs.pop(self._drawing)
 
-    def _draw(self, job: _Job) -> list[Picture] | None:
-        """Return the pictures of a case; what can't be drawn has words. None: nothing is known."""
+    def _draw(self, job: _Job) -> tuple[list[Picture], bool]:
+        """Return the pictures of a case, or words, and whether another try would be the same."""
         subjects = [*result_subjects(job.route, job.case)]
         with suppress(OSError, GcwatchError):  # the share is away, or the folder changes
             subjects += input_subjects(job.route, job.case)
-        drawings = self._artist.draw(subjects) if subjects else []
+        if not subjects:
+            return [], True
+        drawings = self._artist.draw(subjects)
+        is_final = drawings is not None
         if drawings is None:
-            return None
-        return [_picture(subjects[each.subject], each) for each in drawings]
+            drawings = [Drawing(subject=0, problem="it takes too much time or memory")]
+        return [_picture(subjects[each.subject], each) for each in drawings], is_final
 
 
 def _picture(subject: Subject, drawing: Drawing) -> Picture:

@@ -4,6 +4,7 @@ import base64
 import gzip
 import io
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 import pydicom
 import pytest
 from PIL import Image
+from pydicom.data import get_testdata_file
 from support.builders import SERIES, Site, mha, until
 
 from gcwatch.daemon.reporting import pictures
@@ -149,6 +151,23 @@ def test_a_series_is_sorted_by_place_whatever_its_files_are_called(tmp_path):
     assert (drawing.number, drawing.count) == (3, 5)
     alone = drawn(tmp_path, "input", files[2].read_bytes())
     assert drawing.data == alone.data
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("MR_small.dcm", "MR_small_RLE.dcm"),
+        ("MR_small.dcm", "MR_small_bigendian.dcm"),
+        ("MR_small.dcm", "MR_small_implicit.dcm"),
+        ("MR_small.dcm", "MR_small_jp2klossless.dcm"),
+        ("SC_rgb_gdcm_KY.dcm", "SC_rgb_rle.dcm"),
+    ],
+)
+def test_a_slice_is_the_same_picture_in_every_compression(tmp_path, first, second):
+    """Run lengths, JPEG 2000 and both byte orders hold the same pixels."""
+    content = [Path(get_testdata_file(name)).read_bytes() for name in (first, second)]
+    pictures = [drawn(tmp_path, "input", each) for each in content]
+    assert pictures[0].data == pictures[1].data != ""
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -358,6 +377,31 @@ def test_a_delivery_gets_its_pictures(site):
     site.run_once()
     assert shown(site) == (1, 1)
     assert file.stat().st_mtime_ns == drawn_at
+
+
+def test_a_share_that_hangs_holds_up_no_stop(site, monkeypatch):
+    """The thread that lists files for a picture is left behind."""
+    site.configure(report="status.txt")
+    site.drop("p1")
+    site.run_once()
+    gate, usual, hanging = threading.Event(), os.scandir, threading.Event()
+
+    def hang(*where):
+        if threading.current_thread().name == "pictures":
+            hanging.set()
+            gate.wait(60)
+        return usual(*where)
+
+    monkeypatch.setattr(os, "scandir", hang)
+    monkeypatch.setattr(pictures, "_STOP_PATIENCE_SECONDS", 0.05)
+    with site.watch() as watch:
+        [route], [case] = watch.settings.routes, watch.journal.delivered("lobes", 1)
+        with pictures.PictureShelf(site.state) as shelf:
+            assert shelf.pictures_of(route, [case], {case.key}) == {}
+            assert hanging.wait(60)
+    gate.set()
+    shelf._thread.join(60)
+    assert kept(site) == []
 
 
 def test_a_running_daemon_adds_them(site):

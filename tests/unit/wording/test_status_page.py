@@ -132,10 +132,10 @@ def test_pictures_have_words():
     """What is sent and what came back, which slice, that a mask is empty, and why there is none."""
     read = Reader(page(morning(3)))
     text = read.text("delivered")
-    assert "Sent ct-image, slice 12 of 24 Result lung-lobes, slice 12 of 24" in text
-    assert "Result lung-lobes, slice 12 of 24 Empty: all is zero" in text
+    assert "Sent ct-image, slice 9 of 16 Result lungs, slice 9 of 16" in text
+    assert "Result lungs, slice 9 of 16 Empty: all is zero" in text
     assert "No picture: images of this format are not drawn here. Sent slide" in text
-    assert "Result, lung-lobes of p2" in read.values("alt")
+    assert "Result, lungs of p2" in read.values("alt")
 
 
 def test_a_day_is_a_heading():
@@ -173,7 +173,7 @@ def test_it_loads_nothing():
     html = page(morning())
     read = Reader(html)
     assert {tag for tag, _ in read.tags} & PIECES == {"style", "script", "meta", "noscript", "img"}
-    assert all(each.startswith("data:image/png;base64,") for each in read.values("src"))
+    assert all(each.startswith("data:image/") for each in read.values("src"))
     assert len(read.values("src")) == 5
     assert read.values("http-equiv") == ["Content-Security-Policy", "refresh"]
     policy = read.values("content")[0]
