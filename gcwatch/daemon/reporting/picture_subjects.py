@@ -7,9 +7,11 @@ from pathlib import Path
 from gcwatch.config import Route
 from gcwatch.core.case import Case
 from gcwatch.core.receipt import RECEIPT_NAME
+from gcwatch.core.series_rules import ALL_SERIES, SeriesRules
 from gcwatch.core.text import readable_name
 from gcwatch.files.beneath import SharePath
 from gcwatch.files.patterns import is_ignored, matches_pattern
+from gcwatch.imaging.dicom.headers import read_header
 from gcwatch.inbox.layouts import inbox_of
 from gcwatch.pictures.drawings import Subject
 
@@ -37,10 +39,21 @@ def input_subjects(route: Route, case: Case) -> Iterator[Subject]:
         listed = [(file.name, file.place) for file in inbox_of(route).source_files(case.folder)]
     else:
         listed = list(_list_files(SharePath(place) / case.folder))
+    rules = route.only or ALL_SERIES
     for each in sent:
         files = [file for name, file in listed if matches_pattern(name, each.pattern)]
+        files = [file for file in files if _is_taken(file, rules)]
         if each.is_uploaded and files:
             yield Subject("input", each.socket, tuple(files[:_MOST_FILES]))
+
+
+def _is_taken(file: SharePath, rules: SeriesRules) -> bool:
+    """Whether a file is of no series that the route leaves out."""
+    if not rules.rules:
+        return True
+    with file.open_file() as stream:
+        header = read_header(stream, rules.keywords)
+    return header is None or not rules.find_misfit(header.asked)
 
 
 def result_subjects(route: Route, case: Case) -> Iterator[Subject]:

@@ -379,6 +379,18 @@ def test_a_delivery_gets_its_pictures(site):
     assert file.stat().st_mtime_ns == drawn_at
 
 
+def test_a_series_that_the_route_leaves_out_is_not_drawn(site):
+    """The picture is of what was sent, also if another series has more slices."""
+    site.configure(report="status.html", only={"Modality": "CT"})
+    other = {f"mr/{n}.dcm": Path(get_testdata_file("MR_small.dcm")).read_bytes() for n in range(9)}
+    slices = {path.name: path.read_bytes() for path in SERIES.iterdir()}
+    site.drop("p1", slices | other)
+    site.run_once()
+    [file] = (site.state / pictures.FOLDER).iterdir()
+    sent = json.loads(file.read_text())["pictures"][0]
+    assert (sent["side"], sent["drawing"]["count"]) == ("input", 5)
+
+
 def test_a_share_that_hangs_holds_up_no_stop(site, monkeypatch):
     """The thread that lists files for a picture is left behind."""
     site.configure(report="status.txt")
