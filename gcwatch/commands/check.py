@@ -15,6 +15,7 @@ from gcwatch.config import (
     Expected,
     Glob,
     JsonFile,
+    Limits,
     Mirror,
     Named,
     Route,
@@ -64,8 +65,17 @@ def check(
         yield from _privacy(route)
     for mirror in settings.mirrors:
         yield from _mirror_folders(mirror)
+    yield from _limits(settings.limits)
     yield from alert_findings(settings, send=send_alert)
     yield from check_platform(settings, offline=offline)
+
+
+def _limits(limits: Limits) -> Iterator[Finding]:
+    """Say how fast uploads may be at this moment, if they are limited."""
+    if limits.upload:
+        rate = limits.upload_rate()
+        now = "not limited now" if rate is None else f"at most {rate * 8 / 1e6:g} Mbit/s now"
+        yield Finding("limits", "upload", f"all uploads together: {now}")
 
 
 def check_platform(settings: Settings, *, offline: bool = False) -> Iterator[Finding]:

@@ -1,6 +1,7 @@
 """The tables of the config file; docs/configuration.md is made from their docstrings."""
 
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,6 +31,7 @@ from gcwatch.config.types import (
     Slug,
     Source,
     Template,
+    UploadRules,
     _Inside,
     check_api_root,
     check_file_name,
@@ -46,6 +48,7 @@ from gcwatch.core.alerts import ALERT_EVENTS, AlertEvent, AlertPolicy
 from gcwatch.core.kinds import KIND_NAMES, Kind
 from gcwatch.core.temporary_names import is_temporary
 from gcwatch.core.timing import Pace
+from gcwatch.core.upload_limit import upload_rate
 
 
 class Table(BaseModel):
@@ -89,6 +92,18 @@ class Limits(Table):
 
     connections: int = Field(default=16, ge=1, le=64)
     """Number of transfers at the same time, over all cases."""
+
+    upload: UploadRules = ()
+    """How fast all uploads together may be: "20 Mbit/s", or a list of limits with times, of which
+    the last that holds is followed: ["20 Mbit/s", "mon-fri 07-19 5 Mbit/s", "sun unlimited"].
+
+    Days and hours are what this machine's clock shows; "19-07" ends on the next day. Without this
+    key, or at a time for which there is no limit, uploads are as fast as the network."""
+
+    def upload_rate(self, now: float | None = None) -> float | None:
+        """Return the limit at a time (default: now), in bytes a second; None if there is none."""
+        shown = time.localtime(now)
+        return upload_rate(self.upload, shown.tm_wday, shown.tm_hour * 60 + shown.tm_min)
 
 
 class Log(Table):

@@ -17,6 +17,7 @@ from gcwatch.config.cron import Cron
 from gcwatch.core.procedure_format import parse_procedure
 from gcwatch.core.region import parse_region
 from gcwatch.core.timing import Every
+from gcwatch.core.upload_limit import UploadRule, parse_rule
 
 Loc = tuple[str | int, ...]
 
@@ -359,6 +360,29 @@ def _check_area(value: str) -> str:
         ) from None
     return value
 
+
+def _upload_rules(value: Any) -> tuple[UploadRule, ...]:
+    """Given one limit or a list of limits, return them."""
+    hint = 'write "20 Mbit/s", or with times ["20 Mbit/s", "mon-fri 07-19 5 Mbit/s"]'
+    if isinstance(value, tuple):
+        return value
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list) or not all(isinstance(each, str) for each in texts):
+        raise value_error("must be a limit such as 20 Mbit/s, or a list of limits", hint)
+    found = []
+    for each in texts:
+        try:
+            found.append(parse_rule(each))
+        except ValueError as error:
+            raise value_error(f"has {each!r}, which {error}", hint) from None
+    return tuple(found)
+
+
+UploadRules = Annotated[
+    tuple[UploadRule, ...],
+    PlainValidator(_upload_rules),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
 
 Area = Annotated[str, AfterValidator(_check_area)]
 _MOST_PROCEDURE_BYTES = 16 * 1024 * 1024

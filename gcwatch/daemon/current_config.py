@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from gcwatch.config import Platform, Route, Settings
 from gcwatch.core.timing import Pace
 from gcwatch.files.beneath import forget_roots
+from gcwatch.platform.throttle import Throttle
 from gcwatch.platform.traffic import Traffic
 
 # `status` has settings and paces, but no connection: what makes one is imported by then.
@@ -52,6 +53,8 @@ class CurrentConfig:
         self.base_pace = pace
         self.switching = threading.RLock()
         self.traffic = Traffic()
+        # They outlive connections: all uploads share one limit, also after a reload.
+        self._throttle = Throttle(self._upload_rate)
         self._token = token
         self._lock = threading.Lock()
         self._held: _Held | None = None
@@ -64,12 +67,15 @@ class CurrentConfig:
         """The platform that the settings name."""
         from gcwatch.platform.connect import connect
 
-        return connect(self.settings, self._token, self.traffic)
+        return connect(self.settings, self._token, self.traffic, self._throttle)
 
     def _use_settings(self, settings: Settings) -> None:
         forget_roots()  # the admin may have changed a link on the way to an inbox or outbox
         self.settings = settings
         self.routes: Mapping[str, Route] = {route.name: route for route in settings.routes}
+
+    def _upload_rate(self) -> float | None:
+        return self.settings.limits.upload_rate()
 
     def pace(self, route: str) -> Pace:
         """Given a route's name, return how fast its cases go; the base pace if it is gone."""

@@ -5,15 +5,19 @@ from gcwatch.config import Settings
 from gcwatch.core.errors import ConfigError, TokenRefused
 from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.http import Http
+from gcwatch.platform.throttle import Throttle
 from gcwatch.platform.traffic import Traffic
 
 
 def connect(
-    settings: Settings, token: str | None = None, traffic: Traffic | None = None
+    settings: Settings,
+    token: str | None = None,
+    traffic: Traffic | None = None,
+    throttle: Throttle | None = None,
 ) -> GrandChallenge:
     """Given settings, return the platform; without *token*, it is read again for every call.
 
-    Requests are counted in *traffic*.
+    Requests are counted in *traffic*, and *throttle* slows uploads.
     """
     log.hide_secret(token or "")
     ca_bundle = settings.platform.ca_bundle
@@ -23,6 +27,7 @@ def connect(
         ca_bundle=str(ca_bundle) if ca_bundle else None,
         proxy=settings.platform.proxy,
         traffic=traffic,
+        throttle=throttle,
     )
     return GrandChallenge(http)
 

@@ -118,6 +118,10 @@ class Call:
         """Give a transfer more time for a number of bytes that have moved."""
         self.deadline += count / SLOWEST_BYTES_A_SECOND
 
+    def paused(self, seconds: float) -> None:
+        """Give a transfer more time for a wait that is gcwatch's own, not the server's."""
+        self.deadline += seconds
+
     def use(self, connected: Any) -> None:
         """Use a connection from now on."""
         # A copy of the descriptor: TLS takes the first one over, and a reply that ends with its

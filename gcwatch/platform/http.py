@@ -27,6 +27,7 @@ from gcwatch.platform.certificates import Certificates, UnreadableCertificatesEr
 from gcwatch.platform.deadlines import POOL_CLASSES, Call, Deadlines
 from gcwatch.platform.models import wrong_answer
 from gcwatch.platform.replies import READING_METHODS, read_reply
+from gcwatch.platform.throttle import Throttle
 from gcwatch.platform.traffic import Traffic
 
 CONNECT_SECONDS, READ_SECONDS = 10.0, 150.0
@@ -145,18 +146,22 @@ class Reply:
 
 
 class _CountedBody:
-    """A request's body that gives its call more time for each chunk."""
+    """A request's body within the limit of uploads; it gives its call more time for each slice."""
 
-    def __init__(self, body: Any, call: Call) -> None:
-        self._body, self._call = body, call
+    def __init__(self, body: Any, call: Call, throttle: Throttle) -> None:
+        self._body, self._call, self._throttle = body, call, throttle
 
     def __len__(self) -> int:
         return len(self._body)
 
     def __iter__(self) -> Iterator[Any]:
+        call = self._call
         for chunk in self._body:
-            yield chunk
-            self._call.moved(len(chunk))
+            for each in self._throttle.slices(
+                chunk, on_wait=call.paused, is_over=lambda: call.is_over
+            ):
+                yield each
+                call.moved(len(each))
 
 
 class Http:
@@ -168,6 +173,7 @@ class Http:
         ca_bundle: A file with certificates, if the platform's is not publicly signed.
         proxy: The URL of a proxy, if one is needed.
         traffic: Where requests are counted.
+        throttle: What slows uploads.
     """
 
     def __init__(
@@ -178,9 +184,10 @@ class Http:
         ca_bundle: str | None = None,
         proxy: str | None = None,
         traffic: Traffic | None = None,
+        throttle: Throttle | None = None,
     ) -> None:
         self.home = home
-        self._traffic = traffic or Traffic()
+        self._traffic, self._throttle = traffic or Traffic(), throttle or Throttle()
         self._auth = _Bearer(home, token)
         self._certificates = Certificates(ca_bundle)
         self._proxies = {"http": proxy, "https": proxy} if proxy else {}
@@ -257,7 +264,7 @@ class Http:
         """
         require_https(url, self.home)
         with self._limited("PUT storage", "PUT") as call:
-            data = body if isinstance(body, bytes) else _CountedBody(body, call)
+            data = body if isinstance(body, bytes) else _CountedBody(body, call, self._throttle)
             with self._send(call, "bare", "PUT", url, data=data) as response:
                 reply = Reply(response, call, "PUT storage")
                 reply.read(_LARGEST_STORAGE_ANSWER_BYTES)
