@@ -229,9 +229,7 @@ class Journal:
         failed is always among them.
         """
         stands = CASES.c.newest & ~CASES.c.gone
-        return self._select(
-            CASES.c.open | (CASES.c.notable & stands) | (CASES.c.command_failed & sa.true())
-        )
+        return self._select(CASES.c.open | (CASES.c.notable & stands) | CASES.c.command_failed)
 
     def delivered(self, route: str, limit: int) -> list[Case]:
         """Return at most *limit* delivered cases of a route, the latest delivery first."""

@@ -13,6 +13,7 @@ from contextlib import closing
 
 import psutil
 import pytest
+import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -193,6 +194,25 @@ def test_what_needs_attention_is_open_failed_or_odd(book):
     again = book.open_case("r", "p1").key
     assert failed not in [case.key for case in book.attention()]
     assert again in [case.key for case in book.attention()]
+
+
+def test_cases_are_found_without_reading_all(book):
+    """What is asked for all the time is found by an index, however many cases there are."""
+    asked = []
+    sa.event.listen(
+        book._engine, "before_cursor_execute", lambda *told: asked.append((told[2], told[3]))
+    )
+    book.attention()
+    book.open_cases()
+    book.delivered("r", 200)
+    book.due(["r"], 0.0, 9)
+    book.next_due(["r"])
+    queries = [each for each in asked if each[0].startswith("SELECT")]
+    with book._transaction() as connection:
+        for query, values in queries:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", values)
+            assert not [row.detail for row in plan if row.detail.startswith("SCAN")], query
+    assert len(queries) == 5
 
 
 def test_a_job_is_known_once_it_is_on_record(book):
