@@ -32,7 +32,7 @@ class StatusFileFacts:
 
     Only a page shows the rest: `delivered` are the latest deliveries, the last one first; `links`
     has, by key, the relative address of a case's results or failure note, and `pictures` the small
-    pictures of its images.
+    pictures of its images. `table` is the address of the table of all results, "" without one.
     """
 
     route: str
@@ -45,6 +45,7 @@ class StatusFileFacts:
     delivered: Sequence[CaseView] = ()
     links: Mapping[str, str] = field(default_factory=dict)
     pictures: Mapping[str, Sequence[Picture]] = field(default_factory=dict)
+    table: str = ""
 
     def count_open(self) -> int:
         """Return the number of cases that wait or are under way."""

@@ -100,6 +100,7 @@ def page_bytes(facts: StatusFileFacts, now: float) -> bytes:
         urgent=_urgent(facts),
         waiting=_waiting(facts),
         delivered=_delivered(facts),
+        table=facts.table,
         withdrawn=facts.counts.get("withdrawn", 0),
     )
     return text.encode("utf-8", "backslashreplace")

@@ -481,3 +481,16 @@ def test_it_comes_back_after_a_reboot(ward):
     ward.sandbox.advance(600.0)
     ward.receipt(name)
     assert len(ward.jobs()) == jobs + 1
+
+
+# --- the page on the share ------------------------------------------------------------------------
+
+
+def test_the_service_draws_the_pictures_of_its_page(ward):
+    """Under the limits of the unit, another process may be started, and the page be replaced."""
+    page = f"{LOBES}/status.html"
+    ward.configure(more=f'report = "{page}"\n')
+    ward.ctl("reload", "gcwatch")
+    ward.receipt(ward.drop())
+    seen = until(lambda: 'alt="Result, ' in ward.machine.run("cat", page, check=False).stdout, 150)
+    assert seen

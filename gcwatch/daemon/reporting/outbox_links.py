@@ -1,6 +1,7 @@
 """Where a case's results or failure note are, as addresses relative to a page on the same share."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -26,6 +27,12 @@ class OutboxLinks:
             return self._address(f"{case.result}/")
         notes = find_failure_notes(self._outbox, case.folder) if case.ending == "failed" else []
         return self._address(str(notes[0].relative_to(self._outbox))) if notes else None
+
+    def find_file(self, name: str) -> str:
+        """Given the name of a file in the outbox, return its address; "" if there is none."""
+        with suppress(OSError):
+            return self._address(name) if (SharePath(self._outbox) / name).is_file() else ""
+        return ""
 
     def _address(self, name: str) -> str:
         return "" if self._way is None else quote(os.fsencode(self._way + name))

@@ -18,6 +18,7 @@ from gcwatch import log
 from gcwatch.config import Route, Settings
 from gcwatch.core.case import Case
 from gcwatch.core.errors import JournalUnavailable
+from gcwatch.core.result_rows import TABLE_NAMES
 from gcwatch.core.timing import Pace
 from gcwatch.daemon.reporting.outbox_links import OutboxLinks
 from gcwatch.daemon.reporting.pictures import PictureShelf
@@ -211,6 +212,7 @@ class StatusFileWriter(PeriodicThread):
             is_over=is_over,
             delivered=[case_view.case_view(case, pace, now, snapshot) for case in delivered],
             links=links,
+            table=_find_table(route, path) if most else "",
             pictures=self._pictures_of(route, delivered, links) if most else {},
         )
 
@@ -239,6 +241,12 @@ def _find_links(route: Route, path: Path, cases: Iterable[Case]) -> dict[str, st
             if (link := links.find(case)) is not None:
                 found[case.key] = link
     return found
+
+
+def _find_table(route: Route, path: Path) -> str:
+    """Return the address of the route's table of results; "" without one."""
+    links = OutboxLinks(route.outbox, path.parent)
+    return links.find_file(TABLE_NAMES[route.kind]) if route.table else ""
 
 
 def _write(path: Path, page: bytes) -> None:

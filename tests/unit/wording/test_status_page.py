@@ -270,6 +270,15 @@ def test_the_daemon_keeps_it_up_to_date(site):
     assert (site.folder / "status.html").stat().st_mode & 0o777 == 0o640
 
 
+def test_it_leads_to_the_table_of_results(site):
+    """If the route keeps one."""
+    site.configure(report="status.html", table=True)
+    site.drop("p1")
+    site.run_once()  # the table is there at its end
+    site.run_once()
+    assert 'href="./out/results.csv"' in paper(site)
+
+
 def test_a_name_that_the_share_does_not_show_any_more_is_not_on_the_page(site):
     """A patient whose folder and results were taken away is counted, not named."""
     site.drop("doe-jane")
