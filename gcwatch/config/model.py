@@ -46,6 +46,7 @@ from gcwatch.config.types import (
 )
 from gcwatch.core.alerts import ALERT_EVENTS, AlertEvent, AlertPolicy
 from gcwatch.core.kinds import KIND_NAMES, Kind
+from gcwatch.core.priority import Priority
 from gcwatch.core.temporary_names import is_temporary
 from gcwatch.core.timing import Pace
 from gcwatch.core.upload_limit import upload_rate
@@ -263,6 +264,12 @@ class Route(Table):
     order: Template | None = None
     """Position of the display set in its reader study: a number, or a template such as "{number}"
     that gives one. Default: last."""
+
+    priority: Priority = "normal"
+    """Which cases begin first if more are due than can be worked on: those of "urgent" routes, then
+    "normal", then "low". Each fourth case that begins is the one that has been due for longest.
+
+    An urgent case also finds one place more than limits.cases."""
 
     leftovers: Literal["warn", "fail"] = "warn"
     """Whether a case fails ("fail") or has a warning ("warn") if the platform could not read

@@ -5,7 +5,7 @@ in the journal, which says what is due. On start every open case goes on at its 
 """
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Final
@@ -32,6 +32,7 @@ from gcwatch.daemon.reporting.metrics_file import MetricsWriter
 from gcwatch.daemon.reporting.status_files import StatusFileWriter
 from gcwatch.daemon.reporting.tables import TableWriter
 from gcwatch.daemon.reporting.watchdog import SystemdWatchdog, manager
+from gcwatch.daemon.turns import Turns
 from gcwatch.daemon.upkeep import clear_spool
 from gcwatch.daemon.waking.schedule import Schedule
 from gcwatch.daemon.waking.uptime import ClockSteps
@@ -104,6 +105,7 @@ class Daemon:
         self._wakeup = Wakeup()
         self._gate = PlatformGate(current, lock_file)
         self._slots = JobSlots()
+        self._turns = Turns(journal, current, clock)
         self._commands: dict[str, str] = {}
         self._workers = Workers(self._heartbeats, self._wakeup, self._gate, self._on_crash)
         self._runner = CaseRunner(
@@ -273,19 +275,19 @@ class Daemon:
         running = {key for key in self._workers.running() if not key.startswith(_MIRROR)}
         self._start_due_commands(running)
         free = self._current.settings.limits.cases - len(running - self._commands.keys())
-        if free <= 0:
+        if not self._turns.has_room(free):
             return
         if self._gate.is_token_refused:
             self._workers.start(_PROBE, self._gate.probe)
             return
-        self._scanner.urgent.update(self._slots.take_held(self._held_cases()))
-        urgent = self._scanner.urgent - running
-        self._scanner.urgent &= running  # their step may have looked before the marker came
-        due = self._journal.due(self._current.routes, self._clock(), limit=free + len(running))
-        for key in dict.fromkeys([*urgent, *(case.key for case in due)]):
-            if key not in running and free:
-                self._workers.start(key, partial(self._run_case, key))
-                free -= 1
+        asked: Collection[str] = ()
+        if free > 0:
+            held = self._slots.take_held(self._turns.open_cases(), self._turns.rank_of)
+            self._scanner.urgent.update(held)
+            asked = self._scanner.urgent - running
+            self._scanner.urgent &= running  # their step may have looked before the marker came
+        for key in self._turns.choose(asked, running, free):
+            self._workers.start(key, partial(self._run_case, key))
 
     def _start_due_commands(self, running: Collection[str]) -> None:
         """Run the commands of delivered cases: one at a time for each route, beside all limits.
@@ -303,11 +305,6 @@ class Daemon:
         """Take a case as far as it goes; if it has ended, look what its folder did meanwhile."""
         self._runner.run(key)
         self._scanner.look_at_ended(self._current.routes, key)
-
-    def _held_cases(self) -> Iterator[Case]:
-        """Yield the open cases of the current routes; read only when the first one is asked for."""
-        routes = self._current.routes
-        yield from (case for case in self._journal.open_cases() if case.route in routes)
 
     def _on_event(self, case: Case, event: events.Event) -> None:
         self._gate.on_event(case, event)

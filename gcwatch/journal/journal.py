@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -234,19 +234,27 @@ class Journal:
     def delivered(self, route: str, limit: int) -> list[Case]:
         """Return at most *limit* delivered cases of a route, the latest delivery first."""
         where = (CASES.c.route == route) & (CASES.c.stage == "delivered")
-        return self._select(where, order=CASES.c.touched.desc(), limit=limit)
+        return self._select(where, order=[CASES.c.touched.desc()], limit=limit)
 
     def called(self, name: str) -> list[Case]:
         """Return the cases that have this key, or whose folder has this name, oldest first."""
         return self._select((CASES.c.key == name) | (CASES.c.folder == os.fsencode(name)))
 
-    def due(self, routes: Collection[str], now: float, limit: int) -> list[Case]:
+    def due(
+        self,
+        routes: Collection[str],
+        now: float,
+        limit: int,
+        ranks: Mapping[str, int] | None = None,
+    ) -> list[Case]:
         """Return at most *limit* cases of *routes* that are due, the longest due first.
 
-        Cases whose command has to run are not among them; see `due_commands`.
+        With *ranks* of routes, those of the routes with the lowest rank come first. Cases whose
+        command has to run are not among them; see `due_commands`.
         """
         where = (CASES.c.due <= now) & CASES.c.route.in_(routes) & ~CASES.c.command
-        return self._select(where, order=CASES.c.due, limit=limit)
+        first = [sa.case(dict(ranks), value=CASES.c.route)] if ranks else []
+        return self._select(where, order=(*first, CASES.c.due), limit=limit)
 
     def due_commands(self, routes: Collection[str], now: float) -> dict[str, str]:
         """Return the key of the case whose command is longest due, by route, of *routes*."""
@@ -424,9 +432,11 @@ class Journal:
                 rescheduled = CASES.update().where(CASES.c.key == case.key)
                 connection.execute(rescheduled.values(**self._row(case)))
 
-    def _select(self, where: Any, order: Any = None, limit: int | None = None) -> list[Case]:
+    def _select(
+        self, where: Any, order: Sequence[Any] = (), limit: int | None = None
+    ) -> list[Case]:
         query = sa.select(CASES.c.record).where(where).limit(limit)
-        query = query.order_by(order if order is not None else sa.text("rowid"))
+        query = query.order_by(*(order or [sa.text("rowid")]))
         with self._transaction() as connection:
             rows = connection.execute(query).all()
         return [decode_case(row.record) for row in rows]

@@ -11,6 +11,7 @@ from typing import Final
 from gcwatch.config import Cron, Settings
 from gcwatch.core import checklist
 from gcwatch.core.case import Case
+from gcwatch.core.priority import RANKS
 from gcwatch.core.reasons import Reason, explain
 from gcwatch.core.text import count_noun, data_size, readable_name, time_span
 from gcwatch.core.timing import Pace, due_time
@@ -48,15 +49,15 @@ class DaemonSnapshot:
         now: float,
     ) -> "DaemonSnapshot":
         """Given settings, all open cases and the time, return this with routes and queue."""
-        routes = frozenset(route.name for route in settings.routes)
+        ranks = {route.name: RANKS[route.priority] for route in settings.routes}
         ready = [
-            (due, case.key)
+            (ranks[case.route], due, case.key)
             for case in open_cases
-            if case.route in routes and case.key not in self.progress.working
+            if case.route in ranks and case.key not in self.progress.working
             if (due := due_time(case, pace_of(case.route))) is not None and due <= now
         ]
-        ahead = {key: place for place, (_, key) in enumerate(sorted(ready))}
-        return replace(self, routes=routes, at_once=settings.limits.cases, ahead=ahead)
+        ahead = {key: place for place, (_, _, key) in enumerate(sorted(ready))}
+        return replace(self, routes=frozenset(ranks), at_once=settings.limits.cases, ahead=ahead)
 
 
 def why_waiting(case: Case, pace: Pace, now: float, snapshot: DaemonSnapshot) -> str:
