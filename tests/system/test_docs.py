@@ -55,7 +55,11 @@ BLOCKS = {
 PACKAGED = "it installs: tests/system/test_deb.py does, in a Debian of its own"
 BOOTED = "it is for a machine's root: tests/system/booted.py types it in a Debian of its own"
 DICOM = "tests/system/test_dcmtk.py starts and asks what it names"
+MAINTAINED = "tests/system/test_maintenance.py types it on a machine with the service's user"
 HOST = {
+    r"setpriv .* sqlite3 .*": MAINTAINED,
+    r"install -o gcwatch .*": MAINTAINED,
+    r"(cp --archive|rm --force|tar|chown --recursive) .*": MAINTAINED,
     r"python3 -m venv /opt/gcwatch/.*": BOOTED,
     r"install (-m|-d)( .*)?": BOOTED,
     r"apt install dcmtk": "the machine that tests run on may have it: tests/system/test_dcmtk.py",
