@@ -8,9 +8,9 @@ from gcwatch.core.errors import CannotSend
 from gcwatch.core.reasons import Reason
 from gcwatch.files.safe_open import open_unchanged
 from gcwatch.files.snapshot import SourceFile
-from gcwatch.imaging.codestreams.errors import CantScrub
+from gcwatch.imaging.codestreams.errors import CantScrub, HoldsTooMuch
 from gcwatch.imaging.copies import Copy, Prepare
-from gcwatch.imaging.formats import Image, suffix_of
+from gcwatch.imaging.formats import Image, damage_reason, suffix_of
 from gcwatch.imaging.scrub.formats import scrub_file
 from gcwatch.imaging.scrub.meta_image import MetaImage, read_clean
 from gcwatch.imaging.scrub.streaming import Comparison, DifferentError, Write
@@ -111,4 +111,6 @@ def _refusing(file: SourceFile, prepare: Callable[[BinaryIO], Write]) -> Prepare
 
 
 def _refusal(file: SourceFile, error: CantScrub) -> CannotSend:
+    if isinstance(error, HoldsTooMuch):
+        return CannotSend(damage_reason(file, str(error)))
     return CannotSend(Reason("not_deidentified", {"problem": str(error)}, {"file": file.name}))

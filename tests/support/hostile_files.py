@@ -180,6 +180,10 @@ HOSTILE_FILES = {
             + _zlib_bomb()
         ),
     ),
+    "PNG parts": (
+        "x.png",
+        lambda: png()[:33] + (bytes(4) + b"tEXt" + zlib.crc32(b"tEXt").to_bytes(4)) * 3_000_000,
+    ),
     "PNG chunk": ("x.png", lambda: _sparse(png()[:33] + struct.pack(">L4s", GIB, b"IDAT"), GIB)),
     "JPEG markers": ("x.jpg", lambda: b"\xff\xd8" + b"\xff\xe0\0\x02" * 5_000_000),
 }

@@ -19,6 +19,7 @@ from gcwatch.commands.send.records import Paths, SendRecord, SendStore
 from gcwatch.config import Alerts, Metrics, Settings, Source
 from gcwatch.core.case import Case, Ending
 from gcwatch.core.errors import ConfigError, Misused, Problem, StateError, Unreachable
+from gcwatch.core.events import Retried
 from gcwatch.core.kinds import KIND_NAMES
 from gcwatch.core.progress import TransferProgress, no_progress
 from gcwatch.core.timing import Pace
@@ -227,6 +228,9 @@ class _SendRun:
                 self._items[number] = self._with_new_outbox(item)
                 if case is not None:
                     self.watch.retry(case)
+            elif case.wait is not None:
+                # Somebody asks now: the pause after the tries of the call before does not count.
+                self.watch.journal.record(case.key, Retried())
         routes = [self._route(item) for item in self._items if not self._is_earlier(item)]
         self.watch.follow(replace(self.watch.settings, routes=tuple(routes)))
         return bool(routes)

@@ -11,7 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from gcwatch.core.text import count_noun
 from gcwatch.files.atomic import BUFFER_BYTES
@@ -19,6 +19,7 @@ from gcwatch.imaging import jpeg
 from gcwatch.imaging.checks.streams import END_MISSING, count_bytes, read_at
 from gcwatch.imaging.checks.tiff import tiff_damage
 from gcwatch.imaging.jpeg import read_jpeg_header
+from gcwatch.threads.heartbeats import heartbeat
 
 START_BYTES = 4096
 """Bytes from a file's start that are enough to recognise its format."""
@@ -29,6 +30,11 @@ _PDF_TAIL_BYTES = 4096
 
 _NEWICK_BYTES = 16 * 1024 * 1024
 """The brackets of larger trees are not count_noun."""
+
+MOST_PNG_PARTS: Final = 500_000
+"""Real ones have a part for each 8 KiB of compressed pixels, or fewer."""
+TOO_MANY_PNG_PARTS: Final = f"it has more than {MOST_PNG_PARTS:,} parts"
+_PNG_HEADER: Final = struct.pack(">L4s", 13, b"IHDR")
 
 Damage = Callable[[BinaryIO], str]
 
@@ -45,18 +51,24 @@ def _no_check(_: BinaryIO) -> str:
 
 
 def _png_damage(stream: BinaryIO) -> str:
-    """A PNG is a chain of chunks; the last one is called IEND."""
-    position = 8
-    while len(head := read_at(stream, position, 8)) == 8:
+    """A PNG is a chain of chunks; the first one is called IHDR, and the last one IEND."""
+    if read_at(stream, 8, 8) != _PNG_HEADER:
+        return "its header is missing"
+    position, size = 8, count_bytes(stream)
+    for _ in range(MOST_PNG_PARTS):
+        heartbeat()
+        head = read_at(stream, position, 8)
+        if len(head) < 8:
+            return END_MISSING
         length, kind = struct.unpack(">L4s", head)
-        if position + 12 + length > count_bytes(stream):
+        if position + 12 + length > size:
             return END_MISSING
         if _png_checksum(stream, kind, position + 8, length):
             return f"the checksum of its part {kind.decode('latin-1')} is wrong"
         position += 12 + length
         if kind == b"IEND":
             return ""
-    return END_MISSING
+    return TOO_MANY_PNG_PARTS
 
 
 def _png_checksum(stream: BinaryIO, kind: bytes, begin: int, length: int) -> bool:

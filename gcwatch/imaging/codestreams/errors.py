@@ -1,4 +1,4 @@
-"""The error of everything that can't be cleaned."""
+"""The errors of everything that can't be cleaned."""
 
 
 class CantScrub(Exception):
@@ -10,3 +10,10 @@ class CantScrub(Exception):
     def __init__(self, problem: str, form: str = "") -> None:
         super().__init__(problem)
         self.form = form
+
+
+class HoldsTooMuch(CantScrub):
+    """The file is damaged or made to fill memory: more is in it than its header says."""
+
+    def __init__(self) -> None:
+        super().__init__("its compressed data holds more than its pixels")

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 
 from gcwatch.files.atomic import BUFFER_BYTES
-from gcwatch.imaging.codestreams.errors import CantScrub
+from gcwatch.imaging.checks.signatures import MOST_PNG_PARTS, TOO_MANY_PNG_PARTS
+from gcwatch.imaging.codestreams.errors import CantScrub, HoldsTooMuch
 from gcwatch.imaging.scrub.streaming import Write
 
 _START = b"\x89PNG\r\n\x1a\n"
@@ -34,8 +35,6 @@ _PASSES = (
     (0, 1, 1, 2),
 )
 """First column and line, and steps, of each pass of an interlaced picture."""
-
-_MOST_PARTS = 1 << 20
 
 
 def scrub_png(stream: BinaryIO) -> Write:
@@ -67,7 +66,7 @@ def scrub_png(stream: BinaryIO) -> Write:
 def iterate_chunks(stream: BinaryIO) -> Iterator[tuple[bytes, int]]:
     """Yield name and length of each part, with the stream at its data; bytes between are none."""
     place = 8
-    for _ in range(_MOST_PARTS):
+    for _ in range(MOST_PNG_PARTS):
         stream.seek(place)
         head = stream.read(8)
         if len(head) < 8:
@@ -77,7 +76,7 @@ def iterate_chunks(stream: BinaryIO) -> Iterator[tuple[bytes, int]]:
             return
         yield kind, length
         place += 12 + length
-    raise CantScrub("it has too many parts")
+    raise CantScrub(TOO_MANY_PNG_PARTS)
 
 
 def _part(kind: bytes, data: bytes) -> bytes:
@@ -111,7 +110,7 @@ class _Pixels:
         except zlib.error as error:
             raise CantScrub("its compressed pixels are damaged") from error
         if self._left < 0:
-            raise CantScrub("its compressed data holds more than its pixels")
+            raise HoldsTooMuch
 
 
 def _count_bytes(header: bytes) -> int:

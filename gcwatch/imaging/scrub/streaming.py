@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from gcwatch.files.atomic import BUFFER_BYTES
 from gcwatch.imaging.checks.streams import count_bytes
-from gcwatch.imaging.codestreams.errors import CantScrub
+from gcwatch.imaging.codestreams.errors import CantScrub, HoldsTooMuch
 
 Write = Callable[[BinaryIO], None]
 """Writes a clean copy to a target; may raise `CantScrub` when a part of it is written."""
@@ -137,6 +137,8 @@ def find_zlib_end(stream: BinaryIO, size: int, expected: int) -> int:
             while data and not engine.eof:
                 held += len(engine.decompress(data, BUFFER_BYTES))
                 data = engine.unconsumed_tail
+                if held > expected:
+                    raise HoldsTooMuch
         while not engine.eof and (piece := engine.decompress(b"", BUFFER_BYTES)):
             held += len(piece)
     except zlib.error as error:
@@ -144,5 +146,5 @@ def find_zlib_end(stream: BinaryIO, size: int, expected: int) -> int:
     if not engine.eof:
         raise CantScrub("its end is missing")
     if held > expected:
-        raise CantScrub("its compressed data holds more than its pixels")
+        raise HoldsTooMuch
     return used - len(engine.unused_data)

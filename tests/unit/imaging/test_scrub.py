@@ -5,6 +5,7 @@ import io
 import json
 import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +26,10 @@ from support.planted import (
     profile_with_secrets,
 )
 from support.voxel_files import VOXELS, meta_image
-from support.whole_files import jpeg, tiff
+from support.whole_files import jpeg, png, tiff
 
 from gcwatch.core.errors import CannotSend
+from gcwatch.core.reasons import explain
 from gcwatch.files.beneath import SharePath
 from gcwatch.imaging import bundle
 from gcwatch.imaging.codestreams.errors import CantScrub
@@ -239,6 +241,25 @@ def test_what_an_earlier_version_has_spooled_is_made_anew(tmp_path):
         total.update(file.name.encode() + b"\0%d\0%d\0" % (file.size, file.mtime_ns))
     (spool / "k1.json").write_text(json.dumps({**note, "listing": total.hexdigest()}))
     assert not find_names(send(folder, spool).file.read_bytes())
+
+
+@pytest.mark.parametrize("kind", ["png", "mha"])
+def test_what_holds_more_than_its_header_says_is_told_as_damaged(tmp_path, kind):
+    """It may be a bomb: what is wrong is not that it can't be cleaned."""
+    pixels = zlib.compress(bytes(1 << 20))
+    part = struct.pack(">L", len(pixels)) + b"IDAT" + pixels
+    checksum = zlib.crc32(b"IDAT" + pixels).to_bytes(4)
+    content = {
+        "png": png()[:33] + part + checksum + png()[-12:],
+        "mha": b"ObjectType = Image\nNDims = 3\nDimSize = 4 4 4\nElementType = MET_SHORT\n"
+        b"CompressedData = True\nCompressedDataSize = %d\nElementDataFile = LOCAL\n"
+        % len(pixels)
+        + pixels,
+    }
+    with pytest.raises(CannotSend) as error:
+        sent_bytes(tmp_path, content[kind], f"x.{kind}")
+    assert error.value.reason.code == "damaged_image"
+    assert "holds more than its pixels" in explain(error.value.reason).detail
 
 
 CASES = [(".mha", FILES["MetaImage"]), (".nii", FILES["NIfTI"]), (".nii", FILES["NIfTI in gzip"])]

@@ -1,6 +1,8 @@
 """What a file is, and whether it is whole, is told from its bytes alone."""
 
 import io
+import struct
+import zlib
 
 import pytest
 from hypothesis import given
@@ -140,3 +142,19 @@ def test_no_bytes_break_a_check(name, data):
         whole[place] = data.draw(st.sampled_from([0, 1, 0x7F, 0xFF]))
     cut = data.draw(st.integers(0, len(whole)))
     assert isinstance(damage(name, bytes(whole[:cut])), str)
+
+
+def test_a_png_with_very_many_parts_is_not_read_to_its_end(monkeypatch):
+    """Three million empty parts took a minute of a worker."""
+    monkeypatch.setattr(signatures, "MOST_PNG_PARTS", 20)
+    empty = struct.pack(">L4s", 0, b"tEXt") + zlib.crc32(b"tEXt").to_bytes(4)
+    start, end = png()[:33], png()[33:]
+    assert damage("x.png", start + empty * 10 + end) == ""
+    assert damage("x.png", start + empty * 20 + end) == "it has more than 500,000 parts"
+
+
+@pytest.mark.parametrize("start", [8, 8 + 25])
+def test_a_png_without_its_header_is_damaged(start):
+    """Whoever reads its pixels finds width and height there."""
+    assert damage("x.png", png()[:8] + png()[start + 1 :]) == "its header is missing"
+    assert damage("x.png", png()[:8] + png()[-12:] + bytes(8)) == "its header is missing"
