@@ -267,7 +267,10 @@ def _planned(
         left_out=_left_out(planned.inputs, uploads, files),
         why=planned.why,
         not_taken=planned.not_taken,
-        warnings=tuple(reason for each in made.values() for one in each for reason in one.warnings),
+        warnings=(
+            *judgement.warnings,
+            *(reason for each in made.values() for one in each for reason in one.warnings),
+        ),
     )
 
 

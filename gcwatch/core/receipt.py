@@ -1,6 +1,7 @@
 """The receipt gcwatch.json: what was sent for a delivered case, and what came back."""
 
 import hashlib
+import itertools
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -45,13 +46,22 @@ def make_receipt(case: Case, platform: str, version: str, now: float) -> Mapping
         "outputs": _outputs(case),
         "warnings": [explain(reason).detail for reason in case.warnings],
         "not_taken": [explain(reason).detail for reason in case.not_taken],
-        "times": {
-            "found": iso_time(case.found),
-            "settled": iso_time(case.settled or case.found),
-            "submitted": iso_time(submission.submitted),
-            "delivered": iso_time(now),
-        },
+        "times": _times(case, submission, now),
     }
+
+
+def _times(case: Case, submission: Submission, now: float) -> dict[str, str]:
+    """Return when what happened; nothing ends before it begins, also if the clock was set back."""
+    settled = case.settled or case.found
+    told = {
+        "found": case.found,
+        "settled": settled,
+        "submitted": submission.submitted,
+        "delivered": now,
+    }
+    # The clock was wrong before it was set, so the last times count.
+    latest_first = itertools.accumulate(reversed(told.values()), min)
+    return dict(zip(told, map(iso_time, reversed([*latest_first])), strict=True))
 
 
 def _source(case: Case) -> dict[str, Any]:

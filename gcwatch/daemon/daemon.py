@@ -20,7 +20,7 @@ from gcwatch.core.reasons import Reason
 from gcwatch.daemon.case_runner import CaseRunner, log_case_event
 from gcwatch.daemon.controls import Controls
 from gcwatch.daemon.current_config import CurrentConfig
-from gcwatch.daemon.idle import all_left_to_later_run
+from gcwatch.daemon.idle import BusyWaits, all_left_to_later_run
 from gcwatch.daemon.job_slots import JobSlots
 from gcwatch.daemon.mirrors import MirrorScheduler
 from gcwatch.daemon.operator import Operator
@@ -104,7 +104,7 @@ class Daemon:
         self._heartbeats = Heartbeats(require_running=self._require_running)
         self._wakeup = Wakeup()
         self._gate = PlatformGate(current, lock_file)
-        self._slots = JobSlots()
+        self._slots, self._busy = JobSlots(), BusyWaits()
         self._turns = Turns(journal, current, clock)
         self._commands: dict[str, str] = {}
         self._workers = Workers(self._heartbeats, self._wakeup, self._gate, self._on_crash)
@@ -259,7 +259,8 @@ class Daemon:
         if self._wakeup.is_scan_requested() or self._wakeup.requested_mirrors():
             return False
         left = self._journal.unfinished_cases()
-        return all_left_to_later_run([case for case in left if case.route in self._current.routes])
+        ours = [case for case in left if case.route in self._current.routes]
+        return all_left_to_later_run(ours, self._busy)
 
     def _log_start(self) -> None:
         routes = len(self._current.routes)
@@ -309,6 +310,7 @@ class Daemon:
     def _on_event(self, case: Case, event: events.Event) -> None:
         self._gate.on_event(case, event)
         self._slots.on_event(case, event)
+        self._busy.on_event(case, event)
 
     def _on_crash(self, key: str, error: Exception) -> None:
         """A fault of gcwatch costs the case an attempt, and in the end fails it."""

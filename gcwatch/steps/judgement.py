@@ -26,6 +26,7 @@ from gcwatch.inbox.layouts import inbox_of
 from gcwatch.steps.context import StepContext
 from gcwatch.steps.pseudonyms import find_pseudonym
 from gcwatch.targets.context import DroppedFolder, TargetContext
+from gcwatch.targets.titles import find_shortened
 from gcwatch.targets.upload_quota import LIMIT_UPLOADS
 
 
@@ -52,10 +53,14 @@ def folder_of(case: Case, files: Sequence[SourceFile], context: StepContext) -> 
 
 @dataclass(frozen=True)
 class Judgement:
-    """A folder that can be sent: its plan, and the bundles of each socket that is uploaded."""
+    """A folder that can be sent: its plan, and the bundles of each socket that is uploaded.
+
+    `warnings` are about the folder as a whole; those about its files are in the bundles.
+    """
 
     planned: Planned
     bundles: Mapping[str, tuple[Bundle, ...]]
+    warnings: tuple[Reason, ...] = ()
 
 
 def judge_folder(folder: FolderToJudge, context: TargetContext, spool: Path) -> Judgement:
@@ -87,7 +92,9 @@ def judge_folder(folder: FolderToJudge, context: TargetContext, spool: Path) -> 
     named = (reason for made in bundles.values() for each in made for reason in each.not_taken)
     not_taken = tuple({str(reason): reason for reason in named}.values())
     planned = replace(planned, inputs=inputs, pseudonym=folder.pseudonym, not_taken=not_taken)
-    return Judgement(planned, bundles)
+    title = planned.target.title
+    shortened = find_shortened(route, dropped, title) if title else None
+    return Judgement(planned, bundles, (shortened,) if shortened else ())
 
 
 def _with_uploads(item: Input, bundles: Sequence[Bundle]) -> Input:

@@ -1,6 +1,6 @@
 """Step upload: the folder is judged, and what each socket gets is sent."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -49,6 +49,8 @@ def upload_inputs(case: Case, route: Route, pace: Pace, context: StepContext) ->
             return
         discard_spool(spool)
         judgement = judge_folder(folder, context.for_target(route, pace), spool)
+        # Before the plan: with a plan, the folder is not judged again after a crash.
+        case = yield from _record_warnings(case, judgement.warnings)
         case, bundles = (yield judgement.planned), judgement.bundles
     else:
         bundles = make_bundles(checklist.unsent_inputs(case), case.inputs, folder, route, spool)
@@ -56,7 +58,7 @@ def upload_inputs(case: Case, route: Route, pace: Pace, context: StepContext) ->
         case = yield from require_new_content(case, bundles, route, pace, context)
     for item in checklist.unsent_inputs(case):
         parcels = bundles[item.socket]
-        case = yield from _record_warnings(case, parcels)
+        case = yield from _record_warnings(case, (w for each in parcels for w in each.warnings))
         if item.carrier == "dicom":
             case = yield from _send_dicom_set(case, item, parcels, context)
         else:
@@ -64,9 +66,9 @@ def upload_inputs(case: Case, route: Route, pace: Pace, context: StepContext) ->
     context.quota.release_uploads(case.key)
 
 
-def _record_warnings(case: Case, parcels: Sequence[Bundle]) -> Generator[Event, Case, Case]:
+def _record_warnings(case: Case, warnings: Iterable[Reason]) -> Generator[Event, Case, Case]:
     """Record each warning about what is sent, once."""
-    for reason in (reason for parcel in parcels for reason in parcel.warnings):
+    for reason in warnings:
         if reason not in case.warnings:
             case = yield events.WarningFound(reason)
     return case

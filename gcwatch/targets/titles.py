@@ -20,12 +20,24 @@ def make_title(route: Route, dropped: DroppedFolder) -> str:
     is the key, or with `names = "keep"` the folder's name and the key's random part, or with a
     table of pseudonyms the pseudonym and the random part.
     """
+    made = _fill_template(route, dropped, _MAX_FOLDER_CHARACTERS)[:_MAX_TITLE_CHARACTERS].strip()
+    return made if re.search("[A-Za-z0-9]", made) else dropped.key
+
+
+def find_shortened(route: Route, dropped: DroppedFolder, title: str) -> Reason | None:
+    """Given the title that was made for a folder, return a warning if it is only a part of it."""
+    if len(_fill_template(route, dropped, len(dropped.name))) <= len(title):
+        return None
+    most = {"title": _MAX_TITLE_CHARACTERS, "folder": _MAX_FOLDER_CHARACTERS}
+    return Reason("title_shortened", most, {"short": title})
+
+
+def _fill_template(route: Route, dropped: DroppedFolder, most_of_folder: int) -> str:
     usual = "{key}" if route.names == "opaque" else "{folder} {id}"
     given = route.title or ("{pseudonym} {id}" if dropped.pseudonym else usual)
-    made = _plain_text(given.format_map(_template_fields(dropped, route.name)))[
-        :_MAX_TITLE_CHARACTERS
-    ].strip()
-    return made if re.search("[A-Za-z0-9]", made) else dropped.key
+    fields = _template_fields(dropped, route.name)
+    name = _plain_text(dropped.name)[:most_of_folder]
+    return _plain_text(given.format_map({**fields, "folder": name}))
 
 
 def is_own_title(made: str, key: str) -> bool:
@@ -54,7 +66,7 @@ def _template_fields(dropped: DroppedFolder, route: str) -> Mapping[str, str]:
         "id": dropped.key.rpartition("-")[2],
         "route": route,
         "pseudonym": dropped.pseudonym,
-        "folder": _plain_text(dropped.name)[:_MAX_FOLDER_CHARACTERS],
+        "folder": _plain_text(dropped.name),
         "number": numbers[-1] if numbers else "",
     }
 

@@ -9,6 +9,7 @@ from support.hostile import all_mutations, hostile
 
 from gcwatch.cli import main
 from gcwatch.commands.send import send as send_module
+from gcwatch.daemon import idle
 from gcwatch.platform import http as http_module
 
 CODES = {0, 3, 69, 75, 77, 78}
@@ -44,6 +45,7 @@ ROWS = [
 def send(capsys, monkeypatch, tmp_path, sandbox):
     """Run the command at a fast pace; its exit code, what it printed, what it said."""
     monkeypatch.setattr(send_module, "Pace", lambda: FAST)
+    monkeypatch.setattr(idle, "BUSY_SECONDS", 0.5)
     monkeypatch.setattr(http_module, "_REPEAT_SECONDS", (0.0,))
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
     monkeypatch.delenv("GCWATCH_CONFIG", raising=False)

@@ -72,6 +72,14 @@ PLATFORM_REASONS: Final[Mapping[str, ReasonEntry]] = {
         advice="Give the folder another name.",
         hint="Or put {{id}} into the route's title.",
     ),
+    "title_shortened": ReasonEntry(
+        "The folder's name is too long for a title; on the platform this folder is called {short}.",
+        "The title is shortened to {short}: it has at most {title} characters, and a folder's name "
+        "in it {folder}.",
+        advice="Look for {short} on the platform.",
+        hint="Nothing has to be done. Shorter names of folders, or a route's title without "
+        "{{folder}}, give whole titles.",
+    ),
     "title_unclear": ReasonEntry(
         "The platform gives contradictory answers about this folder.",
         "The title is taken in {what} {slug}, but is not in its list.",

@@ -105,11 +105,13 @@ def read_meta(data: bytes) -> tuple[bytes, int]:
         raise UnusualHeader
     start = end + _unpack_length(data, value)[0]
     while end < start:
-        tag, _, value, end = meta.read(end)
+        tag, vr, value, end = meta.read(end)
         # pydicom trusts the groups of the elements and not the length of the meta group.
         if tag >> 16 != _META_GROUP:
             raise UnusualHeader
         if tag == _TRANSFER_SYNTAX:
+            if vr != b"UI":
+                raise UnusualHeader
             syntax = data[value:end].rstrip(b"\0 ")
     if end != start or syntax in _NOT_COVERED or data[start : start + 2] == b"\x02\0":
         raise UnusualHeader

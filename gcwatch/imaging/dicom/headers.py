@@ -157,6 +157,8 @@ def _read_quickly(stream: BinaryIO, asked: tuple[str, ...]) -> Header | None:
 def _read_by_pydicom(stream: BinaryIO, asked: tuple[str, ...]) -> Header | None:
     stream.seek(0)
     dataset = read_dataset(stream, (*_READ_ELEMENTS, *asked))
+    if not isinstance(dataset.file_meta.get("TransferSyntaxUID") or "", str):
+        raise DamagedDicom("its transfer syntax is no UID")
     common = _Common(dataset, _common_header(stream, dataset), {})
     return _with_asked(_header_of(stream, dataset, common), asked, dataset, common)
 

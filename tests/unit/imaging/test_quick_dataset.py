@@ -5,6 +5,7 @@ import tempfile
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.builders import series
 from support.dicom_files import files, shipped
 
 from gcwatch.imaging.dicom import headers
@@ -79,3 +80,15 @@ def read_quickly(reader, content):
             return reader.read(file)
         except UnusualHeader:
             return None
+
+
+@pytest.mark.parametrize("vr", [b"US", b"UL", b"OB"])
+def test_a_transfer_syntax_that_is_no_uid_is_damaged(tmp_path, vr):
+    """Pydicom reads it as numbers, and the pixels as if they were not compressed."""
+    content = next(iter(series().values()))
+    assert content.count(b"\x02\0\x10\0UI") == 1
+    file = tmp_path / "a.dcm"
+    file.write_bytes(content.replace(b"\x02\0\x10\0UI", b"\x02\0\x10\0" + vr))
+    with file.open("rb") as stream:
+        found = headers.read_header(stream)
+    assert found is None or found.problem

@@ -8,6 +8,9 @@ import pytest
 from support.builders import FAST, IN_DOUBT, Clock, Site, mha, sha256, until, voxels, waiting
 from support.contract import CLINICAL, CT, IMAGE, LIMIT, TARGETS, THREE_SLICES, THRESHOLD, held
 
+from gcwatch import config
+from gcwatch.commands import plan
+from gcwatch.core.reasons import explain
 from gcwatch.platform import http
 from gcwatch.sandbox import Sandbox, Settings, due_tasks
 from gcwatch.targets import upload_quota
@@ -170,7 +173,20 @@ def test_any_folder_name_makes_a_title_that_the_platform_takes_as_it_is(tmp_path
 
         (item,) = made(site, kind)
         assert len(item["title"]) <= 200
-        assert site.delivered()
+        [result] = site.results()
+        told = " ".join(site.receipt(result)["warnings"])
+        assert ("title is shortened to" in told) == (len(name) > 120)
+
+
+@BOTH
+def test_plan_tells_that_a_title_will_be_shortened(tmp_path, kind):
+    """Before anything is sent, with the title that people will see."""
+    with site_of(kind, tmp_path, names="keep", title="{folder}") as site:
+        site.drop("x" * 130)
+        [route] = plan.plan(config.load(site.file))
+        [folder] = route.folders
+        assert [each.code for each in folder.warnings] == ["title_shortened"]
+        assert f"called {'x' * 120}" in explain(folder.warnings[0]).plain
 
 
 # --- imports -------------------------------------------------------------------------------------
