@@ -11,6 +11,7 @@ from gcwatch.commands.alert_check import alert_findings
 from gcwatch.commands.finding import Cause, Finding
 from gcwatch.commands.share_probe import probe_share
 from gcwatch.config import (
+    Column,
     Constant,
     Expected,
     Glob,
@@ -26,19 +27,23 @@ from gcwatch.core.errors import (
     CannotSend,
     CaseError,
     ConfigError,
+    NotYet,
     Refused,
     TokenRefused,
     Unreachable,
 )
 from gcwatch.core.kinds import KIND_NAMES
 from gcwatch.core.reasons import Reason, explain
+from gcwatch.core.result_rows import fixed_columns
 from gcwatch.core.text import count_noun
 from gcwatch.daemon.reporting.status_files import read_beginning
 from gcwatch.files import file_systems
+from gcwatch.inbox.case_tables import read_case_table
 from gcwatch.journal.presence import running_daemon
 from gcwatch.journal.schema import journal_problem
 from gcwatch.outbox.delivery_command import find_program
-from gcwatch.outbox.tables import looks_like_table, table_file
+from gcwatch.outbox.table_file import looks_like_table
+from gcwatch.outbox.tables import table_file
 from gcwatch.platform.client import CachingGrandChallenge, GrandChallenge
 from gcwatch.platform.connect import connect
 from gcwatch.platform.models import Socket
@@ -149,6 +154,8 @@ def _folders(route: Route) -> Iterator[Finding]:
         yield _command(where, route.on_delivered[0])
     if route.report is not None:
         yield _report(where, route.report)
+    if route.cases_table:
+        yield _cases_table(where, route)
     if route.table and _writable(where, "outbox", route.outbox).is_fine:
         yield _table(where, route)
 
@@ -211,10 +218,20 @@ def _report(where: str, path: Path) -> Finding:
     return Finding(where, "report", str(path))
 
 
+def _cases_table(where: str, route: Route) -> Finding:
+    try:
+        table = read_case_table(route, settled=False)
+    except NotYet as error:
+        words = explain(error.reason)
+        cause: Cause | None = "config" if error.reason.code == "cases_table_wrong" else None
+        return Finding(where, "cases_table", words.detail, cause, words.advice)
+    return Finding(where, "cases_table", f"cases.csv: {count_noun(len(table.rows), 'row')}")
+
+
 def _table(where: str, route: Route) -> Finding:
     file, hint = table_file(route.outbox, route.kind), "Move it away, or give it another name."
     try:
-        is_ours = looks_like_table(file, route.kind)
+        is_ours = looks_like_table(file, fixed_columns(route.kind))
     except OSError as error:
         return Finding(where, "table", f"{file}: {error.strerror}", "config", hint)
     if not is_ours:
@@ -364,6 +381,8 @@ def _shown(source: Source) -> str:
             return f"the value in {source.file}"
         case Named():
             return f"the image of {source.socket} in the folder's gcwatch.json"
+        case Column():
+            return f"the column {source.column} of cases.csv"
         case Glob():
             return source.pattern
 

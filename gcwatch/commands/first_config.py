@@ -21,7 +21,7 @@ from gcwatch.commands.existing_config import ExistingConfig
 from gcwatch.commands.finding import Finding
 from gcwatch.commands.send import records
 from gcwatch.commands.systemd_unit import Unit
-from gcwatch.config import Constant, Glob, JsonFile, Named, Platform, Settings, Source
+from gcwatch.config import Column, Constant, Glob, JsonFile, Named, Platform, Settings, Source
 from gcwatch.config.token import token_in
 from gcwatch.core.errors import ConfigError, Misused, Refused
 from gcwatch.core.kinds import KIND_NAMES
@@ -184,6 +184,8 @@ def source_text(given: Source) -> str:
             return json.dumps(value)
         case JsonFile(file):
             return f"@{file}"
+        case Column(column):
+            return f"{{column: {column}}}"
         case Named(name):
             return name
         case Glob(pattern):
@@ -261,6 +263,8 @@ def _written(given: Source) -> Any:
             return {"value": value}
         case JsonFile(file):
             return {"json": file}
+        case Column(column):
+            return {"column": column}
         case Named(name):
             return {"socket": name}
         case Glob(pattern):

@@ -253,7 +253,12 @@ def _planned(
         platform, route, time.time, read_uptime, lambda _: False, lambda: 0, doubt=0
     )
     asked = FolderToJudge(
-        ours.key, ours.round, folder.name, files, patient_key=secrets.token_bytes(16)
+        ours.key,
+        ours.round,
+        folder.name,
+        files,
+        patient_key=secrets.token_bytes(16),
+        is_real=False,
     )
     with tempfile.TemporaryDirectory(prefix="gcwatch-plan-") as spool:
         judgement = judge_folder(asked, context, Path(spool))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from gcwatch import targets
-from gcwatch.config import Constant, Glob, JsonFile, Route, Settings
+from gcwatch.config import Column, Constant, Glob, JsonFile, Route, Settings
 from gcwatch.core.case import Carrier, Input
 from gcwatch.core.errors import (
     CannotSend,
@@ -192,7 +192,7 @@ class _Look:
             return
         for socket, source in self.route.inputs.items():
             match source:
-                case Constant():
+                case Constant() | Column():
                     yield Input(socket, "value")
                 case JsonFile(pattern):
                     yield Input(socket, "value", pattern)

@@ -12,12 +12,13 @@ from gcwatch.config.model import Alerts, Limits, Log, Metrics, Mirror, Platform,
 from gcwatch.config.reference import reference, schema
 from gcwatch.config.secret_files import read_alert_urls
 from gcwatch.config.token import read_token
-from gcwatch.config.types import Constant, Glob, JsonFile, Named, Source
+from gcwatch.config.types import Column, Constant, Glob, JsonFile, Named, Source
 from gcwatch.core.timing import Every
 
 __all__ = [
     "Alerts",
     "Changes",
+    "Column",
     "Constant",
     "Cron",
     "Every",

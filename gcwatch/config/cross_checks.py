@@ -167,16 +167,17 @@ def _outbox_clashes(giver: _FolderUses, taker: _FolderUses) -> Iterator[Mistake]
 
 def _table_clashes(route: _FolderUses, everyone: Sequence[_FolderUses]) -> Iterator[Mistake]:
     """Refuse a table that two routes write, or that is taken for a case."""
-    if route.table.get("table") is not True or route.outbox is None:
-        return
-    for other in everyone:
-        is_same = other.outbox == route.outbox and other.index < route.index
-        if is_same and other.table.get("table") is True:
-            message = f"would be written by {other.label}, too, into the same outbox"
-            yield route.wrong("table", message, "give each route an outbox of its own")
-        if other.inbox == route.outbox and other.table.get("cases") == "files":
-            message = f"would be a case of {other.label}, which takes files from this outbox"
-            yield route.wrong("table", message, "remove table")
+    for key in ("table", "cases_table"):
+        if route.table.get(key) is not True or route.outbox is None:
+            continue
+        for other in everyone:
+            is_same = other.outbox == route.outbox and other.index < route.index
+            if is_same and other.table.get(key) is True:
+                message = f"would be written by {other.label}, too, into the same outbox"
+                yield route.wrong(key, message, "give each route an outbox of its own")
+            if other.inbox == route.outbox and other.table.get("cases") == "files":
+                message = f"would be a case of {other.label}, which takes files from this outbox"
+                yield route.wrong(key, message, f"remove {key}")
 
 
 def _chain_clashes(mirror: _FolderUses, route: _FolderUses) -> Iterator[Mistake]:

@@ -24,6 +24,7 @@ from gcwatch.config.expected import Expect
 from gcwatch.config.only import Only
 from gcwatch.config.types import (
     Area,
+    Column,
     Location,
     Named,
     Schedule,
@@ -253,6 +254,13 @@ class Route(Table):
 
     It is read for each new case. Without this key, PatientID becomes a hash."""
 
+    cases_table: bool = False
+    """Whether a table in the inbox, cases.csv, gives the values of the cases: a row for each
+    folder, with the columns that inputs name ({ column = "age" }), and title and order.
+
+    A case waits until the table has its row. cases.status.csv in the outbox says what became of
+    each row. docs/folders.md says more."""
+
     title: Template | None = None
     """Title of the display set or archive item; it may hold {key}, {id} (random) and {route}.
 
@@ -389,8 +397,9 @@ class Route(Table):
     { json = "volume.json" } for a value from a JSON file of the folder, or { value = 0.5 }.
 
     With { files = "*.mha", optional = true } the files may be missing. { socket = "ct-image" } is
-    the image that the folder's gcwatch.json holds for that socket (needs reuse = true). Leave this
-    key out if the algorithm takes just one image."""
+    the image that the folder's gcwatch.json holds for that socket (needs reuse = true).
+    { column = "age" } is the value in that column of cases.csv (needs cases_table = true). Leave
+    this key out if the algorithm takes just one image."""
 
     def pace(self, base: Pace) -> Pace:
         """Given the pace where a route leaves it open, return how fast this route's cases go."""
@@ -484,6 +493,9 @@ def _check_inputs(inputs: Mapping[str, Source] | None, others: Mapping[str, Any]
         "reuse"
     ):
         raise value_error("uses images again", "write reuse = true")
+    has_column = any(isinstance(source, Column) for source in (inputs or {}).values())
+    if has_column and not others.get("cases_table"):
+        raise value_error("takes values from cases.csv", "write cases_table = true")
 
 
 class Mirror(Table):

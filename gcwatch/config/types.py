@@ -254,16 +254,24 @@ class Constant:
     value: Any
 
 
+@dataclass(frozen=True)
+class Column:
+    """The value in a `column` of the inbox's cases.csv; `optional`: its cell may be empty."""
+
+    column: str
+    optional: bool = False
+
+
 _SOURCE_HINT = (
-    'write a glob ("**/*.dcm"), { json = "volume.json" }, { value = 0.5 } or '
+    'write a glob ("**/*.dcm"), { json = "volume.json" }, { value = 0.5 }, { column = "age" } or '
     '{ socket = "ct-image" }; for files that may be missing { files = "*.mha", optional = true }'
 )
 
 
-def _source(value: Any) -> Glob | JsonFile | Constant | Named:
-    """Given the value of an input in the file, return it as one of the four kinds of source."""
+def _source(value: Any) -> Glob | JsonFile | Constant | Named | Column:
+    """Given the value of an input in the file, return it as one of the kinds of source."""
     match value:
-        case Glob() | JsonFile() | Constant() | Named():
+        case Glob() | JsonFile() | Constant() | Named() | Column():
             return value
         case str():
             return Glob(check_inside(value))
@@ -277,8 +285,10 @@ def _source(value: Any) -> Glob | JsonFile | Constant | Named:
             raise value_error("is not a source of an input", _SOURCE_HINT)
 
 
-def _from_folder(value: Mapping[Any, Any], *, optional: bool) -> Glob | JsonFile | Named:
+def _from_folder(value: Mapping[Any, Any], *, optional: bool) -> Glob | JsonFile | Named | Column:
     match value:
+        case {"column": str(column), **others} if not others:
+            return Column(_check_column(column), optional)
         case {"files": str(pattern), **others} if not others:
             return Glob(check_inside(pattern), optional)
         case {"json": str(file), **others} if not others:
@@ -287,6 +297,12 @@ def _from_folder(value: Mapping[Any, Any], *, optional: bool) -> Glob | JsonFile
             return Named(check_slug(name), optional)
         case _:
             raise value_error("is not a source of an input", _SOURCE_HINT)
+
+
+def _check_column(column: str) -> str:
+    if column.lower() in {"folder", "title", "order"}:
+        raise value_error("names a column that cases.csv has for itself", "use another name")
+    return check_slug(column)
 
 
 def _json(value: Any) -> Any:
@@ -317,6 +333,7 @@ _SOURCE_SCHEMA = {
                 ("files", "A glob over the case's folder."),
                 ("json", "A JSON file of the folder."),
                 ("socket", "A socket in the folder's gcwatch.json; its image is used again."),
+                ("column", "A column of the inbox's cases.csv with its value for each folder."),
             )
         ),
         {
@@ -344,7 +361,9 @@ Template = Annotated[
     str, PlainValidator(check_template), WithJsonSchema({"type": ["string", "integer"]})
 ]
 Source = Annotated[
-    Glob | JsonFile | Constant | Named, PlainValidator(_source), WithJsonSchema(_SOURCE_SCHEMA)
+    Glob | JsonFile | Constant | Named | Column,
+    PlainValidator(_source),
+    WithJsonSchema(_SOURCE_SCHEMA),
 ]
 _Inside = Annotated[str, AfterValidator(check_inside)]
 

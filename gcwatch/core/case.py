@@ -323,7 +323,8 @@ class Case:
     known. `even_if_same`: as the operator asked, it is sent although another folder has the same
     content. `pseudonym` is the patient's in the table of the route, "" without one. `command` is
     there from the delivery on until the command of the route has run; None: there is none to run.
-    `not_taken` names series of the folder that the route does not take.
+    `not_taken` names series of the folder that the route does not take. `row` is a digest of its
+    row in the table of cases, as it was sent.
     """
 
     key: str
@@ -362,6 +363,7 @@ class Case:
     even_if_same: bool = False
     command: CommandState | None = None
     not_taken: tuple[Reason, ...] = ()
+    row: str = ""
 
     @property
     def kind(self) -> Kind:

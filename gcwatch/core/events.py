@@ -53,7 +53,8 @@ class Planned:
     """The folder's files are matched to the target's sockets; `why` explains a choice, if any.
 
     `pseudonym` is the patient's in the table of the route; the case keeps it while it is sent.
-    `not_taken` names series that the route does not take.
+    `not_taken` names series that the route does not take. `row` is a digest of the folder's row in
+    the table of cases, "" without one.
     """
 
     kind: ClassVar[str] = "planned"
@@ -63,6 +64,7 @@ class Planned:
     why: str = ""
     pseudonym: str = ""
     not_taken: tuple[Reason, ...] = ()
+    row: str = ""
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,7 @@ def _start_over(case: Case, now: float, **facts: Any) -> Case:
         attempt=None,
         warnings=(),
         not_taken=(),
+        row="",
         content="",
         **facts,
     )
@@ -135,6 +136,7 @@ def _planned(case: Case, event: events.Planned, now: float) -> Case:
         submission=kept,
         pseudonym=event.pseudonym,
         not_taken=event.not_taken,
+        row=event.row,
     )
 
 

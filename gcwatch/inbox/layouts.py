@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Final
 
 from gcwatch.config import Route
 from gcwatch.core.case import Snapshot
+from gcwatch.core.case_table import CASES_TABLE
 from gcwatch.core.errors import CaseError, NotYet, SourceChanged, SourceVanished
 from gcwatch.core.reasons import Reason
 from gcwatch.core.series_rules import ALL_SERIES, SeriesRules
@@ -58,9 +59,9 @@ class Inbox(ABC):
     """An inbox, and what a case is in it.
 
     `ignore` are globs of names that never belong to a case. `ready` is the name of the marker file
-    that says that a folder is complete, if the route has one. `report` is the name of the route's
-    status file, if that is directly in the inbox. `only` says which series are cases. `is_watched`
-    tells whether the watcher should watch everything below the inbox.
+    that says that a folder is complete, if the route has one. `beside` are files of
+    gcwatch directly in the inbox: the status file, the table of cases. `only` says which series are
+    cases. `is_watched` tells whether the watcher should watch everything below the inbox.
     """
 
     is_watched: ClassVar[bool] = True
@@ -68,7 +69,7 @@ class Inbox(ABC):
     root: SharePath
     ignore: tuple[str, ...] = ()
     ready: str | None = None
-    report: str | None = None
+    beside: tuple[str, ...] = ()
     only: SeriesRules = ALL_SERIES
 
     @abstractmethod
@@ -95,7 +96,7 @@ class Inbox(ABC):
     @property
     def not_cases(self) -> tuple[str, ...]:
         """Globs of names directly in the inbox that belong to no case."""
-        return (*self.ignore, glob.escape(self.report)) if self.report else self.ignore
+        return (*self.ignore, *map(glob.escape, self.beside))
 
     def holds_files(self, name: str) -> bool:
         """Given a case of the listing, return whether it has any file that could be sent."""
@@ -354,9 +355,11 @@ def inbox_of(route: Route) -> Inbox:
     """Given a route, return its inbox; the same object for equal routes in the whole process."""
     # One object, because a `SeriesInbox` remembers the headers that it has read.
     ignore = (*route.ignore, route.ready) if route.ready else tuple(route.ignore)
-    report = route.report.name if route.report and route.report.parent == route.inbox else None
+    beside: tuple[str, ...] = (CASES_TABLE,) if route.cases_table else ()
+    if route.report and route.report.parent == route.inbox:
+        beside += (route.report.name,)
     only = route.only or ALL_SERIES
-    return _make_inbox(_LAYOUTS[route.cases], route.inbox, ignore, route.ready, report, only)
+    return _make_inbox(_LAYOUTS[route.cases], route.inbox, ignore, route.ready, beside, only)
 
 
 @functools.lru_cache(256)
@@ -365,7 +368,7 @@ def _make_inbox(  # noqa: PLR0917 -- all that tells inboxes apart
     root: Path,
     ignore: tuple[str, ...],
     ready: str | None,
-    report: str | None,
+    beside: tuple[str, ...],
     only: SeriesRules,
 ) -> Inbox:
-    return unit(SharePath(root), ignore, ready, report, only)
+    return unit(SharePath(root), ignore, ready, beside, only)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from gcwatch.config.model import Unit
+from gcwatch.core.case_table import CASES_STATUS
 from gcwatch.core.reasons import Reason
 from gcwatch.core.result_rows import TABLE_NAMES
 from gcwatch.core.text import printable_name
@@ -36,7 +37,7 @@ def _reasons(unit: Unit, listing: InboxListing, empty: Sequence[str]) -> Iterato
     if listing.not_taken:
         yield not_taken_reason(listing.not_taken)
     # The inbox may be the outbox of another route, with its table.
-    files = [name for name in listing.beside if name not in TABLE_NAMES.values()]
+    files = [name for name in listing.beside if name not in {*TABLE_NAMES.values(), CASES_STATUS}]
     yield from _reason("archives", [name for name in files if _is_archive(name)])
     yield from _reason("loose_files", [name for name in files if not _is_archive(name)])
 

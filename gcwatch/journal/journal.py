@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,7 @@ from gcwatch.journal.schema import (
 _UPLOADS_LAST_SECONDS = 25 * 3600.0
 """Seconds: a day, and at most an hour until the platform's next clean-up."""
 _NO_PROGRESS = (AttemptFailed.kind, Postponed.kind, StillRunning.kind)
+_PAGE_CASES = 500
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
 
 
@@ -208,6 +210,15 @@ class Journal:
         """Return all cases, oldest first; with *newest*, only the latest of each folder."""
         where = CASES.c.newest if newest else sa.true()
         return self._select(where)
+
+    def latest_of_route(self, route: str) -> Iterator[Case]:
+        """Yield the latest case of each folder of a route, oldest first, a few at a time."""
+        for first in count(0, _PAGE_CASES):
+            where = (CASES.c.route == route) & CASES.c.newest
+            found = self._select(where, limit=_PAGE_CASES, offset=first)
+            yield from found
+            if len(found) < _PAGE_CASES:
+                return
 
     def open_cases(self) -> list[Case]:
         """Return the cases that are not closed, oldest first."""
@@ -433,9 +444,13 @@ class Journal:
                 connection.execute(rescheduled.values(**self._row(case)))
 
     def _select(
-        self, where: Any, order: Sequence[Any] = (), limit: int | None = None
+        self,
+        where: Any,
+        order: Sequence[Any] = (),
+        limit: int | None = None,
+        offset: int | None = None,
     ) -> list[Case]:
-        query = sa.select(CASES.c.record).where(where).limit(limit)
+        query = sa.select(CASES.c.record).where(where).limit(limit).offset(offset)
         query = query.order_by(*(order or [sa.text("rowid")]))
         with self._transaction() as connection:
             rows = connection.execute(query).all()

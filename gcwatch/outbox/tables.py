@@ -1,7 +1,5 @@
 """The table of a route in its outbox: results.csv or items.csv, made from the receipts there."""
 
-import errno
-import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -25,24 +23,18 @@ from gcwatch.core.result_rows import (
 )
 from gcwatch.core.table_cells import BYTE_ORDER_MARK, csv_line, text_cell
 from gcwatch.core.text import readable_name
-from gcwatch.files.atomic import BUFFER_BYTES, FILE_MODE, error_text, write_atomically
+from gcwatch.files.atomic import error_text
 from gcwatch.files.beneath import SharePath
 from gcwatch.files.receipt_file import read_receipt
 from gcwatch.files.safe_open import read_small_file
 from gcwatch.outbox.row_store import RowStore
+from gcwatch.outbox.table_file import replace_table, store_of
 
 _LONGEST_VALUE_BYTES: Final = 1024 * 1024
 """A longer value fits into no cell, whatever it is."""
 
 _CHUNK_FOLDERS: Final = 200
 """Folders whose rows are kept at a time: a kill loses no more reading than that."""
-
-FOREIGN: Final = "it is not as gcwatch wrote it"
-"""Why a file of that name is left as it is."""
-
-
-class NotOurTable(OSError):
-    """A file that gcwatch did not write, or that somebody has changed since, has that name."""
 
 
 def table_file(outbox: Path, kind: Kind) -> SharePath:
@@ -66,11 +58,10 @@ class TablePlace:
     @property
     def store(self) -> Path:
         """The file with the rows: another one for another outbox, or another kind of target."""
-        digest = hashlib.sha256(f"{self.kind}\0".encode() + os.fsencode(self.outbox)).hexdigest()
-        return self.stores / f"{digest[:16]}.sqlite"
+        return store_of(self.stores, self.outbox, self.kind)
 
 
-def update_table(table: TablePlace, *, is_current: bool = False) -> str:
+def update_table(table: TablePlace, is_current: bool = False) -> str:
     """Bring a table up to date with the receipts in its outbox; return what it lacks, or "".
 
     Without results no table is made. With *is_current*, the table is as the last update left it,
@@ -84,7 +75,9 @@ def update_table(table: TablePlace, *, is_current: bool = False) -> str:
         ):
             columns = _columns(table.kind, store)
             problem = problem or ("there are too many columns" if columns.is_full else "")
-            _write(table, store, columns)
+            replace_table(
+                table.file, fixed_columns(table.kind), lambda: _lines(store, columns), store
+            )
         return problem
 
 
@@ -208,51 +201,3 @@ def _lines(store: RowStore, columns: Columns) -> Iterator[bytes]:
     yield BYTE_ORDER_MARK + csv_line(columns.head())
     for cells in columns.lay_out(store.rows()):
         yield csv_line(cells)
-
-
-def _write(table: TablePlace, store: RowStore, columns: Columns) -> None:
-    """Replace the table, unless somebody else's file has its name."""
-    digest = hashlib.sha256()
-    for line in _lines(store, columns):
-        digest.update(line)
-    written = digest.hexdigest()
-    found = _digest_of_file(table.file)
-    if found == written:
-        store.about_to_write(written)
-    elif not _is_ours(found, table, store):
-        raise NotOurTable(errno.EEXIST, FOREIGN)
-    else:
-        store.about_to_write(written)
-        write_atomically(table.file, _lines(store, columns), FILE_MODE)
-    store.has_replaced(written)
-
-
-def _digest_of_file(file: SharePath) -> str | None:
-    """Return the SHA-256 of a table; None if there is none. Raise OSError for no regular file."""
-    if not file.exists():
-        return None
-    digest = hashlib.sha256()
-    with file.open_file() as stream:
-        while block := stream.read(BUFFER_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-_EMPTY: Final = hashlib.sha256().hexdigest()
-
-
-def _is_ours(found: str | None, table: TablePlace, store: RowStore) -> bool:
-    """Whether the file with this SHA-256 may be replaced: gcwatch wrote it, or it is empty."""
-    if found in {None, _EMPTY} or store.is_written(str(found)):
-        return True
-    return not store.has_written() and looks_like_table(table.file, table.kind)
-
-
-def looks_like_table(file: SharePath, kind: Kind) -> bool:
-    """Whether a file begins as a table of gcwatch, or is empty or missing; raise OSError."""
-    if not file.exists():
-        return True
-    head = BYTE_ORDER_MARK + csv_line(fixed_columns(kind)).strip()
-    with file.open_file() as stream:
-        start = stream.read(len(head))
-    return start in {b"", head}

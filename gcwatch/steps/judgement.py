@@ -22,6 +22,7 @@ from gcwatch.imaging import bundle
 from gcwatch.imaging.deidentification.deidentify import DicomRules
 from gcwatch.imaging.outgoing import file_content, image_content, sanitise_name, set_content
 from gcwatch.imaging.spool import Bundle, SpoolContent
+from gcwatch.inbox.case_tables import find_row
 from gcwatch.inbox.layouts import inbox_of
 from gcwatch.steps.context import StepContext
 from gcwatch.steps.pseudonyms import find_pseudonym
@@ -34,7 +35,8 @@ from gcwatch.targets.upload_quota import LIMIT_UPLOADS
 class FolderToJudge:
     """A complete folder of an inbox: its case's key and round, its name and its files.
 
-    `pseudonym` is that of a planned case; `patient_key` the key of hashed PatientIDs.
+    `pseudonym` is that of a planned case; `patient_key` the key of hashed PatientIDs. `is_real` is
+    False for a plan, of which nothing is sent.
     """
 
     key: str
@@ -43,6 +45,7 @@ class FolderToJudge:
     files: Sequence[SourceFile]
     pseudonym: str = ""
     patient_key: bytes = field(default=b"", repr=False)
+    is_real: bool = True
 
 
 def folder_of(case: Case, files: Sequence[SourceFile], context: StepContext) -> FolderToJudge:
@@ -73,6 +76,7 @@ def judge_folder(folder: FolderToJudge, context: TargetContext, spool: Path) -> 
         TryAgain: when the spool can't be written.
     """
     route = context.route
+    row = find_row(route, folder.name, settled=folder.is_real)
     folder = replace(folder, pseudonym=find_pseudonym(route, folder.name, folder.files))
     box = inbox_of(route)
     receipt = box.read_receipt(folder.name) if route.reuse else {}
@@ -83,6 +87,7 @@ def judge_folder(folder: FolderToJudge, context: TargetContext, spool: Path) -> 
         receipt,
         again=folder.round > 1,
         pseudonym=folder.pseudonym,
+        row=row,
     )
     planned = targets.target_for(route).plan(context, dropped)
     bundles = make_bundles(planned.inputs, planned.inputs, folder, route, spool)
@@ -92,6 +97,7 @@ def judge_folder(folder: FolderToJudge, context: TargetContext, spool: Path) -> 
     named = (reason for made in bundles.values() for each in made for reason in each.not_taken)
     not_taken = tuple({str(reason): reason for reason in named}.values())
     planned = replace(planned, inputs=inputs, pseudonym=folder.pseudonym, not_taken=not_taken)
+    planned = replace(planned, row=row.digest if row else "")
     title = planned.target.title
     shortened = find_shortened(route, dropped, title) if title else None
     return Judgement(planned, bundles, (shortened,) if shortened else ())

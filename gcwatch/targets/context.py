@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from gcwatch.config import Route
 from gcwatch.core.case import Uptime
+from gcwatch.core.case_table import CaseRow
 from gcwatch.core.reasons import Reason
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.platform.client import GrandChallenge
@@ -47,7 +48,7 @@ class DroppedFolder:
     """A complete folder: its case's key, its name, its files, and its gcwatch.json, if any.
 
     `again` tells that the case failed before and is sent once more. `pseudonym` is that
-    of the table of its route, "" without one.
+    of the table of its route, "" without one. `row` is its row in cases.csv, None without a table.
     """
 
     key: str
@@ -56,3 +57,4 @@ class DroppedFolder:
     receipt: Mapping[str, Any] = field(default_factory=dict)
     again: bool = False
     pseudonym: str = ""
+    row: CaseRow | None = None

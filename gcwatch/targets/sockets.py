@@ -1,11 +1,11 @@
 """Matches a folder's files to a target's sockets, and checks them before they are sent."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
-from gcwatch.config import Constant, Glob, JsonFile, Named, Route, Source
+from gcwatch.config import Column, Constant, Glob, JsonFile, Named, Route, Source
 from gcwatch.core.case import Carrier, Input
-from gcwatch.core.errors import CannotSend
+from gcwatch.core.errors import CannotSend, NotYet
 from gcwatch.core.reasons import Reason
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging import bundle
@@ -13,6 +13,9 @@ from gcwatch.imaging.checks import socket_content
 from gcwatch.platform.models import Socket
 from gcwatch.targets import reuse
 from gcwatch.targets.context import DroppedFolder, TargetContext
+
+_TABLE_SECONDS: Final = 60.0
+"""Until a table with a wrong value is looked at again."""
 
 DICOM_IMAGE_SET: Final = "DICOM Image Set"
 _CARRIERS: Final[Mapping[str, Carrier]] = {"Image": "image", "File": "file", "Value": "value"}
@@ -30,6 +33,8 @@ def source_is_present(source: Source, dropped: DroppedFolder) -> bool:
             return True
         case Named(name):
             return bool(reuse.receipt_image(dropped.receipt, name))
+        case Column(column):
+            return dropped.row is not None and column in dropped.row.cells
         case Glob(pattern) | JsonFile(pattern):
             return bool(bundle.select_files(dropped.files, pattern))
 
@@ -53,7 +58,7 @@ def check_source(socket: Socket, source: Source) -> Carrier:
     carrier = carrier_of(socket)
     is_image = carrier in {"image", "dicom"}
     problem = ""
-    if isinstance(source, Constant) and carrier != "value":
+    if isinstance(source, Constant | Column) and carrier != "value":
         problem = "it takes a file, not a value"
     elif isinstance(source, JsonFile) and is_image:
         problem = "it takes an image, not JSON"
@@ -74,6 +79,8 @@ def fill_socket(socket: Socket, dropped: DroppedFolder, context: TargetContext) 
     match source:
         case Constant(value):
             return Input(socket.slug, carrier, value=value)
+        case Column(column):
+            return Input(socket.slug, carrier, value=_cell_value(socket, column, dropped))
         case Named(name):
             image = reuse.require_image(dropped, name, carrier, context.platform)
             return Input(socket.slug, carrier, image=image)
@@ -82,6 +89,21 @@ def fill_socket(socket: Socket, dropped: DroppedFolder, context: TargetContext) 
     if carrier in {"image", "dicom"}:
         return _image_input(socket, carrier, pattern, found, dropped, context)
     return _file_or_value_input(socket, carrier, pattern, found)
+
+
+def _cell_value(socket: Socket, column: str, dropped: DroppedFolder) -> Any:
+    """Return the value of a folder in a column; NotYet if the table has none that fits."""
+    row = dropped.row
+    assert row is not None, "a route with such an input has a table"
+    try:
+        value = row.value(column, socket.kind)
+        socket_content.check_value(value, socket.kind, socket.slug)
+    except (ValueError, CannotSend) as error:
+        facts = error.reason.facts if isinstance(error, CannotSend) else {"problem": str(error)}
+        problem = f"has a wrong value for {column} in line {row.line}: it {facts['problem']}"
+        reason = Reason("no_table_row", {"problem": problem}, {"folder": dropped.name})
+        raise NotYet(reason, _TABLE_SECONDS) from None
+    return value
 
 
 def _image_input(  # noqa: PLR0917 -- the socket, its files, and their folder

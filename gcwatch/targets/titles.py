@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 
 from gcwatch.config import Route
+from gcwatch.core.case_table import ORDER, TITLE
 from gcwatch.core.errors import CannotSend
 from gcwatch.core.reasons import Reason
 from gcwatch.targets.context import DroppedFolder
@@ -18,7 +19,8 @@ def make_title(route: Route, dropped: DroppedFolder) -> str:
 
     It has only characters that the platform returns unchanged. Without a `title` in the route it
     is the key, or with `names = "keep"` the folder's name and the key's random part, or with a
-    table of pseudonyms the pseudonym and the random part.
+    table of pseudonyms the pseudonym and the random part. A title in the row of the table of cases
+    comes before all of them.
     """
     made = _fill_template(route, dropped, _MAX_FOLDER_CHARACTERS)[:_MAX_TITLE_CHARACTERS].strip()
     return made if re.search("[A-Za-z0-9]", made) else dropped.key
@@ -33,6 +35,8 @@ def find_shortened(route: Route, dropped: DroppedFolder, title: str) -> Reason |
 
 
 def _fill_template(route: Route, dropped: DroppedFolder, most_of_folder: int) -> str:
+    if dropped.row is not None and TITLE in dropped.row.cells:
+        return _plain_text(dropped.row.cells[TITLE])
     usual = "{key}" if route.names == "opaque" else "{folder} {id}"
     given = route.title or ("{pseudonym} {id}" if dropped.pseudonym else usual)
     fields = _template_fields(dropped, route.name)
@@ -51,6 +55,8 @@ def make_order(route: Route, dropped: DroppedFolder) -> int | None:
     Raises:
         CannotSend: when the route's template gives no number for this folder.
     """
+    if dropped.row is not None and ORDER in dropped.row.cells:
+        return int(dropped.row.cells[ORDER])
     if route.order is None:
         return None
     made = route.order.format_map(_template_fields(dropped, route.name)).strip()

@@ -66,3 +66,25 @@ def test_results_and_their_table_come_though_the_daemon_dies_again_and_again(
     )
 
     assert (folders_of(table), len(site.jobs())) == (["p1", "p2"], 2)
+
+
+@pytest.mark.prove
+def test_a_row_is_sent_once_and_its_status_comes_though_the_daemon_dies_again_and_again(
+    victims, tmp_path, sandbox
+):
+    """SIGKILL at each kind of point: one job with the row's value, and a whole status file."""
+    inputs = {"ct-image": "*.mha", "threshold": {"column": "threshold"}}
+    site = Site(tmp_path / "site", sandbox, algorithm="threshold", inputs=inputs, cases_table=True)
+    site.drop("p1")
+    (site.inbox / "cases.csv").write_text("folder,threshold\np1,2\n")
+    status = site.outbox / "cases.status.csv"
+
+    def check_whole():
+        if status.exists():
+            assert status.read_bytes().endswith(b"\r\n")
+
+    kinds = die_at_every_kind(partial(victims.live, site), tmp_path / "points", check=check_whole)
+
+    assert any("os.rename" in kind and "cases.status.csv" in kind for kind in kinds)
+    assert len(site.jobs()) == 1
+    assert b"p1,2,delivered" in status.read_bytes()

@@ -238,7 +238,8 @@ def import_rooms():
             name = f"gcwatch.{room.name}"
             path = getattr(import_module(name), "__path__", [])
             for module in pkgutil.walk_packages(path, f"{name}."):
-                import_module(module.name)
+                if not module.name.endswith(".__main__"):  # a program, which would begin to work
+                    import_module(module.name)
 
 
 def main():

@@ -120,6 +120,29 @@ FOLDER_REASONS: Final[Mapping[str, ReasonEntry]] = {
         advice="Check that this is the right folder. If it is, ask IT.",
         hint="Compare the folder with the route's inputs: gcwatch plan.",
     ),
+    "cases_table_missing": ReasonEntry(
+        "The table cases.csv is not in the inbox yet, so nothing is sent.",
+        "The route takes values from cases.csv, directly in the inbox.",
+        advice="Put cases.csv into the inbox, with a row for this folder.",
+        needs_person=True,
+    ),
+    "cases_table_wrong": ReasonEntry(
+        "The table cases.csv can't be used, so nothing is sent.",
+        "cases.csv {problem}.",
+        advice="Correct cases.csv in the inbox. The cases then go on by themselves.",
+        needs_person=True,
+    ),
+    "cases_table_changing": ReasonEntry(
+        "The table cases.csv has just changed; it is used when it is complete.",
+        "cases.csv must not have changed for {settle:span}.",
+    ),
+    "no_table_row": ReasonEntry(
+        "The table cases.csv does not say what to send for this folder.",
+        "cases.csv {problem} ({folder}).",
+        advice="Correct the row of this folder in cases.csv in the inbox. The case then goes on by "
+        "itself.",
+        needs_person=True,
+    ),
     "pseudonym_table": ReasonEntry(
         "The list of pseudonyms can't be used, so nothing is sent.",
         "The table of pseudonyms {problem}.",

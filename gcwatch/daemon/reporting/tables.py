@@ -1,4 +1,4 @@
-"""Keeps the tables of routes (results.csv, items.csv) up to date with their outboxes.
+"""Keeps the tables of routes up to date: results.csv, items.csv and cases.status.csv.
 
 A share may be away, and a spreadsheet may hold a table open. So a thread of its own updates each
 table, and nothing waits for it; a problem is logged once.
@@ -6,19 +6,30 @@ table, and nothing waits for it; a problem is logged once.
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Final
 
 from gcwatch import log
 from gcwatch.config import Route, Settings
-from gcwatch.core.errors import JournalUnavailable
+from gcwatch.core.case_table import CASES_STATUS, CaseTable
+from gcwatch.core.errors import JournalUnavailable, NotYet
+from gcwatch.core.reasons import Reason
 from gcwatch.core.result_rows import TABLE_NAMES
+from gcwatch.core.table_cells import BYTE_ORDER_MARK, csv_line
 from gcwatch.files.atomic import error_text
+from gcwatch.files.beneath import SharePath
+from gcwatch.inbox.case_tables import read_case_table
+from gcwatch.inbox.layouts import inbox_of
 from gcwatch.journal.journal import Journal
-from gcwatch.outbox.tables import NotOurTable, TablePlace, update_table
+from gcwatch.outbox.row_store import RowStore
+from gcwatch.outbox.table_file import NotOurTable, replace_table, store_of
+from gcwatch.outbox.tables import TablePlace, update_table
 from gcwatch.threads.periodic import PeriodicThread
+from gcwatch.wording.cases_status import STATUS_COLUMNS, by_folder, case_status, status_rows
 
 _UPDATES_PER_SURVEY: Final = 6
 """How often a table is updated while events happen, within one survey interval."""
@@ -28,6 +39,15 @@ _REST_FACTOR: Final = 20.0
 
 _STOP_PATIENCE_SECONDS: Final = 2.0
 _POLL_SECONDS: Final = 0.05
+
+
+@dataclass(frozen=True)
+class _Table:
+    """One table of a route. `update` is told whether the table is as the last update left it."""
+
+    route: Route
+    name: str
+    update: Callable[[bool], str]
 
 
 @dataclass
@@ -49,7 +69,7 @@ class TableWriter(PeriodicThread):
     """Keeps all tables that the settings ask for, from start to end.
 
     Args:
-        journal: Tells whether anything happened.
+        journal: Tells whether anything happened, and what became of cases.
         settings: What the config says at this moment.
         stop: Whether somebody asked for a stop: then nothing waits for a slow share.
         survey: Seconds between two updates while nothing happens.
@@ -65,67 +85,93 @@ class TableWriter(PeriodicThread):
         super().__init__("tables", min(1.0, survey / _UPDATES_PER_SURVEY))
         self._journal, self._settings, self._stop = journal, settings, stop
         self._survey = survey
-        self._states: dict[TablePlace, _TableState] = {}
+        self._states: dict[tuple[Path, str], _TableState] = {}
+
+    def _tables(self) -> Iterator[_Table]:
+        stores = self._settings().state / "tables"
+        for route in self._settings().routes:
+            if route.table:
+                place = TablePlace(route.outbox, route.kind, stores)
+                yield _Table(route, TABLE_NAMES[route.kind], partial(update_table, place))
+            if route.cases_table:
+                yield _Table(route, CASES_STATUS, partial(self._update_status, route, stores))
 
     def tick(self) -> None:
         """Update every table that is due."""
-        routes = [route for route in self._settings().routes if route.table]
-        if routes:
+        tables = list(self._tables())
+        if tables:
             with suppress(JournalUnavailable):  # the daemon logs it
                 latest = self._journal.latest()
-                for route in routes:
-                    self._start_if_due(route, latest)
+                for table in tables:
+                    self._start_if_due(table, latest)
 
-    def _start_if_due(self, route: Route, latest: int) -> None:
-        state, now = self._state(route), time.monotonic()
+    def _start_if_due(self, table: _Table, latest: int) -> None:
+        state, now = self._state(table), time.monotonic()
         wait = 0.0 if state.event != latest else self._survey * (1 - 1 / _UPDATES_PER_SURVEY)
         if not state.is_busy() and now >= state.due + wait:
             state.event = latest
-            self._start(route, state)
+            self._start(table, state)
 
-    def _state(self, route: Route) -> _TableState:
-        return self._states.setdefault(self._place(route), _TableState())
+    def _state(self, table: _Table) -> _TableState:
+        return self._states.setdefault((table.route.outbox, table.name), _TableState())
 
-    def _place(self, route: Route) -> TablePlace:
-        return TablePlace(route.outbox, route.kind, self._settings().state / "tables")
-
-    def _start(self, route: Route, state: _TableState) -> None:
+    def _start(self, table: _Table, state: _TableState) -> None:
         state.thread = threading.Thread(
-            target=self._update, args=(route, state), name="table", daemon=True
+            target=self._update, args=(table, state), name="table", daemon=True
         )
         state.thread.start()
 
-    def _update(self, route: Route, state: _TableState) -> None:
+    def _update(self, table: _Table, state: _TableState) -> None:
         begun = time.monotonic()
         try:
-            problem = update_table(self._place(route), is_current=state.is_current)
-            state.is_current = not problem
+            problem = table.update(state.is_current)
+        except JournalUnavailable:
+            return
         except NotOurTable:
             problem = "it is not as gcwatch wrote it: somebody has changed it, or put it there"
         except OSError as error:
             problem = error_text(error)
-        if problem:
-            state.is_current = False
-        self._tell(route, state, problem)
+        state.is_current = not problem
+        self._tell(table, state, problem)
         now = time.monotonic()
         pause = max(self._survey / _UPDATES_PER_SURVEY, _REST_FACTOR * (now - begun))
         state.due = now + pause
 
-    def _tell(self, route: Route, state: _TableState, problem: str) -> None:
+    def _update_status(self, route: Route, stores: Path, _is_current: bool) -> str:
+        """Write what became of the rows of a route's table of cases; return ""."""
+        table: CaseTable | Reason
+        try:
+            table = read_case_table(route, settled=False)
+        except NotYet as error:
+            table = error.reason
+        file = SharePath(route.outbox) / CASES_STATUS
+        if isinstance(table, Reason) and table.code == "cases_table_missing" and not file.exists():
+            return ""  # nobody has begun with it
+        box = inbox_of(route)
+        cases = (
+            (box.public_name(case.folder), case_status(case))
+            for case in self._journal.latest_of_route(route.name)
+        )
+        rows = [STATUS_COLUMNS, *status_rows(table, by_folder(cases, table))]
+        lines = [BYTE_ORDER_MARK, *map(csv_line, rows)]
+        with RowStore(store_of(stores, route.outbox, CASES_STATUS)) as store:
+            replace_table(file, STATUS_COLUMNS, lambda: lines, store)
+        return ""
+
+    def _tell(self, table: _Table, state: _TableState, problem: str) -> None:
         """Log a problem once, and its end."""
-        file = TABLE_NAMES[route.kind]
         if problem and problem != state.problem:
-            log.emit("table.failed", route=route.name, table=file, error=problem)
+            log.emit("table.failed", route=table.route.name, table=table.name, error=problem)
         elif state.problem and not problem:
-            log.emit("table.returned", route=route.name, table=file)
+            log.emit("table.returned", route=table.route.name, table=table.name)
         state.problem = problem
 
     def on_stop(self) -> None:
         """Update each table a last time; at the request of a stop, only as far as time allows."""
         self._wait()
-        for route in self._settings().routes:
-            if route.table and not (state := self._state(route)).is_busy():
-                self._start(route, state)
+        for table in self._tables():
+            if not (state := self._state(table)).is_busy():
+                self._start(table, state)
         self._wait()
 
     def _wait(self) -> None:

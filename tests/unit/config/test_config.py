@@ -937,11 +937,12 @@ def test_uncommented_example_is_valid(load):
     """The commented keys of the example are right too."""
     text = (ROOT / "config/gcwatch.toml").read_text()
     text = re.sub(r"(?m)^# (reader_study|archive|title|order|procedure) = .*\n", "", text)
-    text = re.sub(r'(?m)^# (["a-z_-]+ = )', r"\1", text).replace("reuse = false", "reuse = true")
+    text = re.sub(r'(?m)^# (["a-z_-]+ = )', r"\1", text)
+    text = re.sub(r"(?m)^(reuse|cases_table) = false", r"\1 = true", text)
     settings = load(re.sub(r'"keep"\n(done|gone_to)', r'"move"\n\1', text))
     assert settings.routes[0].done
     assert settings.mirrors[0].gone_to
-    assert len(settings.routes[0].inputs) == 5
+    assert len(settings.routes[0].inputs) == 6
 
 
 def test_reference_is_generated():

@@ -14,7 +14,8 @@ from gcwatch import config
 from gcwatch.commands import check
 from gcwatch.core.errors import ConfigError
 from gcwatch.outbox import tables
-from gcwatch.outbox.tables import NotOurTable, TablePlace, update_table
+from gcwatch.outbox.table_file import NotOurTable
+from gcwatch.outbox.tables import TablePlace, update_table
 
 TIMES = {
     name: f"2026-11-2{day}T10:00:00+00:00"
