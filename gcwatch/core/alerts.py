@@ -307,16 +307,15 @@ def _line(trouble: Trouble, keys: frozenset[str], policy: AlertPolicy) -> str:
             return f"{counted} to check: {_named(keys)}"
         case "failed":
             counted = count_noun(len(keys), "case")
-            return f"{counted} failed. {_words(trouble.about)}{_named(keys)}"
+            return f"{counted} failed: {_named(keys)}. {_words(trouble.about)}"
 
 
 def _words(code: str) -> str:
     """Return the sentence of a reason code, if it needs no facts, and the code."""
     if code == _PLATFORM_AWAY:
-        return "The platform did not answer as it should: "
-    entry = CATALOGUE[code]
-    plain = "" if "{" in entry.plain else f"{entry.plain} "
-    return f"{plain}({code}) "
+        return "The platform did not answer as it should."
+    plain = CATALOGUE[code].plain
+    return f"({code})" if "{" in plain else f"{plain} ({code})"
 
 
 def _named(keys: frozenset[str]) -> str:

@@ -206,13 +206,18 @@ def test_cases_are_found_without_reading_all(book):
     book.open_cases()
     book.delivered("r", 200)
     book.due(["r"], 0.0, 9)
+    book.due(["r"], 0.0, 9, {"r": 0, "urgent": 1})
     book.next_due(["r"])
     queries = [each for each in asked if each[0].startswith("SELECT")]
     with book._transaction() as connection:
         for query, values in queries:
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", values)
-            assert not [row.detail for row in plan if row.detail.startswith("SCAN")], query
-    assert len(queries) == 5
+            details = " ".join(row.detail for row in plan)
+            assert "SCAN" not in details, query
+            # All cases of a route are nearly all cases.
+            assert "due <=" not in query or "cases_due" in details, query
+            assert "min(cases.due)" not in query or "cases_due" in details, query
+    assert len(queries) == 6
 
 
 def test_a_job_is_known_once_it_is_on_record(book):
