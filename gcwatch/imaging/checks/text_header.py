@@ -8,7 +8,7 @@ MAX_LINES = 10_000
 MAX_LINE_BYTES = 10_000
 """The platform's importer reads no header with more lines, nor longer ones (panimg 0.18.2)."""
 
-_MAX_BYTES = 1024 * 1024
+_MAX_BYTES = 4 * 1024 * 1024
 """A longer header is not kept in memory."""
 
 NRRD_PLACES = frozenset({"domain", "space", "time", "???", "none"})
