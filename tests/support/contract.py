@@ -49,7 +49,8 @@ class Variant:
     `results` names the folders that come of it below the outbox; without it, the dropped ones.
     `holds` tells of a row of the sandbox's state and a result folder whether they are right.
     `before` puts on the platform what is there already, and returns what the dropped folder tells
-    of it. It is put through these `deaths`, and each of its calls in turn through these `cuts`.
+    of it; `beside` are files beside the config; every upload that is complete holds `sent`. It is
+    put through these `deaths`, and each of its calls in turn through these `cuts`.
     """
 
     files: Mapping[str, bytes]
@@ -60,6 +61,8 @@ class Variant:
     holds: Callable[..., bool] = lambda _row, _folder: True
     deaths: tuple[str, ...] = ("before_commit", "platform_write")
     before: Callable[[Sandbox], Mapping[str, bytes]] = lambda _sandbox: {}
+    beside: Mapping[str, bytes] = field(default_factory=dict)
+    sent: bytes = b""
     cuts: tuple[str, ...] = ()
 
     @property
@@ -93,6 +96,9 @@ class Target:
     def dropped(self, folder, variant):
         """A sandbox, and a site whose inbox holds the folders of a variant."""
         with Sandbox(folder / "sandbox", Settings(**variant.platform)) as sandbox:
+            (folder / "site").mkdir(parents=True, exist_ok=True)
+            for name, content in variant.beside.items():
+                (folder / "site" / name).write_bytes(content)
             site = Site(
                 folder / "site", sandbox, **{"duplicates": "hold", **self.plain, **variant.route}
             )
@@ -124,6 +130,8 @@ class Target:
         with site.watch() as watch:
             check_history(watch)
             assert [case.ending for case in watch.journal.cases()] == ["delivered"] * len(folders)
+        for upload in site.sandbox.platform_state.uploads.values():
+            assert upload.status != "Completed" or variant.sent in _content_of(upload)
         assert not [*(site.state / "spool").glob("*")], "something is left in the spool"
         seen = {path.name for path in site.outbox.iterdir()}
         assert seen == set(variant.folders), "something is left in the outbox"
@@ -175,6 +183,10 @@ def _all_slices(row, _folder):
     return len(set(images)) == len(THREE_SLICES)
 
 
+def _content_of(upload):
+    return b"".join(upload.parts[number].path.read_bytes() for number in sorted(upload.parts))
+
+
 class Algorithm(Target):
     """A case becomes one job."""
 
@@ -184,6 +196,13 @@ class Algorithm(Target):
     variants: ClassVar = {
         "image": Variant(IMAGE, holds=_same_voxels, deaths=ALL_DEATHS, cuts=ALL_CUTS),
         "series": Variant(series(), deaths=("before_commit", "platform_write", "file_change")),
+        "pseudonym": Variant(
+            THREE_SLICES,
+            {"pseudonyms": "names.csv"},
+            beside={"names.csv": b"folder,pseudonym\np1,A-0815\n"},
+            sent=b"\x10\0\x20\0LO\6\0A-0815",
+            deaths=("before_commit", "platform_write", "file_change"),
+        ),
         "two_series": Variant(
             TWO_SERIES,
             {"cases": "series", "integrity": "warn"},
