@@ -15,4 +15,5 @@ def main() -> None:
     sys.stdout.buffer.write(answer(draw_all(subjects)))
 
 
-main()
+if __name__ == "__main__":
+    main()
