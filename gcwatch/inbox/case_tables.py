@@ -92,8 +92,7 @@ def _stamp(place: SharePath) -> tuple[int, ...]:
         _seen.pop(place, None)
         raise NotYet(Reason("cases_table_missing"), _WAIT_SECONDS) from error
     except OSError as error:
-        facts = {"problem": f"can't be read: {error_text(error)}"}
-        raise NotYet(Reason("cases_table_wrong", facts), _WAIT_SECONDS) from error
+        raise NotYet(_wrong(f"can't be read: {error_text(error)}"), _WAIT_SECONDS) from error
     return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
@@ -105,9 +104,14 @@ def _read(place: SharePath, columns: TableColumns) -> CaseTable | Reason:
             raise ValueError(f"is no plain file of at most {most} MiB")  # noqa: TRY301 - as below
         return parse_case_table(content, columns)
     except OSError as error:
-        return Reason("cases_table_wrong", {"problem": f"can't be read: {error_text(error)}"})
+        return _wrong(f"can't be read: {error_text(error)}")
     except ValueError as error:
-        return Reason("cases_table_wrong", {"problem": str(error)})
+        return _wrong(str(error))
+
+
+def _wrong(problem: str) -> Reason:
+    # A table without a first line of its own has a patient's values in place of columns.
+    return Reason("cases_table_wrong", {}, {"problem": problem})
 
 
 def find_row(route: Route, name: str, *, settled: bool = True) -> CaseRow | None:

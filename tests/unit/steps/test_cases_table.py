@@ -10,6 +10,7 @@ from gcwatch import config
 from gcwatch.commands import check
 from gcwatch.commands.plan import plan
 from gcwatch.core.errors import ConfigError, NotYet
+from gcwatch.core.reasons import explain
 from gcwatch.inbox.case_tables import read_case_table
 
 INPUTS = {"ct-image": "*.mha", "threshold": {"column": "threshold"}}
@@ -68,9 +69,11 @@ def test_a_case_waits_for_the_table_and_goes_on_by_itself(site):
     with site.running() as watch:
         waiting(watch, "cases_table_missing")
     write(site, "folder,weight\np1,2\n")
+    site.listen()
     with site.running():
         until(lambda: "weight" in statuses(site).get("", {}).get("why", ""))
     assert statuses(site)[""]["status"] == "not used"
+    assert "weight" not in (site.folder / "log.jsonl").read_text()
     assert not site.jobs()
     write(site, "folder,threshold\np1,2\n")
     with site.watch() as watch:
@@ -97,7 +100,7 @@ def test_what_the_table_lacks_is_a_reason_to_wait(site, text, code, problem):
     [planned] = plan(config.load(site.file))
     [folder] = planned.folders
     assert (folder.verdict, folder.reason.code) == ("wait", code)
-    assert problem in folder.reason.facts["problem"]
+    assert problem in explain(folder.reason).detail
 
 
 def test_a_row_that_changes_after_its_case_was_sent_is_told_and_sends_nothing(site):
@@ -140,7 +143,7 @@ def test_a_link_or_a_huge_file_is_no_table(site):
     (site.inbox / "cases.csv").touch()
     os.truncate(site.inbox / "cases.csv", 100 << 20)
     [planned] = plan(config.load(site.file))
-    assert "at most 16 MiB" in planned.folders[0].reason.facts["problem"]
+    assert "at most 16 MiB" in explain(planned.folders[0].reason).detail
 
 
 def test_titles_and_order_come_from_the_table(tmp_path, sandbox):
