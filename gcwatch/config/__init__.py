@@ -8,9 +8,10 @@ from gcwatch.config.cron import Cron
 from gcwatch.config.diff import Changes, find_changes, require_same_home
 from gcwatch.config.expected import Expected
 from gcwatch.config.load import find, load, parse
-from gcwatch.config.model import Alerts, Limits, Log, Metrics, Mirror, Platform, Route, Settings
+from gcwatch.config.model import Mirror, Route, Settings
 from gcwatch.config.reference import reference, schema
 from gcwatch.config.secret_files import read_alert_urls
+from gcwatch.config.service_tables import Alerts, Limits, Log, Metrics, Platform
 from gcwatch.config.token import read_token
 from gcwatch.config.types import Column, Constant, Glob, JsonFile, Named, Source
 from gcwatch.core.timing import Every

@@ -9,7 +9,8 @@ from typing import Any
 from pydantic_core import ErrorDetails
 
 from gcwatch.config.descriptions import descriptions
-from gcwatch.config.model import ARRAYS, TABLES, Document, Table
+from gcwatch.config.model import ARRAYS, TABLES, Document
+from gcwatch.config.service_tables import Table
 from gcwatch.config.toml_lines import find_line
 from gcwatch.config.types import Loc
 from gcwatch.core.errors import Problem

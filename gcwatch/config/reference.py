@@ -6,7 +6,8 @@ from inspect import cleandoc
 from typing import Any
 
 from gcwatch.config.descriptions import descriptions
-from gcwatch.config.model import ARRAYS, TABLES, Document, Table
+from gcwatch.config.model import ARRAYS, TABLES, Document
+from gcwatch.config.service_tables import Table
 
 
 def schema() -> dict[str, Any]:
@@ -20,7 +21,7 @@ def schema() -> dict[str, Any]:
 
 _INTRODUCTION = """# Configuration
 
-<!-- Generated from gcwatch/config/model.py by `make docs`. -->
+<!-- Generated from gcwatch/config/ by `make docs`. -->
 
 One TOML file: `--config FILE`, `$GCWATCH_CONFIG`, `./gcwatch.toml` or `/etc/gcwatch/gcwatch.toml`.
 [config/gcwatch.toml](../config/gcwatch.toml) is an example with comments. `gcwatch check` shows all
