@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, BinaryIO, Self
+from typing import IO, Any, BinaryIO, Self, cast
 
 from gcwatch.core.errors import CannotSend
 from gcwatch.core.forecast import UNKNOWN, ImageForecast
@@ -123,6 +123,8 @@ class SpoolContent:
             with open_unchanged(member.file) as stream:
                 try:
                     copy = member.prepare(stream)
+                    if self.lenient and copy.size is None:
+                        copy.write(stream, NOWHERE)  # may refuse, too; half a member can't go out
                 except CannotSend as error:
                     refusal = error
                     self._leave_out(error)
@@ -179,6 +181,17 @@ class _SizedMember:
         """Write the member; raise SourceChanged if its file changed since it was judged."""
         with open_unchanged(self.member.file) as stream:
             self.copy.write(stream, target)
+
+
+class _Nowhere:
+    """A target that keeps nothing."""
+
+    def write(self, data: bytes) -> int:
+        """Return how many bytes were written."""
+        return len(data)
+
+
+NOWHERE = cast("BinaryIO", _Nowhere())
 
 
 def listing_digest(files: Sequence[SourceFile], **options: str | bool) -> str:

@@ -2,13 +2,15 @@
 
 import io
 import struct
+import zipfile
 
 import pydicom
 import pytest
 from pydicom.encaps import encapsulate
 from pydicom.uid import MPEG2MPML, ExplicitVRLittleEndian, JPEGBaseline8Bit, RLELossless
+from support.importer.sending import send_folder
 from support.planted_dicom import NAME, sent
-from support.slices import one_slice
+from support.slices import one_slice, series
 
 from gcwatch.core.errors import CannotSend
 from gcwatch.imaging.codestreams.errors import CantScrub
@@ -121,6 +123,26 @@ def test_compressed_pixels_without_fragments_are_refused(folder):
     one_slice(folder / "1", 1, (0, 0, 0), PixelData=encapsulate([JPEG]))
     change_syntax(folder / "1", ExplicitVRLittleEndian + "\0", RLELossless)
     assert "compressed" in refusal(folder)
+
+
+def test_a_slice_that_only_cleaning_finds_damaged_is_left_out_of_a_series(folder):
+    """With integrity = "warn": the others are sent."""
+    series(folder, [0, 1, 2])
+    for number, path in enumerate(sorted(folder.iterdir())):
+        hidden = segment(0xDD, NAME) if number == 1 else b""
+        dataset = pydicom.dcmread(path)
+        dataset.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+        dataset.BitsAllocated = dataset.BitsStored = 8
+        dataset.HighBit = 7
+        dataset.PixelData = encapsulate([JPEG[:2] + hidden + JPEG[2:]])
+        dataset["PixelData"].is_undefined_length = True
+        dataset.save_as(path)
+    made = send_folder(folder, folder.parent / "spool", integrity="warn")
+    assert [reason.code for reason in made.warnings][-1] == "left_out"
+    with zipfile.ZipFile(made.file) as archive:
+        contents = [archive.read(name) for name in archive.namelist()]
+    assert len(contents) == made.files == 2
+    assert not any(NAME in each for each in contents)
 
 
 def run_lengths(*segments, gap=b""):
