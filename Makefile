@@ -7,7 +7,7 @@ WORKERS = -n 6
 unexport PYTHONDONTWRITEBYTECODE
 COMMITTED = $(shell git log -1 --format=%ct)
 
-.PHONY: help check test prove fuzz test-systemd test-browser demo bench soak docs wheel lock deb test-deb build/source clean
+.PHONY: help check test prove fuzz test-systemd test-browser demo bench soak docs wheel lock deb test-deb image test-image build/source clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -79,6 +79,15 @@ deb: wheel ## dist/gcwatch_*.deb, of the last commit, with Debian's own tools
 
 test-deb: deb ## install, upgrade and remove it in a clean Debian, as root
 	GCWATCH_DEB=$$(realpath dist/gcwatch_*.deb) $(BIN)/pytest tests/system/test_deb.py $(ARGS)
+
+image: deb ## dist/gcwatch-image.tar, an OCI image of that package, as root, with Debian's mmdebstrap
+	SOURCE_DATE_EPOCH=$(COMMITTED) /usr/bin/python3 debian/image.py dist/gcwatch_*.deb dist/gcwatch-image.tar
+
+test-image: ## build the image and start it; says why where that can't be
+	@if [ "$$(id -u)" = 0 ] && command -v mmdebstrap dpkg-buildpackage > /dev/null; then \
+		$(MAKE) image && GCWATCH_IMAGE=$$(realpath dist/gcwatch-image.tar) \
+			$(BIN)/pytest -rs tests/system/test_image.py $(ARGS); \
+	else echo "skipped: make image needs root, Debian's mmdebstrap and what make deb needs"; fi
 
 clean: ## remove what was made
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache *.egg-info build dist

@@ -56,7 +56,10 @@ PACKAGED = "it installs: tests/system/test_deb.py does, in a Debian of its own"
 BOOTED = "it is for a machine's root: tests/system/booted.py types it in a Debian of its own"
 DICOM = "tests/system/test_dcmtk.py starts and asks what it names"
 MAINTAINED = "tests/system/test_maintenance.py types it on a machine with the service's user"
+CONTAINED = "it needs an engine; tests/system/test_image.py starts the image without one"
 HOST = {
+    r"(podman|docker) .*": CONTAINED,
+    r"install -o 990 .*": CONTAINED,
     r"setpriv .* sqlite3 .*": MAINTAINED,
     r"install -o gcwatch .*": MAINTAINED,
     r"(cp --archive|rm --force|tar|chown --recursive) .*": MAINTAINED,
