@@ -20,6 +20,9 @@ from gcwatch.imaging.meta_image import meta_fields
 from gcwatch.imaging.scrub.streaming import decompress, skip_pieces
 from gcwatch.pictures.plane import CantDrawError, Direction, Plane, find_mirroring
 
+_LARGEST_PLANE_BYTES: Final = 64 * 1024 * 1024
+_MOST_CHANNELS: Final = 64
+
 _NO_MIRROR: Final = (False, False)
 _TRUE: Final = {"t", "1"}
 
@@ -42,6 +45,13 @@ class Voxels:
     skipped: int = 0
     mirrored: tuple[bool, bool] = _NO_MIRROR
     data_file: str = ""
+
+    def __post_init__(self) -> None:
+        """Raise CantDrawError at sizes that no image has."""
+        if not 1 <= self.channels <= _MOST_CHANNELS:
+            raise CantDrawError("its voxels are of a rare kind")
+        if self.plane_bytes > _LARGEST_PLANE_BYTES:
+            raise CantDrawError("it is too large to draw")
 
     @property
     def plane_bytes(self) -> int:
@@ -230,7 +240,6 @@ def _mirroring_of(directions: Sequence[Direction]) -> tuple[bool, bool]:
 
 # --- planes ---------------------------------------------------------------------------------------
 
-_LARGEST_PLANE_BYTES: Final = 64 * 1024 * 1024
 _MOST_READ_BYTES: Final = 4 * 1024**3
 """Of a larger image not all voxels are read."""
 
@@ -242,11 +251,11 @@ def read_plane(stream: BinaryIO, voxels: Voxels, at: float) -> Plane:
     """Given a file and where its voxels are, return the plane at this part (0 to 1) of it."""
     size, count = voxels.plane_bytes, voxels.size[2]
     number = min(int(at * count), count - 1)
-    if size > _LARGEST_PLANE_BYTES:
-        raise CantDrawError("it is too large to draw")
     if not voxels.is_packed:
         stream.seek(voxels.begin + number * size)
         return _plane_of(voxels, _exactly(stream.read(size), size), number)
+    if number * size > _MOST_READ_BYTES:
+        raise CantDrawError("it is too large to draw")
     for place, data in enumerate(_planes(stream, voxels)):
         if place == number:
             return _plane_of(voxels, data, number)

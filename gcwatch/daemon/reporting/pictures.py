@@ -37,18 +37,25 @@ MAX_CASES: Final = 60
 MAX_PAGE_BYTES: Final = 3_000_000
 """All pictures of a page have less."""
 
+_MOST_TRIES: Final = 3
+"""Starts of gcwatch that try to draw what ended the process that draws."""
+
 _LARGEST_FILE_BYTES: Final = 400_000
 _POLL_SECONDS: Final = 0.05
 _STOP_PATIENCE_SECONDS: Final = 2.0
 
 
 class _Record(BaseModel):
-    """The pictures of a case as they are on disk; `of` says of which state of the case."""
+    """The pictures of a case as they are on disk; `of` says of which state of the case.
+
+    `failed` counts the tries that the process did not survive.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     of: str
     pictures: tuple[Picture, ...]
+    failed: int = 0
 
 
 @dataclass(frozen=True)
@@ -158,26 +165,31 @@ class PictureShelf:
         return self._folder / f"{key}.json"
 
     def _find(self, case: Case) -> _Record | None:
-        record = self._held.get(case.key) or self._read(case.key)
-        if record is None or record.of != _state_of(case):
+        """Return the pictures of a case; None if they have to be drawn, perhaps once more."""
+        held = self._held.get(case.key)
+        if held is not None and held.of == _state_of(case):
+            return held
+        record = self._read(case)
+        if record is None or 0 < record.failed < _MOST_TRIES:
             return None
         self._held[case.key] = record
         return record
 
-    def _read(self, key: str) -> _Record | None:
+    def _read(self, case: Case) -> _Record | None:
         try:
-            with self._file(key).open("rb") as file:
-                return _Record.model_validate_json(file.read(_LARGEST_FILE_BYTES))
+            with self._file(case.key).open("rb") as file:
+                record = _Record.model_validate_json(file.read(_LARGEST_FILE_BYTES))
         except (OSError, ValidationError):
             return None
+        return record if record.of == _state_of(case) else None
 
     def _put(self, case: Case, pictures: Sequence[Picture], *, is_final: bool) -> None:
-        """Keep what was drawn; if it is not final, only until the next start."""
-        record = _Record(of=_state_of(case), pictures=tuple(pictures))
+        """Keep what was drawn; if it is not final, another start tries again, a few times."""
+        before = self._read(case)
+        failed = 0 if is_final else (before.failed if before else 0) + 1
+        record = _Record(of=_state_of(case), pictures=tuple(pictures), failed=failed)
         self._held[case.key] = record
         self.revision += 1
-        if not is_final:
-            return
         with suppress(OSError):  # a full disk: it is drawn again after the next start
             self._folder.mkdir(mode=0o700, exist_ok=True)
             write_atomically(self._file(case.key), record.model_dump_json().encode(), durable=False)

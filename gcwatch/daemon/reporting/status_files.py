@@ -41,6 +41,9 @@ _UNCHANGED_SURVEYS: Final = 5
 _STOP_PATIENCE_SECONDS: Final = 2.0
 """How long a stop waits for writes under way, and again for the last version of each file."""
 
+_LOOK_PATIENCE_SECONDS: Final = 10.0
+"""How long the end of `gcwatch once` waits until it is known which pictures are missing."""
+
 _DRAW_PATIENCE_SECONDS: Final = 60.0
 """How long the end of `gcwatch once` waits for pictures."""
 
@@ -116,12 +119,12 @@ class StatusFileWriter(PeriodicThread):
             return
         for route, path in pages:
             self._start_writing(route, path)
-        self._wait()
+        self._wait(_LOOK_PATIENCE_SECONDS)
         self._pictures.drain(self._stop, _DRAW_PATIENCE_SECONDS)
 
-    def _wait(self) -> None:
+    def _wait(self, seconds: float | None = None) -> None:
         """Wait for writes under way; leave behind those that hang."""
-        until = time.monotonic() + _STOP_PATIENCE_SECONDS
+        until = time.monotonic() + (_STOP_PATIENCE_SECONDS if seconds is None else seconds)
         for state in self._states.values():
             if state.thread is not None:
                 state.thread.join(max(until - time.monotonic(), 0))
