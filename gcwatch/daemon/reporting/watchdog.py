@@ -129,9 +129,15 @@ class SystemdWatchdog(PeriodicThread):
         self._manager.tell(RELOADING=1, MONOTONIC_USEC=now, STATUS="the config is read again")
 
     def stopping(self) -> None:
-        """Tell systemd that no work begins any more, and that work under way ends."""
+        """Tell systemd that no work begins any more, and ask for time until work under way ends."""
         self._stopping = True
-        self._manager.tell(STOPPING=1, STATUS="stopping: work under way ends")
+        self._manager.tell(STOPPING=1, STATUS="stopping: work under way ends", **self._more_time())
+
+    def _more_time(self) -> dict[str, int]:
+        """Return the request for more time, unless a worker is silent for long while it stops."""
+        if self._stopping and self._heartbeats.silent(STOP_SILENCE_SECONDS):
+            return {}
+        return {"EXTEND_TIMEOUT_USEC": round(3e6 * MESSAGE_SECONDS)}
 
     def tick(self) -> None:
         """Check all parts; send a sign of life only if none hangs or is dead."""
@@ -146,7 +152,5 @@ class SystemdWatchdog(PeriodicThread):
             return
         status = {} if self._stopping else {"STATUS": self._status()}
         self._manager.tell(WATCHDOG=1, **status)
-        if not self._ready or (
-            self._stopping and not self._heartbeats.silent(STOP_SILENCE_SECONDS)
-        ):
-            self._manager.tell(EXTEND_TIMEOUT_USEC=round(3e6 * MESSAGE_SECONDS))
+        if (self._stopping or not self._ready) and (more_time := self._more_time()):
+            self._manager.tell(**more_time)
