@@ -27,8 +27,8 @@ from gcwatch.core.reasons import Reason
 from gcwatch.daemon.waking.uptime import read_uptime
 from gcwatch.files.safe_open import Readable
 from gcwatch.files.snapshot import SourceFile
-from gcwatch.imaging import bundle
-from gcwatch.imaging.spool import Bundle
+from gcwatch.imaging.bundles import bundle
+from gcwatch.imaging.bundles.members import Bundle
 from gcwatch.inbox.layouts import Inbox, inbox_of
 from gcwatch.inbox.listing import InboxEntry
 from gcwatch.inbox.renames import find_renamed_case

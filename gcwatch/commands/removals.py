@@ -27,11 +27,11 @@ from gcwatch.core.region import Region, parse_region
 from gcwatch.daemon.waking.uptime import read_uptime
 from gcwatch.files.safe_open import open_unchanged
 from gcwatch.files.snapshot import SourceFile
-from gcwatch.imaging.bundle import select_files
+from gcwatch.imaging.bundles.bundle import select_files
+from gcwatch.imaging.bundles.members import Member
 from gcwatch.imaging.dicom.headers import read_header
 from gcwatch.imaging.inventory.files import FileChanges, compare_files
 from gcwatch.imaging.inventory.parts import Change
-from gcwatch.imaging.spool import Member
 from gcwatch.inbox.layouts import Inbox, inbox_of
 from gcwatch.journal.copies import copied_journal
 from gcwatch.platform.client import CachingGrandChallenge, GrandChallenge

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from gcwatch import log
 from gcwatch.core.errors import TryAgain
-from gcwatch.imaging.spool import discard_spool
+from gcwatch.imaging.bundles.spool import discard_spool
 from gcwatch.journal.journal import Journal
 
 

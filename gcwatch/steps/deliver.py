@@ -10,7 +10,7 @@ from gcwatch.core.checklist import StepEvents
 from gcwatch.core.reasons import Reason
 from gcwatch.core.receipt import make_receipt
 from gcwatch.files.atomic import disk_trouble
-from gcwatch.imaging.spool import discard_spool
+from gcwatch.imaging.bundles.spool import discard_spool
 from gcwatch.inbox import dispose
 from gcwatch.inbox.layouts import inbox_of
 from gcwatch.inbox.single import SingleCaseRoute

@@ -14,7 +14,7 @@ from gcwatch.core.reasons import Reason
 from gcwatch.core.text import iso_time
 from gcwatch.core.timing import Pace
 from gcwatch.files.safe_open import Readable
-from gcwatch.imaging.spool import Bundle
+from gcwatch.imaging.bundles.members import Bundle
 from gcwatch.inbox.layouts import inbox_of
 from gcwatch.steps.context import StepContext
 

@@ -18,10 +18,10 @@ from gcwatch.core.reasons import Reason
 from gcwatch.core.region import parse_region
 from gcwatch.core.series_rules import ALL_SERIES
 from gcwatch.files.snapshot import SourceFile
-from gcwatch.imaging import bundle
+from gcwatch.imaging.bundles import bundle
+from gcwatch.imaging.bundles.members import Bundle, SpoolContent
+from gcwatch.imaging.bundles.outgoing import file_content, image_content, sanitise_name, set_content
 from gcwatch.imaging.deidentification.deidentify import DicomRules
-from gcwatch.imaging.outgoing import file_content, image_content, sanitise_name, set_content
-from gcwatch.imaging.spool import Bundle, SpoolContent
 from gcwatch.inbox.case_tables import find_row
 from gcwatch.inbox.layouts import inbox_of
 from gcwatch.steps.context import StepContext

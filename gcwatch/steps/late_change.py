@@ -7,7 +7,7 @@ from gcwatch.core.checklist import StepEvents
 from gcwatch.core.errors import CannotSend, NotYet, SourceChanged, TryAgain
 from gcwatch.core.reasons import Reason
 from gcwatch.core.timing import Pace
-from gcwatch.imaging.spool import discard_spool
+from gcwatch.imaging.bundles.spool import discard_spool
 from gcwatch.inbox.layouts import inbox_of
 from gcwatch.outbox.notes import remove_change_note, write_change_note
 from gcwatch.steps.context import StepContext, spool_folder

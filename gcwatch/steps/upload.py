@@ -14,7 +14,8 @@ from gcwatch.core.events import Event
 from gcwatch.core.reasons import Reason
 from gcwatch.core.timing import Pace
 from gcwatch.files.snapshot import listing_digest
-from gcwatch.imaging.spool import Bundle, discard_spool
+from gcwatch.imaging.bundles.members import Bundle
+from gcwatch.imaging.bundles.spool import discard_spool
 from gcwatch.inbox.layouts import inbox_of
 from gcwatch.platform.file_parts import part_size
 from gcwatch.platform.transfers import Moved

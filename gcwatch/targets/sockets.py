@@ -8,7 +8,7 @@ from gcwatch.core.case import Carrier, Input
 from gcwatch.core.errors import CannotSend, NotYet
 from gcwatch.core.reasons import Reason
 from gcwatch.files.snapshot import SourceFile
-from gcwatch.imaging import bundle
+from gcwatch.imaging.bundles import bundle
 from gcwatch.imaging.checks import socket_content
 from gcwatch.platform.models import Socket
 from gcwatch.targets import reuse

@@ -23,7 +23,8 @@ from gcwatch.core.errors import CaseError, Refused, TokenRefused, Unreachable
 from gcwatch.core.receipt import is_receipt_of, product_pk, target_of_receipt
 from gcwatch.files.beneath import SharePath
 from gcwatch.files.receipt_file import read_receipt
-from gcwatch.imaging import bundle, series
+from gcwatch.imaging import series
+from gcwatch.imaging.bundles import bundle
 from gcwatch.imaging.checks.socket_content import check_file, read_value
 from gcwatch.imaging.dicom import headers
 from gcwatch.imaging.dicom.elements import DamagedDicom, dicom_errors

@@ -18,7 +18,7 @@ CODE = """
 import resource, sys
 from pathlib import Path
 from gcwatch.files.beneath import SharePath
-from gcwatch.imaging import bundle
+from gcwatch.imaging.bundles import bundle
 from gcwatch.inbox import tree
 
 def peak(folder):

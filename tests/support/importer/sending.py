@@ -7,7 +7,7 @@ from pathlib import Path
 from gcwatch.core.errors import CannotSend
 from gcwatch.core.forecast import ReportedImage, is_as_foretold
 from gcwatch.files.beneath import SharePath
-from gcwatch.imaging import bundle
+from gcwatch.imaging.bundles import bundle
 from gcwatch.inbox import tree
 from support.importer.judge import judge_folder, judge_uploads
 from support.importer.kinds import NOTHING, RIGHT, SENT, SEVERAL, WRONG

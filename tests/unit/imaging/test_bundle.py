@@ -23,12 +23,13 @@ from support.whole_files import jpeg, png, tiff
 from gcwatch.core.errors import CannotSend, SourceChanged, TryAgain
 from gcwatch.files import safe_open
 from gcwatch.files.beneath import SharePath
-from gcwatch.imaging import bundle, formats
+from gcwatch.imaging import formats
+from gcwatch.imaging.bundles import bundle
+from gcwatch.imaging.bundles.spool import discard_spool
 from gcwatch.imaging.deidentification import deidentify
 from gcwatch.imaging.deidentification.deidentify import NO_RULES
 from gcwatch.imaging.dicom import header_facts, headers
 from gcwatch.imaging.dicom.procedure import platform_procedure
-from gcwatch.imaging.spool import discard_spool
 from gcwatch.inbox import tree
 
 PATIENTS = Path(get_testdata_file("DICOMDIR")).parent

@@ -20,7 +20,7 @@ from gcwatch.core.errors import CannotSend
 from gcwatch.core.reasons import explain
 from gcwatch.files.beneath import SharePath
 from gcwatch.files.snapshot import SourceFile
-from gcwatch.imaging import bundle
+from gcwatch.imaging.bundles import bundle
 from gcwatch.inbox import tree
 
 PATIENTS = Path(get_testdata_file("DICOMDIR")).parent

@@ -13,7 +13,8 @@ from support.whole_files import jpeg, png
 
 from gcwatch.core.forecast import UNKNOWN, ImageForecast, ReportedImage, is_as_foretold
 from gcwatch.files.beneath import SharePath
-from gcwatch.imaging import bundle, images
+from gcwatch.imaging import images
+from gcwatch.imaging.bundles import bundle
 from gcwatch.imaging.dicom.procedure import is_removed, local_procedure, platform_procedure
 from gcwatch.imaging.forecast import forecast_file, forecast_meta_image
 from gcwatch.inbox import tree

@@ -17,7 +17,7 @@ from gcwatch.core.errors import CannotSend
 from gcwatch.core.procedure_format import parse_procedure
 from gcwatch.core.region import parse_region
 from gcwatch.files.beneath import SharePath
-from gcwatch.imaging import bundle
+from gcwatch.imaging.bundles import bundle
 from gcwatch.imaging.deidentification.deidentify import NO_RULES, Deidentifier, DicomRules
 from gcwatch.imaging.deidentification.forms import has_form
 from gcwatch.imaging.dicom.procedure import local_procedure

@@ -31,7 +31,7 @@ from support.whole_files import jpeg, png, tiff
 from gcwatch.core.errors import CannotSend
 from gcwatch.core.reasons import explain
 from gcwatch.files.beneath import SharePath
-from gcwatch.imaging import bundle
+from gcwatch.imaging.bundles import bundle
 from gcwatch.imaging.codestreams.errors import CantScrub
 from gcwatch.imaging.formats import Image
 from gcwatch.imaging.scrub.formats import scrub_file

@@ -1,4 +1,4 @@
-"""What gcwatch.imaging.zipped promises: a size that is right, and bytes that stay."""
+"""What gcwatch.imaging.bundles.zipped promises: a size that is right, and bytes that stay."""
 
 import os
 import zipfile
@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gcwatch.imaging import zipped
-from gcwatch.imaging.zipped import ZipMember, write_zip, zip_bytes
+from gcwatch.imaging.bundles import zipped
+from gcwatch.imaging.bundles.zipped import ZipMember, write_zip, zip_bytes
 
 LARGE = zipfile.ZIP64_LIMIT + 1
 NAMES = st.text("abc.0123", min_size=1, max_size=20)

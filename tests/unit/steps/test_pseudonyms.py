@@ -19,7 +19,7 @@ from gcwatch.core.errors import ConfigError, TryAgain
 from gcwatch.core.pseudonym_format import parse_pseudonyms
 from gcwatch.files.beneath import SharePath
 from gcwatch.files.key_file import KEY_FILE, read_key, read_or_make_key
-from gcwatch.imaging import bundle
+from gcwatch.imaging.bundles import bundle
 from gcwatch.imaging.deidentification.deidentify import DicomRules
 from gcwatch.inbox import tree
 from gcwatch.steps.judgement import FolderToJudge, make_bundles

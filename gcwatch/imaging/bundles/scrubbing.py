@@ -8,13 +8,13 @@ from gcwatch.core.errors import CannotSend
 from gcwatch.core.reasons import Reason
 from gcwatch.files.safe_open import open_unchanged
 from gcwatch.files.snapshot import SourceFile
+from gcwatch.imaging.bundles.members import Member
 from gcwatch.imaging.codestreams.errors import CantScrub, HoldsTooMuch
 from gcwatch.imaging.copies import Copy, Prepare
 from gcwatch.imaging.formats import Image, damage_reason, suffix_of
 from gcwatch.imaging.scrub.formats import scrub_file
 from gcwatch.imaging.scrub.meta_image import MetaImage, read_clean
 from gcwatch.imaging.scrub.streaming import Comparison, DifferentError, Write
-from gcwatch.imaging.spool import Member
 
 _SEEKING_KINDS = frozenset({"TIFF", "slide"})
 """Kinds whose writer goes back in its target, so that it can't be compared on the way."""

@@ -9,17 +9,11 @@ from gcwatch.core.reasons import Reason
 from gcwatch.files import atomic as disk
 from gcwatch.files.patterns import matches_pattern
 from gcwatch.files.snapshot import SourceFile
+from gcwatch.imaging.bundles.members import Bundle, with_set_facts
+from gcwatch.imaging.bundles.outgoing import image_content, plain_suffix, set_content
+from gcwatch.imaging.bundles.spool import find_finished, listing_digest, spool_each, spool_one
 from gcwatch.imaging.deidentification.deidentify import NO_RULES, DicomRules
 from gcwatch.imaging.formats import Integrity
-from gcwatch.imaging.outgoing import image_content, plain_suffix, set_content
-from gcwatch.imaging.spool import (
-    Bundle,
-    find_finished,
-    listing_digest,
-    spool_each,
-    spool_one,
-    with_set_facts,
-)
 
 
 def select_files(files: Sequence[SourceFile], pattern: str) -> tuple[SourceFile, ...]:

@@ -12,6 +12,8 @@ from gcwatch.core.series_rules import SeriesRules
 from gcwatch.files import atomic as disk
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging import images, slides
+from gcwatch.imaging.bundles.members import Member, SpoolContent
+from gcwatch.imaging.bundles.scrubbing import allow_unscrubbed, is_clean, scrubbed_members
 from gcwatch.imaging.checks.streams import count_bytes
 from gcwatch.imaging.checks.text_header import read_meta_header
 from gcwatch.imaging.copies import Copy, Prepare
@@ -19,8 +21,6 @@ from gcwatch.imaging.deidentification.deidentify import NO_RULES, Deidentifier, 
 from gcwatch.imaging.dicom.elements import missing_preamble
 from gcwatch.imaging.dicom.procedure import Procedure, platform_procedure, with_own_classes
 from gcwatch.imaging.formats import Image, Integrity, suffix_of
-from gcwatch.imaging.scrubbing import allow_unscrubbed, is_clean, scrubbed_members
-from gcwatch.imaging.spool import Member, SpoolContent
 
 _NAMED_IMAGES = 3
 """Images of one kind that are named if there are too many."""
