@@ -2,7 +2,9 @@
 
 import threading
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
+
+_STEPS: Final = 20
 
 
 class PeriodicThread:
@@ -33,9 +35,19 @@ class PeriodicThread:
     ) -> None:
         self._end.set()
         if self._thread.is_alive():
-            self._thread.join(self._patience)
+            self._wait_for_thread()
         if not self._thread.is_alive():
             self.on_stop()
+
+    def _wait_for_thread(self) -> None:
+        if self._patience is None:
+            self._thread.join()
+            return
+        # In steps: when the machine has stalled, the thread still gets its turn.
+        for _ in range(_STEPS):
+            self._thread.join(self._patience / _STEPS)
+            if not self._thread.is_alive():
+                return
 
     def _go(self) -> None:
         while not self._end.wait(self._seconds):

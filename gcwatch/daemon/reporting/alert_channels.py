@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from apprise import NotifyBase
 
 _COMMAND_SECONDS: Final = 60.0
+_ANSWER_SECONDS: Final = 30.0
+"""How long a server may take; an address may name a longer time (cto, rto)."""
 
 _URL_HINT: Final = (
     "Addresses: https://appriseit.com/services/. Try one: apprise -vv -b test ADDRESS"
@@ -80,6 +82,9 @@ def _url_channel(settings: Settings, number: int, url: str) -> Channel:
         raise _error(settings, key, f"{label} is none that apprise knows", _URL_HINT)
     if not _is_safe(found):
         raise _error(settings, key, f"{label} is not encrypted", _SAFE_HINT)
+    # A relay that took a mail and said so too late would get it again and again.
+    found.socket_connect_timeout = max(found.socket_connect_timeout, _ANSWER_SECONDS)
+    found.socket_read_timeout = max(found.socket_read_timeout, _ANSWER_SECONDS)
 
     def send(alert: Alert) -> str:
         sender = apprise.Apprise(asset=asset)

@@ -6,7 +6,7 @@ import threading
 from contextlib import closing
 
 import pytest
-from support.builders import Site
+from support.builders import Site, until
 
 from gcwatch import config
 from gcwatch.core.errors import Unreachable
@@ -140,38 +140,55 @@ def store():
         thread.join()
 
 
-def put(store, content, limit):
+class Seen(Throttle):
+    """A limit that remembers the call under way, and the waits that it told it."""
+
+    def __init__(self, waited, rate):
+        super().__init__(lambda: rate, clock=waited.clock, sleep=waited.sleep)
+        self.call, self.first_deadline, self.waits = None, 0.0, []
+
+    def slices(self, chunk, *, on_wait, is_over):
+        def wait(seconds):
+            self.waits.append(seconds)
+            on_wait(seconds)
+
+        if self.call is None:
+            self.call = on_wait.__self__
+            self.first_deadline = self.call.deadline
+        return super().slices(chunk, on_wait=wait, is_over=is_over)
+
+
+def put(store, body, limit):
     home = f"http://127.0.0.1:{store.server_address[1]}/api/v1/"
     with closing(Http(home, lambda: "0" * 64, throttle=limit)) as http:
-        return http.put(f"{home}part", Body(content)).status_code
+        return http.put(f"{home}part", body).status_code
 
 
-def test_a_limited_upload_is_not_taken_for_a_server_that_does_not_answer(store, monkeypatch):
-    """It takes twice as long as a call may: the waits are gcwatch's own, and only they count."""
-    monkeypatch.setattr(http_module, "CALL_SECONDS", 0.4)
-    monkeypatch.setattr(deadlines, "SLOWEST_BYTES_A_SECOND", 1e12)
-    content = bytes(range(256)) * 256
-    assert put(store, content, Throttle(lambda: 80.0 * KIB)) == 200
+def test_a_limited_upload_is_not_taken_for_a_server_that_does_not_answer(store, waited):
+    """It takes longer than a call may: the deadline moves by each wait, and by the bytes."""
+    content, limit = bytes(range(256)) * 1024, Seen(waited, 1.0 * KIB)
+    assert put(store, Body(content), limit) == 200
     assert store.got == [hashlib.md5(content).hexdigest()]
+    assert sum(limit.waits) > http_module.CALL_SECONDS
+    for_bytes = len(content) / deadlines.SLOWEST_BYTES_A_SECOND
+    moved = limit.call.deadline - limit.first_deadline
+    assert moved == pytest.approx(sum(limit.waits) + for_bytes)
 
 
-def test_an_upload_that_is_slow_by_itself_is_still_ended(store, monkeypatch):
+def test_an_upload_that_is_slow_by_itself_is_still_ended(store, waited, monkeypatch):
     """The limit is no excuse for a server, or a disk, that is slower than that."""
     monkeypatch.setattr(http_module, "CALL_SECONDS", 0.2)
     monkeypatch.setattr(deadlines, "SLOWEST_BYTES_A_SECOND", 1e12)
-    hanging = threading.Event()
+    limit = Seen(waited, 1e6)
 
     class Slow(Body):
         def __iter__(self):
             yield b"x" * KIB
-            hanging.wait(0.3)
+            until(lambda: limit.call.is_over)
             yield b"x" * (len(self) - KIB)
 
-    home = f"http://127.0.0.1:{store.server_address[1]}/api/v1/"
-    with closing(Http(home, lambda: "0" * 64, throttle=Throttle(lambda: 1e6))) as http:
-        with pytest.raises(Unreachable):
-            http.put(f"{home}part", Slow(b"x" * 64 * KIB))
-        hanging.set()
+    with pytest.raises(Unreachable):
+        put(store, Slow(b"x" * 64 * KIB), limit)
 
 
 def test_a_reload_changes_the_limit_of_the_uploads_under_way(tmp_path, sandbox):
