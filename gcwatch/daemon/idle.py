@@ -47,8 +47,11 @@ def all_left_to_later_run(cases: Sequence[Case], busy: BusyWaits) -> bool:
 def _is_left(case: Case, open_cases: Collection[str]) -> bool:
     """Whether a case waits for a person or for hours, or for one of `open_cases` (keys).
 
-    A case that waits for another one is left if that is.
+    A case that waits for another one is left if that is. A delivered case whose command fails is
+    left after as many tries as any other.
     """
+    if not case.is_open and case.command is not None:
+        return case.command.attempts >= ENOUGH_TRIES
     if case.wait is None:
         return False
     if case.wait.reason.code == "same_images_under_way":

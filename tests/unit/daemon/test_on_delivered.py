@@ -15,6 +15,7 @@ from gcwatch.core.checklist import Step, next_step
 from gcwatch.core.folding import fold_events
 from gcwatch.core.reasons import CATALOGUE, Reason
 from gcwatch.core.timing import Pace, due_time
+from gcwatch.daemon.idle import BusyWaits, all_left_to_later_run
 
 RECORD = 'test -f "$2/gcwatch.json" && printf "%s\\n" "$2 $3 $4" >> "$1"'
 
@@ -220,6 +221,14 @@ def test_a_command_is_given_up_after_many_tries_and_begins_anew_when_asked():
     assert (next_step(over), due_time(over, Pace())) == (None, None)
     assert (next_step(again), due_time(again, Pace())) == (Step.COMMAND, 500.0)
     assert again.ending == "delivered"
+
+
+@pytest.mark.parametrize(("tries", "is_left"), [(0, False), (3, False), (4, True)])
+def test_a_run_leaves_a_command_that_fails_to_a_later_run(tries, is_left):
+    """`gcwatch once` does not wait for a PACS that is away for a day."""
+    case = fold_events("k", [*FOUND, *[(2.0, FAILED)] * tries])
+
+    assert all_left_to_later_run([case], BusyWaits()) == is_left
 
 
 def test_tries_of_another_problem_do_not_use_up_the_patience():
