@@ -83,8 +83,8 @@ test-deb: deb ## install, upgrade and remove it in a clean Debian, as root
 image: deb ## dist/gcwatch-image.tar, an OCI image of that package, as root, with Debian's mmdebstrap
 	SOURCE_DATE_EPOCH=$(COMMITTED) /usr/bin/python3 debian/image.py dist/gcwatch_*.deb dist/gcwatch-image.tar
 
-test-image: ## build the image and start it; says why where that can't be
-	@if [ "$$(id -u)" = 0 ] && command -v mmdebstrap dpkg-buildpackage > /dev/null; then \
+test-image: .venv/installed ## build the image and start it; says why where that can't be
+	@if [ "$$(id -u)" = 0 ] && command -v mmdebstrap && command -v dpkg-buildpackage; then \
 		$(MAKE) image && GCWATCH_IMAGE=$$(realpath dist/gcwatch-image.tar) \
 			$(BIN)/pytest -rs tests/system/test_image.py $(ARGS); \
 	else echo "skipped: make image needs root, Debian's mmdebstrap and what make deb needs"; fi

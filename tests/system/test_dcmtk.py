@@ -106,6 +106,7 @@ def test_a_study_that_comes_in_two_parts_is_one_case(tmp_path, sandbox, study):
     assert sent["files"] == len(study)
 
 
+@pytest.mark.prove
 def test_results_come_to_the_pacs_as_documents_of_the_study(tmp_path, sandbox, study):
     """A PACS that is away gets them later; a second run makes no second document."""
     site, port, pacs = make_site(tmp_path, sandbox), free_port(), tmp_path / "pacs"

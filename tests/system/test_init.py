@@ -295,6 +295,7 @@ def test_a_config_that_can_not_be_added_to_is_told(place, run, content, code, sa
     assert content is None or place.file.read_bytes() == content
 
 
+@pytest.mark.prove
 def test_a_running_gcwatch_is_told_to_read_the_config_again(written, run):
     """The second command that is printed does that."""
     with subprocess.Popen([*PROGRAM, "run"], stderr=subprocess.PIPE, text=True) as daemon:
@@ -352,6 +353,7 @@ def test_what_root_writes_for_the_service_serves_its_user(tmp_path, sandbox, nam
 
 
 @needs_root
+@pytest.mark.prove
 def test_root_adds_a_route_whose_folders_hold_the_status_file(tmp_path, sandbox):
     """Owner and mode of the config stay; the service's user writes the report beside in and out."""
     script = """
