@@ -1,11 +1,17 @@
 """What is done once an hour: files that a crash left behind are removed."""
 
+import re
+from collections.abc import Collection
 from pathlib import Path
+from typing import Final
 
 from gcwatch import log
 from gcwatch.core.errors import TryAgain
 from gcwatch.imaging.bundles.spool import discard_spool
 from gcwatch.journal.journal import Journal
+
+_CASE_FOLDER: Final = re.compile(r".+-[2-9a-z]{8}-[0-9]+")
+"""The name of a case's folder: its key, whose end is random, and its round."""
 
 
 def clear_spool(spool: Path, journal: Journal) -> None:
@@ -14,9 +20,14 @@ def clear_spool(spool: Path, journal: Journal) -> None:
     spooled = list(spool.iterdir()) if spool.is_dir() else []
     wanted = {f"{case.key}-{case.round}" for case in journal.open_cases()}
     for folder in spooled:
-        if folder.is_dir() and folder.name not in wanted:
+        # Whatever else is there is not gcwatch's: the spool may be a link to a larger disk.
+        if _CASE_FOLDER.fullmatch(folder.name) and _is_left(folder, wanted):
             try:
                 discard_spool(folder)
             except TryAgain as error:
                 log.emit("spool.kept", error=error.reason.facts["error"])
                 return  # the others are on the same disk
+
+
+def _is_left(folder: Path, wanted: Collection[str]) -> bool:
+    return folder.name not in wanted and folder.is_dir() and not folder.is_symlink()

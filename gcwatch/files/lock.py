@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -59,10 +60,13 @@ def exclusive_lock(path: Path, *, wait_seconds: float | None = 0.0) -> Iterator[
 def read_lock_holder(path: Path) -> str | None:
     """Given a lock's file, return the text of its holder; None if the lock is free."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        # A pipe in its place would be waited for.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
         return None
     try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
         if not _read_text(descriptor):
             return None  # whoever made the file is about to lock it: leave the lock free for it
         # The holder's exclusive lock refuses this shared one, which lasts only for this question.

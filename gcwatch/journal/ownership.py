@@ -19,6 +19,7 @@ from gcwatch.core.errors import StateError
 from gcwatch.files.atomic import FILE_MODE, write_atomically
 from gcwatch.files.beneath import SharePath
 from gcwatch.files.safe_open import read_small_file
+from gcwatch.journal.schema import no_access_error
 
 _LONGEST_MARKER_BYTES: Final = 4096
 _IDENTITY_FILE: Final = "identity"
@@ -38,14 +39,21 @@ class Owner:
 
 
 def this_owner(state: Path) -> Owner:
-    """Given a state directory, return who it makes of this gcwatch; a new one gets an identity."""
+    """Given a state directory, return who it makes of this gcwatch; a new one gets an identity.
+
+    Raises:
+        JournalUnavailable: when its disk is full or read-only.
+    """
     file = state / _IDENTITY_FILE
     identity = (read_small_file(SharePath.of(file), _LONGEST_MARKER_BYTES) or b"").decode(
         "ascii", "ignore"
     )
     if not identity:
         identity = secrets.token_hex(16)
-        write_atomically(file, identity.encode())
+        try:
+            write_atomically(file, identity.encode())
+        except OSError as error:
+            raise no_access_error(state, error) from error
     return Owner(identity, socket.gethostname(), str(state.resolve()))
 
 

@@ -26,6 +26,8 @@ _LONGEST_DURATION_SECONDS: Final = 30 * 86400.0
 """Jobs run for hours; a longer average is a mistake."""
 _LARGEST_COUNT: Final = 10**9
 _LONGEST_TEXT: Final = 10_000
+_MOST_VALUES: Final = 1000
+"""Sockets of a job or an item, and files of an image; each of them is work and a line on disk."""
 
 
 class _Answer(BaseModel):
@@ -154,7 +156,7 @@ class Job(_Answer):
     url: Url = ""
     status: Word
     inputs: tuple[SocketValue, ...] = ()
-    outputs: tuple[SocketValue, ...] = ()
+    outputs: Annotated[tuple[SocketValue, ...], Field(max_length=_MOST_VALUES)] = ()
 
     def has_input_image(self, pk: str) -> bool:
         """Given an image's pk, return whether it is an input of this job."""
@@ -203,7 +205,7 @@ class Item(_Answer):
     title: Text = Field(default="", validation_alias=AliasChoices("title", "title_safe"))
     archive: Url = ""
     reader_study: Url = ""
-    values: tuple[SocketValue, ...] = ()
+    values: Annotated[tuple[SocketValue, ...], Field(max_length=_MOST_VALUES)] = ()
 
     @field_validator("values", mode="before")
     @classmethod
@@ -246,7 +248,7 @@ class Image(_Answer):
     pk: Annotated[str, Field(max_length=64)]  # any: it is compared with the one asked for
     api_url: Url = ""
     name: Text = ""
-    files: tuple[ImageFile, ...] = ()
+    files: Annotated[tuple[ImageFile, ...], Field(max_length=_MOST_VALUES)] = ()
     dicom_image_set: Any = None
     shape_without_color: tuple[int | None, ...] | None = None
     color_space: Word | None = None

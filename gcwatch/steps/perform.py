@@ -27,6 +27,7 @@ from gcwatch.core.events import Event
 from gcwatch.core.reasons import Reason
 from gcwatch.core.timing import Pace
 from gcwatch.inbox.layouts import inbox_of
+from gcwatch.steps.adopt import find_earlier_result
 from gcwatch.steps.context import StepContext
 from gcwatch.steps.deliver import deliver_results, fetch_outputs, report_failure
 from gcwatch.steps.delivery_command import run_delivery_command
@@ -97,11 +98,7 @@ def _start_step(
         case Step.UPLOAD:
             yield from upload_inputs(case, route, pace, context)
         case Step.SUBMIT:
-            # The uploads took time: the folder may have changed since.
-            require_settled_folder(case, route)
-            yield from targets.target_for(case.target or route).submit(
-                case, context.for_target(route, pace)
-            )
+            yield from _submit(case, route, pace, context)
         case Step.POLL:
             yield from targets.target_for(case.target or route).poll(
                 case, context.for_target(route, pace)
@@ -118,3 +115,17 @@ def _start_step(
             yield from run_delivery_command(case, route)
         case _:
             assert_never(step)
+
+
+def _submit(case: Case, route: Route, pace: Pace, context: StepContext) -> StepEvents:
+    """Use what was uploaded, unless the outbox says that an earlier journal did."""
+    # The uploads took time: the folder may have changed since.
+    require_settled_folder(case, route)
+    if case.submission is None and (
+        adopted := find_earlier_result(case, route, context.platform, context.knows)
+    ):
+        yield adopted
+        return
+    yield from targets.target_for(case.target or route).submit(
+        case, context.for_target(route, pace)
+    )

@@ -43,11 +43,14 @@ def upload_inputs(case: Case, route: Route, pace: Pace, context: StepContext) ->
     if case.seen is None or listing_digest(files) != case.seen.digest:
         raise SourceChanged
     folder = folder_of(case, files, context)
+    # Also with a plan: a journal from a backup may be older than the outbox at any step.
+    if case.submission is None and (
+        adopted := find_earlier_result(case, route, context.platform, context.knows)
+    ):
+        yield adopted
+        return
     # Without a plan nothing was sent yet; with one, a crash or an error ended an earlier try.
     if case.inputs is None:
-        if adopted := find_earlier_result(case, route, context.platform, context.knows):
-            yield adopted
-            return
         discard_spool(spool)
         judgement = judge_folder(folder, context.for_target(route, pace), spool)
         # Before the plan: with a plan, the folder is not judged again after a crash.

@@ -261,7 +261,7 @@ def test_what_cannot_be_removed_from_the_spool_is_told_and_no_fault(sandbox, tmp
     """A crash left it there, and the disk is read-only now."""
     site = WatchedSite(tmp_path, sandbox)
     spool = site.state / "spool"
-    (spool / "left-1").mkdir(parents=True)
+    (spool / "lobes-abcdefgh-1").mkdir(parents=True)
     site.listen()
     with small_disk(spool) as disk, site.watch() as watch:
         disk.make("read-only")

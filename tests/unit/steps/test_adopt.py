@@ -6,6 +6,7 @@ import shutil
 import pytest
 from support.builders import Site, mha
 from support.contract import TARGETS
+from support.hostile import hostile
 
 from gcwatch import config
 from gcwatch.commands import audit
@@ -53,6 +54,37 @@ def test_a_journal_from_a_backup_sends_nothing_that_was_delivered_since(site, tm
 
     assert len(site.jobs()) == 1
     assert site.case().adopted == site.case().key == site.receipt()["key"]
+
+
+CALLS = {
+    "upload": ("POST", "/uploads/"),
+    "part": ("PUT", ""),
+    "session": ("POST", "/upload-sessions/"),
+    "job": ("POST", "/jobs/"),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_journal_from_a_backup_of_any_step_sends_nothing_again(site, tmp_path, call):
+    """The backup was made while the folder was sent; it was delivered since."""
+    method, part = CALLS[call]
+    backup = tmp_path / "backup"
+
+    def copy(it):
+        if it.method == method and part in it.path and not backup.exists():
+            shutil.copytree(site.state, backup)
+        return False
+
+    site.drop()
+    with hostile(site.sandbox, lambda reply: reply, copy):
+        assert site.run_once().delivered == 1
+    shutil.rmtree(site.state)
+    backup.rename(site.state)
+
+    assert site.run_once().delivered == 1
+
+    assert len(site.jobs()) == 1
+    assert site.case().adopted == site.receipt()["key"]
 
 
 @pytest.mark.parametrize("change", ["content", "another file", "another target", "no receipt"])
