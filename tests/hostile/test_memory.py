@@ -1,13 +1,18 @@
-"""The whole daemon, a real process, under hostile files: little memory, and a quick end."""
+"""The whole daemon, a real process, under hostile files and answers: little memory, a quick end."""
 
+import gzip
+import itertools
 import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.builders import Site, until
+from support.hostile import hostile
 from support.hostile_files import HOSTILE_FILES, write_hostile
 
 MOST_KIB = 150 << 10
@@ -28,21 +33,28 @@ def peak_kib(process):
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
+@contextmanager
+def real_daemon(site):
+    """The daemon as a process, which ends within seconds."""
+    command = [sys.executable, "-c", AS_INSTALLED, "run", "--config", site.file]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(STOP_SECONDS) == 0
+
+
 def run_under(site, what):
     """Drop hostile folders and a good one; return the daemon's peak of memory in KiB."""
     site.configure(settle="100ms", poll="100ms")
     for number, each in enumerate(what):
         write_hostile(site.inbox / f"hostile-{number}", each)
     site.drop("good")
-    command = [sys.executable, "-c", AS_INSTALLED, "run", "--config", site.file]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-        try:
-            until(lambda: "good" in site.delivered())
-            until(lambda: len(settled(site)) == len(what), 300)
-            return peak_kib(process)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(STOP_SECONDS) == 0
+    with real_daemon(site) as process:
+        until(lambda: "good" in site.delivered())
+        until(lambda: len(settled(site)) == len(what), 300)
+        return peak_kib(process)
 
 
 def settled(site):
@@ -83,3 +95,46 @@ def test_a_hostile_file_takes_little_memory_and_stops_no_other_case(sandbox, tmp
 def test_all_hostile_files_together_take_little_memory(sandbox, tmp_path):
     """Several are read at the same time."""
     assert run_under(Site(tmp_path, sandbox), [*HOSTILE_FILES]) < MOST_TOGETHER_KIB
+
+
+# --- answers --------------------------------------------------------------------------------------
+
+MANY = 300 << 20
+HEAVY_ANSWERS = {
+    "a long text": lambda: (b'{"pk": "' + b"x" * MANY + b'"}', {}),
+    "very many numbers": lambda: (b'{"results": [' + b"1," * (MANY // 2) + b"1]}", {}),
+    "very many objects": lambda: (b'{"results": [' + b"{}," * (MANY // 3) + b"{}]}", {}),
+    "deep": lambda: (b"[" * MANY, {}),
+    "many small lists": lambda: (b"[" + b"[]," * 1_000_000 + b"[]]", {}),
+    "a bomb": lambda: (gzip.compress(bytes(MANY), 1), {"Content-Encoding": "gzip"}),
+    "a long header": lambda: (b"{}", {"X-Long": "x" * (20 << 20)}),
+    "many headers": lambda: (b"{}", {f"X-{number}": "x" * 60_000 for number in range(2000)}),
+    "a long address": lambda: (b"", {"Location": "https://x/" + "y" * (20 << 20)}),
+}
+MOST_OPEN_FILES = 60
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize("what", HEAVY_ANSWERS)
+def test_a_heavy_answer_takes_little_memory_and_few_open_files(sandbox, tmp_path, what):
+    """Three of the questions are answered so; the case is delivered all the same."""
+    body, headers = HEAVY_ANSWERS[what]()
+    turn = itertools.count()
+    site = Site(tmp_path, sandbox)
+    site.configure(settle="100ms", poll="100ms")
+    site.drop("good")
+
+    def heavy(reply):
+        status = 302 if "Location" in headers else reply.status
+        merged = {**reply.headers, **headers}
+        return replace(reply, status=status, body=body, file=None, headers=merged)
+
+    with (
+        hostile(sandbox, heavy, lambda call: call.method == "GET" and next(turn) in {0, 3, 6}),
+        real_daemon(site) as process,
+    ):
+        until(lambda: "good" in site.delivered(), 300)
+        assert peak_kib(process) < MOST_KIB
+        assert len([*Path(f"/proc/{process.pid}/fd").iterdir()]) < MOST_OPEN_FILES
+    assert next(turn) > 7
+    assert len(site.jobs()) == 1
