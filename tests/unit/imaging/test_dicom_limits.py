@@ -64,4 +64,4 @@ def test_a_meta_group_with_an_element_of_another_group_is_read_as_pydicom_reads_
     path = tmp_path / "x.dcm"
     path.write_bytes(one_pixel().replace(b"\x02\0\x10\0UI", b"\x02\x08\x10\0UI", 1))
     with path.open("rb") as file:
-        assert headers._read_quickly(file) is None
+        assert headers._read_quickly(file, ()) is None
