@@ -6,7 +6,7 @@ repeated between two commits. After a crash the case continues with its next ste
 performed twice has the same result as a step that is performed once.
 """
 
-from typing import assert_never
+from typing import Final, assert_never
 
 from gcwatch import targets
 from gcwatch.config import Route
@@ -35,6 +35,10 @@ from gcwatch.steps.late_change import tell_late_change
 from gcwatch.steps.settle import require_settled_folder, settle_folder
 from gcwatch.steps.upload import upload_inputs
 
+_UPLOADS_STAY_SECONDS: Final = 12 * 3600.0
+"""The platform keeps uploads for a day (platform 4.14)."""
+_LOSS_SECONDS: Final = 300.0
+
 
 def perform_step(
     step: Step, case: Case, route: Route, pace: Pace, context: StepContext
@@ -45,8 +49,9 @@ def perform_step(
         TokenRefused: all work has to stop.
         Stopped: the daemon is stopping.
     """
+    work = _errors_as_events(_start_step(step, case, route, pace, context))
     try:
-        yield from _errors_as_events(_start_step(step, case, route, pace, context))
+        yield from _with_pause_after_loss(work, case, pace, context)
     except SourceChanged:
         yield from _errors_as_events(_restart_settling(case, route, context))
 
@@ -55,6 +60,26 @@ def _restart_settling(case: Case, route: Route, context: StepContext) -> StepEve
     """Yield how the folder looks now: it has changed since it settled, so it settles again."""
     now = context.uptime()
     yield events.FolderChanged(inbox_of(route).snapshot_case(case.folder, case.seen), now)
+
+
+def _with_pause_after_loss(
+    work: StepEvents, case: Case, pace: Pace, context: StepContext
+) -> StepEvents:
+    """Yield a step's events, and a pause after uploads that were lost before they were old.
+
+    Else a storage that loses each upload would get all that the platform allows in a minute.
+    """
+    event = next(work, None)
+    while event is not None:
+        begun = max((upload.created for upload in case.uploads), default=0.0)
+        is_early = begun > context.clock() - _UPLOADS_STAY_SECONDS
+        case = yield event
+        if isinstance(event, events.UploadsExpired) and is_early:
+            case = yield events.Postponed(Reason("uploads_lost"), min(pace.slowest, _LOSS_SECONDS))
+        try:
+            event = work.send(case)
+        except StopIteration:
+            return
 
 
 def _errors_as_events(work: StepEvents) -> StepEvents:

@@ -149,6 +149,10 @@ PLATFORM_REASONS: Final[Mapping[str, ReasonEntry]] = {
         "The platform keeps at most 2000 uploads of a user, and removes each within a day.",
         needs_person=True,
     ),
+    "uploads_lost": ReasonEntry(
+        "Waiting: the platform lost what was sent, so it is sent again.",
+        "The storage or the platform no longer has the uploads, although they are not a day old.",
+    ),
     "no_space_left": ReasonEntry(
         "Waiting: the platform's storage for this account is full.",
         "The uploads of this account have used up its storage quota.",

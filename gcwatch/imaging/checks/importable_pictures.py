@@ -71,6 +71,8 @@ _TIFF_UNITS = {2, 3}
 def find_unreadable_tiff(stream: BinaryIO) -> Unreadable | None:
     """Given a TIFF, return why the importer can't read it."""
     tags = read_tiff_values(stream)
+    if not all(next(iter(tags.get(tag, ())), 0) for tag in (256, 257)):
+        return Unreadable("a TIFF without the number of its columns or rows", "TIFF")
     colour, unit = tags.get(262, (1,))[:1], tags.get(296, ())[:1]
     if colour and colour[0] not in _TIFF_COLOURS:
         return Unreadable("a TIFF in other colours than gray and RGB", "TIFF in gray or RGB")

@@ -71,6 +71,13 @@ def tiff_unsized(folder):
     return Picture(_GRAY)
 
 
+@TIFF.add("without the number of its rows", NOTHING, "unreadable_format")
+def tiff_without_rows(folder):
+    _tiff(folder)
+    _remove_tags(folder / "image.tif", 257)
+    return Picture(_GRAY)
+
+
 def _remove_tags(path, *tags):
     """Give these tags of the first directory numbers that no reader knows."""
     data = bytearray(path.read_bytes())

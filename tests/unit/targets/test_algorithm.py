@@ -373,7 +373,7 @@ def test_uploads_that_expire_before_their_session_are_sent_again(sandbox, tmp_pa
     site = Site(tmp_path, sandbox)
     site.listen()
     site.drop()
-    with site.running(PATIENT) as watch:
+    with site.running(FAST) as watch:
         waiting(watch, "server_error")
         sandbox.expire_uploads()
         sandbox.clear_faults()
@@ -381,6 +381,18 @@ def test_uploads_that_expire_before_their_session_are_sent_again(sandbox, tmp_pa
 
     assert site.said("uploads.expired")
     assert len(site.jobs()) == 1
+
+
+def test_a_storage_that_loses_each_upload_does_not_use_up_the_account(sandbox, tmp_path):
+    """Uploads that are lost before they are old are sent again after a pause, which is told."""
+    sandbox.fault("status", method="PUT", path="partNumber=", status=404, times=None)
+    site = Site(tmp_path, sandbox)
+    site.drop()
+    with site.running(PATIENT) as watch:
+        waiting(watch, "uploads_lost")
+        [case] = watch.journal.cases()
+        assert case.wait.until > case.touched + 299
+    assert len(sandbox.platform_state.uploads) == 1
 
 
 def test_uploads_too_old_to_be_used_are_sent_again(sandbox, tmp_path):
