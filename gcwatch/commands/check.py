@@ -34,7 +34,7 @@ from gcwatch.core.errors import (
 )
 from gcwatch.core.kinds import KIND_NAMES
 from gcwatch.core.reasons import Reason, explain
-from gcwatch.core.result_rows import fixed_columns
+from gcwatch.core.tables.result_rows import fixed_columns
 from gcwatch.core.text import count_noun
 from gcwatch.daemon.reporting.status_files import read_beginning
 from gcwatch.files import file_systems

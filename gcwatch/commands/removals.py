@@ -23,7 +23,7 @@ from gcwatch.core.errors import (
     SourceVanished,
 )
 from gcwatch.core.reasons import Reason
-from gcwatch.core.region import Region, parse_region
+from gcwatch.core.rules.region import Region, parse_region
 from gcwatch.daemon.waking.uptime import read_uptime
 from gcwatch.files.safe_open import open_unchanged
 from gcwatch.files.snapshot import SourceFile

@@ -39,7 +39,7 @@ from gcwatch.config.types import (
     value_error,
 )
 from gcwatch.core.kinds import KIND_NAMES, Kind
-from gcwatch.core.priority import Priority
+from gcwatch.core.rules.priority import Priority
 from gcwatch.core.temporary_names import is_temporary
 from gcwatch.core.timing import Pace
 

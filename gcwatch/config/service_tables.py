@@ -17,7 +17,7 @@ from gcwatch.config.types import (
     value_error,
 )
 from gcwatch.core.alerts import ALERT_EVENTS, AlertEvent, AlertPolicy
-from gcwatch.core.upload_limit import upload_rate
+from gcwatch.core.rules.upload_limit import upload_rate
 
 
 class Table(BaseModel):

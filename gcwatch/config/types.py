@@ -14,10 +14,10 @@ from pydantic import AfterValidator, PlainValidator, ValidationInfo, WithJsonSch
 from pydantic_core import PydanticCustomError
 
 from gcwatch.config.cron import Cron
-from gcwatch.core.procedure_format import parse_procedure
-from gcwatch.core.region import parse_region
+from gcwatch.core.rules.procedure_format import parse_procedure
+from gcwatch.core.rules.region import parse_region
+from gcwatch.core.rules.upload_limit import UploadRule, parse_rule
 from gcwatch.core.timing import Every
-from gcwatch.core.upload_limit import UploadRule, parse_rule
 
 Loc = tuple[str | int, ...]
 

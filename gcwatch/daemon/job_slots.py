@@ -8,7 +8,7 @@ from gcwatch.core import events
 from gcwatch.core.case import Case
 from gcwatch.core.checklist import stage
 from gcwatch.core.events import Event
-from gcwatch.core.priority import next_keys
+from gcwatch.core.rules.priority import next_keys
 
 _HELD: Final = "too_many_jobs"
 _LAST_OF_JOB: Final = (events.Succeeded, events.Rejected, events.Withdrawn)

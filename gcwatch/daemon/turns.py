@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterator
 
 from gcwatch.core.case import Case
-from gcwatch.core.priority import RANKS, next_keys
+from gcwatch.core.rules.priority import RANKS, next_keys
 from gcwatch.daemon.current_config import CurrentConfig
 from gcwatch.journal.journal import Journal
 

@@ -10,7 +10,7 @@ from typing import BinaryIO
 from gcwatch.core.errors import CannotSend
 from gcwatch.core.forecast import UNKNOWN, ImageForecast
 from gcwatch.core.reasons import Reason
-from gcwatch.core.series_rules import ALL_SERIES, SeriesRules
+from gcwatch.core.rules.series_rules import ALL_SERIES, SeriesRules
 from gcwatch.files.safe_open import open_unchanged
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging import slides

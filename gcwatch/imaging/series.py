@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
-from gcwatch.core.series_rules import ALL_SERIES, SeriesRules
+from gcwatch.core.rules.series_rules import ALL_SERIES, SeriesRules
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging.dicom import header_facts
 from gcwatch.imaging.sorting import (

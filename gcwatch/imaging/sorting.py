@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from gcwatch.core.reasons import Reason
-from gcwatch.core.series_rules import SeriesRules
+from gcwatch.core.rules.series_rules import SeriesRules
 from gcwatch.files.safe_open import open_unchanged
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging.content import NO_PIXELS, Content, Foreign, recognise_content

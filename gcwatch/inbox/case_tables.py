@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from gcwatch.config import Column, Route
-from gcwatch.core.case_table import (
+from gcwatch.core.errors import NotYet
+from gcwatch.core.reasons import Reason
+from gcwatch.core.tables.case_table import (
     CASES_TABLE,
     ORDER,
     TITLE,
@@ -16,8 +18,6 @@ from gcwatch.core.case_table import (
     parse_case_table,
     shows_folder,
 )
-from gcwatch.core.errors import NotYet
-from gcwatch.core.reasons import Reason
 from gcwatch.files.atomic import error_text
 from gcwatch.files.beneath import SharePath
 from gcwatch.files.safe_open import read_small_file

@@ -17,10 +17,10 @@ from typing import Any, ClassVar, Final
 
 from gcwatch.config import Route
 from gcwatch.core.case import Snapshot
-from gcwatch.core.case_table import CASES_TABLE
 from gcwatch.core.errors import CaseError, NotYet, SourceChanged, SourceVanished
 from gcwatch.core.reasons import Reason
-from gcwatch.core.series_rules import ALL_SERIES, SeriesRules
+from gcwatch.core.rules.series_rules import ALL_SERIES, SeriesRules
+from gcwatch.core.tables.case_table import CASES_TABLE
 from gcwatch.files.beneath import SharePath
 from gcwatch.files.snapshot import SourceFile, take_snapshot
 from gcwatch.imaging.formats import suffix_of

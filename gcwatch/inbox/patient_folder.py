@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gcwatch.core.series_rules import SeriesRules
+from gcwatch.core.rules.series_rules import SeriesRules
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging.series import group_series
 from gcwatch.inbox.listing import InboxEntry

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from gcwatch.config.model import Unit
-from gcwatch.core.case_table import CASES_STATUS
 from gcwatch.core.reasons import Reason
-from gcwatch.core.result_rows import TABLE_NAMES
+from gcwatch.core.tables.case_table import CASES_STATUS
+from gcwatch.core.tables.result_rows import TABLE_NAMES
 from gcwatch.core.text import printable_name
 from gcwatch.imaging.sorting import not_taken_reason
 from gcwatch.inbox.listing import InboxListing

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, Self
 
-from gcwatch.core.result_rows import ResultRow, SocketCell
+from gcwatch.core.tables.result_rows import ResultRow, SocketCell
 
 _FORMAT: Final = 1
 _TABLES: Final = f"""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from gcwatch.core.table_cells import BYTE_ORDER_MARK, csv_line
+from gcwatch.core.tables.table_cells import BYTE_ORDER_MARK, csv_line
 from gcwatch.files.atomic import BUFFER_BYTES, FILE_MODE, write_atomically
 from gcwatch.files.beneath import SharePath
 from gcwatch.outbox.row_store import RowStore

@@ -11,7 +11,7 @@ from typing import Any, Final
 from pydantic_core import from_json
 
 from gcwatch.core.kinds import Kind
-from gcwatch.core.result_rows import (
+from gcwatch.core.tables.result_rows import (
     TABLE_NAMES,
     Columns,
     ResultRow,
@@ -21,7 +21,7 @@ from gcwatch.core.result_rows import (
     listed_sockets,
     value_of_socket,
 )
-from gcwatch.core.table_cells import BYTE_ORDER_MARK, csv_line, text_cell
+from gcwatch.core.tables.table_cells import BYTE_ORDER_MARK, csv_line, text_cell
 from gcwatch.core.text import readable_name
 from gcwatch.files.atomic import error_text
 from gcwatch.files.beneath import SharePath

@@ -13,10 +13,10 @@ from gcwatch.config import Route
 from gcwatch.core.case import Case, Input
 from gcwatch.core.errors import CannotSend
 from gcwatch.core.events import Planned
-from gcwatch.core.procedure_format import parse_procedure
 from gcwatch.core.reasons import Reason
-from gcwatch.core.region import parse_region
-from gcwatch.core.series_rules import ALL_SERIES
+from gcwatch.core.rules.procedure_format import parse_procedure
+from gcwatch.core.rules.region import parse_region
+from gcwatch.core.rules.series_rules import ALL_SERIES
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging.bundles import bundle
 from gcwatch.imaging.bundles.members import Bundle, SpoolContent

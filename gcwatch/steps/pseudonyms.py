@@ -8,8 +8,8 @@ from typing import Final
 from gcwatch.config import Route, Settings
 from gcwatch.config.named_files import NotUsableError, read_named_file
 from gcwatch.core.errors import CannotSend
-from gcwatch.core.pseudonym_format import Pseudonyms, parse_pseudonyms
 from gcwatch.core.reasons import Reason
+from gcwatch.core.tables.pseudonym_format import Pseudonyms, parse_pseudonyms
 from gcwatch.files.key_file import read_key
 from gcwatch.files.safe_open import open_unchanged
 from gcwatch.files.snapshot import SourceFile

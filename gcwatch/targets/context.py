@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from gcwatch.config import Route
 from gcwatch.core.case import Uptime
-from gcwatch.core.case_table import CaseRow
 from gcwatch.core.reasons import Reason
+from gcwatch.core.tables.case_table import CaseRow
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.models import Socket

@@ -4,9 +4,9 @@ import re
 from collections.abc import Mapping
 
 from gcwatch.config import Route
-from gcwatch.core.case_table import ORDER, TITLE
 from gcwatch.core.errors import CannotSend
 from gcwatch.core.reasons import Reason
+from gcwatch.core.tables.case_table import ORDER, TITLE
 from gcwatch.targets.context import DroppedFolder
 
 _MAX_TITLE_CHARACTERS = 200

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from gcwatch.core.case import Case
-from gcwatch.core.case_table import CaseRow, CaseTable
 from gcwatch.core.checklist import stage
 from gcwatch.core.reasons import Reason, explain
-from gcwatch.core.table_cells import text_cell
+from gcwatch.core.tables.case_table import CaseRow, CaseTable
+from gcwatch.core.tables.table_cells import text_cell
 from gcwatch.core.text import readable_name
 
 STATUS_COLUMNS: Final = ("folder", "line", "status", "why", "case", "result", "link")

@@ -11,8 +11,8 @@ from typing import Final
 from gcwatch.config import Cron, Settings
 from gcwatch.core import checklist
 from gcwatch.core.case import Case
-from gcwatch.core.priority import RANKS
 from gcwatch.core.reasons import Reason, explain
+from gcwatch.core.rules.priority import RANKS
 from gcwatch.core.text import count_noun, data_size, readable_name, time_span
 from gcwatch.core.timing import Pace, due_time
 from gcwatch.journal.progress import NOTHING, DaemonProgress

@@ -7,7 +7,7 @@ from pathlib import Path
 from gcwatch.config import Route
 from gcwatch.core.case import Case
 from gcwatch.core.receipt import RECEIPT_NAME
-from gcwatch.core.series_rules import ALL_SERIES, SeriesRules
+from gcwatch.core.rules.series_rules import ALL_SERIES, SeriesRules
 from gcwatch.core.text import readable_name
 from gcwatch.files.beneath import SharePath
 from gcwatch.files.patterns import is_ignored, matches_pattern

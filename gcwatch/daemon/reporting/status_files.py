@@ -18,7 +18,7 @@ from gcwatch import log
 from gcwatch.config import Route, Settings
 from gcwatch.core.case import Case
 from gcwatch.core.errors import JournalUnavailable
-from gcwatch.core.result_rows import TABLE_NAMES
+from gcwatch.core.tables.result_rows import TABLE_NAMES
 from gcwatch.core.timing import Pace
 from gcwatch.daemon.reporting.outbox_links import OutboxLinks
 from gcwatch.daemon.reporting.pictures import PictureShelf

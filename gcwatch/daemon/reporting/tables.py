@@ -15,11 +15,11 @@ from typing import Final
 
 from gcwatch import log
 from gcwatch.config import Route, Settings
-from gcwatch.core.case_table import CASES_STATUS, CaseTable
 from gcwatch.core.errors import JournalUnavailable, NotYet
 from gcwatch.core.reasons import Reason
-from gcwatch.core.result_rows import TABLE_NAMES
-from gcwatch.core.table_cells import BYTE_ORDER_MARK, csv_line
+from gcwatch.core.tables.case_table import CASES_STATUS, CaseTable
+from gcwatch.core.tables.result_rows import TABLE_NAMES
+from gcwatch.core.tables.table_cells import BYTE_ORDER_MARK, csv_line
 from gcwatch.files.atomic import error_text
 from gcwatch.files.beneath import SharePath
 from gcwatch.inbox.case_tables import read_case_table

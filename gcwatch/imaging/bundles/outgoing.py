@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from gcwatch.core.errors import CannotSend
 from gcwatch.core.reasons import Reason
-from gcwatch.core.series_rules import SeriesRules
+from gcwatch.core.rules.series_rules import SeriesRules
 from gcwatch.files import atomic as disk
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging import images, slides

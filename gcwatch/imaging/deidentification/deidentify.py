@@ -9,8 +9,8 @@ from typing import Any, BinaryIO, Final
 
 from gcwatch.core.errors import CannotSend
 from gcwatch.core.reasons import Reason
-from gcwatch.core.region import Region
-from gcwatch.core.series_rules import ALL_SERIES, SeriesRules
+from gcwatch.core.rules.region import Region
+from gcwatch.core.rules.series_rules import ALL_SERIES, SeriesRules
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging.codestreams.errors import CantScrub
 from gcwatch.imaging.copies import Copy

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from gcwatch.core.region import Region
+from gcwatch.core.rules.region import Region
 from gcwatch.files.atomic import BUFFER_BYTES
 from gcwatch.imaging.dicom.elements import PIXEL_TAGS, PixelData
 from gcwatch.imaging.dicom.encoded import SHORT_HEAD

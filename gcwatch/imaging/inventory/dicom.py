@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, Final
 
-from gcwatch.core.region import Region
+from gcwatch.core.rules.region import Region
 from gcwatch.core.text import count_noun, printable_name
 from gcwatch.imaging.checks.streams import count_bytes
 from gcwatch.imaging.dicom.elements import (

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
-from gcwatch.core.region import Region
+from gcwatch.core.rules.region import Region
 from gcwatch.imaging.checks.streams import count_bytes
 from gcwatch.imaging.codestreams.errors import CantScrub
 from gcwatch.imaging.content import recognise_content

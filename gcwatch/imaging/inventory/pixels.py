@@ -5,7 +5,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
-from gcwatch.core.region import Region
+from gcwatch.core.rules.region import Region
 from gcwatch.core.text import count_noun
 from gcwatch.files.atomic import BUFFER_BYTES
 from gcwatch.imaging.dicom.elements import ITEM_TAG, PixelData

@@ -2,8 +2,8 @@
 
 import pytest
 
-from gcwatch.core import case_table
-from gcwatch.core.case_table import TableColumns, parse_case_table, shows_folder
+from gcwatch.core.tables import case_table
+from gcwatch.core.tables.case_table import TableColumns, parse_case_table, shows_folder
 
 COLUMNS = TableColumns(frozenset({"age", "sex"}))
 

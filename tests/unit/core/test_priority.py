@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gcwatch.core.priority import OLDEST_TURN, RANKS, next_keys
+from gcwatch.core.rules.priority import OLDEST_TURN, RANKS, next_keys
 
 
 def orders(cases):

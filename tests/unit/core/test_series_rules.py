@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from gcwatch.core.series_rules import ALL_SERIES, SeriesRules, parse_rule
+from gcwatch.core.rules.series_rules import ALL_SERIES, SeriesRules, parse_rule
 
 
 def fits(vr, wanted, value, keyword="Element"):

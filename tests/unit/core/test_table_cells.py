@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gcwatch.core import table_cells
-from gcwatch.core.result_rows import MOST_COLUMNS, Columns, ResultRow, value_of_socket
-from gcwatch.core.table_cells import csv_line, flat_cells, value_cell
+from gcwatch.core.tables import table_cells
+from gcwatch.core.tables.result_rows import MOST_COLUMNS, Columns, ResultRow, value_of_socket
+from gcwatch.core.tables.table_cells import csv_line, flat_cells, value_cell
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

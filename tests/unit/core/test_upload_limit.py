@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gcwatch import config
 from gcwatch.config import Limits
 from gcwatch.core.errors import ConfigError
-from gcwatch.core.upload_limit import DAYS, UploadRule, parse_rule, upload_rate
+from gcwatch.core.rules.upload_limit import DAYS, UploadRule, parse_rule, upload_rate
 
 MBIT = 125_000.0
 WORK = tuple(map(parse_rule, ("20 Mbit/s", "mon-fri 07-19 5 Mbit/s", "sun unlimited")))

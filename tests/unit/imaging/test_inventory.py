@@ -17,7 +17,7 @@ from support.planted import FILES, GRAY, SECRET
 from support.slices import one_slice
 from support.voxel_files import meta_image, nifti, nrrd
 
-from gcwatch.core.region import parse_region
+from gcwatch.core.rules.region import parse_region
 from gcwatch.imaging.deidentification.deidentify import NO_RULES, Deidentifier, DicomRules
 from gcwatch.imaging.dicom.procedure import local_procedure
 from gcwatch.imaging.formats import Image

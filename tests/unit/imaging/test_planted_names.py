@@ -14,8 +14,8 @@ from support.planted_dicom import ALLOW, NAME, element, full_file, sent
 from support.slices import one_slice
 
 from gcwatch.core.errors import CannotSend
-from gcwatch.core.procedure_format import parse_procedure
-from gcwatch.core.region import parse_region
+from gcwatch.core.rules.procedure_format import parse_procedure
+from gcwatch.core.rules.region import parse_region
 from gcwatch.files.beneath import SharePath
 from gcwatch.imaging.bundles import bundle
 from gcwatch.imaging.deidentification.deidentify import NO_RULES, Deidentifier, DicomRules

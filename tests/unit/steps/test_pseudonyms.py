@@ -16,7 +16,7 @@ from gcwatch.commands.removals import show_removals
 from gcwatch.core import events, folding
 from gcwatch.core.case import Case, Input, Target
 from gcwatch.core.errors import ConfigError, TryAgain
-from gcwatch.core.pseudonym_format import parse_pseudonyms
+from gcwatch.core.tables.pseudonym_format import parse_pseudonyms
 from gcwatch.files.beneath import SharePath
 from gcwatch.files.key_file import KEY_FILE, read_key, read_or_make_key
 from gcwatch.imaging.bundles import bundle

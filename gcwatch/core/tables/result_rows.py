@@ -7,7 +7,13 @@ from typing import Any, Final
 
 from gcwatch.core.kinds import KIND_NAMES, Kind
 from gcwatch.core.receipt import receipt_key
-from gcwatch.core.table_cells import MOST_LEAVES, fits_cell, flat_cells, text_cell, value_cell
+from gcwatch.core.tables.table_cells import (
+    MOST_LEAVES,
+    fits_cell,
+    flat_cells,
+    text_cell,
+    value_cell,
+)
 
 TABLE_NAMES: Final[Mapping[Kind, str]] = {
     "algorithm": "results.csv",
