@@ -92,7 +92,7 @@ def upload_gcwatch(inbox: Path, facts: dict[str, Any], work: Path) -> float:
 
     from gcwatch.core import case  # noqa: PLC0415 - as above
     from gcwatch.files.beneath import SharePath  # noqa: PLC0415 - as above
-    from gcwatch.imaging import bundle  # noqa: PLC0415 - as above
+    from gcwatch.imaging.bundles import bundle  # noqa: PLC0415 - as above
     from gcwatch.inbox.tree import source_files  # noqa: PLC0415 - as above
     from gcwatch.platform.client import GrandChallenge  # noqa: PLC0415 - as above
     from gcwatch.platform.file_parts import part_size  # noqa: PLC0415 - as above
