@@ -246,7 +246,7 @@ class Watch:
         ended = datetime.fromisoformat(memory.ended).timestamp() if memory.ended else None
         return MirrorStatus(
             mirror=settings.name,
-            archive=settings.archive,
+            archive=settings.archive or "",
             items=memory.items,
             gone=memory.gone,
             failed=memory.failed,

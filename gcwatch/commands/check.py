@@ -41,6 +41,7 @@ from gcwatch.files import file_systems
 from gcwatch.inbox.case_tables import read_case_table
 from gcwatch.journal.presence import running_daemon
 from gcwatch.journal.schema import journal_problem
+from gcwatch.mirror.source import make_source
 from gcwatch.outbox.delivery_command import find_program
 from gcwatch.outbox.table_file import looks_like_table
 from gcwatch.outbox.tables import table_file
@@ -314,7 +315,7 @@ def _online(settings: Settings) -> Iterator[Finding]:
         for route in settings.routes:
             yield from check_target(route, platform)
         for mirror in settings.mirrors:
-            yield _archive(mirror, platform)
+            yield _mirrored_place(mirror, platform)
     except TokenRefused as error:
         detail = f"is refused by {settings.platform.url}"
         yield Finding("platform", "token", detail, "token", error.hint)
@@ -336,13 +337,14 @@ def _url_hint(settings: Settings) -> str:
     return f'The address of its API ends with /api/v1/: url = "{site}/api/v1/"'
 
 
-def _archive(mirror: Mirror, platform: GrandChallenge) -> Finding:
-    where = f"mirror {mirror.name}"
-    found = platform.archive(mirror.archive)
-    if found is None:
-        return _wrong(where, "archive", Reason("archive_not_found", {"slug": mirror.archive}))
+def _mirrored_place(mirror: Mirror, platform: GrandChallenge) -> Finding:
+    where, noun = f"mirror {mirror.name}", KIND_NAMES[mirror.kind].noun
+    try:
+        found = make_source(mirror, platform).find_place()
+    except NotYet as error:
+        return _wrong(where, noun, error.reason)
     title = f" ({found.title})" if found.title else ""
-    return Finding(where, "archive", f"{found.slug}{title}: the token may read it")
+    return Finding(where, noun, f"{found.slug}{title}: the token may read it")
 
 
 def check_target(route: Route, platform: GrandChallenge) -> Iterator[Finding]:

@@ -38,7 +38,7 @@ from gcwatch.config.types import (
     template_fields,
     value_error,
 )
-from gcwatch.core.kinds import KIND_NAMES, Kind
+from gcwatch.core.kinds import KIND_NAMES, ItemKind, Kind
 from gcwatch.core.rules.priority import Priority
 from gcwatch.core.temporary_names import is_temporary
 from gcwatch.core.timing import Pace
@@ -363,7 +363,7 @@ class Mirror(Table):
     name: Annotated[str, AfterValidator(check_route_name)]
     """Short name that no route has. Lower-case letters, digits and hyphens."""
 
-    archive: Slug
+    archive: Slug | None = None
     """Slug of the archive (the last part of its page's address)."""
 
     outbox: Location
@@ -389,6 +389,16 @@ class Mirror(Table):
 
     gone_to: Location | None = Field(default=None, validate_default=True)
     """Folder to which such items are moved; only with gone = "move"."""
+
+    @property
+    def kind(self) -> ItemKind:
+        """What it is a copy of."""
+        return "archive"
+
+    @property
+    def slug(self) -> str:
+        """The slug of what it is a copy of."""
+        return getattr(self, self.kind) or ""
 
     @field_validator("gone_to")
     @classmethod

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from gcwatch.core.case import Fetched, Output
+from gcwatch.core.kinds import ItemKind
 from gcwatch.files.atomic import FOLDER_MODE, let_group_read, sync_tree
 from gcwatch.files.beneath import SharePath
 from gcwatch.files.names import remove_tree
@@ -50,13 +51,13 @@ class FlatLayout:
         self._names = Names(())
         self._lock = threading.Lock()
 
-    def list_held(self, archive: str) -> dict[str, Held]:
+    def list_held(self, kind: ItemKind, slug: str) -> dict[str, Held]:
         """Return the items on disk by pk."""
         receipts = map(read_mirror_receipt, self._hidden.receipt_paths())
         return {
             receipt.target.item: Held("", receipt, self._is_whole(receipt))
             for receipt in receipts
-            if receipt is not None and receipt.target.archive == archive
+            if receipt is not None and receipt.target.is_in(kind, slug)
         }
 
     def _is_whole(self, receipt: Receipt) -> bool:

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 from gcwatch.core.case import Fetched, Output
+from gcwatch.core.kinds import ItemKind
 from gcwatch.core.receipt import RECEIPT_NAME
 from gcwatch.files.beneath import SharePath
 from gcwatch.files.names import take_free_name
@@ -36,12 +37,12 @@ class ItemFolderLayout:
         self._named_by = named_by
         self._names: dict[str, str] = {}
 
-    def list_held(self, archive: str) -> dict[str, Held]:
+    def list_held(self, kind: ItemKind, slug: str) -> dict[str, Held]:
         """Return the items on disk by pk; of two folders of one item, the first one counts."""
         found: dict[str, Held] = {}
         for name in self._hidden.visible_names():
             receipt = read_mirror_receipt(self._hidden.folder / name / RECEIPT_NAME)
-            if receipt is not None and receipt.target.archive == archive:
+            if receipt is not None and receipt.target.is_in(kind, slug):
                 whole = has_files(self._hidden.folder / name, receipt.files())
                 found.setdefault(receipt.target.item, Held(name, receipt, whole))
         return found

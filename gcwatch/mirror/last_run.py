@@ -18,7 +18,7 @@ from gcwatch.files.lock import LockHeldError, exclusive_lock
 class LastRun(BaseModel):
     """A mirror's last run: when it ended (ISO 8601), its counts, and what went wrong.
 
-    `items` are on disk, `gone` of them are no longer in the archive, `failed` could not be
+    `items` are on disk, `gone` of them are no longer on the platform, `failed` could not be
     fetched. `reason` is a code of the catalogue of reasons, "" if the run was complete.
     """
 

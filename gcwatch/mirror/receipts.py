@@ -1,4 +1,4 @@
-"""The receipts of a mirror's items, and their comparison with the archive. No input or output.
+"""The receipts of a mirror's items, and their comparison with its source. No input or output.
 
 A mirror has no journal, only the receipts on disk. So an item is fetched again if its folder is
 deleted, and nothing is lost if gcwatch is killed.
@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from gcwatch.core.case import Carrier, Fetched, Output
+from gcwatch.core.kinds import ItemKind
 from gcwatch.core.text import iso_time
 from gcwatch.version import VERSION
 
@@ -55,17 +56,23 @@ class Content(_ReceiptModel):
 
 
 class Target(_ReceiptModel):
-    """Where an item is on the platform."""
+    """Where an item is on the platform: in an archive, or in a reader study as a display set."""
 
     platform: str
-    archive: str
-    archive_url: str = ""
+    archive: str | None = None
+    archive_url: str | None = None
+    reader_study: str | None = None
+    reader_study_url: str | None = None
     item: str
     item_url: str = ""
 
+    def is_in(self, kind: ItemKind, slug: str) -> bool:
+        """Return whether the item belongs to an archive or reader study."""
+        return slug == (self.archive if kind == "archive" else self.reader_study)
+
 
 class Times(_ReceiptModel):
-    """When an item was fetched, and when it was found to be gone from the archive."""
+    """When an item was fetched, and when it was found to be gone."""
 
     fetched: str
     gone: str | None = None
@@ -121,7 +128,7 @@ class Held:
 
     @property
     def is_gone(self) -> bool:
-        """Return whether its receipt says that it is gone from the archive."""
+        """Return whether its receipt says that it is gone from the platform."""
         return self.receipt.times.gone is not None
 
     def find_content(self, pk: int) -> Content | None:
@@ -131,7 +138,7 @@ class Held:
 
 @dataclass(frozen=True)
 class Wanted:
-    """An item as the archive lists it."""
+    """An item as its archive or reader study lists it."""
 
     item: str
     title: str
@@ -145,7 +152,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Difference:
-    """The difference between an archive and its mirror; `short` if the listing is not trusted."""
+    """The difference between a source and its mirror; `short` if the listing is not trusted."""
 
     new: tuple[Wanted, ...] = ()
     changed: tuple[tuple[Wanted, Held], ...] = ()

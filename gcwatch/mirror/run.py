@@ -1,7 +1,7 @@
-"""One run of a mirror: list the archive, compare, fetch what is new, mark what is gone.
+"""One run of a mirror: list its source, compare, fetch what is new, mark what is gone.
 
 An item counts as gone only after three checks: it is not in a complete listing, a request for the
-item itself gives 404, and the archive can still be seen afterwards.
+item itself gives 404, and the archive or reader study can still be seen afterwards.
 """
 
 import time
@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from gcwatch import config, log
-from gcwatch.core.case import Output
 from gcwatch.core.errors import (
     CaseError,
     GcwatchError,
@@ -23,6 +22,7 @@ from gcwatch.core.errors import (
     TryAgain,
     Unreachable,
 )
+from gcwatch.core.kinds import KIND_NAMES
 from gcwatch.core.progress import MirrorProgress, no_progress
 from gcwatch.core.reasons import Reason, explain
 from gcwatch.core.text import iso_time, readable_name
@@ -48,10 +48,11 @@ from gcwatch.mirror.receipts import (
     Wanted,
     compare_listing,
 )
+from gcwatch.mirror.source import make_source
 from gcwatch.mirror.storage import HiddenFolder, MirrorStorage
 from gcwatch.mirror.tally import ByteCount, Tally
-from gcwatch.outbox.outputs import Staging, output_of
-from gcwatch.platform.models import Collection, Item
+from gcwatch.outbox.outputs import Staging
+from gcwatch.platform.models import Collection
 from gcwatch.platform.transfers import Transfers
 from gcwatch.threads.heartbeats import with_callers_heartbeat
 
@@ -64,12 +65,11 @@ _WAIT_SLICE_SECONDS: Final = 60.0
 """Longer waits report progress this often."""
 _MAX_CUT_OFF_ITEMS: Final = 3
 """Interrupted downloads in a row that end the run."""
-_HOUR_SECONDS: Final = 3600.0
 
 
 @dataclass(frozen=True)
 class MirrorSummary:
-    """The result of a run: `items` are in the archive, `gone` are only on disk."""
+    """The result of a run: `items` are on the platform, `gone` are only on disk."""
 
     mirror: str
     items: int
@@ -100,13 +100,13 @@ class MirrorContext:
 def run_mirror(
     settings: config.Mirror, context: MirrorContext, progress: MirrorProgress = no_progress
 ) -> MirrorSummary:
-    """Given a mirror, make its folder a copy of the archive as it is now; return a summary.
+    """Given a mirror, make its folder a copy of its source as it is now; return a summary.
 
     Raises:
         StateError: when another process works on the mirror.
         TokenRefused: when the platform does not take the token.
         Unreachable: when the platform can't be reached.
-        CaseError: when the archive can't be seen, or the outbox can't be written.
+        CaseError: when the source can't be seen, or the outbox can't be written.
         Stopped: when the daemon is stopping.
     """
     with lock_mirror(context.state, settings.name):
@@ -124,7 +124,7 @@ def run_mirror(
 
 
 def _last_run_of(summary: MirrorSummary, now: float) -> LastRun:
-    # What is gone from the archive is still on disk.
+    # What is gone from the platform is still on disk.
     held = summary.items - summary.failed + summary.gone
     return LastRun(ended=iso_time(now), items=held, gone=summary.gone, failed=summary.failed)
 
@@ -171,6 +171,7 @@ class _MirrorRun:
         self._tally = Tally(progress)
         self._hidden = HiddenFolder(settings.outbox, staging_notes(context.state, settings.name))
         self._layout = _make_layout(settings, self._hidden)
+        self._source = make_source(settings, self._platform, self._tally.report_progress)
         self._before = before
         self._begun = time.monotonic()
         self._cut_off = 0
@@ -180,34 +181,23 @@ class _MirrorRun:
         with disk_trouble("opening the mirror's folder"):
             self._hidden.create(was_full=self._before.items > 0)
             self._hidden.finish_exchanges()
-        archive = self._find_archive()
-        listed = [self._wanted_item(item) for item in self._platform.items("archive", archive.pk)]
+            held = self._list_held()
+        place = self._source.find_place()
+        listed = self._source.list_items(place, held.keys())
+        difference = compare_listing(listed, held)
+        self._log_start(difference, len(listed), len(held))
         with disk_trouble("reading the mirror's folder"):
-            held = self._layout.list_held(self._settings.archive)
-            difference = compare_listing(listed, held)
-            self._log_start(difference, len(listed), len(held))
             self._layout.choose_names(difference.to_fetch)
-        self._fetch_all(difference.to_fetch, archive)
+        self._fetch_all(difference.to_fetch, place)
         for each in difference.returned:
             self._note_returned(each)
         self._handle_absent(difference.gone)
+        with disk_trouble("writing the mirror's tables"):
+            self._source.write_tables(self._list_held)
         return self._summarise(difference, len(listed))
 
-    def _find_archive(self) -> Collection:
-        found = self._platform.archive(self._settings.archive)
-        if found is None:
-            facts = {"slug": self._settings.archive}
-            raise NotYet(Reason("archive_not_found", facts), _HOUR_SECONDS)
-        return found
-
-    def _wanted_item(self, item: Item) -> Wanted:
-        """Return an item of the listing, with the values that the layout stores."""
-        self._tally.report_progress()
-        outputs = (output_of(value) for value in item.values)
-        chosen = (each for each in outputs if self._settings.layout == "items" or _is_image(each))
-        return Wanted(
-            item.pk, item.title, tuple(sorted(chosen, key=lambda each: (each.socket, each.pk)))
-        )
+    def _list_held(self) -> dict[str, Held]:
+        return self._layout.list_held(self._settings.kind, self._settings.slug)
 
     def _log_start(self, difference: Difference, items: int, held: int) -> None:
         new, changed = len(difference.new), len(difference.changed)
@@ -238,7 +228,7 @@ class _MirrorRun:
 
     # --- fetching --------------------------------------------------------------------------------
 
-    def _fetch_all(self, wanted: Iterable[tuple[Wanted, Held | None]], archive: Collection) -> None:
+    def _fetch_all(self, wanted: Iterable[tuple[Wanted, Held | None]], place: Collection) -> None:
         """Fetch several items at the same time; an error that concerns all ends the run."""
         running: set[Future[None]] = set()
         try:
@@ -248,7 +238,7 @@ class _MirrorRun:
                 self._transfers.require_running()
                 # The thread needs the heartbeat while it hashes the files that are on disk.
                 work = with_callers_heartbeat(self._fetch_item)
-                running.add(self._transfers.pool.submit(work, each, held, archive))
+                running.add(self._transfers.pool.submit(work, each, held, place))
             while running:
                 running = _first_done(running)
         finally:
@@ -257,11 +247,11 @@ class _MirrorRun:
             # A thread that still writes must end before the lock of the mirror is released.
             wait(running)
 
-    def _fetch_item(self, wanted: Wanted, held: Held | None, archive: Collection) -> None:
+    def _fetch_item(self, wanted: Wanted, held: Held | None, place: Collection) -> None:
         """Fetch one item; its own error is logged, and the other items go on."""
         begun, count = time.monotonic(), ByteCount(self._tally.add_bytes)
         try:
-            files = self._store_item(wanted, held, archive, count)
+            files = self._store_item(wanted, held, place, count)
         except (CaseError, Refused, Unreachable) as error:
             if self._concerns_all(error):
                 raise
@@ -287,13 +277,13 @@ class _MirrorRun:
         return _is_disk(error) or isinstance(error, NotYet)
 
     def _store_item(
-        self, wanted: Wanted, held: Held | None, archive: Collection, count: "ByteCount"
+        self, wanted: Wanted, held: Held | None, place: Collection, count: "ByteCount"
     ) -> int:
         """Store an item, in several tries if necessary; return its number of files."""
         sealed: list[Receipt] = []
 
         def seal(folder: str, contents: tuple[Content, ...]) -> Receipt:
-            sealed.append(self._make_receipt(wanted, folder, contents, archive))
+            sealed.append(self._make_receipt(wanted, folder, contents, place))
             return sealed[-1]
 
         for attempt in range(1, _STORE_TRIES + 1):
@@ -305,7 +295,7 @@ class _MirrorRun:
 
             try:
                 with disk_trouble("storing an item"):
-                    self._layout.store_item(wanted, held, make, seal)
+                    self._layout.store_item(self._source.load_values(wanted), held, make, seal)
                 break
             except (TryAgain, NotYet, Unreachable) as error:
                 if last or _is_disk(error):
@@ -324,45 +314,34 @@ class _MirrorRun:
             self._tally.report_progress()  # so the daemon does not take the wait for a hang
 
     def _make_receipt(
-        self, wanted: Wanted, folder: str, contents: tuple[Content, ...], archive: Collection
+        self, wanted: Wanted, folder: str, contents: tuple[Content, ...], place: Collection
     ) -> Receipt:
-        home = self._platform.home
+        home, kind = self._platform.home, self._settings.kind
         return Receipt(
             mirror=self._settings.name,
             folder=folder,
             title=readable_name(wanted.title),
             target=Target(
                 platform=home,
-                archive=self._settings.archive,
-                archive_url=archive.url or archive.api_url,
                 item=wanted.item,
-                item_url=f"{home}archives/items/{wanted.item}/",
+                item_url=f"{home}{KIND_NAMES[kind].product_path}/{wanted.item}/",
+                **{kind: self._settings.slug, f"{kind}_url": place.url or place.api_url},
             ),
             outputs=contents,
             times=Times(fetched=iso_time(self._context.clock())),
         )
 
-    # --- what left the archive -------------------------------------------------------------------
+    # --- what left the platform ------------------------------------------------------------------
 
     def _handle_absent(self, absent: Sequence[Held]) -> None:
         """Mark items that are not in the listing as gone, after a check, and move them if asked."""
         fresh = [each for each in absent if not each.is_gone or self._settings.gone_to]
-        away = [each for each in fresh if self._is_gone(each)]
+        away = [each for each in fresh if self._source.is_gone(each.item)]
         if away:
-            self._find_archive()  # without rights all items seem to be gone
+            self._source.find_place()  # without rights all items seem to be gone
         for each in away:
-            with disk_trouble("noting what left the archive"):
+            with disk_trouble("noting what left the platform"):
                 self._note_gone(each)
-
-    def _is_gone(self, held: Held) -> bool:
-        """Ask the platform for one item; return True if it answers 404 to a valid token."""
-        try:
-            self._platform.item("archive", held.item)
-        except Refused as error:
-            if error.status == 404:
-                return True
-            raise
-        return False
 
     def _note_gone(self, held: Held) -> None:
         if not held.is_gone:
@@ -373,7 +352,7 @@ class _MirrorRun:
             self._layout.move_item(held, SharePath(self._settings.gone_to))
 
     def _note_returned(self, held: Held) -> None:
-        """Record that an item which was gone is in the archive again, unchanged."""
+        """Record that an item which was gone is on the platform again, unchanged."""
         with disk_trouble("noting what came back"):
             self._layout.replace_receipt(held, held.receipt.with_gone_since(None))
         self._log("mirror.item_returned", item=held.item)
@@ -385,10 +364,6 @@ def _make_layout(settings: config.Mirror, hidden: HiddenFolder) -> MirrorStorage
         if settings.layout == "flat"
         else ItemFolderLayout(hidden, settings.folders)
     )
-
-
-def _is_image(output: Output) -> bool:
-    return output.carrier == "image"
 
 
 def _is_disk(error: GcwatchError) -> bool:

@@ -16,6 +16,7 @@ from gcwatch.commands import plan as planning
 from gcwatch.commands import removals
 from gcwatch.commands.finding import Cause, Finding, config_findings
 from gcwatch.core.errors import ConfigError, Misused
+from gcwatch.core.kinds import KIND_NAMES
 from gcwatch.core.reasons import Reason, explain
 from gcwatch.core.text import printable_name
 from gcwatch.views.check_table import findings_table
@@ -151,7 +152,8 @@ def _without_routes(settings: configuration.Settings) -> Iterator[str]:
     """Yield what a config without routes does instead."""
     yield "There is no route: nothing would be sent."
     for mirror in settings.mirrors:
-        yield f"Mirror {mirror.name} would copy archive {mirror.archive} to {mirror.outbox}."
+        what = f"{KIND_NAMES[mirror.kind].noun} {mirror.slug}"
+        yield f"Mirror {mirror.name} would copy {what} to {mirror.outbox}."
     yield "gcwatch audit shows what the next run of a mirror would fetch."
 
 

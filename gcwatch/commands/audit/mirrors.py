@@ -1,4 +1,4 @@
-"""Mirrors: receipts compared with their files and with the archive."""
+"""Mirrors: receipts compared with their files and with its source."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,15 +6,17 @@ from typing import Final
 
 from gcwatch.commands.audit.finding import Finding, Kind, Progress, compare_files
 from gcwatch.config import Mirror
+from gcwatch.core.errors import NotYet
+from gcwatch.core.kinds import KIND_NAMES
+from gcwatch.core.reasons import explain
 from gcwatch.core.receipt import RECEIPT_NAME
 from gcwatch.files.beneath import SharePath
-from gcwatch.mirror.receipts import Held, Receipt, Wanted, compare_listing
+from gcwatch.mirror.receipts import Held, Receipt, compare_listing
+from gcwatch.mirror.source import make_source
 from gcwatch.mirror.storage import HiddenFolder, read_mirror_receipt
-from gcwatch.outbox.outputs import output_of
 from gcwatch.platform.client import GrandChallenge
-from gcwatch.platform.models import Item
 
-_DIFFERS: Final = "the archive's item has other values than the mirror"
+_DIFFERS: Final = "it has other values on the platform than in the mirror"
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class _MirroredItem:
 def mirror(
     settings: Mirror, platform: GrandChallenge | None, begun: float, progress: Progress
 ) -> Iterator[Finding]:
-    """Given a mirror, compare its receipts with its files, and with the archive's listing.
+    """Given a mirror, compare its receipts with its files, and with the listing of its source.
 
     Without a `platform`, only files are compared. Items newer than `begun`, the start of the audit,
     are skipped.
@@ -54,7 +56,7 @@ def mirror(
         found += audit.compare_item(mirrored)
     found += audit.find_doubled(items)
     if platform is not None:
-        found += audit.compare_with_archive(items, platform)
+        found += audit.compare_with_source(items, platform)
     yield from found
     seen = {each.case for each in found}
     for mirrored in items:
@@ -74,13 +76,17 @@ class _MirrorAudit:
     def where(self) -> str:
         return f"mirror {self.settings.name}"
 
+    @property
+    def noun(self) -> str:
+        return KIND_NAMES[self.settings.kind].noun
+
     def finding(self, mirrored: _MirroredItem, kind: Kind, detail: str = "") -> Finding:
         return Finding(self.where, mirrored.shown, kind, detail, mirrored.receipt.target.item)
 
     # --- on disk ---------------------------------------------------------------------------------
 
     def read_items(self) -> list[_MirroredItem]:
-        """Return the receipts of the mirror's archive."""
+        """Return the receipts of what the mirror is a copy of."""
         visible = self.hidden.visible_names()
         if self.settings.layout == "items":
             folders = [(name, self.hidden.folder / name) for name in visible]
@@ -91,7 +97,7 @@ class _MirrorAudit:
         return [
             _MirroredItem(name, receipt, folder)
             for name, receipt, folder in read_
-            if receipt is not None and receipt.target.archive == self.settings.archive
+            if receipt is not None and receipt.target.is_in(self.settings.kind, self.settings.slug)
         ]
 
     def find_leftovers(self) -> Iterator[Finding]:
@@ -131,36 +137,30 @@ class _MirrorAudit:
                     some[0], "doubled", f"it is in the mirror more than once: {shown}"
                 )
 
-    # --- the archive -----------------------------------------------------------------------------
+    # --- the source ------------------------------------------------------------------------------
 
-    def compare_with_archive(
+    def compare_with_source(
         self, items: Sequence[_MirroredItem], platform: GrandChallenge
     ) -> Iterator[Finding]:
-        """Compare the mirror with the complete listing of the archive."""
-        archive = platform.archive(self.settings.archive)
-        if archive is None:
-            detail = f"this token does not see archive {self.settings.archive} (any more)"
-            yield Finding(self.where, "", "unclear", detail)
+        """Compare the mirror with the complete listing of its source."""
+        source = make_source(self.settings, platform)
+        try:
+            place = source.find_place()
+        except NotYet as error:
+            yield Finding(self.where, "", "unclear", explain(error.reason).detail)
             return
-        listed = [self._wanted(item) for item in platform.items("archive", archive.pk)]
         here = {each.receipt.target.item: each for each in reversed(items)}
         held = {pk: Held(each.name, each.receipt, whole=True) for pk, each in here.items()}
-        difference = compare_listing(listed, held)
+        difference = compare_listing(source.list_items(place, held.keys()), held)
         if difference.short:
-            detail = "the archive looks empty; perhaps the token has lost its right to it"
+            detail = f"the {self.noun} looks empty; perhaps the token has lost its right to it"
             yield Finding(self.where, "", "unclear", detail)
         for each in difference.new:
-            detail = "it is in the archive, but not in the mirror; the next run downloads it"
+            detail = f"it is in the {self.noun}, but not in the mirror; the next run downloads it"
             yield Finding(self.where, each.title, "missing", detail, each.item)
         for _, ours in difference.changed:
             yield self.finding(here[ours.item], "different", _DIFFERS)
         for ours in difference.gone:
             if not ours.is_gone:
-                detail = "it is in the mirror, but not in the archive; the next run notes it"
+                detail = f"it is in the mirror, but not in the {self.noun}; the next run notes it"
                 yield self.finding(here[ours.item], "missing", detail)
-
-    def _wanted(self, item: Item) -> Wanted:
-        outputs = (output_of(value) for value in item.values)
-        flat = self.settings.layout == "flat"
-        chosen = tuple(each for each in outputs if each.carrier == "image" or not flat)
-        return Wanted(item.pk, item.title, chosen)
