@@ -184,7 +184,7 @@ CATALOGUE: Mapping[str, EventSpec] = {
     "case.submitted": _info("The job, display set or archive item exists.", *PRODUCT_KEYS, "url"),
     "case.filled": _info("The platform accepted the content of the item and imports it.", *_ITEM),
     "case.warned": _warning(
-        "Something is odd about what was sent; the case continues.",
+        "Something is odd about what was sent or came back; the case continues.",
         *("reason", "plain", "detail"),
         sentence="Warning; the case continues:",
     ),

@@ -148,6 +148,23 @@ class SocketValue(_Answer):
         json.dumps(value, allow_nan=False)
         return value
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether the socket holds nothing: neither an image nor a file, nor a value but null."""
+        return not self.image and not self.file and self.value is None
+
+
+def _require_distinct(values: tuple[SocketValue, ...]) -> tuple[SocketValue, ...]:
+    """Refuse a list with one pk twice: the files of one of them would take the other's place."""
+    if len({value.pk for value in values}) < len(values):
+        raise ValueError("holds a pk twice")
+    return values
+
+
+SocketValues = Annotated[
+    tuple[SocketValue, ...], Field(max_length=_MOST_VALUES), AfterValidator(_require_distinct)
+]
+
 
 class Job(_Answer):
     """One run of an algorithm; `url` is its page for people."""
@@ -156,7 +173,7 @@ class Job(_Answer):
     url: Url = ""
     status: Word
     inputs: tuple[SocketValue, ...] = ()
-    outputs: Annotated[tuple[SocketValue, ...], Field(max_length=_MOST_VALUES)] = ()
+    outputs: SocketValues = ()
 
     def has_input_image(self, pk: str) -> bool:
         """Given an image's pk, return whether it is an input of this job."""
@@ -205,7 +222,7 @@ class Item(_Answer):
     title: Text = Field(default="", validation_alias=AliasChoices("title", "title_safe"))
     archive: Url = ""
     reader_study: Url = ""
-    values: Annotated[tuple[SocketValue, ...], Field(max_length=_MOST_VALUES)] = ()
+    values: SocketValues = ()
 
     @field_validator("values", mode="before")
     @classmethod

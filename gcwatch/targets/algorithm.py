@@ -266,8 +266,24 @@ def _finish_job(case: Case, job: Job, context: TargetContext) -> StepEvents:
         return
     for event in sending.import_events(case, states, images, context):
         case = yield event
-    if case.failure is None:
-        yield events.Succeeded(tuple(map(outputs.output_of, job.outputs)), images)
+    if case.failure is not None:
+        return
+    if lacking := _lacking_outputs(job):
+        yield events.WarningFound(lacking)
+    held = [
+        value for value in job.outputs if value.socket.super_kind == "Value" or not value.is_empty
+    ]
+    yield events.Succeeded(tuple(map(outputs.output_of, held)), images)
+
+
+def _lacking_outputs(job: Job) -> Reason | None:
+    """Return a reason if a job succeeded with less than people expect of it."""
+    if not job.outputs:
+        return Reason("no_outputs", {"url": job.url})
+    empty = sorted(value.socket.slug for value in job.outputs if value.is_empty)
+    if empty:
+        return Reason("empty_outputs", {"sockets": ", ".join(empty), "count": len(empty)})
+    return None
 
 
 def _other_image(

@@ -23,6 +23,18 @@ PLATFORM_REASONS: Final[Mapping[str, ReasonEntry]] = {
         "The job ended as {status}; the platform's API gives no reason. Job: {url}",
         hint="Open the job's page, or ask the algorithm's editors.",
     ),
+    "no_outputs": ReasonEntry(
+        "The analysis ended well, but without any result.",
+        "The job succeeded without any output. Job: {url}",
+        advice="Do not take this for an examination without findings. Tell IT.",
+        hint="Open the job's page, and ask the algorithm's editors.",
+    ),
+    "empty_outputs": ReasonEntry(
+        "The analysis ended well, but a part of its result is empty.",
+        "The job succeeded, but {count} of its outputs {count:holds|hold} nothing: {sockets}.",
+        advice="Do not take this for an examination without findings. Tell IT.",
+        hint="Open the job's page, and ask the algorithm's editors.",
+    ),
     "job_lost": ReasonEntry(
         "It is not certain whether this patient's analysis was started; somebody has to look.",
         "The job was submitted but can't be found ({problem}).",

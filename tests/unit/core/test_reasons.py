@@ -5,6 +5,8 @@ import pytest
 from gcwatch.core.reasons import CATALOGUE, Reason, explain
 
 OF_JOBS_ONLY = {"job_failed", "job_lost", "job_stalled", "no_credits", "not_ready"} | {
+    "no_outputs",
+    "empty_outputs",
     "mismatched_inputs",
     "mismatched_files",
 }
