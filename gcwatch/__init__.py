@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gcwatch.api import Outcome, Watch
     from gcwatch.api import open_watch as open  # noqa: A004 -- reads as gcwatch.open
-    from gcwatch.commands.send.send import Sent, send
+    from gcwatch.commands.send.send import Sent
     from gcwatch.core.case import Case
     from gcwatch.core.checklist import stage
     from gcwatch.core.errors import (
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     )
     from gcwatch.core.reasons import explain
     from gcwatch.core.timing import Pace
+    from gcwatch.functions import send
     from gcwatch.version import VERSION
 else:  # the same at run time, imported when it is used: `gcwatch --help` needs none of it
     from gcwatch.late import late_names
@@ -49,7 +50,7 @@ else:  # the same at run time, imported when it is used: `gcwatch --help` needs 
             "Watch": "gcwatch.api",
             "explain": "gcwatch.core.reasons",
             "open": "gcwatch.api:open_watch",
-            "send": "gcwatch.commands.send.send",
+            "send": "gcwatch.functions",
             "stage": "gcwatch.core.checklist",
         },
     )

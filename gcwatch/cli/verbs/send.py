@@ -25,7 +25,8 @@ from gcwatch.cli.options import (
     sockets,
 )
 from gcwatch.cli.signals import stoppable
-from gcwatch.commands.send.send import SendArguments, SendSession, Sent
+from gcwatch.commands.send.options import Access, SendOptions
+from gcwatch.commands.send.send import SendSession, Sent
 from gcwatch.core.reasons import is_platform_away
 from gcwatch.core.text import printable_name
 from gcwatch.views.progress import TransferMeter, send_progress
@@ -95,27 +96,26 @@ def send(
     config, the slug, the rights or the inputs, 130 stopped.
     """
     meter = TransferMeter()
-    request: SendArguments = {
-        **({"algorithm": algorithm} if algorithm else {}),
-        **({"reader_study": reader_study} if reader_study else {}),
-        **({"archive": archive} if archive else {}),
-        **({"output": output} if output else {}),
-        **({"inputs": _sources(inputs)} if inputs else {}),
-        **({"title": title} if title else {}),
-        **({"url": url} if url else {}),
-        **({"token_file": token_file} if token_file else {}),
-        **({"ca_bundle": ca_bundle} if ca_bundle else {}),
-        **({"config": file} if (file := chosen(context, config)) else {}),
-        "names": names,
-        "integrity": integrity,
-        "leftovers": leftovers,
-        "deidentify": not no_deidentify,
-        "reuse": reuse,
-        "poll": poll,
-        "again": again,
-        "progress": meter,
-    }
-    with stoppable() as stop, closing(SendSession(paths, **request)) as sending:
+    options = SendOptions(
+        algorithm=algorithm,
+        reader_study=reader_study,
+        archive=archive,
+        output=output,
+        inputs=_sources(inputs or ()),
+        title=title,
+        names=names,
+        integrity=integrity,
+        leftovers=leftovers,
+        deidentify=not no_deidentify,
+        reuse=reuse,
+        poll=poll,
+        again=again,
+        progress=meter,
+    )
+    access = Access(
+        url=url, token_file=token_file, ca_bundle=ca_bundle, config=chosen(context, config)
+    )
+    with stoppable() as stop, closing(SendSession(paths, options, access)) as sending:
         with _quiet(sending), send_progress(meter, sending.views):
             sent = sending.run(stop)
         stopped = stop.is_set()

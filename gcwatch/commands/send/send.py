@@ -2,26 +2,23 @@
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypedDict, Unpack
 
-from gcwatch import config
 from gcwatch.api import Watch
 from gcwatch.commands import check
 from gcwatch.commands.finding import Finding
 from gcwatch.commands.send import records
-from gcwatch.commands.send.access import Access, access_settings
+from gcwatch.commands.send.access import access_settings
+from gcwatch.commands.send.options import Access, SendOptions
 from gcwatch.commands.send.records import Paths, SendRecord, SendStore
-from gcwatch.config import Alerts, Metrics, Settings, Source
+from gcwatch.config import Alerts, Metrics, Settings
 from gcwatch.core.case import Case, Ending
-from gcwatch.core.errors import ConfigError, Misused, Problem, StateError, Unreachable
+from gcwatch.core.errors import ConfigError, Problem, StateError, Unreachable
 from gcwatch.core.events import Retried
-from gcwatch.core.kinds import KIND_NAMES
-from gcwatch.core.progress import TransferProgress, no_progress
 from gcwatch.core.timing import Pace
 from gcwatch.inbox.single import SingleCaseRoute
 from gcwatch.journal.presence import only_daemon, running_daemon
@@ -29,33 +26,6 @@ from gcwatch.platform.client import CachingGrandChallenge
 from gcwatch.platform.connect import connect
 from gcwatch.wording import case_view
 from gcwatch.wording.case_view import CaseView
-
-
-class Options(TypedDict, total=False):
-    """How cases are sent: keys of a route (docs/configuration.md), with the same meaning."""
-
-    inputs: Mapping[str, Source | str | Mapping[str, Any]]
-    title: str
-    order: str | int
-    names: Literal["opaque", "keep"]
-    deidentify: bool
-    integrity: Literal["refuse", "warn"]
-    leftovers: Literal["warn", "fail"]
-    reuse: bool
-    ignore: Sequence[str]
-    poll: str
-
-
-class SendArguments(Options, Access, total=False):
-    """All arguments besides the paths."""
-
-    algorithm: str | None
-    reader_study: str | None
-    archive: str | None
-    output: str | Path | None
-    again: bool
-    progress: TransferProgress
-    pace: Pace
 
 
 @dataclass(frozen=True)
@@ -89,65 +59,22 @@ class Sent:
     earlier: bool = False
 
 
-def send(
-    paths: Paths, *, stop: threading.Event | None = None, **more: Unpack[SendArguments]
-) -> list[Sent]:
-    """Send files or folders, wait for their results, and return them: no config file is needed.
-
-    Each folder is a case of its own; all files together are one case. An algorithm run on two
-    images and a number, the results put into a folder::
-
-        [sent] = gcwatch.send(
-            ["ct.mha", "lungs.mha"],
-            algorithm="lobe-segmentation",
-            inputs={"ct-image": "ct.mha", "lungs": "lungs.mha", "threshold": {"value": 0.5}},
-            output="results",
-        )
-        print(sent.ending, sent.link, *sent.outputs)
+class SendSession:
+    """One call of `gcwatch.send`, ready to `run`; raises as that does.
 
     The daemon's own code does the work: after a crash, the same call continues where the first one
     stopped, and nothing is sent twice. What was delivered before is returned, not sent again.
-
-    Args:
-        paths: The files and folders; nothing in them is changed.
-        stop: Ends the work early once it is set; the same call continues it.
-        more: See `SendSession`, `Options` and `Access`.
-
-    Returns:
-        One `Sent` for each case; failed cases are among them, with their reasons.
-
-    Raises:
-        Misused: when the arguments are wrong.
-        ConfigError: when the config file can't be used, the platform has no such target for this
-            token, or the target does not take such inputs.
-        TokenRefused: when the platform does not take the token, or there is none.
-        Unreachable: when the platform could not be asked about the target.
-        StateError: when another process is sending the same, or the state can't be written.
-    """
-    with closing(SendSession(paths, **more)) as session:
-        return session.run(stop)
-
-
-class SendSession:
-    """One call of `send`, ready to `run`; raises as `send` does.
-
-    Args:
-        paths: The files and folders.
-        more: One of `algorithm`, `reader_study` and `archive`: the target's slug. `output`: the
-            folder for results and receipts, needed for an algorithm. `again`: whether to send what
-            was delivered before again, as new cases. `progress`: a function that is told the
-            progress of transfers. `pace`: how often things are done. See `Options` and `Access`.
     """
 
-    def __init__(self, paths: Paths, **more: Unpack[SendArguments]) -> None:
-        self.settings = access_settings(more)
-        output = _output(more)
-        routes = records.routes(paths, _options(more), output)
+    def __init__(self, paths: Paths, options: SendOptions, access: Access) -> None:
+        self.settings = access_settings(access)
+        output = options.folder
+        routes = records.routes(paths, options.route_keys(), output)
         asked = {records.identity(each, self.settings.platform.url): each for each in routes}
         store = SendStore(self.settings.state)
         # For a case that was sent before, the earlier call has checked the target.
         if not all(map(store.find, asked)):
-            _require_target(routes[0], self.settings, more.get("token"))
+            _require_target(routes[0], self.settings, access.token)
         if output is not None:
             output.mkdir(parents=True, exist_ok=True)
         items = [
@@ -156,10 +83,10 @@ class SendSession:
                 asked.items(), store.find_or_create([*asked], output), strict=True
             )
         ]
-        self._again = more.get("again", False)
+        self._again = options.again
         with ExitStack() as stack:
             self._runs = [
-                stack.enter_context(_send_run(some, store, self.settings, more))
+                stack.enter_context(_send_run(some, store, self.settings, options, access.token))
                 for some in _group_by_order(items)
             ]
             # All are open: from now on `close` closes them. After an error above, the stack does.
@@ -295,7 +222,11 @@ class _SendRun:
 
 @contextmanager
 def _send_run(
-    items: Sequence[_SendItem], store: SendStore, settings: Settings, more: SendArguments
+    items: Sequence[_SendItem],
+    store: SendStore,
+    settings: Settings,
+    options: SendOptions,
+    token: str | None,
 ) -> Iterator[_SendRun]:
     """Open an order for one process at a time."""
     state = store.state(items[0].record)
@@ -310,9 +241,9 @@ def _send_run(
                 metrics=Metrics(),  # these are the service's
                 alerts=Alerts(),
             ),
-            pace=more.get("pace", Pace()),
-            progress=more.get("progress", no_progress),
-            token=more.get("token"),
+            pace=options.pace or Pace(),
+            progress=options.progress,
+            token=token,
         )
         with closing(watch):
             yield _SendRun(items, store, watch)
@@ -331,38 +262,7 @@ def _one_at_a_time(state: Path) -> Iterator[None]:
         yield
 
 
-# --- arguments ---------------------------------------------------------------------------
-
-
-def _output(more: SendArguments) -> Path | None:
-    output = more.get("output")
-    return None if output is None else Path(output).expanduser().absolute()
-
-
-def _options(more: SendArguments) -> dict[str, Any]:
-    """Return the keys of a route; raise Misused unless there is exactly one target."""
-    if unknown := more.keys() - SendArguments.__annotations__.keys():
-        raise Misused(f"{min(unknown)} is not an option.")
-    given = [key for key in KIND_NAMES if more.get(key) is not None]
-    if len(given) != 1:
-        message = "One target is needed: an algorithm, a reader study or an archive."
-        raise Misused(message, f"Given: {' and '.join(given)}." if given else "None is given.")
-    if given == ["algorithm"] and more.get("output") is None:
-        raise Misused("The results of an algorithm need an output folder.", "Name one.")
-    if given != ["algorithm"] and not more.get("inputs"):
-        message = "A reader study or archive needs inputs: which sockets to fill, and with what."
-        raise Misused(message, "For example the socket ct-image with the files **/*.dcm.")
-    known = (*KIND_NAMES, *Options.__annotations__)
-    options = {key: value for key, value in more.items() if key in known and value is not None}
-    if inputs := more.get("inputs"):
-        options["inputs"] = dict(inputs)
-    if "poll" not in options:
-        options["poll"] = more.get("pace", _PACE).poll
-    return options
-
-
-_PACE = Pace(poll=config.Every(5.0))
-"""Somebody waits for the result: at first, jobs are polled more often than by a daemon."""
+# --- the target ------------------------------------------------------------------------------
 
 
 def _require_target(route: SingleCaseRoute, settings: Settings, token: str | None) -> None:
