@@ -1,5 +1,7 @@
 """Checks of an image against its socket: displacement fields and segmentations (platform 13.12)."""
 
+from array import array
+
 from gcwatch.sandbox import metaimage
 from gcwatch.sandbox.content.catalogue import Socket
 from gcwatch.sandbox.content.socket_kinds import DISPLACEMENT
@@ -53,11 +55,12 @@ def find_segments(volume: Volume) -> tuple[int, ...] | None:
     """
     if volume.typecode not in "bB" or volume.channels > 1 or volume.verbatim:
         return None
-    found: set[int] = set()
-    for numbers in metaimage.read_voxels(volume):
-        found.update(numbers)
-        if len(found) > _MAX_SEGMENTS:
+    known = b""
+    for piece in metaimage.read_pieces(volume.raw):
+        known += bytes(set(piece.translate(None, delete=known)))
+        if len(known) > _MAX_SEGMENTS:
             return None
+    found = set(array(volume.typecode, known))
     if len(volume.size) == 4:
         return tuple(range(1, volume.size[3] + 1)) if found <= {0, 1} else None
     return tuple(sorted(found))
