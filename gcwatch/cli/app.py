@@ -62,6 +62,10 @@ COMMANDS = {
         "send",
         "Send files or folders now, wait, and print where the results or the links are.",
     ),
+    "list": (
+        "listing",
+        "List the algorithms, archives, reader studies or sockets that the token can see.",
+    ),
     "schema": ("generate", "Print the config file's JSON Schema, for editors."),
     "systemd": (
         "generate",

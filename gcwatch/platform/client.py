@@ -44,7 +44,6 @@ _LIST_TRIES = 20
 """Tries to read a complete list of items."""
 
 
-Slugged = TypeVar("Slugged", "Algorithm", "Collection")
 Named = TypeVar("Named", "Image", "Item", "Job", "UploadSession", "UserUpload")
 WithSlug = TypeVar("WithSlug", "Algorithm", "Collection", "Socket")
 
@@ -244,6 +243,10 @@ class GrandChallenge(ApiCalls):
         facts = {"seconds": 60, "message": f"{len(found)} of {count} items were listed"}
         raise NotYet(Reason("busy", facts), 60)
 
+    def sockets(self) -> list[Socket]:
+        """Return all sockets of the platform, by slug."""
+        return self._list_all(Socket, "components/interfaces/")
+
     def socket(self, slug: str) -> Socket | None:
         """Return the socket, or None if there is none."""
         return self._find_by_slug(Socket, "components/interfaces/", slug)
@@ -283,12 +286,12 @@ class GrandChallenge(ApiCalls):
         page: Page[WithSlug] = read_answer(Page[kind], answer)  # type: ignore[valid-type]
         return next((each for each in page.results if each.slug == slug), None)
 
-    def _list_all(self, kind: type[Slugged], path: str) -> list[Slugged]:
+    def _list_all(self, kind: type[WithSlug], path: str) -> list[WithSlug]:
         """Return all objects of a list, sorted by slug."""
-        found: dict[str, Slugged] = {}
+        found: dict[str, WithSlug] = {}
         for page in self._iterate_pages(kind, path, {}):
             # Pages of a list without an order may repeat objects (platform 1.16).
-            found |= {each.pk: each for each in page.results}
+            found |= {each.slug: each for each in page.results}
         if not found:
             self.me()  # if a proxy drops the token's header, lists are empty
         return sorted(found.values(), key=lambda each: each.slug)

@@ -75,6 +75,7 @@ class Socket(_Answer):
     """A named input or output; `super_kind` tells how its content is sent (platform 3.2)."""
 
     slug: Word
+    title: Text = ""
     kind: Word
     super_kind: Literal["Image", "File", "Value"]
     relative_path: Path = ""
@@ -88,10 +89,14 @@ class Interface(_Answer):
 
 
 class Algorithm(_Answer):
-    """An algorithm; `average_duration` is in seconds, None before its first run."""
+    """An algorithm; `average_duration` is in seconds, None before its first run.
+
+    `url` is its page for people.
+    """
 
     pk: Pk
     api_url: Url
+    url: Url = ""
     slug: Word
     title: Text = ""
     average_duration: Duration = None

@@ -8,12 +8,18 @@ from rich.table import Table
 from rich.text import Text
 
 from gcwatch.core.text import printable_name
+from gcwatch.views.links import whole_line
 from gcwatch.views.terminal import plain_table
 from gcwatch.wording.case_view import CaseView, HistoryLine
 
 
-def case_history(view: CaseView, history: Iterable[HistoryLine], files: Sequence[Path]) -> Group:
-    """Given a case in words, its history and the files that explain it, return them as tables."""
+def case_history(
+    view: CaseView, history: Iterable[HistoryLine], files: Sequence[Path], *, clickable: bool
+) -> Group:
+    """Given a case in words, its history and the files that explain it, return them as tables.
+
+    Its link and these files are whole lines between the tables.
+    """
     facts = Table.grid(padding=(0, 2, 0, 0))
     rows = {
         "case": view.case,
@@ -23,9 +29,7 @@ def case_history(view: CaseView, history: Iterable[HistoryLine], files: Sequence
         "detail": printable_name(view.detail),
         "what to do": view.hint,
         "next try": view.next,
-        "link": view.link,
         "warning": printable_name("\n".join(view.warnings)) if view.warnings else "",
-        "see": "\n".join(printable_name(str(file)) for file in files),
     }
     for name, value in rows.items():
         if value:
@@ -35,4 +39,5 @@ def case_history(view: CaseView, history: Iterable[HistoryLine], files: Sequence
         words = Text(printable_name(each.sentence))
         moment = Text(each.time[:19].replace("T", " "))
         table.add_row(moment, Text(each.event, "cyan"), words)
-    return Group(facts, Text(), table)
+    lines = [view.link] * bool(view.link) + [str(file) for file in files]
+    return Group(facts, *(whole_line(each, clickable=clickable) for each in lines), Text(), table)

@@ -7,22 +7,23 @@ from rich.text import Text
 
 from gcwatch.commands.send.send import Sent
 from gcwatch.core.text import printable_name
+from gcwatch.views.links import whole_line
 from gcwatch.views.terminal import STAGE_STYLES
 
 
-def sent_lines(cases: Iterable[Sent]) -> Group:
-    """Given the results of `send`, return a few lines for each; links and paths are not wrapped."""
-    return Group(*(line for each in cases for line in _sent(each)))
+def sent_lines(cases: Iterable[Sent], *, clickable: bool) -> Group:
+    """Given the results of `send`, return a few lines for each; links and paths are whole lines."""
+    return Group(*(line for each in cases for line in _sent(each, clickable=clickable)))
 
 
-def _sent(sent: Sent) -> Iterator[Text]:
+def _sent(sent: Sent, *, clickable: bool) -> Iterator[Text]:
     ending = sent.ending or "waiting"
     heading = Text(f"{printable_name(sent.folder)}  ", "bold")
     heading.append(ending, STAGE_STYLES.get(ending, "cyan"))
     yield heading.append(f"  {sent.case}", "dim")
     for fact in (sent.link, str(sent.result or "")):
         if fact:
-            yield Text(f"  {printable_name(fact)}", no_wrap=True, overflow="ignore")
+            yield whole_line(fact, clickable=clickable)
     if note := sent_note(sent):
         yield Text(note)
 

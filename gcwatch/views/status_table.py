@@ -11,6 +11,7 @@ from rich.text import Text
 from gcwatch.commands.status import Overview, view_without_times
 from gcwatch.core.reasons import explain
 from gcwatch.core.text import count_noun, iso_time, printable_name
+from gcwatch.views.links import link_style, whole_line
 from gcwatch.views.mirror_table import mirrors_table
 from gcwatch.views.terminal import STAGE_STYLES, plain_table
 from gcwatch.wording.case_view import CaseView
@@ -19,12 +20,16 @@ _MARGIN_LINES = 4
 """Lines of the terminal that stay free below a live table."""
 
 
-def status_tables(seen: Overview) -> Group:
-    """Given an overview, return all of it as tables, with hints and links."""
+def status_tables(seen: Overview, *, clickable: bool = False) -> Group:
+    """Given an overview, return all of it as tables, with hints and links.
+
+    Where they are not *clickable*, links are whole lines below the table.
+    """
     parts = [*_heading(seen)]
     for title, style, views in _sections(seen):
         if views:
-            parts += [Text(title, style), _views(views)]
+            parts += [Text(title, style), _views(views, clickable=clickable)]
+            parts += [] if clickable else _links(views)
     if seen.mirrors:
         parts += [Text(), mirrors_table(seen.mirrors, seen.runs)]
     return Group(*parts)
@@ -122,15 +127,19 @@ def _counted(counts: Mapping[str, int]) -> str:
     return parts or "No folder has been seen yet."
 
 
-def _views(views: Sequence[CaseView], *, brief: bool = False) -> Table:
+def _links(views: Sequence[CaseView]) -> list[Text]:
+    """Return the links of cases as lines that are never cut."""
+    return [whole_line(view.link, before=f"{view.case}  ") for view in views if view.link]
+
+
+def _views(views: Sequence[CaseView], *, brief: bool = False, clickable: bool = False) -> Table:
     """Return cases as a table; a *brief* one has one line a case, with bars."""
     table = plain_table("case", "folder", "stage", "since (UTC)", "why")
     for view in views:
         since = Text(view.since[:16].replace("T", " "))
         why = _bar(view) if brief else _why(view)
-        table.add_row(
-            Text(view.case), Text(view.folder), Text(view.stage, _stage_style(view)), since, why
-        )
+        key = Text(view.case, link_style(view.link) if clickable else "")
+        table.add_row(key, Text(view.folder), Text(view.stage, _stage_style(view)), since, why)
     return table
 
 
@@ -145,7 +154,7 @@ def _bar(view: CaseView) -> RenderableType:
 
 
 def _why(view: CaseView) -> Text:
-    """Return a case's sentence with its detail, hint, warnings and link."""
+    """Return a case's sentence with its detail, hint and warnings."""
     why = Text(view.why)
     if view.detail:
         why.append(f"\n{printable_name(view.detail)}", "dim")
@@ -153,6 +162,4 @@ def _why(view: CaseView) -> Text:
         why.append(f"\n{view.hint}", "dim")
     for warning in view.warnings:
         why.append(f"\n{warning}", "yellow")
-    if view.link:
-        why.append(f"\n{view.link}", "dim")
     return why

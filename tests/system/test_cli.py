@@ -38,6 +38,7 @@ COMMANDS = [
     "retry",
     "withdraw",
     "send",
+    "list",
     "schema",
     "systemd",
     "sandbox",

@@ -117,6 +117,8 @@ TYPED = {
     "gcwatch withdraw CASE": "gcwatch withdraw lobes/p2",
     "gcwatch withdraw CASE…": "gcwatch withdraw lobes/p1 lobes/p2",
     "gcwatch systemd": "gcwatch systemd",
+    "gcwatch list algorithms": f"gcwatch list algorithms {PLATFORM}",
+    "gcwatch list algorithms lung": f"gcwatch list algorithms lung {PLATFORM}",
     "gcwatch send PATH…": (
         f"gcwatch send in/p1 in/p2 --archive ct-archive {PLATFORM} --input ct-image=*.mha"
     ),

@@ -29,6 +29,7 @@ from gcwatch.commands.send.options import Access, SendOptions
 from gcwatch.commands.send.send import SendSession, Sent
 from gcwatch.core.reasons import is_platform_away
 from gcwatch.core.text import printable_name
+from gcwatch.views.links import knows_links
 from gcwatch.views.progress import TransferMeter, send_progress
 from gcwatch.views.sent_lines import sent_lines, sent_note
 from gcwatch.views.terminal import console
@@ -167,7 +168,8 @@ def _print(sent: Sequence[Sent], *, as_json: bool) -> None:
         typer.echo(json.dumps({"sent": [_record(each) for each in sent]}, indent=2))
         return
     if sys.stdout.isatty():
-        console().print(sent_lines(sent))
+        screen = console()
+        screen.print(sent_lines(sent, clickable=knows_links(screen)), crop=False)
         return
     for each in sent:
         if each.ending == "delivered":

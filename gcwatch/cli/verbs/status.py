@@ -21,6 +21,7 @@ from gcwatch.core.receipt import RECEIPT_NAME
 from gcwatch.core.text import printable_name
 from gcwatch.outbox.notes import find_failure_notes
 from gcwatch.views.case_history import case_history
+from gcwatch.views.links import knows_links
 from gcwatch.views.status_table import live_status, status_lines, status_tables
 from gcwatch.views.terminal import console, print_json
 from gcwatch.wording import case_view
@@ -48,7 +49,8 @@ def status(
     if as_json:
         print_json(seen.record())
     else:
-        console().print(status_tables(seen))
+        screen = console()
+        screen.print(status_tables(seen, clickable=knows_links(screen)), crop=False)
 
 
 def _follow(file: Path | None, *, as_json: bool) -> None:
@@ -107,7 +109,9 @@ def show(
         see = [printable_name(str(file)) for file in files]
         print_json({**asdict(view), "see": see, "history": [asdict(each) for each in history]})
     else:
-        console().print(case_history(view, history, files))
+        screen = console()
+        shown = case_history(view, history, files, clickable=knows_links(screen))
+        screen.print(shown, crop=False)
 
 
 def _files_about(watch: Watch, case: Case) -> Sequence[Path]:
