@@ -13,6 +13,7 @@ from gcwatch.sandbox.importer.importer import ImportRefused, assemble_upload, im
 from gcwatch.sandbox.importer.socket_fit import find_misfit
 from gcwatch.sandbox.model import (
     FINAL_STATUSES,
+    Answer,
     ArchiveItem,
     DicomUpload,
     DisplaySet,
@@ -83,6 +84,9 @@ def _fail_session(session: Session, reason: str) -> None:
     if source is None or isinstance(source.target, Archive):
         session.error_message = reason
         return
+    if isinstance(source.target, Answer):
+        session.error_message = f"{reason}."
+        return
     session.error_message = (
         f"Image validation for socket {source.socket.title} failed with error: {reason}."
     )
@@ -107,6 +111,9 @@ def _attach_images(session: Session, state: PlatformState, at: float) -> None:
         _fail_session(session, problem)
     else:
         session.finished = True
+        if isinstance(source.target, Answer):
+            source.target.image = session.images[0]
+            return
         _attach_value(source, state.find_or_add_value(source.socket, image=session.images[0]), at)
 
 
@@ -195,7 +202,7 @@ def _attach_file(state: PlatformState, source: Source, upload: Upload, due: floa
 
 
 def _has_answers(source: Source) -> bool:
-    return isinstance(source.target, DisplaySet) and source.target.answers > 0
+    return isinstance(source.target, DisplaySet) and bool(source.target.answers)
 
 
 def _run_algorithm(state: PlatformState, job: Job) -> None:

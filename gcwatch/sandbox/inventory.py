@@ -57,7 +57,7 @@ def _describe_job(job: Job) -> dict[str, Any]:
 
 
 def _describe_display_set(case: DisplaySet) -> dict[str, Any]:
-    place = {"order": case.order, "answers": case.answers}
+    place = {"order": case.order, "answers": len(case.answers)}
     return {"reader_study": case.parent.slug, **_describe_case(case), **place}
 
 

@@ -21,6 +21,7 @@ from gcwatch.sandbox.content.catalogue import (
     ReaderStudy,
     Socket,
 )
+from gcwatch.sandbox.content.questions import Question
 from gcwatch.sandbox.settings import Settings
 
 FINAL_STATUSES = frozenset({"Succeeded", "Failed", "Cancelled"})
@@ -226,7 +227,8 @@ class Source:
     """Where the content of one socket comes from, and the value once it is attached.
 
     Attributes:
-        target: The job or case that has the socket; an archive if each image becomes an item.
+        target: The job or case that has the socket, or the answer that becomes a mask; an archive
+            if each image becomes an item.
         started: When a request gave it to its target.
         upload: The content of a File socket.
         session: The import of an image socket.
@@ -237,7 +239,7 @@ class Source:
     """
 
     socket: Socket
-    target: "Job | Case | Archive | None" = None
+    target: "Job | Case | Archive | Answer | None" = None
     started: float = 0.0
     upload: Upload | None = None
     session: Session | None = None
@@ -274,7 +276,7 @@ class DisplaySet:
         parent: The study.
         order: Its position among the cases of the study.
         values: The attached values, by socket slug.
-        answers: Number of answers by readers; with one or more it cannot be changed.
+        answers: The answers of readers; with one or more it cannot be changed.
     """
 
     parent: ReaderStudy
@@ -283,7 +285,7 @@ class DisplaySet:
     order: int
     pk: str = field(default_factory=new_pk)
     values: dict[str, Value] = field(default_factory=dict)
-    answers: int = 0
+    answers: list["Answer"] = field(default_factory=list)
 
     @property
     def sort_key(self) -> tuple[int, float]:
@@ -310,11 +312,38 @@ class ArchiveItem:
 Case = DisplaySet | ArchiveItem
 
 
+@dataclass(eq=False)
+class Answer:
+    """What a reader answered to a question about a display set (platform 14.3).
+
+    Attributes:
+        answer: JSON; for a mask, which session imports its image.
+        last_edit: Seconds that the reader worked on it the last time, and `total_edit` in all.
+        image: The mask, once it is imported.
+        explanation: Only of a ground truth.
+    """
+
+    question: Question
+    case: DisplaySet
+    creator: User
+    answer: Any
+    created: float
+    modified: float
+    last_edit: float | None = None
+    total_edit: float | None = None
+    is_ground_truth: bool = False
+    explanation: str = ""
+    score: float | None = None
+    image: Image | None = None
+    pk: str = field(default_factory=new_pk)
+
+
 class PlatformState:
     """All records of a sandbox; hold `lock` to read or change them.
 
     Attributes:
         pending_sources: Sources of cases whose files are not yet copied and checked.
+        switches: By slug, the settings of a reader study that are switched on (platform 14.1).
         revoked: Pairs of a slug and the name of a user who has lost the rights to it.
         item_listings: How many times the unordered list of archive items was requested.
     """
@@ -331,6 +360,9 @@ class PlatformState:
         self.jobs: dict[str, Job] = {}
         self.display_sets: dict[str, DisplaySet] = {}
         self.items: dict[str, ArchiveItem] = {}
+        self.questions: dict[str, Question] = {}
+        self.answers: dict[str, Answer] = {}
+        self.switches: dict[str, set[str]] = {}
         self.pending_sources: list[Source] = []
         self.revoked: set[tuple[str, str]] = set()
         self.item_listings = 0

@@ -14,6 +14,7 @@ from gcwatch.sandbox.content.names import safe_filename
 from gcwatch.sandbox.content.socket_kinds import DICOM_SET
 from gcwatch.sandbox.importer.importer import ImportRefused, import_session
 from gcwatch.sandbox.model import (
+    Answer,
     Case,
     DicomUpload,
     Image,
@@ -60,6 +61,16 @@ def fill_case(state: PlatformState, case: Case, contents: Mapping[str, Content])
             message = f"no such socket: {slug}"
             raise ValueError(message)
         case.values[slug] = _make_value(state, socket, each)
+
+
+def attach_mask(state: PlatformState, answer: Answer, mask: Content) -> None:
+    """Give an answer an image, as after its import.
+
+    Raises:
+        ValueError: The bytes are not exactly one image.
+    """
+    name, data = mask if isinstance(mask, tuple) else ("mask.mha", mask)
+    answer.image, answer.answer = _import_image(state, name, data), {"upload_session_pk": new_pk()}
 
 
 def _make_value(state: PlatformState, socket: Socket, given: Content) -> Value:

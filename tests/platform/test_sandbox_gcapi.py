@@ -26,8 +26,8 @@ def client(sandbox):
 
 
 @pytest.fixture(scope="module")
-def used(client, tmp_path_factory):
-    """The client, after a job, a display set, an item, and an upload that is left."""
+def used(client, sandbox, tmp_path_factory):
+    """The client, after a job, a display set, an item, an answer, and an upload that is left."""
     path = tmp_path_factory.mktemp("used") / "case.mha"
     path.write_bytes(mha(1, 2, 3))
     image = SocketValueSpec("ct-image", file=path)
@@ -37,6 +37,8 @@ def used(client, tmp_path_factory):
         client.uploads.upload_fileobj(fileobj=file, filename="left.mha")
     client.add_case_to_reader_study(reader_study_slug="lung-study", values=[image, limit])
     client.add_case_to_archive(archive_slug="second-archive", values=[image, limit])
+    question = sandbox.add_question("second-study", "Side", "Choice", options=["left", "right"])
+    sandbox.add_answer(sandbox.add_display_set("second-study", "read"), question, 1)
     return client
 
 
@@ -251,6 +253,7 @@ def test_every_object_is_as_the_client_models_it(used):
         used.reader_studies,
         used.reader_studies.display_sets,
         used.reader_studies.questions,
+        used.reader_studies.answers,
     ):
         assert [type(row) for row in api.iterate_all()] == [api.model] * api.page().total_count
 
@@ -269,6 +272,8 @@ def test_every_object_is_as_the_client_models_it(used):
         "archives/items/",
         "reader-studies/",
         "reader-studies/display-sets/",
+        "reader-studies/questions/",
+        "reader-studies/answers/",
     ],
 )
 def test_models_leave_no_key_over(used, path):
@@ -285,6 +290,8 @@ def test_models_leave_no_key_over(used, path):
         "archives/items/": models.ArchiveItem,
         "reader-studies/": models.ReaderStudy,
         "reader-studies/display-sets/": models.DisplaySet,
+        "reader-studies/questions/": models.Question,
+        "reader-studies/answers/": models.Answer,
     }[path]
     rows = used(path=path)["results"]
     assert rows
@@ -299,3 +306,68 @@ def test_token_goes_to_the_api_only(sandbox, client, tmp_path):
     client.start_algorithm_job(algorithm_slug="copy-image", inputs=[spec])
     carried = {call["host"]: call["authorization"] for call in sandbox.calls()}
     assert carried == {"api": True, "storage": False}
+
+
+STUDY = "lung-study"
+
+
+@pytest.fixture
+def questions(sandbox):
+    """Questions of three kinds in the study, by what is asked."""
+    add = sandbox.add_question
+    return {
+        "Nodules?": add(STUDY, "Nodules?", "Number", required=True),
+        "Malignancy": add(STUDY, "Malignancy", "Choice", options=["benign", "malignant"]),
+        "Lung": add(STUDY, "Lung", "Mask", segments={1: "lung"}),
+    }
+
+
+def test_answers_are_written_and_read(client, sandbox, questions, tmp_path):
+    """What the client answers, edits and uploads as a mask is what it reads, and downloads."""
+    api = client.reader_studies
+    sandbox.switch_study(STUDY, allow_answer_modification=True)
+    case = sandbox.add_display_set(STUDY, f"answered {questions['Lung']}")
+    asked = {"display_set": case, "question": questions["Nodules?"]}
+    counted = api.answers.create(**asked, answer=3, last_edit_duration="00:00:12.5", score=0.5)
+    chosen = api.answers.create(**{**asked, "question": questions["Malignancy"]}, answer=None)
+    edited = api.answers.partial_update(counted.pk, answer=4, last_edit_duration="00:00:04")
+    assert (edited.answer, edited.total_edit_duration) == (4, "00:00:16.500000")
+    masked = api.answers.create(**{**asked, "question": questions["Lung"]}, answer=None)
+    (tmp_path / "mask.mha").write_bytes(mha(0, 1, element="MET_UCHAR", code="B"))
+    with (tmp_path / "mask.mha").open("rb") as file:
+        upload = client.uploads.upload_fileobj(fileobj=file, filename="mask.mha")
+    session = {"uploads": [upload.api_url], "answer": masked.pk}
+    client(method="POST", path="cases/upload-sessions/", json=session)
+
+    study = api.detail(slug=STUDY)
+    read = {
+        each.pk: each
+        for each in api.answers.iterate_all(
+            params={"question__reader_study": study.pk, "display_set": case}
+        )
+    }
+
+    assert read.keys() == {counted.pk, chosen.pk, masked.pk}
+    assert read[counted.pk].answer == 4
+    assert [each.pk for each in api.answers.mine.iterate_all(params={"display_set": case})] == [
+        *read
+    ]
+    question = api.questions.detail(api_url=read[counted.pk].question)
+    assert (question.question_text_safe, question.pk) == ("Nodules?", questions["Nodules?"])
+    image = client.images.detail(api_url=read[masked.pk].answer_image)
+    assert image.shape == [1, 1, 2]
+    (got,) = client.images.download(files=image.files, output_directory=tmp_path, filename="got")
+    assert got.stat().st_size > 0
+
+
+def test_ground_truth_is_told_apart(client, sandbox, questions):
+    """It is no answer of one's own; of an educational study the client reads it by display set."""
+    sandbox.switch_study(STUDY, is_educational=True)
+    case = sandbox.add_display_set(STUDY, f"known {questions['Lung']}")
+    sandbox.add_answer(case, questions["Malignancy"], 1, is_ground_truth=True, explanation="seen")
+    study = client.reader_studies.detail(slug=STUDY)
+    (truth,) = client.reader_studies.answers.iterate_all(params={"display_set": case})
+    assert truth.is_ground_truth
+    assert not [*client.reader_studies.answers.mine.iterate_all(params={"display_set": case})]
+    told = client.reader_studies.ground_truth(study.pk, case)
+    assert told[questions["Malignancy"]]["explanation"] == "seen"

@@ -84,10 +84,11 @@ def update_case(
         Refusal: 400 with the platform's body.
     """
     kind: CaseKind[Any] = DISPLAY_SETS if isinstance(case, DisplaySet) else ITEMS
+    _check_unanswered(case)
     fields = _read_fields(state, user, kind, data, whole=whole)
     title = case.title if fields.title is None else fields.title
     _check_unique(state, kind, title, fields.owner or case.parent, case)
-    _check_changeable(case, fields.sources)
+    _check_allowed(case, fields.sources)
     case.title = title
     case.parent = fields.owner or case.parent
     if fields.order is not None and isinstance(case, DisplaySet):
@@ -122,11 +123,14 @@ def _check_unique(
         raise json_refusal(400, {"non_field_errors": [problem]})
 
 
-def _check_changeable(case: Case, sources: list[Source]) -> None:
+def _check_unanswered(case: Case) -> None:
+    if isinstance(case, DisplaySet) and case.answers:
+        problem = "This display set cannot be changed, as answers for it already exist."
+        raise json_refusal(400, [problem])
+
+
+def _check_allowed(case: Case, sources: list[Source]) -> None:
     if isinstance(case, DisplaySet):
-        if case.answers:
-            problem = "This display set cannot be changed, as answers for it already exist."
-            raise json_refusal(400, [problem])
         return
     allowed = case.parent.allowed_sockets
     for source in sources:

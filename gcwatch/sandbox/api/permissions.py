@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from gcwatch.sandbox.content.catalogue import Algorithm, Archive, ReaderStudy
-from gcwatch.sandbox.model import Case, Image, PlatformState, StoredFile, User, Value
+from gcwatch.sandbox.model import Answer, Case, Image, PlatformState, StoredFile, User, Value
 
 Resource = Algorithm | ReaderStudy | Archive
 
@@ -54,13 +54,28 @@ def visible_values(state: PlatformState, user: User | None) -> Iterator[Value]:
             yield from case.values.values()
 
 
+def visible_answers(state: PlatformState, user: User | None) -> Iterator[Answer]:
+    """Return the answers that a user sees, by their creation: own ones, and those in own studies.
+
+    Ground truth is seen by editors only (platform 14.5).
+    """
+    for answer in state.answers.values():
+        own = answer.creator is user and not answer.is_ground_truth
+        if own or can_change(state, user, answer.case.parent):
+            yield answer
+
+
 def visible_images(state: PlatformState, user: User | None) -> dict[str, Image]:
     """Return the images in the values that a user sees, by pk."""
-    return {each.image.pk: each.image for each in visible_values(state, user) if each.image}
+    held = [each.image for each in visible_values(state, user)]
+    masks = [each.image for each in visible_answers(state, user)]
+    return {each.pk: each for each in (*held, *masks) if each}
 
 
 def can_read_file(state: PlatformState, user: User | None, stored: StoredFile) -> bool:
     """Return whether a user may read a file."""
+    if any(each.image and stored is each.image.file for each in visible_answers(state, user)):
+        return True
     return any(
         stored is each.file or (each.image is not None and stored is each.image.file)
         for each in visible_values(state, user)

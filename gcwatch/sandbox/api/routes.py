@@ -10,6 +10,7 @@ from werkzeug.routing import Map, RequestRedirect, Rule
 from werkzeug.wrappers import Request
 
 from gcwatch.sandbox.api import (
+    answer_endpoints,
     catalogue_endpoints,
     image_endpoints,
     item_endpoints,
@@ -76,7 +77,19 @@ ROUTES: dict[str, Methods] = {
         lambda known: known.reader_studies,
         Serializer.reader_study,
     ),
-    "reader-studies/questions/": {"GET": catalogue_endpoints.list_nothing},
+    "reader-studies/questions/": {"GET": answer_endpoints.list_questions},
+    "reader-studies/questions/<pk>/": {"GET": answer_endpoints.show_question},
+    "reader-studies/answers/": {
+        "GET": answer_endpoints.list_answers,
+        "POST": answer_endpoints.create_answer,
+    },
+    "reader-studies/answers/mine/": {"GET": answer_endpoints.list_own_answers},
+    "reader-studies/answers/<pk>/": {
+        "GET": answer_endpoints.show_answer,
+        "PUT": answer_endpoints.update_answer,
+        "PATCH": answer_endpoints.update_answer,
+    },
+    "reader-studies/<pk>/ground-truth/<case>/": {"GET": answer_endpoints.show_ground_truth},
     **item_endpoints.make_case_routes(DISPLAY_SETS, item_endpoints.list_display_sets),
     "notifications/": {"GET": catalogue_endpoints.list_nothing},
 }

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from gcwatch.sandbox.content.catalogue import Algorithm, Archive, Interface, ReaderStudy, Socket
 from gcwatch.sandbox.content.names import clean_html
+from gcwatch.sandbox.content.questions import Question
 from gcwatch.sandbox.model import (
+    Answer,
     ArchiveItem,
     Case,
     DisplaySet,
@@ -35,6 +37,16 @@ _PATIENT_FIELDS: Json = {
     "study_description": "",
     "series_description": "",
 }
+
+STUDY_SWITCHES = (
+    "is_educational",
+    "instant_verification",
+    "allow_answer_modification",
+    "enable_autosaving",
+    "allow_case_navigation",
+    "allow_show_all_annotations",
+)
+"""Settings of a reader study that its editors switch on and off."""
 
 _VIEW_FIELDS: Json = {"hanging_protocol": None, "optional_hanging_protocols": []}
 
@@ -190,6 +202,7 @@ class Serializer:
     def reader_study(self, study: ReaderStudy) -> Json:
         """A reader study; since 2026 without texts that are not safe HTML (platform 12.4)."""
         plain = {} if self._is_2026 else {"title": study.title, "help_text": ""}
+        on = self.state.switches.get(study.slug, set())
         return {
             **plain,
             "api_url": self.url(f"reader-studies/{study.pk}/"),
@@ -199,18 +212,92 @@ class Serializer:
             "description": f"{study.title} (sandbox)",
             "help_text_safe": "",
             "pk": study.pk,
-            "questions": [],
+            "questions": [self.question(each) for each in self.questions_of(study)],
             "title_safe": clean_html(study.title),
-            "is_educational": False,
-            "instant_verification": False,
-            "has_ground_truth": False,
-            "allow_answer_modification": False,
-            "enable_autosaving": False,
-            "allow_case_navigation": False,
-            "allow_show_all_annotations": False,
+            "has_ground_truth": self.has_ground_truth(study),
+            **{name: name in on for name in STUDY_SWITCHES},
             "roll_over_answers_for_n_cases": 0,
             "end_of_study_text_safe": "",
         }
+
+    def questions_of(self, study: ReaderStudy) -> list[Question]:
+        """The questions of a reader study, in its order."""
+        return [each for each in self.state.questions.values() if each.study == study.slug]
+
+    def has_ground_truth(self, study: ReaderStudy) -> bool:
+        """Whether a reader study has an answer that is ground truth."""
+        answers = self.state.answers.values()
+        return any(each.is_ground_truth and each.case.parent is study for each in answers)
+
+    def question(self, question: Question) -> Json:
+        """A question; since 2026 without texts that are not safe HTML (platform 12.4)."""
+        (study,) = (
+            each for each in self.state.catalogue.reader_studies if each.slug == question.study
+        )
+        plain = {
+            "help_text": "",
+            "question_text": question.text,
+            "empty_answer_confirmation_label": "",
+        }
+        return {
+            **({"algorithms": []} if self._is_2026 else plain),
+            "answer_type": question.kind,
+            "api_url": self.question_url(question),
+            "form_direction": "Horizontal",
+            "help_text_safe": "",
+            "image_port": "",
+            "default_annotation_color": "",
+            "pk": question.pk,
+            "question_text_safe": clean_html(question.text),
+            "reader_study": self.url(f"reader-studies/{study.pk}/"),
+            "required": question.required,
+            "options": [
+                {"id": number, "title": title, "default": False}
+                for number, title in question.options.items()
+            ],
+            "interface": None,
+            "overlay_segments": [
+                {"name": name, "visible": True, "voxel_value": value}
+                for value, name in question.segments
+            ],
+            "look_up_table": None,
+            "widget": "",
+            "answer_min_value": None,
+            "answer_max_value": None,
+            "answer_step_size": None,
+            "answer_min_length": None,
+            "answer_max_length": None,
+            "answer_match_pattern": "",
+            "empty_answer_confirmation": False,
+            "empty_answer_confirmation_label_safe": "",
+            "interactive_algorithms": [],
+        }
+
+    def question_url(self, question: Question) -> str:
+        """The URL that identifies a question."""
+        return self.url(f"reader-studies/questions/{question.pk}/")
+
+    def answer(self, answer: Answer) -> Json:
+        """An answer; since 2026 with its score (platform 14.3)."""
+        return {
+            "answer": answer.answer,
+            "api_url": self.url(f"reader-studies/answers/{answer.pk}/"),
+            "created": format_time(answer.created),
+            "creator": answer.creator.username,
+            "display_set": self.display_set_url(answer.case),
+            "pk": answer.pk,
+            "question": self.question_url(answer.question),
+            "modified": format_time(answer.modified),
+            "answer_image": self.image_url(answer.image) if answer.image else None,
+            "last_edit_duration": format_duration(answer.last_edit),
+            "total_edit_duration": format_duration(answer.total_edit),
+            "is_ground_truth": answer.is_ground_truth,
+            **({"score": answer.score} if self._is_2026 else {}),
+        }
+
+    def display_set_url(self, case: DisplaySet) -> str:
+        """The URL that identifies a display set."""
+        return self.url(f"reader-studies/display-sets/{case.pk}/")
 
     def archive(self, archive: Archive) -> Json:
         """An archive; its slug is only in its `url` (platform 2.2)."""
@@ -245,7 +332,7 @@ class Serializer:
             "title_safe": clean_html(case.title),
             **fields,
             "order": case.order,
-            "api_url": self.url(f"reader-studies/display-sets/{case.pk}/"),
+            "api_url": self.display_set_url(case),
             **_VIEW_FIELDS,
             "view_content": {"main": ["generic-medical-image"]},
             "description": "",
@@ -348,3 +435,11 @@ def format_time(seconds: float, precision: str = "microseconds") -> str:
     """Format a time as the API does, in UTC."""
     text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec=precision)
     return text.replace("+00:00", "Z")
+
+
+def format_duration(seconds: float | None) -> str | None:
+    """Format a duration as the API does: hours, minutes and seconds."""
+    if seconds is None:
+        return None
+    hours, rest = f"{timedelta(seconds=seconds)}".split(":", 1)
+    return f"{hours.zfill(2)}:{rest}"

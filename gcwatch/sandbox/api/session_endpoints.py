@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gcwatch.sandbox.api import permissions
+from gcwatch.sandbox.api import answer_rules, permissions
 from gcwatch.sandbox.api.requests import (
     RequestContext,
     find_by_pk,
@@ -14,7 +14,7 @@ from gcwatch.sandbox.api.requests import (
 from gcwatch.sandbox.api.socket_sources import DEAD_LINK, Errors, queue_import
 from gcwatch.sandbox.api.upload_endpoints import own_uploads
 from gcwatch.sandbox.content.catalogue import Archive, Socket
-from gcwatch.sandbox.model import Case, Session, Source, Upload
+from gcwatch.sandbox.model import Answer, Case, Session, Source, Upload
 from gcwatch.sandbox.server.reply import Reply, json_refusal, json_reply
 
 _MAX_SESSION_FILES = 100
@@ -54,15 +54,17 @@ def create_session(context: RequestContext) -> Reply:
     session = Session(require_user(context.user), uploads, context.state.now())
     context.state.sessions[session.pk] = session
     reply = json_reply(201, context.serializer.session(session))
-    if target and socket:
+    if isinstance(target, Answer):
+        answer_rules.await_mask(context.state, target, session)
+    elif target and socket:
         queue_import(context.state, session, Source(socket, target))
     return reply
 
 
 def _find_target(
     context: RequestContext, data: dict[str, Any], errors: Errors
-) -> Case | Archive | None:
-    """Return the case or archive to add the images to; the sandbox has no answers of readers."""
+) -> Case | Archive | Answer | None:
+    """Return the case, archive or answer to add the images to."""
     state = context.state
     if data.get("archive") is not None:
         archives = {each.slug: each for each in state.catalogue.archives}
@@ -73,7 +75,6 @@ def _find_target(
     known: dict[str, dict[str, Any]] = {
         "archive_item": state.items,
         "display_set": state.display_sets,
-        "answer": {},
     }
     for key, cases in known.items():
         if data.get(key) is not None:
@@ -81,7 +82,19 @@ def _find_target(
             if case and permissions.can_change(state, context.user, case.parent):
                 return case
             errors[key] = [f'Invalid pk "{data[key]}" - object does not exist.']
-    return None
+    return _find_answer(context, data, errors)
+
+
+def _find_answer(context: RequestContext, data: dict[str, Any], errors: Errors) -> Answer | None:
+    """Return the user's own answer that is to become a mask."""
+    if data.get("answer") is None:
+        return None
+    answer = context.state.answers.get(str(data["answer"]))
+    if answer is None or answer.creator is not context.user:
+        errors["answer"] = [f'Invalid pk "{data["answer"]}" - object does not exist.']
+    elif answer.answer is not None:
+        errors["answer"] = ["This answer already has an image assignment pending"]
+    return answer
 
 
 def _find_socket(context: RequestContext, data: dict[str, Any], errors: Errors) -> Socket | None:
@@ -100,7 +113,7 @@ def _check_socket(data: dict[str, Any], errors: Errors) -> None:
         problem = f"Only one of {', '.join(_TARGETS)} can be set"
     elif named and not targets:
         problem = "An interface needs a target"
-    elif targets and targets != ["archive"] and not named:
+    elif targets and targets[0] not in {"archive", "answer"} and not named:
         problem = f"An interface needs to be specified for {targets[0]}"
     if problem:
         errors["non_field_errors"] = [problem]
