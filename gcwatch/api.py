@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from gcwatch import config
 from gcwatch.config import Mirror, Settings
 from gcwatch.core.case import Case, Uptime
 from gcwatch.core.checklist import STAGES
+from gcwatch.core.clock import bounded_clock
 from gcwatch.core.errors import StateError
 from gcwatch.core.events import FolderFound, Retried, Withdrawn
 from gcwatch.core.progress import MirrorProgress, TransferProgress, no_progress
@@ -93,9 +93,9 @@ class Watch:
         token: str | None = None,
     ) -> None:
         self._current = CurrentConfig(settings, pace, token)
-        self._clock, self._uptime = clock, uptime
+        self._clock, self._uptime = bounded_clock(clock), uptime
         self._progress = progress
-        self.journal = Journal(settings.state, clock, self._current.pace)
+        self.journal = Journal(settings.state, self._clock, self._current.pace)
 
     @property
     def settings(self) -> Settings:
@@ -243,7 +243,7 @@ class Watch:
 
     def _mirrored(self, settings: Mirror) -> MirrorStatus:
         memory = read_last_run(self.settings.state, settings.name)
-        ended = datetime.fromisoformat(memory.ended).timestamp() if memory.ended else None
+        ended = memory.ended_at
         return MirrorStatus(
             mirror=settings.name,
             archive=settings.archive or "",

@@ -23,6 +23,7 @@ from gcwatch.config import (
     Settings,
     Source,
 )
+from gcwatch.core.clock import is_likely
 from gcwatch.core.errors import (
     CannotSend,
     CaseError,
@@ -35,7 +36,7 @@ from gcwatch.core.errors import (
 from gcwatch.core.kinds import KIND_NAMES
 from gcwatch.core.reasons import Reason, explain
 from gcwatch.core.tables.result_rows import fixed_columns
-from gcwatch.core.text import count_noun
+from gcwatch.core.text import count_noun, iso_time
 from gcwatch.daemon.reporting.status_files import read_beginning
 from gcwatch.files import file_systems
 from gcwatch.inbox.case_tables import read_case_table
@@ -66,6 +67,10 @@ def check(
     yield state
     if state.is_fine:
         yield from _lacks("state", "folder", _existing(settings.state), is_state=True)
+    if not is_likely(time.time()):
+        problem = f"the clock of this machine shows {iso_time(time.time())}"
+        hint = "Set it, and let it be kept: timedatectl set-ntp true."
+        yield Finding("machine", "clock", problem, "config", hint)
     for route in settings.routes:
         yield from _folders(route)
         yield from _privacy(route)

@@ -5,11 +5,14 @@ the repeated hour comes once; only an expression for every hour goes on in both,
 """
 
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
+
+from gcwatch.core.clock import bounded_time
 
 if TYPE_CHECKING:
     from apscheduler.triggers.cron import CronTrigger
@@ -29,7 +32,7 @@ class Cron:
     expression: str
 
     def __post_init__(self) -> None:
-        self.after(datetime.now().astimezone().timestamp())
+        self.after(bounded_time(time.time()))
 
     def after(self, now: float) -> float:
         """Given a time (seconds since the epoch), return the next time after it."""

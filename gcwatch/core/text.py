@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from string import Formatter
 from typing import Any
 
+from gcwatch.core.clock import bounded_time
+
 _UNDECODED = re.compile("[\udc80-\udcff]")
 """What Python makes of a name's bytes that are not UTF-8."""
 
@@ -16,12 +18,12 @@ _TWO_STOPS = re.compile(r"(?<![.])[.][.](?=[\s)]|$)")
 
 def iso_time(at: float) -> str:
     """Given seconds since the epoch, return the time in UTC as ISO 8601, to the second."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+    return datetime.fromtimestamp(bounded_time(at), UTC).isoformat(timespec="seconds")
 
 
 def local_time(at: float) -> str:
     """Given seconds since the epoch, return the time in this machine's time zone, to the minute."""
-    return f"{datetime.fromtimestamp(at).astimezone():%Y-%m-%d %H:%M}"
+    return f"{datetime.fromtimestamp(bounded_time(at)).astimezone():%Y-%m-%d %H:%M}"
 
 
 def readable_name(name: str) -> str:

@@ -35,7 +35,7 @@ from gcwatch.daemon.reporting.watchdog import SystemdWatchdog, manager
 from gcwatch.daemon.turns import Turns
 from gcwatch.daemon.upkeep import clear_spool
 from gcwatch.daemon.waking.schedule import Schedule
-from gcwatch.daemon.waking.uptime import ClockSteps
+from gcwatch.daemon.waking.uptime import ClockSteps, warn_if_unlikely
 from gcwatch.daemon.waking.wakeup import Wakeup
 from gcwatch.daemon.workers import Workers
 from gcwatch.inbox.scanner import MIN_PAUSE_SECONDS, InboxScanner
@@ -225,6 +225,7 @@ class Daemon:
         if step:
             self._clock_steps.accept()
             log.emit("clock.set", seconds=round(step))
+            warn_if_unlikely(self._clock())
 
     def _require_running(self) -> None:
         if self._controls.stop.is_set():
@@ -268,6 +269,7 @@ class Daemon:
         if self._journal.upgraded_from is not None:
             old, new = self._journal.upgraded_from, self._journal.version
             log.emit("journal.upgraded", old=old, new=new)
+        warn_if_unlikely(self._clock())
 
     # --- starting work ---------------------------------------------------------------------------
 

@@ -10,14 +10,12 @@ from pydantic import TypeAdapter
 
 from gcwatch.core import checklist
 from gcwatch.core.case import Case
+from gcwatch.core.clock import LATEST_SECONDS
 from gcwatch.core.errors import JournalDamaged
 from gcwatch.core.events import Event
 from gcwatch.core.timing import Pace, due_time
 
 CASE: TypeAdapter[Case] = TypeAdapter(Case)
-_LATEST_SECONDS = 1e11
-"""A time in the year 5138: no calendar has to hold a later one."""
-
 _EVENTS: dict[str, type[Event]] = {event.kind: event for event in Event.__args__}
 
 
@@ -43,7 +41,7 @@ def decode_event(at: Any, kind: str, text: str) -> "Recorded":
     """Given an event's row, return the event; raise JournalDamaged if it is none."""
     if kind not in _EVENTS:
         raise _damaged()
-    if not isinstance(at, float) or not 0 <= at <= _LATEST_SECONDS:
+    if not isinstance(at, float) or not 0 <= at <= LATEST_SECONDS:
         raise _damaged()
     return Recorded(at, _decode(event_adapter(kind), text))
 

@@ -84,6 +84,12 @@ CATALOGUE: Mapping[str, EventSpec] = {
         "seconds",
         sentence="The clock of this machine was set by {seconds} s.",
     ),
+    "clock.unlikely": _warning(
+        "The clock of this machine shows a time that can't be right; certificates, schedules and "
+        "the times in receipts depend on it. Set it.",
+        "shown",
+        sentence="The clock of this machine shows {shown}, which can't be right.",
+    ),
     "scheduler.job_failed": _error("A scheduled task ended in an error.", "job", "error", "frames"),
     "scheduler.job_missed": _warning("A scheduled task did not run at its time.", "job"),
     "watchdog.silent": _error(

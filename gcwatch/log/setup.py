@@ -25,6 +25,7 @@ import structlog
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from gcwatch.core.clock import bounded_time
 from gcwatch.core.errors import PASSING_ERRNOS, ConfigError, Problem
 from gcwatch.log import journald
 from gcwatch.log.events import CATALOGUE, COMMON_FIELDS
@@ -353,7 +354,8 @@ def _library_record(_logger: WrappedLogger, _method: str, event: EventDict) -> E
 def _common_fields_first(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Put time, level, event, route and case first."""
     record: logging.LogRecord = event["_record"]
-    moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+    created = datetime.fromtimestamp(bounded_time(record.created), UTC)
+    moment = created.isoformat(timespec="milliseconds")
     first = {"time": moment.replace("+00:00", "Z"), "level": record.levelname.lower()}
     order = ("event", *COMMON_FIELDS)
     return {**first, **{key: event[key] for key in order if key in event}, **event}

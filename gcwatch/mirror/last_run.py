@@ -6,13 +6,22 @@ All may be deleted: the receipts in a mirror tell what it contains.
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from gcwatch.core.errors import StateError
 from gcwatch.files.atomic import write_atomically
 from gcwatch.files.lock import LockHeldError, exclusive_lock
+
+
+def _require_time(text: str) -> str:
+    """Refuse what is no time with a time zone: a disk that fails leaves any text."""
+    if text and datetime.fromisoformat(text).tzinfo is None:
+        raise ValueError("has no time zone")
+    return text
 
 
 class LastRun(BaseModel):
@@ -24,11 +33,16 @@ class LastRun(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    ended: str = ""
+    ended: Annotated[str, AfterValidator(_require_time)] = ""
     items: int = 0
     gone: int = 0
     failed: int = 0
     reason: str = ""
+
+    @property
+    def ended_at(self) -> float | None:
+        """When it ended, in seconds since the epoch; None without a run."""
+        return datetime.fromisoformat(self.ended).timestamp() if self.ended else None
 
 
 def read_last_run(state: Path, name: str) -> LastRun:

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Final
 
 from gcwatch import log
@@ -124,5 +123,5 @@ class MetricsWriter(PeriodicThread):
 
 
 def _mirror_numbers(last: LastRun) -> MirrorNumbers:
-    ended = datetime.fromisoformat(last.ended).timestamp() if last.ended else None
+    ended = last.ended_at
     return MirrorNumbers(ended, last.items, bool(last.reason or last.failed))

@@ -7,7 +7,10 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from gcwatch import log
 from gcwatch.core.case import Uptime
+from gcwatch.core.clock import is_likely
+from gcwatch.core.text import iso_time
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
@@ -27,6 +30,12 @@ def _boot() -> str:
 def read_uptime() -> Uptime:
     """Return for how long this machine has been on; time in which it sleeps does not count."""
     return Uptime(_boot(), time.monotonic())
+
+
+def warn_if_unlikely(now: float) -> None:
+    """Given what the machine's clock shows (seconds since the epoch), log if it can't be right."""
+    if not is_likely(now):
+        log.emit("clock.unlikely", shown=iso_time(now))
 
 
 class ClockSteps:
