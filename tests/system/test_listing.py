@@ -79,10 +79,9 @@ def screen():
     return Console(file=io.StringIO(), width=80, force_terminal=True, color_system="truecolor")
 
 
-def shown(*parts):
+def shown(drawn):
     on = screen()
-    for part in parts:
-        on.print(part, crop=False)
+    on.print(drawn, crop=False)
     return on.file.getvalue()
 
 
@@ -91,7 +90,7 @@ def test_no_link_is_cut_at_80_columns(clickable):
     """It is a whole line; in a list of a terminal with links, the slug is the link."""
     sent = sent_lines([Sent("send-1", "p1", "delivered", LINK)], clickable=clickable)
     assert LINK in shown(sent)
-    drawn = shown(*listing([Listed("a-slug", "A title", LINK)], clickable=clickable))
+    drawn = shown(listing([Listed("a-slug", "A title", LINK)], clickable=clickable))
     assert LINK in drawn
     assert ("\x1b]8;" in drawn) == clickable
 
@@ -99,7 +98,7 @@ def test_no_link_is_cut_at_80_columns(clickable):
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "file:///etc/passwd", ""])
 def test_only_pages_are_links(url):
     """The platform names the address: no other scheme becomes a click."""
-    assert "\x1b]8;" not in shown(*listing([Listed("a-slug", "A title", url)], clickable=True))
+    assert "\x1b]8;" not in shown(listing([Listed("a-slug", "A title", url)], clickable=True))
 
 
 @pytest.mark.parametrize(

@@ -44,8 +44,7 @@ def list(  # noqa: A001 -- the command's name
         print_json({what: [_record(each) for each in found]})
     elif sys.stdout.isatty():
         screen = console()
-        for part in listing(found, clickable=knows_links(screen)):
-            screen.print(part, crop=False)
+        screen.print(listing(found, clickable=knows_links(screen)), crop=False)
     else:
         for each in found:
             typer.echo(f"{each.slug}\t{printable_name(each.title)}\t{each.link or each.kind}")
