@@ -5,15 +5,14 @@ read, changed and written inside one immediate transaction, so any thread, and a
 command beside the daemon, may record; the row in `cases` is the fold of the rows in `events`.
 """
 
+import json
 import os
 import secrets
 import sqlite3
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
-
-import sqlalchemy as sa
+from typing import Any, Final
 
 from gcwatch.core import folding
 from gcwatch.core.case import Case
@@ -34,20 +33,41 @@ from gcwatch.journal.rows import (
     event_adapter,
 )
 from gcwatch.journal.schema import (
-    CASES,
-    EVENTS,
     JOURNAL_FILE,
-    ROUTES,
     VERSIONS,
     database_error,
     migrate,
     no_access_error,
-    open_engine,
+    open_database,
     refuse_network_folder,
+    transaction,
     version_error,
 )
 
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
+
+_INSERT_CASE: Final = """INSERT INTO cases (
+        key, route, folder, newest, open, stage, gone, stamp, submission, due,
+        record, notable, listing, content, touched, command, command_failed
+    ) VALUES (
+        :key, :route, :folder, 1, :open, :stage, :gone, :stamp, :submission, :due,
+        :record, :notable, :listing, :content, :touched, :command, :command_failed
+    )"""
+_UPDATE_CASE: Final = """UPDATE cases SET
+        route = :route, folder = :folder, open = :open, stage = :stage, gone = :gone,
+        stamp = :stamp, submission = :submission, due = :due, record = :record,
+        notable = :notable, listing = :listing, content = :content, touched = :touched,
+        command = :command, command_failed = :command_failed
+    WHERE key = :key"""
+"""Given `case_row`."""
+
+_RECORD_NAMES: Final = """INSERT INTO events (key, at, kind, record)
+    SELECT cases.key, :now, :kind, json_object('route', names.value)
+    FROM cases JOIN json_each(:names) AS names ON names.key = cases.route"""
+_RENAME_ROUTES: Final = """UPDATE cases
+    SET route = names.value, record = json_set(record, '$.route', names.value)
+    FROM json_each(:names) AS names WHERE names.key = cases.route"""
+"""Given new names by old, as JSON. Each name is changed once, for names may swap."""
 
 
 class Journal(JournalReader):
@@ -77,8 +97,7 @@ class Journal(JournalReader):
             state.mkdir(parents=True, exist_ok=True, mode=0o700)
             # SQLite does not wait while another process makes the file WAL.
             with exclusive_lock(state, wait_seconds=None):
-                self._engine = open_engine(self.path)
-                self.upgraded_from = self._upgrade()
+                self.upgraded_from = self._open()
                 self._identity = _identity_of(self.path)
         except OSError as error:
             raise no_access_error(state, error) from error
@@ -86,7 +105,7 @@ class Journal(JournalReader):
 
     def close(self) -> None:
         """Release the file."""
-        self._engine.dispose()
+        self._connection.close()
 
     # --- writing ---------------------------------------------------------------------------------
 
@@ -106,19 +125,19 @@ class Journal(JournalReader):
         """
         with self._transaction() as connection:
             before = self._read(connection, key)
-            is_latest = (CASES.c.key == key) & CASES.c.newest & ~CASES.c.open
-            if not connection.execute(sa.select(sa.exists().where(is_latest))).scalar_one():
+            is_latest = "SELECT 1 FROM cases WHERE key = ? AND newest = 1 AND open = 0"
+            if connection.execute(is_latest, [key]).fetchone() is None:
                 return None
             found = FolderFound(before.route, before.folder, even_if_same)
             return self._insert_case(connection, found)
 
-    def _insert_case(self, connection: sa.Connection, event: FolderFound) -> Case:
+    def _insert_case(self, connection: sqlite3.Connection, event: FolderFound) -> Case:
         suffix = "".join(secrets.choice(_ALPHABET) for _ in range(8))
         now = self._clock()
         case = folding.new_case(f"{event.route}-{suffix}", event, now)
         # Before the insert: it takes the mark of the newest from all cases of the folder.
         _make_way(connection, case)
-        connection.execute(CASES.insert().values(**self._row(case), newest=True))
+        connection.execute(_INSERT_CASE, self._row(case))
         self._append(connection, case.key, event, now)
         return case
 
@@ -150,16 +169,15 @@ class Journal(JournalReader):
                 return None
             return self._write(connection, case, event)
 
-    def _write(self, connection: sa.Connection, before: Case, event: Event) -> Case:
+    def _write(self, connection: sqlite3.Connection, before: Case, event: Event) -> Case:
         """Write an event and what it makes of its case; nothing if it changes nothing."""
         now = self._clock()
         after = folding.apply_event(before, event, now)
         if after != before:
-            row = self._row(after)
             if after.folder != before.folder:
                 _make_way(connection, after)
-                row["newest"] = True
-            connection.execute(CASES.update().where(CASES.c.key == after.key).values(**row))
+                connection.execute("UPDATE cases SET newest = 1 WHERE key = ?", [after.key])
+            connection.execute(_UPDATE_CASE, self._row(after))
             self._append(connection, after.key, event, now)
         return after
 
@@ -173,15 +191,14 @@ class Journal(JournalReader):
         Those are open cases whose last event is later than now, and closed cases with something to
         tell: their step counts real seconds itself.
         """
-        now = self._clock()
-        later = CASES.c.due.is_not(None) & (~CASES.c.open | (CASES.c.touched > now))
+        later = "UPDATE cases SET due = :now WHERE due IS NOT NULL AND (open = 0 OR touched > :now)"
         with self._transaction() as connection:
-            connection.execute(CASES.update().where(later).values(due=now))
+            connection.execute(later, {"now": self._clock()})
 
-    def _append(self, connection: sa.Connection, key: str, event: Event, now: float) -> None:
-        kind = event.kind
-        record = encode(event_adapter(kind), event)
-        connection.execute(EVENTS.insert().values(key=key, at=now, kind=kind, record=record))
+    def _append(self, connection: sqlite3.Connection, key: str, event: Event, now: float) -> None:
+        record = encode(event_adapter(event.kind), event)
+        insert = "INSERT INTO events (key, at, kind, record) VALUES (?, ?, ?, ?)"
+        connection.execute(insert, (key, now, event.kind, record))
 
     def rename_routes(self, wanted: RouteIdentities) -> dict[str, str]:
         """Given the config's routes, let each find its cases; return new names by old.
@@ -189,40 +206,34 @@ class Journal(JournalReader):
         All of it happens at once, and where each route is now is remembered for the next time.
         """
         with self._transaction() as connection:
-            rows = connection.execute(sa.select(ROUTES)).all()
+            rows = connection.execute("SELECT name, inbox, target FROM routes")
             known = {
-                row.name: RouteIdentity(Path(os.fsdecode(row.inbox)), row.target) for row in rows
+                name: RouteIdentity(Path(os.fsdecode(inbox)), target)
+                for name, inbox, target in rows
             }
             renamed = route_identity.renamed_routes(known, wanted)
             self._rename(connection, renamed)
             after = {renamed.get(name, name): place for name, place in known.items()} | dict(wanted)
             if after != known:
-                connection.execute(ROUTES.delete())
-                connection.execute(ROUTES.insert(), [_row_of(*each) for each in after.items()])
+                places = ((name, os.fsencode(at.inbox), at.target) for name, at in after.items())
+                connection.execute("DELETE FROM routes")
+                connection.executemany("INSERT INTO routes VALUES (?, ?, ?)", places)
         return renamed
 
-    def _rename(self, connection: sa.Connection, renamed: Mapping[str, str]) -> None:
+    def _rename(self, connection: sqlite3.Connection, renamed: Mapping[str, str]) -> None:
         """Give all cases of some routes their new names: by one statement, for names may swap."""
         if not renamed:
             return
-        name = sa.case(renamed, value=CASES.c.route)
-        concerned = CASES.c.route.in_(renamed)
-        record = sa.func.json_set(CASES.c.record, "$.route", name)
-        now, kind = sa.literal(self._clock()), sa.literal(RouteRenamed.kind)
-        told = sa.func.json_object("route", name)
-        events = sa.select(CASES.c.key, now, kind, told).where(concerned)
-        connection.execute(EVENTS.insert().from_select(["key", "at", "kind", "record"], events))
-        connection.execute(CASES.update().where(concerned).values(route=name, record=record))
+        values = {"now": self._clock(), "kind": RouteRenamed.kind, "names": json.dumps(renamed)}
+        connection.execute(_RECORD_NAMES, values)
+        connection.execute(_RENAME_ROUTES, values)
 
     def reschedule(self) -> None:
         """Compute the due time of every case that has one again: routes may have another pace."""
         with self._transaction() as connection:
-            for (record,) in connection.execute(
-                sa.select(CASES.c.record).where(CASES.c.due.is_not(None))
-            ).all():
-                case = decode_case(record)
-                rescheduled = CASES.update().where(CASES.c.key == case.key)
-                connection.execute(rescheduled.values(**self._row(case)))
+            due = connection.execute("SELECT record FROM cases WHERE due IS NOT NULL").fetchall()
+            for (record,) in due:
+                connection.execute(_UPDATE_CASE, self._row(decode_case(record)))
 
     # --- the file --------------------------------------------------------------------------------
 
@@ -240,22 +251,27 @@ class Journal(JournalReader):
         except OSError as error:
             raise no_access_error(self.path.parent, error) from error
 
-    def _upgrade(self) -> int | None:
-        """Bring the file to this program's version; a copy of an older one is kept beside it.
-
-        Returns:
-            The version it had, if it was an older journal.
-        """
+    def _open(self) -> int | None:
+        """Open the file; return the version it had, if it was an older journal."""
         try:
-            with self._engine.begin() as connection:
-                version = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
-                if error := version_error(self.path, version):
-                    raise error
-                if 0 < version < len(VERSIONS):
-                    self._copy(version)
-                migrate(connection, version)
-        except sa.exc.DatabaseError as error:
-            raise database_error(self.path, error.orig) from error
+            self._connection = open_database(self.path)
+            try:
+                return self._upgrade()
+            except BaseException:
+                self._connection.close()
+                raise
+        except sqlite3.DatabaseError as error:
+            raise database_error(self.path, error) from error
+
+    def _upgrade(self) -> int | None:
+        """Bring the file to this program's version; a copy of an older one is kept beside it."""
+        with transaction(self._connection) as connection:
+            [version] = connection.execute("PRAGMA user_version").fetchone()
+            if error := version_error(self.path, version):
+                raise error
+            if 0 < version < len(VERSIONS):
+                self._copy(version)
+            migrate(connection, version)
         return version if 0 < version < len(VERSIONS) else None
 
     def _copy(self, version: int) -> None:
@@ -273,14 +289,13 @@ def _identity_of(path: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _make_way(connection: sa.Connection, case: Case) -> None:
+def _make_way(connection: sqlite3.Connection, case: Case) -> None:
     """Given a case that gets its folder's name, let no other case be the newest of that name."""
-    same = (CASES.c.route == case.route) & (CASES.c.folder == os.fsencode(case.folder))
-    connection.execute(CASES.update().where(same).values(newest=False))
+    same = (case.route, os.fsencode(case.folder))
+    connection.execute("UPDATE cases SET newest = 0 WHERE route = ? AND folder = ?", same)
     # A change in the folder of an older case now belongs to this case: no note reports it.
-    closed = ~CASES.c.open & ~CASES.c.command
-    connection.execute(CASES.update().where(same & closed).values(due=None))
-
-
-def _row_of(name: str, place: RouteIdentity) -> dict[str, Any]:
-    return {"name": name, "inbox": os.fsencode(place.inbox), "target": place.target}
+    connection.execute(
+        """UPDATE cases SET due = NULL
+        WHERE route = ? AND folder = ? AND open = 0 AND command = 0""",
+        same,
+    )

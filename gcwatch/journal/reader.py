@@ -1,6 +1,8 @@
 """The questions to the journal: which cases there are, which are due, what became of each."""
 
+import json
 import os
+import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -9,23 +11,24 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
-
 from gcwatch.core.case import Case
 from gcwatch.core.events import AttemptFailed, ContentIdentified, Postponed, StillRunning
 from gcwatch.journal.rows import Known, Recorded, decode_case, decode_event
-from gcwatch.journal.schema import CASES, EVENTS, database_error
+from gcwatch.journal.schema import database_error, transaction
 
 _UPLOADS_LAST_SECONDS = 25 * 3600.0
 """Seconds: a day, and at most an hour until the platform's next clean-up."""
 _NO_PROGRESS = (AttemptFailed.kind, Postponed.kind, StillRunning.kind)
 _PAGE_CASES = 500
 
+_Values = Sequence[Any] | Mapping[str, Any]
+"""What a query is asked with."""
+
 
 class JournalReader:
     """What is known of all cases; `Journal` opens the file, and records."""
 
-    _engine: sa.Engine
+    _connection: sqlite3.Connection
 
     def __init__(self, path: Path, clock: Callable[[], float]) -> None:
         self.path = path
@@ -39,21 +42,23 @@ class JournalReader:
 
     def cases(self, *, newest: bool = False) -> list[Case]:
         """Return all cases, oldest first; with *newest*, only the latest of each folder."""
-        where = CASES.c.newest if newest else sa.true()
-        return self._select(where)
+        if newest:
+            return self._select("SELECT record FROM cases WHERE newest = 1 ORDER BY rowid")
+        return self._select("SELECT record FROM cases ORDER BY rowid")
 
     def latest_of_route(self, route: str) -> Iterator[Case]:
         """Yield the latest case of each folder of a route, oldest first, a few at a time."""
+        page = """SELECT record FROM cases WHERE route = ? AND newest = 1
+            ORDER BY rowid LIMIT ? OFFSET ?"""
         for first in count(0, _PAGE_CASES):
-            where = (CASES.c.route == route) & CASES.c.newest
-            found = self._select(where, limit=_PAGE_CASES, offset=first)
+            found = self._select(page, (route, _PAGE_CASES, first))
             yield from found
             if len(found) < _PAGE_CASES:
                 return
 
     def open_cases(self) -> list[Case]:
         """Return the cases that are not closed, oldest first."""
-        return self._select(CASES.c.open)
+        return self._select("SELECT record FROM cases WHERE open = 1 ORDER BY rowid")
 
     def unfinished_cases(self) -> list[Case]:
         """Return the cases for which something is left to do, oldest first.
@@ -61,7 +66,7 @@ class JournalReader:
         These are the open ones, those whose command has to run, and those with a change after
         delivery that no note reports yet.
         """
-        return self._select(CASES.c.due.is_not(None))
+        return self._select("SELECT record FROM cases WHERE due IS NOT NULL ORDER BY rowid")
 
     def attention(self) -> list[Case]:
         """Return what somebody may have to look at, oldest first.
@@ -70,17 +75,26 @@ class JournalReader:
         only as long as their folder is in the inbox and has no later case. A case whose command
         failed is always among them.
         """
-        stands = CASES.c.newest & ~CASES.c.gone
-        return self._select(CASES.c.open | (CASES.c.notable & stands) | CASES.c.command_failed)
+        return self._select(
+            """SELECT record FROM cases
+            WHERE open = 1 OR (notable = 1 AND newest = 1 AND gone = 0) OR command_failed = 1
+            ORDER BY rowid"""
+        )
 
     def delivered(self, route: str, limit: int) -> list[Case]:
         """Return at most *limit* delivered cases of a route, the latest delivery first."""
-        where = (CASES.c.route == route) & (CASES.c.stage == "delivered")
-        return self._select(where, order=[CASES.c.touched.desc()], limit=limit)
+        return self._select(
+            """SELECT record FROM cases WHERE route = ? AND stage = 'delivered'
+            ORDER BY touched DESC LIMIT ?""",
+            (route, limit),
+        )
 
     def called(self, name: str) -> list[Case]:
         """Return the cases that have this key, or whose folder has this name, oldest first."""
-        return self._select((CASES.c.key == name) | (CASES.c.folder == os.fsencode(name)))
+        return self._select(
+            "SELECT record FROM cases WHERE key = ? OR folder = ? ORDER BY rowid",
+            (name, os.fsencode(name)),
+        )
 
     def due(
         self,
@@ -94,31 +108,48 @@ class JournalReader:
         With *ranks* of routes, those of the routes with the lowest rank come first. Cases whose
         command has to run are not among them; see `due_commands`.
         """
-        where = (CASES.c.due <= now) & _is_of(routes) & ~CASES.c.command
-        first = [sa.case(dict(ranks), value=CASES.c.route)] if ranks else []
-        return self._select(where, order=(*first, CASES.c.due), limit=limit)
+        # Nearly all cases are of the routes that are asked for, so an index of routes would find
+        # them all. A plus before a column keeps SQLite from using its index (optoverview.html).
+        return self._select(
+            """SELECT record FROM cases
+            WHERE due <= :now AND command = 0
+            AND +route IN (SELECT value FROM json_each(:routes))
+            ORDER BY (SELECT value FROM json_each(:ranks) WHERE key = route), due
+            LIMIT :limit""",
+            {
+                "now": now,
+                "routes": json.dumps([*routes]),
+                "ranks": json.dumps(dict(ranks or {})),
+                "limit": limit,
+            },
+        )
 
     def due_commands(self, routes: Collection[str], now: float) -> dict[str, str]:
         """Return the key of the case whose command is longest due, by route, of *routes*."""
         # SQLite takes the other columns from the row that has the minimum (lang_select.html).
-        longest_due = sa.func.min(CASES.c.due)
-        query = (
-            sa.select(CASES.c.route, CASES.c.key, longest_due)
-            .where(CASES.c.command, CASES.c.due <= now, CASES.c.route.in_(routes))
-            .group_by(CASES.c.route)
+        rows = self._ask(
+            """SELECT route, key, min(due) FROM cases
+            WHERE command = 1 AND due <= ? AND route IN (SELECT value FROM json_each(?))
+            GROUP BY route""",
+            (now, json.dumps([*routes])),
         )
-        with self._transaction() as connection:
-            return {route: key for route, key, _ in connection.execute(query)}
+        return {route: key for route, key, _ in rows}
 
     def next_due(self, routes: Collection[str]) -> float | None:
         """Return when the next case of *routes* is due, or None if none has anything to do."""
-        where = CASES.c.due.is_not(None) & _is_of(routes)
-        with self._transaction() as connection:
-            return connection.execute(sa.select(sa.func.min(CASES.c.due)).where(where)).scalar()
+        [[due]] = self._ask(
+            """SELECT min(due) FROM cases
+            WHERE due IS NOT NULL AND +route IN (SELECT value FROM json_each(?))""",
+            [json.dumps([*routes])],
+        )
+        return None if due is None else float(due)
 
     def cases_with_listing(self, route: str, digest: str) -> list[Case]:
         """Return the cases of a route whose folder looked so (`Snapshot.digest`), oldest first."""
-        return self._select((CASES.c.route == route) & (CASES.c.listing == digest))
+        return self._select(
+            "SELECT record FROM cases WHERE route = ? AND listing = ? ORDER BY rowid",
+            (route, digest),
+        )
 
     def twin(self, case: Case) -> Case | None:
         """Given a case whose content is known, return the first case that sends the same, or None.
@@ -127,36 +158,37 @@ class JournalReader:
         and whose folder, another one, is still in the inbox.
         """
         # The order of the events decides: of two cases at the same time exactly one is the first.
-        known_at = sa.func.max(EVENTS.c.id)
-        same = (CASES.c.route == case.route) & (CASES.c.content == case.content)
-        stands = CASES.c.newest & ~CASES.c.gone
-        query = (
-            sa.select(CASES.c.key)
-            .join(EVENTS, (EVENTS.c.key == CASES.c.key) & (EVENTS.c.kind == ContentIdentified.kind))
-            .where(same, CASES.c.open | (CASES.c.stage == "delivered"), stands)
-            .group_by(CASES.c.key)
-            .order_by(known_at)
-        )
+        query = """SELECT cases.key
+            FROM cases JOIN events ON events.key = cases.key AND events.kind = ?
+            WHERE route = ? AND content = ? AND (open = 1 OR stage = 'delivered')
+            AND newest = 1 AND gone = 0
+            GROUP BY cases.key ORDER BY max(events.id) LIMIT 1"""
         with self._transaction() as connection:
-            first = connection.execute(query).scalar()
-            return self._read(connection, first) if first not in {None, case.key} else None
+            values = (ContentIdentified.kind, case.route, case.content)
+            for (first,) in connection.execute(query, values).fetchall():
+                return self._read(connection, first) if first != case.key else None
+        return None
 
     def known(self, route: str) -> dict[str, Known]:
         """Given a route, return what is known of each folder, from its latest case, by folder."""
-        facts = (CASES.c.key, CASES.c.open, CASES.c.stage, CASES.c.gone, CASES.c.stamp)
-        query = sa.select(CASES.c.folder, *facts).where(CASES.c.route == route, CASES.c.newest)
-        with self._transaction() as connection:
-            rows = connection.execute(query).all()
-        return {os.fsdecode(folder): Known(*known) for folder, *known in rows}
+        rows = self._ask(
+            """SELECT folder, key, open, stage, gone, stamp FROM cases
+            WHERE route = ? AND newest = 1""",
+            [route],
+        )
+        return {
+            os.fsdecode(folder): Known(key, bool(is_open), stage, bool(gone), stamp)
+            for folder, key, is_open, stage, gone, stamp in rows
+        }
 
-    def count(self, stage: str, routes: Collection[str] | None = None) -> int:
-        """Return how many cases are at a stage; with *routes*, how many of theirs."""
-        where = CASES.c.stage == stage
-        if routes is not None:
-            where &= CASES.c.route.in_(routes)
-        query = sa.select(sa.func.count()).select_from(CASES).where(where)
-        with self._transaction() as connection:
-            return int(connection.execute(query).scalar_one())
+    def count(self, stage: str, routes: Collection[str]) -> int:
+        """Return how many cases of some routes are at a stage."""
+        [[number]] = self._ask(
+            """SELECT count(*) FROM cases
+            WHERE stage = ? AND route IN (SELECT value FROM json_each(?))""",
+            (stage, json.dumps([*routes])),
+        )
+        return int(number)
 
     def counts(self, route: str | None = None) -> dict[str, int]:
         """Return how many cases are at each stage or ended so; with *route*, only its cases."""
@@ -167,24 +199,23 @@ class JournalReader:
 
     def counts_by_route(self) -> dict[tuple[str, str], int]:
         """Return how many cases are at each stage or ended so, by route and stage."""
-        columns = (CASES.c.route, CASES.c.stage)
-        query = sa.select(*columns, sa.func.count()).group_by(*columns)
-        with self._transaction() as connection:
-            return {(row[0], row[1]): row[2] for row in connection.execute(query)}
+        rows = self._ask("SELECT route, stage, count(*) FROM cases GROUP BY route, stage")
+        return {(route, stage): number for route, stage, number in rows}
 
     def last_progress(self) -> dict[str, float]:
         """Return for each open case, by key, when it last came further.
 
         Another try that failed, a wait, and a job that still runs are no progress.
         """
-        query = (
-            sa.select(EVENTS.c.key, sa.func.max(EVENTS.c.at))
-            .join(CASES, CASES.c.key == EVENTS.c.key)
-            .where(CASES.c.open, EVENTS.c.kind.not_in(_NO_PROGRESS))
-            .group_by(EVENTS.c.key)
+        return dict(
+            self._ask(
+                """SELECT events.key, max(events.at)
+                FROM events JOIN cases ON cases.key = events.key
+                WHERE open = 1 AND kind NOT IN (?, ?, ?)
+                GROUP BY events.key""",
+                _NO_PROGRESS,
+            )
         )
-        with self._transaction() as connection:
-            return {row[0]: row[1] for row in connection.execute(query)}
 
     def events_among(
         self, after: int, end: int, kinds: Collection[str]
@@ -193,20 +224,18 @@ class JournalReader:
 
         Each with its case's key, the route of the case, its time, its kind and its record (JSON).
         """
-        columns = (EVENTS.c.key, CASES.c.route, EVENTS.c.at, EVENTS.c.kind, EVENTS.c.record)
-        query = (
-            sa.select(*columns)
-            .join(CASES, CASES.c.key == EVENTS.c.key)
-            .where(EVENTS.c.id > after, EVENTS.c.id <= end, EVENTS.c.kind.in_(kinds))
-            .order_by(EVENTS.c.id)
+        return self._ask(
+            """SELECT events.key, route, at, kind, events.record
+            FROM events JOIN cases ON cases.key = events.key
+            WHERE id > ? AND id <= ? AND kind IN (SELECT value FROM json_each(?))
+            ORDER BY id""",
+            (after, end, json.dumps([*kinds])),
         )
-        with self._transaction() as connection:
-            return [(row[0], row[1], row[2], row[3], row[4]) for row in connection.execute(query)]
 
     def latest(self) -> int:
         """Return the number of the latest event; another number says that something happened."""
-        with self._transaction() as connection:
-            return int(connection.execute(sa.select(sa.func.max(EVENTS.c.id))).scalar() or 0)
+        [[number]] = self._ask("SELECT max(id) FROM events")
+        return int(number or 0)
 
     def uploads_held(self) -> dict[str, int]:
         """Return how many uploads each planned case holds that may still be using them, by key.
@@ -222,36 +251,27 @@ class JournalReader:
 
     def knows(self, pk: str) -> bool:
         """Return whether some case became this job, display set or archive item."""
-        query = sa.select(sa.exists().where(CASES.c.submission == pk))
-        with self._transaction() as connection:
-            return bool(connection.execute(query).scalar_one())
+        return bool(self._ask("SELECT 1 FROM cases WHERE submission = ? LIMIT 1", [pk]))
 
     def history(self, key: str) -> list[Recorded]:
         """Given a key, return all its events, oldest first."""
-        query = sa.select(EVENTS).where(EVENTS.c.key == key).order_by(EVENTS.c.id)
-        with self._transaction() as connection:
-            rows = connection.execute(query).all()
-        return [decode_event(row.at, row.kind, row.record) for row in rows]
+        rows = self._ask("SELECT at, kind, record FROM events WHERE key = ? ORDER BY id", [key])
+        return [decode_event(*row) for row in rows]
 
-    def _select(
-        self,
-        where: Any,
-        order: Sequence[Any] = (),
-        limit: int | None = None,
-        offset: int | None = None,
-    ) -> list[Case]:
-        query = sa.select(CASES.c.record).where(where).limit(limit).offset(offset)
-        query = query.order_by(*(order or [sa.text("rowid")]))
-        with self._transaction() as connection:
-            rows = connection.execute(query).all()
-        return [decode_case(row.record) for row in rows]
+    def _select(self, query: str, values: _Values = ()) -> list[Case]:
+        """Return the cases whose records a query finds."""
+        return [decode_case(record) for (record,) in self._ask(query, values)]
 
-    def _read(self, connection: sa.Connection, key: str) -> Case:
-        query = sa.select(CASES.c.record).where(CASES.c.key == key)
-        record = connection.execute(query).scalar()
-        if record is None:
+    def _ask(self, query: str, values: _Values = ()) -> list[Any]:
+        """Return all rows that a query finds."""
+        with self._transaction() as connection:
+            return connection.execute(query, values).fetchall()
+
+    def _read(self, connection: sqlite3.Connection, key: str) -> Case:
+        found = connection.execute("SELECT record FROM cases WHERE key = ?", [key]).fetchone()
+        if found is None:
             raise KeyError(key)
-        return decode_case(record)
+        return decode_case(found[0])
 
     @contextmanager
     def still(self) -> Iterator[None]:
@@ -260,22 +280,12 @@ class JournalReader:
             yield
 
     @contextmanager
-    def _transaction(self) -> Iterator[sa.Connection]:
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
         """Raises JournalUnavailable if the file can't be used at the moment, or JournalDamaged."""
         try:
-            with self._lock, self._engine.begin() as connection:
+            with self._lock, transaction(self._connection) as connection:
                 yield connection
-        except (sa.exc.IntegrityError, sa.exc.ProgrammingError):
+        except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
             raise  # a fault in gcwatch
-        except sa.exc.DatabaseError as error:
-            raise database_error(self.path, error.orig) from error
-
-
-def _is_of(routes: Collection[str]) -> sa.ColumnElement[bool]:
-    """Return the condition that a case is of some routes, for queries that another index answers.
-
-    Nearly all cases are of the routes that are asked for: an index of routes would find them all.
-    A plus before a column keeps SQLite from using its index (sqlite.org/optoverview.html).
-    """
-    plus: sa.sql.operators.custom_op[str] = sa.sql.operators.custom_op("+")
-    return sa.UnaryExpression(CASES.c.route, operator=plus, type_=sa.Text()).in_(routes)
+        except sqlite3.DatabaseError as error:
+            raise database_error(self.path, error) from error

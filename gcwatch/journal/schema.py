@@ -1,65 +1,23 @@
-"""The tables of the journal (SQLite), its upgrades, and how its file is opened."""
+"""The tables of the journal (SQLite), its upgrades, and how its file is opened.
+
+`cases` has a row for each case: its record, and the columns that questions ask for. `events` has
+what happened to each, `routes` where each route was last. `VERSIONS` defines them.
+"""
 
 import itertools
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
-
-import sqlalchemy as sa
-from sqlalchemy.pool import StaticPool
 
 from gcwatch.core.errors import PASSING_ERRNOS, JournalDamaged, JournalUnavailable, StateError
 from gcwatch.files import file_systems
 
 JOURNAL_FILE = "journal.sqlite"
 
-
-_metadata = sa.MetaData()
-
-
-CASES = sa.Table(
-    "cases",
-    _metadata,
-    sa.Column("key", sa.Text, primary_key=True),
-    sa.Column("route", sa.Text, nullable=False),
-    sa.Column("folder", sa.LargeBinary, nullable=False),
-    sa.Column("newest", sa.Boolean, nullable=False),
-    sa.Column("open", sa.Boolean, nullable=False),
-    sa.Column("stage", sa.Text, nullable=False),
-    sa.Column("gone", sa.Boolean, nullable=False),
-    sa.Column("stamp", sa.Integer, nullable=False),
-    sa.Column("submission", sa.Text),
-    sa.Column("due", sa.Float),
-    sa.Column("record", sa.Text, nullable=False),
-    sa.Column("notable", sa.Boolean, nullable=False),
-    sa.Column("listing", sa.Text),
-    sa.Column("content", sa.Text),
-    sa.Column("touched", sa.Float),
-    sa.Column("command", sa.Boolean, nullable=False),
-    sa.Column("command_failed", sa.Boolean, nullable=False),
-)
-
-
-EVENTS = sa.Table(
-    "events",
-    _metadata,
-    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("key", sa.Text, sa.ForeignKey("cases.key"), nullable=False),
-    sa.Column("at", sa.Float, nullable=False),
-    sa.Column("kind", sa.Text, nullable=False),
-    sa.Column("record", sa.Text, nullable=False),
-)
-
-
-ROUTES = sa.Table(
-    "routes",
-    _metadata,
-    sa.Column("name", sa.Text, primary_key=True),
-    sa.Column("inbox", sa.LargeBinary, nullable=False),
-    sa.Column("target", sa.Text, nullable=False),
-)
-
+_WAIT_SECONDS: Final = 30.0
+"""How long SQLite waits for another process."""
 
 VERSIONS = (
     (
@@ -170,12 +128,12 @@ VERSIONS = (
 """The statements that upgrade a journal from version n to n + 1; only ever append to them."""
 
 
-def migrate(connection: sa.Connection, version: int) -> None:
+def migrate(connection: sqlite3.Connection, version: int) -> None:
     """Given a journal and its version, upgrade it to the current version."""
     for statement in itertools.chain(*VERSIONS[version:]):
-        connection.exec_driver_sql(statement)
+        connection.execute(statement)
     if version < len(VERSIONS):
-        connection.exec_driver_sql(f"PRAGMA user_version = {len(VERSIONS)}")
+        connection.execute(f"PRAGMA user_version = {len(VERSIONS)}")
 
 
 def journal_problem(state: Path) -> StateError | JournalUnavailable | None:
@@ -243,30 +201,36 @@ def refuse_network_folder(state: Path) -> None:
         )
 
 
-def open_engine(path: Path) -> sa.Engine:
-    """Open one connection for all threads (the journal's lock orders them), for the owner only."""
+def open_database(path: Path) -> sqlite3.Connection:
+    """Open one connection for all threads (the journal's lock orders them), for the owner only.
+
+    Raise sqlite3.DatabaseError if it is none, or can't be used.
+    """
     if path.exists() and not path.is_file():
         raise JournalDamaged(str(path), "it is a folder, a pipe or a device")
     # SQLite gives its side files (-wal, -shm) the mode of this file.
     path.touch(mode=0o600)
-    engine = sa.create_engine(
-        sa.URL.create("sqlite", database=str(path)),
-        poolclass=StaticPool,
-        # timeout: seconds that SQLite waits for another process. isolation_level None: `_begin`
-        # begins transactions, and not sqlite3 by itself.
-        connect_args={"check_same_thread": False, "timeout": 30, "isolation_level": None},
+    connection = sqlite3.connect(
+        path,
+        timeout=_WAIT_SECONDS,
+        isolation_level=None,  # sqlite3 by itself would begin transactions late
+        check_same_thread=False,
     )
-
-    @sa.event.listens_for(engine, "connect")
-    def _configure(connection: sqlite3.Connection, _: object) -> None:
+    try:
         connection.execute("PRAGMA journal_mode = WAL")
         # With NORMAL, WAL mode would lose the last commits in a power cut.
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
-    @sa.event.listens_for(engine, "begin")
-    def _begin(connection: sa.Connection) -> None:
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """Commit what the body does, or nothing of it if it raises."""
+    with connection:
         # A deferred transaction fails if another process writes between its read and its write.
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    return engine
+        connection.execute("BEGIN IMMEDIATE")
+        yield connection

@@ -22,7 +22,6 @@ import requests
 from apscheduler.triggers import date, interval
 from grand_challenge_dicom_de_identifier import deidentifier
 from requests.adapters import HTTPAdapter
-from sqlalchemy.dialects import sqlite
 
 import gcwatch
 from gcwatch import config, log
@@ -33,7 +32,7 @@ from support.builders import FAST
 from support.victims import kind_of_point
 
 # Imported before the fork: else each child process would import them again.
-IMPORTED_LATE_OTHERWISE = (pydicom.dataset, deidentifier, date, interval, sqlite)
+IMPORTED_LATE_OTHERWISE = (pydicom.dataset, deidentifier, date, interval)
 UNUSED_ROOMS = ("cli", "demo", "sandbox", "views", "__main__")
 _WRITES = os.O_WRONLY | os.O_RDWR
 _PATHS = {
