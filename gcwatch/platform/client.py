@@ -81,8 +81,9 @@ class GrandChallenge(ApiCalls):
         if image:
             query["input_image"] = image
         jobs = self._iterate_answers(Job, "algorithms/jobs/", query, offset)
-        # What ignores the filter must not give one case the job of another.
-        return (job for job in jobs if not image or job.has_input_image(image))
+        # What ignores the filters must not give one case the job of another.
+        ours = (job for job in jobs if pk_of(job.algorithm) in {"", algorithm})
+        return (job for job in ours if not image or job.has_input_image(image))
 
     def count_jobs(self, algorithm: str) -> int:
         """Return the number of our jobs of an algorithm."""

@@ -172,10 +172,11 @@ SocketValues = Annotated[
 
 
 class Job(_Answer):
-    """One run of an algorithm; `url` is its page for people."""
+    """One run of an algorithm, whose API URL it has; `url` is its page for people."""
 
     pk: Pk
     url: Url = ""
+    algorithm: Url = ""
     status: Word
     inputs: tuple[SocketValue, ...] = ()
     outputs: SocketValues = ()

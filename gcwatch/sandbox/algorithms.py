@@ -188,6 +188,20 @@ def _write_letter(execution: _Execution) -> list[Value]:
     return execution.outputs
 
 
+def _measure(execution: _Execution) -> list[Value]:
+    """Write a table, and describe the job; a negative number is an error."""
+    given = execution.first_input("Value")
+    if given and given.value < 0:
+        message = "the number is negative"
+        raise ProgramFailed(message)
+    for socket in execution.job.interface.outputs:
+        if socket.super_kind == "File":
+            execution.add_file_output(socket, b"structure,volume\nlung,4.2\n")
+        else:
+            execution.add_output(socket, value=_summarize_job(execution.job))
+    return execution.outputs
+
+
 def _fail_always(execution: _Execution) -> list[Value]:
     message = f"{execution.job.algorithm.slug} always fails"
     raise ProgramFailed(message)
@@ -199,5 +213,6 @@ _PROGRAMS: dict[str, Callable[[_Execution], list[Value]]] = {
     "segment": _segment_lungs,
     "double": _double_value,
     "letter": _write_letter,
+    "measure": _measure,
     "fail": _fail_always,
 }

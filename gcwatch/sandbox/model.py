@@ -338,6 +338,17 @@ class Answer:
     pk: str = field(default_factory=new_pk)
 
 
+def _comparable(value: Any) -> str:
+    """Return a JSON value as text that is equal for equal values: 1.0 is written as 1."""
+    told = json.loads(json.dumps(value), parse_float=_whole_if_possible)
+    return json.dumps(told, sort_keys=True)
+
+
+def _whole_if_possible(text: str) -> float:
+    number = float(text)
+    return int(number) if number.is_integer() else number
+
+
 class PlatformState:
     """All records of a sandbox; hold `lock` to read or change them.
 
@@ -391,14 +402,10 @@ class PlatformState:
         self, socket: Socket, *, value: Any = None, image: Image | None = None
     ) -> Value:
         """Return the value with this content, a new one if there is none (platform 7.6)."""
-        wanted = json.dumps(value, sort_keys=True)
+        wanted = _comparable(value)
         for known in self.values:
             same_kind = known.socket is socket and known.file is None
-            if (
-                same_kind
-                and known.image is image
-                and json.dumps(known.value, sort_keys=True) == wanted
-            ):
+            if same_kind and known.image is image and _comparable(known.value) == wanted:
                 return known
         return self.add_value(socket, value=value, image=image)
 

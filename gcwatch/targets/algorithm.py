@@ -21,6 +21,7 @@ from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.models import Algorithm, Interface, Job, UploadSession, pk_of
 from gcwatch.targets import locating, sending, sockets
 from gcwatch.targets.context import HOUR_SECONDS, DroppedFolder, Inspection, TargetContext
+from gcwatch.targets.earlier_jobs import use_earlier_job
 from gcwatch.targets.sending import IMPORT_LIMIT_SECONDS
 
 MAX_JOBS: Final = 16
@@ -171,7 +172,10 @@ def _post_job(case: Case, context: TargetContext) -> StepEvents:
     try:
         job = context.platform.create_job(target.api_url, inputs)
     except Refused as error:
-        yield _interpret_refusal(error, case, context, in_doubt=in_doubt)
+        if error.says("A result for these inputs"):
+            yield from use_earlier_job(case, context, in_doubt=in_doubt)
+        else:
+            yield _interpret_refusal(error, case, context, in_doubt=in_doubt)
     except Unreachable as error:
         yield events.AttemptFailed(error.reason, undone=not error.doubt and not in_doubt)
     else:
@@ -204,11 +208,6 @@ def _interpret_refusal(
         return events.Postponed(Reason("no_credits", slug), wait=6 * HOUR_SECONDS, undone=True)
     if error.says("image is not ready"):
         return events.Postponed(Reason("not_ready", slug), wait=HOUR_SECONDS / 2, undone=True)
-    if error.says("A result for these inputs"):
-        job = locating.find_unknown_job(case, context) if in_doubt else None
-        if job is not None:
-            return locating.submitted_event(job.pk, target, context)
-        return events.Rejected(Reason("duplicate", slug))
     if error.says("does not match any of the"):
         facts = {**slug, "sockets": "that were sent", "takes": sending.refusal_text(error)}
         return events.Rejected(Reason("mismatched_inputs", facts))

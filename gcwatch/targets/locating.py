@@ -119,7 +119,7 @@ def _settle_by_jobs(
 ) -> Generator[Event, Case, bool]:
     """Settle without images (platform 10.6): search the jobs created since the first attempt."""
     recent = _recent_jobs(case, context)
-    ours = next((job for job in recent if _has_our_inputs(job, case, context)), None)
+    ours = next((job for job in recent if has_our_inputs(job, case, context)), None)
     if ours:
         yield submitted_event(ours.pk, sending.target_of(case), context)
         return True
@@ -143,11 +143,11 @@ def _recent_jobs(case: Case, context: TargetContext) -> list[Job]:
 def find_unknown_job(case: Case, context: TargetContext) -> Job | None:
     """Return the job that an attempt with a lost reply created, None if there is none."""
     return next(
-        (job for job in _recent_jobs(case, context) if _has_our_inputs(job, case, context)), None
+        (job for job in _recent_jobs(case, context) if has_our_inputs(job, case, context)), None
     )
 
 
-def _has_our_inputs(job: Job, case: Case, context: TargetContext) -> bool:
+def has_our_inputs(job: Job, case: Case, context: TargetContext) -> bool:
     """Whether a job has the case's inputs: our unique file names and our values."""
     held = {value.socket.slug: value for value in job.inputs}
     return all(_is_ours(i, held.get(i.socket), case, context) for i in case.inputs or ())

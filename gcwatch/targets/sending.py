@@ -250,6 +250,15 @@ def has_our_content(item: Input, held: SocketValue | None, case: Case) -> bool:
     if held is None:
         return False
     if item.carrier == "value":
-        return bool(held.value == item.value)
+        return is_same_json(held.value, item.value)
     name = PurePosixPath(urlsplit(held.file or "").path).name
     return name == uploads_of(case, item.socket)[0].filename
+
+
+def is_same_json(one: Any, other: Any) -> bool:
+    """Whether the platform takes two JSON values for the same: 1 equals 1.0, but not true."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(is_same_json(one[k], other[k]) for k in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(is_same_json, one, other))
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)

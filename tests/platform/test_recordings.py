@@ -26,7 +26,9 @@ from gcwatch.sandbox import (
     Settings,
     Socket,
 )
+from gcwatch.sandbox.model import User
 
+STRANGER = User(4, "carol", "c" * 64)
 FOLDER = TESTS / "recordings"
 RECORDINGS = sorted(path.stem for path in FOLDER.glob("*.json"))
 REPLAYED = [name for name in RECORDINGS if not name.startswith("21")]
@@ -48,9 +50,12 @@ SHAPED = Socket(
     "shaped.json",
     schema={"type": "object", "required": ["a"]},
 )
+LIMIT = Socket(16, "Threshold", "threshold", "Float", "Value", "threshold.json")
+TABLE = Socket(17, "Volume Table", "volume-table", "CSV file", "File", "table.csv")
 ALICE, NOBODY = frozenset({"alice"}), frozenset()
+BOTH = frozenset({"alice", "bob"})
 RECORDED = Catalogue(
-    sockets=(IMAGE, RESULTS, CT, AGE, INFO, PDF, SHAPED),
+    sockets=(IMAGE, RESULTS, CT, AGE, INFO, PDF, SHAPED, LIMIT, TABLE),
     algorithms=(
         Algorithm("algo-image", (Interface((IMAGE,), (RESULTS, IMAGE)),)),
         Algorithm("algo-two-inputs", (Interface((CT, AGE), (RESULTS,)),)),
@@ -63,10 +68,16 @@ RECORDED = Catalogue(
         Algorithm(
             "algo-public-no-access",
             (Interface((IMAGE,), (RESULTS,)),),
-            viewers=frozenset({"alice", "bob"}),
+            viewers=BOTH,
             executors=NOBODY,
         ),
-        Algorithm("importer", (Interface((IMAGE,), (RESULTS,)),)),
+        Algorithm(
+            "two-inputs",
+            (Interface((IMAGE, LIMIT), (RESULTS, TABLE)),),
+            program="measure",
+            viewers=BOTH,
+            executors=BOTH,
+        ),
     ),
     reader_studies=(
         ReaderStudy("rs-alice-edits"),
@@ -77,6 +88,7 @@ RECORDED = Catalogue(
         Archive("archive-alice-uploads", editors=NOBODY, uploaders=ALICE),
         Archive("archive-alice-views", editors=NOBODY, users=ALICE),
         Archive("archive-many"),
+        Archive("archive-both", users=BOTH),
     ),
 )
 
@@ -107,17 +119,31 @@ class LabReplay(Replay):
 
     def prepare(self):
         """Make what was there before the recording began."""
+        self.sandbox.platform_state.users.append(STRANGER)
+        self.tokens |= {
+            "<token:lab>": self.sandbox.token,
+            "<token:limited>": self.sandbox.bob_token,
+            "<token:admin1>": STRANGER.token,
+            "<token:stranger>": STRANGER.token,
+        }
         slugs = {each.slug: each.pk for each in RECORDED.algorithms}
         for recorded, slug in self.recording["algorithms"].items():
             self.names[recorded] = slugs[slug]
-        slug = "algo-image" if self.recording["flow"].startswith("15") else "importer"
         for number, recorded in enumerate(self.recording["images"]):
-            source = {"user_uploads": [self.user.upload(mha(*range(number, number + 200)))]}
-            pk = self.user.start(slug, generic_medical_image=source)
-            (image,) = self.user.job(pk)["inputs"]
-            self.names[recorded] = image["image"].split("/")[-2]
+            self.names[recorded] = self.put_image(mha(*range(number, number + 200)))
         self.fill()
         self.sandbox.configure(job_seconds=1000.0, import_seconds=1000.0)
+
+    def put_image(self, content):
+        """Put an image on the platform, as an algorithm's input or where others see it, too."""
+        if self.recording["flow"].startswith("15"):
+            source = {"user_uploads": [self.user.upload(content)]}
+            held = self.user.job(self.user.start("algo-image", generic_medical_image=source))
+            values = held["inputs"]
+        else:
+            pk = self.sandbox.add_item("archive-both", "", {IMAGE.slug: content})
+            values = self.user.tell(f"archives/items/{pk}/")["values"]
+        return values[0]["image"].split("/")[-2]
 
     def fill(self):
         """Make the studies' and archives' cases, an image in each."""

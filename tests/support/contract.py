@@ -23,6 +23,7 @@ from support.builders import (
     sha256,
     voxels,
 )
+from support.sandbox_user import SandboxUser
 
 COMMITS = ("before_commit", "after_commit")
 ALL_DEATHS = (*COMMITS, "platform_write", "file_change")
@@ -155,6 +156,15 @@ def _image_there(sandbox):
     return {"gcwatch.json": json.dumps(receipt).encode()}
 
 
+def _job_there(sandbox):
+    """Put an image on the platform, and the job of exactly what is dropped."""
+    told = _image_there(sandbox)
+    (held,) = json.loads(told["gcwatch.json"])["inputs"]
+    with SandboxUser(sandbox) as user:
+        user.start("two-ways", ct_image={"image": held["image"]}, threshold={"value": 2.5})
+    return told
+
+
 _USED_AGAIN = {"reuse": True, "inputs": {"ct-image": {"socket": "ct-image"}, **THRESHOLD}}
 
 
@@ -233,6 +243,12 @@ class Algorithm(Target):
             holds=_all_slices,
         ),
         "used_again": Variant(LIMIT, {"algorithm": "two-ways", **_USED_AGAIN}, before=_image_there),
+        "computed_before": Variant(
+            LIMIT,
+            {"algorithm": "two-ways", **_USED_AGAIN},
+            before=_job_there,
+            deaths=COMMITS,
+        ),
         "without_sessions": Variant(
             IMAGE, platform={"sessions": False}, holds=_same_voxels, cuts=CUTS
         ),

@@ -24,6 +24,10 @@ FILES = {
 }
 
 
+UNTOLD = {"next", "previous", "value", "average_duration", "description", "_note"}
+DURATIONS = {"exec_duration", "invoke_duration"}
+
+
 class Replay:
     """Plays one recording against a sandbox."""
 
@@ -45,6 +49,7 @@ class Replay:
 
     def run(self):
         for exchange in self.exchanges:
+            exchange["response"] = sort_inputs(exchange["response"])
             self.arrange(exchange)
             reply = self.send(exchange)
             self.compare(exchange, reply)
@@ -184,7 +189,15 @@ def progress_of(body):
 
 def body_of(reply):
     kind = reply.headers.get("Content-Type", "")
-    return reply.json() if kind == "application/json" else reply.text
+    return sort_inputs(reply.json()) if kind == "application/json" else reply.text
+
+
+def sort_inputs(body):
+    """The answer to a job's POST has its inputs in no particular order."""
+    inputs = body.get("inputs") if isinstance(body, dict) else None
+    if inputs and all(isinstance(each, dict) and "pk" in each for each in inputs):
+        inputs.sort(key=lambda each: str(each["interface"]))
+    return body
 
 
 def said(body):
@@ -201,10 +214,12 @@ def shapes_differ(recorded, told, where):
             return [f"{where}.pk"]
         if set(recorded) - {"_note"} != set(told):
             return [f"{where}: keys {set(recorded) ^ set(told)}"]
+        # A job that failed has durations in recording 09, and none in recording 22.
+        untold = UNTOLD | (DURATIONS if recorded.get("status") == "Failed" else set())
         return [
             difference
             for key in recorded
-            if key not in {"next", "previous", "value", "average_duration", "_note"}
+            if key not in untold
             for difference in shapes_differ(recorded[key], told[key], f"{where}.{key}")
         ]
     if isinstance(recorded, list) and isinstance(told, list):

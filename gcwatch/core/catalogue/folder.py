@@ -213,10 +213,26 @@ FOLDER_REASONS: Final[Mapping[str, ReasonEntry]] = {
         hint="Correct the route's inputs: gcwatch check.",
     ),
     "duplicate": ReasonEntry(
-        "The platform has a job for exactly this already, so it is not sent again.",
-        "A job with the same inputs exists for algorithm {algorithm}. It may be another user's, "
-        "which this token can't see, or one that failed or was cancelled.",
-        hint="Look for it on the algorithm's page, or ask the algorithm's editors for its results.",
+        "The platform tried exactly this before, without a result; it does not try it again.",
+        "An earlier job of algorithm {algorithm} with the same inputs ended as {status}, and the "
+        "platform takes no second one: {url}",
+        hint="Ask the algorithm's editors. After a new version of the algorithm, gcwatch retry "
+        "starts a new job.",
+    ),
+    "duplicate_hidden": ReasonEntry(
+        "The platform computed exactly this for somebody else; the results can't be seen from "
+        "here.",
+        "A job with the same inputs exists for algorithm {algorithm}, and this token can't see it: "
+        "it is another user's, in whatever state.",
+        hint="Ask the users of the algorithm for its results, or that its owner gives the token's "
+        "user the right to view the job; then gcwatch retry delivers them.",
+    ),
+    "earlier_job": ReasonEntry(
+        "The results were computed{when} by an earlier job with the same inputs; nothing was "
+        "computed again.",
+        "Computed{when} by an earlier job of algorithm {algorithm} with the same inputs: {url}",
+        hint="Nothing has to be done. If the algorithm was changed since, compare the version on "
+        "the job's page.",
     ),
     "same_images": ReasonEntry(
         "This folder contains the same images as {folder}, delivered on {date}; gcwatch holds it "

@@ -3,7 +3,13 @@
 from collections.abc import Iterator
 
 from gcwatch.sandbox.api import permissions
-from gcwatch.sandbox.api.requests import RequestContext, find_by_pk, find_filtered, paginate
+from gcwatch.sandbox.api.requests import (
+    RequestContext,
+    find_all_filtered,
+    find_by_pk,
+    find_filtered,
+    paginate,
+)
 from gcwatch.sandbox.model import Image
 from gcwatch.sandbox.server.reply import Reply, html_refusal, json_refusal, json_reply
 from gcwatch.sandbox.storage import dicom_sets
@@ -32,7 +38,7 @@ def _filter_by_holder(context: RequestContext) -> Iterator[set[str]]:
     """Yield the images in each job, study or archive that a filter names."""
     state = context.state
     for key in ("job_input", "job_output"):
-        if find_filtered(context, key, state.jobs.values()):
+        if find_all_filtered(context, key, state.jobs):
             # The platform's filter names a field that its model does not have (platform 8.10).
             raise html_refusal(500)
     archive = find_filtered(context, "archive", state.catalogue.archives)

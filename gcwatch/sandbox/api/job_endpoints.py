@@ -1,18 +1,17 @@
 """Endpoints of jobs (platform 7)."""
 
-from uuid import UUID
-
 from gcwatch.sandbox.api.job_rules import create_job
 from gcwatch.sandbox.api.requests import (
-    INVALID_CHOICE,
     RequestContext,
+    find_all_filtered,
     find_by_pk,
+    find_filtered,
     paginate,
     parse_body,
     require_user,
 )
 from gcwatch.sandbox.model import Job
-from gcwatch.sandbox.server.reply import Reply, json_refusal, json_reply
+from gcwatch.sandbox.server.reply import Reply, json_reply
 
 
 def _own_jobs(context: RequestContext) -> list[Job]:
@@ -22,29 +21,15 @@ def _own_jobs(context: RequestContext) -> list[Job]:
 def list_jobs(context: RequestContext) -> Reply:
     """List the user's jobs, oldest first; unknown parameters are ignored."""
     rows = _own_jobs(context)
-    algorithm = context.request.args.get("algorithm_image__algorithm")
+    algorithms = context.state.catalogue.algorithms
+    algorithm = find_filtered(context, "algorithm_image__algorithm", algorithms)
     if algorithm:
-        if algorithm not in {each.pk for each in context.state.catalogue.algorithms}:
-            raise json_refusal(400, {"algorithm_image__algorithm": [INVALID_CHOICE]})
-        rows = [job for job in rows if job.algorithm.pk == algorithm]
+        rows = [job for job in rows if job.algorithm is algorithm]
     for key in ("input_image", "output_image"):
-        images = _parse_image_filter(context, key)
+        images = find_all_filtered(context, key, context.state.images)
         if images:
             rows = [job for job in rows if images & _image_pks_of_job(job, key)]
     return json_reply(200, paginate(context.request, rows, context.serializer.job))
-
-
-def _parse_image_filter(context: RequestContext, key: str) -> set[str]:
-    pks = context.request.args.getlist(key)
-    for pk in pks:
-        try:
-            UUID(pk)
-        except ValueError as error:
-            raise json_refusal(400, {key: [f"“{pk}” is not a valid value."]}) from error
-        if pk not in context.state.images:
-            problem = f"Select a valid choice. {pk} is not one of the available choices."
-            raise json_refusal(400, {key: [problem]})
-    return set(pks)
 
 
 def _image_pks_of_job(job: Job, key: str) -> set[str]:

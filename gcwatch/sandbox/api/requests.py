@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlencode, urlsplit
@@ -198,11 +198,30 @@ def find_filtered(context: RequestContext, key: str, records: Iterable[K]) -> K 
     pk = context.request.args.get(key)
     if not pk:
         return None
-    try:
-        UUID(pk)
-    except ValueError as error:
-        raise json_refusal(400, {key: [f"“{pk}” is not a valid UUID."]}) from error
+    _require_uuid(key, pk)
     for record in records:
         if record.pk == pk:
             return record
     raise json_refusal(400, {key: [INVALID_CHOICE]})
+
+
+def find_all_filtered(context: RequestContext, key: str, known: Container[str]) -> set[str]:
+    """Return the pks that a query parameter, which may be repeated, names.
+
+    Raises:
+        Refusal: 400 if one is not known.
+    """
+    pks = set(context.request.args.getlist(key))
+    for pk in pks:
+        _require_uuid(key, pk)
+        if pk not in known:
+            problem = f"Select a valid choice. {pk} is not one of the available choices."
+            raise json_refusal(400, {key: [problem]})
+    return pks
+
+
+def _require_uuid(key: str, pk: str) -> None:
+    try:
+        UUID(pk)
+    except ValueError as error:
+        raise json_refusal(400, {key: [f"“{pk}” is not a valid UUID."]}) from error

@@ -30,10 +30,9 @@ def test_a_sentence_of_the_platform_ends_once(message):
 
 
 def test_a_duplicate_may_be_somebody_elses():
-    """The token can't see it; and a job that has failed blocks as well."""
-    words = explain(Reason("duplicate", {"algorithm": "lobes"}))
+    """The token can't see it."""
+    words = explain(Reason("duplicate_hidden", {"algorithm": "lobes"}))
     assert "another user's" in words.detail
-    assert "failed" in words.detail
 
 
 def test_a_missing_right_is_told_in_words():

@@ -185,7 +185,11 @@ def test_a_failure_of_the_server_is_tried_again(sandbox, tmp_path):
             "mismatched_inputs",
             "No interface of algorithm copy-image",
         ),
-        (errors("A result for these inputs already exists."), "duplicate", "same inputs exists"),
+        (
+            errors("A result for these inputs already exists."),
+            "duplicate_hidden",
+            "same inputs exists",
+        ),
         (
             {"inputs": [{"__all__": ["JSON does not fulfill schema: 3 is not of type 'string'"]}]},
             "refused",
@@ -235,15 +239,16 @@ def test_a_value_of_the_wrong_type_fails_before_a_byte_is_sent(sandbox, tmp_path
 
 
 def test_the_same_values_twice_are_computed_once(sandbox, tmp_path):
-    """The platform keeps one result for equal values; the second folder is told so."""
+    """The platform keeps one result for equal values; the second folder gets it, too."""
     site = Site(tmp_path, sandbox, **VALUE_ALONE, limits={"cases": 1})
     site.drop("p1", LIMIT)
     site.drop("p2", LIMIT)
 
     outcome = site.run_once()
 
-    assert (outcome.delivered, outcome.failed) == (1, 1)
+    assert (outcome.delivered, outcome.failed) == (2, 0)
     assert len(site.jobs()) == 1
+    assert "by an earlier job" in site.receipt("p2")["warnings"][0]
 
 
 # --- how a job ends ------------------------------------------------------------------------------
