@@ -136,6 +136,13 @@ class Refused(GcwatchError):
         self.messages = tuple(messages)
         self.fields = frozenset(fields)
 
+    @property
+    def reason(self) -> Reason:
+        """Why a case does not go on after a refusal that nobody expected."""
+        message = "; ".join(self.messages)[:500]
+        facts = {"call": self.call, "status": self.status, "message": message}
+        return Reason("unexpected", facts)
+
     def says(self, text: str) -> bool:
         """Whether one of the messages holds *text*."""
         return any(text in message for message in self.messages)

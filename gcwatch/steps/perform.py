@@ -92,10 +92,8 @@ def _errors_as_events(work: StepEvents) -> StepEvents:
         yield events.UploadsExpired()
     except CaseError as error:
         yield _event_of_error(error)
-    except Unreachable as error:
+    except (Unreachable, Refused) as error:
         yield events.AttemptFailed(error.reason)
-    except Refused as error:
-        yield events.AttemptFailed(_unexpected_refusal(error))
 
 
 def _event_of_error(error: CaseError) -> Event:
@@ -106,12 +104,6 @@ def _event_of_error(error: CaseError) -> Event:
             return events.AttemptFailed(error.reason)
         case _:
             return events.Rejected(error.reason)
-
-
-def _unexpected_refusal(error: Refused) -> Reason:
-    message = "; ".join(error.messages)[:500]
-    facts = {"call": error.call, "status": error.status, "message": message}
-    return Reason("unexpected", facts)
 
 
 def _start_step(

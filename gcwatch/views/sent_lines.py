@@ -31,7 +31,10 @@ def _sent(sent: Sent, *, clickable: bool) -> Iterator[Text]:
 def sent_note(sent: Sent) -> str:
     """Given the result of a case, return a remark on it; empty if there is nothing to add."""
     name = printable_name(sent.folder)
-    if sent.earlier:
+    if sent.ending == "delivered" and sent.brought:
+        how = {"copied": "copied from the first output folder", "fetched": "fetched again"}
+        return f"{name}: sent before; its results were {how[sent.brought]}."
+    if sent.earlier and sent.ending:
         return f"{name}: delivered before; nothing was sent now (--again sends it again)."
     if sent.ending == "delivered":
         warnings = "; ".join(sent.warnings)

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -275,6 +276,71 @@ def test_the_same_again_sends_nothing(desk):
     assert desk.sandbox.calls() == []
 
 
+def test_another_output_gets_what_stands_delivered(desk):
+    """It is copied without a call to the platform, once; and nothing is sent again."""
+    path, other = desk.patient(), desk.folder / "other"
+    [first] = desk.send(path)
+    desk.sandbox.forget_calls()
+
+    [second] = desk.send(path, output=other)
+    [third] = desk.send(path, output=other)
+
+    assert (second.earlier, second.result, second.brought) == (True, other / "p1", "copied")
+    assert [*other.iterdir()] == [second.result]
+    check_results(desk.sandbox, second.result)
+    assert (third.result, third.brought) == (second.result, "")
+    assert desk.send(path)[0].result == first.result
+    assert desk.sandbox.calls() == []
+
+
+@pytest.mark.parametrize("loss", ["changed", "gone"])
+def test_results_that_do_not_stand_any_more_are_fetched_again(desk, loss):
+    """A result that a person changed or moved away is not passed on as the algorithm's."""
+    [first] = desk.send(desk.patient())
+    [image] = first.result.glob("generic-medical-image/*.mha")
+    if loss == "changed":
+        image.write_bytes(b"changed by a person")
+    else:
+        shutil.rmtree(first.result)
+
+    [again] = desk.send(desk.folder / "p1", output=desk.folder / "other")
+
+    assert (again.ending, again.brought) == ("delivered", "fetched")
+    check_results(desk.sandbox, again.result)
+    assert len(desk.jobs()) == 1
+
+
+def test_results_that_can_not_be_brought_are_no_success(desk, run):
+    """The folder would be empty: it waits, with the reason, and the same command continues."""
+    [first] = desk.send(desk.patient())
+    shutil.rmtree(first.result)
+    other = desk.folder / "other"
+    command = desk.command(desk.folder / "p1", "--algorithm", "copy-image", "--output", other)
+    desk.sandbox.fault("status", path="/cases/images/", status=404, times=None)
+
+    code, out, err = run(*command)
+
+    assert (code, out) == (75, "")
+    assert "its results could not be put into this output folder" in err
+    desk.sandbox.clear_faults()
+    assert run(*command)[:2] == (0, f"{other / 'p1'}\n")
+
+
+@pytest.mark.parametrize("option", [{"title": "Case {key}"}, {"names": "keep"}])
+def test_another_title_or_name_is_refused_not_ignored(desk, option):
+    """What stands on the platform keeps its title; a new case can have another."""
+    path = desk.patient()
+    [first] = desk.send(path, **STUDY)
+
+    with pytest.raises(Misused, match=f"sent with.* {next(iter(option))}"):
+        desk.send(path, **STUDY, **option)
+
+    assert len(desk.made("display_sets")) == 1
+    [again] = desk.send(path, **STUDY, **option, again=True)
+    assert not again.earlier
+    assert desk.send(path, **STUDY, **option)[0].case == again.case != first.case
+
+
 def test_the_same_folder_twice_is_one_case(desk):
     """However its name is written."""
     path = desk.patient()
@@ -471,11 +537,11 @@ def test_what_fails_is_told_and_tried_again_by_the_same_call(desk):
     other = desk.folder / "other"
     mended, earlier = desk.send(paths, deidentify=False, output=other)
     assert (mended.ending, mended.result) == ("delivered", other / "x-ray")
-    assert (earlier.earlier, earlier.result) == (True, desk.output / "p1")
+    assert (earlier.earlier, earlier.result) == (True, other / "p1")
 
 
-def test_an_open_case_keeps_its_place_for_results(desk):
-    """What was fetched lies where the first call wanted it; the same call elsewhere goes on."""
+def test_an_open_case_is_delivered_to_both_places(desk):
+    """What was fetched lies where the first call wanted it; the same call elsewhere gets a copy."""
     path = desk.patient()
     desk.sandbox.configure(job_seconds=3600.0, average_duration=0.0)
     stop = threading.Event()
@@ -486,7 +552,9 @@ def test_an_open_case_keeps_its_place_for_results(desk):
 
     [after] = desk.send(path, output=desk.folder / "elsewhere")
 
-    assert after.result == desk.output / "p1"
+    assert (after.result, after.brought) == (desk.folder / "elsewhere" / "p1", "copied")
+    check_results(desk.sandbox, desk.output / "p1")
+    check_results(desk.sandbox, after.result)
     assert len(desk.jobs()) == 1
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from gcwatch.commands.send.records import Wanted
 from gcwatch.config import Every, Source
 from gcwatch.core.errors import Misused
 from gcwatch.core.kinds import KIND_NAMES
@@ -69,6 +70,11 @@ class SendOptions:
     def folder(self) -> Path | None:
         """The output folder as an absolute path."""
         return None if self.output is None else Path(self.output).expanduser().absolute()
+
+    @property
+    def wanted(self) -> Wanted:
+        """What a record says about a case beyond its identity."""
+        return Wanted(str(self.folder or ""), self.names, self.title or "")
 
     def route_keys(self) -> dict[str, Any]:
         """Return the keys of a route; raise Misused unless there is exactly one target."""

@@ -149,12 +149,24 @@ def _plain(source: Source) -> Mapping[str, Any]:
 class SendRecord:
     """The record of a case: its order, its route there, and where its results go.
 
-    `outbox` is empty if there is no output folder: the order's own folder has the receipt.
+    `outbox` is empty if there is no output folder: the order's own folder has the receipt. `names`
+    and `title` are those that it was sent with; None in a record of an earlier version.
     """
 
     order: str
     route: str
     outbox: str
+    names: str | None = None
+    title: str | None = None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a call wants besides the identity of a case: the fields of a `SendRecord`."""
+
+    outbox: str
+    names: str
+    title: str
 
 
 class SendStore:
@@ -174,9 +186,8 @@ class SendStore:
         """Write the record of a case."""
         write_atomically(self.root / f"{name}.json", json.dumps(asdict(record)).encode())
 
-    def find_or_create(self, names: Sequence[str], outbox: Path | None) -> list[SendRecord]:
+    def find_or_create(self, names: Sequence[str], wanted: Wanted) -> list[SendRecord]:
         """Given the identities of cases, return their records; the new cases become one order."""
-        wanted = "" if outbox is None else str(outbox)
         with self._locked():
             known = {name: self.find(name) for name in names}
             new = [name for name in known if known[name] is None]
@@ -185,7 +196,7 @@ class SendStore:
                 # The folder of the order is on the disk before a record names it.
                 sync_folder(self.root)
             for number, name in enumerate(new, 1):
-                self.save(name, SendRecord(order, f"{NAME}-{number}", wanted))
+                self.save(name, SendRecord(order, f"{NAME}-{number}", **asdict(wanted)))
             return [record for name in names if (record := self.find(name)) is not None]
 
     def state(self, record: SendRecord) -> Path:

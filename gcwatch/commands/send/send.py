@@ -5,8 +5,9 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Final, Literal
 
 from gcwatch.api import Watch
 from gcwatch.commands import check
@@ -14,16 +15,29 @@ from gcwatch.commands.finding import Finding
 from gcwatch.commands.send import records
 from gcwatch.commands.send.access import access_settings
 from gcwatch.commands.send.options import Access, SendOptions
-from gcwatch.commands.send.records import Paths, SendRecord, SendStore
+from gcwatch.commands.send.records import Paths, SendRecord, SendStore, Wanted
 from gcwatch.config import Alerts, Metrics, Settings
 from gcwatch.core.case import Case, Ending
-from gcwatch.core.errors import ConfigError, Problem, StateError, Unreachable
+from gcwatch.core.errors import (
+    CaseError,
+    ConfigError,
+    Misused,
+    Problem,
+    Refused,
+    StateError,
+    Stopped,
+    Unreachable,
+)
 from gcwatch.core.events import Retried
+from gcwatch.core.reasons import explain
+from gcwatch.core.text import readable_name
 from gcwatch.core.timing import Pace
 from gcwatch.inbox.single import SingleCaseRoute
 from gcwatch.journal.presence import only_daemon, running_daemon
+from gcwatch.outbox.copies import ResultCopier
 from gcwatch.platform.client import CachingGrandChallenge
 from gcwatch.platform.connect import connect
+from gcwatch.platform.transfers import Transfers
 from gcwatch.wording import case_view
 from gcwatch.wording.case_view import CaseView
 
@@ -44,6 +58,7 @@ class Sent:
         hint: What to do about it.
         warnings: Oddities in what was sent or returned.
         earlier: Whether an earlier call delivered it, so that this one sent nothing.
+        brought: How its results came from another place into this output folder, if they did.
     """
 
     case: str
@@ -57,6 +72,7 @@ class Sent:
     hint: str = ""
     warnings: tuple[str, ...] = ()
     earlier: bool = False
+    brought: Literal["", "copied", "fetched"] = ""
 
 
 class SendSession:
@@ -78,9 +94,9 @@ class SendSession:
         if output is not None:
             output.mkdir(parents=True, exist_ok=True)
         items = [
-            _SendItem(name, record, route, output)
+            _SendItem(name, record, route, options.wanted)
             for (name, route), record in zip(
-                asked.items(), store.find_or_create([*asked], output), strict=True
+                asked.items(), store.find_or_create([*asked], options.wanted), strict=True
             )
         ]
         self._again = options.again
@@ -89,6 +105,9 @@ class SendSession:
                 stack.enter_context(_send_run(some, store, self.settings, options, access.token))
                 for some in _group_by_order(items)
             ]
+            if not self._again:
+                for run in self._runs:
+                    run.require_same_names()
             # All are open: from now on `close` closes them. After an error above, the stack does.
             self._stack = stack.pop_all()
 
@@ -114,7 +133,7 @@ class SendSession:
             except BaseException:
                 stop.set()  # the next call continues the others
                 raise
-        return [sent for run in self._runs for sent in run.sent()]
+        return [sent for run in self._runs for sent in run.sent(stop)]
 
 
 # --- one order -----------------------------------------------------------------------------------
@@ -122,12 +141,12 @@ class SendSession:
 
 @dataclass(frozen=True)
 class _SendItem:
-    """A case of an order: its identity, record and route, and the wanted output folder."""
+    """A case of an order: its identity, record and route, and what this call wants."""
 
     identity: str
     record: SendRecord
     route: SingleCaseRoute
-    output: Path | None
+    wanted: Wanted
 
 
 def _group_by_order(items: Sequence[_SendItem]) -> list[list[_SendItem]]:
@@ -145,6 +164,13 @@ class _SendRun:
         self._items = list(items)
         self._earlier: set[str] = set()
 
+    def require_same_names(self) -> None:
+        """Raise Misused if a case that is under way or delivered is to be called otherwise now."""
+        for item in self._items:
+            case = self._case(item)
+            if case is not None and (case.is_open or case.ending == "delivered"):
+                _require_same_names(item, case)
+
     def prepare(self, *, again: bool) -> bool:
         """Set up what is to be done; return whether there is anything."""
         for number, item in enumerate(self._items):
@@ -152,7 +178,7 @@ class _SendRun:
             if case is not None and case.ending == "delivered" and not again:
                 self._earlier.add(case.key)
             elif case is None or not case.is_open:
-                self._items[number] = self._with_new_outbox(item)
+                self._items[number] = self._as_wanted(item)
                 if case is not None:
                     self.watch.retry(case)
             elif case.wait is not None:
@@ -169,32 +195,46 @@ class _SendRun:
             if case is not None:
                 yield case_view.case_view(case, self.watch.pace(case.route), time.time())
 
-    def sent(self) -> Iterator[Sent]:
-        """Yield the result of each case."""
-        for item in self._items:
-            case = self._case(item)
-            if case is None:
-                yield Sent("", item.route.folder)
-            else:
-                pace = self.watch.pace(case.route)
-                view = case_view.case_view(case, pace, time.time())
-                yield self._sent(case, view, self._store.outbox(item.record))
+    def sent(self, stop: threading.Event) -> Iterator[Sent]:
+        """Yield the result of each case, brought to the output folder that is wanted now."""
+        with ThreadPoolExecutor(_CONNECTIONS, thread_name_prefix="transfer") as pool:
+            transfers = Transfers(self.watch.platform, pool, stop)
+            for item in self._items:
+                case = self._case(item)
+                sent = self._sent(case) if case else Sent("", item.route.folder)
+                is_delivered = case is not None and case.ending == "delivered"
+                yield self._brought(sent, case, item, transfers) if case and is_delivered else sent
 
-    def _sent(self, case: Case, view: CaseView, outbox: Path) -> Sent:
-        result = outbox / case.result if case.ending == "delivered" else None
+    def _sent(self, case: Case) -> Sent:
+        view = case_view.case_view(case, self.watch.pace(case.route), time.time())
         return Sent(
             case=case.key,
             folder=case.folder,
             ending=case.ending,
             link=view.link,
-            result=result,
-            outputs=tuple(result / file.path for file in case.fetched) if result else (),
             reason=view.reason,
             why=f"{view.why} {view.detail}".strip(),
             hint=view.hint,
             warnings=view.warnings,
             earlier=case.key in self._earlier,
         )
+
+    def _brought(self, sent: Sent, case: Case, item: _SendItem, transfers: Transfers) -> Sent:
+        """Return what came of a delivered case, with its results where this call wants them."""
+        first = self._store.outbox(item.record)
+        wanted = Path(item.wanted.outbox) if item.wanted.outbox else first
+        copier = ResultCopier(transfers, self._store.state(item.record) / "copies", time.time())
+        try:
+            copy = copier.bring(case, first, wanted, lambda _moved: None)
+        except (CaseError, Unreachable, Refused) as error:
+            words = explain(error.reason)
+            why = f"It was delivered before, but {_NOT_HERE} {words.plain} {words.detail}"
+            reason = error.reason.code
+            return replace(sent, ending=None, reason=reason, why=why, hint=words.hint)
+        except Stopped:
+            return replace(sent, ending=None, why=f"It was delivered before, but {_NOT_HERE}")
+        outputs = tuple(copy.folder / file.path for file in case.fetched)
+        return replace(sent, result=copy.folder, outputs=outputs, brought=copy.how)
 
     def _case(self, item: _SendItem) -> Case | None:
         """Return the latest case of an item, or None."""
@@ -205,19 +245,37 @@ class _SendRun:
         case = self._case(item)
         return case is not None and case.key in self._earlier
 
-    def _with_new_outbox(self, item: _SendItem) -> _SendItem:
-        """Return an item that is started again, with the output folder that is wanted now."""
-        wanted = "" if item.output is None else str(item.output)
-        if item.record.outbox == wanted:
-            return item
-        record = replace(item.record, outbox=wanted)
-        self._store.save(item.identity, record)
+    def _as_wanted(self, item: _SendItem) -> _SendItem:
+        """Return an item that is started again, with all that is wanted now."""
+        record = replace(item.record, **asdict(item.wanted))
+        if record != item.record:
+            self._store.save(item.identity, record)
         return replace(item, record=record)
 
     def _route(self, item: _SendItem) -> SingleCaseRoute:
         outbox = self._store.outbox(item.record)
         outbox.mkdir(parents=True, exist_ok=True)
         return item.route.model_copy(update={"name": item.record.route, "outbox": outbox})
+
+
+_CONNECTIONS: Final = 4
+_NOT_HERE: Final = "its results could not be put into this output folder."
+
+
+def _require_same_names(item: _SendItem, case: Case) -> None:
+    """Raise Misused if a case was sent with another title, or other names, than are wanted now."""
+    for option, before, now in (
+        ("title", item.record.title, item.wanted.title),
+        ("names", item.record.names, item.wanted.names),
+    ):
+        if before is not None and before != now:
+            was = f'with the {option} "{before}"' if before else f"without a {option}"
+            link = case.submission.url if case.submission else ""
+            page = f" You can change it on its page: {link}" * (option == "title" and bool(link))
+            raise Misused(
+                f"{readable_name(case.folder)} was sent {was}, and is so on the platform.",
+                f"Give the same {option}, or send it once more (--again).{page}",
+            )
 
 
 @contextmanager
