@@ -32,6 +32,7 @@ def send(
     reuse: bool = False,
     ignore: Sequence[str] = (),
     poll: str | None = None,
+    each: bool = False,
     again: bool = False,
     url: str | None = None,
     token: str | None = None,
@@ -76,6 +77,7 @@ def send(
         reuse: Whether images that are on the platform already are used again, not uploaded.
         ignore: Globs of files that are not sent.
         poll: How often a job is polled at first, such as "5s".
+        each: Each folder in the given folders is a case: for a folder of patients' folders.
         again: Send what was delivered before again, as new cases.
         url: The root of the platform's API, if it is not grand-challenge.org.
         token: The API token; else `token_file`, the config or $GRAND_CHALLENGE_AUTHORIZATION.
@@ -113,6 +115,7 @@ def send(
         reuse=reuse,
         ignore=ignore,
         poll=poll,
+        each=each,
         again=again,
         progress=progress,
         pace=pace,

@@ -66,6 +66,14 @@ class Judgement:
     warnings: tuple[Reason, ...] = ()
 
 
+def require_sendable(folder: FolderToJudge, context: TargetContext) -> None:
+    """Raise what `judge_folder` would, without writing what would be sent."""
+    folder, _, planned = _plan(folder, context)
+    for item in planned.inputs:
+        if item.is_uploaded:
+            outgoing_content(item, folder, context.route)
+
+
 def judge_folder(folder: FolderToJudge, context: TargetContext, spool: Path) -> Judgement:
     """Given a folder, match its files to sockets, check them, and make all bundles in *spool*.
 
@@ -75,6 +83,25 @@ def judge_folder(folder: FolderToJudge, context: TargetContext, spool: Path) -> 
         SourceChanged: when a file changed since it was listed.
         TryAgain: when the spool can't be written.
     """
+    route = context.route
+    folder, dropped, planned = _plan(folder, context)
+    bundles = make_bundles(planned.inputs, planned.inputs, folder, route, spool)
+    # How many files of a DICOM image set can be de-identified is known only now.
+    inputs = tuple(_with_uploads(item, bundles.get(item.socket, ())) for item in planned.inputs)
+    _require_few_uploads(bundles)
+    named = (reason for made in bundles.values() for each in made for reason in each.not_taken)
+    not_taken = tuple({str(reason): reason for reason in named}.values())
+    planned = replace(planned, inputs=inputs, pseudonym=folder.pseudonym, not_taken=not_taken)
+    planned = replace(planned, row=dropped.row.digest if dropped.row else "")
+    title = planned.target.title
+    shortened = find_shortened(route, dropped, title) if title else None
+    return Judgement(planned, bundles, (shortened,) if shortened else ())
+
+
+def _plan(
+    folder: FolderToJudge, context: TargetContext
+) -> tuple[FolderToJudge, DroppedFolder, Planned]:
+    """Match a folder's files to sockets; return the folder with its pseudonym, and its plan."""
     route = context.route
     row = find_row(route, folder.name, settled=folder.is_real)
     folder = replace(folder, pseudonym=find_pseudonym(route, folder.name, folder.files))
@@ -89,18 +116,7 @@ def judge_folder(folder: FolderToJudge, context: TargetContext, spool: Path) -> 
         pseudonym=folder.pseudonym,
         row=row,
     )
-    planned = targets.target_for(route).plan(context, dropped)
-    bundles = make_bundles(planned.inputs, planned.inputs, folder, route, spool)
-    # How many files of a DICOM image set can be de-identified is known only now.
-    inputs = tuple(_with_uploads(item, bundles.get(item.socket, ())) for item in planned.inputs)
-    _require_few_uploads(bundles)
-    named = (reason for made in bundles.values() for each in made for reason in each.not_taken)
-    not_taken = tuple({str(reason): reason for reason in named}.values())
-    planned = replace(planned, inputs=inputs, pseudonym=folder.pseudonym, not_taken=not_taken)
-    planned = replace(planned, row=row.digest if row else "")
-    title = planned.target.title
-    shortened = find_shortened(route, dropped, title) if title else None
-    return Judgement(planned, bundles, (shortened,) if shortened else ())
+    return folder, dropped, targets.target_for(route).plan(context, dropped)
 
 
 def _with_uploads(item: Input, bundles: Sequence[Bundle]) -> Input:

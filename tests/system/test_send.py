@@ -29,6 +29,7 @@ from support.victims import SIGKILLED, die_at_every_kind
 import gcwatch
 from gcwatch.cli import main
 from gcwatch.commands.send.options import Access, SendOptions
+from gcwatch.commands.send.parent import SeveralCases
 from gcwatch.commands.send.send import SendSession
 from gcwatch.core.errors import ConfigError, Misused, StateError, TokenRefused, Unreachable
 from gcwatch.sandbox import Sandbox
@@ -258,6 +259,93 @@ def test_progress_is_told(desk):
     assert {key for key, _, _ in told} == {sent.case}
     assert any(moved == total > 0 for _, moved, total in told)
     assert told[-1][1:] == (0, 0)
+
+
+# --- a folder of patients' folders ----------------------------------------------------------------
+
+
+@pytest.fixture
+def ward(desk):
+    """Three patients in one folder; beside them a list, an empty folder and a hidden file."""
+    for name in ("p1", "p2", "p3"):
+        desk.patient(f"ward/{name}")
+    desk.put("ward/patients.csv", b"name,age\n")
+    desk.put("ward/.DS_Store", b"")
+    (desk.folder / "ward" / "later").mkdir()
+    return desk.folder / "ward"
+
+
+def test_the_folders_in_a_folder_are_offered(desk, ward, run):
+    """The whole can't be one case: nothing is sent, and a sentence says how each is sent."""
+    command = desk.command(ward, "--algorithm", "copy-image", "--output", desk.output)
+
+    code, out, err = run(*command)
+
+    assert (code, out) == (64, "")
+    assert "ward holds 3 folders (p1, p2, p3)" in err
+    assert "more than one image" in err
+    assert "--each" in err
+    assert desk.jobs() == []
+    code, out, err = run(*command, "--each")
+    assert code == 0
+    assert out.splitlines() == [str(desk.output / name) for name in ("p1", "p2", "p3")]
+    assert "Not sent from ward: 1 empty folder and 1 file." in err
+
+
+def test_a_program_sends_each_folder_in_a_folder(desk, ward):
+    """What is offered is an argument; the error tells a program what is in the folder."""
+    with pytest.raises(SeveralCases) as caught:
+        desk.send(ward)
+    assert [path.name for path in caught.value.paths] == ["p1", "p2", "p3"]
+    assert {each.folder for each in desk.send(ward, each=True)} == {"p1", "p2", "p3"}
+    with pytest.raises(Misused, match="holds no folder with files"):
+        desk.send(ward / "p1", each=True)
+
+
+@pytest.mark.parametrize(
+    ("folders", "order"),
+    [
+        ({"scan/image.mha": mha(), "scan/about.txt": b"x", "note/a.txt": b"y"}, {}),
+        (
+            {"ct/a.mha": mha(1, 2), "pet/a.mha": mha(3, 4)},
+            {
+                "algorithm": "two-images",
+                "inputs": {"ct-image": "ct/*", "pet-image": "pet/*"},
+            },
+        ),
+    ],
+)
+def test_a_patients_folder_with_several_folders_is_one_case(desk, folders, order):
+    """One image, or one for each input: it can be sent as it is, and nobody asks."""
+    [sent] = desk.send(desk.put("p1", folders), **order)
+    assert (sent.folder, sent.ending) == ("p1", "delivered")
+
+
+def test_on_a_terminal_it_asks_once(desk, ward):
+    """It lists what it found at 80 columns; after a yes, all are sent, and no link is cut."""
+    command = desk.command(ward, "--algorithm", "copy-image", "--output", desk.output)
+    screen, terminal = pty.openpty()
+    with subprocess.Popen(
+        [*PROGRAM, *map(str, command)],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        env={**os.environ, "COLUMNS": "80"},
+    ) as process:
+        os.close(terminal)
+        shown = b""
+        for more in _read_all(screen):
+            shown += more
+            if b"own? [Y/n]" in shown and b"own? [Y/n]" not in shown[: -len(more)]:
+                assert desk.jobs() == []
+                os.write(screen, b"y\n")
+    assert process.returncode == 0
+    assert re.search(rb"p1 +p2 +p3", shown)
+    links = [
+        f"{desk.sandbox.url[:-8]}/algorithms/copy-image/jobs/{job['pk']}/" for job in desk.jobs()
+    ]
+    assert len(links) == 3
+    assert all(link.encode() in shown for link in links)
 
 
 # --- once ----------------------------------------------------------------------------------------

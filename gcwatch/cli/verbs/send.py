@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from rich.text import Text
 
 from gcwatch import log
 from gcwatch.cli.errors import Exit, Misused
@@ -26,10 +27,12 @@ from gcwatch.cli.options import (
 )
 from gcwatch.cli.signals import stoppable
 from gcwatch.commands.send.options import Access, SendOptions
+from gcwatch.commands.send.parent import SeveralCases
 from gcwatch.commands.send.send import SendSession, Sent
 from gcwatch.core.reasons import is_platform_away
 from gcwatch.core.text import printable_name
 from gcwatch.views.links import knows_links
+from gcwatch.views.parent_list import parent_list
 from gcwatch.views.progress import TransferMeter, send_progress
 from gcwatch.views.sent_lines import sent_lines, sent_note
 from gcwatch.views.terminal import console
@@ -81,6 +84,7 @@ def send(
     reuse: Annotated[
         bool, flag("--reuse", "Reuse images that are on the platform already.")
     ] = False,
+    each: Annotated[bool, flag("--each", "Each folder in PATH is a case, not PATH.")] = False,
     again: Annotated[bool, flag("--again", "Send again what was delivered before.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -110,18 +114,37 @@ def send(
         deidentify=not no_deidentify,
         reuse=reuse,
         poll=poll,
+        each=each,
         again=again,
         progress=meter,
     )
     access = Access(
         url=url, token_file=token_file, ca_bundle=ca_bundle, config=chosen(context, config)
     )
-    with stoppable() as stop, closing(SendSession(paths, options, access)) as sending:
+    with stoppable() as stop, closing(_opened(paths, options, access)) as sending:
+        for sentence in sending.left_out:
+            typer.echo(sentence, err=True)
         with _quiet(sending), send_progress(meter, sending.views):
             sent = sending.run(stop)
         stopped = stop.is_set()
     _print(sent, as_json=as_json)
     raise typer.Exit(_code(sent, stopped=stopped))
+
+
+def _opened(paths: Sequence[str], options: SendOptions, access: Access) -> SendSession:
+    """Return the session; on a terminal, ask whether the folders in a folder are the cases."""
+    try:
+        return SendSession(paths, options, access)
+    except SeveralCases as error:
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise
+        screen = console(stderr=True)
+        screen.print(Text(str(error)))
+        screen.print(parent_list(error.parents))
+        question = f"Send each of these {len(error.paths)} as a case of its own?"
+        if not typer.confirm(question, default=True, err=True):
+            raise typer.Exit(Exit.INTERRUPTED) from None
+        return SendSession(error.paths, options, access)
 
 
 @contextmanager

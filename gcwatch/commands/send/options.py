@@ -40,6 +40,7 @@ class SendOptions:
     Attributes:
         algorithm, reader_study, archive: The slug of the target; exactly one of them.
         output: The folder for results and receipts; needed for an algorithm.
+        each: Each folder in the given folders is a case, not the given folders.
         again: Send what was delivered before again, as new cases.
         progress: Called with the progress of transfers.
         pace: How often things are done.
@@ -62,6 +63,7 @@ class SendOptions:
     reuse: bool = False
     ignore: Sequence[str] = ()
     poll: str | None = None
+    each: bool = False
     again: bool = False
     progress: TransferProgress = no_progress
     pace: Pace | None = None

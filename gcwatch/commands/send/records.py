@@ -48,7 +48,7 @@ def routes(paths: Paths, options: Mapping[str, Any], output: Path | None) -> lis
     Raises:
         Misused: when a path does not exist, or a key of *options* is wrong.
     """
-    found = [_found(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
+    found = found_paths(paths)
     folders = [path for path in found if path.is_dir()]
     files = [path for path in found if not path.is_dir()]
     if not found:
@@ -59,6 +59,11 @@ def routes(paths: Paths, options: Mapping[str, Any], output: Path | None) -> lis
     if files:
         cases.append(_files(list(dict.fromkeys(files))))
     return [_route({**case, **options, "outbox": output or Path.cwd()}) for case in cases]
+
+
+def found_paths(paths: Paths) -> list[Path]:
+    """Return each path without symbolic links; raise Misused if one does not exist."""
+    return [_found(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
 
 
 def _found(given: str | Path) -> Path:

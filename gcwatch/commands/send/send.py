@@ -15,6 +15,12 @@ from gcwatch.commands.finding import Finding
 from gcwatch.commands.send import records
 from gcwatch.commands.send.access import access_settings
 from gcwatch.commands.send.options import Access, SendOptions
+from gcwatch.commands.send.parent import (
+    ParentFolder,
+    find_parents,
+    read_parent,
+    require_cases,
+)
 from gcwatch.commands.send.records import Paths, SendRecord, SendStore, Wanted
 from gcwatch.config import Alerts, Metrics, Settings
 from gcwatch.core.case import Case, Ending
@@ -84,15 +90,17 @@ class SendSession:
 
     def __init__(self, paths: Paths, options: SendOptions, access: Access) -> None:
         self.settings = access_settings(access)
-        output = options.folder
-        routes = records.routes(paths, options.route_keys(), output)
-        asked = {records.identity(each, self.settings.platform.url): each for each in routes}
         store = SendStore(self.settings.state)
-        # For a case that was sent before, the earlier call has checked the target.
-        if not all(map(store.find, asked)):
-            _require_target(routes[0], self.settings, access.token)
-        if output is not None:
-            output.mkdir(parents=True, exist_ok=True)
+        keys = options.route_keys()
+        parents: list[ParentFolder] = []
+        if options.each:
+            parents = [read_parent(each, options.ignore) for each in records.found_paths(paths)]
+            paths = [path for parent in parents for path in parent.folders]
+        self.left_out = [parent.left_out for parent in parents if parent.left_out]
+        routes = records.routes(paths, keys, options.folder)
+        asked = self._identify(routes, store, access.token)
+        if options.folder is not None:
+            options.folder.mkdir(parents=True, exist_ok=True)
         items = [
             _SendItem(name, record, route, options.wanted)
             for (name, route), record in zip(
@@ -110,6 +118,22 @@ class SendSession:
                     run.require_same_names()
             # All are open: from now on `close` closes them. After an error above, the stack does.
             self._stack = stack.pop_all()
+
+    def _identify(
+        self, routes: Sequence[SingleCaseRoute], store: SendStore, token: str | None
+    ) -> dict[str, SingleCaseRoute]:
+        """Return the cases by their identities; raise unless the target takes them, or took them.
+
+        For a case that was sent before, the earlier call has checked the target.
+        """
+        url = self.settings.platform.url
+        suspects = [each for each in find_parents(routes) if not _is_known(each, url, store)]
+        if suspects:
+            _require_target(routes, self.settings, token, suspects)
+        asked = {records.identity(each, url): each for each in routes}
+        if not suspects and not all(map(store.find, asked)):
+            _require_target(routes, self.settings, token)
+        return asked
 
     def close(self) -> None:
         """Release journals, connections and locks."""
@@ -323,16 +347,33 @@ def _one_at_a_time(state: Path) -> Iterator[None]:
 # --- the target ------------------------------------------------------------------------------
 
 
-def _require_target(route: SingleCaseRoute, settings: Settings, token: str | None) -> None:
-    """Raise ConfigError unless the target exists, may be used, and accepts the inputs."""
+def _is_known(route: SingleCaseRoute, url: str, store: SendStore) -> bool:
+    """Whether a case was sent before; a folder with too many files never was."""
+    with suppress(Misused):
+        return store.find(records.identity(route, url)) is not None
+    return False
+
+
+def _require_target(
+    routes: Sequence[SingleCaseRoute],
+    settings: Settings,
+    token: str | None,
+    suspects: Sequence[SingleCaseRoute] = (),
+) -> None:
+    """Raise ConfigError unless the target exists, may be used, and accepts the inputs.
+
+    Raise SeveralCases if some of the *suspects* are parents of cases.
+    """
     platform = CachingGrandChallenge(connect(settings, token))
     found: list[Finding] = []
     with closing(platform):
         platform.me()
         with suppress(Unreachable):  # it answered a moment ago: the work itself tries again
             found += [
-                each for each in check.check_target(route, platform) if each.cause == "config"
+                each for each in check.check_target(routes[0], platform) if each.cause == "config"
             ]
+            if suspects and not found:
+                require_cases(routes, suspects, platform)
     if found:
         problems = [Problem(each.what, each.detail, each.hint) for each in found]
         raise ConfigError("The target", problems)
