@@ -235,9 +235,12 @@ class Submission:
 
 @dataclass(frozen=True)
 class Output:
-    """What one socket of a finished job holds: an image's API URL, a file's URL, or a value."""
+    """What one socket of a finished job holds: an image's API URL, a file's URL, or a value.
 
-    pk: int
+    `pk` names this content; of a reader's answer it is a text, which is another for other content.
+    """
+
+    pk: int | str
     socket: str
     carrier: Carrier
     path: str
@@ -252,7 +255,7 @@ class Fetched:
     `odd` says what is wrong with its structure if the platform sent the same bytes several times.
     """
 
-    output: int
+    output: int | str
     path: str
     size: int
     sha256: str

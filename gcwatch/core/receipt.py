@@ -157,7 +157,7 @@ def _sent(uploads: Sequence[Upload]) -> dict[str, Any]:
 
 
 def _outputs(case: Case) -> list[dict[str, Any]]:
-    files: dict[int, list[dict[str, Any]]] = {}
+    files: dict[int | str, list[dict[str, Any]]] = {}
     for file in case.fetched:
         entry: dict[str, Any] = {"path": file.path, "size": file.size, "sha256": file.sha256}
         if file.odd:

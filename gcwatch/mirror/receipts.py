@@ -50,7 +50,7 @@ class Content(_ReceiptModel):
 
     socket: str
     carrier: Carrier
-    pk: int
+    pk: int | str
     url: str = ""
     files: tuple[File, ...] = ()
 
@@ -131,7 +131,7 @@ class Held:
         """Return whether its receipt says that it is gone from the platform."""
         return self.receipt.times.gone is not None
 
-    def find_content(self, pk: int) -> Content | None:
+    def find_content(self, pk: int | str) -> Content | None:
         """Given a value's pk, return its entry in the receipt, or None."""
         return next((each for each in self.receipt.outputs if each.pk == pk), None)
 
@@ -145,7 +145,7 @@ class Wanted:
     outputs: tuple[Output, ...]
 
     @property
-    def identity(self) -> frozenset[tuple[str, int]]:
+    def identity(self) -> frozenset[tuple[str, int | str]]:
         """Return its sockets with the pks of their values; it changes if the content changes."""
         return frozenset((output.socket, output.pk) for output in self.outputs)
 
@@ -191,7 +191,7 @@ def _is_same(wanted: Wanted, held: Held) -> bool:
 
 def join_contents(outputs: Iterable[Output], fetched: Iterable[Fetched]) -> tuple[Content, ...]:
     """Given an item's outputs and the files fetched for them, return both together."""
-    files: dict[int, list[File]] = {}
+    files: dict[int | str, list[File]] = {}
     for each in fetched:
         file = File(path=each.path, size=each.size, sha256=each.sha256, odd=each.odd or None)
         files.setdefault(each.output, []).append(file)

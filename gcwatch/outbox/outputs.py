@@ -37,12 +37,12 @@ def output_of(value: SocketValue) -> Output:
     )
 
 
-def output_paths(outputs: Sequence[Output]) -> dict[int, PurePosixPath]:
+def output_paths(outputs: Sequence[Output]) -> dict[int | str, PurePosixPath]:
     """Given outputs, return the path of each by pk; no two are the same (platform 8.7).
 
     Nor does one need as a folder what another has as a file. An image's path is a folder.
     """
-    found: dict[int, PurePosixPath] = {}
+    found: dict[int | str, PurePosixPath] = {}
     taken = _TakenPaths()
     for each in outputs:
         wanted = safe_relative_path(each.path, fallback=each.socket)
@@ -84,7 +84,7 @@ def _comparable(path: PurePosixPath) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", str(path)).casefold())
 
 
-def _numbered_paths(path: PurePosixPath, pk: int) -> Iterator[PurePosixPath]:
+def _numbered_paths(path: PurePosixPath, pk: int | str) -> Iterator[PurePosixPath]:
     """Yield a path, then others that tell it apart: by the pk, at the end and at the beginning."""
     first, *rest = path.parts
     yield path

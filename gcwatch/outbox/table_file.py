@@ -10,7 +10,7 @@ from typing import Final
 from gcwatch.core.tables.table_cells import BYTE_ORDER_MARK, csv_line
 from gcwatch.files.atomic import BUFFER_BYTES, FILE_MODE, write_atomically
 from gcwatch.files.beneath import SharePath
-from gcwatch.outbox.row_store import RowStore
+from gcwatch.outbox.private_store import PrivateStore
 
 _EMPTY: Final = hashlib.sha256().hexdigest()
 
@@ -26,7 +26,7 @@ def store_of(stores: Path, outbox: Path, what: str) -> Path:
 
 
 def replace_table(
-    file: SharePath, head: Sequence[str], lines: Callable[[], Iterable[bytes]], store: RowStore
+    file: SharePath, head: Sequence[str], lines: Callable[[], Iterable[bytes]], store: PrivateStore
 ) -> None:
     """Replace a table by other lines, unless somebody else's file has its name.
 
@@ -57,7 +57,7 @@ def _digest_of_file(file: SharePath) -> str | None:
     return digest.hexdigest()
 
 
-def _is_ours(found: str | None, file: SharePath, head: Sequence[str], store: RowStore) -> bool:
+def _is_ours(found: str | None, file: SharePath, head: Sequence[str], store: PrivateStore) -> bool:
     """Whether the file with this SHA-256 may be replaced: gcwatch wrote it, or it is empty."""
     if found in {None, _EMPTY} or store.is_written(str(found)):
         return True

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
-from gcwatch.core.errors import NotYet, Refused, TryAgain
+from gcwatch.core.errors import NotYet, Refused, TryAgain, Unreachable
 from gcwatch.core.kinds import KIND_NAMES, ItemKind
 from gcwatch.core.reasons import Reason
 from gcwatch.platform.api_calls import ApiCalls
@@ -37,6 +37,7 @@ from gcwatch.platform.models import (
     read_answer,
     wrong_answer,
 )
+from gcwatch.platform.study_models import ReaderStudy, StudyAnswer
 
 LARGEST_PAGE_ITEMS = 1000
 """The platform's upper limit (platform 1.14)."""
@@ -45,7 +46,7 @@ _LIST_TRIES = 20
 
 
 Named = TypeVar("Named", "Image", "Item", "Job", "UploadSession", "UserUpload")
-WithSlug = TypeVar("WithSlug", "Algorithm", "Collection", "Socket")
+WithSlug = TypeVar("WithSlug", "Algorithm", "Collection", "ReaderStudy", "Socket")
 
 
 class GrandChallenge(ApiCalls):
@@ -172,6 +173,31 @@ class GrandChallenge(ApiCalls):
     def archive(self, slug: str) -> Collection | None:
         """Return the archive, or None if it does not exist or this token can't see it."""
         return self._find_collection("archives/", slug)
+
+    def study(self, slug: str) -> ReaderStudy | None:
+        """Return the reader study with its questions, or None as `reader_study` does."""
+        found = self._find_by_slug(ReaderStudy, "reader-studies/", slug)
+        if found is None:
+            self.me()  # if a proxy drops the token's header, lists are empty
+        return found
+
+    def answers(self, study: str, offset: int = 0) -> Iterator[Page[StudyAnswer]]:
+        """Given a reader study's pk, yield pages of its answers by creation, from *offset* on."""
+        query, size = {"question__reader_study": study}, LARGEST_PAGE_ITEMS
+        while True:
+            try:
+                for page in self._iterate_pages(
+                    StudyAnswer, "reader-studies/answers/", query, offset, size
+                ):
+                    yield page
+                    offset += len(page.results)
+            except Unreachable as error:
+                # A page of long annotations may hold more than is read of an answer.
+                if error.reason.code != "wrong_answer" or size == 1:
+                    raise
+                size //= 10
+            else:
+                return
 
     def reader_studies(self) -> list[Collection]:
         """Return all reader studies that this token can see, by slug."""
