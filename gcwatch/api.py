@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ from gcwatch.daemon.current_config import CurrentConfig
 from gcwatch.daemon.waking.uptime import read_uptime
 from gcwatch.journal.copies import has_journal
 from gcwatch.journal.journal import Journal
+from gcwatch.journal.origins import folders_of_display_sets
 from gcwatch.journal.presence import pause_reason, running_daemon
 from gcwatch.journal.progress import read_progress
 from gcwatch.journal.rows import Recorded
@@ -57,11 +59,13 @@ class Outcome:
 class MirrorStatus:
     """A mirror as its last run left it; times are ISO 8601, or "" before the first run.
 
-    `reason` is a code of the catalogue where the run did not come to its end.
+    It is a copy of `archive` or of `reader_study`; the other one is "". `reason` is a code of the
+    catalogue where the run did not come to its end.
     """
 
     mirror: str
     archive: str
+    reader_study: str
     items: int
     gone: int
     failed: int
@@ -206,6 +210,7 @@ class Watch:
             at_once=self.settings.limits.connections,
             backoff=self._current.base_pace.backoff,
             clock=self._clock,
+            origins=partial(folders_of_display_sets, self.journal, self.settings),
         )
 
     # --- asking --------------------------------------------------------------------------------
@@ -247,6 +252,7 @@ class Watch:
         return MirrorStatus(
             mirror=settings.name,
             archive=settings.archive or "",
+            reader_study=settings.reader_study or "",
             items=memory.items,
             gone=memory.gone,
             failed=memory.failed,

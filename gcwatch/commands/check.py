@@ -42,7 +42,7 @@ from gcwatch.files import file_systems
 from gcwatch.inbox.case_tables import read_case_table
 from gcwatch.journal.presence import running_daemon
 from gcwatch.journal.schema import journal_problem
-from gcwatch.mirror.source import make_source
+from gcwatch.mirror.source import open_source
 from gcwatch.outbox.delivery_command import find_program
 from gcwatch.outbox.table_file import looks_like_table
 from gcwatch.outbox.tables import table_file
@@ -345,7 +345,8 @@ def _url_hint(settings: Settings) -> str:
 def _mirrored_place(mirror: Mirror, platform: GrandChallenge) -> Finding:
     where, noun = f"mirror {mirror.name}", KIND_NAMES[mirror.kind].noun
     try:
-        found = make_source(mirror, platform).find_place()
+        with open_source(mirror, platform) as source:
+            found = source.find_place()
     except NotYet as error:
         return _wrong(where, noun, error.reason)
     title = f" ({found.title})" if found.title else ""

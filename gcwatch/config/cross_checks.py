@@ -69,6 +69,7 @@ def find_clashes(
         found += _table_clashes(route, places)
         found += _report_clashes(route, (*places, *mirrors), state)
     for mirror in mirrors:
+        found += _target_clashes(mirror)
         found += [each for route in places for each in _chain_clashes(mirror, route)]
         found += [each for other in (*places, *mirrors) for each in _keep_clashes(mirror, other)]
     found += _metrics_clashes(data.get("metrics"), folder, (*places, *mirrors))
@@ -87,14 +88,19 @@ def _metrics_clashes(
             yield Mistake(("metrics", "textfile"), message, hint)
 
 
-def _target_clashes(route: _FolderUses) -> Iterator[Mistake]:
-    """A route has exactly one target."""
-    given = [key for key in KIND_NAMES if key in route.table]
-    hint = "name the target: algorithm, reader_study or archive"
+def _target_clashes(one: _FolderUses) -> Iterator[Mistake]:
+    """A route has exactly one target, and a mirror is a copy of exactly one place."""
+    keys: tuple[str, ...] = ("archive", "reader_study") if one.kind == "mirror" else (*KIND_NAMES,)
+    given = [key for key in keys if key in one.table]
+    what = "what is to be copied" if one.kind == "mirror" else "the target"
+    hint = f"name {what}: {', '.join(keys[:-1])} or {keys[-1]}"
     if not given:
-        yield route.wrong("algorithm", "is missing", hint)
+        yield one.wrong(keys[0], "is missing", hint)
     for key in given[1:]:
-        yield route.wrong(key, f"can't be used beside {given[0]}", f"{hint}, just one of them")
+        yield one.wrong(key, f"can't be used beside {given[0]}", f"{hint}, just one of them")
+    if one.kind == "mirror" and given == ["reader_study"] and one.table.get("layout") == "flat":
+        message = "is for archives only: answers of several readers need folders"
+        yield one.wrong("layout", message, 'write layout = "items", or remove layout')
 
 
 def _emptiness(data: Mapping[str, Any]) -> Iterator[Mistake]:

@@ -355,9 +355,9 @@ def _check_inputs(inputs: Mapping[str, Source] | None, others: Mapping[str, Any]
 
 
 class Mirror(Table):
-    """A local folder that holds a complete copy of an archive.
+    """A local folder that holds a complete copy of an archive, or of a reader study's answers.
 
-    Write one `[[mirror]]` for each.
+    Write one `[[mirror]]` for each, with one of archive and reader_study.
     """
 
     name: Annotated[str, AfterValidator(check_route_name)]
@@ -365,6 +365,12 @@ class Mirror(Table):
 
     archive: Slug | None = None
     """Slug of the archive (the last part of its page's address)."""
+
+    reader_study: Slug | None = None
+    """Slug of the reader study. Its answers are in answers.csv, its questions in questions.json.
+
+    Each display set with masks or annotations has a folder with them. An editor's token gets the
+    answers of all readers, a reader's token only its own."""
 
     outbox: Location
     """Folder for the copy. It may be the inbox of a route with after = "keep"."""
@@ -378,14 +384,15 @@ class Mirror(Table):
     layout: Literal["items", "flat"] = "items"
     """One folder for each item, like a result folder ("items"), or all images in one ("flat").
 
-    The folder of an item without values holds only its receipt, gcwatch.json."""
+    Answers of a reader study have one folder for each display set. The folder of an item without
+    values holds only its receipt, gcwatch.json."""
 
     folders: Literal["title", "pk"] = "title"
-    """What gives an item's folder its name: the item's title or its number ("pk"). The name
-    stays, even if the title changes."""
+    """What gives the folder of an item or display set its name: its title or its number ("pk").
+    The name stays, even if the title changes."""
 
     gone: Literal["keep", "move"] = "keep"
-    """What gcwatch does with an item that is no longer in the archive. It is logged once."""
+    """What gcwatch does with an item that is no longer on the platform. It is logged once."""
 
     gone_to: Location | None = Field(default=None, validate_default=True)
     """Folder to which such items are moved; only with gone = "move"."""
@@ -393,7 +400,7 @@ class Mirror(Table):
     @property
     def kind(self) -> ItemKind:
         """What it is a copy of."""
-        return "archive"
+        return "archive" if self.reader_study is None else "reader_study"
 
     @property
     def slug(self) -> str:
@@ -405,7 +412,7 @@ class Mirror(Table):
     def _gone_to_goes_with_move(cls, gone_to: Path | None, info: ValidationInfo) -> Path | None:
         if info.data.get("gone") == "move" and gone_to is None:
             raise value_error(
-                'is needed for gone = "move"', "name the folder for items that left the archive"
+                'is needed for gone = "move"', "name the folder for items that left the platform"
             )
         if info.data.get("gone", "move") != "move" and gone_to is not None:
             raise value_error('is for gone = "move" only', 'write gone = "move", or remove gone_to')
@@ -438,7 +445,7 @@ class Document(Table):
     """Add a [[route]] table for each inbox."""
 
     mirror: Annotated[tuple[Mirror, ...], Field(strict=False), BeforeValidator(_array)] = ()
-    """Add a [[mirror]] table for each archive that is to be copied here."""
+    """Add a [[mirror]] table for each archive or reader study that is to be copied here."""
 
 
 TABLES: Mapping[str, type[Table]] = {

@@ -41,6 +41,7 @@ from gcwatch.daemon.workers import Workers
 from gcwatch.inbox.scanner import MIN_PAUSE_SECONDS, InboxScanner
 from gcwatch.inbox.watcher import Watcher
 from gcwatch.journal.journal import Journal
+from gcwatch.journal.origins import folders_of_display_sets
 from gcwatch.journal.presence import LockFile, only_daemon
 from gcwatch.journal.progress import CurrentWork, ProgressFile
 from gcwatch.mirror.run import MirrorContext, MirrorSummary
@@ -346,6 +347,7 @@ class Daemon:
                 at_once=max(1, self._current.settings.limits.connections // 2),
                 backoff=self._current.base_pace.backoff,
                 clock=self._clock,
+                origins=partial(folders_of_display_sets, self._journal, self._current.settings),
             )
             self._mirrors.run_mirror(name, context)
 

@@ -305,33 +305,37 @@ CATALOGUE: Mapping[str, EventSpec] = {
     "step.crashed": _error("A fault in gcwatch stopped a step.", "step", "error", "frames"),
     # --- mirrors ---------------------------------------------------------------------------------
     "mirror.started": _info(
-        "The archive was listed and compared with the mirror.",
+        "The archive or reader study was listed and compared with the mirror.",
         *("mirror", "items", "held", "new", "changed"),
     ),
     "mirror.listing_empty": _warning(
-        "The archive lists no items although the mirror has some; the mirror stays as it is.",
+        "No items are listed although the mirror has some; the mirror stays as it is.",
         *("mirror", "held"),
     ),
     "mirror.item_fetched": _info(
         "A new item is in the mirror.", "mirror", "item", "files", "bytes", "seconds"
     ),
     "mirror.item_changed": _info(
-        "An item in the mirror was updated to its state in the archive.",
+        "An item in the mirror was updated to its state on the platform.",
         *("mirror", "item", "files", "bytes", "seconds"),
     ),
     "mirror.item_gone": _warning(
-        "An item is no longer in the archive; here it was kept or moved away.",
+        "An item is no longer on the platform; here it was kept or moved away.",
         *("mirror", "item", "gone"),
     ),
-    "mirror.item_returned": _info("An item that had left the archive is back.", "mirror", "item"),
+    "mirror.item_returned": _info("An item that had left the platform is back.", "mirror", "item"),
     "mirror.item_failed": _warning(
         "An item could not be fetched; the next run tries again.",
         *("mirror", "item", "reason", "plain", "detail"),
     ),
+    "mirror.table_not_written": _warning(
+        "A table of the mirror was not written: another file has its name, or it was changed.",
+        *("mirror", "table"),
+    ),
     "mirror.finished": _info(
         "The run of the mirror is complete.",
         *("mirror", "items", "fetched", "changed", "unchanged", "gone", "failed"),
-        *("bytes", "seconds"),
+        *("bytes", "seconds", "answers", "masks_missing"),
     ),
     "mirror.failed": _warning(
         "The run of a mirror failed.",

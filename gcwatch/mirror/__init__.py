@@ -1,4 +1,4 @@
-"""Mirrors: an archive of the platform kept as a complete copy in a local folder.
+"""Mirrors: an archive, or a reader study's answers, kept as a complete copy in a local folder.
 
 Nothing about inboxes, cases or the journal may come in: a mirror knows only its receipts on disk.
 """

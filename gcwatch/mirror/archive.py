@@ -7,6 +7,7 @@ from gcwatch.core.case import Output
 from gcwatch.core.errors import NotYet, Refused
 from gcwatch.core.reasons import Reason
 from gcwatch.mirror.receipts import Held, Wanted
+from gcwatch.mirror.tally import TableCounts
 from gcwatch.outbox.outputs import output_of
 from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.models import Collection, Item
@@ -57,8 +58,12 @@ class ArchiveSource:
         """Return whether the platform does not know an item any more."""
         return is_unknown_item(self._platform, "archive", item)
 
-    def write_tables(self, list_held: Callable[[], Mapping[str, Held]]) -> None:
+    def write_tables(
+        self,
+        list_held: Callable[[], Mapping[str, Held]],  # noqa: ARG002 - of another source
+    ) -> TableCounts:
         """Write nothing: an archive has no tables."""
+        return TableCounts()
 
 
 def is_unknown_item(

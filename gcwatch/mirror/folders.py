@@ -3,7 +3,7 @@
 A new item is published by one rename; the folder of a changed item is replaced by a new one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 from typing import Literal
 
@@ -30,10 +30,19 @@ from gcwatch.outbox import outputs, publish
 
 
 class ItemFolderLayout:
-    """The layout "items", with folders named by the items' titles or pks; see `MirrorStorage`."""
+    """The layout "items", with folders named by the items' titles or pks; see `MirrorStorage`.
 
-    def __init__(self, hidden: HiddenFolder, named_by: Literal["title", "pk"]) -> None:
+    `reserved` are names of other files beside them.
+    """
+
+    def __init__(
+        self,
+        hidden: HiddenFolder,
+        named_by: Literal["title", "pk"],
+        reserved: Iterable[str] = (),
+    ) -> None:
         self._hidden = hidden
+        self._reserved = reserved
         self._named_by = named_by
         self._names: dict[str, str] = {}
 
@@ -50,7 +59,7 @@ class ItemFolderLayout:
     def choose_names(self, wanted: Sequence[tuple[Wanted, Held | None]]) -> None:
         """Choose a name for each new item, in the order of their pks."""
         self._hidden.clear_staging(each for each, _ in wanted)
-        names = Names(self._hidden.visible_names())
+        names = Names([*self._hidden.visible_names(), *self._reserved])
         for each, held in wanted:
             stem = self._name_stem(each)
             self._names[each.item] = held.name if held else names.take_free(stem, each.item)

@@ -83,5 +83,10 @@ def staging_notes(state: Path, name: str) -> Path:
     return _state_file(state, name, "staging")
 
 
+def answers_file(state: Path, name: str) -> Path:
+    """Return the file with what was read of a reader study."""
+    return _state_file(state, name, "answers.sqlite")
+
+
 def _state_file(state: Path, name: str, suffix: str) -> Path:
     return state / "mirrors" / f"{name}.{suffix}"

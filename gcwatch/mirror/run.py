@@ -5,7 +5,7 @@ item itself gives 404, and the archive or reader study can still be seen afterwa
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,9 +22,10 @@ from gcwatch.core.errors import (
     TryAgain,
     Unreachable,
 )
-from gcwatch.core.kinds import KIND_NAMES
+from gcwatch.core.kinds import KIND_NAMES, ItemKind
 from gcwatch.core.progress import MirrorProgress, no_progress
 from gcwatch.core.reasons import Reason, explain
+from gcwatch.core.tables.answer_rows import ANSWERS_NAME, QUESTIONS_NAME
 from gcwatch.core.text import iso_time, readable_name
 from gcwatch.core.timing import retry_pause
 from gcwatch.files.atomic import FOLDER_MODE, disk_trouble
@@ -33,11 +34,13 @@ from gcwatch.mirror.flat import FlatLayout
 from gcwatch.mirror.folders import ItemFolderLayout
 from gcwatch.mirror.last_run import (
     LastRun,
+    answers_file,
     lock_mirror,
     read_last_run,
     staging_notes,
     write_last_run,
 )
+from gcwatch.mirror.reader_study import Origins
 from gcwatch.mirror.receipts import (
     Content,
     Difference,
@@ -48,9 +51,9 @@ from gcwatch.mirror.receipts import (
     Wanted,
     compare_listing,
 )
-from gcwatch.mirror.source import make_source
+from gcwatch.mirror.source import MirrorSource, open_source
 from gcwatch.mirror.storage import HiddenFolder, MirrorStorage
-from gcwatch.mirror.tally import ByteCount, Tally
+from gcwatch.mirror.tally import ByteCount, TableCounts, Tally
 from gcwatch.outbox.outputs import Staging
 from gcwatch.platform.models import Collection
 from gcwatch.platform.transfers import Transfers
@@ -59,6 +62,11 @@ from gcwatch.threads.heartbeats import with_callers_heartbeat
 MAX_ITEMS_AT_ONCE: Final = 8
 """Items that are fetched at the same time; more are not faster, the processor is the limit."""
 
+_TABLES: Final[Mapping[ItemKind, tuple[str, ...]]] = {
+    "archive": (),
+    "reader_study": (ANSWERS_NAME, QUESTIONS_NAME),
+}
+"""Names in the outbox that no item may have."""
 _STORE_TRIES: Final = 4
 """Tries to store one item in a run."""
 _WAIT_SLICE_SECONDS: Final = 60.0
@@ -69,7 +77,10 @@ _MAX_CUT_OFF_ITEMS: Final = 3
 
 @dataclass(frozen=True)
 class MirrorSummary:
-    """The result of a run: `items` are on the platform, `gone` are only on disk."""
+    """The result of a run: `items` are on the platform, `gone` are only on disk.
+
+    Of a reader study, `answers` are in its table; `masks_missing` of them have no mask yet.
+    """
 
     mirror: str
     items: int
@@ -80,6 +91,8 @@ class MirrorSummary:
     failed: int
     bytes: int
     seconds: float
+    answers: int = 0
+    masks_missing: int = 0
 
 
 @dataclass(frozen=True)
@@ -87,7 +100,8 @@ class MirrorContext:
     """What a run needs: the platform's transfers, the state directory, and its pace.
 
     At most `at_once` items are fetched at the same time. `backoff` is the first pause after a
-    failure in seconds. `clock` returns seconds since the epoch.
+    failure in seconds. `clock` returns seconds since the epoch. `origins` returns the folders from
+    which gcwatch sent the display sets of a reader study.
     """
 
     transfers: Transfers
@@ -95,6 +109,7 @@ class MirrorContext:
     at_once: int
     backoff: float
     clock: Callable[[], float] = time.time
+    origins: Origins = lambda _: {}
 
 
 def run_mirror(
@@ -112,7 +127,7 @@ def run_mirror(
     with lock_mirror(context.state, settings.name):
         before = read_last_run(context.state, settings.name)
         try:
-            summary = _MirrorRun(settings, context, progress, before).run()
+            summary = _run_mirror(settings, context, progress, before)
         except (CaseError, Unreachable, Refused, TokenRefused) as error:
             after = before.model_copy(
                 update={"ended": iso_time(context.clock()), "reason": _reason_code(error)}
@@ -121,6 +136,21 @@ def run_mirror(
             raise
         write_last_run(context.state, settings.name, _last_run_of(summary, context.clock()))
         return summary
+
+
+def _run_mirror(
+    settings: config.Mirror, context: MirrorContext, progress: MirrorProgress, before: LastRun
+) -> MirrorSummary:
+    tally = Tally(progress)
+    with open_source(
+        settings,
+        context.transfers.platform,
+        answers_file(context.state, settings.name),
+        origins=context.origins,
+        clock=context.clock,
+        on_progress=tally.report_progress,
+    ) as source:
+        return _MirrorRun(settings, context, source, tally, before).run()
 
 
 def _last_run_of(summary: MirrorSummary, now: float) -> LastRun:
@@ -161,17 +191,18 @@ class _MirrorRun:
         self,
         settings: config.Mirror,
         context: MirrorContext,
-        progress: MirrorProgress,
+        source: MirrorSource,
+        tally: Tally,
         before: LastRun,
     ) -> None:
         self._settings = settings
         self._context = context
         self._transfers = context.transfers
         self._platform = context.transfers.platform
-        self._tally = Tally(progress)
+        self._source = source
+        self._tally = tally
         self._hidden = HiddenFolder(settings.outbox, staging_notes(context.state, settings.name))
         self._layout = _make_layout(settings, self._hidden)
-        self._source = make_source(settings, self._platform, self._tally.report_progress)
         self._before = before
         self._begun = time.monotonic()
         self._cut_off = 0
@@ -193,8 +224,8 @@ class _MirrorRun:
             self._note_returned(each)
         self._handle_absent(difference.gone)
         with disk_trouble("writing the mirror's tables"):
-            self._source.write_tables(self._list_held)
-        return self._summarise(difference, len(listed))
+            counts = self._source.write_tables(self._list_held)
+        return self._summarise(difference, len(listed), counts)
 
     def _list_held(self) -> dict[str, Held]:
         return self._layout.list_held(self._settings.kind, self._settings.slug)
@@ -207,7 +238,7 @@ class _MirrorRun:
         self._tally.items = new + changed
         self._tally.add_bytes(0)
 
-    def _summarise(self, difference: Difference, items: int) -> MirrorSummary:
+    def _summarise(self, difference: Difference, items: int, counts: TableCounts) -> MirrorSummary:
         tally, away = self._tally, len(difference.gone)
         summary = MirrorSummary(
             mirror=self._settings.name,
@@ -219,6 +250,8 @@ class _MirrorRun:
             failed=tally.failed,
             bytes=tally.bytes,
             seconds=round(time.monotonic() - self._begun, 3),
+            answers=counts.answers,
+            masks_missing=counts.masks_missing,
         )
         self._log("mirror.finished", **{k: v for k, v in asdict(summary).items() if k != "mirror"})
         return summary
@@ -362,7 +395,7 @@ def _make_layout(settings: config.Mirror, hidden: HiddenFolder) -> MirrorStorage
     return (
         FlatLayout(hidden)
         if settings.layout == "flat"
-        else ItemFolderLayout(hidden, settings.folders)
+        else ItemFolderLayout(hidden, settings.folders, _TABLES[settings.kind])
     )
 
 

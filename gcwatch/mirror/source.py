@@ -1,11 +1,19 @@
 """What a mirror is a copy of: `run.py` does the rest for each kind of source alike."""
 
-from collections.abc import Callable, Container, Mapping
+import time
+from collections.abc import Callable, Container, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Protocol
 
 from gcwatch import config
+from gcwatch.files.atomic import disk_trouble
+from gcwatch.mirror.answer_store import AnswerStore
 from gcwatch.mirror.archive import ArchiveSource
+from gcwatch.mirror.reader_study import Origins, ReaderStudySource
 from gcwatch.mirror.receipts import Held, Wanted
+from gcwatch.mirror.tally import TableCounts
+from gcwatch.outbox.private_store import IN_MEMORY
 from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.models import Collection
 
@@ -28,14 +36,31 @@ class MirrorSource(Protocol):
     def is_gone(self, item: str) -> bool:
         """Ask for one item that is not listed; return True if it answers 404 to a valid token."""
 
-    def write_tables(self, list_held: Callable[[], Mapping[str, Held]]) -> None:
+    def write_tables(self, list_held: Callable[[], Mapping[str, Held]]) -> TableCounts:
         """Given what lists all items on disk, write what is said of them together."""
 
 
-def make_source(
+@contextmanager
+def open_source(
     settings: config.Mirror,
     platform: GrandChallenge,
+    store: Path = IN_MEMORY,
+    *,
+    origins: Origins = lambda _: {},
+    clock: Callable[[], float] = time.time,
     on_progress: Callable[[], None] = lambda: None,
-) -> MirrorSource:
-    """Return the source of a mirror; `on_progress` is called for each item that is listed."""
-    return ArchiveSource(platform, settings.slug, settings.layout, on_progress)
+) -> Iterator[MirrorSource]:
+    """Yield the source of a mirror.
+
+    `store` is a private file for what is read of a reader study. `origins` returns the folders
+    from which gcwatch sent its display sets, and `on_progress` is called while it is listed.
+    """
+    if settings.kind == "archive":
+        yield ArchiveSource(platform, settings.slug, settings.layout, on_progress)
+        return
+    with ExitStack() as opened:
+        with disk_trouble("opening the file with answers"):
+            answers = opened.enter_context(AnswerStore(store))
+        yield ReaderStudySource(
+            settings, platform, answers, origins=origins, clock=clock, on_progress=on_progress
+        )

@@ -2,8 +2,17 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from gcwatch.core.progress import MirrorProgress
+
+
+@dataclass(frozen=True)
+class TableCounts:
+    """What the tables of a mirror hold: answers, and masks that are not on the platform."""
+
+    answers: int = 0
+    masks_missing: int = 0
 
 
 class Tally:

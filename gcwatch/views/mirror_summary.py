@@ -12,11 +12,18 @@ def mirror_summary(summary: MirrorSummary) -> Text:
         (summary.fetched, "fetched"),
         (summary.changed, "changed"),
         (summary.unchanged, "unchanged"),
-        (summary.gone, "gone from the archive"),
+        (summary.gone, "gone from the platform"),
         (summary.failed, "failed"),
     )
     parts = ", ".join(f"{count} {what}" for count, what in counts if count)
     moved = f"; {data_size(summary.bytes)} in {summary.seconds:.1f} s" if summary.bytes else ""
-    return Text(
-        f"{summary.mirror}: {count_noun(summary.items, 'item')}, {parts or 'nothing'}{moved}."
-    )
+    told = f"{summary.mirror}: {count_noun(summary.items, 'item')}, {parts or 'nothing'}{moved}."
+    return Text(told + _answers(summary))
+
+
+def _answers(summary: MirrorSummary) -> str:
+    """Return what is said of a reader study's answers."""
+    if not summary.answers:
+        return ""
+    masks = f", {count_noun(summary.masks_missing, 'mask')} not on the platform"
+    return f" {count_noun(summary.answers, 'answer')}{masks * bool(summary.masks_missing)}."

@@ -17,14 +17,14 @@ def mirrors_table(
 ) -> Table:
     """Given the state of mirrors, and the progress of those that run now, return a table."""
     table = plain_table(
-        "mirror", "archive", "items", "gone", "last run (UTC)", "next run (UTC)", "result"
+        "mirror", "copy of", "items", "gone", "last run (UTC)", "next run (UTC)", "result"
     )
     for each in mirrors:
         run = runs.get(each.mirror)
         told = items_bar(*run) if run else _outcome(each)
         upcoming = Text("now") if run else Text(to_the_minute(each.next))
         counts = (Text(str(each.items)), Text(str(each.gone)))
-        names = (Text(each.mirror), Text(each.archive))
+        names = (Text(each.mirror), Text(each.archive or each.reader_study))
         table.add_row(*names, *counts, Text(to_the_minute(each.ended)), upcoming, told)
     return table
 
@@ -36,7 +36,7 @@ def _outcome(mirror: MirrorStatus) -> Text:
 
 
 def items_bar(done: int, items: int, moved: int) -> Table:
-    """Return a bar of a mirror's run; the number of items is 0 until the archive is listed."""
+    """Return a bar of a mirror's run; the number of items is 0 until its source is listed."""
     bar = Table.grid(padding=(0, 2, 0, 0))
     drawn = ProgressBar(items or None, done, width=30, pulse=not items)
     words = f"{done} of {count_noun(items, 'item')}" if items else "comparing"

@@ -35,7 +35,11 @@ class Mirrored:
         self.file.write_text(
             f'state = "state"\n[platform]\nurl = "{url}"\ntoken_file = "token"\n'
             '[log]\nfile = "log.jsonl"\n[[mirror]]\n'
-            + "".join(f"{key} = {json.dumps(value)}\n" for key, value in self.keys.items())
+            + "".join(
+                f"{key} = {json.dumps(value)}\n"
+                for key, value in self.keys.items()
+                if value is not None
+            )
             + routes
         )
 

@@ -12,7 +12,7 @@ from gcwatch.core.reasons import explain
 from gcwatch.core.receipt import RECEIPT_NAME
 from gcwatch.files.beneath import SharePath
 from gcwatch.mirror.receipts import Held, Receipt, compare_listing
-from gcwatch.mirror.source import make_source
+from gcwatch.mirror.source import open_source
 from gcwatch.mirror.storage import HiddenFolder, read_mirror_receipt
 from gcwatch.platform.client import GrandChallenge
 
@@ -143,15 +143,15 @@ class _MirrorAudit:
         self, items: Sequence[_MirroredItem], platform: GrandChallenge
     ) -> Iterator[Finding]:
         """Compare the mirror with the complete listing of its source."""
-        source = make_source(self.settings, platform)
-        try:
-            place = source.find_place()
-        except NotYet as error:
-            yield Finding(self.where, "", "unclear", explain(error.reason).detail)
-            return
         here = {each.receipt.target.item: each for each in reversed(items)}
         held = {pk: Held(each.name, each.receipt, whole=True) for pk, each in here.items()}
-        difference = compare_listing(source.list_items(place, held.keys()), held)
+        with open_source(self.settings, platform) as source:
+            try:
+                place = source.find_place()
+            except NotYet as error:
+                yield Finding(self.where, "", "unclear", explain(error.reason).detail)
+                return
+            difference = compare_listing(source.list_items(place, held.keys()), held)
         if difference.short:
             detail = f"the {self.noun} looks empty; perhaps the token has lost its right to it"
             yield Finding(self.where, "", "unclear", detail)

@@ -74,10 +74,20 @@ SURROUNDINGS_REASONS: Final[Mapping[str, ReasonEntry]] = {
         "Archive {slug} does not exist, or this token has no access to it.",
         hint="Check the slug, and ask the archive's editors for access.",
     ),
+    "reader_study_not_found": ReasonEntry(
+        "The reader study can't be seen; what is already here of it stays.",
+        "Reader study {slug} does not exist, or this token has no access to it.",
+        hint="Check the slug, and ask the study's editors for access.",
+    ),
+    "answers_not_seen": ReasonEntry(
+        "The answers of other readers can't be seen any more; what is already here of them stays.",
+        "This account is no editor of reader study {slug}, so it sees only its own answers.",
+        hint="Ask the study's editors to make this account an editor again, or use another outbox.",
+    ),
     "mirror_refused": ReasonEntry(
-        "The platform refuses a part of the archive; what is already here of it stays.",
+        "The platform refuses a part of what is mirrored; what is already here of it stays.",
         "{call} was answered {status}: {message}",
-        hint="If this goes on, ask the archive's editors.",
+        hint="If this goes on, ask the editors of the archive or reader study.",
     ),
     "mirror_away": ReasonEntry(
         "The mirror's folder is empty though it was not before; nothing is fetched.",
