@@ -152,18 +152,14 @@ class Watch:
                 another gcwatch.
             TokenRefused: when the platform does not take the token.
         """
-        before = {case.key: (case.round, case.ending) for case in self.journal.cases()}
+        before = self.journal.latest()
         controls = Controls(stop or threading.Event(), until_idle=True, take_over=take_over)
         mirrored = self._work(controls)
-        changed = [
-            case
-            for case in self.journal.cases()
-            if before.get(case.key) != (case.round, case.ending)
-        ]
+        ended = self.journal.ended_since(before)
         return Outcome(
-            delivered=sum(case.ending == "delivered" for case in changed),
-            failed=sum(case.ending == "failed" for case in changed),
-            waiting=sum(case.is_open for case in self.journal.cases()),
+            delivered=ended.get("delivered", 0),
+            failed=ended.get("failed", 0),
+            waiting=len(self.journal.open_cases()),
             mirrored=mirrored,
         )
 
@@ -217,7 +213,7 @@ class Watch:
 
     def cases(self) -> list[Case]:
         """Return every folder's latest case, oldest first."""
-        return self.journal.cases(newest=True)
+        return list(self.journal.latest_cases())
 
     def attention(self) -> list[Case]:
         """Return the cases that are open, that failed, or that were delivered with a warning.
@@ -268,11 +264,10 @@ class Watch:
             KeyError: when there is none, or several routes have a folder of this name.
         """
         inner = reference.partition("/")[2]
-        near = [*self.journal.called(reference), *self.journal.called(inner)]
-        if not near:  # perhaps written as a name that no text can hold is shown
-            near = self.journal.cases()
-        near.sort(key=lambda case: case.found)
-        found = {case.route: case for case in near if reference in _references(case)}
+        called = [*self.journal.called(reference), *self.journal.called(inner)]
+        # If there is none, perhaps written as a name that no text can hold is shown.
+        near = [case for case in called or self.journal.cases() if reference in _references(case)]
+        found = {case.route: case for case in sorted(near, key=lambda case: case.found)}
         if len(found) != 1:
             raise KeyError(reference)
         return found.popitem()[1]

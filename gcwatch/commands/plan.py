@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -30,11 +30,12 @@ from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging.bundles import bundle
 from gcwatch.imaging.bundles.members import Bundle
 from gcwatch.inbox.layouts import Inbox, inbox_of
-from gcwatch.inbox.listing import InboxEntry
+from gcwatch.inbox.listing import InboxEntry, InboxListing
 from gcwatch.inbox.renames import find_renamed_case
 from gcwatch.inbox.unused import unused_reasons
 from gcwatch.journal.copies import copied_journal
 from gcwatch.journal.journal import Journal
+from gcwatch.journal.rows import Known
 from gcwatch.platform.client import CachingGrandChallenge, GrandChallenge
 from gcwatch.platform.connect import connect
 from gcwatch.platform.file_parts import sha256_state
@@ -117,8 +118,7 @@ def plan(settings: Settings, names: Sequence[str] = ()) -> Iterator[RoutePlan]:
         with copied_journal(settings) as journal:
             found: list[str] = []
             for route in settings.routes:
-                known = _PlannedSoFar.of_route(route, journal)
-                planned = _route(route, known, platform, names)
+                planned = _route(route, _PlannedSoFar(route, journal), platform, names)
                 found += [f"{route.name}/{folder.name}" for folder in planned.folders]
                 yield _as_allowed(planned, route, platform)
     finally:
@@ -128,34 +128,35 @@ def plan(settings: Settings, names: Sequence[str] = ()) -> Iterator[RoutePlan]:
 
 @dataclass(frozen=True)
 class _PlannedSoFar:
-    """What is known of a route: its journal, its latest `cases` by folder, and their content.
+    """What is known of a route: a copy of its journal, and by content what this plan would send."""
 
-    `sent` holds the cases by what they sent, and those that this plan would send; None if nothing
-    is compared.
-    """
-
+    route: Route
     journal: Journal | None
-    cases: Mapping[str, Case]
-    sent: dict[str, Case] | None
+    sent: dict[str, Case] = field(default_factory=dict)
 
-    @classmethod
-    def of_route(cls, route: Route, journal: Journal | None) -> "_PlannedSoFar":
-        """Given a route and a copy of the journal, return what is known before the plan."""
-        latest = journal.cases(newest=True) if journal else []
-        cases = {case.folder: case for case in latest if case.route == route.name}
-        if route.duplicates == "send":
-            return cls(journal, cases, None)
-        stands = (case for case in cases.values() if case.content and not case.gone)
-        sent = {one.content: one for one in stands if one.is_open or one.ending == "delivered"}
-        return cls(journal, cases, sent)
+    def known(self, listing: InboxListing) -> Mapping[str, Known]:
+        """Given the inbox, return the latest cases of what is in it, by folder."""
+        names = [entry.name for entry in listing.cases]
+        return self.journal.known(self.route.name, names) if self.journal else {}
+
+    def case(self, known: Known | None) -> Case | None:
+        """Return the case of an entry of the inbox, or None if it has none."""
+        return self.journal.case(known.key) if self.journal and known else None
+
+    def first_with(self, content: str, case: Case) -> Case:
+        """Return the first case that sends a content: *case*, if no other one does."""
+        if content not in self.sent:
+            first = self.journal and self.journal.first_with_content(self.route.name, content)
+            self.sent[content] = first or case
+        return self.sent[content]
 
     def knows(self, pk: str) -> bool:
         """Whether a job or item belongs to a case of the journal."""
         return self.journal is not None and self.journal.knows(pk)
 
-    def find_renamed(self, route: Route, name: str) -> Case | None:
+    def find_renamed(self, name: str) -> Case | None:
         """Given an entry of the inbox, return the case that it had under another name, or None."""
-        return find_renamed_case(route, name, self.journal) if self.journal else None
+        return find_renamed_case(self.route, name, self.journal) if self.journal else None
 
 
 def _as_allowed(planned: RoutePlan, route: Route, platform: GrandChallenge) -> RoutePlan:
@@ -174,7 +175,7 @@ def _as_allowed(planned: RoutePlan, route: Route, platform: GrandChallenge) -> R
 
 
 def _route(
-    route: Route, known: _PlannedSoFar, platform: GrandChallenge, names: Sequence[str]
+    route: Route, so_far: _PlannedSoFar, platform: GrandChallenge, names: Sequence[str]
 ) -> RoutePlan:
     planned = RoutePlan(route.name, route.kind, route.target, cases=route.cases)
     box = inbox_of(route)
@@ -182,9 +183,10 @@ def _route(
         listing = box.list_cases(patience=math.inf)
     except NotYet as error:
         return replace(planned, away=error.reason)
+    known = so_far.known(listing)
     folders = tuple(
-        _folder(entry, route, known, platform)
-        for entry in box.select_cases(listing, list(known.cases))
+        _folder(entry, so_far, platform, so_far.case(known.get(entry.name)))
+        for entry in box.select_cases(listing, known)
         if is_asked_for(f"{route.name}/{entry.name}", names)
     )
     empty = [folder.name for folder in folders if folder.verdict == "empty"]
@@ -195,10 +197,10 @@ def _route(
 
 
 def _folder(
-    entry: InboxEntry, route: Route, known: _PlannedSoFar, platform: GrandChallenge
+    entry: InboxEntry, so_far: _PlannedSoFar, platform: GrandChallenge, case: Case | None
 ) -> FolderPlan:
-    """Given a folder, return what the daemon's next scan would do with it."""
-    box, case = inbox_of(route), known.cases.get(entry.name)
+    """Given a folder and its latest case, return what the daemon's next scan would do with it."""
+    box = inbox_of(so_far.route)
     if case and _is_over(case, entry, box):
         return FolderPlan(entry.name, "done", case=case.key, stage=stage(case), reason=case.failure)
     if case and case.is_open and case.inputs is not None:
@@ -207,12 +209,12 @@ def _folder(
     if not box.holds_files(entry.name):
         return FolderPlan(entry.name, "empty")
     is_open = case is not None and case.is_open
-    if not is_open and (renamed := known.find_renamed(route, entry.name)):
+    if not is_open and (renamed := so_far.find_renamed(entry.name)):
         verdict: Verdict = "under way" if renamed.is_open else "done"
         return FolderPlan(entry.name, verdict, case=renamed.key, stage=stage(renamed))
     folder = FolderPlan(entry.name, "send", case=case.key if case and is_open else "")
     try:
-        return _planned(folder, route, known, platform, case if is_open else None)
+        return _planned(folder, so_far, platform, case if is_open else None)
     except CannotSend as error:
         return replace(folder, verdict="refuse", reason=error.reason)
     except CaseError as error:
@@ -228,14 +230,10 @@ def _is_over(case: Case, entry: InboxEntry, box: Inbox) -> bool:
 
 
 def _planned(
-    folder: FolderPlan,
-    route: Route,
-    known: _PlannedSoFar,
-    platform: GrandChallenge,
-    case: Case | None,
+    folder: FolderPlan, so_far: _PlannedSoFar, platform: GrandChallenge, case: Case | None
 ) -> FolderPlan:
     """Given a folder without a plan, do everything that comes before its first upload."""
-    box = inbox_of(route)
+    route, box = so_far.route, inbox_of(so_far.route)
     marked = box.is_marked(folder.name)
     seen = box.snapshot_case(folder.name)
     if seen.copies is not None:
@@ -245,7 +243,7 @@ def _planned(
         raise NotYet(reason, 0)
     ours = case or Case(f"{route.name}-{UNKNOWN}", route.name, folder.name, found=0, touched=0)
     ours = replace(ours, seen=seen)
-    if adopted := find_earlier_result(ours, route, platform, known.knows):
+    if adopted := find_earlier_result(ours, route, platform, so_far.knows):
         return replace(folder, verdict="done", case=adopted.receipt, stage="delivered")
     files = box.source_files(folder.name)
     # Only a submission asks for other cases and jobs, and a plan submits nothing.
@@ -262,8 +260,8 @@ def _planned(
     )
     with tempfile.TemporaryDirectory(prefix="gcwatch-plan-") as spool:
         judgement = judge_folder(asked, context, Path(spool))
-        if known.sent is not None:
-            _require_new_content(judgement, ours, route, known.sent)
+        if route.duplicates != "send":
+            _require_new_content(judgement, ours, so_far)
     planned, made = judgement.planned, judgement.bundles
     uploads = tuple(_upload(item, made.get(item.socket, ())) for item in planned.inputs)
     return replace(
@@ -279,17 +277,12 @@ def _planned(
     )
 
 
-def _require_new_content(
-    judgement: Judgement, case: Case, route: Route, sent: dict[str, Case]
-) -> None:
-    """Raise an error if another folder, one of `sent` (by content), has the same content.
-
-    Otherwise the case becomes one of them: the daemon would send the first of two equal folders.
-    """
+def _require_new_content(judgement: Judgement, case: Case, so_far: _PlannedSoFar) -> None:
+    """Raise an error if another folder has the same content: the daemon sends the first of them."""
     planned = judgement.planned
-    receipt = inbox_of(route).read_receipt(case.folder)
+    receipt = inbox_of(so_far.route).read_receipt(case.folder)
     content = content_digest(planned.target, planned.inputs, judgement.bundles, _hash_file, receipt)
-    twin = sent.setdefault(content, case)
+    twin = so_far.first_with(content, case)
     if twin.folder != case.folder and not case.even_if_same:
         raise twin_error(twin, 0)
 

@@ -128,13 +128,12 @@ def show_removals(
 def _known_carriers(settings: Settings, route: Route) -> dict[str, Carrier]:
     """Return what each socket of a route took in its latest case."""
     with copied_journal(settings) as journal:
-        cases = journal.cases(newest=True) if journal else []
-        for case in cases:
+        for case in journal.latest_cases(route.name) if journal else ():
             same = case.target and (case.target.kind, case.target.slug) == (
                 route.kind,
                 route.target,
             )
-            if case.route == route.name and case.inputs and same:
+            if case.inputs and same:
                 return {each.socket: each.carrier for each in case.inputs}
     return {}
 

@@ -44,8 +44,9 @@ class Operator:
         """Do what the operator files of some routes ask for."""
         for route in routes:
             if route.operator_files:
-                known = self._journal.known(route.name)
-                for file in find_operator_files(route.outbox, known):
+                files = find_operator_files(route.outbox, self._journal.current(route.name))
+                known = self._journal.known(route.name, [file.folder for file in files])
+                for file in files:
                     latest = known.get(file.folder)
                     self._answer(route, file, latest.key if latest else None)
 

@@ -177,7 +177,9 @@ class InboxScanner:
 
     def _reconcile(self, route: Route, listing: InboxListing) -> list[str]:
         """Compare the entries of an inbox with its cases; return those that have no files."""
-        known = self._journal.known(route.name)
+        known = self._journal.current(route.name)
+        new = [entry.name for entry in listing.cases if entry.name not in known]
+        known |= self._journal.known(route.name, new)
         empty = []
         entries = inbox_of(route).select_cases(listing, known)
         # New names first: they may be those of cases whose old names other folders have taken.
@@ -250,7 +252,7 @@ class InboxScanner:
     def scan_closed_cases(self, routes: Routes, go_on: Callable[[], bool]) -> None:
         """Check all files of closed cases for late changes, as long as `go_on` returns True."""
         for route in routes.values():
-            for latest in self._journal.known(route.name).values():
+            for latest in self._journal.current(route.name).values():
                 if not go_on():
                     return
                 heartbeat()

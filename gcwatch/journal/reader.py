@@ -7,19 +7,30 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import count
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from gcwatch.core.case import Case
-from gcwatch.core.events import AttemptFailed, ContentIdentified, Postponed, StillRunning
+from gcwatch.core.events import (
+    Adopted,
+    AttemptFailed,
+    ContentIdentified,
+    Delivered,
+    FailureReported,
+    Postponed,
+    StillRunning,
+)
 from gcwatch.journal.rows import Known, Recorded, decode_case, decode_event
 from gcwatch.journal.schema import database_error, transaction
 
 _UPLOADS_LAST_SECONDS = 25 * 3600.0
 """Seconds: a day, and at most an hour until the platform's next clean-up."""
 _NO_PROGRESS = (AttemptFailed.kind, Postponed.kind, StillRunning.kind)
+_ENDS = (Adopted.kind, Delivered.kind, FailureReported.kind)
 _PAGE_CASES = 500
+_FOLDERS_AT_ONCE = 200
+"""One query names so many: SQLite takes 1000 conditions at most (sqlite.org/limits.html)."""
 
 _Values = Sequence[Any] | Mapping[str, Any]
 """What a query is asked with."""
@@ -40,21 +51,23 @@ class JournalReader:
         with self._transaction() as connection:
             return self._read(connection, key)
 
-    def cases(self, *, newest: bool = False) -> list[Case]:
-        """Return all cases, oldest first; with *newest*, only the latest of each folder."""
-        if newest:
-            return self._select("SELECT record FROM cases WHERE newest = 1 ORDER BY rowid")
-        return self._select("SELECT record FROM cases ORDER BY rowid")
+    def cases(self) -> Iterator[Case]:
+        """Yield all cases, oldest first, a few at a time: there may be a million."""
+        return self._pages("1")
 
-    def latest_of_route(self, route: str) -> Iterator[Case]:
-        """Yield the latest case of each folder of a route, oldest first, a few at a time."""
-        page = """SELECT record FROM cases WHERE route = ? AND newest = 1
-            ORDER BY rowid LIMIT ? OFFSET ?"""
-        for first in count(0, _PAGE_CASES):
-            found = self._select(page, (route, _PAGE_CASES, first))
-            yield from found
-            if len(found) < _PAGE_CASES:
-                return
+    def latest_cases(self, route: str | None = None) -> Iterator[Case]:
+        """Yield the latest case of each folder, of one route if it is named, as `cases` does."""
+        if route is None:
+            return self._pages("newest = 1")
+        return self._pages("newest = 1 AND route = ?", route)
+
+    def _pages(self, where: str, *values: Any) -> Iterator[Case]:
+        query = f"""SELECT rowid, record FROM cases
+            WHERE rowid > ? AND {where} ORDER BY rowid LIMIT ?"""  # noqa: S608 -- ours
+        last = 0
+        while found := self._ask(query, (last, *values, _PAGE_CASES)):
+            yield from (decode_case(record) for _, record in found)
+            last = found[-1][0]
 
     def open_cases(self) -> list[Case]:
         """Return the cases that are not closed, oldest first."""
@@ -157,24 +170,46 @@ class JournalReader:
         That is a case of the same route whose content was known earlier, that is open or delivered,
         and whose folder, another one, is still in the inbox.
         """
+        first = self.first_with_content(case.route, case.content)
+        return first if first is not None and first.key != case.key else None
+
+    def first_with_content(self, route: str, content: str) -> Case | None:
+        """Return the first case of a route that has a content, as `twin` compares; or None."""
         # The order of the events decides: of two cases at the same time exactly one is the first.
-        query = """SELECT cases.key
+        found = self._select(
+            """SELECT cases.record
             FROM cases JOIN events ON events.key = cases.key AND events.kind = ?
             WHERE route = ? AND content = ? AND (open = 1 OR stage = 'delivered')
             AND newest = 1 AND gone = 0
-            GROUP BY cases.key ORDER BY max(events.id) LIMIT 1"""
-        with self._transaction() as connection:
-            values = (ContentIdentified.kind, case.route, case.content)
-            for (first,) in connection.execute(query, values).fetchall():
-                return self._read(connection, first) if first != case.key else None
-        return None
+            GROUP BY cases.key ORDER BY max(events.id) LIMIT 1""",
+            (ContentIdentified.kind, route, content),
+        )
+        return found[0] if found else None
 
-    def known(self, route: str) -> dict[str, Known]:
-        """Given a route, return what is known of each folder, from its latest case, by folder."""
+    def current(self, route: str) -> dict[str, Known]:
+        """Return what is known of a route's open cases and of the folders in its inbox, by folder.
+
+        Closed cases whose folder is gone are not among them: there may be a million.
+        """
+        return self._known("(gone = 0 OR open = 1)", route)
+
+    def known(self, route: str, folders: Collection[str]) -> dict[str, Known]:
+        """Return what is known of some folders of a route and of all below them, by folder."""
+        found: dict[str, Known] = {}
+        names = iter([os.fsencode(folder) for folder in folders])
+        while some := [*islice(names, _FOLDERS_AT_ONCE)]:
+            # What is below a folder stands between its name with a slash and with the next byte, 0.
+            spans = [each for name in some for each in (name, name + b"/", name + b"0")]
+            one = "folder = ? OR (folder > ? AND folder < ?)"
+            where = " OR ".join([one] * len(some))
+            found |= self._known(f"({where})", route, *spans)
+        return found
+
+    def _known(self, where: str, *values: Any) -> dict[str, Known]:
         rows = self._ask(
-            """SELECT folder, key, open, stage, gone, stamp FROM cases
-            WHERE route = ? AND newest = 1""",
-            [route],
+            f"""SELECT folder, key, open, stage, gone, stamp FROM cases
+            WHERE route = ? AND newest = 1 AND {where}""",  # noqa: S608 -- a condition of ours
+            values,
         )
         return {
             os.fsdecode(folder): Known(key, bool(is_open), stage, bool(gone), stamp)
@@ -201,6 +236,18 @@ class JournalReader:
         """Return how many cases are at each stage or ended so, by route and stage."""
         rows = self._ask("SELECT route, stage, count(*) FROM cases GROUP BY route, stage")
         return {(route, stage): number for route, stage, number in rows}
+
+    def ended_since(self, number: int) -> dict[str, int]:
+        """Return how many cases ended after the event with this number, by how they ended."""
+        return dict(
+            self._ask(
+                """SELECT stage, count(DISTINCT cases.key)
+                FROM events JOIN cases ON cases.key = events.key
+                WHERE id > ? AND kind IN (SELECT value FROM json_each(?)) AND open = 0
+                GROUP BY stage""",
+                (number, json.dumps(_ENDS)),
+            )
+        )
 
     def last_progress(self) -> dict[str, float]:
         """Return for each open case, by key, when it last came further.

@@ -56,7 +56,7 @@ class KnownCase:
 
 def known_cases(journal: Journal) -> list[KnownCase]:
     """Given a journal, return all its cases, oldest first."""
-    newest = {case.key for case in journal.cases(newest=True)}
+    newest = {case.key for case in journal.latest_cases()}
     return [_known(case, case.key in newest, journal) for case in journal.cases()]
 
 

@@ -262,7 +262,8 @@ class _SendRun:
 
     def _case(self, item: _SendItem) -> Case | None:
         """Return the latest case of an item, or None."""
-        found = self.watch.journal.known(item.record.route).get(item.route.folder)
+        folder = item.route.folder
+        found = self.watch.journal.known(item.record.route, [folder]).get(folder)
         return self.watch.journal.case(found.key) if found else None
 
     def _is_earlier(self, item: _SendItem) -> bool:

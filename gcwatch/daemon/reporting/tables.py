@@ -150,7 +150,7 @@ class TableWriter(PeriodicThread):
         box = inbox_of(route)
         cases = (
             (box.public_name(case.folder), case_status(case))
-            for case in self._journal.latest_of_route(route.name)
+            for case in self._journal.latest_cases(route.name)
         )
         rows = [STATUS_COLUMNS, *status_rows(table, by_folder(cases, table))]
         lines = [BYTE_ORDER_MARK, *map(csv_line, rows)]

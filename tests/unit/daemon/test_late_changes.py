@@ -647,4 +647,4 @@ def test_two_looks_at_one_change_open_one_case(site):
         opened = [watch.journal.open_next_case(first.key) for _ in range(2)]
 
         assert [case is None for case in opened] == [False, True]
-        assert len(watch.journal.cases()) == 2
+        assert len(list(watch.journal.cases())) == 2

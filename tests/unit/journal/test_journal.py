@@ -99,7 +99,7 @@ def test_a_folder_name_of_any_bytes_survives(tmp_path_factory, name):
 
     with closing(Journal(state)) as book:
         assert folder == book.case(key).folder
-        assert list(book.known("lobes")) == [folder]
+        assert list(book.known("lobes", [folder])) == list(book.current("lobes")) == [folder]
         assert fold(book, key) == book.case(key)
 
 
@@ -165,10 +165,52 @@ def test_a_folder_is_known_by_its_latest_case(book):
     book.record(book.open_case("lobes", "p1").key, events.Withdrawn())
     latest = book.open_case("lobes", "p1")
 
-    known = book.known("lobes")
+    assert book.known("lobes", ["p1"]) == book.current("lobes")
+    assert book.current("lobes")["p1"].key == latest.key
+    assert book.current("lobes")["p1"].is_open
 
-    assert known["p1"].key == latest.key
-    assert known["p1"].is_open
+
+def test_a_scan_reads_open_cases_and_what_is_in_the_inbox(book):
+    """However many closed cases there are whose folder is gone; one of them is found by name."""
+    stands, gone, series, other = (
+        book.open_case("lobes", name) for name in ("p1", "p2", "p3/1.2", "p30")
+    )
+    for each in (stands, gone, series, other):
+        book.record(each.key, events.Rejected(Reason("job_failed")))
+        book.record(each.key, events.FailureReported())
+    for each in (gone, series, other):
+        book.record(each.key, events.FolderRemoved())
+    running = book.open_case("lobes", "p4")
+    book.record(running.key, events.FolderRemoved())
+
+    assert set(book.current("lobes")) == {"p1", "p4"}
+    assert set(book.known("lobes", ["p2", "p3"])) == {"p2", "p3/1.2"}
+    many = [f"p{number}" for number in range(1000)]
+    assert set(book.known("lobes", many)) == {"p1", "p2", "p3/1.2", "p30", "p4"}
+    assert book.known("lobes", []) == {}
+
+
+def test_all_cases_are_read_a_few_at_a_time(book):
+    """Each once, oldest first, also those that come meanwhile."""
+    keys = [book.open_case("lobes", f"p{number}").key for number in range(1201)]
+    cases = book.cases()
+    found = [next(cases).key]
+    keys.append(book.open_case("lobes", "late").key)
+    assert found + [case.key for case in cases] == keys
+
+
+def test_what_ended_is_counted_from_an_event_on(book):
+    """Cases that ended before, and events after an end, do not count."""
+    before, failed, withdrawn = (book.open_case("r", name).key for name in ("p1", "p2", "p3"))
+    book.record(before, events.Rejected(Reason("job_failed")))
+    book.record(before, events.FailureReported())
+    start = book.latest()
+    book.record(before, events.FolderRemoved())
+    book.record(withdrawn, events.Withdrawn())
+    book.record(failed, events.Rejected(Reason("job_failed")))
+    book.record(failed, events.FailureReported())
+    book.record(failed, events.FolderRemoved())
+    assert book.ended_since(start) == {"failed": 1}
 
 
 def test_what_needs_attention_is_open_failed_or_odd(book):
@@ -437,7 +479,7 @@ def test_damage_that_comes_later_is_told_as_that(tmp_path):
     (tmp_path / JOURNAL_FILE).write_bytes(content)
 
     with closing(Journal(tmp_path)) as journal, pytest.raises(JournalDamaged, match="is damaged"):
-        journal.cases()
+        list(journal.cases())
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
