@@ -1,11 +1,11 @@
 """The functions of the Python API: one call does what one command does.
 
-In a notebook they show their progress, as the commands do on a terminal.
+In a notebook they show their progress, as on a terminal.
 """
 
 import threading
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +13,7 @@ from gcwatch.commands.send.options import Access, Inputs, SendOptions
 from gcwatch.commands.send.send import SendSession, Sent
 from gcwatch.core.progress import TransferProgress, no_progress
 from gcwatch.core.timing import Pace
+from gcwatch.views.send_progress import send_progress
 
 
 def send(
@@ -41,6 +42,7 @@ def send(
     config: str | Path | None = None,
     state: str | Path | None = None,
     stop: threading.Event | None = None,
+    quiet: bool = False,
     progress: TransferProgress = no_progress,
     pace: Pace | None = None,
 ) -> list[Sent]:
@@ -86,6 +88,7 @@ def send(
         config: A config file, of which platform, limits and state are used.
         state: The directory that remembers what was sent.
         stop: Ends the work early once it is set; the same call continues it.
+        quiet: Show no progress; else it is shown in a notebook and on a terminal.
         progress: Called with a case's key and the moved and total bytes of its transfer.
         pace: How often things are done.
 
@@ -128,5 +131,8 @@ def send(
         config=config,
         state=state,
     )
-    with closing(SendSession(paths, options, access)) as session:
+    with (
+        closing(SendSession(paths, options, access)) as session,
+        nullcontext() if quiet else send_progress(session),
+    ):
         return session.run(stop)

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from gcwatch.api import MirrorStatus
 from gcwatch.core.reasons import Reason, explain
-from gcwatch.core.text import count_noun, data_size
+from gcwatch.core.text import count_noun, data_size, time_span
 from gcwatch.views.terminal import plain_table
 
 
@@ -35,12 +35,16 @@ def _outcome(mirror: MirrorStatus) -> Text:
     return Text(why, "yellow")
 
 
-def items_bar(done: int, items: int, moved: int) -> Table:
-    """Return a bar of a mirror's run; the number of items is 0 until its source is listed."""
+def items_bar(done: int, items: int, moved: int, *, left: float | None = None) -> Table:
+    """Return a bar of a mirror's run; the number of items is 0 until its source is listed.
+
+    `left` is about how many seconds the rest takes, None if that can't be known.
+    """
     bar = Table.grid(padding=(0, 2, 0, 0))
     drawn = ProgressBar(items or None, done, width=30, pulse=not items)
     words = f"{done} of {count_noun(items, 'item')}" if items else "comparing"
-    bar.add_row(drawn, Text(words), Text(data_size(moved)))
+    about = "" if left is None else f"about {time_span(max(left, 1.0))} left"
+    bar.add_row(drawn, Text(words), Text(data_size(moved)), Text(about))
     return bar
 
 

@@ -2,7 +2,8 @@
 
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TextIO, cast
 
@@ -13,16 +14,20 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from gcwatch.core.text import data_size
+from gcwatch.core.progress import seconds_left
+from gcwatch.core.text import data_size, printable_name
 from gcwatch.views.mirror_table import items_bar
-from gcwatch.views.terminal import STAGE_STYLES, console, plain_table
-from gcwatch.wording.case_view import CaseView
+from gcwatch.views.terminal import STAGE_STYLES, console
 
 
 class TransferMeter:
-    """The progress of transfers; give it to `gcwatch.open` as `progress`."""
+    """The progress of transfers; give it to `gcwatch.open` as `progress`.
+
+    `name_of` returns the name of a case's folder, given its key.
+    """
 
     def __init__(self) -> None:
+        self.name_of: Callable[[str], str] = str
         self._lock = threading.Lock()
         self._transfers: dict[str, tuple[int, int]] = {}
 
@@ -44,23 +49,28 @@ class TransferMeter:
         for key, (moved, total) in sorted(transfers.items()):
             bar = ProgressBar(total or None, moved, width=30, pulse=not total)
             size = f"{data_size(moved)} of {data_size(total)}" if total else data_size(moved)
-            bars.add_row(Text(f"  {key}"), bar, Text(size))
+            bars.add_row(Text(f"  {printable_name(self.name_of(key))}"), bar, Text(size))
         return Group(bars, line) if transfers else Group(line)
 
 
 class _ItemMeter:
-    """The progress of a mirror's run, in items and in bytes."""
+    """The progress of a mirror's run, in items and in bytes, and how long the rest takes."""
 
     def __init__(self) -> None:
         self._seen = (0, 0, 0)
+        self._began: float | None = None
 
     def __call__(self, done: int, items: int, moved: int) -> None:
         """Note how many items are done, of how many, and how many bytes have moved."""
+        self._began = time.monotonic() if self._began is None else self._began
         self._seen = (done, items, moved)
 
     def show(self) -> Table:
         """Return it as a bar."""
-        return items_bar(*self._seen)
+        done, items, _ = self._seen
+        passed = 0.0 if self._began is None else time.monotonic() - self._began
+        each = [passed / done] if done else []
+        return items_bar(*self._seen, left=seconds_left(each, [0.0] * (items - done), 1))
 
 
 @contextmanager
@@ -93,34 +103,3 @@ def transfer_progress(
     with drawn:
         # Log lines are coloured already, and are longer than any terminal: they wrap.
         yield cast(TextIO, FileProxy(screen, sys.stderr))
-
-
-_MAX_ROWS = 12
-
-
-@contextmanager
-def send_progress(meter: TransferMeter, views: Callable[[], Sequence[CaseView]]) -> Iterator[None]:
-    """On a terminal, draw cases and their transfers while the context is open."""
-    if not sys.stderr.isatty():
-        yield
-        return
-    drawn = Live(
-        get_renderable=lambda: Group(_open_cases(views()), meter.show({})),
-        console=console(stderr=True),
-        refresh_per_second=4,
-        transient=True,
-    )
-    with drawn:
-        yield
-
-
-def _open_cases(views: Sequence[CaseView]) -> Table:
-    """Return the open cases as a table, as many as fit on a screen."""
-    table = plain_table("case", "folder", "stage", "")
-    under_way = [view for view in views if view.stage not in STAGE_STYLES]
-    for view in under_way[:_MAX_ROWS]:
-        words = Text(view.why)
-        table.add_row(Text(view.case), Text(view.folder), Text(view.stage, "cyan"), words)
-    if len(under_way) > _MAX_ROWS:
-        table.add_row(Text(f"and {len(under_way) - _MAX_ROWS} more", "dim"))
-    return table

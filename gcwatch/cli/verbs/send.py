@@ -33,7 +33,7 @@ from gcwatch.core.reasons import is_platform_away
 from gcwatch.core.text import printable_name
 from gcwatch.views.links import knows_links
 from gcwatch.views.parent_list import parent_list
-from gcwatch.views.progress import TransferMeter, send_progress
+from gcwatch.views.send_progress import send_progress
 from gcwatch.views.sent_lines import sent_lines, sent_note
 from gcwatch.views.terminal import console
 
@@ -100,7 +100,6 @@ def send(
     not be reached, 75 cases wait for something else, 77 the token was refused, 78 correct the
     config, the slug, the rights or the inputs, 130 stopped.
     """
-    meter = TransferMeter()
     options = SendOptions(
         algorithm=algorithm,
         reader_study=reader_study,
@@ -116,7 +115,6 @@ def send(
         poll=poll,
         each=each,
         again=again,
-        progress=meter,
     )
     access = Access(
         url=url, token_file=token_file, ca_bundle=ca_bundle, config=chosen(context, config)
@@ -124,7 +122,7 @@ def send(
     with stoppable() as stop, closing(_opened(paths, options, access)) as sending:
         for sentence in sending.left_out:
             typer.echo(sentence, err=True)
-        with _quiet(sending), send_progress(meter, sending.views):
+        with _quiet(sending), send_progress(sending):
             sent = sending.run(stop)
         stopped = stop.is_set()
     _print(sent, as_json=as_json)

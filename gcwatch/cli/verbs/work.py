@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import asdict
+from functools import cache
 from typing import Annotated, Any, Final, TextIO
 
 import typer
@@ -64,6 +65,7 @@ def once(
         gcwatch.open(chosen(context, config), progress=meter) as watch,
         stoppable() as stop,
     ):
+        meter.name_of = cache(lambda key: watch.journal.case(key).folder)
         with transfer_progress(meter, watch.counts) as stream:
             _configure_log(watch.settings, stream=stream)
             outcome = watch.run_once(stop, take_over=take_over)

@@ -46,6 +46,7 @@ from gcwatch.platform.connect import connect
 from gcwatch.platform.transfers import Transfers
 from gcwatch.wording import case_view
 from gcwatch.wording.case_view import CaseView
+from gcwatch.wording.why_waiting import DaemonSnapshot
 
 
 @dataclass(frozen=True)
@@ -139,9 +140,15 @@ class SendSession:
         """Release journals, connections and locks."""
         self._stack.close()
 
-    def views(self) -> list[CaseView]:
-        """Return each case in words, as it is now."""
-        return [view for run in self._runs for view in run.views()]
+    def progress(self) -> tuple[list[CaseView], frozenset[str]]:
+        """Return each case in words, as it is now, and the keys of those that are in work."""
+        views: list[CaseView] = []
+        working: frozenset[str] = frozenset()
+        for run in self._runs:
+            snapshot = run.snapshot()
+            views += run.views(snapshot)
+            working |= snapshot.progress.working
+        return views, working
 
     def run(self, stop: threading.Event | None = None) -> list[Sent]:
         """Work until nothing more can be done now, or *stop* is set."""
@@ -212,12 +219,20 @@ class _SendRun:
         self.watch.follow(replace(self.watch.settings, routes=tuple(routes)))
         return bool(routes)
 
-    def views(self) -> Iterator[CaseView]:
-        """Yield each case in words."""
+    def snapshot(self) -> DaemonSnapshot:
+        """Return what the work on these cases does at this moment."""
+        cases = [case for item in self._items if (case := self._case(item))]
+        return replace(self.watch.daemon_snapshot(cases), is_running=True, routes=None)
+
+    def views(self, snapshot: DaemonSnapshot) -> Iterator[CaseView]:
+        """Yield each case in words; one that has not begun yet is waiting."""
         for item in self._items:
             case = self._case(item)
-            if case is not None:
-                yield case_view.case_view(case, self.watch.pace(case.route), time.time())
+            if case is None:
+                yield CaseView("", "", readable_name(item.route.folder), "waiting", "", "")
+            else:
+                pace = self.watch.pace(case.route)
+                yield case_view.case_view(case, pace, time.time(), snapshot)
 
     def sent(self, stop: threading.Event) -> Iterator[Sent]:
         """Yield the result of each case, brought to the output folder that is wanted now."""
