@@ -18,6 +18,6 @@ def folders_of_display_sets(
     return {
         case.submission.pk: readable_name(case.folder)
         for route in routes
-        for case in journal.latest_of_route(route)
+        for case in journal.latest_cases(route)
         if case.submission is not None
     }
