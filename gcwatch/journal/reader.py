@@ -69,6 +69,11 @@ class JournalReader:
             yield from (decode_case(record) for _, record in found)
             last = found[-1][0]
 
+    def recent(self, limit: int) -> list[Case]:
+        """Return at most *limit* latest cases of folders, the newest first."""
+        query = "SELECT record FROM cases WHERE newest = 1 ORDER BY rowid DESC LIMIT ?"
+        return self._select(query, [limit])
+
     def open_cases(self) -> list[Case]:
         """Return the cases that are not closed, oldest first."""
         return self._select("SELECT record FROM cases WHERE open = 1 ORDER BY rowid")

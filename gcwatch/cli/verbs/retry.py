@@ -43,7 +43,7 @@ def retry(
 
 
 def _failed(watch: gcwatch.Watch) -> list[Case]:
-    return [case for case in watch.cases() if case.ending == "failed" and not case.gone]
+    return [case for case in watch.attention() if case.ending == "failed" and not case.gone]
 
 
 def _tried(case: Case) -> str:

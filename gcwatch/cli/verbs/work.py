@@ -71,7 +71,7 @@ def once(
             outcome = watch.run_once(stop, take_over=take_over)
         waiting = {
             case.key: case.wait.reason.code if case.wait else gcwatch.stage(case)
-            for case in watch.cases()
+            for case in watch.attention()
             if case.is_open
         }
         waiting |= {
