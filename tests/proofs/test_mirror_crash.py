@@ -11,6 +11,7 @@ from itertools import count
 import pytest
 from support.builders import mha, visible
 from support.mirrored import IMAGE, Mirrored
+from support.mirrored_study import MirroredStudy
 from support.victims import SIGKILLED, die_at_every_kind, sorts_of_calls
 
 from gcwatch.sandbox import Sandbox
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.timeout(1200)
 
 DEATHS = ("file_change", "platform_call")
 CUTS = ("cut_before", "truncate")
-KINDS = ("fresh", "changed", "flat_fresh", "flat_changed")
+KINDS = ("fresh", "changed", "flat_fresh", "flat_changed", "study_fresh", "study_changed")
 TIERS = [
     "changed",
     *(pytest.param(kind, marks=pytest.mark.prove) for kind in KINDS if kind != "changed"),
@@ -34,8 +35,10 @@ class Scene:
     def __init__(self, folder, sandbox, kind):
         self.flat = kind.startswith("flat")
         keys = {"layout": "flat"} if self.flat else {}
-        keys |= {"gone": "move", "gone_to": "gone"} if kind == "changed" else {}
-        self.site = Mirrored(folder, sandbox, **keys)
+        moves = kind in {"changed", "study_changed"}
+        keys |= {"gone": "move", "gone_to": "gone"} if moves else {}
+        make = MirroredStudy if kind.startswith("study") else Mirrored
+        self.site = make(folder, sandbox, **keys)
         self.file, self.sandbox = self.site.file, sandbox
         self.known = set()
         self.still, self.gone = {}, ()
@@ -59,14 +62,16 @@ class Scene:
         self._note_images()
         self.still = {k: v for k, v in self.site.print().items() if "p4" in str(k)}
         self.site.change(self.second, generic_medical_image=("liver.mha", mha(9, 9)))
-        self.site.sandbox.remove_item(self.site.archive, "p5")
+        self.site.remove("p5")
         self.gone = ("p5",)
         self.site.add("p6", {IMAGE: ("spleen.mha", mha(6, 6))})
 
     def _note_images(self):
         """The digests of all images that may be seen at any time."""
         held = self.site.values().values()
-        self.known |= {digest for each in held for slug, digest in each.values() if slug == IMAGE}
+        if self.flat:
+            found = (pair for each in held for pair in each.values())
+            self.known |= {digest for slug, digest in found if slug == IMAGE}
 
     def check_visible(self):
         """What people see is whole, at any time; what has not changed was not touched."""
@@ -86,7 +91,7 @@ class Scene:
             self.site.check_complete()
         if self.site.keys.get("gone") == "move":
             assert [path.name for path in gone.iterdir() if visible(path)] == [*self.gone]
-            assert len([*(gone / "p5" / IMAGE).iterdir()]) == 1
+            assert len([*(gone / "p5" / self.site.images).iterdir()]) == 1
         self.check_visible()
         assert self.site.run().unchanged == len(self.site.values())
 
@@ -165,6 +170,7 @@ def test_a_mirror_is_completed_wherever_it_is_killed(victims, tmp_path, kind, de
         ("fresh", "receipt_after_rename", "gcwatch.json"),
         ("changed", "leave_old_aside", "left"),
         ("flat_fresh", "names_after_images", "twice"),
+        ("study_changed", "leave_old_aside", "left"),
     ],
 )
 def test_the_enumeration_catches_a_broken_variant(victims, tmp_path, kind, variant, complaint):

@@ -18,7 +18,12 @@ IMAGE = "generic-medical-image"
 
 
 class Mirrored:
-    """A config file with one mirror, its outbox, and the archive that it is of."""
+    """A config file with one mirror, its outbox, and the archive that it is of.
+
+    `images` is where an item's folder has its image.
+    """
+
+    images = IMAGE
 
     def __init__(self, folder, sandbox, *, routes="", **mirror):
         self.folder, self.sandbox = folder, sandbox
@@ -60,6 +65,12 @@ class Mirrored:
         items = self.sandbox.platform_state.items
         taken = items.pop(item)
         return lambda: items.update({item: taken})
+
+    def remove(self, title):
+        self.sandbox.remove_item(self.archive, title)
+
+    def rename(self, item, title):
+        self.sandbox.platform_state.items[item].title = title
 
     def values(self):
         """What the archive holds: by item and value pk, what the value is and its SHA-256."""
