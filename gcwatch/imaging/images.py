@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import BinaryIO
@@ -34,6 +34,7 @@ from gcwatch.imaging.dicom import (
     slice_geometry,
 )
 from gcwatch.imaging.dicom.procedure import Procedure, is_removed
+from gcwatch.imaging.dicom.reference_header import find_unreadable_element
 from gcwatch.imaging.forecast import forecast_file
 from gcwatch.imaging.formats import SUFFIXES, Image, Integrity, Kind, damage_reason
 from gcwatch.imaging.meta_image import complete_meta_image
@@ -219,6 +220,8 @@ def _series_image(
     if joined:
         found += consistency.find_inconsistencies(members, procedure)
         found += slice_geometry.find_distortions(members)
+        if procedure is None:  # else nothing is sent as it is
+            found += _unreadable_reference(members)
     return Image(
         kind,
         ".dcm",
@@ -229,6 +232,16 @@ def _series_image(
         _instances_digest([header for header, _ in members]),
         any("bare" in header.common.traits for header, _ in members),
     )
+
+
+def _unreadable_reference(members: Sequence[slice_geometry.Slice]) -> Iterator[Reason]:
+    """Yield a reason if the importer can't read the file from which it takes the header."""
+    _, file = min(members, key=lambda member: member[0].number or 0)
+    with open_unchanged(file) as stream:
+        element = find_unreadable_element(stream)
+    if element:
+        facts = {"what": f"DICOM in which {element} is damaged", "wanted": "DICOM without it"}
+        yield Reason("unreadable_format", facts, {"file": file.name})
 
 
 def _forecast_series(

@@ -12,6 +12,7 @@ _COMPRESSED = "the sandbox decodes no compressed pixels"
 UNEQUAL = {
     **{str(kind): _COMPRESSED for kind in PACKED if kind.panimg == NOTHING},
     "DICOM: more compressed frames than told": _COMPRESSED,
+    "DICOM: a study whose UID is a path": "the sandbox makes no folder of that name",
     "slide: .svs, cut off": "the sandbox does not convert slides, so it does not see the cut",
     "MetaImage: a field with too few numbers": "panimg reads the next field as the numbers",
 }

@@ -169,6 +169,7 @@ def _find_unreadable(members: Sequence[Slice], procedure: Procedure | None) -> I
     loses_time = _is_removed(headers, procedure, "TemporalPositionIndex")
     kept: dict[Trait, bool] = {
         "big_endian": not is_scaled or loses_scale,
+        "syntax": procedure is None,  # else it is written anew, or the file is refused
         "untimed": not loses_time and len({header.time for header in headers} - {b""}) > 1,
     }
     for keyword in NEVER_EMPTY:

@@ -187,6 +187,12 @@ def raw_value(dataset: Any, keyword: str) -> bytes:
     return value if isinstance(value, bytes) else str(value or "").encode()
 
 
+def type_of(dataset: Any, keyword: str) -> str:
+    """Return the VR that a file tells of an element, "UN" without the element or a VR."""
+    element = dataset.get_item(tag_of(keyword))
+    return str(getattr(element, "VR", None) or "UN")
+
+
 def parse_numbers(raw: bytes) -> list[float]:
     """Given numbers as DICOM writes them, return them; an empty list if one is no number."""
     try:
@@ -198,8 +204,7 @@ def parse_numbers(raw: bytes) -> list[float]:
 
 def is_empty(dataset: Any, keyword: str) -> bool:
     """Whether an element is there without a value."""
-    element = dataset.get_item(tag_of(keyword))
-    return element is not None and not element.value
+    return tag_of(keyword) in dataset and not raw_value(dataset, keyword).strip(b" \0")
 
 
 def meta_value(dataset: Any, keyword: str) -> str:

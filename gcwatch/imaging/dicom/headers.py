@@ -59,6 +59,8 @@ _READ_ELEMENTS = (
     "Columns",
     "SamplesPerPixel",
     "BitsAllocated",
+    "BitsStored",
+    "PlanarConfiguration",
     "NumberOfFrames",
     "PhotometricInterpretation",
     "PixelRepresentation",
@@ -295,7 +297,7 @@ def _read_group(dataset: Any) -> Group:
     stack = dataset.get("StackID")
     return _shared_group(
         _required_text(dataset, "StudyInstanceUID"),
-        str(stack) if stack is not None else _required_text(dataset, "SeriesInstanceUID"),
+        _required_text(dataset, "SeriesInstanceUID" if stack is None else "StackID"),
         _required_text(dataset, "SOPClassUID"),
     )
 
@@ -310,7 +312,9 @@ def _required_text(dataset: Any, keyword: str) -> str:
     value = dataset.get(keyword)
     if not value:
         raise DamagedDicom(f"no {keyword}")
-    return str(value)
+    if not isinstance(value, str):
+        raise DamagedDicom(f"{keyword} is not one text")
+    return value
 
 
 def _instance_number(dataset: Any) -> int | None:

@@ -24,6 +24,7 @@ from gcwatch.imaging.dicom.elements import (
     meta_value,
     raise_if_system_error,
 )
+from gcwatch.imaging.dicom.pixel_description import wrong_element
 from gcwatch.imaging.dicom.traits import frame_groups
 from gcwatch.imaging.jpeg import JPEG_LS, JpegPicture, read_jpeg_header
 
@@ -266,6 +267,7 @@ def _check_pixels(
 
 
 def _check_frames(stream: BinaryIO, pixels: PixelData, dataset: Any) -> None:
+    _require_described(dataset, pixels.tag)
     told = PixelFacts(
         int(dataset.get("NumberOfFrames") or 1),
         int(dataset.Rows),
@@ -284,7 +286,13 @@ def _is_deflated(dataset: Any) -> bool:
     return meta_value(dataset, "TransferSyntaxUID") == str(DeflatedExplicitVRLittleEndian)
 
 
+def _require_described(dataset: Any, tag: tuple[int, int]) -> None:
+    if keyword := wrong_element(dataset, tag):
+        raise DamagedDicom(f"its header does not say how its pixels are stored ({keyword})")
+
+
 def _expected_bytes(dataset: Any, tag: tuple[int, int]) -> int:
+    _require_described(dataset, tag)
     samples = int(dataset.get("SamplesPerPixel") or 1)
     pixels = int(dataset.Rows) * int(dataset.Columns) * int(dataset.get("NumberOfFrames") or 1)
     bits = pixels * samples * (PIXEL_TAGS[tag] or int(dataset.get("BitsAllocated") or 1))

@@ -44,6 +44,11 @@ class RawElement:
     def __init__(self, vr: bytes, value: bytes) -> None:
         self.vr, self.value = vr, value
 
+    @property
+    def VR(self) -> str:  # noqa: N802 - as pydicom calls it
+        """The VR as text."""
+        return self.vr.decode()
+
     def converted(self) -> Any:
         """Return the value as pydicom gives it; raise UnusualHeader if that is not certain."""
         layout = _BINARY_NUMBERS.get((self.vr, len(self.value)))

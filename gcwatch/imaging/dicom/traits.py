@@ -4,10 +4,11 @@ It takes stored numbers, RescaleSlope and RescaleIntercept, and nothing else tha
 meaning (panimg 0.18.2, `image_builders/dicom.py`).
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-from gcwatch.imaging.dicom.elements import parse_numbers, raw_value, tag_of
+from gcwatch.imaging.dicom.elements import meta_value, parse_numbers, raw_value, tag_of, type_of
 from gcwatch.imaging.unreadable import Unreadable
 
 Trait = Literal[
@@ -24,12 +25,20 @@ Trait = Literal[
     "dose",
     "frame_scale",
     "aspect",
+    "syntax",
+    "type",
 ]
 """A property of a file that matters to the importer; `UNREADABLE` and `UNMEASURED` explain it.
 
 A file that is "bare" has no preamble; it gets one before it is sent (`elements.missing_preamble`).
 """
 
+
+_READABLE_SYNTAX: Final = re.compile(
+    r"1\.2\.840\.10008\.1\.2"
+    r"(\.[125]|\.1\.99|\.4\.(50|51|57|70|80|81|90|91|201|202|203))?"
+)
+"""Transfer syntaxes that the importer decodes (PS3.6 table A-1)."""
 
 UNREADABLE: dict[Trait, Unreadable] = {
     "big_endian": Unreadable("DICOM with big-endian numbers", "DICOM with little-endian numbers"),
@@ -48,6 +57,12 @@ UNREADABLE: dict[Trait, Unreadable] = {
         "DICOM with three numbers for the position and six for the orientation",
     ),
     "frames": Unreadable("DICOM with less than one frame", "DICOM with a sound NumberOfFrames"),
+    "syntax": Unreadable(
+        "DICOM whose transfer syntax is missing or unknown", "DICOM without compression"
+    ),
+    "type": Unreadable(
+        "DICOM in which a number, text or UID is marked as of another type", "sound DICOM"
+    ),
     "scale": Unreadable(
         "DICOM whose RescaleSlope is 0, or whose scale is no number", "DICOM with a sound scale"
     ),
@@ -99,8 +114,19 @@ def _iterate_traits(dataset: Any) -> Iterator[Trait]:
         yield "dose"
     if any(map(_is_scaled, (*shared_groups(dataset), *frame_groups(dataset)))):
         yield "frame_scale"
-    yield from _wrong_numbers(dataset)
+    yield from _wrong_values(dataset)
 
+
+_TYPES: Final = {
+    **dict.fromkeys(("SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID"), "UI"),
+    **dict.fromkeys(("Rows", "Columns", "SamplesPerPixel", "PlanarConfiguration"), "US"),
+    **dict.fromkeys(("BitsAllocated", "BitsStored", "PixelRepresentation"), "US"),
+    **dict.fromkeys(("PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient"), "DS"),
+    **dict.fromkeys(("RescaleSlope", "RescaleIntercept"), "DS"),
+    "PhotometricInterpretation": "CS",
+    "NumberOfFrames": "IS",
+}
+"""VRs of what makes an image (PS3.6); a file may leave each to its reader."""
 
 _NUMBERS: Sequence[tuple[Trait, str, Callable[[list[float]], bool]]] = (
     ("spacing", "PixelSpacing", lambda told: len(told) == 2 and min(told) > 0),
@@ -113,9 +139,14 @@ _NUMBERS: Sequence[tuple[Trait, str, Callable[[list[float]], bool]]] = (
 """What has to be true of numbers if they are there."""
 
 
-def _wrong_numbers(dataset: Any) -> Iterator[Trait]:
+def _wrong_values(dataset: Any) -> Iterator[Trait]:
+    syntax = meta_value(dataset, "TransferSyntaxUID")
+    if dataset.preamble is not None and not _READABLE_SYNTAX.fullmatch(syntax):
+        yield "syntax"
+    if any(type_of(dataset, keyword) not in {told, "UN"} for keyword, told in _TYPES.items()):
+        yield "type"
     for trait, keyword, is_sound in _NUMBERS:
-        raw = raw_value(dataset, keyword).strip(b" \0")
+        raw = raw_value(dataset, keyword).rstrip(b" \0")
         if raw and not is_sound(parse_numbers(raw)):
             yield trait
     ratio = parse_numbers(raw_value(dataset, "PixelAspectRatio"))

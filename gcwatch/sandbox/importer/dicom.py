@@ -11,6 +11,12 @@ from pydicom.uid import VLWholeSlideMicroscopyImageStorage
 from gcwatch.sandbox.importer.stacks import Stack, build_volume
 from gcwatch.sandbox.metaimage import Unreadable, Volume
 
+_REFUSED = (
+    *(AttributeError, TypeError, ValueError, KeyError, OSError, NotImplementedError),
+    Unreadable,
+)
+"""What pydicom raises at files that it can't read, and what the sandbox itself refuses."""
+
 
 @dataclass
 class _Group:
@@ -39,7 +45,7 @@ def read_images(files: list[Path], work: Path) -> Iterator[tuple[Volume, set[Pat
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 volume = build_volume(stack, name, work / f"{name}.raw")
-        except (AttributeError, TypeError, ValueError, KeyError, OSError, Unreadable):
+        except _REFUSED:
             continue
         yield volume, {path for path, _ in group.files}
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pydicom
+from pydicom.pixels.common import PhotometricInterpretation
 from pydicom.uid import UID
 
 from gcwatch.sandbox.metaimage import TYPE_CODES, Unreadable, Volume
@@ -20,6 +21,7 @@ Vector = tuple[float, ...]
 
 _ELEMENTS = {code: element for element, code in reversed(TYPE_CODES.items())}
 _TYPECODES = {1: "B", 8: "b", 16: "h", 32: "i", 64: "q"}
+_COLORS = frozenset(str(each) for each in PhotometricInterpretation)
 _SAME_PLACE_MM = 1e-8
 
 
@@ -65,6 +67,7 @@ def build_volume(stack: Stack, name: str, raw: Path) -> Volume:
     numbers, planes, samples = _read_voxels(stack, is_upward=is_upward)
     if samples == 1 and first.get("PhotometricInterpretation") == "MONOCHROME1":
         numbers = _invert(numbers)
+        _require_numbers(first.get("WindowCenter", ()))
     if stack.times > 1:
         _require_times(stack)
     raw.write_bytes(numbers.tobytes())
@@ -147,6 +150,13 @@ def _iterate_positions(stack: Stack) -> Iterator[Any]:
         place = _find_element(frame, "ImagePositionPatient", None)
         if place is not None:
             yield place
+
+
+def _require_numbers(value: Any) -> None:
+    """Convert what the importer calculates with; raise what pydicom or Python raises."""
+    numbers: Any = (value,) if isinstance(value, str | float | None) else value
+    for number in numbers:
+        float(number)
 
 
 # --- voxels ------------------------------------------------------------------------------------
@@ -280,13 +290,17 @@ def _drop_unused_bits(numbers: Numbers, bits: int) -> Numbers:
 
 
 def _find_type(dataset: pydicom.Dataset) -> tuple[int, str]:
+    if dataset.PhotometricInterpretation not in _COLORS:
+        raise Unreadable("unknown colours")
     if "FloatPixelData" in dataset:
         return 32, "f"
     if "DoubleFloatPixelData" in dataset:
         return 64, "d"
-    bits = int(dataset.BitsAllocated)
+    bits, sign = int(dataset.BitsAllocated), int(dataset.PixelRepresentation)
+    if not 1 <= int(dataset.BitsStored) <= bits or sign not in {0, 1}:
+        raise Unreadable("no numbers that there are")
     code = _TYPECODES[bits]
-    return bits, code if int(dataset.PixelRepresentation) else code.upper()
+    return bits, code if sign else code.upper()
 
 
 def _find_data(dataset: pydicom.Dataset) -> bytes:

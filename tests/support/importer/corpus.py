@@ -2,6 +2,7 @@
 
 from support.importer.dicom_kinds import DICOM
 from support.importer.frame_kinds import FRAMED
+from support.importer.header_kinds import HEADERS
 from support.importer.meta_kinds import META
 from support.importer.mixed_kinds import MIXED
 from support.importer.nifti_kinds import NIFTI
@@ -10,5 +11,5 @@ from support.importer.number_kinds import NUMBERS
 from support.importer.packed_kinds import PACKED
 from support.importer.picture_kinds import JPEG, PNG, SLIDES, TIFF
 
-_SERIES = (*DICOM, *PACKED, *FRAMED, *MIXED, *NUMBERS)
+_SERIES = (*DICOM, *PACKED, *FRAMED, *MIXED, *NUMBERS, *HEADERS)
 KINDS = (*_SERIES, *NIFTI, *META, *NRRD, *TIFF, *SLIDES, *PNG, *JPEG)

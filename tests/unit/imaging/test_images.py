@@ -81,9 +81,9 @@ def test_a_name_is_safe_whatever_the_file_says(folder):
     """UIDs of damaged or hostile files are no paths."""
     data = (PATIENTS / "98892001" / "CT2N" / "6293").read_bytes()
     uid = pydicom.dcmread(PATIENTS / "98892001" / "CT2N" / "6293").SeriesInstanceUID.encode()
-    (folder / "x").write_bytes(data.replace(uid, b"../ /\\" + uid[6:]))
+    (folder / "x").write_bytes(data.replace(uid, b"../ /%" + uid[6:]))
     (name,) = names(grouped(folder))
-    assert not set(name) & set("/\\ ")
+    assert not set(name) & set("/% ")
     assert name[0] != "."
 
 
