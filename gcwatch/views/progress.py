@@ -1,23 +1,21 @@
 """Progress bars below the log lines of `once`, `mirror` and `send`."""
 
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TextIO, cast
+from typing import TextIO
 
 from rich.console import Group
-from rich.file_proxy import FileProxy
-from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from gcwatch.core.progress import seconds_left
+from gcwatch.core.progress import MirrorProgress, seconds_left
 from gcwatch.core.text import data_size, printable_name
+from gcwatch.views.drawing import drawn
 from gcwatch.views.mirror_table import items_bar
-from gcwatch.views.terminal import STAGE_STYLES, console
+from gcwatch.views.terminal import STAGE_STYLES
 
 
 class TransferMeter:
@@ -74,32 +72,17 @@ class _ItemMeter:
 
 
 @contextmanager
-def mirror_progress() -> Iterator[tuple[TextIO, Callable[[int, int, int], None]]]:
+def mirror_progress() -> Iterator[tuple[TextIO, MirrorProgress]]:
     """Draw a bar below the log lines; yield the stream for lines, and the function for progress."""
-    meter, screen = _ItemMeter(), console(stderr=True)
-    shown = Live(get_renderable=meter.show, console=screen, refresh_per_second=8, transient=True)
-    with shown:
-        yield cast(TextIO, FileProxy(screen, sys.stderr)), meter
+    meter = _ItemMeter()
+    with drawn(meter.show) as stream:
+        yield stream, meter
 
 
 @contextmanager
 def transfer_progress(
     meter: TransferMeter, counts: Callable[[], Mapping[str, int]]
 ) -> Iterator[TextIO]:
-    """Draw a meter below the log lines while the context is open; yield the lines' stream.
-
-    On a pipe nothing is drawn, and the stream is standard error itself.
-    """
-    if not sys.stderr.isatty():
-        yield sys.stderr
-        return
-    screen = console(stderr=True)
-    drawn = Live(
-        get_renderable=lambda: meter.show(counts()),
-        console=screen,
-        refresh_per_second=8,
-        transient=True,
-    )
-    with drawn:
-        # Log lines are coloured already, and are longer than any terminal: they wrap.
-        yield cast(TextIO, FileProxy(screen, sys.stderr))
+    """Draw a meter below the log lines while the context is open; yield the lines' stream."""
+    with drawn(lambda: meter.show(counts())) as stream:
+        yield stream

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from rich.console import Group, RenderableType
-from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -14,8 +13,8 @@ from rich.text import Text
 from gcwatch.commands.send.send import SendSession
 from gcwatch.core.progress import seconds_left
 from gcwatch.core.text import data_size, time_span
-from gcwatch.views.notebook import NotebookOutput, in_notebook
-from gcwatch.views.terminal import STAGE_STYLES, console, plain_table
+from gcwatch.views.drawing import drawn
+from gcwatch.views.terminal import STAGE_STYLES, plain_table
 from gcwatch.wording.case_view import CaseView
 
 _MOST_ROWS = 12
@@ -88,16 +87,7 @@ class _Drawing:
 @contextmanager
 def send_progress(session: SendSession) -> Iterator[None]:
     """In a notebook or on a terminal, draw how far a session is while the context is open."""
-    drawing, screen = _Drawing(session), console(stderr=True)
-    if in_notebook():
-        with NotebookOutput(drawing.show):
-            yield
-    elif screen.is_terminal:
-        with Live(
-            get_renderable=drawing.show, console=screen, refresh_per_second=4, transient=True
-        ):
-            yield
-    else:
+    with drawn(_Drawing(session).show):
         yield
 
 

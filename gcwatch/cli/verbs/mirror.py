@@ -2,10 +2,8 @@
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Annotated, TextIO
+from typing import Annotated
 
 import typer
 
@@ -15,7 +13,6 @@ from gcwatch.cli.errors import Exit, Misused
 from gcwatch.cli.options import Config, Json, chosen
 from gcwatch.cli.signals import stoppable
 from gcwatch.core.errors import Stopped
-from gcwatch.core.progress import MirrorProgress, no_progress
 from gcwatch.mirror.run import MirrorSummary
 from gcwatch.views.mirror_summary import mirror_summary
 from gcwatch.views.progress import mirror_progress
@@ -37,7 +34,7 @@ def mirror(
     """
     with gcwatch.open(chosen(context, config)) as watch, stoppable() as stop:
         _refuse_unknown(watch, name)
-        with _drawn() as (stream, progress):
+        with mirror_progress() as (stream, progress):
             log.configure(watch.settings.log, stream=stream)
             try:
                 summary = watch.mirror(name, progress, stop)
@@ -55,16 +52,6 @@ def _refuse_unknown(watch: gcwatch.Watch, name: str) -> None:
     if name not in known:
         hint = f"Mirrors: {', '.join(known)}." if known else "The config file has no [[mirror]]."
         raise Misused(f"There is no mirror {name}.", hint)
-
-
-@contextmanager
-def _drawn() -> Iterator[tuple[TextIO, MirrorProgress]]:
-    """On a terminal, draw the progress below the log lines."""
-    if not sys.stderr.isatty():
-        yield sys.stderr, no_progress
-        return
-    with mirror_progress() as drawn:
-        yield drawn
 
 
 def _code(summary: MirrorSummary) -> Exit:
