@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     )
     from gcwatch.core.reasons import explain
     from gcwatch.core.timing import Pace
-    from gcwatch.functions import send
+    from gcwatch.functions import mirror, send
+    from gcwatch.mirrors.run import MirrorSummary
     from gcwatch.version import VERSION
 else:  # the same at run time, imported when it is used: `gcwatch --help` needs none of it
     from gcwatch.late import late_names
@@ -40,6 +41,7 @@ else:  # the same at run time, imported when it is used: `gcwatch --help` needs 
             "Case": "gcwatch.core.case",
             "ConfigError": "gcwatch.core.errors",
             "GcwatchError": "gcwatch.core.errors",
+            "MirrorSummary": "gcwatch.mirrors.run",
             "Misused": "gcwatch.core.errors",
             "Outcome": "gcwatch.api",
             "Pace": "gcwatch.core.timing",
@@ -49,6 +51,7 @@ else:  # the same at run time, imported when it is used: `gcwatch --help` needs 
             "Unreachable": "gcwatch.core.errors",
             "Watch": "gcwatch.api",
             "explain": "gcwatch.core.reasons",
+            "mirror": "gcwatch.functions",
             "open": "gcwatch.api:open_watch",
             "send": "gcwatch.functions",
             "stage": "gcwatch.core.checklist",
@@ -60,6 +63,7 @@ __all__ = [
     "Case",
     "ConfigError",
     "GcwatchError",
+    "MirrorSummary",
     "Misused",
     "Outcome",
     "Pace",
@@ -69,6 +73,7 @@ __all__ = [
     "Unreachable",
     "Watch",
     "explain",
+    "mirror",
     "open",
     "send",
     "stage",

@@ -32,12 +32,12 @@ from gcwatch.journal.origins import folders_of_display_sets
 from gcwatch.journal.presence import pause_reason, running_daemon
 from gcwatch.journal.progress import read_progress
 from gcwatch.journal.rows import Recorded
-from gcwatch.mirror.last_run import read_last_run
+from gcwatch.mirrors.last_run import read_last_run
 from gcwatch.wording.why_waiting import DaemonSnapshot
 
 # What works on cases is imported when it is to work: `status` and its like start without it.
 if TYPE_CHECKING:
-    from gcwatch.mirror.run import MirrorContext, MirrorSummary
+    from gcwatch.mirrors.run import MirrorContext, MirrorSummary
     from gcwatch.platform.client import GrandChallenge
     from gcwatch.platform.transfers import Transfers
 
@@ -186,9 +186,9 @@ class Watch:
         Raises:
             KeyError: when there is no such mirror.
             StateError: when another gcwatch works on it at this moment.
-            TokenRefused, Unreachable, CaseError: as `gcwatch.mirror.run.run_mirror` does.
+            TokenRefused, Unreachable, CaseError: as `gcwatch.mirrors.run.run_mirror` does.
         """
-        from gcwatch.mirror.run import run_mirror
+        from gcwatch.mirrors.run import run_mirror
         from gcwatch.platform.transfers import Transfers
 
         found = {each.name: each for each in self.settings.mirrors}[name]
@@ -198,7 +198,7 @@ class Watch:
             return run_mirror(found, self._means(transfers), progress)
 
     def _means(self, transfers: Transfers) -> MirrorContext:
-        from gcwatch.mirror.run import MirrorContext
+        from gcwatch.mirrors.run import MirrorContext
 
         return MirrorContext(
             transfers=transfers,

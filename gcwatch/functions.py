@@ -9,10 +9,14 @@ from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Literal
 
+from gcwatch.api import Watch, open_watch
 from gcwatch.commands.send.options import Access, Inputs, SendOptions
 from gcwatch.commands.send.send import SendSession, Sent
+from gcwatch.core.errors import Misused
 from gcwatch.core.progress import TransferProgress, no_progress
 from gcwatch.core.timing import Pace
+from gcwatch.mirrors.run import MirrorSummary
+from gcwatch.views.progress import mirror_progress
 from gcwatch.views.send_progress import send_progress
 
 
@@ -136,3 +140,42 @@ def send(
         nullcontext() if quiet else send_progress(session),
     ):
         return session.run(stop)
+
+
+def mirror(
+    name: str,
+    *,
+    config: str | Path | None = None,
+    stop: threading.Event | None = None,
+    quiet: bool = False,
+) -> MirrorSummary:
+    """Update the folder of a mirror; only what is new or changed is downloaded.
+
+    Args:
+        name: The mirror's name in the config file.
+        config: The config file; else one in the usual places (see `gcwatch.open`).
+        stop: Ends the work early once it is set; the same call continues it.
+        quiet: Show no progress; else it is shown in a notebook and on a terminal.
+
+    Raises:
+        Misused: when there is no such mirror.
+        ConfigError: with every problem of the config file.
+        StateError: when another gcwatch works on the mirror at this moment.
+        TokenRefused: when the platform does not take the token.
+        Unreachable: when the platform can't be reached.
+        Stopped: when *stop* was set.
+    """
+    with open_watch(config) as watch:
+        require_mirror(watch, name)
+        if quiet:
+            return watch.mirror(name, stop=stop)
+        with mirror_progress() as (_, progress):
+            return watch.mirror(name, progress, stop)
+
+
+def require_mirror(watch: Watch, name: str) -> None:
+    """Raise Misused if a config has no mirror of this name."""
+    known = [each.name for each in watch.settings.mirrors]
+    if name not in known:
+        hint = f"Mirrors: {', '.join(known)}." if known else "The config file has no [[mirror]]."
+        raise Misused(f"There is no mirror {name}.", hint)

@@ -3,7 +3,7 @@
 from rich.text import Text
 
 from gcwatch.core.text import count_noun, data_size
-from gcwatch.mirror.run import MirrorSummary
+from gcwatch.mirrors.run import MirrorSummary
 
 
 def mirror_summary(summary: MirrorSummary) -> Text:

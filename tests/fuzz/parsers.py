@@ -29,7 +29,7 @@ from gcwatch.imaging.checks.socket_content import check_file, read_value
 from gcwatch.imaging.dicom import headers
 from gcwatch.imaging.dicom.elements import DamagedDicom, dicom_errors
 from gcwatch.inbox import tree
-from gcwatch.mirror.receipts import parse_receipt
+from gcwatch.mirrors.receipts import parse_receipt
 from gcwatch.platform import models
 from gcwatch.platform.replies import read_reply
 from gcwatch.targets.reuse import receipt_image

@@ -10,7 +10,7 @@ from support.builders import Site, until
 from gcwatch import config
 from gcwatch.commands import check
 from gcwatch.core.text import iso_time, local_time
-from gcwatch.mirror.last_run import LastRun, read_last_run
+from gcwatch.mirrors.last_run import LastRun, read_last_run
 
 YEAR_21000 = 6e11
 WRONG_TIMES = {"1969": -1e6, "1970": 0.0, "the last of Linux": 8.27e9, "21000": YEAR_21000}

@@ -24,7 +24,7 @@ from gcwatch.files.safe_open import open_unchanged
 from gcwatch.inbox import dispose, tree
 from gcwatch.inbox.layouts import FileInbox, FolderInbox
 from gcwatch.inbox.listing import dropped_receipt, holds_files, list_folders, marker_stamp
-from gcwatch.mirror.storage import HiddenFolder
+from gcwatch.mirrors.storage import HiddenFolder
 from gcwatch.outbox import notes, operator_files, publish
 from gcwatch.platform.file_parts import FilePart, read_part
 

@@ -6,9 +6,9 @@ from uuid import uuid4
 from gcwatch.core import events
 from gcwatch.core.errors import UploadsGone
 from gcwatch.core.receipt import RECEIPT_NAME
-from gcwatch.mirror import folders
-from gcwatch.mirror.flat import FlatLayout
-from gcwatch.mirror.storage import HiddenFolder
+from gcwatch.mirrors import folders
+from gcwatch.mirrors.flat import FlatLayout
+from gcwatch.mirrors.storage import HiddenFolder
 from gcwatch.outbox import publish
 from gcwatch.targets import algorithm, items
 from gcwatch.targets.items import ItemTarget

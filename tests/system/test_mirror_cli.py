@@ -13,7 +13,7 @@ from support.mirrored import Mirrored
 
 import gcwatch
 from gcwatch.cli import main
-from gcwatch.mirror.last_run import lock_mirror
+from gcwatch.mirrors.last_run import lock_mirror
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The tutorial notebook does its three jobs, from its first cell to its last."""
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -14,20 +13,43 @@ TUTORIAL = ROOT / "docs" / "tutorial.ipynb"
 
 
 @pytest.fixture
-def notebook(tmp_path, monkeypatch):
-    """The notebook in a fresh folder, as somebody with a new checkout runs it."""
+def kernel(tmp_path, monkeypatch):
+    """A folder of its own for the kernel, which knows nothing of whoever runs the tests."""
     for name in ("JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "IPYTHONDIR"):
         monkeypatch.setenv(name, str(tmp_path / name.lower()))
     for name in ("GCWATCH_CONFIG", "GRAND_CHALLENGE_AUTHORIZATION", "STATE_DIRECTORY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     (tmp_path / "work").mkdir()
-    return nbformat.read(TUTORIAL, as_version=4)
+    return tmp_path / "work"
 
 
-def test_the_tutorial_notebook_does_the_three_jobs(notebook, tmp_path):
-    """Its cells run one after the other; cases, results and an archive are there afterwards."""
-    work = tmp_path / "work"
-    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(work)}}).execute()
-    print(*[cell["outputs"] for cell in notebook["cells"] if "outputs" in cell], sep="\n")
-    assert (work / "results" / "patient-1" / "gcwatch.json").exists()
+def texts(cell):
+    """What a cell has put out, as text."""
+    return "\n".join(
+        each.get("text") or each["data"]["text/plain"] for each in cell.get("outputs", ())
+    )
+
+
+def test_the_tutorial_notebook_does_the_three_jobs(kernel):
+    """Cases, results and an archive are there afterwards; each job's cell tells how far it is."""
+    notebook = nbformat.read(TUTORIAL, as_version=4)
+    place = {"metadata": {"path": str(kernel)}}
+    NotebookClient(notebook, timeout=120, resources=place).execute()
+
+    shown = {cell["source"]: texts(cell) for cell in notebook["cells"] if "outputs" in cell}
+    [study] = [text for source, text in shown.items() if "reader_study" in source]
+    [results] = [text for source, text in shown.items() if 'algorithm="' in source]
+    [archive] = [text for source, text in shown.items() if "mirror(" in source]
+    assert "patient-2 delivered http://127.0.0.1" in study
+    assert "2 of 2 done" in study
+    assert "patient-1 delivered" in results
+    assert (kernel / "results" / "patient-2" / "gcwatch.json").exists()
+    assert archive.rstrip().splitlines()[-1].startswith("2 items: send-")
+
+
+def test_the_notebook_is_kept_without_outputs():
+    """What it puts out is that of whoever runs it; a change of it can be read."""
+    notebook = nbformat.read(TUTORIAL, as_version=4)
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert not any(cell["outputs"] or cell["execution_count"] for cell in cells)

@@ -9,11 +9,12 @@ import typer
 
 import gcwatch
 from gcwatch import log
-from gcwatch.cli.errors import Exit, Misused
+from gcwatch.cli.errors import Exit
 from gcwatch.cli.options import Config, Json, chosen
 from gcwatch.cli.signals import stoppable
 from gcwatch.core.errors import Stopped
-from gcwatch.mirror.run import MirrorSummary
+from gcwatch.functions import require_mirror
+from gcwatch.mirrors.run import MirrorSummary
 from gcwatch.views.mirror_summary import mirror_summary
 from gcwatch.views.progress import mirror_progress
 from gcwatch.views.terminal import console
@@ -33,7 +34,7 @@ def mirror(
     78 correct the config, or another gcwatch works on this mirror.
     """
     with gcwatch.open(chosen(context, config)) as watch, stoppable() as stop:
-        _refuse_unknown(watch, name)
+        require_mirror(watch, name)
         with mirror_progress() as (stream, progress):
             log.configure(watch.settings.log, stream=stream)
             try:
@@ -45,13 +46,6 @@ def mirror(
     elif sys.stdout.isatty():
         console().print(mirror_summary(summary))
     raise typer.Exit(_code(summary))
-
-
-def _refuse_unknown(watch: gcwatch.Watch, name: str) -> None:
-    known = [each.name for each in watch.settings.mirrors]
-    if name not in known:
-        hint = f"Mirrors: {', '.join(known)}." if known else "The config file has no [[mirror]]."
-        raise Misused(f"There is no mirror {name}.", hint)
 
 
 def _code(summary: MirrorSummary) -> Exit:

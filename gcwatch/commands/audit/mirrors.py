@@ -11,9 +11,9 @@ from gcwatch.core.kinds import KIND_NAMES
 from gcwatch.core.reasons import explain
 from gcwatch.core.receipt import RECEIPT_NAME
 from gcwatch.files.beneath import SharePath
-from gcwatch.mirror.receipts import Held, Receipt, compare_listing
-from gcwatch.mirror.source import open_source
-from gcwatch.mirror.storage import HiddenFolder, read_mirror_receipt
+from gcwatch.mirrors.receipts import Held, Receipt, compare_listing
+from gcwatch.mirrors.source import open_source
+from gcwatch.mirrors.storage import HiddenFolder, read_mirror_receipt
 from gcwatch.platform.client import GrandChallenge
 
 _DIFFERS: Final = "it has other values on the platform than in the mirror"

@@ -7,7 +7,7 @@ from gcwatch.core.case import Case
 from gcwatch.daemon.current_config import CurrentConfig
 from gcwatch.daemon.platform_gate import PlatformGate
 from gcwatch.journal.journal import Journal
-from gcwatch.mirror.last_run import LastRun, read_last_run
+from gcwatch.mirrors.last_run import LastRun, read_last_run
 
 
 @dataclass(frozen=True)

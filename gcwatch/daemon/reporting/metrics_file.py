@@ -12,7 +12,7 @@ from gcwatch.daemon.current_config import CurrentConfig
 from gcwatch.daemon.reporting.condition import Condition, ConditionReader
 from gcwatch.files.atomic import error_text, write_atomically
 from gcwatch.journal.tally import Tally, Totals
-from gcwatch.mirror.last_run import LastRun
+from gcwatch.mirrors.last_run import LastRun
 from gcwatch.threads.periodic import PeriodicThread
 from gcwatch.wording.metrics import MetricsFacts, MirrorNumbers, metrics_text
 

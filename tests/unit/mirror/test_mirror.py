@@ -14,7 +14,7 @@ from support.sandbox_user import SandboxUser, zipped
 
 from gcwatch.core.case import Output
 from gcwatch.core.errors import CaseError, TokenRefused, Unreachable
-from gcwatch.mirror.receipts import (
+from gcwatch.mirrors.receipts import (
     Held,
     Receipt,
     Target,
@@ -23,7 +23,7 @@ from gcwatch.mirror.receipts import (
     compare_listing,
     join_contents,
 )
-from gcwatch.mirror.storage import HiddenFolder, Names, plain_name
+from gcwatch.mirrors.storage import HiddenFolder, Names, plain_name
 from gcwatch.platform.http import CHUNK_BYTES
 
 CLINICAL = b'{"age" :  61,\r\n "sex":"F"}'

@@ -10,7 +10,7 @@ from support.mirrored import Mirrored
 from support.mirrored_study import MirroredStudy
 
 from gcwatch.core.errors import CaseError, StateError, Stopped
-from gcwatch.mirror.last_run import lock_mirror
+from gcwatch.mirrors.last_run import lock_mirror
 
 HOSTILE = [
     "../../escape",

@@ -6,8 +6,8 @@ from typing import Final, Literal
 from gcwatch.core.case import Output
 from gcwatch.core.errors import NotYet, Refused
 from gcwatch.core.reasons import Reason
-from gcwatch.mirror.receipts import Held, Wanted
-from gcwatch.mirror.tally import TableCounts
+from gcwatch.mirrors.receipts import Held, Wanted
+from gcwatch.mirrors.tally import TableCounts
 from gcwatch.outbox.outputs import output_of
 from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.models import Collection, Item

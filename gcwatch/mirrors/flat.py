@@ -16,8 +16,8 @@ from gcwatch.core.kinds import ItemKind
 from gcwatch.files.atomic import FOLDER_MODE, let_group_read, sync_tree
 from gcwatch.files.beneath import SharePath
 from gcwatch.files.names import remove_tree
-from gcwatch.mirror.receipts import Content, File, Held, Receipt, Wanted
-from gcwatch.mirror.storage import (
+from gcwatch.mirrors.receipts import Content, File, Held, Receipt, Wanted
+from gcwatch.mirrors.storage import (
     HIDDEN,
     HiddenFolder,
     MakeStaging,

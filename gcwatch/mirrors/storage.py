@@ -20,7 +20,7 @@ from gcwatch.files.copies import copy_file, copy_tree
 from gcwatch.files.names import remove_tree, safe_relative_path, with_suffix
 from gcwatch.files.receipt_file import LONGEST_RECEIPT_BYTES
 from gcwatch.files.safe_open import read_small_file
-from gcwatch.mirror.receipts import Content, File, Held, Receipt, Wanted, parse_receipt
+from gcwatch.mirrors.receipts import Content, File, Held, Receipt, Wanted, parse_receipt
 from gcwatch.outbox.outputs import Staging
 from gcwatch.outbox.staging import StagingPlace, staging_key
 

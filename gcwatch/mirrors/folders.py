@@ -12,8 +12,8 @@ from gcwatch.core.kinds import ItemKind
 from gcwatch.core.receipt import RECEIPT_NAME
 from gcwatch.files.beneath import SharePath
 from gcwatch.files.names import take_free_name
-from gcwatch.mirror.receipts import Held, Receipt, Wanted, join_contents
-from gcwatch.mirror.storage import (
+from gcwatch.mirrors.receipts import Held, Receipt, Wanted, join_contents
+from gcwatch.mirrors.storage import (
     HiddenFolder,
     MakeStaging,
     Names,

@@ -8,11 +8,11 @@ from typing import Protocol
 
 from gcwatch import config
 from gcwatch.files.atomic import disk_trouble
-from gcwatch.mirror.answer_store import AnswerStore
-from gcwatch.mirror.archive import ArchiveSource
-from gcwatch.mirror.reader_study import Origins, ReaderStudySource
-from gcwatch.mirror.receipts import Held, Wanted
-from gcwatch.mirror.tally import TableCounts
+from gcwatch.mirrors.answer_store import AnswerStore
+from gcwatch.mirrors.archive import ArchiveSource
+from gcwatch.mirrors.reader_study import Origins, ReaderStudySource
+from gcwatch.mirrors.receipts import Held, Wanted
+from gcwatch.mirrors.tally import TableCounts
 from gcwatch.outbox.private_store import IN_MEMORY
 from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.models import Collection

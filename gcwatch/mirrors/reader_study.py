@@ -28,11 +28,11 @@ from gcwatch.files.atomic import FILE_MODE, disk_trouble, write_atomically
 from gcwatch.files.beneath import SharePath
 from gcwatch.files.names import with_suffix
 from gcwatch.files.safe_open import read_small_file
-from gcwatch.mirror.answer_store import AnswerStore, FiledAnswer
-from gcwatch.mirror.archive import HOUR_SECONDS, is_unknown_item
-from gcwatch.mirror.receipts import File, Held, Wanted
-from gcwatch.mirror.storage import plain_name
-from gcwatch.mirror.tally import TableCounts
+from gcwatch.mirrors.answer_store import AnswerStore, FiledAnswer
+from gcwatch.mirrors.archive import HOUR_SECONDS, is_unknown_item
+from gcwatch.mirrors.receipts import File, Held, Wanted
+from gcwatch.mirrors.storage import plain_name
+from gcwatch.mirrors.tally import TableCounts
 from gcwatch.outbox.table_file import NotOurTable, replace_table
 from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.models import Collection

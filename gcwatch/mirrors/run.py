@@ -30,9 +30,9 @@ from gcwatch.core.text import iso_time, readable_name
 from gcwatch.core.timing import retry_pause
 from gcwatch.files.atomic import FOLDER_MODE, disk_trouble
 from gcwatch.files.beneath import SharePath
-from gcwatch.mirror.flat import FlatLayout
-from gcwatch.mirror.folders import ItemFolderLayout
-from gcwatch.mirror.last_run import (
+from gcwatch.mirrors.flat import FlatLayout
+from gcwatch.mirrors.folders import ItemFolderLayout
+from gcwatch.mirrors.last_run import (
     LastRun,
     answers_file,
     lock_mirror,
@@ -40,8 +40,8 @@ from gcwatch.mirror.last_run import (
     staging_notes,
     write_last_run,
 )
-from gcwatch.mirror.reader_study import Origins
-from gcwatch.mirror.receipts import (
+from gcwatch.mirrors.reader_study import Origins
+from gcwatch.mirrors.receipts import (
     Content,
     Difference,
     Held,
@@ -51,9 +51,9 @@ from gcwatch.mirror.receipts import (
     Wanted,
     compare_listing,
 )
-from gcwatch.mirror.source import MirrorSource, open_source
-from gcwatch.mirror.storage import HiddenFolder, MirrorStorage
-from gcwatch.mirror.tally import ByteCount, TableCounts, Tally
+from gcwatch.mirrors.source import MirrorSource, open_source
+from gcwatch.mirrors.storage import HiddenFolder, MirrorStorage
+from gcwatch.mirrors.tally import ByteCount, TableCounts, Tally
 from gcwatch.outbox.outputs import Staging
 from gcwatch.platform.models import Collection
 from gcwatch.platform.transfers import Transfers
