@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 from tests.bench import (
+    answers,
     burst,
     deidentify,
     idle,
@@ -21,6 +22,7 @@ MEASUREMENTS = {
     "file": (uploads.bench_file, 3),
     "series": (uploads.bench_series, 3),
     "mirror": (mirror.bench, 3),
+    "answers": (answers.bench, 1),
     "idle": (idle.bench, 1),
     "startup": (startup.bench, 5),
     "start": (start.bench, 9),

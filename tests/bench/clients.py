@@ -4,6 +4,7 @@ Usage: python -m tests.bench.clients CLIENT UNTIL INBOX FACTS
 """
 
 import contextlib
+import csv
 import importlib
 import json
 import logging
@@ -18,6 +19,7 @@ from tests.bench.process import peak_mib
 
 CLIENTS = ("gcwatch", "gcapi")
 SOCKET, ALGORITHM, ARCHIVE = "generic-medical-image", "copy-image", "ct-archive"
+STUDY = "lung-study"
 
 
 class _WhenSubmitted(logging.Handler):
@@ -147,7 +149,16 @@ def upload_gcapi(inbox: Path, facts: dict[str, Any], _work: Path) -> float:
 
 
 def mirror_gcwatch(_inbox: Path, facts: dict[str, Any], work: Path) -> float:
-    """Mirror the archive, and once more with nothing new; the seconds that the first run took."""
+    """Mirror the archive; the seconds that took."""
+    return _mirror(f'archive = "{ARCHIVE}"', facts, work)
+
+
+def answers_gcwatch(_inbox: Path, facts: dict[str, Any], work: Path) -> float:
+    """Mirror the answers of the reader study; the seconds that took."""
+    return _mirror(f'reader_study = "{STUDY}"', facts, work)
+
+
+def _mirror(source: str, facts: dict[str, Any], work: Path) -> float:
     import gcwatch  # noqa: PLC0415 - as above
 
     token = work / "token"
@@ -156,7 +167,7 @@ def mirror_gcwatch(_inbox: Path, facts: dict[str, Any], work: Path) -> float:
     config = work / "gcwatch.toml"
     config.write_text(
         f'state = "state"\n[platform]\nurl = "{facts["url"]}"\ntoken_file = "{token}"\n'
-        f'ca_bundle = "{facts["ca"]}"\n[[mirror]]\nname = "bench"\narchive = "{ARCHIVE}"\n'
+        f'ca_bundle = "{facts["ca"]}"\n[[mirror]]\nname = "bench"\n{source}\n'
         'outbox = "out"\n'
     )
     (work / "out").mkdir()
@@ -180,7 +191,38 @@ def mirror_gcapi(_inbox: Path, facts: dict[str, Any], work: Path) -> float:
         return time.perf_counter() - begin
 
 
+def answers_gcapi(_inbox: Path, facts: dict[str, Any], work: Path) -> float:
+    """Write the answers of each display set, with titles of choices, and download each mask."""
+    import gcapi  # noqa: PLC0415 - as above
+
+    begin = time.perf_counter()
+    with gcapi.Client(token=facts["token"], base_url=facts["url"], verify=facts["ca"]) as client:
+        api = client.reader_studies
+        study = api.detail(slug=STUDY)
+        titles = {
+            question.api_url: {option.id: option.title for option in question.options}
+            for question in api.questions.iterate_all(params={"reader_study": study.pk})
+        }
+        with (work / "answers.csv").open("w", newline="") as file:
+            table = csv.writer(file)
+            for case in api.display_sets.iterate_all(params={"reader_study": study.pk}):
+                for answer in api.answers.iterate_all(params={"display_set": case.pk}):
+                    told = (
+                        titles[answer.question].get(answer.answer)
+                        if titles[answer.question]
+                        else answer.answer
+                    )
+                    table.writerow([case.title_safe, answer.creator, answer.question, told])
+                    if answer.answer_image:
+                        client.images.download(
+                            output_directory=work, filename=answer.pk, url=answer.answer_image
+                        )
+        return time.perf_counter() - begin
+
+
 RUNS = {
+    ("answers", "gcwatch"): answers_gcwatch,
+    ("answers", "gcapi"): answers_gcapi,
     ("mirror", "gcwatch"): mirror_gcwatch,
     ("mirror", "gcapi"): mirror_gcapi,
     ("job", "gcwatch"): run_gcwatch,
