@@ -320,7 +320,11 @@ def open_watch(
 ) -> Iterator[Watch]:
     """Given a config file (or None for the usual places), open what it describes.
 
-    With *begun* there must be a journal already: to look must not make one.
+    Args:
+        file: The config file; else $GCWATCH_CONFIG, ./gcwatch.toml or /etc/gcwatch/gcwatch.toml.
+        pace: How fast things go where the routes leave it open.
+        progress: Called with a case's key and the moved and total bytes of its transfer.
+        begun: There must be a journal already: to look must not make one.
 
     Raises:
         ConfigError: with every problem of the file.

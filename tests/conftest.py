@@ -29,7 +29,7 @@ PR_SET_DUMPABLE = 4
 
 SLOWEST_FIRST = (
     *("test_docs", "test_crash", "test_late_crash", "test_mirror_crash", "test_machine"),
-    "test_mirror_cli",
+    *("test_mirror_cli", "test_notebook", "test_python_page"),
     *("test_service", "test_reload", "test_packaging", "test_init", "test_demo"),
 )
 ONE_WORKER = {"test_demo", "test_packaging"}
