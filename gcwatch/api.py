@@ -191,7 +191,7 @@ class Watch:
         from gcwatch.mirrors.run import run_mirror
         from gcwatch.platform.transfers import Transfers
 
-        found = {each.name: each for each in self.settings.mirrors}[name]
+        found = {each.name: each for each in self.settings.all_mirrors}[name]
         connections = self.settings.limits.connections
         with ThreadPoolExecutor(connections, thread_name_prefix="transfer") as pool:
             transfers = Transfers(self.platform, pool, stop or threading.Event())
@@ -240,7 +240,7 @@ class Watch:
 
     def mirrors(self) -> list[MirrorStatus]:
         """Return what is known of every mirror."""
-        return [self._mirrored(each) for each in self.settings.mirrors]
+        return [self._mirrored(each) for each in self.settings.all_mirrors]
 
     def _mirrored(self, settings: Mirror) -> MirrorStatus:
         memory = read_last_run(self.settings.state, settings.name)

@@ -175,7 +175,7 @@ def mirror(
 
 def require_mirror(watch: Watch, name: str) -> None:
     """Raise Misused if a config has no mirror of this name."""
-    known = [each.name for each in watch.settings.mirrors]
+    known = [each.name for each in watch.settings.all_mirrors]
     if name not in known:
         hint = f"Mirrors: {', '.join(known)}." if known else "The config file has no [[mirror]]."
         raise Misused(f"There is no mirror {name}.", hint)

@@ -271,6 +271,9 @@ def _device(folder: Path) -> int:
 
 
 def _inbox(where: str, route: Route) -> Finding:
+    if route.source is not None:
+        told = f"the items of the archive {route.source.archive}; no image is moved"
+        return Finding(where, "source", told)
     inbox = route.inbox
     if not inbox.is_dir():
         hint = "Create it, or mount its share. Until then the route waits."
@@ -320,7 +323,9 @@ def _online(settings: Settings) -> Iterator[Finding]:
         for route in settings.routes:
             yield from check_target(route, platform)
         for mirror in settings.mirrors:
-            yield _mirrored_place(mirror, platform)
+            yield _mirrored_place(f"mirror {mirror.name}", mirror, platform)
+        for source in settings.sources:
+            yield _mirrored_place(f"route {source.name}", source, platform)
     except TokenRefused as error:
         detail = f"is refused by {settings.platform.url}"
         yield Finding("platform", "token", detail, "token", error.hint)
@@ -342,8 +347,8 @@ def _url_hint(settings: Settings) -> str:
     return f'The address of its API ends with /api/v1/: url = "{site}/api/v1/"'
 
 
-def _mirrored_place(mirror: Mirror, platform: GrandChallenge) -> Finding:
-    where, noun = f"mirror {mirror.name}", KIND_NAMES[mirror.kind].noun
+def _mirrored_place(where: str, mirror: Mirror, platform: GrandChallenge) -> Finding:
+    noun = KIND_NAMES[mirror.kind].noun
     try:
         with open_source(mirror, platform) as source:
             found = source.find_place()
@@ -378,17 +383,19 @@ def _socket(where: str, socket: Socket, route: Route) -> Finding:
         carrier = sockets.check_source(socket, source)
     except CannotSend as error:
         return _wrong(where, what, error.reason)
-    return Finding(where, what, f"{socket.kind}, sent as {carrier}: {_shown(source)}")
+    return Finding(where, what, f"{socket.kind}, sent as {carrier}: {_shown(source, route)}")
 
 
-def _shown(source: Source) -> str:
+def _shown(source: Source, route: Route) -> str:
     match source:
+        case Named() if route.source:
+            return f"what the item holds in {source.socket}"
         case Constant():
             return f"always {json.dumps(source.value)}"
         case JsonFile():
             return f"the value in {source.file}"
         case Named():
-            return f"the image of {source.socket} in the folder's gcwatch.json"
+            return f"the image or value of {source.socket} in the folder's gcwatch.json"
         case Column():
             return f"the column {source.column} of cases.csv"
         case Glob():

@@ -7,10 +7,12 @@ is written into inbox, outbox or state directory.
 
 import math
 import secrets
+import shutil
 import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -36,9 +38,11 @@ from gcwatch.inbox.unused import unused_reasons
 from gcwatch.journal.copies import copied_journal
 from gcwatch.journal.journal import Journal
 from gcwatch.journal.rows import Known
+from gcwatch.mirrors.run import MirrorContext, run_mirror
 from gcwatch.platform.client import CachingGrandChallenge, GrandChallenge
 from gcwatch.platform.connect import connect
 from gcwatch.platform.file_parts import sha256_state
+from gcwatch.platform.transfers import Transfers
 from gcwatch.steps.adopt import find_earlier_result
 from gcwatch.steps.duplicates import content_digest, twin_error
 from gcwatch.steps.judgement import FolderToJudge, Judgement, judge_folder
@@ -86,7 +90,8 @@ class RoutePlan:
 
     `kind` is what the `target` is: an algorithm, a reader study or an archive. `cases` is what
     one of the `folders` is: a folder, a file or a series. `loose` counts what is ignored: files, or
-    folders if files are the cases. `unused` says what becomes no case, with names.
+    folders if files are the cases. `unused` says what becomes no case, with names. `source` is the
+    archive on the platform whose items are the cases, "" for an inbox.
     """
 
     route: str
@@ -98,6 +103,7 @@ class RoutePlan:
     away: Reason | None = None
     cases: Unit = "folders"
     unused: tuple[Reason, ...] = ()
+    source: str = ""
 
     def count(self, verdict: Verdict) -> int:
         """Return how many folders have this verdict."""
@@ -118,7 +124,7 @@ def plan(settings: Settings, names: Sequence[str] = ()) -> Iterator[RoutePlan]:
         with copied_journal(settings) as journal:
             found: list[str] = []
             for route in settings.routes:
-                planned = _route(route, _PlannedSoFar(route, journal), platform, names)
+                planned = _route_as_listed_now(route, journal, platform, names)
                 found += [f"{route.name}/{folder.name}" for folder in planned.folders]
                 yield _as_allowed(planned, route, platform)
     finally:
@@ -174,10 +180,40 @@ def _as_allowed(planned: RoutePlan, route: Route, platform: GrandChallenge) -> R
     return replace(planned, folders=tuple(held))
 
 
+def _route_as_listed_now(
+    route: Route, journal: Journal | None, platform: GrandChallenge, names: Sequence[str]
+) -> RoutePlan:
+    """Plan a route; the archive of a route with a source is listed into a temporary folder."""
+    if route.source is None:
+        return _route(route, _PlannedSoFar(route, journal), platform, names)
+    with tempfile.TemporaryDirectory(prefix="gcwatch-plan-") as folder:
+        copy = route.model_copy(update={"inbox": Path(folder) / "items"})
+        try:
+            _list_source(route, copy, Path(folder), platform)
+        except CaseError as error:
+            return replace(_no_plan(route), away=error.reason)
+        return _route(copy, _PlannedSoFar(copy, journal), platform, names)
+
+
+def _list_source(route: Route, copy: Route, folder: Path, platform: GrandChallenge) -> None:
+    """Bring the receipts of a route's source up to date, in the inbox of a copy of the route."""
+    if route.inbox.is_dir():  # so that items keep the names that they have
+        shutil.copytree(route.inbox, copy.inbox)
+    mirror = copy.source_mirror()
+    assert mirror is not None, "only a route with a source is listed"
+    with ThreadPoolExecutor(1) as pool:
+        run_mirror(mirror, MirrorContext(Transfers(platform, pool), folder, at_once=1, backoff=1.0))
+
+
+def _no_plan(route: Route) -> RoutePlan:
+    source = route.source.archive if route.source else ""
+    return RoutePlan(route.name, route.kind, route.target, cases=route.cases, source=source)
+
+
 def _route(
     route: Route, so_far: _PlannedSoFar, platform: GrandChallenge, names: Sequence[str]
 ) -> RoutePlan:
-    planned = RoutePlan(route.name, route.kind, route.target, cases=route.cases)
+    planned = _no_plan(route)
     box = inbox_of(route)
     try:
         listing = box.list_cases(patience=math.inf)
@@ -190,7 +226,7 @@ def _route(
         if is_asked_for(f"{route.name}/{entry.name}", names)
     )
     empty = [folder.name for folder in folders if folder.verdict == "empty"]
-    unused = unused_reasons(route.cases, listing, empty)
+    unused = unused_reasons(route, listing, empty)
     return replace(
         planned, folders=folders, loose=listing.loose, links=listing.links, unused=unused
     )
@@ -267,7 +303,7 @@ def _planned(
     return replace(
         folder,
         parcels=uploads,
-        left_out=_left_out(planned.inputs, uploads, files),
+        left_out=0 if route.source else _left_out(planned.inputs, uploads, files),
         why=planned.why,
         not_taken=planned.not_taken,
         warnings=(

@@ -7,6 +7,7 @@ from gcwatch.config.certificates import expiry_of, require_certificates
 from gcwatch.config.cron import Cron
 from gcwatch.config.diff import Changes, find_changes, require_same_home
 from gcwatch.config.expected import Expected
+from gcwatch.config.item_source import ItemSource
 from gcwatch.config.load import find, load, parse
 from gcwatch.config.model import Mirror, Route, Settings
 from gcwatch.config.reference import reference, schema
@@ -25,6 +26,7 @@ __all__ = [
     "Every",
     "Expected",
     "Glob",
+    "ItemSource",
     "JsonFile",
     "Limits",
     "Log",

@@ -39,6 +39,15 @@ class _FolderUses:
     def name(self) -> Any:
         return self.table.get("name")
 
+    @property
+    def source_archive(self) -> Any:
+        source = self.table.get("source")
+        return source.get("archive") if isinstance(source, dict) else None
+
+    @property
+    def target(self) -> tuple[Any, ...]:
+        return tuple(self.table.get(key) for key in KIND_NAMES)
+
     def wrong(self, key: str, message: str, hint: str) -> Mistake:
         return Mistake((self.kind, self.index, key), message, hint)
 
@@ -60,12 +69,15 @@ def find_clashes(
     for one in (*places, *mirrors):
         found += _own_clashes(one)
         found += _state_clashes(one, state)
+    for one, other in combinations(places, 2):
+        found += _same_source(one, other)
     for one, other in combinations((*places, *mirrors), 2):
         found += _pair_clashes(one, other)
         found += _outbox_clashes(one, other)
         found += _outbox_clashes(other, one)
     for route in places:
         found += _target_clashes(route)
+        found += _source_clashes(route)
         found += _table_clashes(route, places)
         found += _report_clashes(route, (*places, *mirrors), state)
     for mirror in mirrors:
@@ -98,9 +110,44 @@ def _target_clashes(one: _FolderUses) -> Iterator[Mistake]:
         yield one.wrong(keys[0], "is missing", hint)
     for key in given[1:]:
         yield one.wrong(key, f"can't be used beside {given[0]}", f"{hint}, just one of them")
-    if one.kind == "mirror" and given == ["reader_study"] and one.table.get("layout") == "flat":
+    if (
+        one.kind == "mirror"
+        and given == ["reader_study"]
+        and one.table.get("layout", "items") != "items"
+    ):
         message = "is for archives only: answers of several readers need folders"
         yield one.wrong("layout", message, 'write layout = "items", or remove layout')
+
+
+_OF_AN_INBOX = (
+    *("inbox", "cases", "settle", "ready", "expect", "pseudonyms", "cases_table"),
+    *("after", "done", "only", "changed", "reuse"),
+)
+"""Keys that have no meaning for items of an archive."""
+
+
+def _source_clashes(route: _FolderUses) -> Iterator[Mistake]:
+    """A route has an inbox, or an archive whose items are the cases."""
+    if "source" not in route.table:
+        if "inbox" not in route.table:
+            hint = 'name the folder, or the archive on the platform: source = { archive = "slug" }'
+            yield route.wrong("inbox", "is missing", hint)
+        return
+    for key in _OF_AN_INBOX:
+        if key in route.table:
+            hint = f"remove {key}, or write an inbox in place of source"
+            yield route.wrong(key, "is for the folders of an inbox", hint)
+    if route.source_archive and route.source_archive == route.table.get("archive"):
+        message = "is the archive to which the route sends: each new item would be a case again"
+        yield route.wrong("source", message, "send to another archive")
+
+
+def _same_source(one: _FolderUses, other: _FolderUses) -> Iterator[Mistake]:
+    """Refuse two routes that send the items of one archive to one target."""
+    is_same = one.source_archive == other.source_archive
+    if one.source_archive and is_same and one.target == other.target:
+        message = f"has the archive and the target of {one.label}: items would be sent twice"
+        yield other.wrong("source", message, "remove one of the two routes")
 
 
 def _emptiness(data: Mapping[str, Any]) -> Iterator[Mistake]:
@@ -196,7 +243,7 @@ def _chain_clashes(mirror: _FolderUses, route: _FolderUses) -> Iterator[Mistake]
     if route.table.get("after", "keep") != "keep":
         message = f"removes folders that {mirror.label} would fetch again, for ever"
         yield route.wrong("after", message, 'write after = "keep", or remove after')
-    is_flat = mirror.table.get("layout", "items") != "items"
+    is_flat = mirror.table.get("layout", "items") == "flat"
     takes_files = route.table.get("cases") == "files"
     if is_flat and not takes_files:
         message = f"makes no folders, but the cases of {route.label} are folders"

@@ -59,11 +59,14 @@ def parse(file: Path, text: str, *, needs_work: bool = True) -> Settings:
     mistakes += find_clashes(data, folder, needs_work=needs_work)
     if document is None or mistakes:
         raise ConfigError(str(file), locate_problems(mistakes, data, number_lines(text)))
+    state = state_folder(document.state)
+    routes = tuple(route.with_inbox_below(state) for route in document.route)
     return Settings(
         file=file.absolute(),
-        state=state_folder(document.state),
-        routes=document.route,
+        state=state,
+        routes=routes,
         mirrors=document.mirror,
+        sources=tuple(each for route in routes if (each := route.source_mirror())),
         platform=document.platform,
         limits=document.limits,
         log=document.log,

@@ -17,6 +17,7 @@ from pydantic import (
 
 from gcwatch.config.command import check_command
 from gcwatch.config.expected import Expect
+from gcwatch.config.item_source import ItemsOf
 from gcwatch.config.only import Only
 from gcwatch.config.service_tables import Alerts, Limits, Log, Metrics, Platform, Table
 from gcwatch.config.types import (
@@ -59,8 +60,18 @@ class Route(Table):
     name: Annotated[str, AfterValidator(check_route_name)]
     """Short name; the key of every case starts with it. Lower-case letters, digits and hyphens."""
 
-    inbox: Location
-    """Folder that gcwatch watches for cases. gcwatch changes nothing in it (except: see after)."""
+    inbox: Location = Field(default_factory=Path)
+    """Folder that gcwatch watches for cases. gcwatch changes nothing in it (except: see after).
+
+    Required, unless the route has a source."""
+
+    source: ItemsOf | None = None
+    """Archive on the platform whose items are the cases, in place of an inbox:
+    { archive = "slug" }. Each item is taken once, and no image is downloaded or uploaded.
+
+    A socket gets what the item holds in the socket of the same name, or as inputs say:
+    { "ct-image" = { socket = "chest-ct" } }. New items are looked for every 10 minutes, or as
+    { archive = "slug", every = "1h" } says. docs/folders.md says more."""
 
     outbox: Location
     """Folder for results: one folder for each case, which appears complete. It may be the inbox of
@@ -257,6 +268,26 @@ class Route(Table):
     { column = "age" } is the value in that column of cases.csv (needs cases_table = true). Leave
     this key out if the algorithm takes just one image."""
 
+    def with_inbox_below(self, state: Path) -> "Route":
+        """Return a route with a source as one whose inbox is a folder of receipts; others as is."""
+        if self.source is None:
+            return self
+        # Not by the route's name: under a new name it must find the cases that it has sent.
+        inbox = state / "sources" / self.source.archive / self.kind / self.target
+        return self.model_copy(update={"inbox": inbox, "reuse": True, "settle": 0.0})
+
+    def source_mirror(self) -> "Mirror | None":
+        """Return the mirror that keeps the receipts of a route's source; None without one."""
+        if self.source is None:
+            return None
+        return Mirror(
+            name=self.name,
+            archive=self.source.archive,
+            outbox=self.inbox,
+            every=self.source.every,
+            layout="receipts",
+        )
+
     def pace(self, base: Pace) -> Pace:
         """Given the pace where a route leaves it open, return how fast this route's cases go."""
         return replace(base, settle=self.settle, poll=self.poll)
@@ -345,9 +376,8 @@ def _check_inputs(inputs: Mapping[str, Source] | None, others: Mapping[str, Any]
             "is needed for a reader study or archive",
             'write [route.inputs] with the sockets to fill: "ct-image" = "**/*.dcm"',
         )
-    if any(isinstance(source, Named) for source in (inputs or {}).values()) and not others.get(
-        "reuse"
-    ):
+    has_named = any(isinstance(source, Named) for source in (inputs or {}).values())
+    if has_named and not (others.get("reuse") or others.get("source")):
         raise value_error("uses images again", "write reuse = true")
     has_column = any(isinstance(source, Column) for source in (inputs or {}).values())
     if has_column and not others.get("cases_table"):
@@ -381,8 +411,9 @@ class Mirror(Table):
 
     With a duration it also does so at every start."""
 
-    layout: Literal["items", "flat"] = "items"
-    """One folder for each item, like a result folder ("items"), or all images in one ("flat").
+    layout: Literal["items", "flat", "receipts"] = "items"
+    """One folder for each item, like a result folder ("items"), or all images in one ("flat"). With
+    "receipts" nothing is downloaded: an item's folder says what the platform has, in item.json.
 
     Answers of a reader study have one folder for each display set. The folder of an item without
     values holds only its receipt, gcwatch.json."""
@@ -466,6 +497,7 @@ ARRAYS = ("route", "mirror")
 class Settings:
     """Everything that a config file says; `file` is its path.
 
+    `sources` are the mirrors of receipts from which routes with a `source` take their cases.
     `key_folder` holds the key of pseudonyms, if that is not the state directory.
     """
 
@@ -474,11 +506,17 @@ class Settings:
     key_folder: Path | None = None
     routes: tuple[Route, ...] = ()
     mirrors: tuple[Mirror, ...] = ()
+    sources: tuple[Mirror, ...] = ()
     platform: Platform = field(default_factory=Platform)
     limits: Limits = field(default_factory=Limits)
     log: Log = field(default_factory=Log)
     metrics: Metrics = field(default_factory=Metrics)
     alerts: Alerts = field(default_factory=Alerts)
+
+    @property
+    def all_mirrors(self) -> tuple[Mirror, ...]:
+        """The mirrors of the config file, and those from which routes take their cases."""
+        return (*self.mirrors, *self.sources)
 
 
 def state_folder(configured: Path | None) -> Path:

@@ -52,7 +52,11 @@ def _section(title: str, about: str, table: type[Table], keys: list[str]) -> Ite
     meanings = descriptions(table)
     for key in keys:
         field = table.model_fields[key]
-        default = "required" if field.is_required() else _shown(field.default)
+        default = (
+            "required"
+            if field.is_required()
+            else _shown(None if field.default_factory else field.default)
+        )
         meaning = " ".join(meanings.get(key, "").split())
         yield f"| `{key}` | {default} | {meaning} |"
 

@@ -47,7 +47,7 @@ def _seconds(value: Any, info: ValidationInfo) -> float:
     raise value_error("must be a duration", _DURATION_HINT)
 
 
-def _schedule(value: Any, info: ValidationInfo) -> Every | Cron:
+def parse_schedule(value: Any, info: ValidationInfo) -> Every | Cron:
     """Given a duration or a cron expression, return when to poll."""
     if isinstance(value, Every | Cron):
         return value
@@ -351,7 +351,7 @@ Seconds = Annotated[
 ]
 Schedule = Annotated[
     Every | Cron,
-    PlainValidator(_schedule),
+    PlainValidator(parse_schedule),
     WithJsonSchema(
         {"type": "string", "anyOf": [{"pattern": _DURATION}, {"pattern": r"^\S+( +\S+){4}$"}]}
     ),

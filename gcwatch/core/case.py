@@ -327,7 +327,8 @@ class Case:
     content. `pseudonym` is the patient's in the table of the route, "" without one. `command` is
     there from the delivery on until the command of the route has run; None: there is none to run.
     `not_taken` names series of the folder that the route does not take. `row` is a digest of its
-    row in the table of cases, as it was sent.
+    row in the table of cases, as it was sent. `item` is the API URL of the archive item that the
+    case is, "" for a folder.
     """
 
     key: str
@@ -367,6 +368,7 @@ class Case:
     command: CommandState | None = None
     not_taken: tuple[Reason, ...] = ()
     row: str = ""
+    item: str = ""
 
     @property
     def kind(self) -> Kind:

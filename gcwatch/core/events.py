@@ -54,7 +54,7 @@ class Planned:
 
     `pseudonym` is the patient's in the table of the route; the case keeps it while it is sent.
     `not_taken` names series that the route does not take. `row` is a digest of the folder's row in
-    the table of cases, "" without one.
+    the table of cases, "" without one. `item` is the API URL of the archive item that it is of.
     """
 
     kind: ClassVar[str] = "planned"
@@ -65,6 +65,7 @@ class Planned:
     pseudonym: str = ""
     not_taken: tuple[Reason, ...] = ()
     row: str = ""
+    item: str = ""
 
 
 @dataclass(frozen=True)
@@ -354,11 +355,15 @@ class DeliveredFolderChanged:
 
 @dataclass(frozen=True)
 class LateChangeTold:
-    """The note beside the results agrees with the folder that has this digest."""
+    """The note beside the results agrees with the folder that has this digest.
+
+    `is_same`: nothing has to be noted, as the same would be sent of it as before.
+    """
 
     kind: ClassVar[str] = "late_change_told"
 
     digest: str
+    is_same: bool = False
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,7 @@ def _start_over(case: Case, now: float, **facts: Any) -> Case:
         warnings=(),
         not_taken=(),
         row="",
+        item="",
         content="",
         **facts,
     )
@@ -137,6 +138,7 @@ def _planned(case: Case, event: events.Planned, now: float) -> Case:
         pseudonym=event.pseudonym,
         not_taken=event.not_taken,
         row=event.row,
+        item=event.item,
     )
 
 
@@ -205,9 +207,10 @@ def _running(case: Case, event: events.StillRunning, now: float) -> Case:
     return replace(case, touched=now, attempts=0, status=event.status, wait=wait)
 
 
-def _late_change_told(case: Case, late: LateChange) -> Case:
+def _late_change_told(case: Case, late: LateChange, *, is_same: bool) -> Case:
     """A folder that is as it was sent is no longer late; its files may have other change times."""
-    if case.seen is not None and late.snapshot.digest == case.seen.digest and not late.replaced:
+    is_back = case.seen is not None and late.snapshot.digest == case.seen.digest
+    if is_same or (is_back and not late.replaced):
         return replace(case, seen=late.snapshot, late=None)
     return replace(case, late=replace(late, told=True))
 
@@ -217,8 +220,8 @@ def _changed_late(case: Case, late: LateChange, event: Event, now: float) -> Cas
     match event:
         case events.FolderChangedLate(snapshot):
             return replace(case, late=replace(late, snapshot=snapshot), gone=False)
-        case events.LateChangeTold(digest) if digest == late.snapshot.digest:
-            return replace(_late_change_told(case, late), attempts=0, wait=None)
+        case events.LateChangeTold(digest, is_same) if digest == late.snapshot.digest:
+            return replace(_late_change_told(case, late, is_same=is_same), attempts=0, wait=None)
         case events.AttemptFailed(reason):
             late, wait = replace(late, at=now), Wait(reason, until=0.0)
             return replace(case, late=late, attempts=case.attempts + 1, wait=wait)

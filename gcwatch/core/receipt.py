@@ -65,9 +65,13 @@ def _times(case: Case, submission: Submission, now: float) -> dict[str, str]:
 
 
 def _source(case: Case) -> dict[str, Any]:
-    """Return what the folder was like: `listing` covers its files' names, sizes and times."""
+    """Return what the folder was like, and which archive item it was, if any.
+
+    `listing` covers its files' names, sizes and times.
+    """
     seen = case.seen
-    return {"files": seen.files, "bytes": seen.bytes, "listing": seen.digest} if seen else {}
+    told = {"files": seen.files, "bytes": seen.bytes, "listing": seen.digest} if seen else {}
+    return told | ({"archive_item_url": case.item} if case.item else {})
 
 
 def is_receipt_of(receipt: Mapping[str, Any], case: Case, kind: str, slug: str) -> bool:

@@ -131,7 +131,7 @@ class Daemon:
         pace = current.base_pace
         self._schedule = Schedule(self._wakeup, survey=pace.survey, upkeep=pace.upkeep)
         self._mirrors = MirrorScheduler(
-            current.settings.mirrors,
+            current.settings.all_mirrors,
             clock,
             pace,
             self._wakeup,

@@ -12,6 +12,7 @@ from gcwatch.daemon.mirrors import MirrorScheduler
 from gcwatch.daemon.platform_gate import PlatformGate
 from gcwatch.daemon.reporting.alert_channels import open_channels
 from gcwatch.daemon.waking.wakeup import Wakeup
+from gcwatch.files.atomic import FOLDER_MODE
 from gcwatch.inbox.scanner import InboxScanner, log_network_inbox
 from gcwatch.inbox.single import SingleCaseRoute
 from gcwatch.journal.journal import Journal
@@ -88,7 +89,7 @@ class ConfigFollower:
         except JournalUnavailable as error:
             log.reconfigure(former.log)
             raise _unwritable_journal_error(settings) from error
-        self._mirrors.follow(settings.mirrors)
+        self._mirrors.follow(settings.all_mirrors)
         self._watch_inboxes(former.routes)
         changes = config.find_changes(former, settings, renamed)
         log.emit("config.reloaded", file=settings.file, **asdict(changes))
@@ -115,6 +116,9 @@ class ConfigFollower:
 
     def _claim_inboxes(self, settings: Settings, *, take_over: bool = False) -> None:
         """Mark the inboxes as this gcwatch's, as far as they can be reached at the moment."""
+        for source in settings.sources:
+            with suppress(OSError):  # its first run makes it, if there is room again
+                source.outbox.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
         owner = this_owner(settings.state)
         for former in claim_inboxes(_lasting(settings), owner, take_over=take_over):
             log.emit("inbox.taken_over", host=former.host, state=former.state)

@@ -143,7 +143,7 @@ class InboxScanner:
             self._on_unavailable(route, error)
             return ()
         self._on_available(route, listing)
-        return unused_reasons(route.cases, listing, self._reconcile(route, listing))
+        return unused_reasons(route, listing, self._reconcile(route, listing))
 
     def _on_unavailable(self, route: Route, error: NotYet) -> None:
         if route.name not in self.away:

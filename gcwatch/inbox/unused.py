@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from gcwatch.config.model import Unit
+from gcwatch.config import Route
 from gcwatch.core.reasons import Reason
 from gcwatch.core.tables.case_table import CASES_STATUS
 from gcwatch.core.tables.result_rows import TABLE_NAMES
@@ -21,19 +21,19 @@ _ARCHIVE: Final = re.compile(
 )
 
 
-def unused_reasons(unit: Unit, listing: InboxListing, empty: Sequence[str]) -> tuple[Reason, ...]:
-    """Given what a case is, an inbox, and its empty folders, return what is not taken, and why.
+def unused_reasons(route: Route, listing: InboxListing, empty: Sequence[str]) -> tuple[Reason, ...]:
+    """Given a route, its inbox, and the empty folders in it, return what is not taken, and why.
 
     There is at most one reason of each code; it names up to `MAX_NAMES` entries.
     """
-    return tuple(_reasons(unit, listing, empty))
+    return tuple(_reasons(route, listing, empty))
 
 
-def _reasons(unit: Unit, listing: InboxListing, empty: Sequence[str]) -> Iterator[Reason]:
-    if unit == "files":
+def _reasons(route: Route, listing: InboxListing, empty: Sequence[str]) -> Iterator[Reason]:
+    if route.cases == "files":
         yield from _reason("loose_folders", listing.beside)
         return
-    yield from _reason("empty_folders", empty)
+    yield from _reason("empty_items" if route.source else "empty_folders", empty)
     if listing.not_taken:
         yield not_taken_reason(listing.not_taken)
     # The inbox may be the outbox of another route, with its table.

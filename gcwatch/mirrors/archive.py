@@ -23,7 +23,7 @@ class ArchiveSource:
         self,
         platform: GrandChallenge,
         slug: str,
-        layout: Literal["items", "flat"],
+        layout: Literal["items", "flat", "receipts"],
         on_progress: Callable[[], None],
     ) -> None:
         self._platform = platform
@@ -45,7 +45,7 @@ class ArchiveSource:
     def _wanted_item(self, item: Item) -> Wanted:
         self._on_progress()
         outputs = (output_of(value) for value in item.values)
-        chosen = (each for each in outputs if self._layout == "items" or _is_image(each))
+        chosen = (each for each in outputs if self._layout != "flat" or _is_image(each))
         return Wanted(
             item.pk, item.title, tuple(sorted(chosen, key=lambda each: (each.socket, each.pk)))
         )

@@ -1,11 +1,12 @@
-"""The layout "items": one folder for each item, with the layout of results and its receipt.
+"""The layouts "items" and "receipts": one folder for each item, with its receipt.
 
 A new item is published by one rename; the folder of a changed item is replaced by a new one.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
-from typing import Literal
+from typing import Final, Literal
 
 from gcwatch.core.case import Fetched, Output
 from gcwatch.core.kinds import ItemKind
@@ -27,6 +28,9 @@ from gcwatch.mirrors.storage import (
     reuse_files,
 )
 from gcwatch.outbox import outputs, publish
+
+ITEM_FILE: Final = "item.json"
+"""What the platform has of an item, in the layout "receipts"."""
 
 
 class ItemFolderLayout:
@@ -72,14 +76,7 @@ class ItemFolderLayout:
         """Fetch the new values of an item into its staging folder, and publish the folder."""
         place = self._hidden.staging_place(wanted)
         staged = place.open()
-        staging = make(staged)
-        places = outputs.output_paths(wanted.outputs)
-        fetched = [
-            file
-            for output in wanted.outputs
-            for file in self._reuse_files(output, places[output.pk], held, staging)
-            or staging.fetch_output(output, places[output.pk])
-        ]
+        fetched = self._bring_files(wanted, held, make(staged))
         name = self._names[wanted.item]
         receipt = seal(name, join_contents(wanted.outputs, fetched))
         if held is not None:
@@ -90,6 +87,18 @@ class ItemFolderLayout:
         else:
             self._hidden.exchange_entry(staged, name)
         place.discard()  # what is left of it is its note
+
+    def _bring_files(
+        self, wanted: Wanted, held: Held | None, staging: outputs.Staging
+    ) -> list[Fetched]:
+        """Bring the files of an item's values into its staging folder; return them."""
+        places = outputs.output_paths(wanted.outputs)
+        return [
+            file
+            for output in wanted.outputs
+            for file in self._reuse_files(output, places[output.pk], held, staging)
+            or staging.fetch_output(output, places[output.pk])
+        ]
 
     def _reuse_files(
         self, output: Output, place: PurePosixPath, held: Held | None, staging: outputs.Staging
@@ -119,3 +128,18 @@ class ItemFolderLayout:
         aside = self._hidden.partial / held.name
         names = name_candidates(held.name, held.item, "")
         move_to_free_name(self._hidden.folder / held.name, target, names, aside)
+
+
+class ReceiptLayout(ItemFolderLayout):
+    """The layout "receipts": what an item holds is written down, and nothing is downloaded."""
+
+    def _bring_files(
+        self, wanted: Wanted, held: Held | None, staging: outputs.Staging
+    ) -> list[Fetched]:
+        """Write what the platform has of an item, if it has anything; no file is of the item."""
+        del held
+        told = [{"socket": each.socket, "pk": each.pk, "url": each.url} for each in wanted.outputs]
+        if told:
+            content = {"item": wanted.item, "title": wanted.title, "values": told}
+            publish.write_receipt(staging.folder / ITEM_FILE, json.dumps(content, indent=2))
+        return []

@@ -31,7 +31,7 @@ from gcwatch.core.timing import retry_pause
 from gcwatch.files.atomic import FOLDER_MODE, disk_trouble
 from gcwatch.files.beneath import SharePath
 from gcwatch.mirrors.flat import FlatLayout
-from gcwatch.mirrors.folders import ItemFolderLayout
+from gcwatch.mirrors.folders import ItemFolderLayout, ReceiptLayout
 from gcwatch.mirrors.last_run import (
     LastRun,
     answers_file,
@@ -124,6 +124,8 @@ def run_mirror(
         CaseError: when the source can't be seen, or the outbox can't be written.
         Stopped: when the daemon is stopping.
     """
+    if settings.layout == "receipts":
+        settings.outbox.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
     with lock_mirror(context.state, settings.name):
         before = read_last_run(context.state, settings.name)
         try:
@@ -392,11 +394,13 @@ class _MirrorRun:
 
 
 def _make_layout(settings: config.Mirror, hidden: HiddenFolder) -> MirrorStorage:
-    return (
-        FlatLayout(hidden)
-        if settings.layout == "flat"
-        else ItemFolderLayout(hidden, settings.folders, _TABLES[settings.kind])
-    )
+    match settings.layout:
+        case "flat":
+            return FlatLayout(hidden)
+        case "receipts":
+            return ReceiptLayout(hidden, settings.folders)
+        case _:
+            return ItemFolderLayout(hidden, settings.folders, _TABLES[settings.kind])
 
 
 def _is_disk(error: GcwatchError) -> bool:

@@ -26,6 +26,7 @@ from gcwatch.inbox.case_tables import find_row
 from gcwatch.inbox.layouts import inbox_of
 from gcwatch.steps.context import StepContext
 from gcwatch.steps.pseudonyms import find_pseudonym
+from gcwatch.targets import reuse
 from gcwatch.targets.context import DroppedFolder, TargetContext
 from gcwatch.targets.titles import find_shortened
 from gcwatch.targets.upload_quota import LIMIT_UPLOADS
@@ -92,7 +93,8 @@ def judge_folder(folder: FolderToJudge, context: TargetContext, spool: Path) -> 
     named = (reason for made in bundles.values() for each in made for reason in each.not_taken)
     not_taken = tuple({str(reason): reason for reason in named}.values())
     planned = replace(planned, inputs=inputs, pseudonym=folder.pseudonym, not_taken=not_taken)
-    planned = replace(planned, row=dropped.row.digest if dropped.row else "")
+    item = reuse.item_url(dropped.receipt) if route.source else ""
+    planned = replace(planned, row=dropped.row.digest if dropped.row else "", item=item)
     title = planned.target.title
     shortened = find_shortened(route, dropped, title) if title else None
     return Judgement(planned, bundles, (shortened,) if shortened else ())
@@ -117,6 +119,14 @@ def _plan(
         row=row,
     )
     return folder, dropped, targets.target_for(route).plan(context, dropped)
+
+
+def planned_inputs(folder: FolderToJudge, context: TargetContext) -> tuple[Input, ...]:
+    """Given a folder, return what its target would get; nothing is prepared.
+
+    Raises as `judge_folder`.
+    """
+    return _plan(folder, context)[2].inputs
 
 
 def _with_uploads(item: Input, bundles: Sequence[Bundle]) -> Input:

@@ -12,7 +12,7 @@ from gcwatch.inbox.layouts import inbox_of
 from gcwatch.outbox.notes import remove_change_note, write_change_note
 from gcwatch.steps.context import StepContext, spool_folder
 from gcwatch.steps.duplicates import content_digest
-from gcwatch.steps.judgement import folder_of, make_bundles
+from gcwatch.steps.judgement import folder_of, make_bundles, planned_inputs
 from gcwatch.steps.settle import STOPPED_COPY_SECONDS, copy_reason
 from gcwatch.wording.late_change import change_note_text, late_change_reason
 
@@ -43,12 +43,25 @@ def tell_late_change(case: Case, route: Route, pace: Pace, context: StepContext)
         raise NotYet(copy_reason(now.copies, case.late.at), max(pace.settle, pace.survey))
     if not case.late.replaced and _is_replaced(case, now, route, context):
         case = yield events.DeliveredFolderChanged(now, uptime, replaced=True)
-    if late_change_reason(case) is None:
+    is_same = case.item != "" and _is_same_for_target(case, route, pace, context)
+    if is_same or late_change_reason(case) is None:
         remove_change_note(route.outbox, case.folder)
     elif route.changed == "tell":
         text = change_note_text(case, operator_files=route.operator_files)
         write_change_note(route.outbox, case.folder, text)
-    yield events.LateChangeTold(now.digest)
+    yield events.LateChangeTold(now.digest, is_same=is_same)
+
+
+def _is_same_for_target(case: Case, route: Route, pace: Pace, context: StepContext) -> bool:
+    """Whether a target would get the same of an archive's item as before.
+
+    An item may get other sockets, such as the results of this route.
+    """
+    folder = folder_of(case, (), context)
+    try:
+        return planned_inputs(folder, context.for_target(route, pace)) == case.inputs
+    except (CannotSend, NotYet):  # it lacks now what was sent
+        return False
 
 
 def _is_replaced(case: Case, now: Snapshot, route: Route, context: StepContext) -> bool:

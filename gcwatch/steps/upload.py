@@ -120,7 +120,12 @@ def _planned_again(case: Case, item: Input, uploads: int) -> events.Planned:
     assert case.target is not None, "what is sent is planned"
     inputs = (replace(i, uploads=uploads) if i == item else i for i in case.inputs or ())
     return events.Planned(
-        tuple(inputs), case.target, pseudonym=case.pseudonym, not_taken=case.not_taken, row=case.row
+        tuple(inputs),
+        case.target,
+        pseudonym=case.pseudonym,
+        not_taken=case.not_taken,
+        row=case.row,
+        item=case.item,
     )
 
 

@@ -46,11 +46,14 @@ def find_algorithm(platform: GrandChallenge, slug: str) -> Algorithm:
 def fitting_interfaces(algorithm: Algorithm, route: Route) -> list[Interface]:
     """Given an algorithm and a route, return the interfaces that the route's sockets can fill.
 
-    For a route without `inputs` this is the interface with one image and nothing else.
+    For a route without `inputs` this is the interface with one image and nothing else; an item of
+    an archive may fill any.
 
     Raises:
         CannotSend: when there is none, or when a socket of the route is in none of them.
     """
+    if route.inputs is None and route.source:
+        return [*algorithm.interfaces]
     if route.inputs is None:
         fitting = [each for each in algorithm.interfaces if _is_one_image(each)][:1]
         useful: set[str] = set()
@@ -89,11 +92,17 @@ def choose_interface(
     """
     if len(fitting) == 1:
         return fitting[0]
-    named = route.inputs or {}
-    present = {slug for slug, source in named.items() if sockets.source_is_present(source, dropped)}
+    wanted = {socket.slug: socket for each in fitting for socket in each.inputs}
+    present = {
+        slug
+        for slug, socket in wanted.items()
+        if sockets.source_is_present(sockets.source_of(route, socket), dropped)
+    }
     for interface in fitting:
         if _socket_slugs(interface) == present:
             return interface
+    if route.source:
+        raise sockets.lacking_error(dropped, _format_interfaces(fitting))
     facts = {
         "present": ", ".join(sorted(present)) or "nothing",
         "takes": _format_interfaces(fitting),

@@ -43,13 +43,34 @@ class _ReceiptEntry:
     files: Mapping[str, str]
 
 
-def receipt_image(receipt: Mapping[str, Any], socket: str) -> str:
-    """Return the pk of the image that a receipt has for a socket, or "" if it has none.
+def item_url(receipt: Mapping[str, Any]) -> str:
+    """Return the API URL of the archive item in the receipt of a mirror, "" without one."""
+    told = _receipt_target(receipt).get("item_url")
+    return told if isinstance(told, str) else ""
 
-    An input of that name comes before an output: outputs can also be chosen by their files.
+
+def held_sockets(receipt: Mapping[str, Any]) -> set[str]:
+    """Return the sockets of which a receipt has an image or a value."""
+    told = (*_only_objects(receipt.get("inputs")), *_only_objects(receipt.get("outputs")))
+    return {str(e.get("socket")) for e in told if _image_pk(e) or e.get("carrier") == "value"}
+
+
+def holds_socket(receipt: Mapping[str, Any], socket: str) -> bool:
+    """Whether a receipt has an image or a value for a socket."""
+    return socket in held_sockets(receipt)
+
+
+def require_value(dropped: DroppedFolder, socket: str, platform: GrandChallenge) -> Any:
+    """Return the value that the job or item in a folder's receipt has in a socket.
+
+    Raise CannotSend when there is none, or when the platform does not have it.
     """
-    told = _find_entry(receipt, socket)
-    return told.image if told else ""
+    held = _held_values(_receipt_target(dropped.receipt), platform)
+    for value in held if _is_from(dropped.receipt, platform) else ():
+        if value.socket.slug == socket and value.value is not None:
+            return value.value
+    problem = "this account can't see it on the platform"
+    raise CannotSend(Reason("no_such_value", {"socket": socket, "problem": problem}))
 
 
 def require_image(
@@ -102,6 +123,7 @@ def find_image(
 
 
 def _find_entry(receipt: Mapping[str, Any], socket: str) -> _ReceiptEntry | None:
+    # An input of that name comes before an output: outputs can also be chosen by their files.
     told = (*_receipt_entries(receipt, "inputs"), *_receipt_entries(receipt, "outputs"))
     return next((each for each in told if each.socket == socket and each.image), None)
 

@@ -17,13 +17,22 @@ from gcwatch.targets.context import DroppedFolder, TargetContext
 _TABLE_SECONDS: Final = 60.0
 """Until a table with a wrong value is looked at again."""
 
+_ITEM_SECONDS: Final = 900.0
+"""Until an item of an archive that lacks a socket is looked at again."""
+
 DICOM_IMAGE_SET: Final = "DICOM Image Set"
 _CARRIERS: Final[Mapping[str, Carrier]] = {"Image": "image", "File": "file", "Value": "value"}
 
 
 def source_of(route: Route, socket: Socket) -> Source:
-    """Return the source of a socket's content; in a route without `inputs`, the whole folder."""
-    return route.inputs[socket.slug] if route.inputs else Glob(pattern="**/*")
+    """Return the source of a socket's content.
+
+    In a route without `inputs` that is the whole folder, or what an archive's item holds in the
+    socket of that name.
+    """
+    if route.inputs:
+        return route.inputs[socket.slug]
+    return Named(socket.slug) if route.source else Glob(pattern="**/*")
 
 
 def source_is_present(source: Source, dropped: DroppedFolder) -> bool:
@@ -32,7 +41,7 @@ def source_is_present(source: Source, dropped: DroppedFolder) -> bool:
         case Constant():
             return True
         case Named(name):
-            return bool(reuse.receipt_image(dropped.receipt, name))
+            return reuse.holds_socket(dropped.receipt, name)
         case Column(column):
             return dropped.row is not None and column in dropped.row.cells
         case Glob(pattern) | JsonFile(pattern):
@@ -62,8 +71,8 @@ def check_source(socket: Socket, source: Source) -> Carrier:
         problem = "it takes a file, not a value"
     elif isinstance(source, JsonFile) and is_image:
         problem = "it takes an image, not JSON"
-    elif isinstance(source, Named) and not is_image:
-        problem = "only images can be used again"
+    elif isinstance(source, Named) and carrier == "file":
+        problem = "only images and values can be used again, not files"
     if problem:
         facts = {"socket": socket.slug, "kind": socket.kind, "problem": problem}
         raise CannotSend(Reason("unsupported_socket", facts))
@@ -81,6 +90,12 @@ def fill_socket(socket: Socket, dropped: DroppedFolder, context: TargetContext) 
             return Input(socket.slug, carrier, value=value)
         case Column(column):
             return Input(socket.slug, carrier, value=_cell_value(socket, column, dropped))
+        case Named(name) if context.route.source and not source_is_present(source, dropped):
+            raise lacking_error(dropped, name)
+        case Named(name) if carrier == "value":
+            value = reuse.require_value(dropped, name, context.platform)
+            socket_content.check_value(value, socket.kind, socket.slug)
+            return Input(socket.slug, carrier, value=value)
         case Named(name):
             image = reuse.require_image(dropped, name, carrier, context.platform)
             return Input(socket.slug, carrier, image=image)
@@ -89,6 +104,12 @@ def fill_socket(socket: Socket, dropped: DroppedFolder, context: TargetContext) 
     if carrier in {"image", "dicom"}:
         return _image_input(socket, carrier, pattern, found, dropped, context)
     return _file_or_value_input(socket, carrier, pattern, found)
+
+
+def lacking_error(dropped: DroppedFolder, wanted: str) -> NotYet:
+    """Return why an item of an archive has to wait: it may get what it lacks later."""
+    held = ", ".join(sorted(reuse.held_sockets(dropped.receipt))) or "nothing"
+    return NotYet(Reason("item_incomplete", {"wanted": wanted, "held": held}), _ITEM_SECONDS)
 
 
 def _cell_value(socket: Socket, column: str, dropped: DroppedFolder) -> Any:

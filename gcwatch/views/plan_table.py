@@ -29,7 +29,8 @@ def route_plan_table(planned: RoutePlan) -> Group:
         mark, style = _VERDICTS[folder.verdict]
         name = Text(printable_name(folder.name))
         table.add_row(Text(mark, style), name, Text(_stage(folder)), Text(_outcome(folder)))
-    heading = Text(f"route {planned.route}", "bold")
+    source = f": items of the archive {planned.source}" if planned.source else ""
+    heading = Text(f"route {planned.route}{source}", "bold")
     words = map(explain, planned.unused)
     rows = [table] if table.row_count else []
     beside = [Text(f"{each.plain} {each.detail} {each.hint}") for each in words]

@@ -15,6 +15,8 @@ def late_change_reason(case: Case) -> Reason | None:
     before, now = case.seen, case.late.snapshot
     if now.digest == before.digest and not case.late.replaced:
         return None
+    if case.item:
+        return Reason("item_changed", {"item": case.item})
     facts = {
         "difference": describe_difference(before, now),
         "files": now.files,
@@ -62,7 +64,7 @@ def change_note_text(case: Case, *, operator_files: bool = False) -> str:
         f"  {words.hint}",
         f"  The results are in {readable_name(case.result)}, beside this note.",
         f"  Case {case.key}; its history: gcwatch show {case.key}",
-        f"  To send the folder as it is now: gcwatch retry {case.key}",
+        f"  To send it as it is now: gcwatch retry {case.key}",
     ]
     if operator_files:
         lines.append(f"  {retry_by_file(case)}")

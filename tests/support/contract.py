@@ -165,6 +165,14 @@ def _job_there(sandbox):
     return told
 
 
+def _item_there(sandbox):
+    """Put an item into an archive, with all that an algorithm needs."""
+    values = {"ct-image": ("ct.mha", mha(1, 2, 3, 4)), "threshold": 2.5}
+    sandbox.add_item("second-archive", "p1", values)
+    return {}
+
+
+_FROM_ARCHIVE = {"inbox": None, "settle": None, "source": {"archive": "second-archive"}}
 _USED_AGAIN = {"reuse": True, "inputs": {"ct-image": {"socket": "ct-image"}, **THRESHOLD}}
 
 
@@ -248,6 +256,12 @@ class Algorithm(Target):
             {"algorithm": "two-ways", **_USED_AGAIN},
             before=_job_there,
             deaths=COMMITS,
+        ),
+        "item_of_archive": Variant(
+            {},
+            {"algorithm": "two-ways", **_FROM_ARCHIVE},
+            before=_item_there,
+            deaths=("before_commit", "platform_write", "file_change"),
         ),
         "without_sessions": Variant(
             IMAGE, platform={"sessions": False}, holds=_same_voxels, cuts=CUTS

@@ -24,7 +24,8 @@ def text_of(name):
 def hastened(text, sandbox):
     """An example with what is not its own: where the platform and the state are, and no waiting."""
     text = re.sub("(?m)^settle = .*$", "", text)
-    text = text.replace("[[route]]\n", '[[route]]\nsettle = "0s"\npoll = "50ms"\n')
+    settle = "" if "source =" in text else 'settle = "0s"\n'
+    text = text.replace("[[route]]\n", f'[[route]]\n{settle}poll = "50ms"\n')
     place = f'state = "state"\n[platform]\nurl = "{sandbox.url}"\n'
     return text.replace("[platform]\n", place)
 
@@ -43,7 +44,7 @@ class Installed:
         for each in (*self.settings().routes, *self.settings().mirrors):
             each.outbox.mkdir(exist_ok=True)
         for route in self.settings().routes:
-            route.inbox.mkdir(exist_ok=True)
+            route.inbox.mkdir(parents=True, exist_ok=True)
 
     def settings(self):
         return config.load(self.file)
@@ -75,9 +76,9 @@ def test_every_example_is_right(file):
 
 
 def test_the_examples_are_the_tutorials():
-    """One a job, the three chained, and DICOM as it comes."""
+    """One a job, the three chained, DICOM as it comes, and images that are there already."""
     names = [file.stem for file in EXAMPLES]
-    assert names == ["algorithm", "chain", "dicom", "mirror", "upload"]
+    assert names == ["algorithm", "chain", "dicom", "mirror", "source", "upload"]
 
 
 @pytest.mark.parametrize("name", [file.stem for file in EXAMPLES])
@@ -119,6 +120,15 @@ def test_an_algorithm_is_run_over_patients(tmp_path, sandbox):
     assert json.loads((result / "voxel-count.json").read_bytes()) == 2
     [mask] = result.rglob("*.mha")
     assert voxels(mask.read_bytes()) == bytes([1, 0, 1, 0])
+
+
+def test_an_algorithm_is_run_over_an_archive(tmp_path, sandbox):
+    """source.toml: the outputs come here, and nothing is uploaded."""
+    sandbox.add_item("ct-archive", "p1", {"ct-image": CT})
+    site = Installed(tmp_path, sandbox, "source")
+    assert site.once() == (1, 0)
+    assert site.uploads() == 0
+    assert json.loads((tmp_path / "results" / "p1" / "voxel-count.json").read_bytes()) == 2
 
 
 def test_every_series_becomes_an_image_set(tmp_path, sandbox):

@@ -88,7 +88,7 @@ class _MirrorAudit:
     def read_items(self) -> list[_MirroredItem]:
         """Return the receipts of what the mirror is a copy of."""
         visible = self.hidden.visible_names()
-        if self.settings.layout == "items":
+        if self.settings.layout != "flat":
             folders = [(name, self.hidden.folder / name) for name in visible]
             found = [(name, folder / RECEIPT_NAME, folder) for name, folder in folders]
         else:

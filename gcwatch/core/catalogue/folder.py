@@ -16,6 +16,14 @@ FOLDER_REASONS: Final[Mapping[str, ReasonEntry]] = {
         "put the folder back as it was.",
         hint='With changed = "send" such a folder is sent again by itself.',
     ),
+    "item_changed": ReasonEntry(
+        "This case of the archive has changed since it was taken. The results are of what it held "
+        "before.",
+        "The item holds other content in a socket that was taken: {item}. Nothing was sent again.",
+        advice="Use the results only for what the case held before. If they are needed for what it "
+        "holds now, ask IT.",
+        hint="gcwatch retry takes the item as it is now.",
+    ),
     "inbox_away": ReasonEntry(
         "The inbox can't be reached at the moment; the folder waits.",
         "The inbox is missing, empty or unreadable ({error}); a share may be unmounted.",
@@ -211,6 +219,18 @@ FOLDER_REASONS: Final[Mapping[str, ReasonEntry]] = {
         "Something is needed that this computer can't send yet.",
         "Socket {socket} is of kind {kind}; {problem}.",
         hint="Correct the route's inputs: gcwatch check.",
+    ),
+    "no_such_value": ReasonEntry(
+        "A value that should be used again is not on the platform.",
+        "Socket {socket}: {problem}.",
+        hint="Look at the case on the platform, and at the token's rights.",
+    ),
+    "item_incomplete": ReasonEntry(
+        "Waiting: this case of the archive lacks something that is needed.",
+        "The item has {held}, and needed is {wanted}. It is taken when it has that.",
+        hint="Fill the item on the platform, or let inputs of the route name the socket to take. "
+        "gcwatch withdraw leaves the item alone.",
+        needs_person=True,
     ),
     "duplicate": ReasonEntry(
         "The platform tried exactly this before, without a result; it does not try it again.",

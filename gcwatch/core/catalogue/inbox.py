@@ -11,6 +11,11 @@ INBOX_REASONS: Final[Mapping[str, ReasonEntry]] = {
         "{count} empty {count:folder|folders}: {entries}.",
         advice="Put the files of each patient into the folder, or remove it.",
     ),
+    "empty_items": ReasonEntry(
+        "Cases of the archive hold nothing yet; they are not taken.",
+        "{count} {count:item|items}: {entries}.",
+        advice="Nothing has to be done: a case is taken when it is filled.",
+    ),
     "archives": ReasonEntry(
         "Archives are in the inbox; gcwatch does not unpack them.",
         "{count} {count:archive|archives}: {entries}.",

@@ -50,5 +50,7 @@ class ConditionReader:
 
     def _with(self, cases: Sequence[Case], progress: Mapping[str, float]) -> Condition:
         settings = self.current.settings
-        mirrors = {each.name: read_last_run(settings.state, each.name) for each in settings.mirrors}
+        mirrors = {
+            each.name: read_last_run(settings.state, each.name) for each in settings.all_mirrors
+        }
         return Condition(cases, progress, self.gate.pause, frozenset(self.away()), mirrors)

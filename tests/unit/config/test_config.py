@@ -446,7 +446,7 @@ def test_typing_slip_is_recognised(problem):
 
 def test_unknown_key_without_likeness_lists_the_known(problem):
     """An unknown key unlike any other gets the list."""
-    assert "inbox, outbox, algorithm" in problem(ROUTE + "xyzzy = 1").hint
+    assert "inbox, source, outbox" in problem(ROUTE + "xyzzy = 1").hint
 
 
 def test_key_below_its_place_is_told_where_it_belongs(problem):
@@ -936,7 +936,7 @@ def test_example_shows_every_key_and_default():
 def test_uncommented_example_is_valid(load):
     """The commented keys of the example are right too."""
     text = (ROOT / "config/gcwatch.toml").read_text()
-    text = re.sub(r"(?m)^# (reader_study|archive|title|order|procedure) = .*\n", "", text)
+    text = re.sub(r"(?m)^# (reader_study|archive|title|order|procedure|source) = .*\n", "", text)
     text = re.sub(r'(?m)^# (["a-z_-]+ = )', r"\1", text)
     text = re.sub(r"(?m)^(reuse|cases_table) = false", r"\1 = true", text)
     settings = load(re.sub(r'"keep"\n(done|gone_to)', r'"move"\n\1', text))
