@@ -33,7 +33,7 @@ from gcwatch.daemon.reporting.status_files import StatusFileWriter
 from gcwatch.daemon.reporting.tables import TableWriter
 from gcwatch.daemon.reporting.watchdog import SystemdWatchdog, manager
 from gcwatch.daemon.turns import Turns
-from gcwatch.daemon.upkeep import clear_spool
+from gcwatch.daemon.upkeep import clear_spool, pack_closed_cases
 from gcwatch.daemon.waking.schedule import Schedule
 from gcwatch.daemon.waking.uptime import ClockSteps, warn_if_unlikely
 from gcwatch.daemon.waking.wakeup import Wakeup
@@ -55,6 +55,7 @@ REST_FACTOR: Final = 200.0
 STOP_SECONDS: Final = 4.0
 """How long calls to the platform may still take once the daemon stops."""
 
+_PACK_PAUSE_SECONDS: Final = 0.05
 _PROBE, _UPKEEP, _MIRROR = "probe", "upkeep", "mirror:"
 """Keys of work that is not a case; no case's key looks like these, or begins like the last."""
 
@@ -352,12 +353,14 @@ class Daemon:
             self._mirrors.run_mirror(name, context)
 
     def _upkeep(self) -> None:
-        """Clear what crashes left in the spool, and look at all files of closed cases."""
+        """Clear the spool, look at all files of closed cases, and pack those that are old."""
         clear_spool(self._current.settings.state / "spool", self._journal)
         routes = self._current.routes
         self._scanner.scan_closed_cases(
             routes, lambda: not self._controls.stop.is_set() and self._current.routes is routes
         )
+        pause = partial(self._controls.stop.wait, _PACK_PAUSE_SECONDS)
+        pack_closed_cases(self._journal, self._clock(), pause)
 
     # --- what the daemon reports -----------------------------------------------------------------
 

@@ -24,7 +24,8 @@ from gcwatch.core.events import (
 from gcwatch.core.timing import Pace
 from gcwatch.files.lock import exclusive_lock
 from gcwatch.journal import route_identity
-from gcwatch.journal.reader import JournalReader
+from gcwatch.journal.packing import pack
+from gcwatch.journal.reader import CASE_COLUMNS, JournalReader
 from gcwatch.journal.route_identity import RouteIdentities, RouteIdentity
 from gcwatch.journal.rows import (
     case_row,
@@ -43,6 +44,7 @@ from gcwatch.journal.schema import (
     transaction,
     version_error,
 )
+from gcwatch.journal.totals import amount_of
 
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
 
@@ -61,11 +63,21 @@ _UPDATE_CASE: Final = """UPDATE cases SET
     WHERE key = :key"""
 """Given `case_row`."""
 
+_ADD_TOTAL: Final = """INSERT INTO totals (route, what, reason, number, at)
+    VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE
+    SET number = number + excluded.number, at = max(at, excluded.at)"""
+
+_MAX_PACKED_BYTES: Final = 1 << 20
+_FIND_UNPACKED: Final = """SELECT key, record FROM cases
+    WHERE open = 0 AND packed IS NULL AND due IS NULL AND touched < ? AND length(record) < ?
+    ORDER BY touched LIMIT ?"""
+
 _RECORD_NAMES: Final = """INSERT INTO events (key, at, kind, record)
     SELECT cases.key, :now, :kind, json_object('route', names.value)
     FROM cases JOIN json_each(:names) AS names ON names.key = cases.route"""
 _RENAME_ROUTES: Final = """UPDATE cases
-    SET route = names.value, record = json_set(record, '$.route', names.value)
+    SET route = names.value,
+        record = CASE WHEN packed IS NULL THEN json_set(record, '$.route', names.value) ELSE '' END
     FROM json_each(:names) AS names WHERE names.key = cases.route"""
 """Given new names by old, as JSON. Each name is changed once, for names may swap."""
 
@@ -177,9 +189,35 @@ class Journal(JournalReader):
             if after.folder != before.folder:
                 _make_way(connection, after)
                 connection.execute("UPDATE cases SET newest = 1 WHERE key = ?", [after.key])
+            self._unpack(connection, after.key)
             connection.execute(_UPDATE_CASE, self._row(after))
             self._append(connection, after.key, event, now)
+            if amount := amount_of(before, event):
+                connection.execute(_ADD_TOTAL, (after.route, *amount, now))
         return after
+
+    def pack_closed_cases(self, before: float, limit: int) -> int:
+        """Pack at most *limit* cases that closed *before* a time; return how many there were.
+
+        What is recorded of one of them later unpacks it. A case with anything left to do, or with
+        more than `_MAX_PACKED_BYTES` of records, stays as it is.
+        """
+        with self._transaction() as connection:
+            values = (before, _MAX_PACKED_BYTES, limit)
+            found = connection.execute(_FIND_UNPACKED, values).fetchall()
+            for key, record in found:
+                packed = pack(record, self._events(connection, key))
+                changed = "UPDATE cases SET packed = ?, record = '' WHERE key = ?"
+                connection.execute(changed, (packed, key))
+                connection.execute("DELETE FROM events WHERE key = ?", [key])
+        return len(found)
+
+    def _unpack(self, connection: sqlite3.Connection, key: str) -> None:
+        """Give the events of a packed case their rows again, with the numbers that they had."""
+        if events := self._packed_events(connection, key):
+            insert = "INSERT INTO events (key, id, at, kind, record) VALUES (?, ?, ?, ?, ?)"
+            connection.executemany(insert, ((key, *each) for each in events))
+            connection.execute("UPDATE cases SET packed = NULL WHERE key = ?", [key])
 
     def _row(self, case: Case) -> dict[str, Any]:
         # By the name that the route has now: it may have been renamed while a step ran.
@@ -227,13 +265,17 @@ class Journal(JournalReader):
         values = {"now": self._clock(), "kind": RouteRenamed.kind, "names": json.dumps(renamed)}
         connection.execute(_RECORD_NAMES, values)
         connection.execute(_RENAME_ROUTES, values)
+        totals = connection.execute("SELECT route, what, reason, number, at FROM totals").fetchall()
+        connection.execute("DELETE FROM totals")
+        for route, *total in totals:
+            connection.execute(_ADD_TOTAL, (renamed.get(route, route), *total))
 
     def reschedule(self) -> None:
         """Compute the due time of every case that has one again: routes may have another pace."""
         with self._transaction() as connection:
-            due = connection.execute("SELECT record FROM cases WHERE due IS NOT NULL").fetchall()
-            for (record,) in due:
-                connection.execute(_UPDATE_CASE, self._row(decode_case(record)))
+            query = f"SELECT {CASE_COLUMNS} FROM cases WHERE due IS NOT NULL"  # noqa: S608 -- ours
+            for row in connection.execute(query).fetchall():
+                connection.execute(_UPDATE_CASE, self._row(decode_case(*row)))
 
     # --- the file --------------------------------------------------------------------------------
 

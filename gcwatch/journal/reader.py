@@ -21,8 +21,10 @@ from gcwatch.core.events import (
     Postponed,
     StillRunning,
 )
-from gcwatch.journal.rows import Known, Recorded, decode_case, decode_event
+from gcwatch.journal.packing import EventRow
+from gcwatch.journal.rows import Known, Recorded, decode_case, decode_event, unpack_case
 from gcwatch.journal.schema import database_error, transaction
+from gcwatch.journal.totals import Totals, totals_of
 
 _UPLOADS_LAST_SECONDS = 25 * 3600.0
 """Seconds: a day, and at most an hour until the platform's next clean-up."""
@@ -31,6 +33,9 @@ _ENDS = (Adopted.kind, Delivered.kind, FailureReported.kind)
 _PAGE_CASES = 500
 _FOLDERS_AT_ONCE = 200
 """One query names so many: SQLite takes 1000 conditions at most (sqlite.org/limits.html)."""
+
+CASE_COLUMNS = "route, coalesce(packed, record)"
+"""The columns that make a case."""
 
 _Values = Sequence[Any] | Mapping[str, Any]
 """What a query is asked with."""
@@ -62,21 +67,21 @@ class JournalReader:
         return self._pages("newest = 1 AND route = ?", route)
 
     def _pages(self, where: str, *values: Any) -> Iterator[Case]:
-        query = f"""SELECT rowid, record FROM cases
+        query = f"""SELECT {CASE_COLUMNS}, rowid FROM cases
             WHERE rowid > ? AND {where} ORDER BY rowid LIMIT ?"""  # noqa: S608 -- ours
         last = 0
         while found := self._ask(query, (last, *values, _PAGE_CASES)):
-            yield from (decode_case(record) for _, record in found)
-            last = found[-1][0]
+            yield from (decode_case(*row) for *row, _ in found)
+            last = found[-1][-1]
 
     def recent(self, limit: int) -> list[Case]:
         """Return at most *limit* latest cases of folders, the newest first."""
-        query = "SELECT record FROM cases WHERE newest = 1 ORDER BY rowid DESC LIMIT ?"
+        query = "WHERE newest = 1 ORDER BY rowid DESC LIMIT ?"
         return self._select(query, [limit])
 
     def open_cases(self) -> list[Case]:
         """Return the cases that are not closed, oldest first."""
-        return self._select("SELECT record FROM cases WHERE open = 1 ORDER BY rowid")
+        return self._select("WHERE open = 1 ORDER BY rowid")
 
     def unfinished_cases(self) -> list[Case]:
         """Return the cases for which something is left to do, oldest first.
@@ -84,7 +89,7 @@ class JournalReader:
         These are the open ones, those whose command has to run, and those with a change after
         delivery that no note reports yet.
         """
-        return self._select("SELECT record FROM cases WHERE due IS NOT NULL ORDER BY rowid")
+        return self._select("WHERE due IS NOT NULL ORDER BY rowid")
 
     def attention(self) -> list[Case]:
         """Return what somebody may have to look at, oldest first.
@@ -94,15 +99,18 @@ class JournalReader:
         failed is always among them.
         """
         return self._select(
-            """SELECT record FROM cases
-            WHERE open = 1 OR (notable = 1 AND newest = 1 AND gone = 0) OR command_failed = 1
-            ORDER BY rowid"""
+            # SQLite takes the index of a part of the rows for a whole query, not for a part of one.
+            """WHERE rowid IN (
+                SELECT rowid FROM cases WHERE open = 1
+                UNION SELECT rowid FROM cases WHERE notable = 1 AND newest = 1 AND gone = 0
+                UNION SELECT rowid FROM cases WHERE command_failed = 1
+            ) ORDER BY rowid"""
         )
 
     def delivered(self, route: str, limit: int) -> list[Case]:
         """Return at most *limit* delivered cases of a route, the latest delivery first."""
         return self._select(
-            """SELECT record FROM cases WHERE route = ? AND stage = 'delivered'
+            """WHERE route = ? AND stage = 'delivered'
             ORDER BY touched DESC LIMIT ?""",
             (route, limit),
         )
@@ -110,7 +118,7 @@ class JournalReader:
     def called(self, name: str) -> list[Case]:
         """Return the cases that have this key, or whose folder has this name, oldest first."""
         return self._select(
-            "SELECT record FROM cases WHERE key = ? OR folder = ? ORDER BY rowid",
+            "WHERE key = ? OR folder = ? ORDER BY rowid",
             (name, os.fsencode(name)),
         )
 
@@ -129,8 +137,7 @@ class JournalReader:
         # Nearly all cases are of the routes that are asked for, so an index of routes would find
         # them all. A plus before a column keeps SQLite from using its index (optoverview.html).
         return self._select(
-            """SELECT record FROM cases
-            WHERE due <= :now AND command = 0
+            """WHERE due <= :now AND command = 0
             AND +route IN (SELECT value FROM json_each(:routes))
             ORDER BY (SELECT value FROM json_each(:ranks) WHERE key = route), due
             LIMIT :limit""",
@@ -165,7 +172,7 @@ class JournalReader:
     def cases_with_listing(self, route: str, digest: str) -> list[Case]:
         """Return the cases of a route whose folder looked so (`Snapshot.digest`), oldest first."""
         return self._select(
-            "SELECT record FROM cases WHERE route = ? AND listing = ? ORDER BY rowid",
+            "WHERE route = ? AND listing = ? ORDER BY rowid",
             (route, digest),
         )
 
@@ -182,12 +189,13 @@ class JournalReader:
         """Return the first case of a route that has a content, as `twin` compares; or None."""
         # The order of the events decides: of two cases at the same time exactly one is the first.
         found = self._select(
-            """SELECT cases.record
-            FROM cases JOIN events ON events.key = cases.key AND events.kind = ?
-            WHERE route = ? AND content = ? AND (open = 1 OR stage = 'delivered')
+            # A packed case is older than any whose events have rows.
+            """WHERE route = ? AND content = ? AND (open = 1 OR stage = 'delivered')
             AND newest = 1 AND gone = 0
-            GROUP BY cases.key ORDER BY max(events.id) LIMIT 1""",
-            (ContentIdentified.kind, route, content),
+            ORDER BY packed IS NULL, (
+                SELECT max(id) FROM events WHERE events.key = cases.key AND kind = ?
+            ), rowid LIMIT 1""",
+            (route, content, ContentIdentified.kind),
         )
         return found[0] if found else None
 
@@ -223,12 +231,11 @@ class JournalReader:
 
     def count(self, stage: str, routes: Collection[str]) -> int:
         """Return how many cases of some routes are at a stage."""
-        [[number]] = self._ask(
-            """SELECT count(*) FROM cases
-            WHERE stage = ? AND route IN (SELECT value FROM json_each(?))""",
-            (stage, json.dumps([*routes])),
+        return sum(
+            number
+            for (route, at), number in self.counts_by_route().items()
+            if at == stage and route in routes
         )
-        return int(number)
 
     def counts(self, route: str | None = None) -> dict[str, int]:
         """Return how many cases are at each stage or ended so; with *route*, only its cases."""
@@ -239,7 +246,7 @@ class JournalReader:
 
     def counts_by_route(self) -> dict[tuple[str, str], int]:
         """Return how many cases are at each stage or ended so, by route and stage."""
-        rows = self._ask("SELECT route, stage, count(*) FROM cases GROUP BY route, stage")
+        rows = self._ask("SELECT route, stage, number FROM counts WHERE number > 0")
         return {(route, stage): number for route, stage, number in rows}
 
     def ended_since(self, number: int) -> dict[str, int]:
@@ -269,25 +276,15 @@ class JournalReader:
             )
         )
 
-    def events_among(
-        self, after: int, end: int, kinds: Collection[str]
-    ) -> list[tuple[str, str, float, str, str]]:
-        """Return the events of some kinds with numbers after *after* and up to *end*.
-
-        Each with its case's key, the route of the case, its time, its kind and its record (JSON).
-        """
-        return self._ask(
-            """SELECT events.key, route, at, kind, events.record
-            FROM events JOIN cases ON cases.key = events.key
-            WHERE id > ? AND id <= ? AND kind IN (SELECT value FROM json_each(?))
-            ORDER BY id""",
-            (after, end, json.dumps([*kinds])),
-        )
+    def totals(self) -> Totals:
+        """Return the totals over all that ever happened, by route."""
+        return totals_of(self._ask("SELECT route, what, reason, number, at FROM totals"))
 
     def latest(self) -> int:
         """Return the number of the latest event; another number says that something happened."""
-        [[number]] = self._ask("SELECT max(id) FROM events")
-        return int(number or 0)
+        # Not the highest number of a row: those of packed cases have none.
+        found = self._ask("SELECT seq FROM sqlite_sequence WHERE name = 'events'")
+        return int(found[0][0]) if found else 0
 
     def uploads_held(self) -> dict[str, int]:
         """Return how many uploads each planned case holds that may still be using them, by key.
@@ -307,12 +304,25 @@ class JournalReader:
 
     def history(self, key: str) -> list[Recorded]:
         """Given a key, return all its events, oldest first."""
-        rows = self._ask("SELECT at, kind, record FROM events WHERE key = ? ORDER BY id", [key])
-        return [decode_event(*row) for row in rows]
+        with self._transaction() as connection:
+            found = self._events(connection, key)
+        return [decode_event(each.at, each.kind, each.record) for each in found]
 
-    def _select(self, query: str, values: _Values = ()) -> list[Case]:
-        """Return the cases whose records a query finds."""
-        return [decode_case(record) for (record,) in self._ask(query, values)]
+    def _events(self, connection: sqlite3.Connection, key: str) -> list[EventRow]:
+        """Return the events of a case, those that are packed first."""
+        query = "SELECT id, at, kind, record FROM events WHERE key = ? ORDER BY id"
+        rows = [EventRow(*row) for row in connection.execute(query, [key])]
+        return [*self._packed_events(connection, key), *rows]
+
+    def _packed_events(self, connection: sqlite3.Connection, key: str) -> Sequence[EventRow]:
+        query = "SELECT packed FROM cases WHERE key = ? AND packed IS NOT NULL"
+        found = connection.execute(query, [key]).fetchone()
+        return unpack_case(found[0]).events if found else ()
+
+    def _select(self, where: str, values: _Values = ()) -> list[Case]:
+        """Return the cases that a condition, with its order and limit, finds."""
+        query = f"SELECT {CASE_COLUMNS} FROM cases {where}"  # noqa: S608 -- a condition of ours
+        return [decode_case(*row) for row in self._ask(query, values)]
 
     def _ask(self, query: str, values: _Values = ()) -> list[Any]:
         """Return all rows that a query finds."""
@@ -320,10 +330,11 @@ class JournalReader:
             return connection.execute(query, values).fetchall()
 
     def _read(self, connection: sqlite3.Connection, key: str) -> Case:
-        found = connection.execute("SELECT record FROM cases WHERE key = ?", [key]).fetchone()
+        query = f"SELECT {CASE_COLUMNS} FROM cases WHERE key = ?"  # noqa: S608 -- columns of ours
+        found = connection.execute(query, [key]).fetchone()
         if found is None:
             raise KeyError(key)
-        return decode_case(found[0])
+        return decode_case(*found)
 
     @contextmanager
     def still(self) -> Iterator[None]:

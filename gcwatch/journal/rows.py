@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -14,6 +14,7 @@ from gcwatch.core.clock import LATEST_SECONDS
 from gcwatch.core.errors import JournalDamaged
 from gcwatch.core.events import Event
 from gcwatch.core.timing import Pace, due_time
+from gcwatch.journal.packing import Packed, unpack
 
 CASE: TypeAdapter[Case] = TypeAdapter(Case)
 _EVENTS: dict[str, type[Event]] = {event.kind: event for event in Event.__args__}
@@ -31,10 +32,24 @@ def encode(adapter: TypeAdapter[Any], record: object) -> str:
     return json.dumps(adapter.dump_python(record, mode="json"))
 
 
-def decode_case(text: str) -> Case:
-    """Given what `encode` returned for a case, return it; raise JournalDamaged if it is none."""
+def decode_case(route: str, record: str | bytes) -> Case:
+    """Given the route of a case and its record, packed or not, return the case.
+
+    Raises:
+        JournalDamaged: when the record is none.
+    """
+    text = unpack_case(record).record if isinstance(record, bytes) else record
     case: Case = _decode(CASE, text)
-    return case
+    # A packed record keeps the name that its route had when it was packed.
+    return case if case.route == route else replace(case, route=route)
+
+
+def unpack_case(packed: bytes) -> Packed:
+    """Given a packed case, return its record and its events; raise JournalDamaged if it is none."""
+    try:
+        return unpack(packed)
+    except ValueError as error:
+        raise _damaged() from error
 
 
 def decode_event(at: Any, kind: str, text: str) -> "Recorded":

@@ -19,6 +19,10 @@ JOURNAL_FILE = "journal.sqlite"
 _WAIT_SECONDS: Final = 30.0
 """How long SQLite waits for another process."""
 
+_COUNT: Final = """INSERT INTO counts VALUES ({row}.route, {row}.stage, {step})
+    ON CONFLICT DO UPDATE SET number = number + {step};"""
+"""Counts a row of `cases` in the table of counts."""
+
 VERSIONS = (
     (
         """CREATE TABLE cases (
@@ -123,6 +127,65 @@ VERSIONS = (
         # SQLite does not use an index of some rows for one side of an OR.
         "DROP INDEX cases_command_failed",
         "CREATE INDEX cases_command_failed ON cases (command_failed)",
+    ),
+    (
+        # A million closed cases: each of their columns is in as few indices as can be, and nothing
+        # that is asked often reads them. `packed`: see packing.py; then `record` is empty.
+        "ALTER TABLE cases ADD COLUMN packed BLOB",
+        "DROP INDEX cases_stage",
+        "DROP INDEX cases_route_stage",
+        "DROP INDEX cases_open",
+        "DROP INDEX cases_notable",
+        "DROP INDEX cases_command_failed",
+        "DROP INDEX cases_content",
+        "CREATE INDEX cases_open ON cases (open) WHERE open = 1",
+        """CREATE INDEX cases_notable ON cases (notable)
+            WHERE notable = 1 AND newest = 1 AND gone = 0""",
+        "CREATE INDEX cases_command_failed ON cases (command_failed) WHERE command_failed = 1",
+        "CREATE INDEX cases_content ON cases (content) WHERE newest = 1 AND gone = 0",
+        "CREATE INDEX cases_current ON cases (route) WHERE newest = 1 AND (gone = 0 OR open = 1)",
+        """CREATE INDEX cases_unpacked ON cases (touched)
+            WHERE open = 0 AND packed IS NULL AND due IS NULL""",
+        """CREATE TABLE counts (
+            route TEXT, stage TEXT, number INTEGER NOT NULL, PRIMARY KEY (route, stage)
+            ) WITHOUT ROWID""",
+        """CREATE TABLE totals (
+            route TEXT, what TEXT, reason TEXT, number INTEGER NOT NULL, at FLOAT NOT NULL,
+            PRIMARY KEY (route, what, reason)) WITHOUT ROWID""",
+        """INSERT INTO totals SELECT route, 'delivered', '', count(*), max(at)
+            FROM events JOIN cases ON cases.key = events.key
+            WHERE kind = 'delivered' GROUP BY route""",
+        """INSERT INTO totals SELECT route, 'failed', coalesce((
+                SELECT why.record ->> '$.reason.code' FROM events AS why
+                WHERE why.key = events.key AND why.id < events.id
+                AND why.kind IN ('rejected', 'attempt_failed') ORDER BY why.id DESC LIMIT 1
+            ), '') AS reason, count(*), max(at)
+            FROM events JOIN cases ON cases.key = events.key
+            WHERE kind = 'failure_reported' GROUP BY route, reason""",
+        """INSERT INTO totals SELECT route, 'uploaded', '', sum(size), max(at) FROM (
+                SELECT events.key, events.at, began.record ->> '$.upload.size' AS size
+                FROM events JOIN events AS began ON began.key = events.key
+                WHERE events.kind = 'upload_completed' AND began.kind = 'upload_started'
+                AND began.record ->> '$.upload.pk' = events.record ->> '$.pk'
+                UNION ALL SELECT events.key, events.at, each.value ->> '$.size'
+                FROM events, json_each(events.record, '$.uploads') AS each
+                WHERE kind = 'files_uploaded'
+            ) AS sent JOIN cases ON cases.key = sent.key GROUP BY route""",
+        "INSERT INTO counts SELECT route, stage, count(*) FROM cases GROUP BY route, stage",
+        *(
+            f"""CREATE TRIGGER count_{name} AFTER {change} BEGIN
+                {" ".join(_COUNT.format(row=row, step=step) for row, step in rows)} END"""
+            for name, change, rows in (
+                ("new", "INSERT ON cases", [("NEW", 1)]),
+                (
+                    "changed",
+                    """UPDATE ON cases
+                    WHEN (OLD.route, OLD.stage) IS NOT (NEW.route, NEW.stage)""",
+                    [("OLD", -1), ("NEW", 1)],
+                ),
+                ("dropped", "DELETE ON cases", [("OLD", -1)]),
+            )
+        ),
     ),
 )
 """The statements that upgrade a journal from version n to n + 1; only ever append to them."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from gcwatch.core.attention import ATTENTIONS
 from gcwatch.core.checklist import STAGES
-from gcwatch.journal.tally import Totals
+from gcwatch.journal.totals import Totals
 from gcwatch.version import VERSION
 
 if TYPE_CHECKING:

@@ -36,7 +36,7 @@ from gcwatch.core.errors import TokenRefused
 from gcwatch.core.timing import Pace
 from gcwatch.daemon.case_runner import CaseRunner, log_case_event
 from gcwatch.daemon.current_config import CurrentConfig
-from gcwatch.daemon.upkeep import clear_spool
+from gcwatch.daemon.upkeep import clear_spool, pack_closed_cases
 from gcwatch.files.beneath import SharePath
 from gcwatch.inbox import tree
 from gcwatch.inbox.scanner import InboxScanner
@@ -140,6 +140,7 @@ class Life:
                 while due := journal.due(["lobes"], self.clock(), limit=1):
                     runner.run(due[0].key)
                 clear_spool(state / "spool", journal)
+                pack_closed_cases(journal, self.clock(), lambda: False)
                 scanner.scan_closed_cases(current.routes, lambda: True)
             except (Died, TokenRefused):
                 return

@@ -11,7 +11,7 @@ from gcwatch.core.errors import JournalUnavailable, StateError
 from gcwatch.daemon.current_config import CurrentConfig
 from gcwatch.daemon.reporting.condition import Condition, ConditionReader
 from gcwatch.files.atomic import error_text, write_atomically
-from gcwatch.journal.tally import Tally, Totals
+from gcwatch.journal.totals import Totals
 from gcwatch.mirrors.last_run import LastRun
 from gcwatch.threads.periodic import PeriodicThread
 from gcwatch.wording.metrics import MetricsFacts, MirrorNumbers, metrics_text
@@ -55,7 +55,6 @@ class MetricsWriter(PeriodicThread):
         self._current = current
         self._reader = reader
         self._clock = clock
-        self._tally = Tally(reader.journal)
         self._known = _JournalNumbers()
         self._has_problem = False
 
@@ -118,8 +117,8 @@ class MetricsWriter(PeriodicThread):
             if case.key in condition.progress:
                 at = condition.progress[case.key]
                 since[case.route] = min(since.get(case.route, at), at)
-        counts = self._reader.journal.counts_by_route()
-        return _JournalNumbers(counts, needing, since, self._tally.update())
+        journal = self._reader.journal
+        return _JournalNumbers(journal.counts_by_route(), needing, since, journal.totals())
 
 
 def _mirror_numbers(last: LastRun) -> MirrorNumbers:

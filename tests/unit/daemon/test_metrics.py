@@ -14,7 +14,7 @@ from gcwatch import config
 from gcwatch.core import events
 from gcwatch.core.errors import ConfigError
 from gcwatch.core.reasons import CATALOGUE, Reason
-from gcwatch.journal.tally import Tally, Totals
+from gcwatch.journal.totals import Totals
 from gcwatch.platform.traffic import OUTCOMES, Traffic
 from gcwatch.wording.metrics import METRICS, MetricsFacts, MirrorNumbers, metrics_text
 
@@ -138,8 +138,7 @@ def test_totals_are_those_of_the_journal_also_after_a_restart(site):
     """A failure counts when it is reported, by its last reason; a retried case may fail again."""
     with site.watch() as watch:
         case = watch.journal.open_case("lobes", "p1")
-        tally = Tally(watch.journal)
-        assert tally.update().failures == {}
+        assert watch.journal.totals().failures == {}
         for event in (
             events.Rejected(Reason("no_files")),
             events.FailureReported(),
@@ -150,9 +149,9 @@ def test_totals_are_those_of_the_journal_also_after_a_restart(site):
         ):
             watch.journal.record(case.key, event)
         expected = {("lobes", "no_files"): 1, ("lobes", "job_failed"): 1}
-        assert tally.update().failures == tally.update().failures == expected
+        assert watch.journal.totals().failures == expected
     with site.watch() as watch:
-        assert Tally(watch.journal).update().failures == expected
+        assert watch.journal.totals().failures == expected
 
 
 def test_requests_are_counted_by_how_they_ended():

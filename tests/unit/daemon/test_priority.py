@@ -129,7 +129,12 @@ def test_an_urgent_folder_passes_a_backlog(site):
     outcome = site.run_once()
     assert outcome.delivered == 8
     with site.watch() as watch:
-        planned = watch.journal.events_among(0, watch.journal.latest(), [Planned.kind])
-    routes = [route for _, route, *_ in planned]
+        planned = [
+            (each.at, case.route)
+            for case in watch.cases()
+            for each in watch.history(case)
+            if isinstance(each.event, Planned)
+        ]
+    routes = [route for _, route in sorted(planned)]
     assert routes.index("urgent") <= 3
     assert len(routes) == 8

@@ -2,7 +2,9 @@
 
 import shutil
 import sqlite3
+from collections import Counter
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,9 @@ from support.contract import IMAGE, TARGETS
 
 from gcwatch.core import checklist, events, folding
 from gcwatch.journal.journal import Journal
+from gcwatch.journal.route_identity import RouteIdentity
 from gcwatch.journal.schema import JOURNAL_FILE, VERSIONS
+from gcwatch.journal.totals import amount_of
 
 OLD = Path(__file__).with_name("journal-643d7b5.sqlite")
 """Made by make_journal_643d7b5.py, beside it."""
@@ -51,6 +55,72 @@ def test_every_case_is_still_what_happened_to_it(state):
     assert recorded == set(events.Event.__args__) - SINCE
     for case, history in histories:
         assert folding.fold_events(case.key, ((each.at, each.event) for each in history)) == case
+
+
+def check_sums(journal):
+    """What is counted beside the cases is what their histories add up to."""
+    counts, totals = Counter(), Counter()
+    for case in journal.cases():
+        counts[case.route, checklist.stage(case)] += 1
+        history = [(each.at, each.event) for each in journal.history(case.key)]
+        for number, (_, event) in enumerate(history[1:], 1):
+            amount = amount_of(folding.fold_events(case.key, history[:number]), event)
+            if amount is not None:
+                totals[case.route, amount.what, amount.reason] += amount.number
+    assert journal.counts_by_route() == counts
+    told = journal.totals()
+    assert {
+        **{(route, "delivered", ""): number for route, number in told.delivered.items()},
+        **{(route, "uploaded", ""): number for route, number in told.uploaded.items()},
+        **{(route, "failed", code): number for (route, code), number in told.failures.items()},
+    } == +totals
+
+
+def check_folds(journal):
+    """Every case is the fold of its events."""
+    for case in journal.cases():
+        history = [(each.at, each.event) for each in journal.history(case.key)]
+        assert folding.fold_events(case.key, history) == case
+
+
+def test_what_is_counted_is_what_happened(state):
+    """The counts and totals of a journal that had none are made from its events."""
+    with closing(Journal(state)) as journal:
+        check_sums(journal)
+        assert journal.totals().delivered
+
+
+def test_packed_cases_are_read_as_before(state):
+    """Packing takes less room and changes nothing; what is recorded later unpacks a case."""
+    with closing(Journal(state)) as journal:
+        before = {case.key: (case, journal.history(case.key)) for case in journal.cases()}
+        latest, totals = journal.latest(), journal.totals()
+        closed = {key for key, (case, _) in before.items() if not case.is_open}
+        assert journal.pack_closed_cases(before=2e9, limit=3) == 3
+        while journal.pack_closed_cases(before=2e9, limit=3):
+            pass
+        assert packed(state) == closed
+        assert (journal.latest(), journal.totals()) == (latest, totals)
+        assert {case.key: (case, journal.history(case.key)) for case in journal.cases()} == before
+
+        places = {name: RouteIdentity(state / name, "x") for name in ROUTES.values()}
+        journal.rename_routes(places)
+        journal.rename_routes({f"new-{name}": place for name, place in places.items()})
+        for key, (case, _) in before.items():
+            assert journal.case(key) == replace(case, route=f"new-{case.route}")
+        check_folds(journal)
+        assert packed(state) == closed
+        standing = {key for key in closed if not before[key][0].gone}
+        for key in standing:
+            journal.record(key, events.FolderRemoved())
+        assert packed(state) == closed - standing
+        check_folds(journal)
+        check_sums(journal)
+
+
+def packed(state):
+    with closing(sqlite3.connect(state / JOURNAL_FILE)) as connection:
+        return {key for (key,) in connection.execute("SELECT key FROM cases WHERE record = ''")}
 
 
 @pytest.mark.parametrize("kind", ROUTES)
