@@ -570,6 +570,38 @@ def test_the_same_call_goes_on_though_it_is_killed_again_and_again(victims, tmp_
 
 
 @pytest.mark.prove
+@pytest.mark.parametrize("loss", ["nothing", "gone"])
+def test_results_are_brought_whole_though_it_is_killed(victims, tmp_path, desk, loss):
+    """SIGKILL at each kind of file change and reply: the other folder is complete, and one."""
+    [first] = desk.send(desk.patient())
+    if loss == "gone":
+        shutil.rmtree(first.result)
+    other = desk.folder / "other"
+    order = desk.order(desk.folder / "p1", output=other)
+
+    def check():
+        if other.exists():
+            check_nothing_half_done(other)
+
+    die_at_every_kind(partial(victims.send, desk.sandbox, order), tmp_path / "points", check)
+
+    [sent] = desk.send(desk.folder / "p1", output=other)
+    check_results(desk.sandbox, sent.result)
+    assert [*other.iterdir()] == [other / "p1"]
+    assert len(desk.jobs()) == 1
+
+
+def test_a_record_of_an_earlier_version_knows_no_title(desk):
+    """It was written without one: nothing is refused that may be as it was."""
+    [first] = desk.send(desk.patient(), **STUDY)
+    [record] = (desk.state / "send").glob("*.json")
+    told = json.loads(record.read_bytes())
+    record.write_text(json.dumps({key: told[key] for key in ("order", "route", "outbox")}))
+    [second] = desk.send(desk.folder / "p1", **STUDY, title="Case {key}")
+    assert (second.earlier, second.case) == (True, first.case)
+
+
+@pytest.mark.prove
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize(
     ("name", "death"),
