@@ -20,6 +20,7 @@ from gcwatch.core.rules.series_rules import ALL_SERIES
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging.bundles import bundle
 from gcwatch.imaging.bundles.members import Bundle, SpoolContent
+from gcwatch.imaging.bundles.options import BundleOptions
 from gcwatch.imaging.bundles.outgoing import file_content, image_content, sanitise_name, set_content
 from gcwatch.imaging.deidentification.deidentify import DicomRules
 from gcwatch.inbox.case_tables import find_row
@@ -162,33 +163,12 @@ def _bundles_of(
     item: Input, folder: FolderToJudge, route: Route, spool: Path, stem: str
 ) -> tuple[Bundle, ...]:
     """Return the bundles of an input: one, or one a file for a DICOM image set."""
-    chosen, rules = bundle.select_files(folder.files, item.pattern), _dicom_rules(route, folder)
+    chosen, options = bundle.select_files(folder.files, item.pattern), _options(item, folder, route)
     if item.carrier == "file":
         return (bundle.file_bundle(chosen[0], stem=stem),)
     if item.carrier == "dicom":
-        return bundle.dicom_set(
-            chosen,
-            spool=spool,
-            stem=stem,
-            socket=item.socket,
-            deidentify=route.deidentify,
-            integrity=route.integrity,
-            rules=rules,
-            pattern=item.pattern,
-        )
-    made = bundle.image_bundle(
-        chosen,
-        spool=spool,
-        stem=stem,
-        socket=item.socket,
-        deidentify=route.deidentify,
-        keep_names=route.names == "keep",
-        integrity=route.integrity,
-        rules=rules,
-        pattern=item.pattern,
-        unscrubbed=route.unscrubbed,
-    )
-    return (made,)
+        return bundle.dicom_set(chosen, options, spool=spool, stem=stem)
+    return (bundle.image_bundle(chosen, options, spool=spool, stem=stem),)
 
 
 def outgoing_content(item: Input, folder: FolderToJudge, route: Route) -> SpoolContent:
@@ -199,24 +179,20 @@ def outgoing_content(item: Input, folder: FolderToJudge, route: Route) -> SpoolC
     chosen = bundle.select_files(folder.files, item.pattern)
     if item.carrier == "file":
         return file_content(chosen[0])
+    options = _options(item, folder, route)
     if item.carrier == "dicom":
-        return set_content(
-            chosen,
-            stem="",
-            socket=item.socket,
-            deidentify=route.deidentify,
-            integrity=route.integrity,
-            rules=_dicom_rules(route, folder),
-            pattern=item.pattern,
-        )
-    return image_content(
-        chosen,
+        return set_content(chosen, options, stem="")
+    return image_content(chosen, options)
+
+
+def _options(item: Input, folder: FolderToJudge, route: Route) -> BundleOptions:
+    return BundleOptions(
         socket=item.socket,
+        pattern=item.pattern,
         deidentify=route.deidentify,
         keep_names=route.names == "keep",
         integrity=route.integrity,
         rules=_dicom_rules(route, folder),
-        pattern=item.pattern,
         unscrubbed=route.unscrubbed,
     )
 

@@ -95,6 +95,7 @@ def upload_gcwatch(inbox: Path, facts: dict[str, Any], work: Path) -> float:
     from gcwatch.core import case  # noqa: PLC0415 - as above
     from gcwatch.files.beneath import SharePath  # noqa: PLC0415 - as above
     from gcwatch.imaging.bundles import bundle  # noqa: PLC0415 - as above
+    from gcwatch.imaging.bundles.options import BundleOptions  # noqa: PLC0415 - as above
     from gcwatch.inbox.tree import source_files  # noqa: PLC0415 - as above
     from gcwatch.platform.client import GrandChallenge  # noqa: PLC0415 - as above
     from gcwatch.platform.file_parts import part_size  # noqa: PLC0415 - as above
@@ -104,11 +105,9 @@ def upload_gcwatch(inbox: Path, facts: dict[str, Any], work: Path) -> float:
 
     parcel = bundle.image_bundle(
         source_files(SharePath(inbox, "patient")),
+        BundleOptions(socket=SOCKET),
         spool=work / "spool",
         stem="bench",
-        socket=SOCKET,
-        deidentify=True,
-        keep_names=False,
     ).written()
     begin = time.perf_counter()
     http = Http(facts["url"], lambda: facts["token"], ca_bundle=facts["ca"])

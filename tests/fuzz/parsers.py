@@ -25,6 +25,7 @@ from gcwatch.files.beneath import SharePath
 from gcwatch.files.receipt_file import read_receipt
 from gcwatch.imaging import series
 from gcwatch.imaging.bundles import bundle
+from gcwatch.imaging.bundles.options import BundleOptions
 from gcwatch.imaging.checks.socket_content import check_file, read_value
 from gcwatch.imaging.dicom import headers
 from gcwatch.imaging.dicom.elements import DamagedDicom, dicom_errors
@@ -61,10 +62,9 @@ def _drop(name: str, content: bytes) -> list:
 
 def _send(name: str, content: bytes, **options) -> bytes:
     """Return what would be uploaded of one file; CaseError if it is refused."""
-    options = {"deidentify": True, "keep_names": False} | options
-    made = bundle.image_bundle(
-        _drop(name, content), spool=_emptied("spool"), stem="k", socket="s", **options
-    ).written()
+    chosen = BundleOptions(socket="s", **options)
+    files = _drop(name, content)
+    made = bundle.image_bundle(files, chosen, spool=_emptied("spool"), stem="k").written()
     return Path(made.file if isinstance(made.file, Path) else str(made.file.place)).read_bytes()
 
 
@@ -148,13 +148,9 @@ def _slide(content: bytes) -> None:
     with suppress(CaseError):
         bundle.image_bundle(
             tree.source_files(SharePath.of(folder), ()),
+            BundleOptions(socket="s", integrity="warn", unscrubbed=("mrxs",)),
             spool=_emptied("spool"),
             stem="k",
-            socket="s",
-            deidentify=True,
-            keep_names=False,
-            integrity="warn",
-            unscrubbed=("mrxs",),
         ).written()
 
 

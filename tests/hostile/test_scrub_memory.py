@@ -19,12 +19,13 @@ import resource, sys
 from pathlib import Path
 from gcwatch.files.beneath import SharePath
 from gcwatch.imaging.bundles import bundle
+from gcwatch.imaging.bundles.options import BundleOptions
 from gcwatch.inbox import tree
 
 def peak(folder):
     files = tree.source_files(SharePath.of(Path(folder)), ())
-    made = bundle.image_bundle(files, spool=Path(folder + ".spool"), stem="k", socket="s",
-                               deidentify=True, keep_names=False)
+    options = BundleOptions(socket="s")
+    made = bundle.image_bundle(files, options, spool=Path(folder + ".spool"), stem="k")
     assert isinstance(made.file, Path), "it was clean"
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 

@@ -10,10 +10,10 @@ from gcwatch.files import atomic as disk
 from gcwatch.files.patterns import matches_pattern
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging.bundles.members import Bundle, with_set_facts
+from gcwatch.imaging.bundles.options import BundleOptions
 from gcwatch.imaging.bundles.outgoing import image_content, plain_suffix, set_content
 from gcwatch.imaging.bundles.spool import find_finished, listing_digest, spool_each, spool_one
-from gcwatch.imaging.deidentification.deidentify import NO_RULES, DicomRules
-from gcwatch.imaging.formats import Integrity
+from gcwatch.imaging.deidentification.deidentify import NO_RULES
 
 
 def select_files(files: Sequence[SourceFile], pattern: str) -> tuple[SourceFile, ...]:
@@ -37,65 +37,26 @@ def _bundle_from_inbox(file: SourceFile, filename: str) -> Bundle:
 
 
 def image_bundle(
-    files: Sequence[SourceFile],
-    *,
-    spool: Path,
-    stem: str,
-    socket: str,
-    deidentify: bool,
-    keep_names: bool,
-    pattern: str = "**",
-    integrity: Integrity = "refuse",
-    rules: DicomRules = NO_RULES,
-    unscrubbed: Sequence[str] = (),
+    files: Sequence[SourceFile], options: BundleOptions, *, spool: Path, stem: str
 ) -> Bundle:
     """Given the files for an image socket, return the upload: one file or one zip.
 
-    A single file is sent directly from the inbox. DICOM without a preamble, which the platform
-    does not read, gets one, also without `deidentify`. Anything else is written to the folder
-    `spool` and used again from there after a restart. `stem` is its name on the platform.
-
-    Files in a zip are numbered, or keep their names with `keep_names`. The files of a MetaImage or
-    of a MIRAX or Hamamatsu slide always get neutral names, also in the header or index that lists
-    them.
-
-    `deidentify` covers DICOM: elements, preamble, meta group, what is hidden beside pixels, and
-    pictures of a slide's label. Files whose pixels may show a name are refused unless `rules`
-    allow them. It covers the other formats (`scrub`), too. Of these, a single file that holds
-    nothing but its image is sent directly. A format that can't be scrubbed is refused, or sent as
-    it is with a warning (`sent_unscrubbed`) if `unscrubbed` names it.
-
-    What the platform would import wrongly is refused, or sent with warnings, as `integrity` says
-    (see `images.recognise_images`). A file that can't be de-identified is never sent: with "warn"
-    it is left out, with a warning (`left_out`).
+    A single file that holds nothing but its image is sent directly from the inbox. DICOM without a
+    preamble, which the platform does not read, gets one, also if it is not de-identified. Anything
+    else is written to the folder `spool` and used again from there after a restart. `stem` is its
+    name on the platform.
 
     Raise CannotSend if the files are not exactly one image (`no_image`, `several_images`), if the
     image is incomplete (see `images.recognise_images`) or can't be de-identified
     (`not_deidentified`); SourceChanged if a file changed since it was listed; TryAgain (`disk`) if
     the spool can't be written.
     """
-    options = {"unscrubbed": ",".join(unscrubbed)} if unscrubbed else {}
-    listing = listing_digest(
-        files,
-        deidentify=deidentify,
-        keep_names=keep_names,
-        integrity=integrity,
-        **_told(rules),
-        **options,
-    )
+    unscrubbed = {"unscrubbed": ",".join(options.unscrubbed)} if options.unscrubbed else {}
+    listing = _listing(files, options, keep_names=options.keep_names, **unscrubbed)
     with disk.disk_trouble("spooling"):
         if finished := find_finished(spool, stem, listing):
             return finished[0]
-        content = image_content(
-            files,
-            socket=socket,
-            deidentify=deidentify,
-            keep_names=keep_names,
-            pattern=pattern,
-            integrity=integrity,
-            rules=rules,
-            unscrubbed=unscrubbed,
-        )
+        content = image_content(files, options)
         if not content.is_direct:
             return spool_one(spool, stem, listing, content)
         return replace(
@@ -109,15 +70,7 @@ def image_bundle(
 
 
 def dicom_set(
-    files: Sequence[SourceFile],
-    *,
-    spool: Path,
-    stem: str,
-    socket: str,
-    deidentify: bool,
-    pattern: str = "**",
-    integrity: Integrity = "refuse",
-    rules: DicomRules = NO_RULES,
+    files: Sequence[SourceFile], options: BundleOptions, *, spool: Path, stem: str
 ) -> tuple[Bundle, ...]:
     """Given the files for a DICOM Image Set socket, return the uploads: one for each file.
 
@@ -128,26 +81,20 @@ def dicom_set(
     Raise as `image_bundle` does, and CannotSend if the image is no DICOM (`wrong_content`) or if
     its files are not of one patient, study and series (`mixed_dicom_set`; platform 3.9).
     """
-    listing = listing_digest(
-        files, deidentify=deidentify, integrity=integrity, each=True, **_told(rules)
-    )
+    listing = _listing(files, options, each=True)
     with disk.disk_trouble("spooling"):
         if finished := find_finished(spool, stem, listing):
             return finished
-        content = set_content(
-            files,
-            stem=stem,
-            socket=socket,
-            deidentify=deidentify,
-            pattern=pattern,
-            integrity=integrity,
-            rules=rules,
-        )
+        content = set_content(files, options, stem=stem)
         if not content.is_direct:
             return spool_each(spool, stem, listing, content)
         bundles = [_bundle_from_inbox(each.file, each.name) for each in content.members]
         return with_set_facts(bundles, content)
 
 
-def _told(rules: DicomRules) -> dict[str, str]:
-    return {} if rules == NO_RULES else {"rules": repr(rules)}
+def _listing(files: Sequence[SourceFile], options: BundleOptions, **more: bool | str) -> str:
+    """Return the digest of the files and of all options that decide what becomes of them."""
+    rules = {} if options.rules == NO_RULES else {"rules": repr(options.rules)}
+    return listing_digest(
+        files, deidentify=options.deidentify, integrity=options.integrity, **rules, **more
+    )

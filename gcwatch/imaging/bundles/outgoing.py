@@ -8,51 +8,41 @@ from typing import BinaryIO
 
 from gcwatch.core.errors import CannotSend
 from gcwatch.core.reasons import Reason
-from gcwatch.core.rules.series_rules import SeriesRules
 from gcwatch.files import atomic as disk
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging import images, slides
 from gcwatch.imaging.bundles.members import Member, SpoolContent
+from gcwatch.imaging.bundles.options import BundleOptions
 from gcwatch.imaging.bundles.scrubbing import allow_unscrubbed, is_clean, scrubbed_members
 from gcwatch.imaging.checks.streams import count_bytes
 from gcwatch.imaging.checks.text_header import read_meta_header
 from gcwatch.imaging.copies import Copy, Prepare
-from gcwatch.imaging.deidentification.deidentify import NO_RULES, Deidentifier, DicomRules
+from gcwatch.imaging.deidentification.deidentify import Deidentifier
 from gcwatch.imaging.dicom.elements import missing_preamble
 from gcwatch.imaging.dicom.procedure import Procedure, platform_procedure, with_own_classes
-from gcwatch.imaging.formats import Image, Integrity, suffix_of
+from gcwatch.imaging.formats import Image, suffix_of
 
 _NAMED_IMAGES = 3
 """Images of one kind that are named if there are too many."""
 
 
-def image_content(
-    files: Sequence[SourceFile],
-    *,
-    socket: str,
-    deidentify: bool,
-    keep_names: bool,
-    pattern: str = "**",
-    integrity: Integrity = "refuse",
-    rules: DicomRules = NO_RULES,
-    unscrubbed: Sequence[str] = (),
-) -> SpoolContent:
+def image_content(files: Sequence[SourceFile], options: BundleOptions) -> SpoolContent:
     """Given the files for an image socket, return what goes out of them; see `image_bundle`."""
-    procedure = with_own_classes(rules.own) if deidentify else None
-    image, left_out = _find_one_image(files, socket, pattern, integrity, procedure, rules.only)
-    is_scrubbed = deidentify and not image.is_dicom
+    procedure = with_own_classes(options.rules.own) if options.deidentify else None
+    image, left_out = _find_one_image(files, options, procedure)
+    is_scrubbed = options.deidentify and not image.is_dicom
     if is_scrubbed:
-        image, is_scrubbed = allow_unscrubbed(image, unscrubbed)
-    deidentifier = Deidentifier(procedure, rules) if procedure and image.is_dicom else None
+        image, is_scrubbed = allow_unscrubbed(image, options.unscrubbed)
+    deidentifier = Deidentifier(procedure, options.rules) if procedure and image.is_dicom else None
     is_kept = not is_scrubbed or is_clean(image)
     is_direct = len(image.files) == 1 and deidentifier is None and not image.is_bare and is_kept
     return SpoolContent(
         scrubbed_members(image)
         if is_scrubbed and not is_direct
-        else _image_members(image, deidentifier, keep_names=keep_names),
+        else _image_members(image, deidentifier, keep_names=options.keep_names),
         image.warnings,
         left_out,
-        integrity == "warn" and image.is_dicom,
+        options.integrity == "warn" and image.is_dicom,
         image.forecast,
         image.content,
         image.suffix,
@@ -61,30 +51,19 @@ def image_content(
     )
 
 
-def set_content(
-    files: Sequence[SourceFile],
-    *,
-    stem: str,
-    socket: str,
-    deidentify: bool,
-    pattern: str = "**",
-    integrity: Integrity = "refuse",
-    rules: DicomRules = NO_RULES,
-) -> SpoolContent:
+def set_content(files: Sequence[SourceFile], options: BundleOptions, *, stem: str) -> SpoolContent:
     """Given the files for a DICOM Image Set socket, return what goes out; see `dicom_set`."""
-    procedure = platform_procedure() if deidentify else None
-    image, left_out = _find_one_image(
-        files, socket, pattern, integrity, procedure, rules.only, joined=False
-    )
-    _require_set(image, socket)
+    procedure = platform_procedure() if options.deidentify else None
+    image, left_out = _find_one_image(files, options, procedure, joined=False)
+    _require_set(image, options.socket)
     names = [f"{stem}-{number:04}.dcm" for number in range(1, len(image.files) + 1)]
     return SpoolContent(
-        _file_members(names, image, Deidentifier(procedure, rules) if procedure else None),
+        _file_members(names, image, Deidentifier(procedure, options.rules) if procedure else None),
         image.warnings,
         left_out,
-        integrity == "warn",
+        options.integrity == "warn",
         content=image.content,
-        is_direct=not deidentify and not image.is_bare,
+        is_direct=not options.deidentify and not image.is_bare,
         not_taken=image.not_taken,
     )
 
@@ -119,21 +98,23 @@ def plain_suffix(file: SourceFile) -> str:
 # --- one image ---------------------------------------------------------------------------------
 
 
-def _find_one_image(  # noqa: PLR0917 -- as above
+def _find_one_image(
     files: Sequence[SourceFile],
-    socket: str,
-    pattern: str,
-    integrity: Integrity,
+    options: BundleOptions,
     procedure: Procedure | None,
-    only: SeriesRules,
     *,
     joined: bool = True,
 ) -> tuple[Image, int]:
     found, left_out = images.recognise_images(
-        files, integrity=integrity, procedure=procedure, joined=joined, only=only
+        files,
+        integrity=options.integrity,
+        procedure=procedure,
+        joined=joined,
+        only=options.rules.only,
     )
+    socket = options.socket
     if not found:
-        raise CannotSend(Reason("no_image", {"socket": socket, "pattern": pattern}))
+        raise CannotSend(Reason("no_image", {"socket": socket, "pattern": options.pattern}))
     if len(found) > 1:
         facts = {"socket": socket, "found": _count_by_kind(found)}
         raise CannotSend(Reason("several_images", facts, {"found": _name_by_kind(found)}))

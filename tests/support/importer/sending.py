@@ -8,6 +8,7 @@ from gcwatch.core.errors import CannotSend
 from gcwatch.core.forecast import ReportedImage, is_as_foretold
 from gcwatch.files.beneath import SharePath
 from gcwatch.imaging.bundles import bundle
+from gcwatch.imaging.bundles.options import BundleOptions
 from gcwatch.inbox import tree
 from support.importer.judge import judge_folder, judge_uploads
 from support.importer.kinds import NOTHING, RIGHT, SENT, SEVERAL, WRONG
@@ -29,9 +30,9 @@ class Observed:
 
 def send_folder(folder, spool, **options):
     """Given a folder, return the bundle that gcwatch sends for one image socket."""
-    options = {"deidentify": True, "keep_names": False} | options
+    chosen = BundleOptions(socket="image", **options)
     files = tree.source_files(SharePath.of(folder), ())
-    made = bundle.image_bundle(files, spool=spool, stem="k1", socket="image", **options)
+    made = bundle.image_bundle(files, chosen, spool=spool, stem="k1")
     return made.written()
 
 

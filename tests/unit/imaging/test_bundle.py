@@ -25,6 +25,7 @@ from gcwatch.files import safe_open
 from gcwatch.files.beneath import SharePath
 from gcwatch.imaging import formats
 from gcwatch.imaging.bundles import bundle
+from gcwatch.imaging.bundles.options import BundleOptions
 from gcwatch.imaging.bundles.spool import discard_spool
 from gcwatch.imaging.deidentification import deidentify
 from gcwatch.imaging.deidentification.deidentify import NO_RULES
@@ -55,14 +56,10 @@ def listed(folder):
 
 
 def make(folder, **options):
-    defaults = {
-        "spool": folder.parent.parent / "spool" / "k1",
-        "stem": "k1",
-        "socket": "ct-image",
-        "deidentify": True,
-        "keep_names": False,
-    }
-    return bundle.image_bundle(listed(folder), **(defaults | options)).written()
+    spool = options.pop("spool", folder.parent.parent / "spool" / "k1")
+    stem = options.pop("stem", "k1")
+    chosen = BundleOptions(**({"socket": "ct-image"} | options))
+    return bundle.image_bundle(listed(folder), chosen, spool=spool, stem=stem).written()
 
 
 def refusal(folder, **options):
@@ -485,9 +482,7 @@ def test_files_that_change_meanwhile_are_not_bundled(ct):
     plant(str(files[3].place))
     spool = ct.parent.parent / "spool"
     with pytest.raises(SourceChanged):
-        bundle.image_bundle(
-            files, spool=spool, stem="k", socket="s", deidentify=True, keep_names=False
-        )
+        bundle.image_bundle(files, BundleOptions(socket="s"), spool=spool, stem="k")
 
 
 def test_a_spool_that_cannot_be_written_is_tried_again(ct):
@@ -688,13 +683,9 @@ def test_warnings_survive_a_restart(ct):
 
 
 def make_set(folder, **options):
-    defaults = {
-        "spool": folder.parent.parent / "spool" / "k1",
-        "stem": "k1",
-        "socket": "ct-set",
-        "deidentify": True,
-    }
-    return bundle.dicom_set(listed(folder), **(defaults | options))
+    spool = folder.parent.parent / "spool" / "k1"
+    chosen = BundleOptions(**({"socket": "ct-set"} | options))
+    return bundle.dicom_set(listed(folder), chosen, spool=spool, stem="k1")
 
 
 def test_a_set_is_one_upload_a_file(ct):

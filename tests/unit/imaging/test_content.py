@@ -21,6 +21,7 @@ from gcwatch.core.reasons import explain
 from gcwatch.files.beneath import SharePath
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging.bundles import bundle
+from gcwatch.imaging.bundles.options import BundleOptions
 from gcwatch.inbox import tree
 
 PATIENTS = Path(get_testdata_file("DICOMDIR")).parent
@@ -43,15 +44,10 @@ def ct(folder):
 
 
 def make(folder, **options):
-    defaults = {
-        "spool": folder.parent.parent / "spool" / "k1",
-        "stem": "k1",
-        "socket": "ct-image",
-        "deidentify": True,
-        "keep_names": False,
-    }
+    spool = folder.parent.parent / "spool" / "k1"
+    chosen = BundleOptions(socket="ct-image", **options)
     listed = tree.source_files(SharePath.of(folder), ())
-    return bundle.image_bundle(listed, **(defaults | options)).written()
+    return bundle.image_bundle(listed, chosen, spool=spool, stem="k1").written()
 
 
 def refusal(folder, **options):

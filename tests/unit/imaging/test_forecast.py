@@ -15,6 +15,7 @@ from gcwatch.core.forecast import UNKNOWN, ImageForecast, ReportedImage, is_as_f
 from gcwatch.files.beneath import SharePath
 from gcwatch.imaging import images
 from gcwatch.imaging.bundles import bundle
+from gcwatch.imaging.bundles.options import BundleOptions
 from gcwatch.imaging.dicom.procedure import is_removed, local_procedure, platform_procedure
 from gcwatch.imaging.forecast import forecast_file, forecast_meta_image
 from gcwatch.inbox import tree
@@ -286,10 +287,10 @@ def test_the_forecast_stands_in_the_spool(folder):
     series(folder, [0, 2, 4], PixelSpacing=[1, 1])
     files = tree.source_files(SharePath.of(folder), ())
     spool = folder.parent / "spool"
-    options = {"spool": spool, "stem": "k1", "socket": "ct", "keep_names": False}
-    made = bundle.image_bundle(files, deidentify=True, **options).written()
+    options = BundleOptions(socket="ct")
+    made = bundle.image_bundle(files, options, spool=spool, stem="k1").written()
     written = (spool / "k1.zip").stat().st_mtime_ns
-    again = bundle.image_bundle(files, deidentify=True, **options)
+    again = bundle.image_bundle(files, options, spool=spool, stem="k1")
     assert again == made
     assert (spool / "k1.zip").stat().st_mtime_ns == written
     assert made.forecast.shape == (3, 2, 2)

@@ -1,6 +1,5 @@
 """No name leaves that stands in a DICOM file: in any element of the dictionary, nested, private."""
 
-import functools
 import io
 import runpy
 import struct
@@ -18,6 +17,7 @@ from gcwatch.core.rules.procedure_format import parse_procedure
 from gcwatch.core.rules.region import parse_region
 from gcwatch.files.beneath import SharePath
 from gcwatch.imaging.bundles import bundle
+from gcwatch.imaging.bundles.options import BundleOptions
 from gcwatch.imaging.deidentification.deidentify import NO_RULES, Deidentifier, DicomRules
 from gcwatch.imaging.deidentification.forms import has_form
 from gcwatch.imaging.dicom.procedure import local_procedure
@@ -83,9 +83,7 @@ def test_a_deflated_file_is_refused_with_the_reason(folder):
     assert "deflated" in caught.value.reason.facts["problem"]
 
 
-@pytest.mark.parametrize(
-    "make", [functools.partial(bundle.image_bundle, keep_names=False), bundle.dicom_set]
-)
+@pytest.mark.parametrize("make", [bundle.image_bundle, bundle.dicom_set])
 def test_a_number_of_a_wrong_length_is_told(folder, make):
     """Three bytes are no number of two; the reason does not tell them."""
     one_slice(folder / "1", 1, (0, 0, 0))
@@ -95,7 +93,7 @@ def test_a_number_of_a_wrong_length_is_told(folder, make):
     (folder / "1").write_bytes(content.replace(right, wrong))
     files = tree.source_files(SharePath.of(folder), ())
     with pytest.raises(CannotSend) as caught:
-        make(files, spool=folder.parent / "spool", stem="k", socket="s", deidentify=True)
+        make(files, BundleOptions(socket="s"), spool=folder.parent / "spool", stem="k")
     assert "DOE" not in str(caught.value.reason.facts)
 
 

@@ -32,6 +32,7 @@ from gcwatch.core.errors import CannotSend
 from gcwatch.core.reasons import explain
 from gcwatch.files.beneath import SharePath
 from gcwatch.imaging.bundles import bundle
+from gcwatch.imaging.bundles.options import BundleOptions
 from gcwatch.imaging.codestreams.errors import CantScrub
 from gcwatch.imaging.formats import Image
 from gcwatch.imaging.scrub.formats import scrub_file
@@ -41,9 +42,9 @@ from gcwatch.inbox import tree
 
 
 def send(folder, spool, **options):
-    options = {"deidentify": True, "keep_names": False} | options
+    chosen = BundleOptions(socket="image", **options)
     files = tree.source_files(SharePath.of(folder), ())
-    made = bundle.image_bundle(files, spool=spool, stem="k1", socket="image", **options)
+    made = bundle.image_bundle(files, chosen, spool=spool, stem="k1")
     return made.written()
 
 

@@ -20,6 +20,7 @@ from gcwatch.core.tables.pseudonym_format import parse_pseudonyms
 from gcwatch.files.beneath import SharePath
 from gcwatch.files.key_file import KEY_FILE, read_key, read_or_make_key
 from gcwatch.imaging.bundles import bundle
+from gcwatch.imaging.bundles.options import BundleOptions
 from gcwatch.imaging.deidentification.deidentify import DicomRules
 from gcwatch.inbox import tree
 from gcwatch.steps.judgement import FolderToJudge, make_bundles
@@ -190,9 +191,8 @@ def test_a_planned_case_keeps_its_pseudonym(site, tmp_path):
 
 def sent(folder, spool, rules, send=bundle.image_bundle, **options):
     files = tree.source_files(SharePath.of(folder), ())
-    made = send(
-        files, spool=spool, stem="k", socket="image", deidentify=True, rules=rules, **options
-    )
+    chosen = BundleOptions(socket="image", rules=rules, **options)
+    made = send(files, chosen, spool=spool, stem="k")
     file = made[0].file if isinstance(made, tuple) else made.written().file
     return pydicom.dcmread(io.BytesIO(file.read_bytes()))
 
