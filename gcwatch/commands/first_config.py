@@ -24,19 +24,23 @@ from gcwatch.commands.systemd_unit import Unit
 from gcwatch.config import Column, Constant, Glob, JsonFile, Named, Platform, Settings, Source
 from gcwatch.config.token import token_in
 from gcwatch.core.errors import ConfigError, Misused, Refused
-from gcwatch.core.kinds import KIND_NAMES
+from gcwatch.core.kinds import KIND_NAMES, ItemKind
 from gcwatch.files.atomic import write_atomically
 from gcwatch.journal.presence import running_daemon
 from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.connect import connect
 from gcwatch.platform.models import Algorithm, Collection, Interface, Socket
 
-Kind = Literal["algorithm", "reader_study", "archive", "mirror"]
-"""What a config is for; a mirror copies an archive."""
+Kind = Literal["algorithm", "reader_study", "archive", "mirror", "answers"]
+"""What a config is for; "mirror" copies an archive, "answers" what readers answered in a study."""
+
+MIRRORED: Final[Mapping[Kind, ItemKind]] = {"mirror": "archive", "answers": "reader_study"}
+"""What a mirror is a copy of: also the key for its slug."""
 
 KINDS: Final[Mapping[Kind, str]] = {
     **{kind: names.purpose for kind, names in KIND_NAMES.items()},
     "mirror": "mirror an archive into a folder",
+    "answers": "mirror the answers of a reader study into a folder",
 }
 
 SHARED_MODE: Final = 0o2770
@@ -107,7 +111,7 @@ def _seen(platform: GrandChallenge, kind: Kind) -> Sequence[Algorithm | Collecti
     match kind:
         case "algorithm":
             return platform.algorithms()
-        case "reader_study":
+        case "reader_study" | "answers":
             return platform.reader_studies()
         case "archive" | "mirror":
             return platform.archives()
@@ -122,7 +126,7 @@ def _may_use(platform: GrandChallenge, kind: Kind, seen: Algorithm | Collection)
                 return platform.may_add("reader_study", seen.slug)
             case "archive":
                 return platform.may_add("archive", seen.api_url)
-            case "mirror":
+            case "mirror" | "answers":
                 return True
     except Refused:
         return False
@@ -226,7 +230,7 @@ def text(choices: Choices) -> str:
         Misused: an input is to be null, which TOML does not have.
     """
     # By itself tomli-w writes one short route as an inline table, where nobody adds a second one.
-    table = "mirror" if choices.kind == "mirror" else "route"
+    table = "mirror" if choices.kind in MIRRORED else "route"
     parts = [f"[[{table}]]\n{_toml(_keys(choices), choices)}"]
     if choices.inputs:
         inputs = {slug: _written(each) for slug, each in choices.inputs.items()}
@@ -244,12 +248,12 @@ _HEADING = "# Written by gcwatch init. Every key: docs/configuration.md, or gcwa
 
 def _keys(choices: Choices) -> dict[str, Any]:
     """Return the keys of the route, or of the mirror, that have a value."""
-    is_mirror = choices.kind == "mirror"
+    is_mirror = choices.kind in MIRRORED
     keys = {
         "name": choices.name,
         "inbox": choices.inbox,
         "outbox": choices.outbox,
-        "archive" if is_mirror else choices.kind: choices.slug,
+        MIRRORED.get(choices.kind, choices.kind): choices.slug,
         "settle": choices.settle,
         "every" if is_mirror else "poll": choices.poll,
     }

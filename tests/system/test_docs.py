@@ -98,6 +98,9 @@ TYPED = {
     "gcwatch schema": "gcwatch schema",
     "gcwatch init": f"gcwatch init --yes --config x/y.toml --mirror ct-archive {PLATFORM}",
     "gcwatch init --add": "gcwatch init --add --yes --config x/y.toml --mirror ct-archive",
+    "gcwatch init --answers SLUG": (
+        f"gcwatch init --yes --config x/z.toml --answers lung-study {PLATFORM}"
+    ),
     "gcwatch check": "gcwatch check",
     "gcwatch check --alert": "gcwatch check",  # nobody is there to get one
     "gcwatch plan": "gcwatch plan",
@@ -336,7 +339,8 @@ def test_every_config_that_is_shown_is_a_config(tmp_path):
     for page in PAGES:
         for _, text in blocks(page, "toml"):
             (tmp_path / "gcwatch.toml").write_text(text)
-            assert config.load(tmp_path / "gcwatch.toml").routes, page.name
+            loaded = config.load(tmp_path / "gcwatch.toml")
+            assert loaded.routes or loaded.mirrors, page.name
     [(_, text)] = blocks(DOCS / "install.md", "toml")
     assert len([line for line in text.splitlines() if line.strip()]) <= 12
 

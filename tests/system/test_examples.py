@@ -76,9 +76,9 @@ def test_every_example_is_right(file):
 
 
 def test_the_examples_are_the_tutorials():
-    """One a job, the three chained, DICOM as it comes, and images that are there already."""
+    """One a job, the three chained, answers, DICOM as it comes, and images that are there."""
     names = [file.stem for file in EXAMPLES]
-    assert names == ["algorithm", "chain", "dicom", "mirror", "source", "upload"]
+    assert names == ["algorithm", "answers", "chain", "dicom", "mirror", "source", "upload"]
 
 
 @pytest.mark.parametrize("name", [file.stem for file in EXAMPLES])
@@ -109,6 +109,13 @@ def test_an_archive_is_kept_in_a_folder(tmp_path, sandbox):
     site.once()
     [image] = (tmp_path / "cts" / "p1").rglob("*.mha")
     assert voxels(image.read_bytes()) == voxels(CT)
+
+
+def test_answers_are_kept_in_a_folder(tmp_path, sandbox):
+    """answers.toml: a table of what was answered."""
+    sandbox.add_answer(sandbox.add_display_set("lung-study", "p1"), answer="a nodule")
+    Installed(tmp_path, sandbox, "answers").once()
+    assert b"a nodule" in (tmp_path / "answers" / "answers.csv").read_bytes()
 
 
 def test_an_algorithm_is_run_over_patients(tmp_path, sandbox):

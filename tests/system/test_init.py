@@ -121,6 +121,15 @@ def test_a_mirror_fetches_its_archive(place, run):
     assert not (place.folder / "ct-archive").exists()
 
 
+def test_a_mirror_fetches_the_answers_of_a_reader_study(place, run):
+    """The option names the study; its answers come into a folder."""
+    place.sandbox.add_answer(place.sandbox.add_display_set("lung-study", "one"))
+    assert run(*options(place, "--answers", "lung-study", "--outbox", "kept"))[0] == 0
+    assert run("check")[0] == 0
+    assert run("mirror", "lung-study")[0] == 0
+    assert b"What do you see?" in (place.folder / "kept" / "answers.csv").read_bytes()
+
+
 def test_what_is_made_is_as_closed_as_it_can_be(place, run):
     """Whatever the umask: the file and the state for the owner, the folders for a group, too."""
     before = os.umask(0)

@@ -48,6 +48,9 @@ def init(
     ] = None,
     archive: Annotated[str | None, _slug("--archive", "Add cases to this archive.")] = None,
     mirror: Annotated[str | None, _slug("--mirror", "Mirror this archive into a folder.")] = None,
+    answers: Annotated[
+        str | None, _slug("--answers", "Mirror the answers of this reader study into a folder.")
+    ] = None,
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="Name of the route or mirror; else the slug.")
     ] = None,
@@ -105,15 +108,16 @@ def init(
         "reader_study": reader_study,
         "archive": archive,
         "mirror": mirror,
+        "answers": answers,
     }
     given = _given(targets, asking=asking)
-    if given and given[0] == "mirror" and (inbox or inputs):
+    if given and given[0] in first_config.MIRRORED and (inbox or inputs):
         raise Misused("A mirror has no inbox and no inputs.", "Remove --inbox and --input.")
     platform = home.platform(options, token_file, asking=asking)
     with _connected(home.settings(platform)) as there:
         kind, slug = given or _target(there)
         name = name or _proposed("Name", home.free_name(slug), asking=asking)
-        is_mirror = kind == "mirror"
+        is_mirror = kind in first_config.MIRRORED
         choices = Choices(
             file=home.file,
             state=home.state,
@@ -265,7 +269,8 @@ def _given(targets: Mapping[Kind, str | None], *, asking: bool) -> tuple[Kind, s
     """Return the target that the options name, if they name one."""
     given = [(kind, slug) for kind, slug in targets.items() if slug is not None]
     if len(given) > 1 or (not given and not asking):
-        message = "One target is needed: --algorithm, --reader-study, --archive or --mirror."
+        options = "--algorithm, --reader-study, --archive, --mirror or --answers"
+        message = f"One target is needed: {options}."
         raise Misused(message, "On a terminal, without --yes, gcwatch init asks.")
     return given[0] if given else None
 
@@ -275,6 +280,7 @@ _QUESTIONS: Mapping[Kind, str] = {
     "reader_study": "Which reader study?",
     "archive": "Which archive?",
     "mirror": "Which archive?",
+    "answers": "Which reader study?",
 }
 
 
@@ -301,12 +307,12 @@ def _inputs(platform: GrandChallenge, kind: Kind, slug: str, *, asking: bool) ->
     """Return the source of each socket: from answers, or as proposed."""
     if kind == "algorithm":
         return _inputs_of(platform, slug, asking=asking)
-    if kind != "mirror" and asking:
+    if kind in first_config.MIRRORED:
+        return {}
+    if asking:
         return _sockets(platform)
-    if kind != "mirror":
-        message = "A reader study or archive needs inputs: which sockets to fill, and with what."
-        raise Misused(message, 'For example: --input "ct-image=**/*.dcm"')
-    return {}
+    message = "A reader study or archive needs inputs: which sockets to fill, and with what."
+    raise Misused(message, 'For example: --input "ct-image=**/*.dcm"')
 
 
 def _inputs_of(platform: GrandChallenge, slug: str, *, asking: bool) -> dict[str, Source]:
