@@ -323,6 +323,33 @@ def test_a_patients_folder_with_several_folders_is_one_case(desk, folders, order
 
 def test_on_a_terminal_it_asks_once(desk, ward):
     """It lists what it found at 80 columns; after a yes, all are sent, and no link is cut."""
+    code, shown = _answer(desk, ward, lambda _, screen: os.write(screen, b"y\n"))
+
+    assert code == 0
+    assert re.search(rb"p1 +p2 +p3", shown)
+    root = desk.sandbox.url.removesuffix("/api/v1/")
+    links = [f"{root}/algorithms/copy-image/jobs/{job['pk']}/" for job in desk.jobs()]
+    assert len(links) == 3
+    assert all(link.encode() in shown for link in links)
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda _, screen: os.write(screen, b"n\n"),
+        lambda process, _: process.send_signal(signal.SIGINT),
+    ],
+)
+def test_a_no_and_ctrl_c_at_the_question_send_nothing(desk, ward, answer):
+    """Both end it at once, with the code of what is stopped."""
+    code, _ = _answer(desk, ward, answer)
+    assert code == 130
+    assert desk.jobs() == []
+
+
+def _answer(desk, ward, answer):
+    """Send a ward on a terminal of 80 columns, and answer its question; exit code and screen."""
     command = desk.command(ward, "--algorithm", "copy-image", "--output", desk.output)
     screen, terminal = pty.openpty()
     with subprocess.Popen(
@@ -338,14 +365,8 @@ def test_on_a_terminal_it_asks_once(desk, ward):
             shown += more
             if b"own? [Y/n]" in shown and b"own? [Y/n]" not in shown[: -len(more)]:
                 assert desk.jobs() == []
-                os.write(screen, b"y\n")
-    assert process.returncode == 0
-    assert re.search(rb"p1 +p2 +p3", shown)
-    links = [
-        f"{desk.sandbox.url[:-8]}/algorithms/copy-image/jobs/{job['pk']}/" for job in desk.jobs()
-    ]
-    assert len(links) == 3
-    assert all(link.encode() in shown for link in links)
+                answer(process, screen)
+    return process.returncode, shown
 
 
 # --- once ----------------------------------------------------------------------------------------
@@ -788,6 +809,8 @@ def test_results_must_not_lie_in_what_is_sent(desk):
     """They would be part of the case the next time."""
     with pytest.raises(Misused, match="is inside"):
         desk.send(desk.patient(), output=desk.folder / "p1" / "out")
+    with pytest.raises(Misused, match="is inside"):
+        desk.send(desk.patient("ward/p2").parent, output=desk.folder / "ward" / "out", each=True)
 
 
 def test_a_link_out_of_a_folder_is_not_followed(desk):

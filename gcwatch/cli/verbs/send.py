@@ -119,7 +119,8 @@ def send(
     access = Access(
         url=url, token_file=token_file, ca_bundle=ca_bundle, config=chosen(context, config)
     )
-    with stoppable() as stop, closing(_opened(paths, options, access)) as sending:
+    # Signals end a question at once, and work in order.
+    with closing(_opened(paths, options, access)) as sending, stoppable() as stop:
         for sentence in sending.left_out:
             typer.echo(sentence, err=True)
         with _quiet(sending), send_progress(sending):
@@ -139,10 +140,16 @@ def _opened(paths: Sequence[str], options: SendOptions, access: Access) -> SendS
         screen = console(stderr=True)
         screen.print(Text(str(error)))
         screen.print(parent_list(error.parents))
-        question = f"Send each of these {len(error.paths)} as a case of its own?"
-        if not typer.confirm(question, default=True, err=True):
+        if not _is_confirmed(f"Send each of these {len(error.paths)} as a case of its own?"):
             raise typer.Exit(Exit.INTERRUPTED) from None
         return SendSession(error.paths, options, access)
+
+
+def _is_confirmed(question: str) -> bool:
+    try:
+        return typer.confirm(question, default=True, err=True)
+    except typer.Abort:  # Ctrl-C, or the end of the input
+        return False
 
 
 @contextmanager

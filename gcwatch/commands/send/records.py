@@ -54,7 +54,7 @@ def routes(paths: Paths, options: Mapping[str, Any], output: Path | None) -> lis
     if not found:
         raise Misused("There is nothing to send.", "Name the files and folders to send.")
     for folder in folders:
-        _keep_apart(folder, output)
+        keep_apart(folder, output)
     cases = [_folder(path) for path in dict.fromkeys(folders)]
     if files:
         cases.append(_files(list(dict.fromkeys(files))))
@@ -81,7 +81,8 @@ def _found(given: str | Path) -> Path:
     return real
 
 
-def _keep_apart(folder: Path, output: Path | None) -> None:
+def keep_apart(folder: Path, output: Path | None) -> None:
+    """Raise Misused if results would be in what is sent: they would be a case the next time."""
     if output is not None and output.resolve().is_relative_to(folder):
         message = f"The output folder is inside {readable_name(str(folder))}, which is to be sent."
         raise Misused(message, "Name a folder outside it.")

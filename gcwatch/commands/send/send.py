@@ -95,7 +95,10 @@ class SendSession:
         keys = options.route_keys()
         parents: list[ParentFolder] = []
         if options.each:
-            parents = [read_parent(each, options.ignore) for each in records.found_paths(paths)]
+            given = records.found_paths(paths)
+            for each in given:
+                records.keep_apart(each, options.folder)
+            parents = [read_parent(each, options.ignore) for each in given]
             paths = [path for parent in parents for path in parent.folders]
         self.left_out = [parent.left_out for parent in parents if parent.left_out]
         routes = records.routes(paths, keys, options.folder)
