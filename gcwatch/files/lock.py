@@ -46,9 +46,9 @@ def exclusive_lock(path: Path, *, wait_seconds: float | None = 0.0) -> Iterator[
         OSError: when the file can't be opened.
     """
     # A folder can be locked, but not opened for writing.
-    flags = os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT
+    flags = os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
     # O_CLOEXEC: a program that is started meanwhile would inherit the lock and keep it.
-    descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
     try:
         _lock(descriptor, wait_seconds)
         yield HeldLock(descriptor)

@@ -1,16 +1,19 @@
 """Listed files, opened only if they have not changed since; and small files of others."""
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from gcwatch.core.errors import CannotSend, SourceChanged
 from gcwatch.files.beneath import SharePath
 from gcwatch.files.snapshot import SourceFile, unreadable_error
 from gcwatch.threads.heartbeats import heartbeat
+
+_STATE_FILE_BYTES: Final = 64 << 20
 
 Readable = Path | SharePath | SourceFile
 """A file that gcwatch wrote on this machine, one in a share, or one that was listed."""
@@ -63,6 +66,18 @@ def _require_same(stream: BinaryIO, file: SourceFile) -> None:
     status = os.fstat(stream.fileno())
     if not stat.S_ISREG(status.st_mode) or not file.is_same(status):
         raise SourceChanged
+
+
+def read_state_file(path: Path) -> bytes:
+    """Given a file of the state directory, return its content.
+
+    Raise FileNotFoundError if it is no file, or larger than any that gcwatch writes: a restored
+    backup may hold a pipe or a link to a device in its place.
+    """
+    content = read_small_file(SharePath.of(path), _STATE_FILE_BYTES)
+    if content is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    return content
 
 
 def read_small_file(path: SharePath, limit_bytes: int) -> bytes | None:

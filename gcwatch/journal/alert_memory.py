@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from gcwatch.core.alerts import Alert, AlertMemory
 from gcwatch.files.atomic import write_atomically
+from gcwatch.files.safe_open import read_state_file
 
 _FILE: Final = "alerts.json"
 
@@ -36,7 +37,7 @@ _STATE: Final[TypeAdapter[AlertState]] = TypeAdapter(AlertState)
 def read_alert_state(state: Path) -> AlertState:
     """Given a state directory, return what is remembered of alerts there."""
     with suppress(OSError, ValidationError):
-        return _STATE.validate_json((state / _FILE).read_bytes())
+        return _STATE.validate_json(read_state_file(state / _FILE))
     return AlertState()
 
 

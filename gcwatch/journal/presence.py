@@ -4,6 +4,7 @@ The file holds two lines: the process id, and the code of the reason for which a
 """
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -52,7 +53,9 @@ def only_daemon(state: Path) -> Iterator[LockFile]:
     with ExitStack() as stack:
         try:
             state.mkdir(parents=True, exist_ok=True, mode=0o700)
-            lock = exclusive_lock(_lock_file(state), wait_seconds=_WAIT_SECONDS)
+            path = _lock_file(state)
+            _require_file(path)
+            lock = exclusive_lock(path, wait_seconds=_WAIT_SECONDS)
             lock_file = LockFile(stack.enter_context(lock))
         except LockHeldError as error:
             holder, *_ = error.text.split("\n")
@@ -63,6 +66,19 @@ def only_daemon(state: Path) -> Iterator[LockFile]:
         except OSError as error:
             raise no_access_error(state, error) from error
         yield lock_file
+
+
+def _require_file(path: Path) -> None:
+    """Raise StateError if something else is in the place of the lock file: it is written to."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(mode):
+        raise StateError(
+            f"{path} is a link, a folder, a pipe or a device, and has to be a file.",
+            "Remove it: gcwatch makes it anew.",
+        )
 
 
 def running_daemon(state: Path) -> int | None:

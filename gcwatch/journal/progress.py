@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gcwatch.core.reasons import Reason
 from gcwatch.files.atomic import write_atomically
+from gcwatch.files.safe_open import read_state_file
 from gcwatch.threads.periodic import PeriodicThread
 
 FILE: Final = "progress.json"
@@ -69,7 +70,7 @@ def read_progress(state: Path, daemon: int | None, now: float) -> DaemonProgress
     Without a daemon or a usable file, return `NOTHING`.
     """
     try:
-        found = DaemonProgress.model_validate_json((state / FILE).read_bytes())
+        found = DaemonProgress.model_validate_json(read_state_file(state / FILE))
     except (OSError, ValidationError):
         return NOTHING
     # A killed daemon leaves its file; the process id says whose it is.

@@ -204,8 +204,8 @@ def journal_problem(state: Path) -> StateError | JournalUnavailable | None:
     path = state / JOURNAL_FILE
     if not path.exists():
         return None
-    if not path.is_file():  # a pipe would block
-        return JournalDamaged(str(path), "it is a folder, a pipe or a device")
+    if odd := _odd_file(path):  # a pipe would block
+        return odd
     try:
         # Immutable: SQLite makes no lock and no side files, which another user could not remove.
         with closing(sqlite3.connect(f"{path.as_uri()}?immutable=1", uri=True)) as connection:
@@ -264,13 +264,22 @@ def refuse_network_folder(state: Path) -> None:
         )
 
 
+def _odd_file(path: Path) -> JournalDamaged | None:
+    """Return an error if one of the journal's files is there, and is none that SQLite can open."""
+    for each in (path, *(path.with_name(f"{path.name}-{side}") for side in ("wal", "shm"))):
+        is_link = each.is_symlink() and each != path  # SQLite follows none of those
+        if is_link or (each.exists() and not each.is_file()):
+            return JournalDamaged(str(each), "it is a folder, a pipe, a device or a link")
+    return None
+
+
 def open_database(path: Path) -> sqlite3.Connection:
     """Open one connection for all threads (the journal's lock orders them), for the owner only.
 
     Raise sqlite3.DatabaseError if it is none, or can't be used.
     """
-    if path.exists() and not path.is_file():
-        raise JournalDamaged(str(path), "it is a folder, a pipe or a device")
+    if odd := _odd_file(path):
+        raise odd
     # SQLite gives its side files (-wal, -shm) the mode of this file.
     path.touch(mode=0o600)
     connection = sqlite3.connect(

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from gcwatch.core.errors import StateError
 from gcwatch.files.atomic import write_atomically
 from gcwatch.files.lock import LockHeldError, exclusive_lock
+from gcwatch.files.safe_open import read_state_file
 
 
 def _require_time(text: str) -> str:
@@ -48,7 +49,7 @@ class LastRun(BaseModel):
 def read_last_run(state: Path, name: str) -> LastRun:
     """Given a state directory and a mirror's name, return its last run, empty without one."""
     try:
-        return LastRun.model_validate_json(_state_file(state, name, "json").read_bytes())
+        return LastRun.model_validate_json(read_state_file(_state_file(state, name, "json")))
     except (OSError, ValidationError):
         return LastRun()
 

@@ -11,6 +11,7 @@ from typing import Final
 from gcwatch.files.atomic import FOLDER_MODE, disk_trouble, write_atomically
 from gcwatch.files.beneath import SharePath
 from gcwatch.files.names import remove_tree
+from gcwatch.files.safe_open import read_state_file
 
 PARTIAL: Final = ".partial"
 """The end of a staging folder's name: `.<key>.<random>.partial`."""
@@ -44,7 +45,7 @@ class StagingPlace:
 
     def _find(self) -> SharePath | None:
         try:
-            told = json.loads(self.note.read_bytes())
+            told = json.loads(read_state_file(self.note))
             folder = self._parent / told["name"]
         except (FileNotFoundError, ValueError, TypeError, KeyError):
             return None

@@ -186,6 +186,19 @@ def test_a_number_that_no_json_can_hold_is_the_platforms_trouble(at, number):
     assert error.value.reason.code == "wrong_answer"
 
 
+def test_a_job_of_very_many_outputs_is_the_platforms_trouble(at):
+    """Each is work and a file; no algorithm has so many sockets."""
+    socket = {"slug": "score", "kind": "Anything", "super_kind": "Value"}
+    outputs = [{"pk": pk, "socket": socket, "value": pk} for pk in range(20_000)]
+    body = json.dumps({"pk": at.job, "status": "Succeeded", "outputs": outputs}).encode()
+    with (
+        hostile(at.sandbox, lambda reply: replace(reply, body=body)),
+        pytest.raises(Unreachable) as error,
+    ):
+        at.platform.job(at.job)
+    assert error.value.reason.facts["problem"] == "1 unexpected field: outputs"
+
+
 def as_list(*pages):
     """Answers each call with the next of some pages, and then from the beginning again."""
     turn = itertools.cycle(pages)

@@ -58,6 +58,7 @@ DAMAGES = {
     "a folder": instead(os.mkdir),
     "a pipe": instead(os.mkfifo),
     "a device": instead(lambda path: path.symlink_to("/dev/zero")),
+    "its log a folder": lambda path: path.with_name(f"{path.name}-wal").mkdir(),
     "a negative version": sql("PRAGMA user_version = -3"),
     "half a case": sql("""UPDATE cases SET record = '{"key": '"""),
     "a case that is null": sql("UPDATE cases SET record = 'null'"),

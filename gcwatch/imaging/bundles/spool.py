@@ -17,6 +17,7 @@ from typing import IO, Any
 from gcwatch.core.forecast import ImageForecast
 from gcwatch.core.reasons import Reason
 from gcwatch.files import atomic as disk
+from gcwatch.files.safe_open import read_state_file
 from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging.bundles.members import Bundle, SpoolContent, with_set_facts
 from gcwatch.imaging.bundles.zipped import ZipMember, write_zip, zip_bytes
@@ -52,7 +53,7 @@ def find_finished(spool: Path, stem: str, listing: str) -> tuple[Bundle, ...]:
     # De-identified again, the files would have other random UIDs, and so other bytes than the
     # parts that are already uploaded.
     try:
-        note = json.loads((spool / f"{stem}.json").read_bytes())
+        note = json.loads(read_state_file(spool / f"{stem}.json"))
         bundles = tuple(_bundle_from_note(spool, facts) for facts in note["bundles"])
         whole = all((spool / each.filename).stat().st_size == each.size for each in bundles)
         return bundles if whole and note["listing"] == listing else ()

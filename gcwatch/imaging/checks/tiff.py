@@ -24,6 +24,8 @@ _TIFF_PIXELS = ((273, 279), (324, 325))
 _SHORT_BYTES, _MOST_FIELDS = 64, 4096
 """Longer values of a TIFF are no sizes, and no page has more fields."""
 
+_MOST_CHECKED_PAGES = 50_000
+
 
 class _Field(NamedTuple):
     """One field of a TIFF directory; its values are `length` bytes from `begin` on."""
@@ -67,15 +69,18 @@ def tiff_damage(stream: BinaryIO) -> str:
     tiff, position = _open_tiff(stream)
     if not position:
         return END_MISSING
-    if any(_directory_end(tiff, place, size) > size for place in _directories(tiff, position)):
-        return END_MISSING
+    for count, place in enumerate(_directories(tiff, position)):
+        if count == _MOST_CHECKED_PAGES:
+            return "it has more pages than any real image"
+        if _directory_end(tiff, place, size) > size:
+            return END_MISSING
     return ""
 
 
 def _directories(tiff: _Tiff, position: int) -> Iterator[int]:
     """Yield the positions of all directories from one on; of a chain in a loop, it ends.
 
-    A chain may have millions, so they are not kept: a loop is found by the position that was met
+    A chain may have very many, so they are not kept: a loop is found by the position that was met
     last at a power of two (Brent, An improved Monte Carlo factorization algorithm, 1980).
     """
     met = count = 0
@@ -158,6 +163,8 @@ class Piece(NamedTuple):
 
 
 _MOST_PAGES = 10_000
+"""Of these the pixels are looked at."""
+
 _GRAY, _YCBCR = 1, 6
 
 

@@ -71,6 +71,14 @@ def test_a_single_missing_byte_is_noticed(name):
     assert damage(name, FILES[name][:-1]) == tiff.END_MISSING
 
 
+def test_a_chain_of_pages_that_no_image_has_is_not_followed_to_its_end(monkeypatch):
+    """Half a million of them took a minute."""
+    monkeypatch.setattr(tiff, "_MOST_CHECKED_PAGES", 10)
+    chain = [struct.pack("<HL", 0, 8 + 6 * (number + 1)) for number in range(12)]
+    told = damage("t.tiff", struct.pack("<2sHL", b"II", 42, 8) + b"".join(chain))
+    assert told == "it has more pages than any real image"
+
+
 @pytest.mark.parametrize("name", ["c.csv", "model.obj", "tree.newick"])
 def test_text_that_turns_into_zeros_is_damaged(name):
     """A copy that broke off keeps its length on many file systems."""
