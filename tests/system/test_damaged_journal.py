@@ -104,7 +104,9 @@ def test_a_damaged_journal_is_told_as_that_by_every_command(site, capsys, damage
             continue  # the daemon reads no history, so it would run
         code, told = outcome(site, command, capsys)
         is_told = "is damaged" in told and code == (78 if command == ("check",) else 65)
-        may_miss = "event" in damage or command in {("check",), ("status",)}
+        # A run that has nothing to do may end before it reads a case that is delivered.
+        may_end = command == ("once",) and "a case" in damage
+        may_miss = "event" in damage or command in {("check",), ("status",)} or may_end
         if not is_told and not (may_miss and code in {0, 3}):
             found[command] = (code, told[-300:])
     assert found == {}
