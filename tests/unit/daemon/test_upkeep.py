@@ -1,4 +1,4 @@
-"""What the daemon does once an hour: old closed cases take less room in the journal."""
+"""What is done once an hour: only what is gcwatch's is removed, and old closed cases are packed."""
 
 import sqlite3
 import time
@@ -6,6 +6,8 @@ from contextlib import closing
 
 import pytest
 from support.builders import Site, check_history
+
+from gcwatch.daemon.upkeep import clear_spool
 
 DAY_SECONDS = 24 * 3600.0
 
@@ -42,3 +44,22 @@ def test_a_case_that_closed_a_day_ago_is_packed_and_still_works(site):
         assert watch.counts() == {"delivered": 3}
         check_history(watch)
     assert site.delivered() == ["p1", "p2", "p2.2"]
+
+
+@pytest.mark.parametrize("is_link", [False, True])
+def test_only_folders_of_cases_are_removed_from_the_spool(sandbox, tmp_path, is_link):
+    """The spool may be a link to a larger disk, on which other things are."""
+    site, other = Site(tmp_path / "site", sandbox), tmp_path / "other"
+    left = ("lobes-abcdefgh-1", "send-1-23456789-12")
+    kept = ("home", "lobes", "backup-2026-11", "lobes-abcdefgh", "data-1")
+    for name in (*left, *kept):
+        (other / name).mkdir(parents=True)
+    (other / "lobes-aaaaaaaa-1").symlink_to(other / "home")
+    with site.watch() as watch:
+        spool = site.state / "spool"
+        if is_link:
+            spool.symlink_to(other)
+        else:
+            other.rename(spool)
+        clear_spool(spool, watch.journal)
+    assert sorted(each.name for each in spool.iterdir()) == sorted((*kept, "lobes-aaaaaaaa-1"))
