@@ -7,7 +7,7 @@ original (`imaging.inventory`). Nothing is sent, and nothing is written elsewher
 import math
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -22,6 +22,7 @@ from gcwatch.core.errors import (
     SourceChanged,
     SourceVanished,
 )
+from gcwatch.core.progress import no_progress
 from gcwatch.core.reasons import Reason
 from gcwatch.core.rules.region import Region, parse_region
 from gcwatch.daemon.waking.uptime import read_uptime
@@ -39,6 +40,9 @@ from gcwatch.platform.connect import connect
 from gcwatch.steps.judgement import FolderToJudge, outgoing_content
 from gcwatch.steps.pseudonyms import example_key, find_pseudonym
 from gcwatch.targets.context import DroppedFolder, TargetContext
+
+Progress = Callable[[str, int, int], None]
+"""Called with a case, as `route/name`, which of its files is compared now, and of how many."""
 
 WhyNotSent = Literal["no input asks for it", "it is no part of the image", "label of a slide"]
 
@@ -96,7 +100,11 @@ def is_asked_for(case: str, names: Sequence[str]) -> bool:
 
 
 def show_removals(
-    settings: Settings, names: Sequence[str] = (), *, offline: bool = False
+    settings: Settings,
+    names: Sequence[str] = (),
+    *,
+    offline: bool = False,
+    progress: Progress = no_progress,
 ) -> Iterator[FolderRemovals]:
     """Given settings and the names of folders, yield what would happen to the files of each.
 
@@ -114,7 +122,7 @@ def show_removals(
     try:
         for route in settings.routes:
             carriers = _known_carriers(settings, route) if offline else {}
-            look = _Look(route, platform, carriers, example_key(settings))
+            look = _Look(route, platform, carriers, example_key(settings), progress)
             for name in look.list_names():
                 if is_asked_for(f"{route.name}/{name}", names):
                     found.append(f"{route.name}/{name}")
@@ -146,6 +154,7 @@ class _Look:
     platform: GrandChallenge | None
     carriers: Mapping[str, Carrier]
     patient_key: bytes
+    progress: Progress
 
     @property
     def box(self) -> Inbox:
@@ -161,6 +170,7 @@ class _Look:
     def at(self, name: str) -> FolderRemovals:
         """Return what would happen to the files of a case."""
         nothing = FolderRemovals(self.route.name, name)
+        self.progress(f"{self.route.name}/{name}", 0, 0)
         try:
             files = self.box.source_files(name)
             pseudonym = find_pseudonym(self.route, name, files)
@@ -244,7 +254,8 @@ class _Look:
             content = outgoing_content(item, folder, self.route)
         blank = tuple(map(parse_region, self.route.blank)) if self.route.deidentify else ()
         groups: dict[object, FileGroup] = {}
-        for member in content.members:
+        for number, member in enumerate(content.members, start=1):
+            self.progress(f"{self.route.name}/{folder.name}", number, len(content.members))
             made: FileChanges | Reason
             try:
                 made = _compare_member(member, blank)

@@ -1,15 +1,17 @@
 """`gcwatch plan --show-removed`: what happens to each file, place by place."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Group
 from rich.text import Text
 
-from gcwatch.commands.removals import FileGroup, FolderRemovals
+from gcwatch.commands.removals import FileGroup, FolderRemovals, Progress
 from gcwatch.core.reasons import Reason, explain
 from gcwatch.core.text import count_noun, printable_name
 from gcwatch.imaging.inventory.parts import Action, Change
+from gcwatch.views.terminal import console
 
 _ACTIONS: tuple[tuple[Action, str], ...] = (
     ("removed", "red"),
@@ -25,6 +27,18 @@ _CARRIERS = {
 }
 _NAMED_FILES = 20
 """Files that stay here and are listed by name."""
+
+
+@contextmanager
+def removals_progress() -> Iterator[Progress]:
+    """Show which file is compared; yield the function that gets this."""
+    with console(stderr=True).status("") as drawn:
+
+        def draw(where: str, number: int, files: int) -> None:
+            what = f"file {number} of {files}" if files else "its files are read"
+            drawn.update(Text(f"{printable_name(where)}: {what}"))
+
+        yield draw
 
 
 def removals_view(folder: FolderRemovals, *, values: bool) -> Group:

@@ -65,7 +65,7 @@ class Site:
         end = time.monotonic() + seconds
         while len(self.said(event)) < times:
             assert time.monotonic() < end, f"{event} was not told of {times} times"
-            time.sleep(0.2)
+            time.sleep(0.05)
 
 
 def settled(folder: Path) -> Site:

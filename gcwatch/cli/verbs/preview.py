@@ -21,7 +21,7 @@ from gcwatch.core.reasons import Reason, explain
 from gcwatch.core.text import printable_name
 from gcwatch.views.check_table import findings_table
 from gcwatch.views.plan_table import route_plan_table
-from gcwatch.views.removals_table import removals_record, removals_view
+from gcwatch.views.removals_table import removals_progress, removals_record, removals_view
 from gcwatch.views.terminal import console, print_json
 
 Folders = Annotated[
@@ -117,12 +117,15 @@ def plan(
     settings = configuration.load(configuration.find(chosen(context, config)))
     screen = console()
     if show_removed:
-        found = removals.show_removals(settings, folders or (), offline=offline)
-        if as_json:
-            print_json({"folders": [removals_record(each) for each in found]})
-            return
-        for each in found:
-            screen.print(removals_view(each, values=values))
+        with removals_progress() as progress:
+            found = removals.show_removals(
+                settings, folders or (), offline=offline, progress=progress
+            )
+            if as_json:
+                print_json({"folders": [removals_record(each) for each in found]})
+                return
+            for each in found:
+                screen.print(removals_view(each, values=values))
         return
     if not settings.routes and not as_json:
         for line in _without_routes(settings):

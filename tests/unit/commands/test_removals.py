@@ -54,6 +54,15 @@ def replaced(folder):
     }
 
 
+def test_it_tells_which_file_is_compared(site):
+    """Large slides take minutes."""
+    site.drop("p17", series())
+    told = []
+    shown(site, "p17", offline=True, progress=lambda *seen: told.append(seen))
+    files = told[-1][2]
+    assert told == [("lobes/p17", number, files if number else 0) for number in range(files + 1)]
+
+
 @pytest.mark.parametrize("offline", [False, True])
 def test_alike_files_are_one_group(site, offline):
     """A series is told once, not slice by slice; what is not sent is named."""
