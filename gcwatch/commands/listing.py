@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from html import unescape
 from typing import Final, Literal
 
 from gcwatch.commands.send.access import access_settings
@@ -57,4 +58,5 @@ def _has(each: Listed, word: str) -> bool:
 def _line(found: Algorithm | Collection | Socket) -> Listed:
     if isinstance(found, Socket):
         return Listed(found.slug, found.title, kind=found.kind)
-    return Listed(found.slug, found.title, found.url)
+    # A reader study's title is HTML since 2026 (platform 12.4).
+    return Listed(found.slug, unescape(found.title), found.url)

@@ -199,7 +199,7 @@ class Collection(_Answer):
     pk: Pk
     api_url: Url
     url: Url = ""
-    title: Text = ""
+    title: Text = Field(default="", validation_alias=AliasChoices("title", "title_safe"))
     slug: Word = ""
 
     @model_validator(mode="before")

@@ -23,7 +23,7 @@ def _sent(sent: Sent, *, clickable: bool) -> Iterator[Text]:
     yield heading.append(f"  {sent.case}", "dim")
     for fact in (sent.link, str(sent.result or "")):
         if fact:
-            yield whole_line(fact, clickable=clickable)
+            yield whole_line(fact, before="  ", clickable=clickable)
     if note := sent_note(sent):
         yield Text(note)
 

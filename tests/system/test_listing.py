@@ -49,6 +49,7 @@ def test_a_list_has_slug_title_and_link(run, what, slug, page):
     code, out, err = run(what)
     lines = [line.split("\t") for line in out.splitlines()]
     assert (code, err) == (0, "")
+    assert all(title for _, title, _ in lines)
     assert [line[0] for line in lines] == sorted(line[0] for line in lines)
     assert "hidden-study" not in out
     [[_, title, link]] = [line for line in lines if line[0] == slug]

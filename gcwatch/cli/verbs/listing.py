@@ -17,10 +17,10 @@ from gcwatch.views.terminal import console, print_json
 
 def list(  # noqa: A001 -- the command's name
     context: typer.Context,
-    what: Annotated[Listable, typer.Argument(help="Which list.", show_default=False)],
-    word: Annotated[
-        str, typer.Argument(metavar="[WORD]", help="A part of the slug or title.")
-    ] = "",
+    what: Annotated[
+        Listable, typer.Argument(metavar="LIST", help="One of the four.", show_default=False)
+    ],
+    word: Annotated[str, typer.Argument(metavar="WORD", help="A part of the slug or title.")] = "",
     *,
     url: Url = None,
     token_file: TokenFile = None,
@@ -42,7 +42,7 @@ def list(  # noqa: A001 -- the command's name
     found = listed(what, word, access)
     if as_json:
         print_json({what: [_record(each) for each in found]})
-    elif sys.stdout.isatty():
+    elif found and sys.stdout.isatty():
         screen = console()
         screen.print(listing(found, clickable=knows_links(screen)), crop=False)
     else:
