@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gcwatch.api import Outcome, Watch
     from gcwatch.api import open_watch as open  # noqa: A004 -- reads as gcwatch.open
-    from gcwatch.commands.send.send import Sent
+    from gcwatch.commands.send.runs import Sent
     from gcwatch.core.case import Case
     from gcwatch.core.checklist import stage
     from gcwatch.core.errors import (
@@ -45,7 +45,7 @@ else:  # the same at run time, imported when it is used: `gcwatch --help` needs 
             "Misused": "gcwatch.core.errors",
             "Outcome": "gcwatch.api",
             "Pace": "gcwatch.core.timing",
-            "Sent": "gcwatch.commands.send.send",
+            "Sent": "gcwatch.commands.send.runs",
             "StateError": "gcwatch.core.errors",
             "TokenRefused": "gcwatch.core.errors",
             "Unreachable": "gcwatch.core.errors",

@@ -11,7 +11,8 @@ from typing import Literal
 
 from gcwatch.api import Watch, open_watch
 from gcwatch.commands.send.options import Access, Inputs, SendOptions
-from gcwatch.commands.send.send import SendSession, Sent
+from gcwatch.commands.send.runs import Sent
+from gcwatch.commands.send.send import SendSession
 from gcwatch.core.errors import Misused
 from gcwatch.core.progress import TransferProgress, no_progress
 from gcwatch.core.timing import Pace

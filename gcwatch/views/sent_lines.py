@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from rich.console import Group
 from rich.text import Text
 
-from gcwatch.commands.send.send import Sent
+from gcwatch.commands.send.runs import Sent
 from gcwatch.core.text import printable_name
 from gcwatch.views.links import whole_line
 from gcwatch.views.terminal import STAGE_STYLES

@@ -8,7 +8,7 @@ from support.builders import FAST, check_results, mha
 from support.hostile import all_mutations, hostile
 
 from gcwatch.cli import main
-from gcwatch.commands.send import send as send_module
+from gcwatch.commands.send import runs
 from gcwatch.daemon import idle
 from gcwatch.platform import http as http_module
 
@@ -44,7 +44,7 @@ ROWS = [
 @pytest.fixture
 def send(capsys, monkeypatch, tmp_path, sandbox):
     """Run the command at a fast pace; its exit code, what it printed, what it said."""
-    monkeypatch.setattr(send_module, "Pace", lambda: FAST)
+    monkeypatch.setattr(runs, "Pace", lambda: FAST)
     monkeypatch.setattr(idle, "BUSY_SECONDS", 0.5)
     monkeypatch.setattr(http_module, "_REPEAT_SECONDS", (0.0,))
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from gcwatch.cli import main
 from gcwatch.commands.listing import Listed
-from gcwatch.commands.send.send import Sent
+from gcwatch.commands.send.runs import Sent
 from gcwatch.views.links import knows_links
 from gcwatch.views.listing_table import listing
 from gcwatch.views.sent_lines import sent_lines

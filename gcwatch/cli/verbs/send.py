@@ -28,7 +28,8 @@ from gcwatch.cli.options import (
 from gcwatch.cli.signals import stoppable
 from gcwatch.commands.send.options import Access, SendOptions
 from gcwatch.commands.send.parent import SeveralCases
-from gcwatch.commands.send.send import SendSession, Sent
+from gcwatch.commands.send.runs import Sent
+from gcwatch.commands.send.send import SendSession
 from gcwatch.core.reasons import is_platform_away
 from gcwatch.core.text import printable_name
 from gcwatch.views.links import knows_links
