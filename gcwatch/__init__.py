@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from gcwatch.core.reasons import explain
     from gcwatch.core.timing import Pace
     from gcwatch.functions import mirror, send
-    from gcwatch.mirrors.run import MirrorSummary
+    from gcwatch.mirrors.outcome import MirrorSummary
     from gcwatch.version import VERSION
 else:  # the same at run time, imported when it is used: `gcwatch --help` needs none of it
     from gcwatch.late import late_names

@@ -37,7 +37,8 @@ from gcwatch.wording.why_waiting import DaemonSnapshot
 
 # What works on cases is imported when it is to work: `status` and its like start without it.
 if TYPE_CHECKING:
-    from gcwatch.mirrors.run import MirrorContext, MirrorSummary
+    from gcwatch.mirrors.outcome import MirrorSummary
+    from gcwatch.mirrors.run import MirrorContext
     from gcwatch.platform.client import GrandChallenge
     from gcwatch.platform.transfers import Transfers
 
@@ -69,6 +70,7 @@ class MirrorStatus:
     items: int
     gone: int
     failed: int
+    masks_missing: int
     ended: str
     next: str
     reason: str
@@ -252,6 +254,7 @@ class Watch:
             items=memory.items,
             gone=memory.gone,
             failed=memory.failed,
+            masks_missing=memory.masks_missing,
             ended=memory.ended,
             next="" if ended is None else iso_time(settings.every.after(ended)),
             reason=memory.reason,

@@ -16,7 +16,7 @@ from gcwatch.commands.send.send import SendSession
 from gcwatch.core.errors import Misused
 from gcwatch.core.progress import TransferProgress, no_progress
 from gcwatch.core.timing import Pace
-from gcwatch.mirrors.run import MirrorSummary
+from gcwatch.mirrors.outcome import MirrorSummary
 from gcwatch.views.progress import mirror_progress
 from gcwatch.views.send_progress import send_progress
 

@@ -44,7 +44,8 @@ from gcwatch.journal.journal import Journal
 from gcwatch.journal.origins import folders_of_display_sets
 from gcwatch.journal.presence import LockFile, only_daemon
 from gcwatch.journal.progress import CurrentWork, ProgressFile
-from gcwatch.mirrors.run import MirrorContext, MirrorSummary
+from gcwatch.mirrors.outcome import MirrorSummary
+from gcwatch.mirrors.run import MirrorContext
 from gcwatch.threads.heartbeats import Heartbeats, heartbeat
 from gcwatch.version import VERSION
 from gcwatch.wording.why_waiting import DaemonSnapshot

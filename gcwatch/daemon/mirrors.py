@@ -20,7 +20,8 @@ from gcwatch.core.reasons import Reason
 from gcwatch.core.timing import Pace, retry_pause
 from gcwatch.daemon.waking.schedule import Schedule
 from gcwatch.daemon.waking.wakeup import Wakeup
-from gcwatch.mirrors.run import MirrorContext, MirrorSummary, failure_reason, log_fields, run_mirror
+from gcwatch.mirrors.outcome import MirrorSummary, failure_reason, log_fields
+from gcwatch.mirrors.run import MirrorContext, run_mirror
 
 MirrorBytes = Callable[[str, int, int], None]
 """Called with a mirror's name, the bytes that have moved, and of how many (0: unknown)."""

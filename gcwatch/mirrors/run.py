@@ -24,7 +24,6 @@ from gcwatch.core.errors import (
 )
 from gcwatch.core.kinds import KIND_NAMES, ItemKind
 from gcwatch.core.progress import MirrorProgress, no_progress
-from gcwatch.core.reasons import Reason, explain
 from gcwatch.core.tables.answer_rows import ANSWERS_NAME, QUESTIONS_NAME
 from gcwatch.core.text import iso_time, readable_name
 from gcwatch.core.timing import retry_pause
@@ -40,6 +39,7 @@ from gcwatch.mirrors.last_run import (
     staging_notes,
     write_last_run,
 )
+from gcwatch.mirrors.outcome import MirrorSummary, failure_reason, log_fields
 from gcwatch.mirrors.reader_study import Origins
 from gcwatch.mirrors.receipts import (
     Content,
@@ -73,26 +73,6 @@ _WAIT_SLICE_SECONDS: Final = 60.0
 """Longer waits report progress this often."""
 _MAX_CUT_OFF_ITEMS: Final = 3
 """Interrupted downloads in a row that end the run."""
-
-
-@dataclass(frozen=True)
-class MirrorSummary:
-    """The result of a run: `items` are on the platform, `gone` are only on disk.
-
-    Of a reader study, `answers` are in its table; `masks_missing` of them have no mask yet.
-    """
-
-    mirror: str
-    items: int
-    fetched: int
-    changed: int
-    unchanged: int
-    gone: int
-    failed: int
-    bytes: int
-    seconds: float
-    answers: int = 0
-    masks_missing: int = 0
 
 
 @dataclass(frozen=True)
@@ -132,11 +112,11 @@ def run_mirror(
             summary = _run_mirror(settings, context, progress, before)
         except (CaseError, Unreachable, Refused, TokenRefused) as error:
             after = before.model_copy(
-                update={"ended": iso_time(context.clock()), "reason": _reason_code(error)}
+                update={"ended": iso_time(context.clock()), "reason": failure_reason(error).code}
             )
             write_last_run(context.state, settings.name, after)
             raise
-        write_last_run(context.state, settings.name, _last_run_of(summary, context.clock()))
+        write_last_run(context.state, settings.name, summary.as_last_run(context.clock()))
         return summary
 
 
@@ -153,37 +133,6 @@ def _run_mirror(
         on_progress=tally.report_progress,
     ) as source:
         return _MirrorRun(settings, context, source, tally, before).run()
-
-
-def _last_run_of(summary: MirrorSummary, now: float) -> LastRun:
-    # What is gone from the platform is still on disk.
-    held = summary.items - summary.failed + summary.gone
-    return LastRun(ended=iso_time(now), items=held, gone=summary.gone, failed=summary.failed)
-
-
-def failure_reason(error: GcwatchError) -> Reason:
-    """Given the error that ended a run, return it as a reason of the catalogue."""
-    match error:
-        case CaseError() | Unreachable():
-            return error.reason
-        case TokenRefused():
-            return Reason("token_refused")
-        case Refused():
-            message = "; ".join(error.messages)[:500]
-            facts = {"call": error.call, "status": error.status, "message": message}
-            return Reason("mirror_refused", facts)
-        case _:
-            return Reason("stopped")
-
-
-def _reason_code(error: GcwatchError) -> str:
-    return failure_reason(error).code
-
-
-def log_fields(reason: Reason) -> dict[str, str]:
-    """Given a reason, return its log fields: code and sentences, without names of files."""
-    said = explain(Reason(reason.code, reason.facts))
-    return {"reason": reason.code, "plain": said.plain, "detail": said.detail}
 
 
 class _MirrorRun:

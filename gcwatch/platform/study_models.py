@@ -3,6 +3,7 @@
 import html
 import json
 import re
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from pydantic import (
@@ -32,6 +33,15 @@ def _seconds(text: Any) -> Any:
     return ((int(days or 0) * 24 + int(hours)) * 60 + int(minutes)) * 60 + float(seconds)
 
 
+def _in_utc(at: datetime) -> datetime:
+    """Return a time in UTC; raise ValueError if no calendar has it."""
+    try:
+        return at.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("is not in the calendar") from error
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 Span = Annotated[float | None, BeforeValidator(_seconds)]
 ObjectPk = Annotated[str, AfterValidator(pk_of), Field(max_length=8192)]
 """The pk of an object that is told as its URL."""
@@ -98,8 +108,8 @@ class StudyAnswer(_Answer):
     image: Url | None = Field(default=None, alias="answer_image")
     is_ground_truth: bool = False
     score: float | None = None
-    created: AwareDatetime
-    modified: AwareDatetime
+    created: Moment
+    modified: Moment
     last_edit: Span = Field(default=None, alias="last_edit_duration")
     total_edit: Span = Field(default=None, alias="total_edit_duration")
 

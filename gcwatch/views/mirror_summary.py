@@ -3,7 +3,7 @@
 from rich.text import Text
 
 from gcwatch.core.text import count_noun, data_size
-from gcwatch.mirrors.run import MirrorSummary
+from gcwatch.mirrors.outcome import MirrorSummary
 
 
 def mirror_summary(summary: MirrorSummary) -> Text:

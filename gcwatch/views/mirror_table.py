@@ -31,7 +31,11 @@ def mirrors_table(
 
 def _outcome(mirror: MirrorStatus) -> Text:
     words = explain(Reason(mirror.reason)) if mirror.reason else None
-    why = words.plain if words else f"{mirror.failed} could not be downloaded" * bool(mirror.failed)
+    counts = (
+        (mirror.failed, f"{mirror.failed} could not be downloaded"),
+        (mirror.masks_missing, f"{count_noun(mirror.masks_missing, 'mask')} not on the platform"),
+    )
+    why = words.plain if words else ", ".join(told for count, told in counts if count)
     return Text(why, "yellow")
 
 

@@ -42,6 +42,7 @@ from gcwatch.platform.models import (
     pk_of,
     read_answer,
 )
+from gcwatch.platform.study_models import Question, ReaderStudy, StudyAnswer
 from gcwatch.sandbox import Sandbox
 
 FORESEEN = (Unreachable, TokenRefused, Refused, CaseError)
@@ -49,8 +50,10 @@ NOBODY = "c0ffee00-0000-4000-8000-000000000000"
 DAY_SECONDS = 86400
 
 KINDS = (Algorithm, Collection, Image, Instances, Item, Job, NewJob, Parts, PresignedUrls, Profile,
-         Socket, UploadSession, UserUpload)  # fmt: skip
-FIELDS = st.sampled_from(sorted({name for kind in KINDS for name in kind.model_fields}))
+         Question, ReaderStudy, Socket, StudyAnswer, UploadSession, UserUpload)  # fmt: skip
+FIELDS = st.sampled_from(
+    sorted({f.alias or name for kind in KINDS for name, f in kind.model_fields.items()})
+)
 
 _number = itertools.count()
 
@@ -78,6 +81,8 @@ ENDPOINTS = {
     "sessions": lambda at: list(at.platform.sessions()),
     "create_job": lambda at: at.platform.create_job(at.algorithm, []),
     "reader_study": lambda at: at.platform.reader_study("lung-study"),
+    "study": lambda at: at.platform.study("lung-study"),
+    "answers": lambda at: list(at.platform.answers(at.study)),
     "archive": lambda at: at.platform.archive("lung-ct"),
     "archives": lambda at: at.platform.archives(),
     "create_item": lambda at: at.platform.create_item(
@@ -106,6 +111,7 @@ def at(tmp_path_factory):
             platform = GrandChallenge(http)
             case = watch.journal.case(site.receipt()["key"])
             archive = platform.archives()[0]
+            sandbox.add_answer(sandbox.add_display_set("lung-study", "read"))
             yield SimpleNamespace(
                 sandbox=sandbox,
                 platform=platform,
@@ -114,6 +120,7 @@ def at(tmp_path_factory):
                 image=case.images["generic-medical-image"],
                 session=case.sessions["generic-medical-image"],
                 upload=platform.create_upload("y.mha"),
+                study=platform.study("lung-study").pk,
                 archive=archive,
                 item=platform.create_item(
                     "archive", {"archive": archive.api_url, "title": title()}

@@ -14,7 +14,7 @@ from gcwatch.cli.options import Config, Json, chosen
 from gcwatch.cli.signals import stoppable
 from gcwatch.core.errors import Stopped
 from gcwatch.functions import require_mirror
-from gcwatch.mirrors.run import MirrorSummary
+from gcwatch.mirrors.outcome import MirrorSummary
 from gcwatch.views.mirror_summary import mirror_summary
 from gcwatch.views.progress import mirror_progress
 from gcwatch.views.terminal import console

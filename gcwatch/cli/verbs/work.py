@@ -16,7 +16,7 @@ from gcwatch.cli.signals import heard_hangups, stoppable
 from gcwatch.config import Settings, find, load
 from gcwatch.core.errors import JournalUnavailable
 from gcwatch.core.reasons import Reason, is_platform_away
-from gcwatch.mirrors.run import MirrorSummary
+from gcwatch.mirrors.outcome import MirrorSummary
 from gcwatch.views.progress import TransferMeter, transfer_progress
 
 DISK_PAUSE_SECONDS: Final = 5.0

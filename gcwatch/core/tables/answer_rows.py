@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, Literal
 
 from gcwatch.core.tables.table_cells import fits_cell, text_cell, value_cell
@@ -44,8 +44,8 @@ answer is empty now ("left")."""
 class AnswerRow:
     """One answer; `display_set` is a title, `folder` the name of the folder that it came from.
 
-    `titles` are those of the chosen options, None if it is no choice. `file` is the path of its
-    mask or annotation; `has_file` says that it must have one.
+    Times are in UTC. `titles` are those of the chosen options, None if it is no choice. `file` is
+    the path of its mask or annotation; `has_file` says that it must have one.
     """
 
     display_set: str
@@ -111,4 +111,4 @@ def _text(text: str) -> str:
 
 def _time(at: datetime) -> str:
     """Return a time without the letters by which spreadsheets do not know it as a time."""
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+    return f"{at:%Y-%m-%d %H:%M:%S}"

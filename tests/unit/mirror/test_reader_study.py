@@ -1,16 +1,21 @@
 """A mirror of a reader study: what readers answered, told as the platform tells it."""
 
+import io
 import json
 import tracemalloc
 
 import pytest
+from rich.console import Console
 from support.builders import mha
 from support.mirrored_study import READER, STUDY, MirroredStudy
 from support.sandbox_user import SandboxUser
 from support.sandbox_user import mha as bytes_mha
 
+from gcwatch import config
+from gcwatch.commands import audit
 from gcwatch.core.errors import CaseError
 from gcwatch.core.tables.answer_rows import FILE_MISSING, MASK_LEFT, MASK_MISSING
+from gcwatch.views.mirror_table import mirrors_table
 
 MASK = bytes_mha(0, 1, element="MET_UCHAR", code="B")
 DAY = 86400.0
@@ -367,6 +372,37 @@ def test_long_annotations_come_in_smaller_pages(site, monkeypatch):
     assert site.run().answers == 3
 
     site.check_nothing_half_done()
+
+
+def test_the_audit_compares_without_writing(big):
+    """It agrees after a run, names what a reader did since, and changes nothing."""
+
+    def found():
+        return {(each.kind, each.name) for each in audit.audit(config.load(big.file))}
+
+    assert found() == {("agrees", "case 1"), ("agrees", "case 2")}
+    before = big.print(), sorted(big.state.rglob("*"))
+    item = next(iter(big.sandbox.platform_state.display_sets))
+    big.answer(item, mha(1))
+    big.add("case 3", where=3.0)
+
+    assert found() == {("different", "case 1"), ("agrees", "case 2"), ("missing", "case 3")}
+    assert (big.print(), sorted(big.state.rglob("*"))) == before
+
+
+def test_status_tells_the_masks_that_are_missing(site, reader):
+    """So that somebody may ask the reader."""
+    site.sandbox.configure(import_seconds=1000.0)
+    post_mask(site, reader, MASK)
+    site.run()
+
+    with site.watch() as watch:
+        (seen,) = watch.mirrors()
+
+    assert (seen.reader_study, seen.archive, seen.masks_missing) == (STUDY, "", 1)
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(mirrors_table([seen]))
+    assert "1 mask not on the platform" in console.export_text()
 
 
 # --- many answers --------------------------------------------------------------------------------
