@@ -4,7 +4,7 @@ import json
 import secrets
 import shutil
 import ssl
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from types import TracebackType
@@ -14,13 +14,11 @@ import trustme
 from werkzeug.wrappers import Request
 
 from gcwatch.sandbox import due_tasks, inventory, seeds
-from gcwatch.sandbox.api import answer_rules
 from gcwatch.sandbox.api.item_rules import make_display_set
 from gcwatch.sandbox.api.routes import API_ROOT, Api
 from gcwatch.sandbox.api.serializers import Serializer
-from gcwatch.sandbox.content.catalogue import STANDARD, Archive, Catalogue, ReaderStudy
-from gcwatch.sandbox.content.questions import Question
-from gcwatch.sandbox.model import ArchiveItem, DisplaySet, PlatformState, User, new_pk
+from gcwatch.sandbox.content.catalogue import STANDARD, Archive, Catalogue
+from gcwatch.sandbox.model import ArchiveItem, DisplaySet, PlatformState, User
 from gcwatch.sandbox.server.faults import Action, Fault, Kill
 from gcwatch.sandbox.server.reply import Reply, json_reply
 from gcwatch.sandbox.server.server import Server
@@ -28,14 +26,14 @@ from gcwatch.sandbox.server.traffic import Traffic
 from gcwatch.sandbox.settings import Settings
 from gcwatch.sandbox.storage.objects import Storage
 from gcwatch.sandbox.storage.presign import Signer
+from gcwatch.sandbox.study_controls import STUDY_CONTROLS, StudyControls, find_by_slug
 
 CONTROL_PATH = "/sandbox/"
 
 C = TypeVar("C", DisplaySet, ArchiveItem)
-P = TypeVar("P", ReaderStudy, Archive)
 
 
-class Sandbox:
+class Sandbox(StudyControls):
     """A replacement for the platform on the loopback address: an API and a storage origin.
 
     Use it as a context manager; it serves while the context is open.
@@ -170,6 +168,10 @@ class Sandbox:
             self.platform_state.settings = replace(self.platform_state.settings, **changes)
         self._traffic.notify_waiters()
 
+    def notify_waiters(self) -> None:
+        """Let those who wait for a state look again."""
+        self._traffic.notify_waiters()
+
     def expire_uploads(self) -> None:
         """Delete all uploads, as the platform does after a day (platform 4.14)."""
         with self.platform_state.lock:
@@ -201,7 +203,7 @@ class Sandbox:
     ) -> str:
         """Put a case into a reader study; the arguments are those of `add_item`."""
         with self.platform_state.lock:
-            study = _find_by_slug(self.platform_state.catalogue.reader_studies, reader_study)
+            study = self._find_study(reader_study)
             case = make_display_set(self.platform_state, study, title, 0)
             self._add_case(case, self.platform_state.display_sets, values)
         self._traffic.notify_waiters()
@@ -214,7 +216,7 @@ class Sandbox:
         records[case.pk] = case
 
     def _find_archive(self, slug: str) -> Archive:
-        return _find_by_slug(self.platform_state.catalogue.archives, slug)
+        return find_by_slug(self.platform_state.catalogue.archives, slug)
 
     def remove_item(self, archive: str, title: str) -> None:
         """Remove the items with this title from an archive."""
@@ -224,106 +226,6 @@ class Sandbox:
                 if item.parent is parent and item.title == title:
                     del items[item.pk]
         self._traffic.notify_waiters()
-
-    def add_user(self, username: str) -> str:
-        """Add a user, who sees nothing yet but what the catalogue says; return the token."""
-        with self.platform_state.lock:
-            user = User(len(self.platform_state.users) + 2, username, secrets.token_hex(32))
-            self.platform_state.users.append(user)
-        return user.token
-
-    def switch_study(self, reader_study: str, **switches: bool) -> None:
-        """Switch settings of a reader study on or off, by their names in its JSON."""
-        study = _find_by_slug(self.platform_state.catalogue.reader_studies, reader_study)
-        with self.platform_state.lock:
-            on = self.platform_state.switches.setdefault(study.slug, set())
-            for name, value in switches.items():
-                (on.add if value else on.discard)(name)
-
-    def add_question(
-        self,
-        reader_study: str,
-        text: str,
-        kind: str = "Text",
-        *,
-        required: bool = False,
-        options: Iterable[str] = (),
-        segments: Mapping[int, str] | None = None,
-    ) -> str:
-        """Add a question to a reader study, as its last.
-
-        Args:
-            reader_study: Slug of the study.
-            text: What is asked.
-            kind: Display text of its answer type.
-            required: Whether answers must not be empty.
-            options: Titles of choices; the platform numbers them.
-            segments: Names of the voxel values that a mask may have; None allows all.
-
-        Returns:
-            The question's pk.
-        """
-        study = _find_by_slug(self.platform_state.catalogue.reader_studies, reader_study)
-        with self.platform_state.lock:
-            known = self.platform_state.questions
-            first = sum(len(each.options) for each in known.values()) + 1
-            allowed = tuple((int(value), name) for value, name in (segments or {}).items())
-            numbered = dict(enumerate(options, first))
-            made = Question(new_pk(), study.slug, text, kind, required, numbered, allowed)
-            known[made.pk] = made
-        return made.pk
-
-    def add_answer(
-        self,
-        display_set: str,
-        question: str = "",
-        answer: Any = "seen",
-        *,
-        username: str = "alice",
-        is_ground_truth: bool = False,
-        explanation: str = "",
-        mask: seeds.Content | None = None,
-    ) -> str:
-        """Add a reader's answer to a display set, which can no longer be changed.
-
-        Args:
-            display_set: Its pk.
-            question: Pk of the question; "" is the study's first one, which is made if missing.
-            answer: The answer, which is not checked.
-            username: The reader.
-            is_ground_truth: Whether it is ground truth, as editors make it on the web pages.
-            explanation: Only of ground truth.
-            mask: The image of a mask, as in `add_item`.
-
-        Returns:
-            The answer's pk.
-        """
-        with self.platform_state.lock:
-            case = self.platform_state.display_sets.get(display_set)
-            if case is None:
-                message = f"no such display set: {display_set}"
-                raise ValueError(message)
-            asked = self.platform_state.questions[
-                question or self._first_question(case.parent.slug)
-            ]
-            (reader,) = (each for each in self.platform_state.users if each.username == username)
-            made = answer_rules.add_answer(self.platform_state, asked, case, reader, answer)
-            if mask is not None:
-                seeds.attach_mask(self.platform_state, made, mask)
-            made.is_ground_truth, made.explanation = is_ground_truth, explanation
-        self._traffic.notify_waiters()
-        return made.pk
-
-    def _first_question(self, study: str) -> str:
-        questions = self.platform_state.questions.values()
-        found = next((each.pk for each in questions if each.study == study), None)
-        return found or self.add_question(study, "What do you see?")
-
-    def remove_answer(self, answer: str) -> None:
-        """Remove an answer, as editors do on the web pages."""
-        with self.platform_state.lock:
-            gone = self.platform_state.answers.pop(answer)
-            gone.case.answers.remove(gone)
 
     def revoke(self, slug: str, username: str = "alice") -> None:
         """Remove a user's rights to an algorithm, reader study or archive."""
@@ -392,11 +294,7 @@ _CONTROLS = {
     "add_item",
     "add_display_set",
     "remove_item",
-    "add_user",
-    "switch_study",
-    "add_question",
-    "add_answer",
-    "remove_answer",
+    *STUDY_CONTROLS,
     "revoke",
     "restore",
     "change_token",
@@ -404,14 +302,6 @@ _CONTROLS = {
     "forget_calls",
     "state",
 }
-
-
-def _find_by_slug(owned: Iterable[P], slug: str) -> P:
-    for each in owned:
-        if each.slug == slug:
-            return each
-    message = f"no such slug: {slug}"
-    raise ValueError(message)
 
 
 def _make_empty_folder(folder: Path) -> Path:

@@ -12,7 +12,8 @@ from gcwatch.sandbox.api.requests import (
     paginate,
     require_user,
 )
-from gcwatch.sandbox.api.serializers import Json, Serializer
+from gcwatch.sandbox.api.serializers import Serializer
+from gcwatch.sandbox.api.study_serializer import Json
 from gcwatch.sandbox.content.catalogue import Algorithm, Archive, Catalogue, ReaderStudy, Socket
 from gcwatch.sandbox.server.reply import Reply, json_refusal, json_reply
 
