@@ -30,15 +30,25 @@ class PrivateStore:
     def __enter__(self) -> Self:
         with self._as_os_error():
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._database = self._connect()
-            if self._number("PRAGMA user_version") not in {0, self._version}:
+            self._connect()
+            if not self._is_usable():
                 self._remove()
-                self._database = self._connect()
+                self._connect()
             self._database.executescript(f"PRAGMA user_version = {self._version};{self._tables}")
         return self
 
-    def _connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+    def _connect(self) -> None:
+        self._database = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+
+    def _is_usable(self) -> bool:
+        """Whether the file is new or of this version; raise what says that it can't be opened."""
+        try:
+            (found,) = self._database.execute("PRAGMA user_version").fetchone()
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:
+            return False
+        return found in {0, self._version}
 
     def __exit__(self, *_: object) -> None:
         self._database.close()

@@ -374,6 +374,18 @@ def test_long_annotations_come_in_smaller_pages(site, monkeypatch):
     site.check_nothing_half_done()
 
 
+def test_what_was_read_may_be_damaged_or_removed(big):
+    """The platform has it: all is read again, and nothing is fetched twice."""
+    store = big.state / "mirrors" / "cts.answers.sqlite"
+    for damage in (lambda: store.write_bytes(b"no database" * 1000), store.unlink):
+        damage()
+
+        summary = big.run()
+
+        assert (summary.answers, summary.unchanged, summary.fetched) == (2, 2, 0)
+        assert not big.said("mirror.table_not_written")
+
+
 def test_the_audit_compares_without_writing(big):
     """It agrees after a run, names what a reader did since, and changes nothing."""
 
