@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gcwatch.core.text import printable_name
-from gcwatch.views.links import whole_line
+from gcwatch.views.links import links_of, whole_line
 from gcwatch.views.terminal import plain_table
 from gcwatch.wording.case_view import CaseView, HistoryLine
 
@@ -39,5 +39,5 @@ def case_history(
         words = Text(printable_name(each.sentence))
         moment = Text(each.time[:19].replace("T", " "))
         table.add_row(moment, Text(each.event, "cyan"), words)
-    lines = [view.link] * bool(view.link) + [str(file) for file in files]
+    lines = [*links_of(view), *map(str, files)]
     return Group(facts, *(whole_line(each, clickable=clickable) for each in lines), Text(), table)

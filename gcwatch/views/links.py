@@ -1,6 +1,8 @@
 """Links on a terminal: never cut, and one click away where the terminal knows links (OSC 8)."""
 
 import os
+import re
+import textwrap
 from collections.abc import Mapping
 from typing import Final
 
@@ -9,6 +11,7 @@ from rich.style import Style
 from rich.text import Text
 
 from gcwatch.core.text import printable_name
+from gcwatch.wording.case_view import CaseView
 
 _VARIABLES: Final = (
     *("ALACRITTY_WINDOW_ID", "DOMTERM", "GHOSTTY_RESOURCES_DIR", "KITTY_WINDOW_ID"),
@@ -21,6 +24,8 @@ _PROGRAMS: Final = ("Hyper", "Tabby", "WarpTerminal", "WezTerm", "ghostty", "iTe
 
 _TERMS: Final = ("alacritty", "contour", "foot", "xterm-ghostty", "xterm-kitty")
 """How their $TERM begins."""
+
+_URL: Final = re.compile(r"https?://[^\s,;)]+(?<![.])")
 
 _FIRST_VTE: Final = 5000
 """$VTE_VERSION of the first GNOME Terminal, Tilix … with links."""
@@ -51,6 +56,18 @@ def whole_line(fact: str, *, before: str = "", clickable: bool = False) -> Text:
     style = link_style(fact) if clickable else Style()
     shown = (printable_name(fact), style)
     return Text.assemble(before, shown, no_wrap=True, overflow="ignore")
+
+
+def whole_words(sentence: str, screen: Console) -> Text:
+    """Return a sentence in lines of a console's width; a link in it that is longer stays whole."""
+    lines = textwrap.wrap(sentence, screen.width, break_long_words=False, break_on_hyphens=False)
+    return Text("\n".join(lines), no_wrap=True, overflow="ignore")
+
+
+def links_of(view: CaseView) -> list[str]:
+    """Return the links of a case: its page, and those that its sentences name."""
+    told = _URL.findall(" ".join((view.detail, *view.warnings)))
+    return [*dict.fromkeys([view.link] * bool(view.link) + told)]
 
 
 def link_style(url: str) -> Style:

@@ -11,11 +11,35 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from gcwatch.core.progress import MirrorProgress, seconds_left
-from gcwatch.core.text import data_size, printable_name
+from gcwatch.core.progress import MirrorProgress
+from gcwatch.core.text import data_size, printable_name, time_span
 from gcwatch.views.drawing import drawn
 from gcwatch.views.mirror_table import items_bar
 from gcwatch.views.terminal import STAGE_STYLES
+
+
+def progress_line(done: int, total: int, left: float | None) -> str:
+    """Return `7 of 20 done, about 3 min left`; without an estimate, only how many are done."""
+    about = "" if left is None else f", about {time_span(max(left, 1.0))} left"
+    return f"{done} of {total} done{about}"
+
+
+class RateMeter:
+    """Measures how fast cases or items end in this run; `clock` returns monotonic seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._first: tuple[float, int] | None = None
+
+    def progress(self, ended: int, open_: int) -> tuple[int, float | None]:
+        """Given how many have ended and are open, return how many ended in this run, and the rest.
+
+        The rest is about how many seconds the open ones take; None as long as none has ended.
+        """
+        began, before = self._first = self._first or (self._clock(), ended)
+        done = ended - before
+        left = (self._clock() - began) / done * open_ if done and open_ else None
+        return done, left
 
 
 class TransferMeter:
@@ -26,6 +50,7 @@ class TransferMeter:
 
     def __init__(self) -> None:
         self.name_of: Callable[[str], str] = str
+        self._rate = RateMeter()
         self._lock = threading.Lock()
         self._transfers: dict[str, tuple[int, int]] = {}
 
@@ -48,7 +73,11 @@ class TransferMeter:
             bar = ProgressBar(total or None, moved, width=30, pulse=not total)
             size = f"{data_size(moved)} of {data_size(total)}" if total else data_size(moved)
             bars.add_row(Text(f"  {printable_name(self.name_of(key))}"), bar, Text(size))
-        return Group(bars, line) if transfers else Group(line)
+        parts = [bars] if transfers else []
+        ended = sum(count for stage, count in counts.items() if stage in STAGE_STYLES)
+        open_ = sum(counts.values()) - ended
+        done, left = self._rate.progress(ended, open_)
+        return Group(*parts, line, Text(f"  {progress_line(done, done + open_, left)}", "bold"))
 
 
 class _ItemMeter:
@@ -56,19 +85,17 @@ class _ItemMeter:
 
     def __init__(self) -> None:
         self._seen = (0, 0, 0)
-        self._began: float | None = None
+        self._rate = RateMeter()
 
     def __call__(self, done: int, items: int, moved: int) -> None:
         """Note how many items are done, of how many, and how many bytes have moved."""
-        self._began = time.monotonic() if self._began is None else self._began
         self._seen = (done, items, moved)
 
     def show(self) -> Table:
         """Return it as a bar."""
         done, items, _ = self._seen
-        passed = 0.0 if self._began is None else time.monotonic() - self._began
-        each = [passed / done] if done else []
-        return items_bar(*self._seen, left=seconds_left(each, [0.0] * (items - done), 1))
+        _, left = self._rate.progress(done, items - done)
+        return items_bar(*self._seen, left=left)
 
 
 @contextmanager

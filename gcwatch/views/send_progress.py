@@ -12,8 +12,9 @@ from rich.text import Text
 
 from gcwatch.commands.send.send import SendSession
 from gcwatch.core.progress import seconds_left
-from gcwatch.core.text import data_size, time_span
+from gcwatch.core.text import data_size
 from gcwatch.views.drawing import drawn
+from gcwatch.views.progress import progress_line
 from gcwatch.views.terminal import STAGE_STYLES, plain_table
 from gcwatch.wording.case_view import CaseView
 
@@ -51,12 +52,6 @@ class WorkMeter:
         self._busy = frozenset(busy)
         self._at_once = max(self._at_once, len(busy))
         return seconds_left(self._ended, [*self._spent.values()], self._at_once)
-
-
-def progress_line(done: int, total: int, left: float | None) -> str:
-    """Return `7 of 20 done, about 3 min left`; without an estimate, only how many are done."""
-    about = "" if left is None else f", about {time_span(max(left, 1.0))} left"
-    return f"{done} of {total} done{about}"
 
 
 class _Drawing:

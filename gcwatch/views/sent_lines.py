@@ -2,30 +2,30 @@
 
 from collections.abc import Iterable, Iterator
 
-from rich.console import Group
+from rich.console import Console, Group
 from rich.text import Text
 
 from gcwatch.commands.send.runs import Sent
 from gcwatch.core.text import printable_name
-from gcwatch.views.links import whole_line
+from gcwatch.views.links import knows_links, whole_line, whole_words
 from gcwatch.views.terminal import STAGE_STYLES
 
 
-def sent_lines(cases: Iterable[Sent], *, clickable: bool) -> Group:
+def sent_lines(cases: Iterable[Sent], screen: Console) -> Group:
     """Given the results of `send`, return a few lines for each; links and paths are whole lines."""
-    return Group(*(line for each in cases for line in _sent(each, clickable=clickable)))
+    return Group(*(line for each in cases for line in _sent(each, screen)))
 
 
-def _sent(sent: Sent, *, clickable: bool) -> Iterator[Text]:
+def _sent(sent: Sent, screen: Console) -> Iterator[Text]:
     ending = sent.ending or "waiting"
     heading = Text(f"{printable_name(sent.folder)}  ", "bold")
     heading.append(ending, STAGE_STYLES.get(ending, "cyan"))
     yield heading.append(f"  {sent.case}", "dim")
     for fact in (sent.link, str(sent.result or "")):
         if fact:
-            yield whole_line(fact, before="  ", clickable=clickable)
+            yield whole_line(fact, before="  ", clickable=knows_links(screen))
     if note := sent_note(sent):
-        yield Text(note)
+        yield whole_words(note, screen)
 
 
 def sent_note(sent: Sent) -> str:

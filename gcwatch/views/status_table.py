@@ -11,7 +11,7 @@ from rich.text import Text
 from gcwatch.commands.status import Overview, view_without_times
 from gcwatch.core.reasons import explain
 from gcwatch.core.text import count_noun, iso_time, printable_name
-from gcwatch.views.links import link_style, whole_line
+from gcwatch.views.links import link_style, links_of, whole_line
 from gcwatch.views.mirror_table import mirrors_table
 from gcwatch.views.terminal import STAGE_STYLES, plain_table
 from gcwatch.wording.case_view import CaseView
@@ -29,7 +29,7 @@ def status_tables(seen: Overview, *, clickable: bool = False) -> Group:
     for title, style, views in _sections(seen):
         if views:
             parts += [Text(title, style), _views(views, clickable=clickable)]
-            parts += [] if clickable else _links(views)
+            parts += _links(views, clickable=clickable)
     if seen.mirrors:
         parts += [Text(), mirrors_table(seen.mirrors, seen.runs)]
     return Group(*parts)
@@ -127,9 +127,14 @@ def _counted(counts: Mapping[str, int]) -> str:
     return parts or "No folder has been seen yet."
 
 
-def _links(views: Sequence[CaseView]) -> list[Text]:
-    """Return the links of cases as lines that are never cut."""
-    return [whole_line(view.link, before=f"{view.case}  ") for view in views if view.link]
+def _links(views: Sequence[CaseView], *, clickable: bool) -> list[Text]:
+    """Return the links that are no click in the table, as lines that are never cut."""
+    return [
+        whole_line(link, before=f"{view.case}  ", clickable=clickable)
+        for view in views
+        for link in links_of(view)
+        if not clickable or link != view.link
+    ]
 
 
 def _views(views: Sequence[CaseView], *, brief: bool = False, clickable: bool = False) -> Table:

@@ -9,9 +9,13 @@ from rich.console import Console
 from gcwatch.cli import main
 from gcwatch.commands.listing import Listed
 from gcwatch.commands.send.runs import Sent
+from gcwatch.commands.status import Overview
+from gcwatch.views.case_history import case_history
 from gcwatch.views.links import knows_links
 from gcwatch.views.listing_table import listing
 from gcwatch.views.sent_lines import sent_lines
+from gcwatch.views.status_table import status_tables
+from gcwatch.wording.case_view import CaseView
 
 LINK = (
     "https://grand-challenge.org/reader-studies/a-study-with-a-long-name/display-sets/" + "7" * 36
@@ -87,13 +91,29 @@ def shown(drawn):
 
 
 @pytest.mark.parametrize("clickable", [True, False])
-def test_no_link_is_cut_at_80_columns(clickable):
-    """It is a whole line; in a list of a terminal with links, the slug is the link."""
-    sent = sent_lines([Sent("send-1", "p1", "delivered", LINK)], clickable=clickable)
-    assert LINK in shown(sent)
+def test_no_link_of_a_list_or_of_status_is_cut_at_80_columns(clickable):
+    """It is a whole line; on a terminal with links, the slug or the key is the link."""
     drawn = shown(listing([Listed("a-slug", "A title", LINK)], clickable=clickable))
     assert LINK in drawn
     assert ("\x1b]8;" in drawn) == clickable
+    view = CaseView("k1", "r", "p1", "failed", "", "why", detail=f"Made by {LINK}x.", link=LINK)
+    seen = Overview(at=0.0, daemon=None, counts={}, views=(view,))
+    for drawn in (
+        shown(status_tables(seen, clickable=clickable)),
+        shown(case_history(view, [], [], clickable=clickable)),
+    ):
+        assert LINK in drawn.replace(f"{LINK}x", "")
+        assert f"{LINK}x\n" in drawn.replace("\x1b]8;;\x1b\\", "")
+
+
+def test_no_link_of_send_is_cut_at_80_columns():
+    """Neither its own, nor one in a sentence, which is wrapped between words."""
+    said = f"The platform takes no second one: {LINK} It was made by an earlier job."
+    drawn = shown(sent_lines([Sent("send-1", "p1", None, LINK, why=said)], screen()))
+    lines = drawn.splitlines()
+    assert f"  {LINK}" in lines
+    assert LINK in lines
+    assert all(len(line) <= 80 for line in lines if LINK not in line and "\x1b" not in line)
 
 
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "file:///etc/passwd", ""])

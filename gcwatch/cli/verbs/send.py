@@ -32,7 +32,6 @@ from gcwatch.commands.send.runs import Sent
 from gcwatch.commands.send.send import SendSession
 from gcwatch.core.reasons import is_platform_away
 from gcwatch.core.text import printable_name
-from gcwatch.views.links import knows_links
 from gcwatch.views.parent_list import parent_list
 from gcwatch.views.send_progress import send_progress
 from gcwatch.views.sent_lines import sent_lines, sent_note
@@ -198,7 +197,7 @@ def _print(sent: Sequence[Sent], *, as_json: bool) -> None:
         return
     if sys.stdout.isatty():
         screen = console()
-        screen.print(sent_lines(sent, clickable=knows_links(screen)), crop=False)
+        screen.print(sent_lines(sent, screen), crop=False)
         return
     for each in sent:
         if each.ending == "delivered":

@@ -3,7 +3,8 @@
 import pytest
 
 from gcwatch.core.progress import seconds_left
-from gcwatch.views.send_progress import WorkMeter, progress_line
+from gcwatch.views.progress import RateMeter, progress_line
+from gcwatch.views.send_progress import WorkMeter
 
 
 @pytest.mark.parametrize(
@@ -41,6 +42,16 @@ def test_a_case_that_waits_takes_no_time():
     assert meter.seconds_left([2, 3], [2, 3]) == pytest.approx(20.0)
     clock.now = 30.0
     assert meter.seconds_left([2, 3], [2, 3]) == pytest.approx(10.0)
+
+
+def test_what_ended_before_this_run_is_no_measurement():
+    """Five of the ten that end in this run take a minute; the hundred before it do not count."""
+    clock = Clock()
+    meter = RateMeter(clock)
+    assert meter.progress(100, 10) == (0, None)
+    clock.now = 60.0
+    assert meter.progress(105, 5) == (5, 60.0)
+    assert meter.progress(110, 0) == (10, None)
 
 
 def test_the_line_has_counts_and_an_estimate():
