@@ -66,6 +66,7 @@ COMMANDS = {
         "listing",
         "List the algorithms, archives, reader studies or sockets that the token can see.",
     ),
+    "journal": ("journal", "Look after the journal: let old closed cases leave it."),
     "schema": ("generate", "Print the config file's JSON Schema, for editors."),
     "systemd": (
         "generate",
@@ -90,7 +91,10 @@ _STYLE: dict[str, Any] = {
 
 
 def load_command(name: str) -> Any:
-    """Given the name of a command, import it and return what Typer makes of it."""
+    """Given the name of a command, import it and return what Typer makes of it.
+
+    It is a function, or a group of commands.
+    """
     module, _ = COMMANDS[name]
     alone = typer.Typer(**_STYLE)
     # What is imported stays: a collection of garbage meanwhile finds none, and takes its time.
@@ -99,8 +103,16 @@ def load_command(name: str) -> Any:
         command = getattr(import_module(f"gcwatch.cli.verbs.{module}"), name)
     finally:
         gc.enable()
+    if isinstance(command, typer.Typer):
+        return typer.main.get_group(command)
     alone.command()(command)
     return typer.main.get_command(alone)
+
+
+def options_of(command: Any) -> set[str]:
+    """Return the options of a command, or of all commands of a group."""
+    alone = getattr(command, "commands", {}).values() or [command]
+    return {option for each in alone for one in each.params for option in one.opts}
 
 
 class _LateGroup(TyperGroup):

@@ -30,18 +30,24 @@ def value_error(message: str, hint: str) -> PydanticCustomError:
 
 # --- values: durations, schedules, paths, names ---------------------------------------------------
 
-_UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_UNITS = {"y": 365 * 86400.0, "d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _DURATION = "^(?=[0-9])" + "".join(f"(?:([0-9]{{1,6}}){unit})?" for unit in _UNITS) + "$"
 _DURATION_HINT = 'write it with units, as a string: "30s", "5m", "1h30m", "250ms"'
 _POLL_HINT = 'write a duration ("60s") or a cron expression ("0 7 * * mon-fri")'
 
 
+def parse_duration(text: str) -> float | None:
+    """Given "1h30m", return 5400.0, in seconds; None if the text is no duration."""
+    found = re.fullmatch(_DURATION, text)
+    if found is None:
+        return None
+    return sum(int(n or 0) * unit for n, unit in zip(found.groups(), _UNITS.values(), strict=True))
+
+
 def _seconds(value: Any, info: ValidationInfo) -> float:
     """Given "1h30m", return 5400.0; a bare number is refused in a file: it has no unit."""
-    if isinstance(value, str) and (found := re.fullmatch(_DURATION, value)):
-        return sum(
-            int(n or 0) * unit for n, unit in zip(found.groups(), _UNITS.values(), strict=True)
-        )
+    if isinstance(value, str) and (seconds := parse_duration(value)) is not None:
+        return seconds
     if isinstance(value, int | float) and info.context is None:
         return float(value)
     raise value_error("must be a duration", _DURATION_HINT)

@@ -10,7 +10,7 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +25,7 @@ from gcwatch.core.timing import Pace
 from gcwatch.files.lock import exclusive_lock
 from gcwatch.journal import route_identity
 from gcwatch.journal.packing import pack
-from gcwatch.journal.reader import CASE_COLUMNS, JournalReader
+from gcwatch.journal.reader import CASE_COLUMNS, PRUNABLE, JournalReader
 from gcwatch.journal.route_identity import RouteIdentities, RouteIdentity
 from gcwatch.journal.rows import (
     case_row,
@@ -218,6 +218,32 @@ class Journal(JournalReader):
             insert = "INSERT INTO events (key, id, at, kind, record) VALUES (?, ?, ?, ?, ?)"
             connection.executemany(insert, ((key, *each) for each in events))
             connection.execute("UPDATE cases SET packed = NULL WHERE key = ?", [key])
+
+    def drop(self, keys: Sequence[str], before: float) -> int:
+        """Forget the events of some cases that are still prunable; return how many there were."""
+        query = f"SELECT key, submission FROM cases WHERE key = ? AND {PRUNABLE}"  # noqa: S608 -- ours
+        with self._transaction() as connection:
+            found = [
+                row for key in keys for row in connection.execute(query, (key, before)).fetchall()
+            ]
+            dropped = [(key,) for key, _ in found]
+            connection.executemany("INSERT INTO pruned VALUES (?, ?)", found)
+            connection.executemany("DELETE FROM events WHERE key = ?", dropped)
+            connection.executemany("DELETE FROM cases WHERE key = ?", dropped)
+        return len(found)
+
+    def shrink(self) -> None:
+        """Give the room of what was dropped back to the disk; takes seconds for each GB.
+
+        Raises:
+            JournalUnavailable: when another process uses the journal, or the disk has no room for a
+                copy of it.
+        """
+        try:
+            with self._lock:
+                self._connection.execute("VACUUM")
+        except sqlite3.DatabaseError as error:
+            raise database_error(self.path, error) from error
 
     def _row(self, case: Case) -> dict[str, Any]:
         # By the name that the route has now: it may have been renamed while a step ran.

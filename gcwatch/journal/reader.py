@@ -37,6 +37,9 @@ _FOLDERS_AT_ONCE = 200
 CASE_COLUMNS = "route, coalesce(packed, record)"
 """The columns that make a case."""
 
+PRUNABLE = "open = 0 AND due IS NULL AND touched < ? AND (gone = 1 OR newest = 0)"
+"""The condition that a closed case may leave the journal, given a time."""
+
 _Values = Sequence[Any] | Mapping[str, Any]
 """What a query is asked with."""
 
@@ -301,6 +304,18 @@ class JournalReader:
     def knows(self, pk: str) -> bool:
         """Return whether some case became this job, display set or archive item."""
         return bool(self._ask("SELECT 1 FROM cases WHERE submission = ? LIMIT 1", [pk]))
+
+    def is_of_pruned(self, pk: str) -> bool:
+        """Return whether a case that was pruned became this job, display set or archive item."""
+        return bool(self._ask("SELECT 1 FROM pruned WHERE submission = ? LIMIT 1", [pk]))
+
+    def prunable(self, before: float) -> Iterator[Case]:
+        """Yield the closed cases that ended before a time and whose folder is not in the inbox."""
+        return self._pages(PRUNABLE, before)
+
+    def pruned_keys(self) -> frozenset[str]:
+        """Return the keys of all cases that were pruned."""
+        return frozenset(key for (key,) in self._ask("SELECT key FROM pruned"))
 
     def history(self, key: str) -> list[Recorded]:
         """Given a key, return all its events, oldest first."""

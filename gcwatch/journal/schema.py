@@ -171,6 +171,9 @@ VERSIONS = (
                 FROM events, json_each(events.record, '$.uploads') AS each
                 WHERE kind = 'files_uploaded'
             ) AS sent JOIN cases ON cases.key = sent.key GROUP BY route""",
+        # What stays of a case that was pruned.
+        "CREATE TABLE pruned (key TEXT PRIMARY KEY, submission TEXT) WITHOUT ROWID",
+        "CREATE INDEX pruned_submission ON pruned (submission)",
         "INSERT INTO counts SELECT route, stage, count(*) FROM cases GROUP BY route, stage",
         *(
             f"""CREATE TRIGGER count_{name} AFTER {change} BEGIN

@@ -39,6 +39,7 @@ COMMANDS = [
     "withdraw",
     "send",
     "list",
+    "journal",
     "schema",
     "systemd",
     "sandbox",

@@ -23,7 +23,7 @@ from support.checkout import ROOT
 from support.ports import free_port
 
 from gcwatch import config, log
-from gcwatch.cli.app import COMMANDS, load_command, main
+from gcwatch.cli.app import COMMANDS, load_command, main, options_of
 from gcwatch.cli.errors import Exit
 from gcwatch.core.checklist import CHECKLIST
 from gcwatch.core.reasons import CATALOGUE
@@ -122,6 +122,8 @@ TYPED = {
     "gcwatch withdraw": "gcwatch withdraw lobes/p2",
     "gcwatch withdraw CASE": "gcwatch withdraw lobes/p2",
     "gcwatch withdraw CASE…": "gcwatch withdraw lobes/p1 lobes/p2",
+    "gcwatch journal prune": "gcwatch journal prune --older-than 2y",
+    "gcwatch journal prune --older-than 2y": "gcwatch journal prune --older-than 2y",
     "gcwatch systemd": "gcwatch systemd",
     "gcwatch list algorithms": f"gcwatch list algorithms {PLATFORM}",
     "gcwatch list algorithms lung": f"gcwatch list algorithms lung {PLATFORM}",
@@ -300,7 +302,7 @@ def test_every_command_that_is_named_exists():
     for page in PAGES:
         for name, rest in re.findall(r"`gcwatch\s+([a-z]+)([^`]*)`", page.read_text()):
             assert name in commands, f"{page.name}: gcwatch {name}"
-            known = {option for each in commands[name].params for option in each.opts}
+            known = options_of(commands[name])
             assert set(re.findall(r"--[a-z-]+", rest)) <= known, (
                 f"{page.name}: gcwatch {name}{rest}"
             )

@@ -20,7 +20,7 @@ from support.builders import FAST, SERIES, Site, mha, until
 
 import gcwatch
 from gcwatch import config, log
-from gcwatch.cli.app import COMMANDS, load_command
+from gcwatch.cli.app import COMMANDS, load_command, options_of
 
 PATIENT, ODD, BROKEN = "Zebrowski", "Quixley", "Thorncastle"
 NAMES = (PATIENT, ODD, BROKEN)
@@ -341,9 +341,7 @@ def below(site):
 
 def test_no_option_takes_a_token():
     """What stands in arguments, every user of the machine can read."""
-    options = {
-        option for name in COMMANDS for each in load_command(name).params for option in each.opts
-    }
+    options = {option for name in COMMANDS for option in options_of(load_command(name))}
     assert {each for each in options if "token" in each or "pass" in each} == {"--token-file"}
 
 

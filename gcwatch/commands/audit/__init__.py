@@ -51,13 +51,14 @@ def audit(
     begun = clock()
     with copied_journal(settings) as journal:
         records = known_cases(journal) if journal else []
+        pruned = journal.pruned_keys() if journal else frozenset()
     platform = None if offline else CachingGrandChallenge(connect(settings))
     try:
         with ThreadPoolExecutor(1) as pool:
             contents = ContentCheck(Transfers(platform, pool)) if platform and download else None
             again = partial(copied_journal, settings)
             online = PlatformAudit(platform, again, contents, progress) if platform else None
-            yield from _cases(settings, records, online, begun, progress)
+            yield from _cases(settings, records, online, begun, progress, pruned=pruned)
         for each in settings.mirrors:
             yield from mirrors.mirror(each, platform, begun, progress)
     finally:
@@ -71,6 +72,8 @@ def _cases(
     online: PlatformAudit | None,
     begun: float,
     progress: Progress,
+    *,
+    pruned: frozenset[str],
 ) -> Iterator[Finding]:
     named = {route.name for route in settings.routes}
     ours = [each for each in records if each.case.route in named]
@@ -79,7 +82,7 @@ def _cases(
         chain.from_iterable(
             _on_disk(each, settings, ours, begun, progress) for each in settings.routes
         ),
-        _strangers(settings, records, begun),
+        _strangers(settings, records, pruned, begun),
         submissions(ours, settings.routes, online) if online else (),
     )
     for finding in found:
@@ -109,14 +112,16 @@ def _on_disk(
     yield from results(route, some, later, progress)
 
 
-def _strangers(settings: Settings, records: Sequence[KnownCase], begun: float) -> Iterator[Finding]:
+def _strangers(
+    settings: Settings, records: Sequence[KnownCase], pruned: frozenset[str], begun: float
+) -> Iterator[Finding]:
     """Find what belongs to no case, once in each outbox: several routes may share one."""
     outboxes = {route.outbox.resolve(): f"route {route.name}" for route in settings.routes}
     inboxes = {route.name: route.inbox.resolve() for route in settings.routes}
     sources = [inboxes[e.case.route] / e.case.folder for e in records if e.case.route in inboxes]
     for folder, where in outboxes.items():
         ours = [each for each in (*_named_folders(settings), *sources) if each != folder]
-        yield from strangers(where, folder, records, ours, begun)
+        yield from strangers(where, folder, records, ours, begun, pruned=pruned)
 
 
 def _named_folders(settings: Settings) -> list[Path]:

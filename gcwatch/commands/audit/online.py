@@ -264,7 +264,7 @@ def _unknown(
     with again() as journal:
         seen: set[str] = set()
         for each in strangers:
-            if journal is not None and journal.knows(each.pk):
+            if journal and (journal.knows(each.pk) or journal.is_of_pruned(each.pk)):
                 continue
             yield from _strange(
                 each, _now(each.key, journal), place.what, first=each.key not in seen

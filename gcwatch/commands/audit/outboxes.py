@@ -215,12 +215,19 @@ def _failed(each: KnownCase, listing: OutboxListing) -> Iterator[Finding]:
 
 
 def strangers(
-    where: str, folder: Path, records: Sequence[KnownCase], ours: Sequence[Path], begun: float
+    where: str,
+    folder: Path,
+    records: Sequence[KnownCase],
+    ours: Sequence[Path],
+    begun: float,
+    *,
+    pruned: frozenset[str],
 ) -> Iterator[Finding]:
     """Given an outbox and all cases, yield what is there and belongs to no case.
 
     `ours` are folders that may be there for other reasons: those that the config file names, and
-    cases of a next route. What is newer than the audit, which `begun` then, is skipped.
+    cases of a next route. `pruned` are the keys of cases that left the journal. What is newer than
+    the audit, which `begun` then, is skipped.
     """
     try:
         listing = read(folder)
@@ -229,7 +236,7 @@ def strangers(
     keys = {key for each in records for key in (each.case.key, each.case.adopted)}
     under_way = {each.case.key for each in records if each.case.is_open}
     claimed = {each.case.result for each in records if each.case.ending == "delivered"}
-    for key in sorted(listing.results.keys() - keys):
+    for key in sorted(listing.results.keys() - keys - pruned):
         for name in _settled(folder, listing.results[key], begun):
             detail = f"it is in the outbox as case {key}, but the journal has no such case"
             yield Finding(where, name, "missing", detail, key)
