@@ -70,6 +70,7 @@ class MirrorStatus:
     items: int
     gone: int
     failed: int
+    answers: int
     masks_missing: int
     ended: str
     next: str
@@ -254,6 +255,7 @@ class Watch:
             items=memory.items,
             gone=memory.gone,
             failed=memory.failed,
+            answers=memory.answers,
             masks_missing=memory.masks_missing,
             ended=memory.ended,
             next="" if ended is None else iso_time(settings.every.after(ended)),

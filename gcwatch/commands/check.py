@@ -355,7 +355,17 @@ def _mirrored_place(where: str, mirror: Mirror, platform: GrandChallenge) -> Fin
     except NotYet as error:
         return _wrong(where, noun, error.reason)
     title = f" ({found.title})" if found.title else ""
-    return Finding(where, noun, f"{found.slug}{title}: the token may read it")
+    return Finding(
+        where, noun, f"{found.slug}{title}: the token may read {_readable(mirror, platform)}"
+    )
+
+
+def _readable(mirror: Mirror, platform: GrandChallenge) -> str:
+    """Return what the token may read of a mirror's place; of a study, an editor all answers."""
+    if mirror.kind == "archive":
+        return "it"
+    is_editor = platform.may_add("reader_study", mirror.slug)
+    return "the answers of all readers" if is_editor else "only its own answers, as no editor"
 
 
 def check_target(route: Route, platform: GrandChallenge) -> Iterator[Finding]:

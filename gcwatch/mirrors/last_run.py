@@ -29,8 +29,8 @@ class LastRun(BaseModel):
     """A mirror's last run: when it ended (ISO 8601), its counts, and what went wrong.
 
     `items` are on disk, `gone` of them are no longer on the platform, `failed` could not be
-    fetched. Of a reader study's answers, `masks_missing` have no mask yet. `reason` is a code of
-    the catalogue of reasons, "" if the run was complete.
+    fetched. Of the `answers` of a reader study, `masks_missing` have no mask yet. `reason` is a
+    code of the catalogue of reasons, "" if the run was complete.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -39,6 +39,7 @@ class LastRun(BaseModel):
     items: int = 0
     gone: int = 0
     failed: int = 0
+    answers: int = 0
     masks_missing: int = 0
     reason: str = ""
 

@@ -36,6 +36,7 @@ class MirrorSummary:
             items=held,
             gone=self.gone,
             failed=self.failed,
+            answers=self.answers,
             masks_missing=self.masks_missing,
         )
 

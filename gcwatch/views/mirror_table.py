@@ -23,7 +23,8 @@ def mirrors_table(
         run = runs.get(each.mirror)
         told = items_bar(*run) if run else _outcome(each)
         upcoming = Text("now") if run else Text(to_the_minute(each.next))
-        counts = (Text(str(each.items)), Text(str(each.gone)))
+        held = count_noun(each.answers, "answer") if each.reader_study else str(each.items)
+        counts = (Text(held), Text(str(each.gone)))
         names = (Text(each.mirror), Text(each.archive or each.reader_study))
         table.add_row(*names, *counts, Text(to_the_minute(each.ended)), upcoming, told)
     return table

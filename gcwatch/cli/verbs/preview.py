@@ -155,7 +155,8 @@ def _without_routes(settings: configuration.Settings) -> Iterator[str]:
     """Yield what a config without routes does instead."""
     yield "There is no route: nothing would be sent."
     for mirror in settings.mirrors:
-        what = f"{KIND_NAMES[mirror.kind].noun} {mirror.slug}"
+        answers = "the answers of " * (mirror.kind == "reader_study")
+        what = f"{answers}{KIND_NAMES[mirror.kind].noun} {mirror.slug}"
         yield f"Mirror {mirror.name} would copy {what} to {mirror.outbox}."
     yield "gcwatch audit shows what the next run of a mirror would fetch."
 

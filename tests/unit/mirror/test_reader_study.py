@@ -12,7 +12,7 @@ from support.sandbox_user import SandboxUser
 from support.sandbox_user import mha as bytes_mha
 
 from gcwatch import config
-from gcwatch.commands import audit
+from gcwatch.commands import audit, check
 from gcwatch.core.errors import CaseError
 from gcwatch.core.tables.answer_rows import FILE_MISSING, MASK_LEFT, MASK_MISSING
 from gcwatch.views.mirror_table import mirrors_table
@@ -414,7 +414,19 @@ def test_status_tells_the_masks_that_are_missing(site, reader):
     assert (seen.reader_study, seen.archive, seen.masks_missing) == (STUDY, "", 1)
     console = Console(width=200, record=True, file=io.StringIO())
     console.print(mirrors_table([seen]))
-    assert "1 mask not on the platform" in console.export_text()
+    told = console.export_text()
+    assert "1 answer " in told
+    assert "1 mask not on the platform" in told
+
+
+@pytest.mark.parametrize(
+    ("study", "rights"), [(STUDY, "of all readers"), ("readers-only", "only its own")]
+)
+def test_check_tells_whose_answers_the_token_gets(tmp_path, sandbox, study, rights):
+    """An editor's gets all; whoever is none learns it before the first run."""
+    site = MirroredStudy(tmp_path / "site", sandbox, reader_study=study)
+    found = [each.detail for each in check.check(config.load(site.file)) if study in each.detail]
+    assert rights in found[0]
 
 
 # --- many answers --------------------------------------------------------------------------------
