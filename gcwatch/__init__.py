@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     )
     from gcwatch.core.reasons import explain
     from gcwatch.core.timing import Pace
-    from gcwatch.functions import mirror, send
+    from gcwatch.functions import fetch, mirror, send
     from gcwatch.mirrors.outcome import MirrorSummary
     from gcwatch.version import VERSION
 else:  # the same at run time, imported when it is used: `gcwatch --help` needs none of it
@@ -51,6 +51,7 @@ else:  # the same at run time, imported when it is used: `gcwatch --help` needs 
             "Unreachable": "gcwatch.core.errors",
             "Watch": "gcwatch.api",
             "explain": "gcwatch.core.reasons",
+            "fetch": "gcwatch.functions",
             "mirror": "gcwatch.functions",
             "open": "gcwatch.api:open_watch",
             "send": "gcwatch.functions",
@@ -73,6 +74,7 @@ __all__ = [
     "Unreachable",
     "Watch",
     "explain",
+    "fetch",
     "mirror",
     "open",
     "send",

@@ -60,13 +60,14 @@ class Outcome:
 class MirrorStatus:
     """A mirror as its last run left it; times are ISO 8601, or "" before the first run.
 
-    It is a copy of `archive` or of `reader_study`; the other one is "". `reason` is a code of the
-    catalogue where the run did not come to its end.
+    It is a copy of `archive`, `reader_study` or `algorithm`; the others are "". `reason` is a code
+    of the catalogue where the run did not come to its end.
     """
 
     mirror: str
     archive: str
     reader_study: str
+    algorithm: str
     items: int
     gone: int
     failed: int
@@ -252,6 +253,7 @@ class Watch:
             mirror=settings.name,
             archive=settings.archive or "",
             reader_study=settings.reader_study or "",
+            algorithm=settings.algorithm or "",
             items=memory.items,
             gone=memory.gone,
             failed=memory.failed,

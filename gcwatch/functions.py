@@ -6,16 +6,20 @@ In a notebook they show their progress, as on a terminal.
 import threading
 from collections.abc import Sequence
 from contextlib import closing, nullcontext
+from datetime import date
 from pathlib import Path
 from typing import Literal
 
 from gcwatch.api import Watch, open_watch
+from gcwatch.commands.fetch import fetch_into
 from gcwatch.commands.send.options import Access, Inputs, SendOptions
 from gcwatch.commands.send.runs import Sent
 from gcwatch.commands.send.send import SendSession
 from gcwatch.core.errors import Misused
+from gcwatch.core.kinds import Kind
 from gcwatch.core.progress import TransferProgress, no_progress
 from gcwatch.core.timing import Pace
+from gcwatch.mirrors.jobs import JobFilter, JobStatus
 from gcwatch.mirrors.outcome import MirrorSummary
 from gcwatch.views.progress import mirror_progress
 from gcwatch.views.send_progress import send_progress
@@ -141,6 +145,76 @@ def send(
         nullcontext() if quiet else send_progress(session),
     ):
         return session.run(stop)
+
+
+def fetch(
+    output: str | Path,
+    *,
+    algorithm: str | None = None,
+    reader_study: str | None = None,
+    archive: str | None = None,
+    status: JobStatus = "succeeded",
+    since: date | None = None,
+    url: str | None = None,
+    token: str | None = None,
+    token_file: str | Path | None = None,
+    ca_bundle: str | Path | None = None,
+    config: str | Path | None = None,
+    state: str | Path | None = None,
+    stop: threading.Event | None = None,
+    quiet: bool = False,
+) -> MirrorSummary:
+    """Fetch what the platform has into a folder, and return a summary: no config file is needed.
+
+    Each job, item or display set has a folder there, with a receipt. The same call again fetches
+    what is new or changed, and continues after a crash::
+
+        gcwatch.fetch("results", algorithm="lobe-segmentation", since=date(2026, 11, 1))
+
+    Args:
+        output: The folder; it is made if there is none.
+        algorithm: The slug of an algorithm, whose jobs' results are fetched; or
+        reader_study: the slug of a reader study, whose answers are fetched; or
+        archive: the slug of an archive.
+        status: How the jobs ended that are fetched.
+        since: Only jobs with results of this day (UTC) or a later one.
+        url: The root of the platform's API, if it is not grand-challenge.org.
+        token: The API token; else `token_file`, the config or $GRAND_CHALLENGE_AUTHORIZATION.
+        token_file: A file that holds the API token, and that only its owner can read.
+        ca_bundle: A file with certificates to trust, for networks that inspect TLS.
+        config: A config file, of which platform, limits and state are used.
+        state: The directory that locks the folder.
+        stop: Ends the work early once it is set; the same call continues it.
+        quiet: Show no progress; else it is shown in a notebook and on a terminal.
+
+    Raises:
+        Misused: unless exactly one slug is given, and the folder can be made.
+        StateError: when another process fetches into the folder.
+        TokenRefused: when the platform does not take the token, or there is none.
+        Unreachable: when the platform can't be reached.
+        Stopped: when *stop* was set.
+    """
+    slugs: dict[Kind, str | None] = {
+        "algorithm": algorithm,
+        "reader_study": reader_study,
+        "archive": archive,
+    }
+    given = [(kind, slug) for kind, slug in slugs.items() if slug is not None]
+    if len(given) != 1:
+        raise Misused("One slug is needed: of an algorithm, a reader study or an archive.", "")
+    access = Access(
+        url=url,
+        token=token,
+        token_file=token_file,
+        ca_bundle=ca_bundle,
+        config=config,
+        state=state,
+    )
+    (kind, slug), jobs = given[0], JobFilter(status, since)
+    if quiet:
+        return fetch_into(output, kind, slug, access, jobs=jobs, stop=stop)
+    with mirror_progress() as (_, progress):
+        return fetch_into(output, kind, slug, access, jobs=jobs, progress=progress, stop=stop)
 
 
 def mirror(

@@ -62,6 +62,10 @@ COMMANDS = {
         "send",
         "Send files or folders now, wait, and print where the results or the links are.",
     ),
+    "fetch": (
+        "fetch",
+        "Fetch the results of an algorithm's jobs, an archive, or a reader study's answers.",
+    ),
     "list": (
         "listing",
         "List the algorithms, archives, reader studies or sockets that the token can see.",

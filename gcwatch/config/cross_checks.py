@@ -102,7 +102,7 @@ def _metrics_clashes(
 
 def _target_clashes(one: _FolderUses) -> Iterator[Mistake]:
     """A route has exactly one target, and a mirror is a copy of exactly one place."""
-    keys: tuple[str, ...] = ("archive", "reader_study") if one.kind == "mirror" else (*KIND_NAMES,)
+    keys = ("archive", "reader_study", "algorithm") if one.kind == "mirror" else (*KIND_NAMES,)
     given = [key for key in keys if key in one.table]
     what = "what is to be copied" if one.kind == "mirror" else "the target"
     hint = f"name {what}: {', '.join(keys[:-1])} or {keys[-1]}"
@@ -112,10 +112,10 @@ def _target_clashes(one: _FolderUses) -> Iterator[Mistake]:
         yield one.wrong(key, f"can't be used beside {given[0]}", f"{hint}, just one of them")
     if (
         one.kind == "mirror"
-        and given == ["reader_study"]
+        and given in (["reader_study"], ["algorithm"])
         and one.table.get("layout", "items") != "items"
     ):
-        message = "is for archives only: answers of several readers need folders"
+        message = "is for archives only: answers and results need folders"
         yield one.wrong("layout", message, 'write layout = "items", or remove layout')
 
 

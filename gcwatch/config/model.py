@@ -39,7 +39,7 @@ from gcwatch.config.types import (
     template_fields,
     value_error,
 )
-from gcwatch.core.kinds import KIND_NAMES, ItemKind, Kind
+from gcwatch.core.kinds import KIND_NAMES, Kind
 from gcwatch.core.rules.priority import Priority
 from gcwatch.core.temporary_names import is_temporary
 from gcwatch.core.timing import Pace
@@ -385,9 +385,9 @@ def _check_inputs(inputs: Mapping[str, Source] | None, others: Mapping[str, Any]
 
 
 class Mirror(Table):
-    """A local folder that holds a complete copy of an archive, or of a reader study's answers.
+    """A local folder with all of an archive, a reader study's answers, or an algorithm's results.
 
-    Write one `[[mirror]]` for each, with one of archive and reader_study.
+    Write one `[[mirror]]` for each, with one of archive, reader_study and algorithm.
     """
 
     name: Annotated[str, AfterValidator(check_route_name)]
@@ -401,6 +401,10 @@ class Mirror(Table):
 
     Each display set with masks or annotations has a folder with them. An editor's token gets the
     answers of all readers, a reader's token only its own."""
+
+    algorithm: Slug | None = None
+    """Slug of the algorithm: the results of all jobs that succeeded and that the token can see,
+    also of those that gcwatch did not start. Each job has a folder, named by its pk."""
 
     outbox: Location
     """Folder for the copy. It may be the inbox of a route with after = "keep"."""
@@ -429,9 +433,9 @@ class Mirror(Table):
     """Folder to which such items are moved; only with gone = "move"."""
 
     @property
-    def kind(self) -> ItemKind:
+    def kind(self) -> Kind:
         """What it is a copy of."""
-        return "archive" if self.reader_study is None else "reader_study"
+        return next((kind for kind in KIND_NAMES if getattr(self, kind) is not None), "archive")
 
     @property
     def slug(self) -> str:

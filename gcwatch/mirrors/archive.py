@@ -5,6 +5,7 @@ from typing import Final, Literal
 
 from gcwatch.core.case import Output
 from gcwatch.core.errors import NotYet, Refused
+from gcwatch.core.kinds import Kind
 from gcwatch.core.reasons import Reason
 from gcwatch.mirrors.receipts import Held, Wanted
 from gcwatch.mirrors.tally import TableCounts
@@ -66,12 +67,13 @@ class ArchiveSource:
         return TableCounts()
 
 
-def is_unknown_item(
-    platform: GrandChallenge, kind: Literal["reader_study", "archive"], pk: str
-) -> bool:
-    """Ask the platform for one item; return True if it answers 404 to a valid token."""
+def is_unknown_item(platform: GrandChallenge, kind: Kind, pk: str) -> bool:
+    """Ask the platform for one item or job; return True if it answers 404 to a valid token."""
     try:
-        platform.item(kind, pk)
+        if kind == "algorithm":
+            platform.job(pk)
+        else:
+            platform.item(kind, pk)
     except Refused as error:
         if error.status == 404:
             return True

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from gcwatch.core.case import Fetched, Output
-from gcwatch.core.kinds import ItemKind
+from gcwatch.core.kinds import Kind
 from gcwatch.files.atomic import FOLDER_MODE, let_group_read, sync_tree
 from gcwatch.files.beneath import SharePath
 from gcwatch.files.names import remove_tree
@@ -51,7 +51,7 @@ class FlatLayout:
         self._names = Names(())
         self._lock = threading.Lock()
 
-    def list_held(self, kind: ItemKind, slug: str) -> dict[str, Held]:
+    def list_held(self, kind: Kind, slug: str) -> dict[str, Held]:
         """Return the items on disk by pk."""
         receipts = map(read_mirror_receipt, self._hidden.receipt_paths())
         return {

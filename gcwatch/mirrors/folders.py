@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Final, Literal
 
 from gcwatch.core.case import Fetched, Output
-from gcwatch.core.kinds import ItemKind
+from gcwatch.core.kinds import Kind
 from gcwatch.core.receipt import RECEIPT_NAME
 from gcwatch.files.beneath import SharePath
 from gcwatch.files.names import take_free_name
@@ -50,7 +50,7 @@ class ItemFolderLayout:
         self._named_by = named_by
         self._names: dict[str, str] = {}
 
-    def list_held(self, kind: ItemKind, slug: str) -> dict[str, Held]:
+    def list_held(self, kind: Kind, slug: str) -> dict[str, Held]:
         """Return the items on disk by pk; of two folders of one item, the first one counts."""
         found: dict[str, Held] = {}
         for name in self._hidden.visible_names():

@@ -62,6 +62,11 @@ def write_last_run(state: Path, name: str, last_run: LastRun) -> None:
     write_atomically(_state_file(state, name, "json"), last_run.model_dump_json().encode())
 
 
+def forget_last_run(state: Path, name: str) -> None:
+    """Forget a mirror's last run: its folder may be empty then."""
+    _state_file(state, name, "json").unlink(missing_ok=True)
+
+
 @contextmanager
 def lock_mirror(state: Path, name: str) -> Iterator[None]:
     """Hold the lock of a mirror during the body, so that only one run works on it.

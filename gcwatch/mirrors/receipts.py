@@ -7,12 +7,12 @@ deleted, and nothing is lost if gcwatch is killed.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from gcwatch.core.case import Carrier, Fetched, Output
-from gcwatch.core.kinds import ItemKind
+from gcwatch.core.kinds import Kind
 from gcwatch.core.text import iso_time
 from gcwatch.version import VERSION
 
@@ -46,19 +46,26 @@ class File(_ReceiptModel):
 
 
 class Content(_ReceiptModel):
-    """The content of one socket of an item; other content has another `pk` on the platform."""
+    """The content of one socket of an item; other content has another `pk` on the platform.
+
+    `value` is that of an input of a job.
+    """
 
     socket: str
     carrier: Carrier
     pk: int | str
     url: str = ""
     files: tuple[File, ...] = ()
+    value: Any = None
 
 
 class Target(_ReceiptModel):
-    """Where an item is on the platform: in an archive, or in a reader study as a display set."""
+    """Where an item is: in an archive, in a reader study (a display set), or of an algorithm."""
 
     platform: str
+    algorithm: str | None = None
+    algorithm_url: str | None = None
+    job: str | None = None
     archive: str | None = None
     archive_url: str | None = None
     reader_study: str | None = None
@@ -66,9 +73,9 @@ class Target(_ReceiptModel):
     item: str
     item_url: str = ""
 
-    def is_in(self, kind: ItemKind, slug: str) -> bool:
-        """Return whether the item belongs to an archive or reader study."""
-        return slug == (self.archive if kind == "archive" else self.reader_study)
+    def is_in(self, kind: Kind, slug: str) -> bool:
+        """Return whether the item belongs to an algorithm, archive or reader study."""
+        return bool(slug == getattr(self, kind))
 
 
 class Times(_ReceiptModel):
@@ -79,7 +86,10 @@ class Times(_ReceiptModel):
 
 
 class Receipt(_ReceiptModel):
-    """The receipt of an item; `superseded` are files of former values, still to be removed."""
+    """The receipt of an item; `superseded` are files of former values, still to be removed.
+
+    A job also has a `status` and `inputs`, which are named but not fetched.
+    """
 
     format: Literal[1] = 1
     gcwatch: str = VERSION
@@ -87,6 +97,8 @@ class Receipt(_ReceiptModel):
     folder: str
     title: str
     target: Target
+    status: str | None = None
+    inputs: tuple[Content, ...] | None = None
     outputs: tuple[Content, ...]
     superseded: tuple[InsidePath, ...] | None = None
     times: Times
@@ -138,11 +150,13 @@ class Held:
 
 @dataclass(frozen=True)
 class Wanted:
-    """An item as its archive or reader study lists it."""
+    """An item as its archive or reader study lists it; a job also has inputs and a status."""
 
     item: str
     title: str
     outputs: tuple[Output, ...]
+    inputs: tuple[Output, ...] = ()
+    status: str = ""
 
     @property
     def identity(self) -> frozenset[tuple[str, int | str]]:
@@ -205,3 +219,14 @@ def join_contents(outputs: Iterable[Output], fetched: Iterable[Fetched]) -> tupl
         )
         for output in outputs
     )
+
+
+def name_inputs(inputs: Iterable[Output]) -> tuple[Content, ...] | None:
+    """Given the inputs of a job, return what its receipt says of them; None without any."""
+    named = (
+        Content(
+            socket=each.socket, carrier=each.carrier, pk=each.pk, url=each.url, value=each.value
+        )
+        for each in inputs
+    )
+    return tuple(named) or None

@@ -22,7 +22,7 @@ from gcwatch.core.errors import (
     TryAgain,
     Unreachable,
 )
-from gcwatch.core.kinds import KIND_NAMES, ItemKind
+from gcwatch.core.kinds import KIND_NAMES, Kind
 from gcwatch.core.progress import MirrorProgress, no_progress
 from gcwatch.core.tables.answer_rows import ANSWERS_NAME, QUESTIONS_NAME
 from gcwatch.core.text import iso_time, readable_name
@@ -31,6 +31,7 @@ from gcwatch.files.atomic import FOLDER_MODE, disk_trouble
 from gcwatch.files.beneath import SharePath
 from gcwatch.mirrors.flat import FlatLayout
 from gcwatch.mirrors.folders import ItemFolderLayout, ReceiptLayout
+from gcwatch.mirrors.jobs import JobFilter
 from gcwatch.mirrors.last_run import (
     LastRun,
     answers_file,
@@ -50,6 +51,7 @@ from gcwatch.mirrors.receipts import (
     Times,
     Wanted,
     compare_listing,
+    name_inputs,
 )
 from gcwatch.mirrors.source import MirrorSource, open_source
 from gcwatch.mirrors.storage import HiddenFolder, MirrorStorage
@@ -62,7 +64,8 @@ from gcwatch.threads.heartbeats import with_callers_heartbeat
 MAX_ITEMS_AT_ONCE: Final = 8
 """Items that are fetched at the same time; more are not faster, the processor is the limit."""
 
-_TABLES: Final[Mapping[ItemKind, tuple[str, ...]]] = {
+_TABLES: Final[Mapping[Kind, tuple[str, ...]]] = {
+    "algorithm": (),
     "archive": (),
     "reader_study": (ANSWERS_NAME, QUESTIONS_NAME),
 }
@@ -81,7 +84,7 @@ class MirrorContext:
 
     At most `at_once` items are fetched at the same time. `backoff` is the first pause after a
     failure in seconds. `clock` returns seconds since the epoch. `origins` returns the folders from
-    which gcwatch sent the display sets of a reader study.
+    which gcwatch sent the display sets of a reader study. `jobs` says which jobs are fetched.
     """
 
     transfers: Transfers
@@ -90,6 +93,7 @@ class MirrorContext:
     backoff: float
     clock: Callable[[], float] = time.time
     origins: Origins = lambda _: {}
+    jobs: JobFilter = JobFilter()  # noqa: RUF009 -- a frozen value
 
 
 def run_mirror(
@@ -128,6 +132,7 @@ def _run_mirror(
         settings,
         context.transfers.platform,
         answers_file(context.state, settings.name),
+        jobs=context.jobs,
         origins=context.origins,
         clock=context.clock,
         on_progress=tally.report_progress,
@@ -310,7 +315,10 @@ class _MirrorRun:
                 item=wanted.item,
                 item_url=f"{home}{KIND_NAMES[kind].product_path}/{wanted.item}/",
                 **{kind: self._settings.slug, f"{kind}_url": place.url or place.api_url},
+                **({"job": wanted.item} if kind == "algorithm" else {}),
             ),
+            status=wanted.status or None,
+            inputs=name_inputs(wanted.inputs),
             outputs=contents,
             times=Times(fetched=iso_time(self._context.clock())),
         )

@@ -10,6 +10,7 @@ from gcwatch import config
 from gcwatch.files.atomic import disk_trouble
 from gcwatch.mirrors.answer_store import AnswerStore
 from gcwatch.mirrors.archive import ArchiveSource
+from gcwatch.mirrors.jobs import JobFilter, JobSource
 from gcwatch.mirrors.reader_study import Origins, ReaderStudySource
 from gcwatch.mirrors.receipts import Held, Wanted
 from gcwatch.mirrors.tally import TableCounts
@@ -46,15 +47,20 @@ def open_source(
     platform: GrandChallenge,
     store: Path = IN_MEMORY,
     *,
+    jobs: JobFilter = JobFilter(),  # noqa: B008 -- a frozen value
     origins: Origins = lambda _: {},
     clock: Callable[[], float] = time.time,
     on_progress: Callable[[], None] = lambda: None,
 ) -> Iterator[MirrorSource]:
     """Yield the source of a mirror.
 
-    `store` is a private file for what is read of a reader study. `origins` returns the folders
-    from which gcwatch sent its display sets, and `on_progress` is called while it is listed.
+    `jobs` says which jobs of an algorithm are wanted. `store` is a private file for what is read of
+    a reader study. `origins` returns the folders from which gcwatch sent its display sets, and
+    `on_progress` is called while it is listed.
     """
+    if settings.kind == "algorithm":
+        yield JobSource(platform, settings.slug, jobs, on_progress)
+        return
     if settings.kind == "archive":
         yield ArchiveSource(platform, settings.slug, settings.layout, on_progress)
         return

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from gcwatch.core.case import Fetched
 from gcwatch.core.errors import TryAgain
-from gcwatch.core.kinds import ItemKind
+from gcwatch.core.kinds import Kind
 from gcwatch.core.reasons import Reason
 from gcwatch.files.atomic import FOLDER_MODE, replace_file, sync_file, sync_folder, sync_tree
 from gcwatch.files.beneath import SharePath
@@ -37,7 +37,7 @@ Seal = Callable[[str, tuple[Content, ...]], Receipt]
 class MirrorStorage(Protocol):
     """Items on disk, in one of the layouts. Methods may raise OSError."""
 
-    def list_held(self, kind: ItemKind, slug: str) -> dict[str, Held]:
+    def list_held(self, kind: Kind, slug: str) -> dict[str, Held]:
         """Given a kind of source and its slug, return its items on disk, by pk."""
 
     def choose_names(self, wanted: Sequence[tuple[Wanted, Held | None]]) -> None:

@@ -4,16 +4,13 @@ The platform compares the jobs of all users, in every status (platform 7.6), and
 job it found. So gcwatch looks for it among the jobs that this token may read.
 """
 
-from collections.abc import Iterator
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 from gcwatch.core import events
 from gcwatch.core.case import Case
 from gcwatch.core.checklist import StepEvents
 from gcwatch.core.reasons import Reason
-from gcwatch.core.text import iso_time
-from gcwatch.platform.client import GrandChallenge
+from gcwatch.outbox.result_time import day_of_results
 from gcwatch.platform.models import Job, pk_of
 from gcwatch.targets import locating, sending
 from gcwatch.targets.context import TargetContext
@@ -39,8 +36,8 @@ def use_earlier_job(case: Case, context: TargetContext, *, in_doubt: bool) -> St
         facts = {"algorithm": target.slug, "status": job.status, "url": url}
         yield events.Rejected(Reason("duplicate", facts))
     else:
-        date = _date_of_results(job, context.platform)
-        facts = {"algorithm": target.slug, "when": f" on {date}" if date else "", "url": url}
+        day = day_of_results(job, context.platform)
+        facts = {"algorithm": target.slug, "when": f" on {day}" if day else "", "url": url}
         yield events.WarningFound(Reason("earlier_job", facts))
         yield locating.submitted_event(job.pk, target, context)
 
@@ -56,26 +53,3 @@ def _find_same_job(case: Case, context: TargetContext) -> Job | None:
         if len(job.inputs) == len(inputs) and locating.has_our_inputs(job, case, context):
             found = job
     return found
-
-
-def _date_of_results(job: Job, platform: GrandChallenge) -> str:
-    """Return the day on which a job's results were stored, "" if the platform does not tell."""
-    # The JSON of a job has no time, but the storage has one for each file.
-    for url in _result_files(job, platform):
-        with platform.open_media(url, 0) as reply:
-            return _day(reply.headers.get("Last-Modified", ""))
-    return ""
-
-
-def _result_files(job: Job, platform: GrandChallenge) -> Iterator[str]:
-    yield from (value.file for value in job.outputs if value.file)
-    for value in job.outputs:
-        if value.image:
-            yield from (file.file for file in platform.image(value.image).files)
-
-
-def _day(told: str) -> str:
-    try:
-        return iso_time(parsedate_to_datetime(told).timestamp())[:10]
-    except (ValueError, OverflowError):
-        return ""

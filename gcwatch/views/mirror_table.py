@@ -25,7 +25,7 @@ def mirrors_table(
         upcoming = Text("now") if run else Text(to_the_minute(each.next))
         held = count_noun(each.answers, "answer") if each.reader_study else str(each.items)
         counts = (Text(held), Text(str(each.gone)))
-        names = (Text(each.mirror), Text(each.archive or each.reader_study))
+        names = (Text(each.mirror), Text(each.archive or each.reader_study or each.algorithm))
         table.add_row(*names, *counts, Text(to_the_minute(each.ended)), upcoming, told)
     return table
 

@@ -11,6 +11,7 @@ from itertools import count
 import pytest
 from support.builders import mha, visible
 from support.mirrored import IMAGE, Mirrored
+from support.mirrored_jobs import MirroredJobs
 from support.mirrored_study import MirroredStudy
 from support.victims import SIGKILLED, die_at_every_kind, sorts_of_calls
 
@@ -21,7 +22,15 @@ pytestmark = pytest.mark.timeout(1200)
 
 DEATHS = ("file_change", "platform_call")
 CUTS = ("cut_before", "truncate")
-KINDS = ("fresh", "changed", "flat_fresh", "flat_changed", "study_fresh", "study_changed")
+KINDS = (
+    "fresh",
+    "changed",
+    "flat_fresh",
+    "flat_changed",
+    "study_fresh",
+    "study_changed",
+    "jobs_fresh",
+)
 TIERS = [
     "changed",
     *(pytest.param(kind, marks=pytest.mark.prove) for kind in KINDS if kind != "changed"),
@@ -37,7 +46,8 @@ class Scene:
         keys = {"layout": "flat"} if self.flat else {}
         moves = kind in {"changed", "study_changed"}
         keys |= {"gone": "move", "gone_to": "gone"} if moves else {}
-        make = MirroredStudy if kind.startswith("study") else Mirrored
+        makers = {"study": MirroredStudy, "jobs": MirroredJobs}
+        make = makers.get(kind.partition("_")[0], Mirrored)
         self.site = make(folder, sandbox, **keys)
         self.file, self.sandbox = self.site.file, sandbox
         self.known = set()

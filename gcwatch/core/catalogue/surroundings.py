@@ -74,6 +74,11 @@ SURROUNDINGS_REASONS: Final[Mapping[str, ReasonEntry]] = {
         "Archive {slug} does not exist, or this token has no access to it.",
         hint="Check the slug, and ask the archive's editors for access.",
     ),
+    "algorithm_not_found": ReasonEntry(
+        "The algorithm can't be seen; what is already here of it stays.",
+        "Algorithm {slug} does not exist, or this token has no access to it.",
+        hint="Check the slug, and ask the algorithm's editors for access.",
+    ),
     "reader_study_not_found": ReasonEntry(
         "The reader study can't be seen; what is already here of it stays.",
         "Reader study {slug} does not exist, or this token has no access to it.",

@@ -936,7 +936,9 @@ def test_example_shows_every_key_and_default():
 def test_uncommented_example_is_valid(load):
     """The commented keys of the example are right too."""
     text = (ROOT / "config/gcwatch.toml").read_text()
-    text = re.sub(r"(?m)^# (reader_study|archive|title|order|procedure|source) = .*\n", "", text)
+    text = re.sub(
+        r"(?m)^# (algorithm|reader_study|archive|title|order|procedure|source) = .*\n", "", text
+    )
     text = re.sub(r'(?m)^# (["a-z_-]+ = )', r"\1", text)
     text = re.sub(r"(?m)^(reuse|cases_table) = false", r"\1 = true", text)
     settings = load(re.sub(r'"keep"\n(done|gone_to)', r'"move"\n\1', text))

@@ -267,7 +267,7 @@ def test_ten_thousand_delivered_cases_are_not_read(site):
     with site.watch() as watch:
         record = watch.journal
         with record._transaction() as connection:
-            connection.exec_driver_sql(
+            connection.execute(
                 "INSERT INTO cases (key, route, folder, newest, open, stage, gone, stamp, due,"
                 " record, submission, notable)"
                 " SELECT key || value, route, CAST(folder || value AS BLOB), newest, open, stage,"

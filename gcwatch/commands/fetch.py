@@ -1,0 +1,81 @@
+"""`gcwatch fetch`: what the platform has of one archive, algorithm or reader study, into a folder.
+
+It is a mirror without a config file: a second call fetches what is new, and nothing is lost if it
+is killed.
+"""
+
+import hashlib
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from gcwatch.commands.send.access import access_settings
+from gcwatch.commands.send.options import Access
+from gcwatch.commands.send.records import usage_error
+from gcwatch.config import Mirror, Settings
+from gcwatch.core.errors import Misused
+from gcwatch.core.kinds import Kind
+from gcwatch.core.progress import MirrorProgress, no_progress
+from gcwatch.core.timing import Pace
+from gcwatch.files.atomic import FOLDER_MODE
+from gcwatch.mirrors.jobs import JobFilter
+from gcwatch.mirrors.last_run import forget_last_run
+from gcwatch.mirrors.outcome import MirrorSummary
+from gcwatch.mirrors.run import MirrorContext, run_mirror
+from gcwatch.platform.connect import connect
+from gcwatch.platform.transfers import Transfers
+
+
+def fetch_into(
+    folder: str | Path,
+    kind: Kind,
+    slug: str,
+    access: Access,
+    *,
+    jobs: JobFilter = JobFilter(),  # noqa: B008 -- a frozen value
+    progress: MirrorProgress = no_progress,
+    stop: threading.Event | None = None,
+) -> MirrorSummary:
+    """Fetch into a folder what is new or changed; return a summary.
+
+    Raises:
+        Misused: when the folder can't be made, or the slug is none.
+        StateError, TokenRefused, Unreachable, CaseError, Stopped: as `run_mirror` does.
+    """
+    settings = access_settings(access)
+    mirror = _mirror(Path(folder).expanduser().absolute(), kind, slug)
+    connections = settings.limits.connections
+    with (
+        closing(connect(settings, access.token)) as platform,
+        ThreadPoolExecutor(connections, thread_name_prefix="transfer") as pool,
+    ):
+        # A folder that was emptied is filled again: whoever named it knows what it is.
+        forget_last_run(settings.state, mirror.name)
+        transfers = Transfers(platform, pool, stop or threading.Event())
+        summary = run_mirror(mirror, _context(settings, transfers, jobs), progress)
+    return replace(summary, mirror=slug)
+
+
+def _mirror(folder: Path, kind: Kind, slug: str) -> Mirror:
+    """Return the mirror of a folder; its name is the folder's, so that two runs lock each other."""
+    try:
+        folder.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Misused(
+            f"{folder} can't be made: {error.strerror}.", "Name another folder."
+        ) from error
+    digest = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()
+    try:
+        return Mirror.model_validate({"name": f"fetch-{digest[:12]}", kind: slug, "outbox": folder})
+    except ValidationError as error:
+        raise usage_error(error, kind) from error
+
+
+def _context(settings: Settings, transfers: Transfers, jobs: JobFilter) -> MirrorContext:
+    connections, pace = settings.limits.connections, Pace()
+    return MirrorContext(transfers, settings.state, connections, pace.backoff, jobs=jobs)
