@@ -328,10 +328,6 @@ CATALOGUE: Mapping[str, EventSpec] = {
         "An item could not be fetched; the next run tries again.",
         *("mirror", "item", "reason", "plain", "detail"),
     ),
-    "mirror.table_not_written": _warning(
-        "A table of the mirror was not written: another file has its name, or it was changed.",
-        *("mirror", "table"),
-    ),
     "mirror.finished": _info(
         "The run of the mirror is complete.",
         *("mirror", "items", "fetched", "changed", "unchanged", "gone", "failed"),

@@ -4,6 +4,7 @@ A display set is an item if it has answers with files. All answers are in answer
 again from the first on if an old one may be another by now; else only the new ones are read.
 """
 
+import errno
 import json
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -11,7 +12,7 @@ from itertools import groupby
 from pathlib import PurePosixPath
 from typing import Final
 
-from gcwatch import config, log
+from gcwatch import config
 from gcwatch.core.case import Output
 from gcwatch.core.errors import NotYet, TryAgain
 from gcwatch.core.reasons import Reason
@@ -24,7 +25,7 @@ from gcwatch.core.tables.answer_rows import (
     answer_cells,
 )
 from gcwatch.core.tables.table_cells import BYTE_ORDER_MARK, csv_line
-from gcwatch.files.atomic import FILE_MODE, disk_trouble, write_atomically
+from gcwatch.files.atomic import FILE_MODE, disk_trouble, error_text, write_atomically
 from gcwatch.files.beneath import SharePath
 from gcwatch.files.names import with_suffix
 from gcwatch.files.safe_open import read_small_file
@@ -33,7 +34,7 @@ from gcwatch.mirrors.archive import HOUR_SECONDS, is_unknown_item
 from gcwatch.mirrors.receipts import File, Held, Wanted
 from gcwatch.mirrors.storage import plain_name
 from gcwatch.mirrors.tally import TableCounts
-from gcwatch.outbox.table_file import NotOurTable, replace_table
+from gcwatch.outbox.table_file import replace_table
 from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.models import Collection
 from gcwatch.platform.study_models import Question, ReaderStudy, StudyAnswer
@@ -42,6 +43,8 @@ _FULL_PASS_SECONDS: Final = 86400.0
 """All answers are read at least so often: switches of a study may have been on for a while."""
 _LIST_TRIES: Final = 20
 """Tries to read a complete list of answers."""
+_IN_USE: Final = {errno.EEXIST, errno.EACCES, errno.EPERM, errno.EBUSY, errno.ETXTBSY}
+"""Errors of a table that somebody has changed (`NotOurTable`), or has open on a share."""
 _GROUND_TRUTH: Final = "ground truth"
 """Instead of a reader's name, which has no spaces."""
 
@@ -211,15 +214,22 @@ class ReaderStudySource:
     # --- tables ----------------------------------------------------------------------------------
 
     def write_tables(self, list_held: Callable[[], Mapping[str, Held]]) -> TableCounts:
-        """Write the answers and the questions, unless somebody else's files have their names."""
+        """Write the questions and the answers.
+
+        Raises:
+            TryAgain: (`table_not_written`) when somebody has changed the table, or has it open.
+        """
+        self._write_questions()
         files = _files_by_content(list_held())
         origins = self._origins(self._settings.slug)
         answers = SharePath(self._settings.outbox) / ANSWERS_NAME
         try:
             replace_table(answers, COLUMNS, lambda: self._lines(files, origins), self._store)
-        except NotOurTable:
-            log.emit("mirror.table_not_written", mirror=self._settings.name, table=ANSWERS_NAME)
-        self._write_questions()
+        except OSError as error:
+            if error.errno not in _IN_USE:
+                raise
+            facts = {"table": ANSWERS_NAME, "error": error_text(error)}
+            raise TryAgain(Reason("table_not_written", facts)) from error
         return TableCounts(self._store.count(), self._store.count_waiting())
 
     def _lines(

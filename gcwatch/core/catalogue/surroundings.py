@@ -89,6 +89,12 @@ SURROUNDINGS_REASONS: Final[Mapping[str, ReasonEntry]] = {
         "This account is no editor of reader study {slug}, so it sees only its own answers.",
         hint="Ask the study's editors to make this account an editor again, or use another outbox.",
     ),
+    "table_not_written": ReasonEntry(
+        "The table {table} is not up to date: somebody has changed it, or has it open.",
+        "{table} is not as gcwatch wrote it, or can't be replaced: {error}.",
+        hint="Close it in other programs. If it was changed, move it away: gcwatch then writes "
+        "it anew.",
+    ),
     "mirror_refused": ReasonEntry(
         "The platform refuses a part of what is mirrored; what is already here of it stays.",
         "{call} was answered {status}: {message}",
