@@ -126,7 +126,7 @@ FOLDER_REASONS: Final[Mapping[str, ReasonEntry]] = {
         "This folder contains no file that can be used.",
         "No file matches {pattern} for socket {socket}.",
         advice="Check that this is the right folder. If it is, ask IT.",
-        hint="Compare the folder with the route's inputs: gcwatch plan.",
+        hint="Compare the folder with the inputs (in the route, or --input): gcwatch plan.",
     ),
     "cases_table_missing": ReasonEntry(
         "The table cases.csv is not in the inbox yet, so nothing is sent.",
@@ -174,8 +174,8 @@ FOLDER_REASONS: Final[Mapping[str, ReasonEntry]] = {
         "A file is missing in this folder: {pattern}.",
         "No file matches {pattern} for socket {socket}.",
         advice="Add the file to the folder. If none belongs there, ask IT.",
-        hint="Compare the folder with the route's inputs: gcwatch plan. A pattern without ** "
-        "matches only files directly in the folder.",
+        hint="Compare the folder with the inputs (in the route, or --input): gcwatch plan. "
+        "A pattern without ** matches only files directly in the folder.",
     ),
     "missing_value": ReasonEntry(
         "A file is missing in this folder: {pattern}.",
@@ -213,12 +213,13 @@ FOLDER_REASONS: Final[Mapping[str, ReasonEntry]] = {
     "wrong_value": ReasonEntry(
         "A value that belongs to this folder is not what is needed.",
         "The value for socket {socket} ({kind}): {problem}.",
-        hint="Correct the value where it comes from: the folder's JSON file or the route's inputs.",
+        hint="Correct the value where it comes from: the folder's JSON file or the inputs (in the "
+        "route, or --input).",
     ),
     "unsupported_socket": ReasonEntry(
         "Something is needed that this computer can't send yet.",
         "Socket {socket} is of kind {kind}; {problem}.",
-        hint="Correct the route's inputs: gcwatch check.",
+        hint="Correct the inputs (in the route, or --input).",
     ),
     "no_such_value": ReasonEntry(
         "A value that should be used again is not on the platform.",
@@ -272,7 +273,7 @@ FOLDER_REASONS: Final[Mapping[str, ReasonEntry]] = {
     "mismatched_inputs": ReasonEntry(
         "The analysis needs other files than those in this folder.",
         "No interface of algorithm {algorithm} takes exactly the sockets {sockets}.",
-        hint="Run gcwatch check and correct the route's inputs.",
+        hint="Correct the inputs (in the route, or --input).",
     ),
     "mismatched_files": ReasonEntry(
         "The analysis needs other files than those in this folder.",
@@ -283,7 +284,7 @@ FOLDER_REASONS: Final[Mapping[str, ReasonEntry]] = {
     "unknown_socket": ReasonEntry(
         "This folder can't be sent: the platform does not know this kind of input.",
         "The platform knows no socket {socket}.",
-        hint="Correct the route's inputs; the platform's list of sockets shows each slug.",
+        hint="Correct the inputs (in the route, or --input); gcwatch list sockets shows each slug.",
     ),
     "no_such_image": ReasonEntry(
         "An image that is to be used again is not on the platform.",

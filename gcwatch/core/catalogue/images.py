@@ -68,7 +68,7 @@ IMAGE_REASONS: Final[Mapping[str, ReasonEntry]] = {
         "{count} of {total} files {count:has no position or is a localizer|have no position or are "
         "localizers}.",
         advice="Remove localizers, scout images and screenshots from the series.",
-        hint="A narrower glob in the route's inputs can leave them out.",
+        hint="A narrower glob in the inputs (in the route, or --input) can leave them out.",
     ),
     "slices_disordered": ReasonEntry(
         "The slices of this image series are not numbered in the order of their positions.",
@@ -183,7 +183,8 @@ IMAGE_REASONS: Final[Mapping[str, ReasonEntry]] = {
         "The patient's name can't be removed from this kind of image, so it is not sent.",
         "De-identification refused {file}: {problem}.",
         advice="If this image is not needed, remove it from the folder. If it is, ask IT.",
-        hint="A narrower glob in the route's inputs can leave such files out. If the image is "
+        hint="A narrower glob in the inputs (in the route, or --input) can leave such files out. "
+        "If the image is "
         "needed: export it in another format, or write a procedure of your own for its class "
         "(docs/privacy.md, procedure).",
     ),

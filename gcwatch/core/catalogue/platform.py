@@ -105,7 +105,7 @@ PLATFORM_REASONS: Final[Mapping[str, ReasonEntry]] = {
     "socket_not_allowed": ReasonEntry(
         "The archive does not take this kind of content.",
         "{what} {slug}: {message}",
-        hint="Correct the route's inputs, or ask the archive's editors.",
+        hint="Correct the inputs (in the route, or --input), or ask the archive's editors.",
     ),
     "item_lost": ReasonEntry(
         "The case was removed on the platform, or this computer may not see it any more.",
