@@ -59,6 +59,7 @@ _MAX_CALLS: Final = 40
 class Choices:
     """Everything that `gcwatch init` asks. Paths are absolute; `inbox` is None for a mirror.
 
+    `source` is the archive whose items are the cases of a route without an inbox.
     Without `inputs` an algorithm gets the whole folder as its one image. If `settle` or `poll` is
     empty, the config does not have the key. With `unit`, a service runs gcwatch: the folders
     belong to its user, and its group may read the file. With `existing`, the route or mirror is
@@ -73,6 +74,7 @@ class Choices:
     name: str
     outbox: Path
     inbox: Path | None = None
+    source: str = ""
     inputs: Mapping[str, Source] = field(default_factory=dict)
     settle: str = ""
     poll: str = ""
@@ -232,9 +234,10 @@ def text(choices: Choices) -> str:
     # By itself tomli-w writes one short route as an inline table, where nobody adds a second one.
     table = "mirror" if choices.kind in MIRRORED else "route"
     parts = [f"[[{table}]]\n{_toml(_keys(choices), choices)}"]
-    if choices.inputs:
-        inputs = {slug: _written(each) for slug, each in choices.inputs.items()}
-        parts.append(_toml({"route": {"inputs": inputs}}, choices))
+    inputs = {slug: _written(each) for slug, each in choices.inputs.items()}
+    for key, held in {"source": _source(choices), "inputs": inputs}.items():
+        if held:
+            parts.append(_toml({"route": {key: held}}, choices))
     if choices.existing:
         return f"\n{_ADDED}\n" + "\n".join(parts)
     platform = choices.platform.model_dump(exclude_defaults=True)
@@ -258,6 +261,10 @@ def _keys(choices: Choices) -> dict[str, Any]:
         "every" if is_mirror else "poll": choices.poll,
     }
     return {key: value for key, value in keys.items() if value}
+
+
+def _source(choices: Choices) -> dict[str, str]:
+    return {"archive": choices.source} if choices.source else {}
 
 
 def _written(given: Source) -> Any:
@@ -321,6 +328,7 @@ def findings(choices: Choices, platform: Platform) -> list[Finding]:
         chosen,
         routes=tuple(each for each in chosen.routes if each.name == choices.name),
         mirrors=tuple(each for each in chosen.mirrors if each.name == choices.name),
+        sources=tuple(each for each in chosen.sources if each.name == choices.name),
         platform=platform,
     )
     found = check.check_platform(new)

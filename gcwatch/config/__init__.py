@@ -9,7 +9,8 @@ from gcwatch.config.diff import Changes, find_changes, require_same_home
 from gcwatch.config.expected import Expected
 from gcwatch.config.item_source import ItemSource
 from gcwatch.config.load import find, load, parse
-from gcwatch.config.model import Mirror, Route, Settings
+from gcwatch.config.mirror_table import Mirror
+from gcwatch.config.model import Route, Settings
 from gcwatch.config.reference import reference, schema
 from gcwatch.config.secret_files import read_alert_urls
 from gcwatch.config.service_tables import Alerts, Limits, Log, Metrics, Platform

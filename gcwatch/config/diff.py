@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from gcwatch.config.model import Mirror, Route, Settings
+from gcwatch.config.mirror_table import Mirror
+from gcwatch.config.model import Route, Settings
 from gcwatch.core.errors import ConfigError, Problem
 
 _OTHERS: Final = ("platform", "limits", "log", "metrics", "alerts")

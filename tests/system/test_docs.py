@@ -101,6 +101,10 @@ TYPED = {
     "gcwatch init --answers SLUG": (
         f"gcwatch init --yes --config x/z.toml --answers lung-study {PLATFORM}"
     ),
+    "gcwatch init --algorithm SLUG --source SLUG": (
+        "gcwatch init --yes --config x/s.toml --algorithm segment-lungs --source ct-archive "
+        f"{PLATFORM}"
+    ),
     "gcwatch check": "gcwatch check",
     "gcwatch check --alert": "gcwatch check",  # nobody is there to get one
     "gcwatch plan": "gcwatch plan",

@@ -121,6 +121,19 @@ def test_a_mirror_fetches_its_archive(place, run):
     assert not (place.folder / "ct-archive").exists()
 
 
+def test_an_algorithm_takes_the_items_of_an_archive(place, run):
+    """The config has no inbox, and works at once; another target is refused."""
+    place.sandbox.add_item("ct-archive", "one", {"ct-image": mha()})
+    source = ("--source", "ct-archive")
+    assert run(*options(place, "--archive", "second-archive", *source))[0] == 64
+    assert run(*options(place, "--algorithm", "segment-lungs", *source, "--inbox", "in"))[0] == 64
+    assert run(*options(place, "--algorithm", "segment-lungs", *source))[0] == 0
+    assert run("check")[0] == 0
+    assert run("once")[0] == 0
+    assert (place.folder / "segment-lungs" / "out" / "one" / "gcwatch.json").exists()
+    assert not (place.folder / "segment-lungs" / "in").exists()
+
+
 def test_a_mirror_fetches_the_answers_of_a_reader_study(place, run):
     """The option names the study; its answers come into a folder."""
     place.sandbox.add_answer(place.sandbox.add_display_set("lung-study", "one"))

@@ -55,6 +55,9 @@ def init(
         str | None, typer.Option(metavar="NAME", help="Name of the route or mirror; else the slug.")
     ] = None,
     inbox: Annotated[Path | None, _folder("--inbox", "Folder to watch; else NAME/in.")] = None,
+    source: Annotated[
+        str, _slug("--source", "With --algorithm: take the items of this archive, not an inbox.")
+    ] = "",
     outbox: Annotated[
         Path | None, _folder("--outbox", "Folder for results; else NAME/out.")
     ] = None,
@@ -113,11 +116,14 @@ def init(
     given = _given(targets, asking=asking)
     if given and given[0] in first_config.MIRRORED and (inbox or inputs):
         raise Misused("A mirror has no inbox and no inputs.", "Remove --inbox and --input.")
+    if source and (algorithm is None or inbox or settle):
+        message = "--source is for an algorithm, and in place of an inbox."
+        raise Misused(message, "Name --algorithm, and remove --inbox and --settle.")
     platform = home.platform(options, token_file, asking=asking)
     with _connected(home.settings(platform)) as there:
         kind, slug = given or _target(there)
         name = name or _proposed("Name", home.free_name(slug), asking=asking)
-        is_mirror = kind in first_config.MIRRORED
+        has_inbox = kind not in first_config.MIRRORED and not source
         choices = Choices(
             file=home.file,
             state=home.state,
@@ -125,9 +131,10 @@ def init(
             kind=kind,
             slug=slug,
             name=name,
-            inbox=None if is_mirror else home.folder("Inbox", inbox, f"{name}/in", asking=asking),
+            inbox=home.folder("Inbox", inbox, f"{name}/in", asking=asking) if has_inbox else None,
+            source=source,
             outbox=home.folder("Outbox", outbox, f"{name}/out", asking=asking),
-            inputs=_sources(inputs) if inputs else _inputs(there, kind, slug, asking=asking),
+            inputs=_chosen_inputs(there, kind, slug, inputs, source=source, asking=asking),
             settle=settle,
             poll=poll,
             unit=home.unit,
@@ -301,6 +308,21 @@ def _remarks(offer: first_config.Offer) -> str:
 
 def _sources(given: Sequence[str]) -> dict[str, Source]:
     return {socket: first_config.read_source(what) for socket, what in by_socket(given)}
+
+
+def _chosen_inputs(
+    platform: GrandChallenge,
+    kind: Kind,
+    slug: str,
+    given: Sequence[str] | None,
+    *,
+    source: str,
+    asking: bool,
+) -> dict[str, Source]:
+    """Return the source of each socket; an item of an archive fills the sockets of its names."""
+    if given:
+        return _sources(given)
+    return {} if source else _inputs(platform, kind, slug, asking=asking)
 
 
 def _inputs(platform: GrandChallenge, kind: Kind, slug: str, *, asking: bool) -> dict[str, Source]:
