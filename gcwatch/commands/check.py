@@ -362,7 +362,7 @@ def _mirrored_place(where: str, mirror: Mirror, platform: GrandChallenge) -> Fin
 
 def _readable(mirror: Mirror, platform: GrandChallenge) -> str:
     """Return what the token may read of a mirror's place; of a study, an editor all answers."""
-    if mirror.kind == "archive":
+    if mirror.kind != "reader_study":
         return "it"
     is_editor = platform.may_add("reader_study", mirror.slug)
     return "the answers of all readers" if is_editor else "only its own answers, as no editor"

@@ -7,6 +7,7 @@ import tracemalloc
 import pytest
 from rich.console import Console
 from support.builders import mha
+from support.mirrored import Mirrored
 from support.mirrored_study import READER, STUDY, MirroredStudy
 from support.sandbox_user import SandboxUser
 from support.sandbox_user import mha as bytes_mha
@@ -423,12 +424,19 @@ def test_status_tells_the_masks_that_are_missing(site, reader):
 
 
 @pytest.mark.parametrize(
-    ("study", "rights"), [(STUDY, "of all readers"), ("readers-only", "only its own")]
+    ("keys", "rights"),
+    [
+        ({"reader_study": STUDY}, "of all readers"),
+        ({"reader_study": "readers-only"}, "only its own"),
+        ({"archive": "ct-archive"}, "read it"),
+        ({"algorithm": "copy-image"}, "read it"),
+    ],
 )
-def test_check_tells_whose_answers_the_token_gets(tmp_path, sandbox, study, rights):
+def test_check_tells_whose_answers_the_token_gets(tmp_path, sandbox, keys, rights):
     """An editor's gets all; whoever is none learns it before the first run."""
-    site = MirroredStudy(tmp_path / "site", sandbox, reader_study=study)
-    found = [each.detail for each in check.check(config.load(site.file)) if study in each.detail]
+    site = Mirrored(tmp_path / "site", sandbox, **{"archive": None, **keys})
+    (slug,) = keys.values()
+    found = [each.detail for each in check.check(config.load(site.file)) if slug in each.detail]
     assert rights in found[0]
 
 
