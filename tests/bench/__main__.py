@@ -7,6 +7,7 @@ from pathlib import Path
 from tests.bench import (
     answers,
     burst,
+    closed,
     deidentify,
     idle,
     marker,
@@ -30,6 +31,7 @@ MEASUREMENTS = {
     "survey": (survey.bench, 3),
     "deidentify": (deidentify.bench, 5),
     "burst": (burst.bench, 1),
+    "closed": (closed.bench, 3),
     "marker": (marker.bench, 1),
 }
 """Each measurement, and how often it is repeated."""

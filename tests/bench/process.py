@@ -1,6 +1,7 @@
 """What a process has taken."""
 
 import os
+import resource
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -24,3 +25,9 @@ def private_mib(process: int) -> float:
     lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
     sizes = [int(line.split()[1]) for line in lines if line.startswith("Private_")]
     return sum(sizes) / 1024
+
+
+def children_cpu() -> float:
+    """The CPU time that all children of this process that have ended took."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

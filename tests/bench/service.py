@@ -26,7 +26,7 @@ from tests.bench.process import cpu_seconds
 CASES, FILES = [f"patient-{number:04}" for number in range(1000)], 100
 """The names of the folders, and how many files there are in each."""
 
-_NOWHERE = {"url": "http://127.0.0.1:9/api/v1/", "token": "0" * 40}
+NOWHERE = {"url": "http://127.0.0.1:9/api/v1/", "token": "0" * 40}
 _QUIET = 0.05
 """CPU seconds in a second, below which a daemon counts as quiet."""
 
@@ -70,7 +70,7 @@ class Site:
 
 def settled(folder: Path) -> Site:
     """A site whose inbox is full, and whose journal holds all of it as delivered."""
-    site = Site(folder, _NOWHERE)
+    site = Site(folder, NOWHERE)
     make_cases(site.inbox, CASES, FILES)
     deliver(site)
     warm_up(site)
@@ -91,11 +91,11 @@ def deliver(site: Site) -> None:
 def _deliver(route: config.Route, journal: Journal) -> None:
     for entry in inbox_of(route).list_cases().cases:
         case = journal.open_case(route.name, entry.name)
-        for event in _life(inbox_of(route).snapshot_case(entry.name), case.key):
+        for event in lifetime(inbox_of(route).snapshot_case(entry.name), case.key):
             journal.record(case.key, event)
 
 
-def _life(seen: Snapshot, key: str) -> Iterator[events.Event]:
+def lifetime(seen: Snapshot, key: str) -> Iterator[events.Event]:
     """All that becomes of a case that is found, until it is delivered."""
     root = "https://grand-challenge.org/api/v1/"
     pk = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"

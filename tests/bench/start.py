@@ -6,7 +6,6 @@ The two take turns, so that both find the same machine. Bytecode is there, as pi
 """
 
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.figures import Figure, show
+from tests.bench.process import children_cpu
 
 CONFIG = """\
 state = "state"
@@ -42,7 +42,7 @@ class Program:
 
     def call(self, command: str) -> tuple[float, float]:
         """Call a command; the seconds it took, and of them the CPU's."""
-        cpu, begun = _cpu_of_children(), time.perf_counter()
+        cpu, begun = children_cpu(), time.perf_counter()
         subprocess.run(
             [self.python, "-m", "gcwatch", command],
             cwd=self.folder,
@@ -50,7 +50,7 @@ class Program:
             capture_output=True,
             check=command != "once",
         )
-        return time.perf_counter() - begun, _cpu_of_children() - cpu
+        return time.perf_counter() - begun, children_cpu() - cpu
 
 
 def bench(folder: Path, rounds: int, base: Path | None = None) -> None:
@@ -85,8 +85,3 @@ def _installed(folder: Path, python: Path, environment: Mapping[str, str]) -> Pr
     program = Program(python, folder, environment)
     program.call("once")
     return program
-
-
-def _cpu_of_children() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
