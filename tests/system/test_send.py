@@ -450,6 +450,32 @@ def test_another_title_or_name_is_refused_not_ignored(desk, option):
     assert desk.send(path, **STUDY, **option)[0].case == again.case != first.case
 
 
+def test_a_case_under_way_keeps_its_title(desk):
+    """Nor does --again change it; before anything is planned, the latest title counts."""
+    path, stop = desk.patient(), threading.Event()
+    stop.set()
+    desk.send(path, **STUDY, title="A {key}", stop=stop)
+    desk.sandbox.configure(import_seconds=3600.0)
+    going = threading.Event()
+    thread = threading.Thread(
+        target=lambda: desk.send(path, **STUDY, title="B {key}", stop=going), daemon=True
+    )
+    thread.start()
+    until(lambda: desk.made("display_sets"))
+    going.set()
+    thread.join()
+
+    for again in (False, True):
+        with pytest.raises(Misused, match="was begun with the title .B"):
+            desk.send(path, **STUDY, title="C {key}", again=again)
+
+    desk.sandbox.configure(import_seconds=0.0)
+    desk.sandbox.advance(3600.0)
+    [sent] = desk.send(path, **STUDY, title="B {key}")
+    [made] = desk.made("display_sets")
+    assert made["title"] == f"B {sent.case}"
+
+
 def test_the_same_folder_twice_is_one_case(desk):
     """However its name is written."""
     path = desk.patient()

@@ -93,11 +93,12 @@ class SendRun:
         self._items = list(items)
         self._earlier: set[str] = set()
 
-    def require_same_names(self) -> None:
+    def require_same_names(self, *, again: bool) -> None:
         """Raise Misused if a case that is under way or delivered is to be called otherwise now."""
         for item in self._items:
             case = self._case(item)
-            if case is not None and (case.is_open or case.ending == "delivered"):
+            is_kept = case is not None and case.ending == "delivered" and not again
+            if case is not None and (is_kept or _is_planned(case)):
                 _require_same_names(item, case)
 
     def prepare(self, *, again: bool) -> bool:
@@ -106,11 +107,12 @@ class SendRun:
             case = self._case(item)
             if case is not None and case.ending == "delivered" and not again:
                 self._earlier.add(case.key)
-            elif case is None or not case.is_open:
+                continue
+            if case is None or not _is_planned(case):
                 self._items[number] = self._as_wanted(item)
-                if case is not None:
-                    self.watch.retry(case)
-            elif case.wait is not None:
+            if case is not None and not case.is_open:
+                self.watch.retry(case)
+            elif case is not None and case.wait is not None:
                 # Somebody asks now: the pause after the tries of the call before does not count.
                 self.watch.journal.record(case.key, Retried())
         routes = [self._route(item) for item in self._items if not self._is_earlier(item)]
@@ -200,6 +202,11 @@ _CONNECTIONS: Final = 4
 _NOT_HERE: Final = "its results could not be put into this output folder."
 
 
+def _is_planned(case: Case) -> bool:
+    """Whether a case is under way, and what it is called on the platform is settled."""
+    return case.is_open and case.inputs is not None
+
+
 def _require_same_names(item: SendItem, case: Case) -> None:
     """Raise Misused if a case was sent with another title, or other names, than are wanted now."""
     for option, before, now in (
@@ -210,8 +217,12 @@ def _require_same_names(item: SendItem, case: Case) -> None:
             was = f'with the {option} "{before}"' if before else f"without a {option}"
             link = case.submission.url if case.submission else ""
             page = f" You can change it on its page: {link}" * (option == "title" and bool(link))
+            name = readable_name(case.folder)
+            if case.is_open:
+                message = f"{name} was begun {was}, and is not finished."
+                raise Misused(message, f"Give the same {option} to continue.")
             raise Misused(
-                f"{readable_name(case.folder)} was sent {was}, and is so on the platform.",
+                f"{name} was sent {was}, and is so on the platform.",
                 f"Give the same {option}, or send it once more (--again).{page}",
             )
 

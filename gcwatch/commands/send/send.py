@@ -62,9 +62,8 @@ class SendSession:
                 stack.enter_context(open_run(some, store, self.settings, options, access.token))
                 for some in group_by_order(items)
             ]
-            if not self._again:
-                for run in self._runs:
-                    run.require_same_names()
+            for run in self._runs:
+                run.require_same_names(again=self._again)
             # All are open: from now on `close` closes them. After an error above, the stack does.
             self._stack = stack.pop_all()
 
