@@ -466,7 +466,7 @@ def test_a_case_under_way_keeps_its_title(desk):
     thread.join()
 
     for again in (False, True):
-        with pytest.raises(Misused, match="was begun with the title .B"):
+        with pytest.raises(Misused, match='was begun with the title "B'):
             desk.send(path, **STUDY, title="C {key}", again=again)
 
     desk.sandbox.configure(import_seconds=0.0)
