@@ -129,6 +129,7 @@ TYPED = {
     "gcwatch journal prune": "gcwatch journal prune --older-than 2y",
     "gcwatch journal prune --older-than 2y": "gcwatch journal prune --older-than 2y",
     "gcwatch systemd": "gcwatch systemd",
+    "gcwatch fetch reader-study SLUG DIR": f"gcwatch fetch reader-study lung-study read {PLATFORM}",
     "gcwatch fetch algorithm SLUG DIR": f"gcwatch fetch algorithm copy-image fetched {PLATFORM}",
     "gcwatch list algorithms": f"gcwatch list algorithms {PLATFORM}",
     "gcwatch list algorithms lung": f"gcwatch list algorithms lung {PLATFORM}",
