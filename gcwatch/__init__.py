@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         GcwatchError,
         Misused,
         StateError,
+        Stopped,
         TokenRefused,
         Unreachable,
     )
@@ -47,6 +48,7 @@ else:  # the same at run time, imported when it is used: `gcwatch --help` needs 
             "Pace": "gcwatch.core.timing",
             "Sent": "gcwatch.commands.send.runs",
             "StateError": "gcwatch.core.errors",
+            "Stopped": "gcwatch.core.errors",
             "TokenRefused": "gcwatch.core.errors",
             "Unreachable": "gcwatch.core.errors",
             "Watch": "gcwatch.api",
@@ -70,6 +72,7 @@ __all__ = [
     "Pace",
     "Sent",
     "StateError",
+    "Stopped",
     "TokenRefused",
     "Unreachable",
     "Watch",

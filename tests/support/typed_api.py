@@ -16,6 +16,7 @@ def three_jobs() -> None:
     )
     assert_type(cases, list[gcwatch.Sent])
     assert_type(cases[0].result, Path | None)
+    assert_type(gcwatch.fetch("kept", archive="ct-archive"), gcwatch.MirrorSummary)
     assert_type(gcwatch.mirror("kept"), gcwatch.MirrorSummary)
     with gcwatch.open("gcwatch.toml") as watch:
         assert_type(watch, gcwatch.Watch)
@@ -28,3 +29,4 @@ def mistakes() -> None:
     gcwatch.send("a", "results")  # type: ignore[call-arg]
     gcwatch.send("a", archive="b", names="both")  # type: ignore[arg-type]
     gcwatch.mirror("kept", outbox="b")  # type: ignore[call-arg]
+    gcwatch.fetch("kept", algorithm="lobes", status="done")  # type: ignore[arg-type]

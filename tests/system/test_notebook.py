@@ -40,7 +40,7 @@ def test_the_tutorial_notebook_does_the_three_jobs(kernel):
     shown = {cell["source"]: texts(cell) for cell in notebook["cells"] if "outputs" in cell}
     [study] = [text for source, text in shown.items() if "reader_study" in source]
     [results] = [text for source, text in shown.items() if 'algorithm="' in source]
-    [archive] = [text for source, text in shown.items() if "mirror(" in source]
+    [archive] = [text for source, text in shown.items() if "fetch(" in source]
     assert "patient-2 delivered http://127.0.0.1" in study
     assert "2 of 2 done" in study
     assert "patient-1 delivered" in results

@@ -12,7 +12,7 @@ import gcwatch
 from gcwatch.cli import main
 
 PAGE = (ROOT / "docs" / "python.md").read_text()
-FUNCTIONS = ("send", "mirror", "open")
+FUNCTIONS = ("send", "fetch", "mirror", "open")
 
 
 def blocks(language):
@@ -44,7 +44,7 @@ def check_three_jobs(folder, sandbox):
         "patient-1",
         "patient-2",
     ]
-    assert (folder / "kept" / "stored" / "gcwatch.json").exists()
+    assert (folder / "archive" / "stored" / "gcwatch.json").exists()
 
 
 def test_the_python_of_the_page_works(fresh, sandbox, capsys):
@@ -58,6 +58,7 @@ def test_the_python_of_the_page_works(fresh, sandbox, capsys):
     for code in others:
         exec(code, session)
     assert len(sandbox.state()["jobs"]) == 2
+    assert (fresh / "kept" / "stored" / "gcwatch.json").exists()
 
 
 def test_the_three_lines_of_shell_do_the_same(fresh, sandbox):
