@@ -6,36 +6,47 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from gcwatch.core.case import Case
-from gcwatch.core.events import Event, Postponed
+from gcwatch.core.events import Event, Postponed, Submitted
 from gcwatch.core.reasons import needs_person
 
 ENOUGH_TRIES: Final = 4
 """Tries after which `gcwatch once` leaves a case to a later run."""
 
 BUSY_SECONDS: Final = 600.0
-"""So long a case waits in one run for a platform that asks again and again for a pause."""
+"""So long a case waits in one run for a platform that again and again lets it not go on."""
+
+
+_BUSY: Final = "busy"
+_LOST: Final = "uploads_lost"
 
 
 class BusyWaits:
-    """Measures how long each case has met nothing but a platform that asks for a pause (429)."""
+    """Measures how long each case has waited for a platform that may never let it go on.
+
+    It has met nothing but requests for a pause (429), or a platform that loses each upload.
+    """
 
     def __init__(self) -> None:
-        self._since: dict[str, float] = {}
+        self._since: dict[tuple[str, str], float] = {}
         self._lock = threading.Lock()
 
     def on_event(self, case: Case, event: Event) -> None:
         """Given a case and what has just happened to it, begin to measure, go on, or end it."""
-        is_busy = isinstance(event, Postponed) and event.reason.code == "busy"
+        code = event.reason.code if isinstance(event, Postponed) else ""
         with self._lock:
-            if is_busy:
-                self._since.setdefault(case.key, time.monotonic())
-            else:
-                self._since.pop(case.key, None)
+            if code in {_BUSY, _LOST}:
+                self._since.setdefault((case.key, code), time.monotonic())
+            if code != _BUSY:
+                self._since.pop((case.key, _BUSY), None)
+            if isinstance(event, Submitted):  # an upload by itself may be lost again
+                self._since.pop((case.key, _LOST), None)
 
     def has_lasted(self, case: Case) -> bool:
         """Whether a case has waited long enough for one run."""
-        now = time.monotonic()
-        return now - self._since.get(case.key, now) >= BUSY_SECONDS
+        since = [self._since.get((case.key, code)) for code in (_BUSY, _LOST)]
+        return any(
+            begun is not None and time.monotonic() - begun >= BUSY_SECONDS for begun in since
+        )
 
 
 def all_left_to_later_run(cases: Sequence[Case], busy: BusyWaits) -> bool:
