@@ -13,6 +13,7 @@ from gcwatch.core.case import Case
 from gcwatch.core.clock import LATEST_SECONDS
 from gcwatch.core.errors import JournalDamaged
 from gcwatch.core.events import Event
+from gcwatch.core.reasons import is_normal
 from gcwatch.core.timing import Pace, due_time
 from gcwatch.journal.packing import Packed, unpack
 
@@ -94,7 +95,7 @@ class Known:
 
 def _is_notable(case: Case) -> bool:
     """Whether a closed case is more than done: it failed, or something about it is odd."""
-    is_odd = bool(case.warnings) or case.is_to_check
+    is_odd = case.is_to_check or not all(map(is_normal, case.warnings))
     return case.ending == "failed" or (case.ending == "delivered" and is_odd)
 
 

@@ -64,7 +64,7 @@ def change_note_text(case: Case, *, operator_files: bool = False) -> str:
         f"  {words.hint}",
         f"  The results are in {readable_name(case.result)}, beside this note.",
         f"  Case {case.key}; its history: gcwatch show {case.key}",
-        f"  To send it as it is now: gcwatch retry {case.key}",
+        f"  To send what is there now: gcwatch retry {case.key}",
     ]
     if operator_files:
         lines.append(f"  {retry_by_file(case)}")

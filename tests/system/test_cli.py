@@ -38,6 +38,7 @@ COMMANDS = [
     "retry",
     "withdraw",
     "send",
+    "fetch",
     "list",
     "journal",
     "schema",

@@ -100,9 +100,15 @@ def submissions(
         yield from _unknown(some, names, place, online.again)
 
 
+def _has_earlier_job(each: KnownCase) -> bool:
+    return any(reason.code == "earlier_job" for reason in each.case.warnings)
+
+
 def _shared(records: Sequence[KnownCase]) -> Iterator[Finding]:
-    count = Counter(pk for each in records for pk in each.made)
-    for each in records:
+    # The results of an earlier job may be delivered to several cases.
+    owners = [each for each in records if not _has_earlier_job(each)]
+    count = Counter(pk for each in owners for pk in each.made)
+    for each in owners:
         if any(count[pk] > 1 for pk in each.made):
             yield each.finding("doubled", "another case of the journal has the same job or item")
 

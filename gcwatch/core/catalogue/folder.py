@@ -254,6 +254,7 @@ FOLDER_REASONS: Final[Mapping[str, ReasonEntry]] = {
         "Computed{when} by an earlier job of algorithm {algorithm} with the same inputs: {url}",
         hint="Nothing has to be done. If the algorithm was changed since, compare the version on "
         "the job's page.",
+        is_normal=True,
     ),
     "same_images": ReasonEntry(
         "This folder contains the same images as {folder}, delivered on {date}; gcwatch holds it "

@@ -18,6 +18,8 @@ from support.builders import (
 )
 
 import gcwatch
+from gcwatch import config
+from gcwatch.commands import audit
 from gcwatch.core import events
 from gcwatch.platform import http
 from gcwatch.platform.models import UploadSession
@@ -249,6 +251,9 @@ def test_the_same_values_twice_are_computed_once(sandbox, tmp_path):
     assert (outcome.delivered, outcome.failed) == (2, 0)
     assert len(site.jobs()) == 1
     assert "by an earlier job" in site.receipt("p2")["warnings"][0]
+    with site.watch() as watch:
+        assert watch.attention() == []
+    assert {each.kind for each in audit.audit(config.load(site.file))} == {"agrees"}
 
 
 # --- how a job ends ------------------------------------------------------------------------------
