@@ -60,10 +60,7 @@ class GrandChallenge(ApiCalls):
 
     def algorithm(self, slug: str) -> Algorithm | None:
         """Return the algorithm, or None if it does not exist or this token can't see it."""
-        found = self._find_by_slug(Algorithm, "algorithms/", slug)
-        if found is None:
-            self.me()  # if a proxy drops the token's header, lists are empty
-        return found
+        return self._find_place(Algorithm, "algorithms/", slug)
 
     def algorithms(self) -> list[Algorithm]:
         """Return all algorithms that this token can see, by slug."""
@@ -168,18 +165,15 @@ class GrandChallenge(ApiCalls):
 
     def reader_study(self, slug: str) -> Collection | None:
         """Return the reader study, or None if it does not exist or this token can't see it."""
-        return self._find_collection("reader-studies/", slug)
+        return self._find_place(Collection, "reader-studies/", slug)
 
     def archive(self, slug: str) -> Collection | None:
         """Return the archive, or None if it does not exist or this token can't see it."""
-        return self._find_collection("archives/", slug)
+        return self._find_place(Collection, "archives/", slug)
 
     def study(self, slug: str) -> ReaderStudy | None:
         """Return the reader study with its questions, or None as `reader_study` does."""
-        found = self._find_by_slug(ReaderStudy, "reader-studies/", slug)
-        if found is None:
-            self.me()  # if a proxy drops the token's header, lists are empty
-        return found
+        return self._find_place(ReaderStudy, "reader-studies/", slug)
 
     def answers(self, study: str, offset: int = 0) -> Iterator[Page[StudyAnswer]]:
         """Given a reader study's pk, yield pages of its answers by creation, from *offset* on."""
@@ -302,8 +296,9 @@ class GrandChallenge(ApiCalls):
 
     # --- lists ---------------------------------------------------------------------------------
 
-    def _find_collection(self, path: str, slug: str) -> Collection | None:
-        found = self._find_by_slug(Collection, path, slug)
+    def _find_place(self, kind: type[WithSlug], path: str, slug: str) -> WithSlug | None:
+        """Return what has a slug; without it, make sure that the platform sees the token."""
+        found = self._find_by_slug(kind, path, slug)
         if found is None:
             self.me()  # if a proxy drops the token's header, lists are empty
         return found
