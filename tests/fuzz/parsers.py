@@ -33,7 +33,7 @@ from gcwatch.inbox import tree
 from gcwatch.mirrors.receipts import parse_receipt
 from gcwatch.platform import models
 from gcwatch.platform.replies import read_reply
-from gcwatch.targets.reuse import receipt_image
+from gcwatch.targets.reuse import holds_socket, item_url
 from tests.fuzz.run import PARSER_NAMES
 
 
@@ -200,7 +200,8 @@ def _receipt(content: bytes) -> None:
     outboxes.read(folder)
     told = read_receipt(SharePath(folder) / "p1")
     list(finding.compare_files(SharePath(folder) / "p1", outboxes._told(told)))
-    receipt_image(told, "s")
+    holds_socket(told, "s")
+    item_url(told)
     product_pk(told)
     if is_receipt_of(told, _CASE, "algorithm", "a"):
         target_of_receipt(told, "algorithm")

@@ -229,6 +229,14 @@ def test_a_connection_that_hangs_costs_one_try(monkeypatch):
         ("http://storage.example/x", "https://platform.example/api/v1/", False),
         ("https://127.0.0.1/x", "https://platform.example/api/v1/", False),
         ("https://localhost/x", "https://platform.example/api/v1/", False),
+        *(
+            (f"https://{alias}/x", "https://platform.example/api/v1/", False)
+            for alias in ("127.1", "0x7f.1", "2130706433", "0", "[::]", "[::ffff:127.0.0.1]")
+        ),
+        *(
+            (f"https://{alias}/x", "https://platform.example/api/v1/", False)
+            for alias in ("localhost.", "LOCALHOST", "x.localhost", "127.0.0.1.", "[::1%25lo]")
+        ),
         ("http://[::1]/x", "https://platform.example/api/v1/", False),
         ("http://127.0.0.1:8/x", "http://127.0.0.1:9/api/v1/", True),
         ("http://storage.example/x", "http://127.0.0.1:9/api/v1/", False),
