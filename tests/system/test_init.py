@@ -121,6 +121,7 @@ def test_a_mirror_fetches_its_archive(place, run):
     assert not (place.folder / "ct-archive").exists()
 
 
+@pytest.mark.prove
 def test_an_algorithm_takes_the_items_of_an_archive(place, run):
     """The config has no inbox, and works at once; another target is refused."""
     place.sandbox.add_item("ct-archive", "one", {"ct-image": mha()})

@@ -245,6 +245,7 @@ def open_run(
                 key_folder=settings.state,
                 routes=(),
                 mirrors=(),
+                sources=(),
                 metrics=Metrics(),  # these are the service's
                 alerts=Alerts(),
             ),

@@ -6,6 +6,7 @@ import pytest
 from support.builders import Site, check_results, mha, until
 from support.sandbox_user import SandboxUser
 
+import gcwatch
 from gcwatch import config
 from gcwatch.commands import check, plan
 from gcwatch.core.errors import ConfigError
@@ -182,6 +183,24 @@ def test_check_says_what_the_items_are_for(site):
     assert "the items of the archive ct-archive" in found["source"].detail
     assert "the token may read it" in found["archive"].detail
     assert "not files" in found["input clinical-info"].detail
+
+
+def test_what_is_sent_by_hand_leaves_the_archive_alone(site):
+    """`gcwatch send` uses the platform and the limits of a config, and nothing else of it."""
+    site.add(threshold=1.5)
+    site.sandbox.forget_calls()
+
+    [sent] = gcwatch.send(
+        site.drop(),
+        algorithm="copy-image",
+        output=site.folder / "by-hand",
+        config=site.file,
+        poll="50ms",
+        quiet=True,
+    )
+
+    assert sent.ending == "delivered"
+    assert not [call for call in site.sandbox.calls() if "archives" in call["path"]]
 
 
 def test_the_daemon_takes_new_items_on_its_schedule(site):
