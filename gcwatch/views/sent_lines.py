@@ -21,7 +21,8 @@ def _sent(sent: Sent, screen: Console) -> Iterator[Text]:
     heading = Text(f"{printable_name(sent.folder)}  ", "bold")
     heading.append(ending, STAGE_STYLES.get(ending, "cyan"))
     yield heading.append(f"  {sent.case}", "dim")
-    for fact in (sent.link, str(sent.result or "")):
+    # Without outputs there is only a receipt, and the link leads to what was made.
+    for fact in (sent.link, str(sent.result) if sent.outputs else ""):
         if fact:
             yield whole_line(fact, before="  ", clickable=knows_links(screen))
     if note := sent_note(sent):

@@ -68,7 +68,9 @@ def fetch(
     )
     jobs = JobFilter(status or "succeeded", _day(since))
     with stoppable() as stop, mirror_progress() as (stream, progress):
-        log.configure(access_settings(access).log, stream=stream)
+        # Somebody looks on: each item that arrives is in the bar, and only trouble is a line.
+        settings = access_settings(access).log.model_copy(update={"level": "warning"})
+        log.configure(settings, stream=stream)
         try:
             summary = fetch_into(
                 folder, _KINDS[what], slug, access, jobs=jobs, progress=progress, stop=stop
