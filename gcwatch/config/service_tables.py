@@ -1,5 +1,6 @@
 """The tables of the config file about all of gcwatch: platform, limits, log, metrics, alerts."""
 
+import os
 import time
 from typing import Annotated, Any, Literal
 
@@ -62,12 +63,22 @@ class Limits(Table):
     connections: int = Field(default=16, ge=1, le=64)
     """Number of transfers at the same time, over all cases."""
 
+    processes: int | None = Field(default=None, ge=1, le=64)
+    """Number of large series that are judged and de-identified at the same time, the first of them
+    in the daemon, each further one in a process of its own of 50 MiB. Without this key: as many as
+    gcwatch may use cores. 1: no other process."""
+
     upload: UploadRules = ()
     """How fast all uploads together may be: "20 Mbit/s", or a list of limits with times, of which
     the last that holds is followed: ["20 Mbit/s", "mon-fri 07-19 5 Mbit/s", "sun unlimited"].
 
     Days and hours are what this machine's clock shows; "19-07" ends on the next day. Without this
     key, or at a time for which there is no limit, uploads are as fast as the network."""
+
+    @property
+    def most_processes(self) -> int:
+        """How many large series are judged at the same time."""
+        return self.processes or len(os.sched_getaffinity(0))
 
     def upload_rate(self, now: float | None = None) -> float | None:
         """Return the limit at a time (default: now), in bytes a second; None if there is none."""

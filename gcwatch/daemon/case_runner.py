@@ -18,6 +18,7 @@ from gcwatch.core.timing import Pace, due_time
 from gcwatch.daemon.current_config import CurrentConfig
 from gcwatch.daemon.waking.uptime import read_uptime
 from gcwatch.files.key_file import read_or_make_key
+from gcwatch.imaging.bundles.several import SeveralBundles
 from gcwatch.journal.journal import Journal
 from gcwatch.log.case_events import log_entry
 from gcwatch.platform.transfers import Transfers
@@ -58,6 +59,7 @@ class CaseRunner:
         self._stop = stop or threading.Event()
         self._recorded = recorded
         self._quota = UploadQuota(journal.uploads_held)
+        self._bundles = SeveralBundles(lambda: current.settings.limits.most_processes)
 
     def run(self, key: str) -> None:
         """Given a case's key, do its first step, due or not, and each further step that is due.
@@ -105,6 +107,7 @@ class CaseRunner:
             twin=self._journal.twin,
             active=lambda: self._journal.count("running", self._current.algorithm_routes()),
             quota=self._quota,
+            bundles=self._bundles,
             patient_key=self._patient_key,
             progress=self._progress,
         )

@@ -9,6 +9,7 @@ from gcwatch.config import Route
 from gcwatch.core.case import Case, Uptime
 from gcwatch.core.progress import TransferProgress, no_progress
 from gcwatch.core.timing import Pace
+from gcwatch.imaging.bundles.several import SeveralBundles
 from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.transfers import Moved, Transfers
 from gcwatch.targets.context import TargetContext
@@ -17,7 +18,7 @@ from gcwatch.targets.upload_quota import UploadQuota
 
 @dataclass(frozen=True)
 class StepContext:
-    """What steps work with: the platform's transfers, the spool, the clock and the quota.
+    """What steps work with: the platform's transfers, the spool, the clock, the quota, and bundles.
 
     `clock` returns seconds since the epoch, `uptime` how long this machine has been on. `knows`
     tells whether a job or item (its pk) belongs to a case of the journal; `active` how many jobs
@@ -33,6 +34,7 @@ class StepContext:
     active: Callable[[], int]
     twin: Callable[[Case], Case | None]
     quota: UploadQuota
+    bundles: SeveralBundles
     patient_key: Callable[[], bytes]
     progress: TransferProgress = field(default=no_progress)
 

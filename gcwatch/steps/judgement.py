@@ -7,6 +7,7 @@ the platform that makes anything: what is refused leaves no upload and no empty 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 from gcwatch import targets
 from gcwatch.config import Route
@@ -31,6 +32,15 @@ from gcwatch.targets import reuse
 from gcwatch.targets.context import DroppedFolder, TargetContext
 from gcwatch.targets.titles import find_shortened
 from gcwatch.targets.upload_quota import LIMIT_UPLOADS
+
+
+class MakeImageBundle(Protocol):
+    """What makes the upload of an image socket, as `bundle.image_bundle` does."""
+
+    def __call__(
+        self, files: Sequence[SourceFile], options: BundleOptions, *, spool: Path, stem: str
+    ) -> Bundle:
+        """Return the upload."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +86,15 @@ def require_sendable(folder: FolderToJudge, context: TargetContext) -> None:
             outgoing_content(item, folder, context.route)
 
 
-def judge_folder(folder: FolderToJudge, context: TargetContext, spool: Path) -> Judgement:
+def judge_folder(
+    folder: FolderToJudge,
+    context: TargetContext,
+    spool: Path,
+    make: MakeImageBundle = bundle.image_bundle,
+) -> Judgement:
     """Given a folder, match its files to sockets, check them, and make all bundles in *spool*.
+
+    `make` makes those for image sockets.
 
     Raises:
         CannotSend: when the folder can't be sent as it is.
@@ -87,7 +104,7 @@ def judge_folder(folder: FolderToJudge, context: TargetContext, spool: Path) -> 
     """
     route = context.route
     folder, dropped, planned = _plan(folder, context)
-    bundles = make_bundles(planned.inputs, planned.inputs, folder, route, spool)
+    bundles = make_bundles(planned.inputs, planned.inputs, folder, route, spool, make=make)
     # How many files of a DICOM image set can be de-identified is known only now.
     inputs = tuple(_with_uploads(item, bundles.get(item.socket, ())) for item in planned.inputs)
     _require_few_uploads(bundles)
@@ -146,6 +163,8 @@ def make_bundles(
     folder: FolderToJudge,
     route: Route,
     spool: Path,
+    *,
+    make: MakeImageBundle = bundle.image_bundle,
 ) -> dict[str, tuple[Bundle, ...]]:
     """Given some of a case's *inputs*, return the bundles of those that are uploaded, by socket.
 
@@ -155,12 +174,18 @@ def make_bundles(
     for number, item in enumerate(inputs, start=1):
         if item in wanted and item.is_uploaded:
             stem = f"{_public_name(folder, route)}-{folder.round}-{number:02}"
-            made[item.socket] = _bundles_of(item, folder, route, spool, stem)
+            made[item.socket] = _bundles_of(item, folder, route, spool, stem, make=make)
     return made
 
 
 def _bundles_of(
-    item: Input, folder: FolderToJudge, route: Route, spool: Path, stem: str
+    item: Input,
+    folder: FolderToJudge,
+    route: Route,
+    spool: Path,
+    stem: str,
+    *,
+    make: MakeImageBundle,
 ) -> tuple[Bundle, ...]:
     """Return the bundles of an input: one, or one a file for a DICOM image set."""
     chosen, options = bundle.select_files(folder.files, item.pattern), _options(item, folder, route)
@@ -168,7 +193,7 @@ def _bundles_of(
         return (bundle.file_bundle(chosen[0], stem=stem),)
     if item.carrier == "dicom":
         return bundle.dicom_set(chosen, options, spool=spool, stem=stem)
-    return (bundle.image_bundle(chosen, options, spool=spool, stem=stem),)
+    return (make(chosen, options, spool=spool, stem=stem),)
 
 
 def outgoing_content(item: Input, folder: FolderToJudge, route: Route) -> SpoolContent:

@@ -52,12 +52,14 @@ def upload_inputs(case: Case, route: Route, pace: Pace, context: StepContext) ->
     # Without a plan nothing was sent yet; with one, a crash or an error ended an earlier try.
     if case.inputs is None:
         discard_spool(spool)
-        judgement = judge_folder(folder, context.for_target(route, pace), spool)
+        target = context.for_target(route, pace)
+        judgement = judge_folder(folder, target, spool, context.bundles.image_bundle)
         # Before the plan: with a plan, the folder is not judged again after a crash.
         case = yield from _record_warnings(case, judgement.warnings)
         case, bundles = (yield judgement.planned), judgement.bundles
     else:
-        bundles = make_bundles(checklist.unsent_inputs(case), case.inputs, folder, route, spool)
+        unsent, make = checklist.unsent_inputs(case), context.bundles.image_bundle
+        bundles = make_bundles(unsent, case.inputs, folder, route, spool, make=make)
     if not case.uploads and case.attempt is None:
         case = yield from require_new_content(case, bundles, route, pace, context)
     for item in checklist.unsent_inputs(case):

@@ -62,22 +62,28 @@ def _survey(python: Path, folder: Path) -> tuple[float, float]:
 
 
 def _make_inbox(inbox: Path) -> None:
-    """Write the series; what differs between real slices differs between these."""
+    """Write the series."""
+    for patient in range(PATIENTS):
+        for series in range(SERIES):
+            folder = inbox / f"patient-{patient}" / f"series-{series}"
+            make_scanner_series(folder, patient, SLICES)
+
+
+def make_scanner_series(folder: Path, patient: int, slices: int) -> None:
+    """Write a series; what differs between real slices differs between these."""
     import pydicom  # noqa: PLC0415 - only where they are made
     from pydicom.data import get_testdata_file  # noqa: PLC0415 - as above
     from pydicom.uid import generate_uid  # noqa: PLC0415 - as above
 
     each = pydicom.dcmread(str(get_testdata_file("CT_small.dcm")))
-    for patient in range(PATIENTS):
-        each.PatientID, each.StudyInstanceUID = f"{patient:06}", generate_uid()
-        for series in range(SERIES):
-            folder = inbox / f"patient-{patient}" / f"series-{series}"
-            folder.mkdir(parents=True)
-            each.SeriesInstanceUID, each.SeriesNumber = generate_uid(), series
-            for number in range(1, SLICES + 1):
-                uid = each.SOPInstanceUID = generate_uid()
-                each.file_meta.MediaStorageSOPInstanceUID = uid
-                each.InstanceNumber, each.SliceLocation = number, number - 75.699997
-                each.ImagePositionPatient = [-158.135803, -179.035797, number - 75.699997]
-                each.ContentTime = each.AcquisitionTime = f"10{number // 60:02}{number % 60:02}"
-                each.save_as(folder / f"IM{number:04}")
+    study = generate_uid(entropy_srcs=[str(patient), str(folder.parent)])
+    each.PatientID, each.StudyInstanceUID = f"{patient:06}", study
+    each.SeriesInstanceUID, each.SeriesNumber = generate_uid(), folder.name.rpartition("-")[2]
+    folder.mkdir(parents=True)
+    for number in range(1, slices + 1):
+        uid = each.SOPInstanceUID = generate_uid()
+        each.file_meta.MediaStorageSOPInstanceUID = uid
+        each.InstanceNumber, each.SliceLocation = number, number - 75.699997
+        each.ImagePositionPatient = [-158.135803, -179.035797, number - 75.699997]
+        each.ContentTime = each.AcquisitionTime = f"10{number // 60:02}{number % 60:02}"
+        each.save_as(folder / f"IM{number:04}")

@@ -294,7 +294,7 @@ def test_it_knows_no_token_and_tells_no_name(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "executable", str(spy))
     assert Artist().draw([subject(tmp_path)]) == []
     assert "secret" not in seen.read_text()
-    assert seen.read_text().endswith("-P -m gcwatch.pictures\n")
+    assert seen.read_text().endswith(f"-P -m gcwatch.processes gcwatch.pictures {os.getpid()}\n")
 
 
 ANSWERS = {
@@ -324,10 +324,11 @@ def test_a_process_that_hangs_or_dies_is_no_trouble(tmp_path, monkeypatch):
     monkeypatch.setattr(artist, "PATIENCE_SECONDS", 0.2)
     assert Artist().draw([subject(tmp_path)]) is None
     monkeypatch.setattr(artist, "PATIENCE_SECONDS", 600)
-    stopped, answers = Artist(), []
+    begun, stopped, answers = tmp_path / "begun", Artist(), []
+    spy.write_text(f"#!/bin/sh\ntouch {begun}\nexec sleep 600\n")
     drawing = threading.Thread(target=lambda: answers.append(stopped.draw([subject(tmp_path)])))
     drawing.start()
-    until(lambda: stopped._process)
+    until(begun.exists)
     stopped.stop()
     drawing.join(60)
     assert answers == [None]
