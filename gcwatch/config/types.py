@@ -3,7 +3,6 @@
 import ipaddress
 import json
 import re
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -139,22 +138,11 @@ def check_inside(value: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Given a host's name or address, return whether it is this machine, however that is written.
-
-    "127.1", "0x7f.1" and "0" are addresses, too, and "localhost." is a name of it.
-    """
-    name = host.partition("%")[0].rstrip(".").lower()
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
+    """Given a host's name or address, return whether it is this machine."""
     try:
-        address = ipaddress.ip_address(name)
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        try:
-            address = ipaddress.ip_address(socket.inet_aton(name))
-        except (OSError, ValueError):
-            return False
-    plain = getattr(address, "ipv4_mapped", None) or address
-    return plain.is_loopback or plain.is_unspecified
+        return host == "localhost"
 
 
 def check_web_address(value: str) -> str:
