@@ -32,7 +32,7 @@ def drawn(show: Callable[[], RenderableType]) -> Iterator[TextIO]:
         with _NotebookOutput(show):
             yield sys.stderr
     elif screen.is_terminal:
-        with Live(get_renderable=show, console=screen, refresh_per_second=4, transient=True):
+        with Live(get_renderable=show, console=screen, refresh_per_second=2, transient=True):
             # Log lines are coloured already, and are longer than any terminal: they wrap.
             yield cast(TextIO, FileProxy(screen, sys.stderr))
     else:

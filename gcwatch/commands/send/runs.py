@@ -92,6 +92,7 @@ class SendRun:
         self._store = store
         self._items = list(items)
         self._earlier: set[str] = set()
+        self._closed: dict[str, CaseView] = {}
 
     def require_same_names(self, *, again: bool) -> None:
         """Raise Misused if a case that is under way or delivered is to be called otherwise now."""
@@ -117,22 +118,31 @@ class SendRun:
                 self.watch.journal.record(case.key, Retried())
         routes = [self._route(item) for item in self._items if not self._is_earlier(item)]
         self.watch.follow(replace(self.watch.settings, routes=tuple(routes)))
+        self._closed.clear()  # some may have been opened again
         return bool(routes)
 
-    def snapshot(self) -> DaemonSnapshot:
-        """Return what the work on these cases does at this moment."""
-        cases = [case for item in self._items if (case := self._case(item))]
-        return replace(self.watch.daemon_snapshot(cases), is_running=True, routes=None)
+    def progress(self) -> tuple[list[CaseView], frozenset[str]]:
+        """Return each case in words, as it is now, and the keys of those that are in work."""
+        cases = [
+            None if item.identity in self._closed else self._case(item) for item in self._items
+        ]
+        snapshot = self.watch.daemon_snapshot([case for case in cases if case])
+        snapshot = replace(snapshot, is_running=True, routes=None)
+        views = [
+            self._view(item, case, snapshot) for item, case in zip(self._items, cases, strict=True)
+        ]
+        return views, snapshot.progress.working
 
-    def views(self, snapshot: DaemonSnapshot) -> Iterator[CaseView]:
-        """Yield each case in words; one that has not begun yet is waiting."""
-        for item in self._items:
-            case = self._case(item)
-            if case is None:
-                yield CaseView("", "", readable_name(item.route.folder), "waiting", "", "")
-            else:
-                pace = self.watch.pace(case.route)
-                yield case_view.case_view(case, pace, time.time(), snapshot)
+    def _view(self, item: SendItem, case: Case | None, snapshot: DaemonSnapshot) -> CaseView:
+        """Return a case in words; one that has not begun is waiting, one that is closed stays."""
+        if item.identity in self._closed:
+            return self._closed[item.identity]
+        if case is None:
+            return CaseView("", "", readable_name(item.route.folder), "waiting", "", "")
+        view = case_view.case_view(case, self.watch.pace(case.route), time.time(), snapshot)
+        if not case.is_open:
+            self._closed[item.identity] = view
+        return view
 
     def sent(self, stop: threading.Event) -> Iterator[Sent]:
         """Yield the result of each case, brought to the output folder that is wanted now."""

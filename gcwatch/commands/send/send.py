@@ -89,13 +89,9 @@ class SendSession:
 
     def progress(self) -> tuple[list[CaseView], frozenset[str]]:
         """Return each case in words, as it is now, and the keys of those that are in work."""
-        views: list[CaseView] = []
-        working: frozenset[str] = frozenset()
-        for run in self._runs:
-            snapshot = run.snapshot()
-            views += run.views(snapshot)
-            working |= snapshot.progress.working
-        return views, working
+        seen = [run.progress() for run in self._runs]
+        views = [view for some, _ in seen for view in some]
+        return views, frozenset().union(*(working for _, working in seen))
 
     def run(self, stop: threading.Event | None = None) -> list[Sent]:
         """Work until nothing more can be done now, or *stop* is set."""
