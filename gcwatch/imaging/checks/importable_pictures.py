@@ -6,7 +6,7 @@ counts as readable.
 
 import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import BinaryIO
 
 from gcwatch.imaging.checks.streams import read_at
@@ -68,11 +68,17 @@ _TIFF_UNITS = {2, 3}
 """Inch and centimetre."""
 
 
+_TILE_SIZES = {322, 323}
+"""The columns and rows of a tile."""
+
+
 def find_unreadable_tiff(stream: BinaryIO) -> Unreadable | None:
     """Given a TIFF, return why the importer can't read it."""
     tags = read_tiff_values(stream)
-    if not all(next(iter(tags.get(tag, ())), 0) for tag in (256, 257)):
+    if not _have_numbers(tags, (256, 257)):
         return Unreadable("a TIFF without the number of its columns or rows", "TIFF")
+    if _TILE_SIZES & tags.keys() and not _have_numbers(tags, _TILE_SIZES):
+        return Unreadable("a TIFF without the size of its tiles", "TIFF")
     colour, unit = tags.get(262, (1,))[:1], tags.get(296, ())[:1]
     if colour and colour[0] not in _TIFF_COLOURS:
         return Unreadable("a TIFF in other colours than gray and RGB", "TIFF in gray or RGB")
@@ -82,6 +88,11 @@ def find_unreadable_tiff(stream: BinaryIO) -> Unreadable | None:
     return Unreadable(
         "a TIFF without the size of a pixel", "TIFF with XResolution, YResolution and their unit"
     )
+
+
+def _have_numbers(tags: Mapping[int, Sequence[int]], wanted: Collection[int]) -> bool:
+    """Whether each of these tags has a number that is not 0."""
+    return all(next(iter(tags.get(tag, ())), 0) for tag in wanted)
 
 
 def _is_philips(stream: BinaryIO) -> bool:

@@ -204,6 +204,8 @@ class _Writer:
 
     def _copy_pixels(self, page: Page) -> "tuple[array[int], array[int]]":
         code, layout = self.tiff.offset_code, self.tiff.layout(page)
+        if not layout.each:
+            raise CantScrub("its strips or tiles have no size")
         count = _count_segments(self.tiff, page)
         begins, lengths = zeros(code, count), zeros(code, count)
         for number, (begin, length) in enumerate(iterate_segments(self.tiff, page)):

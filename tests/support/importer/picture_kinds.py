@@ -78,6 +78,13 @@ def tiff_without_rows(folder):
     return Picture(_GRAY)
 
 
+@TIFF.add("tiles without the number of their rows", WRONG, "unreadable_format")
+def tiff_without_tile_rows(folder):
+    _tiff(folder, tile=(16, 16))
+    _remove_tags(folder / "image.tif", 323)
+    return Picture(_GRAY)
+
+
 def _remove_tags(path, *tags):
     """Give these tags of the first directory numbers that no reader knows."""
     data = bytearray(path.read_bytes())
