@@ -51,7 +51,8 @@ class Variant:
     `holds` tells of a row of the sandbox's state and a result folder whether they are right.
     `before` puts on the platform what is there already, and returns what the dropped folder tells
     of it; `beside` are files beside the config; every upload that is complete holds `sent`. It is
-    put through these `deaths`, and each of its calls in turn through these `cuts`.
+    put through these `deaths`, and each of its calls in turn through these `cuts`. `alone`: nothing
+    else works beside its cases, so each kind of event can be a point of death.
     """
 
     files: Mapping[str, bytes]
@@ -65,6 +66,7 @@ class Variant:
     beside: Mapping[str, bytes] = field(default_factory=dict)
     sent: bytes = b""
     cuts: tuple[str, ...] = ()
+    alone: bool = True
 
     @property
     def patients(self):
@@ -262,6 +264,7 @@ class Algorithm(Target):
             {"algorithm": "two-ways", **_FROM_ARCHIVE},
             before=_item_there,
             deaths=("before_commit", "platform_write", "file_change"),
+            alone=False,
         ),
         "without_sessions": Variant(
             IMAGE, platform={"sessions": False}, holds=_same_voxels, cuts=CUTS
