@@ -65,7 +65,7 @@ class Limits(Table):
 
     processes: int | None = Field(default=None, ge=1, le=64)
     """Number of large series that are judged and de-identified at the same time, the first of them
-    in the daemon, each further one in a process of its own of 50 MiB. Without this key: as many as
+    in the daemon, each further one in a process of its own of 40 MiB. Without this key: as many as
     gcwatch may use cores. 1: no other process."""
 
     upload: UploadRules = ()
