@@ -17,8 +17,9 @@ from tests.bench.stand import Stand, standing
 DROPS, FILES = 25, 100
 MARKER = "READY.txt"
 MOST_MS = 60
-_PAUSE = 0.3
-"""Seconds for which nothing happens before a marker appears."""
+_PAUSE = 0.5
+"""Seconds for which nothing happens before a marker appears: more than a scan's pause after what
+came before."""
 
 
 def bench(folder: Path, rounds: int) -> None:
