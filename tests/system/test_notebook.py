@@ -2,12 +2,14 @@
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
 from support.checkout import ROOT
+from traitlets.config import Config
 
 TUTORIAL = ROOT / "docs" / "tutorial.ipynb"
 
@@ -15,13 +17,15 @@ TUTORIAL = ROOT / "docs" / "tutorial.ipynb"
 @pytest.fixture
 def kernel(tmp_path, monkeypatch):
     """A folder of its own for the kernel, which knows nothing of whoever runs the tests."""
-    for name in ("JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "IPYTHONDIR"):
+    for name in ("JUPYTER_CONFIG_DIR", "IPYTHONDIR"):
         monkeypatch.setenv(name, str(tmp_path / name.lower()))
     for name in ("GCWATCH_CONFIG", "GRAND_CHALLENGE_AUTHORIZATION", "STATE_DIRECTORY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     (tmp_path / "work").mkdir()
-    return tmp_path / "work"
+    with tempfile.TemporaryDirectory() as short:  # the path of a socket has 107 bytes at most
+        monkeypatch.setenv("JUPYTER_RUNTIME_DIR", short)
+        yield tmp_path / "work"
 
 
 def texts(cell):
@@ -34,8 +38,16 @@ def texts(cell):
 def test_the_tutorial_notebook_does_the_three_jobs(kernel):
     """Cases, results and an archive are there afterwards; each job's cell tells how far it is."""
     notebook = nbformat.read(TUTORIAL, as_version=4)
-    place = {"metadata": {"path": str(kernel)}}
-    NotebookClient(notebook, timeout=120, resources=place).execute()
+    sockets = f"{os.environ['JUPYTER_RUNTIME_DIR']}/kernel"
+    client = NotebookClient(
+        notebook,
+        timeout=120,
+        startup_timeout=120,
+        resources={"metadata": {"path": str(kernel)}},
+        # A port that is free now may be another test's when the kernel binds it.
+        config=Config({"ConnectionFileMixin": {"transport": "ipc", "ip": sockets}}),
+    )
+    client.execute()
 
     shown = {cell["source"]: texts(cell) for cell in notebook["cells"] if "outputs" in cell}
     [study] = [text for source, text in shown.items() if "reader_study" in source]
