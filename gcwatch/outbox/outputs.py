@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import PurePosixPath
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from gcwatch.core.case import Carrier, Fetched, Output
@@ -22,6 +22,11 @@ from gcwatch.platform.models import Image, ImageFile, Instance, SocketValue
 from gcwatch.platform.transfers import Moved, Transfers
 
 _DERIVED_TYPE: Final = "DZI"
+
+
+def value_text(value: Any) -> str:
+    """Return a value as results have it in a file."""
+    return json.dumps(value, indent=2)
 
 
 def output_of(value: SocketValue) -> Output:
@@ -215,7 +220,7 @@ class Staging:
         path = self.folder / place
         path.make_parents()
         with path.create_file() as file:
-            file.write(json.dumps(output.value, indent=2).encode())
+            file.write(value_text(output.value).encode())
         return self._describe_file(output, place)
 
     def _download_file(self, output: Output, url: str, place: PurePosixPath) -> Fetched:

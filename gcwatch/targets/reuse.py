@@ -6,6 +6,7 @@ socket's name, the job or item in the receipt must have that image in that socke
 """
 
 import hashlib
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,11 +37,15 @@ _ITEM_KEYS: Final[Mapping[str, ItemKind]] = {
 
 @dataclass(frozen=True)
 class _ReceiptEntry:
-    """A socket in a receipt: the pk of its image, or "", and the SHA-256 of its files by path."""
+    """A socket in a receipt: the pk of its image, or "", and the SHA-256 of its files by path.
+
+    `value` is the SHA-256 of a value that was sent, or "".
+    """
 
     socket: str
     image: str
     files: Mapping[str, str]
+    value: str = ""
 
 
 def item_url(receipt: Mapping[str, Any]) -> str:
@@ -63,13 +68,16 @@ def holds_socket(receipt: Mapping[str, Any], socket: str) -> bool:
 def require_value(dropped: DroppedFolder, socket: str, platform: GrandChallenge) -> Any:
     """Return the value that the job or item in a folder's receipt has in a socket.
 
-    Raise CannotSend when there is none, or when the platform does not have it.
+    Raise CannotSend when there is none, when the platform does not have it, or when it is not the
+    one of which the receipt has a file or the SHA-256.
     """
+    told, problem = _find_value(dropped.receipt, socket), "this account can't see it there"
     held = _held_values(_receipt_target(dropped.receipt), platform)
-    for value in held if _is_from(dropped.receipt, platform) else ():
-        if value.socket.slug == socket and value.value is not None:
-            return value.value
-    problem = "this account can't see it on the platform"
+    for value in held if told and _is_from(dropped.receipt, platform) else ():
+        if told and value.socket.slug == socket and value.value is not None:
+            if _is_told_value(value.value, told) and not _has_changed(told, dropped.files):
+                return value.value
+            problem = "the value there is not the one that was fetched"
     raise CannotSend(Reason("no_such_value", {"socket": socket, "problem": problem}))
 
 
@@ -128,12 +136,27 @@ def _find_entry(receipt: Mapping[str, Any], socket: str) -> _ReceiptEntry | None
     return next((each for each in told if each.socket == socket and each.image), None)
 
 
+def _find_value(receipt: Mapping[str, Any], socket: str) -> _ReceiptEntry | None:
+    told = (*_receipt_entries(receipt, "inputs"), *_receipt_entries(receipt, "outputs"))
+    return next((each for each in told if each.socket == socket and not each.image), None)
+
+
+def _is_told_value(value: Any, told: _ReceiptEntry) -> bool:
+    """Whether a value has the SHA-256 that a receipt gives; a receipt of a source gives none."""
+    wanted = {*told.files.values(), told.value} - {""}
+    written = (json.dumps(value), outputs.value_text(value))  # as receipts and as results have it
+    return not wanted or any(
+        hashlib.sha256(text.encode()).hexdigest() in wanted for text in written
+    )
+
+
 def _receipt_entries(receipt: Mapping[str, Any], key: str) -> Iterator[_ReceiptEntry]:
     for entry in _only_objects(receipt.get(key)):
         files = {
             str(f.get("path")): str(f.get("sha256")) for f in _only_objects(entry.get("files"))
         }
-        yield _ReceiptEntry(str(entry.get("socket")), _image_pk(entry), files)
+        value = str(entry.get("sha256", "")) if entry.get("carrier") == "value" else ""
+        yield _ReceiptEntry(str(entry.get("socket")), _image_pk(entry), files, value)
 
 
 def _only_objects(value: Any) -> Iterator[Mapping[str, Any]]:

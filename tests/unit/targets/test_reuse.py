@@ -337,6 +337,28 @@ def test_a_receipt_of_another_shape_does_no_harm(site, key, odd):
     uploaded(site)
 
 
+def test_a_value_is_the_one_that_was_fetched(site):
+    """As an image: what the platform has must be what the receipt tells."""
+
+    def forge(receipt):
+        [value] = (each for each in receipt["outputs"] if each["socket"] == "threshold")
+        value["files"][0]["sha256"] = "0" * 64
+
+    inputs = {socket: {"socket": socket} for socket in ("ct-image", "threshold")}
+    site.configure(algorithm="threshold", inputs=inputs)
+    site.add(ct_image=mha(), threshold=0.5)
+    site.bring()
+    assert site.work() == 0
+    assert site.sent("threshold")["value"] == 0.5
+    shutil.rmtree(site.folder / "mirror" / "p1")
+    site.add("p2", ct_image=mha(1), threshold=0.5)
+    shutil.rmtree(site.inbox / "p1")
+    site.bring(forge)
+    site.run_once()
+    assert "not the one that was fetched" in site.note("p2")
+    assert len(site.jobs()) == 1
+
+
 @pytest.mark.parametrize("inputs", [5, {"a": 1}, [7, {"socket": "ct-image", "carrier": "image"}]])
 def test_a_receipt_of_another_shape_names_no_image(site, inputs):
     """Whoever means an image by its socket is told that there is none."""
