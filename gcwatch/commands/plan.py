@@ -20,7 +20,7 @@ from typing import Literal
 from gcwatch import targets
 from gcwatch.commands.removals import is_asked_for, require_known
 from gcwatch.config import Route, Settings
-from gcwatch.config.model import Unit
+from gcwatch.config.route_table import Unit
 from gcwatch.core.case import Carrier, Case, Input
 from gcwatch.core.checklist import stage
 from gcwatch.core.errors import CannotSend, CaseError, NotYet, SourceChanged, SourceVanished

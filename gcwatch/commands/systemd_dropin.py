@@ -10,7 +10,7 @@ from typing import Final
 
 from gcwatch.commands.systemd_unit import Unit
 from gcwatch.config import Mirror, Route, Settings
-from gcwatch.config.types import is_within
+from gcwatch.config.values.types import is_within
 from gcwatch.core.errors import Misused
 
 _HOMES: Final = (Path("/home"), Path("/root"), Path("/run/user"))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from gcwatch.config.types import is_within
+from gcwatch.config.values.types import is_within
 from gcwatch.core.errors import Misused
 
 USER: Final = "gcwatch"

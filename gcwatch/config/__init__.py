@@ -4,18 +4,19 @@ Nothing that uses the settings may come in here: no platform, no journal, no wor
 """
 
 from gcwatch.config.certificates import expiry_of, require_certificates
-from gcwatch.config.cron import Cron
 from gcwatch.config.diff import Changes, find_changes, require_same_home
-from gcwatch.config.expected import Expected
-from gcwatch.config.item_source import ItemSource
 from gcwatch.config.load import find, load, parse
 from gcwatch.config.mirror_table import Mirror
-from gcwatch.config.model import Route, Settings
+from gcwatch.config.model import Settings
 from gcwatch.config.reference import reference, schema
+from gcwatch.config.route_table import Route
 from gcwatch.config.secret_files import read_alert_urls
 from gcwatch.config.service_tables import Alerts, Limits, Log, Metrics, Platform
 from gcwatch.config.token import read_token
-from gcwatch.config.types import Column, Constant, Glob, JsonFile, Named, Source
+from gcwatch.config.values.cron import Cron
+from gcwatch.config.values.expected import Expected
+from gcwatch.config.values.item_source import ItemSource
+from gcwatch.config.values.types import Column, Constant, Glob, JsonFile, Named, Source
 from gcwatch.core.timing import Every
 
 __all__ = [

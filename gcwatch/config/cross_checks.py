@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from gcwatch.config.messages import Mistake, table_label
 from gcwatch.config.model import state_folder
-from gcwatch.config.types import absolute_path, is_within
+from gcwatch.config.values.types import absolute_path, is_within
 from gcwatch.core.kinds import KIND_NAMES
 from gcwatch.core.receipt import CHANGE_NOTE, FAILURE_NOTE
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from gcwatch.config.mirror_table import Mirror
-from gcwatch.config.model import Route, Settings
+from gcwatch.config.model import Settings
+from gcwatch.config.route_table import Route
 from gcwatch.core.errors import ConfigError, Problem
 
 _OTHERS: Final = ("platform", "limits", "log", "metrics", "alerts")

@@ -12,7 +12,7 @@ from gcwatch.config.descriptions import descriptions
 from gcwatch.config.model import ARRAYS, TABLES, Document
 from gcwatch.config.service_tables import Table
 from gcwatch.config.toml_lines import find_line
-from gcwatch.config.types import Loc
+from gcwatch.config.values.types import Loc
 from gcwatch.core.errors import Problem
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from gcwatch.config.service_tables import Table
-from gcwatch.config.types import Location, Schedule, Slug, check_route_name, value_error
+from gcwatch.config.values.types import Location, Schedule, Slug, check_route_name, value_error
 from gcwatch.core.kinds import KIND_NAMES, Kind
 
 

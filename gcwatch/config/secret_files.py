@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gcwatch.config.model import Settings
 from gcwatch.config.named_files import NotUsableError, read_named_file
-from gcwatch.config.types import is_within
+from gcwatch.config.values.types import is_within
 from gcwatch.core.errors import ConfigError, Problem
 
 _LARGEST_FILE_BYTES = 4096

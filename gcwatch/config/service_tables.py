@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from gcwatch.config.command import check_alert_command
 from gcwatch.config.descriptions import add_descriptions
-from gcwatch.config.types import (
+from gcwatch.config.values.command import check_alert_command
+from gcwatch.config.values.types import (
     Location,
     Seconds,
     UploadRules,

@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from gcwatch.config.types import Loc
+from gcwatch.config.values.types import Loc
 
 
 def find_line(loc: Loc, lines: Mapping[Loc, int]) -> int | None:

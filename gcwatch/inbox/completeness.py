@@ -5,7 +5,7 @@ import re
 from typing import Any, Final
 
 from gcwatch.config import Expected, Route
-from gcwatch.config.expected import MOST_EXPECTED
+from gcwatch.config.values.expected import MOST_EXPECTED
 from gcwatch.core.reasons import Reason
 from gcwatch.files.beneath import SharePath
 from gcwatch.files.safe_open import open_unchanged

@@ -4,7 +4,7 @@ import ipaddress
 import socket
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-from gcwatch.config.types import is_loopback
+from gcwatch.config.values.types import is_loopback
 from gcwatch.core.errors import TryAgain
 from gcwatch.core.reasons import Reason
 

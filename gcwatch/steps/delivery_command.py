@@ -4,7 +4,7 @@ It runs at least once: after a crash between its end and the record of that, it 
 """
 
 from gcwatch.config import Route
-from gcwatch.config.command import fill_arguments
+from gcwatch.config.values.command import fill_arguments
 from gcwatch.core import events
 from gcwatch.core.case import Case
 from gcwatch.core.checklist import StepEvents

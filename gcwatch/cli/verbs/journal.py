@@ -8,7 +8,7 @@ import typer
 
 from gcwatch.api import Watch, open_watch
 from gcwatch.cli.options import Config, chosen
-from gcwatch.config.types import parse_duration
+from gcwatch.config.values.types import parse_duration
 from gcwatch.core.errors import JournalUnavailable, Misused
 from gcwatch.core.text import count_noun, data_size
 from gcwatch.journal.presence import running_daemon

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gcwatch import config, log
 from gcwatch.config import Settings
-from gcwatch.config.types import is_loopback
+from gcwatch.config.values.types import is_loopback
 from gcwatch.core.alerts import Alert
 from gcwatch.core.errors import ConfigError, Problem
 from gcwatch.outbox.delivery_command import find_program, run_command

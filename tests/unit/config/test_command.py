@@ -3,7 +3,7 @@
 import pytest
 
 from gcwatch import config
-from gcwatch.config.command import fill_arguments
+from gcwatch.config.values.command import fill_arguments
 from gcwatch.core.errors import ConfigError
 
 ROUTE = '[[route]]\nname = "a"\ninbox = "in"\noutbox = "out"\nalgorithm = "x"\n'

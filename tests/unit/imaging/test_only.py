@@ -7,7 +7,7 @@ from support.slices import one_slice
 
 from gcwatch import config
 from gcwatch.commands.plan import plan
-from gcwatch.config.only import _only
+from gcwatch.config.values.only import _only
 from gcwatch.core.errors import CannotSend, ConfigError
 from gcwatch.files.beneath import SharePath
 from gcwatch.imaging import images, sorting

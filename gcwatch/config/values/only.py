@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import PlainValidator, WithJsonSchema
 
-from gcwatch.config.types import value_error
+from gcwatch.config.values.types import value_error
 from gcwatch.core.rules.series_rules import OTHER_VRS, SeriesRule, SeriesRules, parse_rule
 
 _HINT: Final = 'write { Modality = "CT", SliceThickness = "<=1.5", SeriesDescription = "/lung/i" }'

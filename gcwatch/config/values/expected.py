@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import PlainValidator, WithJsonSchema
 
-from gcwatch.config.types import check_inside, value_error
+from gcwatch.config.values.types import check_inside, value_error
 from gcwatch.core.temporary_names import is_temporary
 
 MOST_EXPECTED: Final = 1_000_000

@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 from pydantic import AfterValidator, PlainValidator, ValidationInfo, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from gcwatch.config.cron import Cron
+from gcwatch.config.values.cron import Cron
 from gcwatch.core.rules.procedure_format import parse_procedure
 from gcwatch.core.rules.region import parse_region
 from gcwatch.core.rules.upload_limit import UploadRule, parse_rule

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from gcwatch.config.types import value_error
+from gcwatch.config.values.types import value_error
 
 PLACEHOLDERS: Final = ("folder", "key", "route")
 _PLACEHOLDER: Final = re.compile(r"{([a-z_]+)}")

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Final
 
 from pydantic import PlainValidator, ValidationInfo, WithJsonSchema
 
-from gcwatch.config.cron import Cron
-from gcwatch.config.types import check_slug, parse_schedule, value_error
+from gcwatch.config.values.cron import Cron
+from gcwatch.config.values.types import check_slug, parse_schedule, value_error
 from gcwatch.core.timing import Every
 
 _HINT: Final = 'write { archive = "slug" }, or { archive = "slug", every = "1h" }'
