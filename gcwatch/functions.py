@@ -188,7 +188,9 @@ def fetch(
         quiet: Show no progress; else it is shown in a notebook and on a terminal.
 
     Raises:
-        Misused: unless exactly one slug is given, and the folder can be made.
+        Misused: unless exactly one slug is given, the folder can be made, and the filters fit.
+        CaseError: when the platform has no such target for this token, or the folder can't be
+            written.
         StateError: when another process fetches into the folder.
         TokenRefused: when the platform does not take the token, or there is none.
         Unreachable: when the platform can't be reached.
@@ -201,7 +203,9 @@ def fetch(
     }
     given = [(kind, slug) for kind, slug in slugs.items() if slug is not None]
     if len(given) != 1:
-        raise Misused("One slug is needed: of an algorithm, a reader study or an archive.", "")
+        message = "One slug is needed: of an algorithm, a reader study or an archive."
+        named = " and ".join(kind for kind, _ in given)
+        raise Misused(message, f"Given: {named}." if named else "None is given.")
     access = Access(
         url=url,
         token=token,
@@ -236,6 +240,7 @@ def mirror(
         Misused: when there is no such mirror.
         ConfigError: with every problem of the config file.
         StateError: when another gcwatch works on the mirror at this moment.
+        CaseError: when the source can't be seen, or the folder can't be written.
         TokenRefused: when the platform does not take the token.
         Unreachable: when the platform can't be reached.
         Stopped: when *stop* was set.

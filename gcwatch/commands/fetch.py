@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from gcwatch.commands.send.access import access_settings
 from gcwatch.commands.send.options import Access
-from gcwatch.commands.send.records import usage_error
+from gcwatch.commands.send.records import require_folder, usage_error
 from gcwatch.config import Mirror, Settings
 from gcwatch.core.errors import Misused
 from gcwatch.core.kinds import Kind
@@ -44,9 +44,14 @@ def fetch_into(
     """Fetch into a folder what is new or changed; return a summary.
 
     Raises:
-        Misused: when the folder can't be made, or the slug is none.
+        Misused: when the folder can't be made, the slug is none, or a filter does not fit.
         StateError, TokenRefused, Unreachable, CaseError, Stopped: as `run_mirror` does.
     """
+    if kind != "algorithm" and jobs != JobFilter():
+        raise Misused("since and status are for the jobs of an algorithm.", "Leave them out.")
+    jobs.require_valid()
+    if not str(folder):
+        raise Misused("The name of the folder is empty.", "Name a folder; . is this folder.")
     settings = access_settings(access)
     mirror = _mirror(Path(folder).expanduser().absolute(), kind, slug)
     connections = settings.limits.connections
@@ -63,6 +68,7 @@ def fetch_into(
 
 def _mirror(folder: Path, kind: Kind, slug: str) -> Mirror:
     """Return the mirror of a folder; its name is the folder's, so that two runs lock each other."""
+    require_folder(folder)
     try:
         folder.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
     except OSError as error:

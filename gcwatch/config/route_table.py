@@ -353,9 +353,8 @@ def _check_fit(value: Any, key: str, others: Mapping[str, Any]) -> None:
     elif value is None:
         return
     elif others.get("algorithm") is not None or (key == "order" and others.get("archive")):
-        raise value_error(
-            "is for a reader study or archive; order for a reader study only", "remove it"
-        )
+        taker = "a reader study only" if key == "order" else "a reader study or archive"
+        raise value_error(f"is for {taker}", "remove it")
     elif key == "title" and others.get("cases") == "series" and not names_each_case(value):
         hint = "put {id} into it: a title can be used only once in a reader study or archive"
         raise value_error("would be the title of all series of a patient", hint)

@@ -14,7 +14,8 @@ _VARIABLE = "GRAND_CHALLENGE_AUTHORIZATION"
 _TOKEN = re.compile("[0-9a-fA-F]{64}")
 _TOKEN_HINT = (
     "Write the token into a file that only its owner may read, and name that file in "
-    f"platform.token_file; or use the systemd credential {_CREDENTIAL}, or ${_VARIABLE}."
+    f"platform.token_file (or --token-file); or use the systemd credential {_CREDENTIAL}, "
+    f"or ${_VARIABLE}."
 )
 
 

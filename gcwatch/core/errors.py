@@ -64,7 +64,7 @@ class ConfigError(GcwatchError):
     """The config file can't be used; `problems` are all mistakes in it."""
 
     def __init__(self, file: str, problems: Sequence[Problem]) -> None:
-        super().__init__(f"{file}: {len(problems)} problem(s)")
+        super().__init__("\n  ".join((f"{file} can't be used:", *map(str, problems))))
         self.file = file
         self.problems = tuple(problems)
 
@@ -120,6 +120,10 @@ class Unreachable(GcwatchError):
         self.hint = explain(reason).hint or type(self).hint
         self.doubt = doubt
 
+    def __str__(self) -> str:
+        """Return the reason's code and what it means."""
+        return _in_words(self.reason)
+
 
 class Refused(GcwatchError):
     """The platform refused a call (a 4xx): `messages` are the sentences in its answer.
@@ -158,6 +162,11 @@ class CaseError(GcwatchError):
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason.code)
         self.reason = reason
+        self.hint = explain(reason).hint
+
+    def __str__(self) -> str:
+        """Return the reason's code and what it means."""
+        return _in_words(self.reason)
 
 
 class TryAgain(CaseError):
@@ -186,3 +195,9 @@ class SourceVanished(GcwatchError):
 
 class UploadsGone(GcwatchError):
     """The platform dropped the uploads before anything used them."""
+
+
+def _in_words(reason: Reason) -> str:
+    """Return a reason without names of files and folders: a traceback may end in a log."""
+    words = explain(Reason(reason.code, reason.facts))
+    return " ".join(filter(None, (f"{reason.code}: {words.plain}", words.detail, words.hint)))

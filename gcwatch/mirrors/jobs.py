@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final, Literal, get_args
 
-from gcwatch.core.errors import NotYet
+from gcwatch.core.errors import Misused, NotYet
 from gcwatch.core.reasons import Reason
 from gcwatch.mirrors.archive import HOUR_SECONDS, is_unknown_item
 from gcwatch.mirrors.receipts import Held, Wanted
@@ -27,6 +27,16 @@ class JobFilter:
 
     status: JobStatus = "succeeded"
     since: date | None = None
+
+    def require_valid(self) -> None:
+        """Raise Misused for what only a script without types can give."""
+        if self.status not in JOB_STATUSES:
+            raise Misused(
+                f"There is no status {self.status}.", f"Name one of {', '.join(JOB_STATUSES)}."
+            )
+        # A datetime is a date, too, but can't be compared with one.
+        if self.since is not None and type(self.since) is not date:
+            raise Misused("since is not a date.", "Write datetime.date(2026, 11, 1).")
 
 
 class JobSource:

@@ -17,8 +17,9 @@ def mirror_summary(summary: MirrorSummary) -> Text:
     )
     parts = ", ".join(f"{count} {what}" for count, what in counts if count)
     moved = f"; {data_size(summary.bytes)} in {summary.seconds:.1f} s" if summary.bytes else ""
-    told = f"{summary.mirror}: {count_noun(summary.items, 'item')}, {parts or 'nothing'}{moved}."
-    return Text(told + _answers(summary))
+    items = f" {count_noun(summary.items, 'item')}, {parts}{moved}." if parts else ""
+    told = f"{items}{_answers(summary)}" or " nothing is there to fetch."
+    return Text(f"{summary.mirror}:{told}")
 
 
 def _answers(summary: MirrorSummary) -> str:

@@ -3,7 +3,6 @@
 import sys
 from dataclasses import asdict
 from datetime import date, datetime
-from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import typer
@@ -15,7 +14,7 @@ from gcwatch.cli.signals import stoppable
 from gcwatch.commands.fetch import fetch_into
 from gcwatch.commands.send.access import access_settings
 from gcwatch.commands.send.options import Access
-from gcwatch.core.errors import Misused, Stopped
+from gcwatch.core.errors import Stopped
 from gcwatch.core.kinds import Kind
 from gcwatch.mirrors.jobs import JobFilter, JobStatus
 from gcwatch.views.mirror_summary import mirror_summary
@@ -32,9 +31,13 @@ _KINDS: Final[dict[Fetchable, Kind]] = {
 
 def fetch(
     context: typer.Context,
-    what: Annotated[Fetchable, typer.Argument(help="What it is.", show_default=False)],
-    slug: Annotated[str, typer.Argument(help="Its slug, the last part of its page's address.")],
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder for what is fetched.")],
+    what: Annotated[
+        Fetchable, typer.Argument(metavar="WHAT", help="What is fetched.", show_default=False)
+    ],
+    slug: Annotated[
+        str, typer.Argument(metavar="SLUG", help="Its slug, the last part of its page's address.")
+    ],
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="The folder for what is fetched.")],
     *,
     since: Annotated[
         datetime | None,
@@ -61,8 +64,6 @@ def fetch(
     not be reached, 75 it can't be seen or the folder can't be written, 77 the token was refused, 78
     correct the config, or another gcwatch works on DIR, 130 stopped.
     """
-    if what != "algorithm" and (since or status):
-        raise Misused("--since and --status are for the jobs of an algorithm.", "Leave them out.")
     access = Access(
         url=url, token_file=token_file, ca_bundle=ca_bundle, config=chosen(context, config)
     )

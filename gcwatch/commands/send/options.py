@@ -91,6 +91,8 @@ class SendOptions:
                 "A reader study or archive needs inputs: which sockets to fill, and with what."
             )
             raise Misused(message, "For example the socket ct-image with the files **/*.dcm.")
+        if not isinstance(self.inputs or {}, Mapping):
+            raise Misused("inputs is not a dictionary.", 'Write {"ct-image": "*.mha"}.')
         keys = {key: getattr(self, key) for key in (*KIND_NAMES, *_ROUTE_KEYS)}
         return {
             **{key: value for key, value in keys.items() if value is not None},

@@ -68,6 +68,8 @@ def found_paths(paths: Paths) -> list[Path]:
 
 def _found(given: str | Path) -> Path:
     """Given a path, return it without symbolic links; a link to a file keeps its own name."""
+    if not str(given):
+        raise Misused("A path to send is empty.", "Name a file or folder; . is this folder.")
     path = Path(given).expanduser()
     try:
         real = path.resolve(strict=True)
@@ -79,6 +81,12 @@ def _found(given: str | Path) -> Path:
     if not stat.S_ISDIR(mode):
         raise Misused(f"{readable_name(str(given))} is neither a file nor a folder.")
     return real
+
+
+def require_folder(folder: Path) -> None:
+    """Raise Misused if a folder that is to be made is something else already."""
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise Misused(f"{readable_name(str(folder))} is not a folder.", "Name another folder.")
 
 
 def keep_apart(folder: Path, output: Path | None) -> None:

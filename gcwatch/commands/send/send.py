@@ -25,6 +25,7 @@ from gcwatch.core.errors import (
     Problem,
     Unreachable,
 )
+from gcwatch.core.text import readable_name
 from gcwatch.inbox.single import SingleCaseRoute
 from gcwatch.platform.client import CachingGrandChallenge
 from gcwatch.platform.connect import connect
@@ -42,6 +43,8 @@ class SendSession:
         self.settings = access_settings(access)
         store = SendStore(self.settings.state)
         keys = options.route_keys()
+        if options.folder is not None:
+            records.require_folder(options.folder)
         parents = _read_parents(paths, options) if options.each else []
         if parents:
             paths = [path for parent in parents for path in parent.folders]
@@ -114,6 +117,9 @@ def _read_parents(paths: Paths, options: SendOptions) -> list[ParentFolder]:
     """Given folders whose folders are the cases, return what is in them."""
     given = records.found_paths(paths)
     for each in given:
+        if not each.is_dir():
+            message = f"{readable_name(str(each))} is not a folder with folders of cases."
+            raise Misused(message, "Name such a folder, or leave out --each.")
         records.keep_apart(each, options.folder)
     return [read_parent(each, options.ignore) for each in given]
 

@@ -28,8 +28,8 @@ IMAGE_REASONS: Final[Mapping[str, ReasonEntry]] = {
         "This folder contains more than one image ({found}); exactly one can be sent.",
         "Socket {socket} takes one image; found {found}.",
         advice="Put each series into a folder of its own.",
-        hint='The route can also take each series as a case (cases = "series"), or name the right '
-        "one by a narrower glob in its inputs.",
+        hint='A route can also take each series as a case (cases = "series"). A narrower glob in '
+        "the inputs (in the route, or --input) can name the right one.",
     ),
     "damaged_image": ReasonEntry(
         "An image of this folder is damaged or incomplete.",

@@ -3,6 +3,7 @@
 import json
 import shutil
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from support.builders import mha, sha256
@@ -203,3 +204,44 @@ def test_the_command_ends_as_a_mirror_does(here, capsys, arguments, code):
     assert found == code
     if code == 0:
         assert json.loads(printed.out)["mirror"] == arguments[1]
+
+
+@pytest.mark.parametrize(
+    ("what", "says"),
+    [
+        ({"since": "2026-11-01"}, "since is not a date"),
+        ({"since": datetime(2026, 11, 1, tzinfo=UTC)}, "since is not a date"),
+        ({"status": "running"}, "no status running"),
+        ({"algorithm": None, "archive": "ct-archive", "status": "failed"}, "jobs of an algorithm"),
+        ({"archive": "ct-archive"}, "One slug"),
+    ],
+)
+def test_arguments_that_fit_nothing_are_refused_in_words(here, what, says):
+    with pytest.raises(Misused, match=says) as refused:
+        here.fetch(**what)
+    assert refused.value.hint
+
+
+def test_an_error_in_a_script_says_what_it_means(here):
+    """A traceback shows the sentence, not the code alone."""
+    with pytest.raises(gcwatch.GcwatchError, match="Algorithm nope does not exist") as unseen:
+        here.fetch(algorithm="nope")
+    assert "Check the slug" in unseen.value.hint
+
+
+@pytest.mark.parametrize("make", [Path.touch, lambda path: path.symlink_to("nowhere")])
+def test_what_is_no_folder_is_no_place_for_results(here, make):
+    make(here.folder / "out")
+    with pytest.raises(Misused, match="is not a folder"):
+        here.fetch()
+    with pytest.raises(Misused, match="is not a folder"):
+        gcwatch.send(here.token, algorithm="copy-image", output="out", state=here.state)
+
+
+@pytest.mark.usefixtures("here")
+def test_a_variable_of_the_shell_that_is_empty_names_no_folder():
+    """`gcwatch fetch algorithm SLUG "$DIR"` would else fill the folder in which it was called."""
+    with pytest.raises(Misused, match="empty"):
+        gcwatch.fetch("", archive="ct-archive")
+    with pytest.raises(Misused, match="empty"):
+        gcwatch.send("", archive="ct-archive", inputs={"ct-image": "*"})
