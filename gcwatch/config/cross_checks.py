@@ -121,7 +121,8 @@ def _target_clashes(one: _FolderUses) -> Iterator[Mistake]:
 
 _OF_AN_INBOX = (
     *("inbox", "cases", "settle", "ready", "expect", "pseudonyms", "cases_table"),
-    *("after", "done", "only", "changed", "reuse"),
+    *("after", "done", "only", "changed", "reuse", "ignore", "integrity", "leftovers"),
+    *("deidentify", "unscrubbed", "burned_in", "blank"),
 )
 """Keys that have no meaning for items of an archive."""
 
