@@ -21,6 +21,8 @@ from gcwatch.config.values.only import Only
 from gcwatch.config.values.types import (
     Area,
     Column,
+    Glob,
+    JsonFile,
     Location,
     Named,
     Schedule,
@@ -376,6 +378,12 @@ def _check_inputs(inputs: Mapping[str, Source] | None, others: Mapping[str, Any]
     has_named = any(isinstance(source, Named) for source in (inputs or {}).values())
     if has_named and not (others.get("reuse") or others.get("source")):
         raise value_error("uses images again", "write reuse = true")
+    has_files = any(isinstance(each, Glob | JsonFile) for each in (inputs or {}).values())
+    if has_files and others.get("source"):
+        raise value_error(
+            "names files of a folder, and the items of an archive have none here",
+            'name a socket of the items, { socket = "ct-image" }, or a value, { value = 0.5 }',
+        )
     has_column = any(isinstance(source, Column) for source in (inputs or {}).values())
     if has_column and not others.get("cases_table"):
         raise value_error("takes values from cases.csv", "write cases_table = true")

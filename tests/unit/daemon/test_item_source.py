@@ -218,6 +218,7 @@ def test_the_daemon_takes_new_items_on_its_schedule(site):
         ({"inbox": "in"}, "inbox is for the folders of an inbox"),
         ({"after": "delete"}, "after is for the folders of an inbox"),
         ({"deidentify": False}, "deidentify is for the folders of an inbox"),
+        ({"inputs": {"ct-image": "*.mha"}}, "names files of a folder"),
         ({"source": None}, "inbox is missing"),
         ({"source": {"archive": "a", "slug": "b"}}, "is no archive whose items are cases"),
         ({"source": {"archive": "a", "every": "often"}}, "must be a duration"),
