@@ -24,7 +24,7 @@ from gcwatch.core.progress import MirrorProgress, no_progress
 from gcwatch.core.timing import Pace
 from gcwatch.files.atomic import FOLDER_MODE
 from gcwatch.mirrors.jobs import JobFilter
-from gcwatch.mirrors.last_run import forget_last_run
+from gcwatch.mirrors.last_run import LastRun, read_last_run, write_last_run
 from gcwatch.mirrors.outcome import MirrorSummary
 from gcwatch.mirrors.run import MirrorContext, run_mirror
 from gcwatch.platform.connect import connect
@@ -59,11 +59,24 @@ def fetch_into(
         closing(connect(settings, access.token)) as platform,
         ThreadPoolExecutor(connections, thread_name_prefix="transfer") as pool,
     ):
-        # A folder that was emptied is filled again: whoever named it knows what it is.
-        forget_last_run(settings.state, mirror.name)
+        _begin(mirror, settings.state)
         transfers = Transfers(platform, pool, stop or threading.Event())
         summary = run_mirror(mirror, _context(settings, transfers, jobs), progress)
     return replace(summary, mirror=slug)
+
+
+def _begin(mirror: Mirror, state: Path) -> None:
+    """Note what the folder gets; raise Misused if it has something else from another call."""
+    told = f"{mirror.kind} {mirror.slug}"
+    before = read_last_run(state, mirror.name).fetched
+    # A folder that was emptied is filled again: whoever named it knows what it is.
+    if before not in {"", told} and any(mirror.outbox.iterdir()):
+        kind, _, slug = before.partition(" ")
+        raise Misused(
+            f"{mirror.outbox} has what was fetched of {kind.replace('_', ' ')} {slug}.",
+            "Name another folder: one for each.",
+        )
+    write_last_run(state, mirror.name, LastRun(fetched=told))
 
 
 def _mirror(folder: Path, kind: Kind, slug: str) -> Mirror:

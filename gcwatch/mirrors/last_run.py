@@ -30,7 +30,8 @@ class LastRun(BaseModel):
 
     `items` are on disk, `gone` of them are no longer on the platform, `failed` could not be
     fetched. Of the `answers` of a reader study, `masks_missing` have no mask yet. `reason` is a
-    code of the catalogue of reasons, "" if the run was complete.
+    code of the catalogue of reasons, "" if the run was complete. `fetched` is what `gcwatch fetch`
+    brought into the folder: kind and slug.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -42,6 +43,7 @@ class LastRun(BaseModel):
     answers: int = 0
     masks_missing: int = 0
     reason: str = ""
+    fetched: str = ""
 
     @property
     def ended_at(self) -> float | None:
@@ -59,12 +61,9 @@ def read_last_run(state: Path, name: str) -> LastRun:
 
 def write_last_run(state: Path, name: str, last_run: LastRun) -> None:
     """Write how a run ended; raise OSError if that fails."""
-    write_atomically(_state_file(state, name, "json"), last_run.model_dump_json().encode())
-
-
-def forget_last_run(state: Path, name: str) -> None:
-    """Forget a mirror's last run: its folder may be empty then."""
-    _state_file(state, name, "json").unlink(missing_ok=True)
+    path = _state_file(state, name, "json")
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    write_atomically(path, last_run.model_dump_json().encode())
 
 
 @contextmanager

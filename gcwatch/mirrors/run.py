@@ -120,7 +120,8 @@ def run_mirror(
             )
             write_last_run(context.state, settings.name, after)
             raise
-        write_last_run(context.state, settings.name, summary.as_last_run(context.clock()))
+        after = summary.as_last_run(context.clock()).model_copy(update={"fetched": before.fetched})
+        write_last_run(context.state, settings.name, after)
         return summary
 
 

@@ -155,6 +155,16 @@ def test_the_answers_of_a_study_are_fetched(here):
     assert "nothing to see" in (here.folder / "out" / "answers.csv").read_text("utf-8-sig")
 
 
+def test_a_folder_has_one_source(here):
+    """A second study would replace the answers of the first; an emptied folder is free again."""
+    here.fetch(algorithm=None, reader_study="lung-study")
+    with pytest.raises(Misused, match="fetched of reader study lung-study"):
+        here.fetch(algorithm=None, reader_study="second-study")
+    here.fetch(algorithm=None, reader_study="lung-study")
+    shutil.rmtree(here.folder / "out")
+    here.fetch(algorithm=None, reader_study="second-study")
+
+
 def test_an_interrupted_call_is_continued(here):
     """What was fetched is not fetched again; what is damaged or deleted is."""
     first, second = sorted([here.start(1), here.start(2)])
