@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from gcwatch import config, log
 from gcwatch.api import Watch
 from gcwatch.sandbox import seeds
-from support.builders import FAST, lines_of, sha256, visible
+from support.builders import FAST, lines_of, mha, sha256, visible
 
 ARCHIVE = "ct-archive"
 IMAGE = "generic-medical-image"
@@ -53,6 +53,14 @@ class Mirrored:
     def add(self, title, values=None, /, **more):
         """Add an item; sockets may be named with underscores."""
         return self.sandbox.add_item(self.archive, title, {**(values or {}), **_slugs(more)})
+
+    def fill(self):
+        """Hold three items, and forget which calls that took; return the mirror."""
+        for number in (1, 2, 3):
+            self.add(f"p{number}", generic_medical_image=mha(number, 2), threshold=number / 2)
+        self.run()
+        self.sandbox.forget_calls()
+        return self
 
     def change(self, item, **values):
         """Give sockets of an item other values."""

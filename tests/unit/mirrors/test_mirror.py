@@ -38,11 +38,7 @@ def site(tmp_path, sandbox):
 @pytest.fixture
 def full(site):
     """A mirror that holds three items."""
-    for number in (1, 2, 3):
-        site.add(f"p{number}", generic_medical_image=mha(number, 2), threshold=number / 2)
-    site.run()
-    site.sandbox.forget_calls()
-    return site
+    return site.fill()
 
 
 # --- what is fetched -----------------------------------------------------------------------------
