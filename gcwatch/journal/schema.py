@@ -6,6 +6,7 @@ what happened to each, `routes` where each route was last. `VERSIONS` defines th
 
 import itertools
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -270,8 +271,13 @@ def refuse_network_folder(state: Path) -> None:
 def _odd_file(path: Path) -> JournalDamaged | None:
     """Return an error if one of the journal's files is there, and is none that SQLite can open."""
     for each in (path, *(path.with_name(f"{path.name}-{side}") for side in ("wal", "shm"))):
-        is_link = each.is_symlink() and each != path  # SQLite follows none of those
-        if is_link or (each.exists() and not each.is_file()):
+        try:
+            # Once: whoever closes the journal last removes its side files at any moment. SQLite
+            # follows no link in the place of one.
+            mode = each.stat(follow_symlinks=each == path).st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        if not stat.S_ISREG(mode):
             return JournalDamaged(str(each), "it is a folder, a pipe, a device or a link")
     return None
 
