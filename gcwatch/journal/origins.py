@@ -16,8 +16,7 @@ def folders_of_display_sets(
     """
     routes = (each.name for each in settings.routes if each.reader_study == reader_study)
     return {
-        case.submission.pk: readable_name(case.folder)
+        pk: readable_name(folder)
         for route in routes
-        for case in journal.latest_cases(route)
-        if case.submission is not None
+        for pk, folder in journal.submissions(route).items()
     }

@@ -199,6 +199,23 @@ def test_all_cases_are_read_a_few_at_a_time(book):
     assert found + [case.key for case in cases] == keys
 
 
+def test_no_page_of_cases_sorts_all_of_them(book):
+    """A page begins where the last one ended, also for the cases of one route."""
+    book.open_case("r", "p1")
+    asked = []
+    book._connection.set_trace_callback(asked.append)
+    assert len([*book.cases(), *book.latest_cases(), *book.latest_cases("r")]) == 3
+    book._connection.set_trace_callback(None)
+    pages = [each for each in asked if each.startswith("SELECT")]
+    assert len(pages) == 6
+    with book._transaction() as connection:
+        for page in pages:
+            plan = connection.execute(f"EXPLAIN QUERY PLAN {page}").fetchall()
+            assert [detail for *_, detail in plan] == [
+                "SEARCH cases USING INTEGER PRIMARY KEY (rowid>?)"
+            ], page
+
+
 def test_what_ended_is_counted_from_an_event_on(book):
     """Cases that ended before, and events after an end, do not count."""
     before, failed, withdrawn = (book.open_case("r", name).key for name in ("p1", "p2", "p3"))
