@@ -8,9 +8,9 @@ from pathlib import Path
 
 from gcwatch.config import Settings
 from gcwatch.core.errors import StateError
+from gcwatch.journal.databases.sqlite import JOURNAL_FILE, journal_problem, no_access_error
 from gcwatch.journal.journal import Journal
 from gcwatch.journal.route_identity import route_identities
-from gcwatch.journal.schema import JOURNAL_FILE, journal_problem, no_access_error
 
 
 def has_journal(settings: Settings) -> bool:

@@ -1,19 +1,18 @@
 """What is known, on disk: cases and the events that made them, committed together.
 
-SQLite in WAL mode with `synchronous=FULL`: a commit that returned survives a power cut. A case is
-read, changed and written inside one immediate transaction, so any thread, and an operator's
-command beside the daemon, may record; the row in `cases` is the fold of the rows in `events`.
+A case is read, changed and written inside one transaction, and such transactions run one after
+another. So any thread, an operator's command beside the daemon, and other hosts may record; the row
+in `cases` is the fold of the rows in `events`.
 """
 
-import json
 import os
 import secrets
-import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from gcwatch.config.values.journal_address import JournalAddress
 from gcwatch.core import folding
 from gcwatch.core.case import Case
 from gcwatch.core.events import (
@@ -22,8 +21,8 @@ from gcwatch.core.events import (
     RouteRenamed,
 )
 from gcwatch.core.timing import Pace
-from gcwatch.files.lock import exclusive_lock
 from gcwatch.journal import route_identity
+from gcwatch.journal.databases.database import Connection, Database, listed
 from gcwatch.journal.packing import pack
 from gcwatch.journal.reader import CASE_COLUMNS, PRUNABLE, JournalReader
 from gcwatch.journal.route_identity import RouteIdentities, RouteIdentity
@@ -32,17 +31,6 @@ from gcwatch.journal.rows import (
     decode_case,
     encode,
     event_adapter,
-)
-from gcwatch.journal.schema import (
-    JOURNAL_FILE,
-    VERSIONS,
-    database_error,
-    migrate,
-    no_access_error,
-    open_database,
-    refuse_network_folder,
-    transaction,
-    version_error,
 )
 from gcwatch.journal.totals import amount_of
 
@@ -64,60 +52,53 @@ _UPDATE_CASE: Final = """UPDATE cases SET
 """Given `case_row`."""
 
 _ADD_TOTAL: Final = """INSERT INTO totals (route, what, reason, number, at)
-    VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE
-    SET number = number + excluded.number, at = max(at, excluded.at)"""
+    VALUES (:route, :what, :reason, :number, :at) ON CONFLICT (route, what, reason) DO UPDATE
+    SET number = totals.number + excluded.number,
+        at = CASE WHEN excluded.at > totals.at THEN excluded.at ELSE totals.at END"""
 
 _MAX_PACKED_BYTES: Final = 1 << 20
 _FIND_UNPACKED: Final = """SELECT key, record FROM cases
-    WHERE open = 0 AND packed IS NULL AND due IS NULL AND touched < ? AND length(record) < ?
-    ORDER BY touched LIMIT ?"""
-
-_RECORD_NAMES: Final = """INSERT INTO events (key, at, kind, record)
-    SELECT cases.key, :now, :kind, json_object('route', names.value)
-    FROM cases JOIN json_each(:names) AS names ON names.key = cases.route"""
-_RENAME_ROUTES: Final = """UPDATE cases
-    SET route = names.value,
-        record = CASE WHEN packed IS NULL THEN json_set(record, '$.route', names.value) ELSE '' END
-    FROM json_each(:names) AS names WHERE names.key = cases.route"""
-"""Given new names by old, as JSON. Each name is changed once, for names may swap."""
+    WHERE open = 0 AND packed IS NULL AND due IS NULL AND touched < :before
+    AND length(record) < :bytes ORDER BY touched LIMIT :limit"""
 
 
 class Journal(JournalReader):
-    """The journal of one state directory.
+    """The journal of one state directory, or one that several hosts share.
 
     Args:
-        state: The state directory; made if it is missing.
+        place: The state directory, which is made if it is missing; or the address of a database.
         clock: Returns the time, in seconds since the epoch.
         pace_of: Returns the pace of a route, by its name: it decides when a case is due.
 
     Raises:
         StateError: when it lies on a network file system, is newer than this program, or is
             damaged (JournalDamaged).
-        JournalUnavailable: when its disk is full or read-only.
+        JournalUnavailable: when its disk is full or read-only, or its database does not answer.
     """
 
     def __init__(
         self,
-        state: Path,
+        place: Path | JournalAddress,
         clock: Callable[[], float] = time.time,
         pace_of: Callable[[str], Pace] = lambda _: Pace(),
     ) -> None:
-        super().__init__(state / JOURNAL_FILE, clock)
+        database = _open_database(place, clock)
+        super().__init__(database, clock)
         self._pace_of = pace_of
-        refuse_network_folder(state)
-        try:
-            state.mkdir(parents=True, exist_ok=True, mode=0o700)
-            # SQLite does not wait while another process makes the file WAL.
-            with exclusive_lock(state, wait_seconds=None):
-                self.upgraded_from = self._open()
-                self._identity = _identity_of(self.path)
-        except OSError as error:
-            raise no_access_error(state, error) from error
-        self.version = len(VERSIONS)
+        self.upgraded_from, self.version = database.upgraded_from, database.version
 
     def close(self) -> None:
-        """Release the file."""
-        self._connection.close()
+        """Release the database."""
+        self._database.close()
+
+    def is_in_place(self) -> bool:
+        """Whether this is still the journal that was opened, and not another one in its place.
+
+        Raises:
+            JournalUnavailable: when it does not answer.
+            StateError: when it may not be read any more.
+        """
+        return self._database.is_in_place()
 
     # --- writing ---------------------------------------------------------------------------------
 
@@ -126,7 +107,7 @@ class Journal(JournalReader):
 
         With *even_if_same* it is sent although another folder has the same content.
         """
-        with self._transaction() as connection:
+        with self._database.writing() as connection:
             found = FolderFound(route, folder, even_if_same)
             return self._insert_case(connection, found)
 
@@ -135,17 +116,17 @@ class Journal(JournalReader):
 
         Return None if the folder has a later case already: threads may look at one change at once.
         """
-        with self._transaction() as connection:
+        with self._database.writing() as connection:
             before = self._read(connection, key)
-            is_latest = "SELECT 1 FROM cases WHERE key = ? AND newest = 1 AND open = 0"
-            if connection.execute(is_latest, [key]).fetchone() is None:
+            is_latest = "SELECT 1 FROM cases WHERE key = :key AND newest = 1 AND open = 0"
+            if connection.execute(is_latest, {"key": key}).fetchone() is None:
                 return None
             found = FolderFound(before.route, before.folder, even_if_same)
             return self._insert_case(connection, found)
 
-    def _insert_case(self, connection: sqlite3.Connection, event: FolderFound) -> Case:
+    def _insert_case(self, connection: Connection, event: FolderFound) -> Case:
         suffix = "".join(secrets.choice(_ALPHABET) for _ in range(8))
-        now = self._clock()
+        now = self._database.now(connection)
         case = folding.new_case(f"{event.route}-{suffix}", event, now)
         # Before the insert: it takes the mark of the newest from all cases of the folder.
         _make_way(connection, case)
@@ -161,7 +142,7 @@ class Journal(JournalReader):
         Returns:
             The case as it is now; unchanged if it was closed meanwhile.
         """
-        with self._transaction() as connection:
+        with self._database.writing() as connection:
             before = self._read(connection, key)
             # A step that began before `gcwatch retry` must not change the new round.
             if of_round not in {None, before.round}:
@@ -176,24 +157,26 @@ class Journal(JournalReader):
         Returns:
             The case as it is now, or None if something else was recorded meanwhile.
         """
-        with self._transaction() as connection:
+        with self._database.writing() as connection:
             if self._read(connection, case.key) != case:
                 return None
             return self._write(connection, case, event)
 
-    def _write(self, connection: sqlite3.Connection, before: Case, event: Event) -> Case:
+    def _write(self, connection: Connection, before: Case, event: Event) -> Case:
         """Write an event and what it makes of its case; nothing if it changes nothing."""
-        now = self._clock()
+        now = self._database.now(connection)
         after = folding.apply_event(before, event, now)
         if after != before:
             if after.folder != before.folder:
                 _make_way(connection, after)
-                connection.execute("UPDATE cases SET newest = 1 WHERE key = ?", [after.key])
+                newest = "UPDATE cases SET newest = 1 WHERE key = :key"
+                connection.execute(newest, {"key": after.key})
             self._unpack(connection, after.key)
             connection.execute(_UPDATE_CASE, self._row(after))
             self._append(connection, after.key, event, now)
             if amount := amount_of(before, event):
-                connection.execute(_ADD_TOTAL, (after.route, *amount, now))
+                total = {"route": after.route, **amount._asdict(), "at": now}
+                connection.execute(_ADD_TOTAL, total)
         return after
 
     def pack_closed_cases(self, before: float, limit: int) -> int:
@@ -202,35 +185,43 @@ class Journal(JournalReader):
         What is recorded of one of them later unpacks it. A case with anything left to do, or with
         more than `_MAX_PACKED_BYTES` of records, stays as it is.
         """
-        with self._transaction() as connection:
-            values = (before, _MAX_PACKED_BYTES, limit)
+        with self._database.writing() as connection:
+            values = {"before": before, "bytes": _MAX_PACKED_BYTES, "limit": limit}
             found = connection.execute(_FIND_UNPACKED, values).fetchall()
             for key, record in found:
                 packed = pack(record, self._events(connection, key))
-                changed = "UPDATE cases SET packed = ?, record = '' WHERE key = ?"
-                connection.execute(changed, (packed, key))
-                connection.execute("DELETE FROM events WHERE key = ?", [key])
+                changed = "UPDATE cases SET packed = :packed, record = '' WHERE key = :key"
+                connection.execute(changed, {"packed": packed, "key": key})
+                connection.execute("DELETE FROM events WHERE key = :key", {"key": key})
         return len(found)
 
-    def _unpack(self, connection: sqlite3.Connection, key: str) -> None:
+    def _unpack(self, connection: Connection, key: str) -> None:
         """Give the events of a packed case their rows again, with the numbers that they had."""
         if events := self._packed_events(connection, key):
-            insert = "INSERT INTO events (key, id, at, kind, record) VALUES (?, ?, ?, ?, ?)"
-            connection.executemany(insert, ((key, *each) for each in events))
-            connection.execute("UPDATE cases SET packed = NULL WHERE key = ?", [key])
+            insert = """INSERT INTO events (key, id, at, kind, record)
+                VALUES (:key, :number, :at, :kind, :record)"""
+            connection.executemany(insert, [{"key": key, **each._asdict()} for each in events])
+            unpacked = "UPDATE cases SET packed = NULL WHERE key = :key"
+            connection.execute(unpacked, {"key": key})
 
     def drop(self, keys: Sequence[str], before: float) -> int:
         """Forget the events of some cases that are still prunable; return how many there were."""
-        query = f"SELECT key, submission FROM cases WHERE key = ? AND {PRUNABLE}"  # noqa: S608 -- ours
-        with self._transaction() as connection:
-            found = [
-                row for key in keys for row in connection.execute(query, (key, before)).fetchall()
-            ]
-            dropped = [(key,) for key, _ in found]
-            connection.executemany("INSERT INTO pruned VALUES (?, ?)", found)
-            connection.executemany("DELETE FROM events WHERE key = ?", dropped)
-            connection.executemany("DELETE FROM cases WHERE key = ?", dropped)
+        names, values = listed("key", keys)
+        query = f"SELECT key, submission FROM cases WHERE key IN {names} AND {PRUNABLE}"  # noqa: S608 -- ours
+        with self._database.writing() as connection:
+            rows = connection.execute(query, {**values, "before": before}).fetchall()
+            found = [{"key": key, "submission": submission} for key, submission in rows]
+            for statement in (
+                "INSERT INTO pruned (key, submission) VALUES (:key, :submission)",
+                "DELETE FROM events WHERE key = :key",
+                "DELETE FROM cases WHERE key = :key",
+            ):
+                connection.executemany(statement, found)
         return len(found)
+
+    def size(self) -> int:
+        """Return how many bytes the journal takes on the disk."""
+        return self._database.size()
 
     def shrink(self) -> None:
         """Give the room of what was dropped back to the disk; takes seconds for each GB.
@@ -239,11 +230,7 @@ class Journal(JournalReader):
             JournalUnavailable: when another process uses the journal, or the disk has no room for a
                 copy of it.
         """
-        try:
-            with self._lock:
-                self._connection.execute("VACUUM")
-        except sqlite3.DatabaseError as error:
-            raise database_error(self.path, error) from error
+        self._database.shrink()
 
     def _row(self, case: Case) -> dict[str, Any]:
         # By the name that the route has now: it may have been renamed while a step ran.
@@ -256,21 +243,21 @@ class Journal(JournalReader):
         tell: their step counts real seconds itself.
         """
         later = "UPDATE cases SET due = :now WHERE due IS NOT NULL AND (open = 0 OR touched > :now)"
-        with self._transaction() as connection:
-            connection.execute(later, {"now": self._clock()})
+        with self._database.writing() as connection:
+            connection.execute(later, {"now": self._database.now(connection)})
 
-    def _append(self, connection: sqlite3.Connection, key: str, event: Event, now: float) -> None:
+    def _append(self, connection: Connection, key: str, event: Event, now: float) -> None:
         record = encode(event_adapter(event.kind), event)
-        insert = "INSERT INTO events (key, at, kind, record) VALUES (?, ?, ?, ?)"
-        connection.execute(insert, (key, now, event.kind, record))
+        insert = "INSERT INTO events (key, at, kind, record) VALUES (:key, :at, :kind, :record)"
+        connection.execute(insert, {"key": key, "at": now, "kind": event.kind, "record": record})
 
     def rename_routes(self, wanted: RouteIdentities) -> dict[str, str]:
         """Given the config's routes, let each find its cases; return new names by old.
 
         All of it happens at once, and where each route is now is remembered for the next time.
         """
-        with self._transaction() as connection:
-            rows = connection.execute("SELECT name, inbox, target FROM routes")
+        with self._database.writing() as connection:
+            rows = connection.execute("SELECT name, inbox, target FROM routes", {})
             known = {
                 name: RouteIdentity(Path(os.fsdecode(inbox)), target)
                 for name, inbox, target in rows
@@ -279,91 +266,74 @@ class Journal(JournalReader):
             self._rename(connection, renamed)
             after = {renamed.get(name, name): place for name, place in known.items()} | dict(wanted)
             if after != known:
-                places = ((name, os.fsencode(at.inbox), at.target) for name, at in after.items())
-                connection.execute("DELETE FROM routes")
-                connection.executemany("INSERT INTO routes VALUES (?, ?, ?)", places)
+                places = [
+                    {"name": name, "inbox": os.fsencode(at.inbox), "target": at.target}
+                    for name, at in after.items()
+                ]
+                connection.execute("DELETE FROM routes", {})
+                insert = "INSERT INTO routes (name, inbox, target) VALUES (:name, :inbox, :target)"
+                connection.executemany(insert, places)
         return renamed
 
-    def _rename(self, connection: sqlite3.Connection, renamed: Mapping[str, str]) -> None:
+    def _rename(self, connection: Connection, renamed: Mapping[str, str]) -> None:
         """Give all cases of some routes their new names: by one statement, for names may swap."""
         if not renamed:
             return
-        values = {"now": self._clock(), "kind": RouteRenamed.kind, "names": json.dumps(renamed)}
-        connection.execute(_RECORD_NAMES, values)
-        connection.execute(_RENAME_ROUTES, values)
-        totals = connection.execute("SELECT route, what, reason, number, at FROM totals").fetchall()
-        connection.execute("DELETE FROM totals")
-        for route, *total in totals:
-            connection.execute(_ADD_TOTAL, (renamed.get(route, route), *total))
+        now = self._database.now(connection)
+        for old, new in renamed.items():
+            record = encode(event_adapter(RouteRenamed.kind), RouteRenamed(new))
+            tell = """INSERT INTO events (key, at, kind, record)
+                SELECT key, :now, :kind, :record FROM cases WHERE route = :old"""
+            values = {"now": now, "kind": RouteRenamed.kind, "record": record, "old": old}
+            connection.execute(tell, values)
+        names, values = listed("old", renamed)
+        whens = " ".join(f"WHEN :{name} THEN :to_{name}" for name in values)
+        rename = f"UPDATE cases SET route = CASE route {whens} END WHERE route IN {names}"  # noqa: S608 -- ours
+        after = {f"to_{name}": renamed[old] for name, old in values.items()}
+        connection.execute(rename, {**values, **after})
+        self._rename_totals(connection, renamed)
+
+    def _rename_totals(self, connection: Connection, renamed: Mapping[str, str]) -> None:
+        columns = ("route", "what", "reason", "number", "at")
+        totals = connection.execute(
+            f"SELECT {', '.join(columns)} FROM totals",  # noqa: S608 -- ours
+            {},
+        ).fetchall()
+        connection.execute("DELETE FROM totals", {})
+        for each in totals:
+            total = dict(zip(columns, each, strict=True))
+            total["route"] = renamed.get(total["route"], total["route"])
+            connection.execute(_ADD_TOTAL, total)
 
     def reschedule(self) -> None:
         """Compute the due time of every case that has one again: routes may have another pace."""
-        with self._transaction() as connection:
+        with self._database.writing() as connection:
             query = f"SELECT {CASE_COLUMNS} FROM cases WHERE due IS NOT NULL"  # noqa: S608 -- ours
-            for row in connection.execute(query).fetchall():
+            for row in connection.execute(query, {}).fetchall():
                 connection.execute(_UPDATE_CASE, self._row(decode_case(*row)))
 
-    # --- the file --------------------------------------------------------------------------------
 
-    def is_in_place(self) -> bool:
-        """Whether the journal's file still lies where it was opened, and not another one.
+def _open_database(place: Path | JournalAddress, clock: Callable[[], float]) -> Database:
+    """Open a journal's database; raise as `Journal` does."""
+    # Each is imported only where it is used: nobody without PostgreSQL has its libraries.
+    if isinstance(place, JournalAddress):
+        from gcwatch.journal.databases.postgres import PostgresDatabase  # noqa: PLC0415
 
-        Raises:
-            JournalUnavailable: when its disk does not answer.
-            StateError: when its folder may not be entered any more.
-        """
-        try:
-            return _identity_of(self.path) == self._identity
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        except OSError as error:
-            raise no_access_error(self.path.parent, error) from error
+        return PostgresDatabase(place)
+    from gcwatch.journal.databases.sqlite import SqliteDatabase  # noqa: PLC0415
 
-    def _open(self) -> int | None:
-        """Open the file; return the version it had, if it was an older journal."""
-        try:
-            self._connection = open_database(self.path)
-            try:
-                return self._upgrade()
-            except BaseException:
-                self._connection.close()
-                raise
-        except sqlite3.DatabaseError as error:
-            raise database_error(self.path, error) from error
-
-    def _upgrade(self) -> int | None:
-        """Bring the file to this program's version; a copy of an older one is kept beside it."""
-        with transaction(self._connection) as connection:
-            [version] = connection.execute("PRAGMA user_version").fetchone()
-            if error := version_error(self.path, version):
-                raise error
-            if 0 < version < len(VERSIONS):
-                self._copy(version)
-            migrate(connection, version)
-        return version if 0 < version < len(VERSIONS) else None
-
-    def _copy(self, version: int) -> None:
-        copy = self.path.with_suffix(f".v{version}")
-        copy.touch(mode=0o600)
-        with sqlite3.connect(self.path) as source, sqlite3.connect(copy) as target:
-            source.backup(target)
-        source.close()
-        target.close()
+    return SqliteDatabase(place, clock)
 
 
-def _identity_of(path: Path) -> tuple[int, int]:
-    """Return device and inode of a file: another file at the same path has others."""
-    status = path.stat()
-    return status.st_dev, status.st_ino
-
-
-def _make_way(connection: sqlite3.Connection, case: Case) -> None:
+def _make_way(connection: Connection, case: Case) -> None:
     """Given a case that gets its folder's name, let no other case be the newest of that name."""
-    same = (case.route, os.fsencode(case.folder))
-    connection.execute("UPDATE cases SET newest = 0 WHERE route = ? AND folder = ?", same)
+    same = {"route": case.route, "folder": os.fsencode(case.folder)}
+    connection.execute(
+        "UPDATE cases SET newest = 0 WHERE route = :route AND folder = :folder", same
+    )
     # A change in the folder of an older case now belongs to this case: no note reports it.
     connection.execute(
         """UPDATE cases SET due = NULL
-        WHERE route = ? AND folder = ? AND open = 0 AND command = 0""",
+        WHERE route = :route AND folder = :folder AND open = 0 AND command = 0""",
         same,
     )

@@ -19,7 +19,7 @@ from gcwatch.core.errors import StateError
 from gcwatch.files.atomic import FILE_MODE, write_atomically
 from gcwatch.files.beneath import SharePath
 from gcwatch.files.safe_open import read_small_file
-from gcwatch.journal.schema import no_access_error
+from gcwatch.journal.databases.sqlite import no_access_error
 
 _LONGEST_MARKER_BYTES: Final = 4096
 _IDENTITY_FILE: Final = "identity"

@@ -13,7 +13,7 @@ from typing import Final
 from gcwatch.core.errors import StateError
 from gcwatch.core.reasons import CATALOGUE, Reason
 from gcwatch.files.lock import HeldLock, LockHeldError, exclusive_lock, read_lock_holder
-from gcwatch.journal.schema import no_access_error
+from gcwatch.journal.databases.sqlite import no_access_error
 
 _WAIT_SECONDS: Final = 2.0
 """`running_daemon` in another process holds the lock for a moment; wait for that."""

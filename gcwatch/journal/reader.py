@@ -1,14 +1,10 @@
 """The questions to the journal: which cases there are, which are due, what became of each."""
 
-import json
 import os
-import sqlite3
-import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from gcwatch.core.case import Case
@@ -21,9 +17,9 @@ from gcwatch.core.events import (
     Postponed,
     StillRunning,
 )
+from gcwatch.journal.databases.database import Connection, Database, Values, listed
 from gcwatch.journal.packing import EventRow
 from gcwatch.journal.rows import Known, Recorded, decode_case, decode_event, unpack_case
-from gcwatch.journal.schema import database_error, transaction
 from gcwatch.journal.totals import Totals, totals_of
 
 _UPLOADS_LAST_SECONDS = 25 * 3600.0
@@ -34,54 +30,54 @@ _PAGE_CASES = 500
 _FOLDERS_AT_ONCE = 200
 """One query names so many: SQLite takes 1000 conditions at most (sqlite.org/limits.html)."""
 
-CASE_COLUMNS = "route, coalesce(packed, record)"
+CASE_COLUMNS = "route, record, packed"
 """The columns that make a case."""
 
-PRUNABLE = "open = 0 AND due IS NULL AND touched < ? AND (gone = 1 OR newest = 0)"
+PRUNABLE = "open = 0 AND due IS NULL AND touched < :before AND (gone = 1 OR newest = 0)"
 """The condition that a closed case may leave the journal, given a time."""
-
-_Values = Sequence[Any] | Mapping[str, Any]
-"""What a query is asked with."""
 
 
 class JournalReader:
-    """What is known of all cases; `Journal` opens the file, and records."""
+    """What is known of all cases; `Journal` records.
 
-    _connection: sqlite3.Connection
+    Args:
+        database: Where it lies.
+        clock: Returns the time, in seconds since the epoch.
+    """
 
-    def __init__(self, path: Path, clock: Callable[[], float]) -> None:
-        self.path = path
+    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
+        self._database = database
         self._clock = clock
-        self._lock = threading.RLock()
+        self.place = database.place
 
     def case(self, key: str) -> Case:
         """Given a key, return its case; raise KeyError if there is none."""
-        with self._transaction() as connection:
+        with self._database.reading() as connection:
             return self._read(connection, key)
 
     def cases(self) -> Iterator[Case]:
         """Yield all cases, oldest first, a few at a time: there may be a million."""
-        return self._pages("1")
+        return self._pages("newest IS NOT NULL")
 
     def latest_cases(self, route: str | None = None) -> Iterator[Case]:
         """Yield the latest case of each folder, of one route if it is named, as `cases` does."""
         if route is None:
             return self._pages("newest = 1")
-        # The plus keeps SQLite from an index of routes: each page would sort all cases of it.
-        return self._pages("newest = 1 AND +route = ?", route)
+        # As a text that is made, the route keeps SQLite from its index: each page would be sorted.
+        return self._pages("newest = 1 AND route || '' = :route", {"route": route})
 
-    def _pages(self, where: str, *values: Any) -> Iterator[Case]:
+    def _pages(self, where: str, values: Values | None = None) -> Iterator[Case]:
         query = f"""SELECT {CASE_COLUMNS}, rowid FROM cases
-            WHERE rowid > ? AND {where} ORDER BY rowid LIMIT ?"""  # noqa: S608 -- ours
+            WHERE rowid > :last AND {where} ORDER BY rowid LIMIT :limit"""  # noqa: S608 -- ours
         last = 0
-        while found := self._ask(query, (last, *values, _PAGE_CASES)):
+        while found := self._ask(query, {**(values or {}), "last": last, "limit": _PAGE_CASES}):
             yield from (decode_case(*row) for *row, _ in found)
             last = found[-1][-1]
 
     def recent(self, limit: int) -> list[Case]:
         """Return at most *limit* latest cases of folders, the newest first."""
-        query = "WHERE newest = 1 ORDER BY rowid DESC LIMIT ?"
-        return self._select(query, [limit])
+        query = "WHERE newest = 1 ORDER BY rowid DESC LIMIT :limit"
+        return self._select(query, {"limit": limit})
 
     def open_cases(self) -> list[Case]:
         """Return the cases that are not closed, oldest first."""
@@ -114,16 +110,16 @@ class JournalReader:
     def delivered(self, route: str, limit: int) -> list[Case]:
         """Return at most *limit* delivered cases of a route, the latest delivery first."""
         return self._select(
-            """WHERE route = ? AND stage = 'delivered'
-            ORDER BY touched DESC LIMIT ?""",
-            (route, limit),
+            """WHERE route = :route AND stage = 'delivered'
+            ORDER BY touched DESC LIMIT :limit""",
+            {"route": route, "limit": limit},
         )
 
     def called(self, name: str) -> list[Case]:
         """Return the cases that have this key, or whose folder has this name, oldest first."""
         return self._select(
-            "WHERE key = ? OR folder = ? ORDER BY rowid",
-            (name, os.fsencode(name)),
+            "WHERE key = :name OR folder = :folder ORDER BY rowid",
+            {"name": name, "folder": os.fsencode(name)},
         )
 
     def due(
@@ -139,45 +135,38 @@ class JournalReader:
         command has to run are not among them; see `due_commands`.
         """
         # Nearly all cases are of the routes that are asked for, so an index of routes would find
-        # them all. A plus before a column keeps SQLite from using its index (optoverview.html).
+        # them all: as a text that is made, the route keeps SQLite from using it.
+        names, values = listed("route", routes)
+        order = _order_of(ranks or {}, values)
         return self._select(
-            """WHERE due <= :now AND command = 0
-            AND +route IN (SELECT value FROM json_each(:routes))
-            ORDER BY (SELECT value FROM json_each(:ranks) WHERE key = route), due
-            LIMIT :limit""",
-            {
-                "now": now,
-                "routes": json.dumps([*routes]),
-                "ranks": json.dumps(dict(ranks or {})),
-                "limit": limit,
-            },
+            f"""WHERE due <= :now AND command = 0 AND route || '' IN {names}
+            ORDER BY {order}due LIMIT :limit""",
+            {**values, "now": now, "limit": limit},
         )
 
     def due_commands(self, routes: Collection[str], now: float) -> dict[str, str]:
         """Return the key of the case whose command is longest due, by route, of *routes*."""
-        # SQLite takes the other columns from the row that has the minimum (lang_select.html).
+        names, values = listed("route", routes)
+        # The last of each route stays.
         rows = self._ask(
-            """SELECT route, key, min(due) FROM cases
-            WHERE command = 1 AND due <= ? AND route IN (SELECT value FROM json_each(?))
-            GROUP BY route""",
-            (now, json.dumps([*routes])),
+            f"""SELECT route, key FROM cases
+            WHERE command = 1 AND due <= :now AND route IN {names} ORDER BY due DESC""",  # noqa: S608 -- ours
+            {**values, "now": now},
         )
-        return {route: key for route, key, _ in rows}
+        return dict(rows)
 
     def next_due(self, routes: Collection[str]) -> float | None:
         """Return when the next case of *routes* is due, or None if none has anything to do."""
-        [[due]] = self._ask(
-            """SELECT min(due) FROM cases
-            WHERE due IS NOT NULL AND +route IN (SELECT value FROM json_each(?))""",
-            [json.dumps([*routes])],
-        )
+        names, values = listed("route", routes)
+        query = f"SELECT min(due) FROM cases WHERE due IS NOT NULL AND route || '' IN {names}"  # noqa: S608 -- ours
+        [[due]] = self._ask(query, values)
         return None if due is None else float(due)
 
     def cases_with_listing(self, route: str, digest: str) -> list[Case]:
         """Return the cases of a route whose folder looked so (`Snapshot.digest`), oldest first."""
         return self._select(
-            "WHERE route = ? AND listing = ? ORDER BY rowid",
-            (route, digest),
+            "WHERE route = :route AND listing = :listing ORDER BY rowid",
+            {"route": route, "listing": digest},
         )
 
     def twin(self, case: Case) -> Case | None:
@@ -194,12 +183,12 @@ class JournalReader:
         # The order of the events decides: of two cases at the same time exactly one is the first.
         found = self._select(
             # A packed case is older than any whose events have rows.
-            """WHERE route = ? AND content = ? AND (open = 1 OR stage = 'delivered')
+            """WHERE route = :route AND content = :content AND (open = 1 OR stage = 'delivered')
             AND newest = 1 AND gone = 0
             ORDER BY packed IS NULL, (
-                SELECT max(id) FROM events WHERE events.key = cases.key AND kind = ?
+                SELECT max(id) FROM events WHERE events.key = cases.key AND kind = :kind
             ), rowid LIMIT 1""",
-            (route, content, ContentIdentified.kind),
+            {"route": route, "content": content, "kind": ContentIdentified.kind},
         )
         return found[0] if found else None
 
@@ -208,7 +197,7 @@ class JournalReader:
 
         Closed cases whose folder is gone are not among them: there may be a million.
         """
-        return self._known("(gone = 0 OR open = 1)", route)
+        return self._known("(gone = 0 OR open = 1)", {"route": route})
 
     def known(self, route: str, folders: Collection[str]) -> dict[str, Known]:
         """Return what is known of some folders of a route and of all below them, by folder."""
@@ -216,16 +205,20 @@ class JournalReader:
         names = iter([os.fsencode(folder) for folder in folders])
         while some := [*islice(names, _FOLDERS_AT_ONCE)]:
             # What is below a folder stands between its name with a slash and with the next byte, 0.
-            spans = [each for name in some for each in (name, name + b"/", name + b"0")]
-            one = "folder = ? OR (folder > ? AND folder < ?)"
-            where = " OR ".join([one] * len(some))
-            found |= self._known(f"({where})", route, *spans)
+            one = "folder = :a{0} OR (folder > :b{0} AND folder < :c{0})"
+            where = " OR ".join(one.format(number) for number in range(len(some)))
+            values = {
+                f"{letter}{number}": name + end
+                for number, name in enumerate(some)
+                for letter, end in (("a", b""), ("b", b"/"), ("c", b"0"))
+            }
+            found |= self._known(f"({where})", {"route": route, **values})
         return found
 
-    def _known(self, where: str, *values: Any) -> dict[str, Known]:
+    def _known(self, where: str, values: Values) -> dict[str, Known]:
         rows = self._ask(
             f"""SELECT folder, key, open, stage, gone, stamp FROM cases
-            WHERE route = ? AND newest = 1 AND {where}""",  # noqa: S608 -- a condition of ours
+            WHERE route = :route AND newest = 1 AND {where}""",  # noqa: S608 -- a condition of ours
             values,
         )
         return {
@@ -255,30 +248,24 @@ class JournalReader:
 
     def ended_since(self, number: int) -> dict[str, int]:
         """Return how many cases ended after the event with this number, by how they ended."""
-        return dict(
-            self._ask(
-                """SELECT stage, count(DISTINCT cases.key)
-                FROM events JOIN cases ON cases.key = events.key
-                WHERE id > ? AND kind IN (SELECT value FROM json_each(?)) AND open = 0
-                GROUP BY stage""",
-                (number, json.dumps(_ENDS)),
-            )
-        )
+        kinds, values = listed("kind", _ENDS)
+        query = f"""SELECT stage, count(DISTINCT cases.key)
+            FROM events JOIN cases ON cases.key = events.key
+            WHERE id > :number AND kind IN {kinds} AND open = 0
+            GROUP BY stage"""  # noqa: S608 -- ours
+        return dict(self._ask(query, {**values, "number": number}))
 
     def last_progress(self) -> dict[str, float]:
         """Return for each open case, by key, when it last came further.
 
         Another try that failed, a wait, and a job that still runs are no progress.
         """
-        return dict(
-            self._ask(
-                """SELECT events.key, max(events.at)
-                FROM events JOIN cases ON cases.key = events.key
-                WHERE open = 1 AND kind NOT IN (?, ?, ?)
-                GROUP BY events.key""",
-                _NO_PROGRESS,
-            )
-        )
+        kinds, values = listed("kind", _NO_PROGRESS)
+        query = f"""SELECT events.key, max(events.at)
+            FROM events JOIN cases ON cases.key = events.key
+            WHERE open = 1 AND kind NOT IN {kinds}
+            GROUP BY events.key"""  # noqa: S608 -- ours
+        return dict(self._ask(query, values))
 
     def totals(self) -> Totals:
         """Return the totals over all that ever happened, by route."""
@@ -286,9 +273,8 @@ class JournalReader:
 
     def latest(self) -> int:
         """Return the number of the latest event; another number says that something happened."""
-        # Not the highest number of a row: those of packed cases have none.
-        found = self._ask("SELECT seq FROM sqlite_sequence WHERE name = 'events'")
-        return int(found[0][0]) if found else 0
+        with self._database.reading() as connection:
+            return self._database.latest_event(connection)
 
     def uploads_held(self) -> dict[str, int]:
         """Return how many uploads each planned case holds that may still be using them, by key.
@@ -304,15 +290,15 @@ class JournalReader:
 
     def knows(self, pk: str) -> bool:
         """Return whether some case became this job, display set or archive item."""
-        return bool(self._ask("SELECT 1 FROM cases WHERE submission = ? LIMIT 1", [pk]))
+        return bool(self._ask("SELECT 1 FROM cases WHERE submission = :pk LIMIT 1", {"pk": pk}))
 
     def is_of_pruned(self, pk: str) -> bool:
         """Return whether a case that was pruned became this job, display set or archive item."""
-        return bool(self._ask("SELECT 1 FROM pruned WHERE submission = ? LIMIT 1", [pk]))
+        return bool(self._ask("SELECT 1 FROM pruned WHERE submission = :pk LIMIT 1", {"pk": pk}))
 
     def prunable(self, before: float) -> Iterator[Case]:
         """Yield the closed cases that ended before a time and whose folder is not in the inbox."""
-        return self._pages(PRUNABLE, before)
+        return self._pages(PRUNABLE, {"before": before})
 
     def pruned_keys(self) -> frozenset[str]:
         """Return the keys of all cases that were pruned."""
@@ -324,56 +310,49 @@ class JournalReader:
         Keys are their pks.
         """
         query = """SELECT submission, folder FROM cases
-            WHERE route = ? AND newest = 1 AND submission IS NOT NULL"""
-        return {pk: os.fsdecode(folder) for pk, folder in self._ask(query, [route])}
+            WHERE route = :route AND newest = 1 AND submission IS NOT NULL"""
+        return {pk: os.fsdecode(folder) for pk, folder in self._ask(query, {"route": route})}
 
     def history(self, key: str) -> list[Recorded]:
         """Given a key, return all its events, oldest first."""
-        with self._transaction() as connection:
+        with self._database.reading() as connection:
             found = self._events(connection, key)
         return [decode_event(each.at, each.kind, each.record) for each in found]
 
-    def _events(self, connection: sqlite3.Connection, key: str) -> list[EventRow]:
+    def _events(self, connection: Connection, key: str) -> list[EventRow]:
         """Return the events of a case, those that are packed first."""
-        query = "SELECT id, at, kind, record FROM events WHERE key = ? ORDER BY id"
-        rows = [EventRow(*row) for row in connection.execute(query, [key])]
+        query = "SELECT id, at, kind, record FROM events WHERE key = :key ORDER BY id"
+        rows = [EventRow(*row) for row in connection.execute(query, {"key": key})]
         return [*self._packed_events(connection, key), *rows]
 
-    def _packed_events(self, connection: sqlite3.Connection, key: str) -> Sequence[EventRow]:
-        query = "SELECT packed FROM cases WHERE key = ? AND packed IS NOT NULL"
-        found = connection.execute(query, [key]).fetchone()
+    def _packed_events(self, connection: Connection, key: str) -> Sequence[EventRow]:
+        query = "SELECT packed FROM cases WHERE key = :key AND packed IS NOT NULL"
+        found = connection.execute(query, {"key": key}).fetchone()
         return unpack_case(found[0]).events if found else ()
 
-    def _select(self, where: str, values: _Values = ()) -> list[Case]:
+    def _select(self, where: str, values: Values | None = None) -> list[Case]:
         """Return the cases that a condition, with its order and limit, finds."""
         query = f"SELECT {CASE_COLUMNS} FROM cases {where}"  # noqa: S608 -- a condition of ours
         return [decode_case(*row) for row in self._ask(query, values)]
 
-    def _ask(self, query: str, values: _Values = ()) -> list[Any]:
+    def _ask(self, query: str, values: Values | None = None) -> Sequence[Any]:
         """Return all rows that a query finds."""
-        with self._transaction() as connection:
-            return connection.execute(query, values).fetchall()
+        with self._database.reading() as connection:
+            return connection.execute(query, values or {}).fetchall()
 
-    def _read(self, connection: sqlite3.Connection, key: str) -> Case:
-        query = f"SELECT {CASE_COLUMNS} FROM cases WHERE key = ?"  # noqa: S608 -- columns of ours
-        found = connection.execute(query, [key]).fetchone()
+    def _read(self, connection: Connection, key: str) -> Case:
+        query = f"SELECT {CASE_COLUMNS} FROM cases WHERE key = :key"  # noqa: S608 -- columns of ours
+        found = connection.execute(query, {"key": key}).fetchone()
         if found is None:
             raise KeyError(key)
         return decode_case(*found)
 
-    @contextmanager
-    def still(self) -> Iterator[None]:
-        """Nothing is recorded in this process meanwhile: all that is read is of one moment."""
-        with self._lock:
-            yield
+    def still(self) -> AbstractContextManager[None]:
+        """Let all that this thread reads in the body be of one moment."""
+        return self._database.still()
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """Raises JournalUnavailable if the file can't be used at the moment, or JournalDamaged."""
-        try:
-            with self._lock, transaction(self._connection) as connection:
-                yield connection
-        except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
-            raise  # a fault in gcwatch
-        except sqlite3.DatabaseError as error:
-            raise database_error(self.path, error) from error
+
+def _order_of(ranks: Mapping[str, int], values: Mapping[str, str]) -> str:
+    """Return the beginning of an order: by the rank of the route; *values* names the routes."""
+    whens = [f"WHEN :{name} THEN {ranks[of]:d}" for name, of in values.items() if of in ranks]
+    return f"CASE route {' '.join(whens)} ELSE 0 END, " if whens else ""

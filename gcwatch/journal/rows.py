@@ -33,15 +33,15 @@ def encode(adapter: TypeAdapter[Any], record: object) -> str:
     return json.dumps(adapter.dump_python(record, mode="json"))
 
 
-def decode_case(route: str, record: str | bytes) -> Case:
-    """Given the route of a case and its record, packed or not, return the case.
+def decode_case(route: str, record: str, packed: bytes | None) -> Case:
+    """Given the route of a case and its record, or what is packed instead, return the case.
 
     Raises:
         JournalDamaged: when the record is none.
     """
-    text = unpack_case(record).record if isinstance(record, bytes) else record
+    text = record if packed is None else unpack_case(packed).record
     case: Case = _decode(CASE, text)
-    # A packed record keeps the name that its route had when it was packed.
+    # A record keeps the name that its route had when it was written.
     return case if case.route == route else replace(case, route=route)
 
 
@@ -106,17 +106,17 @@ def case_row(case: Case, pace: Pace) -> dict[str, Any]:
         "key": case.key,
         "route": case.route,
         "folder": os.fsencode(case.folder),
-        "open": case.is_open,
+        "open": int(case.is_open),
         "stage": checklist.stage(case),
-        "gone": case.gone,
+        "gone": int(case.gone),
         "stamp": seen.stamp if seen else 0,
         "submission": case.submission.pk if case.submission else None,
         "due": due_time(case, pace),
         "record": encode(CASE, case),
-        "notable": _is_notable(case),
+        "notable": int(_is_notable(case)),
         "listing": seen.digest if seen else None,
         "content": case.content or None,
         "touched": case.touched,
-        "command": checklist.next_step(case) is checklist.Step.COMMAND,
-        "command_failed": checklist.has_failed_command(case),
+        "command": int(checklist.next_step(case) is checklist.Step.COMMAND),
+        "command_failed": int(checklist.has_failed_command(case)),
     }

@@ -68,11 +68,11 @@ def _shrunk(watch: Watch) -> str:
     """Make the journal's file smaller if no daemon uses it; return what became of that."""
     if running_daemon(watch.settings.state) is not None:
         return "Its file is not smaller, as gcwatch is running: new cases use the free room in it."
-    before = watch.journal.path.stat().st_size
+    before = watch.journal.size()
     try:
         watch.journal.shrink()
     except JournalUnavailable as error:
         return f"Its file is not smaller: {error}. New cases use the free room in it."
     return (
-        f"Its file had {data_size(before)}, and has {data_size(watch.journal.path.stat().st_size)}."
+        f"Its file had {data_size(before)}, and has {data_size(watch.journal.size())}."
     )

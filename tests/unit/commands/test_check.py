@@ -15,7 +15,7 @@ from gcwatch.core.errors import StateError
 from gcwatch.journal.copies import copied_journal
 from gcwatch.journal.journal import Journal
 from gcwatch.journal.presence import running_daemon
-from gcwatch.journal.schema import JOURNAL_FILE
+from gcwatch.journal.databases.sqlite import JOURNAL_FILE
 
 
 @pytest.fixture

@@ -21,11 +21,11 @@ from gcwatch.core.case import Input, Snapshot, Target, Upload
 from gcwatch.core.errors import JournalDamaged, JournalUnavailable, StateError
 from gcwatch.core.reasons import Reason
 from gcwatch.core.timing import Every, Pace
-from gcwatch.journal import schema
+from gcwatch.journal.databases import sqlite
+from gcwatch.journal.databases.sqlite import JOURNAL_FILE
 from gcwatch.journal.journal import Journal
 from gcwatch.journal.presence import only_daemon
 from gcwatch.journal.route_identity import RouteIdentity
-from gcwatch.journal.schema import JOURNAL_FILE
 
 SNAPSHOT = Snapshot("digest", 1, 10, 7)
 EVENTS = (
@@ -203,12 +203,12 @@ def test_no_page_of_cases_sorts_all_of_them(book):
     """A page begins where the last one ended, also for the cases of one route."""
     book.open_case("r", "p1")
     asked = []
-    book._connection.set_trace_callback(asked.append)
+    book._database._connection.set_trace_callback(asked.append)
     assert len([*book.cases(), *book.latest_cases(), *book.latest_cases("r")]) == 3
-    book._connection.set_trace_callback(None)
+    book._database._connection.set_trace_callback(None)
     pages = [each for each in asked if each.startswith("SELECT")]
     assert len(pages) == 6
-    with book._transaction() as connection:
+    with book._database.writing() as connection:
         for page in pages:
             plan = connection.execute(f"EXPLAIN QUERY PLAN {page}").fetchall()
             assert [detail for *_, detail in plan] == [
@@ -257,7 +257,7 @@ def test_what_needs_attention_is_open_failed_or_odd(book):
 def test_cases_are_found_without_reading_all(book):
     """What is asked for all the time is found by an index, however many cases there are."""
     asked = []
-    book._connection.set_trace_callback(asked.append)
+    book._database._connection.set_trace_callback(asked.append)
     book.attention()
     book.open_cases()
     book.delivered("r", 200)
@@ -268,9 +268,9 @@ def test_cases_are_found_without_reading_all(book):
     book.known("r", ["p1", "p2"])
     book.first_with_content("r", "c")
     book.pack_closed_cases(0.0, 9)
-    book._connection.set_trace_callback(None)
+    book._database._connection.set_trace_callback(None)
     queries = [each for each in asked if each.startswith("SELECT")]
-    with book._transaction() as connection:
+    with book._database.writing() as connection:
         for query in queries:
             plan = connection.execute(f"EXPLAIN QUERY PLAN {query}").fetchall()
             details = " ".join(detail for *_, detail in plan)
@@ -329,7 +329,7 @@ def test_a_commit_that_returned_survives_sigkill(tmp_path):
 
 def test_it_is_written_through_to_the_disk_and_read_by_its_owner_only(tmp_path):
     """WAL with FULL synchronisation survives a power cut; folder names are in it."""
-    with closing(Journal(tmp_path)) as book, book._transaction() as connection:
+    with closing(Journal(tmp_path)) as book, book._database.writing() as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
 
@@ -343,14 +343,14 @@ def test_a_full_disk_loses_nothing_that_was_recorded(book):
     key = book.open_case("lobes", "p1").key
     before = book.case(key)
     big = events.Planned((Input("x", "value", value="x" * 10**6),), EVENTS[2].target)
-    [pages] = book._connection.execute("PRAGMA page_count").fetchone()
-    book._connection.execute(f"PRAGMA max_page_count = {pages}")
+    [pages] = book._database._connection.execute("PRAGMA page_count").fetchone()
+    book._database._connection.execute(f"PRAGMA max_page_count = {pages}")
 
     with pytest.raises(JournalUnavailable, match="full"):
         book.record(key, big)
 
     assert fold(book, key) == book.case(key) == before
-    book._connection.execute("PRAGMA max_page_count = 1000000")
+    book._database._connection.execute("PRAGMA max_page_count = 1000000")
     assert book.record(key, big).inputs == big.inputs
 
 
@@ -409,7 +409,7 @@ def write_version_1(state):
             now.record(key, event)
     columns = "key, route, folder, newest, open, stage, gone, stamp, due, record"
     with closing(sqlite3.connect(state / JOURNAL_FILE)) as old:
-        for statement in schema.VERSIONS[0]:
+        for statement in sqlite.VERSIONS[0]:
             old.execute(statement)
         old.execute("ATTACH ? AS now", [str(state / "now" / JOURNAL_FILE)])
         old.execute(f"INSERT INTO cases ({columns}) SELECT {columns} FROM now.cases")
@@ -436,7 +436,7 @@ def test_an_older_journal_is_upgraded_and_a_copy_is_kept(tmp_path):
         assert book.upgraded_from == 1
         assert book.knows("j")
         assert fold(book, key) == book.case(key)
-        with book._transaction() as connection:
+        with book._database.writing() as connection:
             [touched] = connection.execute("SELECT touched FROM cases").fetchone()
         assert touched == book.case(key).touched
 
@@ -506,6 +506,6 @@ def test_damage_that_comes_later_is_told_as_that(tmp_path):
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
 def test_a_full_or_read_only_disk_may_pass(tmp_path, code):
     """It is no mistake of the config: who starts then waits."""
-    found = schema.no_access_error(tmp_path, OSError(code, os.strerror(code)))
+    found = sqlite.no_access_error(tmp_path, OSError(code, os.strerror(code)))
     assert isinstance(found, JournalUnavailable)
     assert os.strerror(code) in str(found)

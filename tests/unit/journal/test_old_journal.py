@@ -12,9 +12,9 @@ from support.builders import Site, check_history
 from support.contract import IMAGE, TARGETS
 
 from gcwatch.core import checklist, events, folding
+from gcwatch.journal.databases.sqlite import JOURNAL_FILE, VERSIONS
 from gcwatch.journal.journal import Journal
 from gcwatch.journal.route_identity import RouteIdentity
-from gcwatch.journal.schema import JOURNAL_FILE, VERSIONS
 from gcwatch.journal.totals import amount_of
 
 OLD = Path(__file__).with_name("journal-643d7b5.sqlite")
