@@ -40,8 +40,8 @@ from gcwatch.core.text import count_noun, iso_time
 from gcwatch.daemon.reporting.status_files import read_beginning
 from gcwatch.files import file_systems
 from gcwatch.inbox.case_tables import read_case_table
-from gcwatch.journal.presence import running_daemon
 from gcwatch.journal.databases.sqlite import journal_problem
+from gcwatch.journal.presence import running_daemon
 from gcwatch.mirrors.source import open_source
 from gcwatch.outbox.delivery_command import find_program
 from gcwatch.outbox.table_file import looks_like_table

@@ -97,6 +97,10 @@ class JournalUnavailable(GcwatchError):
 
     hint = "Make room on the disk of the state directory, or let gcwatch write there again."
 
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint or type(self).hint
+
 
 class TokenRefused(GcwatchError):
     """The platform does not accept the token, or a proxy removed it from the request."""

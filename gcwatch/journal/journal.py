@@ -284,8 +284,8 @@ class Journal(JournalReader):
             record = encode(event_adapter(RouteRenamed.kind), RouteRenamed(new))
             tell = """INSERT INTO events (key, at, kind, record)
                 SELECT key, :now, :kind, :record FROM cases WHERE route = :old"""
-            values = {"now": now, "kind": RouteRenamed.kind, "record": record, "old": old}
-            connection.execute(tell, values)
+            told = {"now": now, "kind": RouteRenamed.kind, "record": record, "old": old}
+            connection.execute(tell, told)
         names, values = listed("old", renamed)
         whens = " ".join(f"WHEN :{name} THEN :to_{name}" for name in values)
         rename = f"UPDATE cases SET route = CASE route {whens} END WHERE route IN {names}"  # noqa: S608 -- ours

@@ -73,6 +73,4 @@ def _shrunk(watch: Watch) -> str:
         watch.journal.shrink()
     except JournalUnavailable as error:
         return f"Its file is not smaller: {error}. New cases use the free room in it."
-    return (
-        f"Its file had {data_size(before)}, and has {data_size(watch.journal.size())}."
-    )
+    return f"Its file had {data_size(before)}, and has {data_size(watch.journal.size())}."

@@ -1,0 +1,286 @@
+"""A journal in a database of PostgreSQL (14 to 18), which several hosts share.
+
+All that write take one lock of the database, as SQLite does it with its file: so the numbers of
+events are the order of commits, and what one reads before it writes stays true. No session may hold
+the lock for long: the server ends one that does nothing, be its host frozen or out of reach.
+"""
+
+import secrets
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any, Final
+
+import psycopg
+import psycopg.errors
+import sqlalchemy
+import sqlalchemy.exc
+
+from gcwatch.config.values.journal_address import JournalAddress
+from gcwatch.core.errors import JournalDamaged, JournalUnavailable, StateError
+from gcwatch.journal.databases.database import Connection, Rows, Values
+from gcwatch.journal.databases.postgres_upgrades import VERSIONS
+
+_AWAY_HINT: Final = "Look after the database: gcwatch goes on by itself once it answers."
+
+OLDEST_SERVER: Final = 14
+NOW: Final = "extract(epoch FROM clock_timestamp())::float8"
+"""The database's time, in seconds since the epoch."""
+
+_LOCK: Final = 0x67637774  # "gcwt"
+_POOL_CONNECTIONS: Final = 5
+_MORE_CONNECTIONS: Final = 10
+_POOL_SECONDS: Final = 20.0
+_SESSION: Final = {
+    # A commit that returned survives a power cut, whatever the server does for others.
+    "synchronous_commit": "on",
+    "lock_timeout": "20s",
+    "statement_timeout": "60s",
+    "idle_in_transaction_session_timeout": "10s",
+}
+_KEEPALIVE: Final = {
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+"""A server that is out of reach is noticed in some 20 seconds."""
+
+_DAMAGED: Final = (psycopg.errors.DataCorrupted, psycopg.errors.IndexCorrupted)
+_FOR_A_PERSON: Final = (
+    psycopg.errors.InvalidPassword,
+    psycopg.errors.InvalidAuthorizationSpecification,
+    psycopg.errors.InvalidCatalogName,
+    psycopg.errors.InsufficientPrivilege,
+)
+
+
+class PostgresConnection:
+    """A transaction that is under way; `at` is the database's time when it began to write."""
+
+    def __init__(self, connection: sqlalchemy.Connection, at: float = 0.0) -> None:
+        self._connection = connection
+        self.at = at
+
+    def execute(self, statement: str, values: Values | None = None, /) -> Rows:
+        """Run a statement."""
+        return self._connection.execute(_text(statement), dict(values or {}))
+
+    def executemany(self, statement: str, values: Iterable[Values], /) -> None:
+        """Run a statement once for each of some values."""
+        if rows := [dict(each) for each in values]:
+            self._connection.execute(_text(statement), rows)
+
+
+class PostgresDatabase:
+    """The journal at an address; its tables are made if they are missing.
+
+    Raises:
+        StateError: when it is newer than this program, or may not be used by it.
+        JournalUnavailable: when the database does not answer.
+    """
+
+    version: int = len(VERSIONS)
+
+    def __init__(self, address: JournalAddress) -> None:
+        self.place = address.place
+        self._local = threading.local()
+        arguments = connection_arguments(address)
+        self._engine = sqlalchemy.create_engine(
+            "postgresql+psycopg://",
+            creator=lambda: psycopg.connect(**arguments),
+            pool_size=_POOL_CONNECTIONS,
+            max_overflow=_MORE_CONNECTIONS,
+            pool_timeout=_POOL_SECONDS,
+            # The server may have been started again meanwhile.
+            pool_pre_ping=True,
+        )
+        self._snapshots = self._engine.execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
+        )
+        with self._translated():
+            try:
+                self.upgraded_from = self._upgrade()
+                self._identity = self.meta("identity")
+            except BaseException:
+                self.close()
+                raise
+
+    def close(self) -> None:
+        """Release all connections."""
+        self._engine.dispose()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Let the body ask: all that it reads is of one moment; raise as `writing` does."""
+        held: PostgresConnection | None = getattr(self._local, "snapshot", None)
+        if held is not None:
+            yield held
+            return
+        with self._translated(), self._snapshots.begin() as connection:
+            yield PostgresConnection(connection)
+
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """Let all that this thread reads in the body be of one moment."""
+        with self.reading() as connection:
+            self._local.snapshot = connection
+            try:
+                yield
+            finally:
+                self._local.snapshot = None
+
+    @contextmanager
+    def writing(self) -> Iterator[PostgresConnection]:
+        """Commit what the body does, or nothing of it if it raises.
+
+        Raises:
+            JournalUnavailable: when the database can't be used at the moment, also because a newer
+                gcwatch has upgraded it; whether a commit was made may be unknown then.
+            JournalDamaged: when it can't be read any more.
+        """
+        with self.beside() as connection:
+            _lock(connection)
+            query = f"SELECT value, {NOW} FROM meta WHERE name = 'version'"  # noqa: S608 -- ours
+            version, connection.at = connection.execute(query).fetchone()
+            if int(version) != self.version:
+                raise JournalUnavailable(
+                    f"{self.place} was upgraded by a newer gcwatch (version {version})",
+                    "Install that gcwatch here, too: this one goes on with nothing until then.",
+                )
+            yield connection
+
+    @contextmanager
+    def beside(self) -> Iterator[PostgresConnection]:
+        """Commit what the body does beside other transactions; raise as `writing` does."""
+        with self._translated(), self._engine.begin() as connection:
+            yield PostgresConnection(connection)
+
+    def now(self, connection: Connection) -> float:
+        """Return the database's time at which something is recorded: hosts' clocks may differ."""
+        assert isinstance(connection, PostgresConnection), "only what writes asks for it"
+        return connection.at
+
+    def latest_event(self, connection: Connection) -> int:
+        """Return the highest number that an event ever had."""
+        query = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM events_id_seq"
+        return int(connection.execute(query, {}).fetchone()[0])
+
+    def meta(self, name: str) -> str:
+        """Return what there is once by this name."""
+        query = "SELECT value FROM meta WHERE name = :name"
+        with self.reading() as connection:
+            return str(connection.execute(query, {"name": name}).fetchone()[0])
+
+    def is_in_place(self) -> bool:
+        """Whether this is the journal that was opened, and not another one at its address."""
+        return self.meta("identity") == self._identity
+
+    def size(self) -> int:
+        """Return how many bytes the tables of the journal take."""
+        tables = "cases events routes counts totals pruned meta hosts leases limits"
+        query = f"SELECT sum(pg_total_relation_size(to_regclass(name))) FROM unnest('{{{','.join(tables.split())}}}'::text[]) AS name"  # noqa: E501, S608
+        with self.reading() as connection:
+            return int(connection.execute(query, {}).fetchone()[0])
+
+    def shrink(self) -> None:
+        """Let new rows use the room of what was dropped; raise JournalUnavailable if that fails."""
+        with self._translated(), self._engine.connect() as connection:
+            alone = connection.execution_options(isolation_level="AUTOCOMMIT")
+            alone.exec_driver_sql("VACUUM (ANALYZE) cases, events")
+
+    def _upgrade(self) -> int | None:
+        """Make the tables, or bring them to this program's version; return an older version."""
+        with self._engine.begin() as connection:
+            _require_server(connection, self.place)
+            _lock(PostgresConnection(connection))
+            version = _version_of(connection)
+            if version > len(VERSIONS):
+                raise StateError(
+                    f"{self.place} was written by a newer gcwatch (version {version}).",
+                    "Install that gcwatch on this host, too.",
+                )
+            for statements in VERSIONS[version:]:
+                for statement in statements:
+                    connection.exec_driver_sql(statement)
+            if version < len(VERSIONS):
+                _write_version(connection)
+        return version if 0 < version < len(VERSIONS) else None
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Let errors of the libraries be gcwatch's own; those that are a fault of it stay."""
+        try:
+            yield
+        except sqlalchemy.exc.TimeoutError as error:
+            raise JournalUnavailable(f"{self.place}: no connection is free", _AWAY_HINT) from error
+        except sqlalchemy.exc.DBAPIError as error:
+            raise self._error_of(error.orig) from error
+        except psycopg.Error as error:
+            raise self._error_of(error) from error
+
+    def _error_of(self, error: BaseException | None) -> BaseException:
+        told = " ".join(str(error).split())
+        if isinstance(error, _DAMAGED):
+            return JournalDamaged(self.place, told)
+        if isinstance(error, _FOR_A_PERSON) or "password authentication failed" in told:
+            return StateError(f"{self.place} can't be used: {told}.", "Run gcwatch check.")
+        if isinstance(
+            error, psycopg.OperationalError | psycopg.InterfaceError | psycopg.InternalError
+        ):
+            return JournalUnavailable(f"{self.place}: {told}", _AWAY_HINT)
+        assert error is not None, "the library names what it met"
+        return error
+
+
+def connection_arguments(address: JournalAddress) -> dict[str, Any]:
+    """Given an address, return how psycopg connects to it, with a cap on every wait."""
+    options = " ".join(f"-c {name}={value}" for name, value in _SESSION.items())
+    return {
+        "application_name": "gcwatch",
+        "options": options,
+        "prepare_threshold": None,
+        **_KEEPALIVE,
+        **address.connect_arguments(),
+    }
+
+
+@lru_cache(maxsize=512)
+def _text(statement: str) -> sqlalchemy.TextClause:
+    return sqlalchemy.text(statement)
+
+
+def _lock(connection: PostgresConnection) -> None:
+    """Wait until no other transaction writes to this journal; the end of this one lets others."""
+    query = "SELECT pg_advisory_xact_lock(:lock, hashtext(current_schema()))"
+    connection.execute(query, {"lock": _LOCK})
+
+
+def _require_server(connection: sqlalchemy.Connection, place: str) -> None:
+    found = connection.exec_driver_sql("SHOW server_version_num").scalar_one()
+    version = int(found) // 10_000
+    if version < OLDEST_SERVER:
+        raise StateError(
+            f"{place} is PostgreSQL {version}; gcwatch needs {OLDEST_SERVER} or newer.",
+            "Use a newer server.",
+        )
+
+
+def _version_of(connection: sqlalchemy.Connection) -> int:
+    """Return the version of the journal's tables; 0 if there are none."""
+    if connection.exec_driver_sql("SELECT to_regclass('meta')").scalar_one() is None:
+        return 0
+    query = "SELECT value FROM meta WHERE name = 'version'"
+    return int(connection.exec_driver_sql(query).scalar_one())
+
+
+def _write_version(connection: sqlalchemy.Connection) -> None:
+    """Write the version, and what a new journal gets once: an identity and a secret key."""
+    once = "INSERT INTO meta VALUES (:name, :value) ON CONFLICT (name) DO NOTHING"
+    for name in ("identity", "key"):
+        connection.execute(_text(once), {"name": name, "value": secrets.token_hex(32)})
+    write = f"""INSERT INTO meta VALUES ('version', '{len(VERSIONS)}')
+        ON CONFLICT (name) DO UPDATE SET value = excluded.value"""  # noqa: S608 -- ours
+    connection.exec_driver_sql(write)
