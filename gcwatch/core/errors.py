@@ -160,6 +160,10 @@ class Stopped(GcwatchError):
     """The daemon is stopping; running work continues at the next start."""
 
 
+class LeaseLost(Stopped):
+    """Another host works on this by now; here the work ends."""
+
+
 class CaseError(GcwatchError):
     """A problem with one case; `reason` is in the catalogue."""
 

@@ -16,10 +16,12 @@ from gcwatch.core.events import Event
 from gcwatch.core.progress import TransferProgress, no_progress
 from gcwatch.core.timing import Pace, due_time
 from gcwatch.daemon.current_config import CurrentConfig
+from gcwatch.daemon.held_leases import HeldLeases
 from gcwatch.daemon.waking.uptime import read_uptime
 from gcwatch.files.key_file import read_or_make_key
 from gcwatch.imaging.bundles.several import SeveralBundles
 from gcwatch.journal.journal import Journal
+from gcwatch.journal.leases import Lease
 from gcwatch.log.case_events import log_entry
 from gcwatch.platform.transfers import Transfers
 from gcwatch.steps.context import StepContext
@@ -37,6 +39,7 @@ class CaseRunner:
         clock: The time in seconds since the epoch.
         uptime: For how long this machine has been on.
         progress: Called with the progress of transfers.
+        held: The leases of the cases on which this host works.
         stop: Once it is set, no further step begins.
         recorded: Called with each event that was recorded, and the case before it.
     """
@@ -49,6 +52,7 @@ class CaseRunner:
         clock: Callable[[], float] = time.time,
         uptime: Callable[[], Uptime] = read_uptime,
         progress: TransferProgress = no_progress,
+        held: HeldLeases | None = None,
         stop: threading.Event | None = None,
         recorded: Callable[[Case, Event], None] = lambda _case, _event: None,
     ) -> None:
@@ -56,6 +60,7 @@ class CaseRunner:
         self._current = current
         self._clock, self._uptime = clock, uptime
         self._progress = progress
+        self._held = held or HeldLeases(journal.leases, frozenset)
         self._stop = stop or threading.Event()
         self._recorded = recorded
         self._quota = UploadQuota(journal.uploads_held)
@@ -64,25 +69,38 @@ class CaseRunner:
     def run(self, key: str) -> None:
         """Given a case's key, do its first step, due or not, and each further step that is due.
 
-        The command for a delivered case is none of them: it may take long, see `run_command`.
+        The command for a delivered case is none of them: it may take long, see `run_command`. A
+        case on which another host works is left to that.
         """
-        is_first = True
-        while not self._stop.is_set() and self.run_step(key, even_if_early=is_first):
-            is_first = False
+        with self._held.hold(key) as lease:
+            is_first = lease is not None
+            while not self._stop.is_set() and self._run_step(key, lease, even_if_early=is_first):
+                is_first = False
 
     def run_command(self, key: str) -> None:
         """Given a case's key, run its command, if it has one to run."""
-        self._run_step(key, commands=True)
+        with self._held.hold(key) as lease:
+            self._run_step(key, lease, commands=True)
 
     def run_step(self, key: str, *, even_if_early: bool = False) -> bool:
         """Given a case's key, do its next step; return whether there was one that is due.
 
         The step is done by what its route says at this moment.
         """
-        return self._run_step(key, even_if_early=even_if_early)
+        with self._held.hold(key) as lease:
+            return self._run_step(key, lease, even_if_early=even_if_early)
 
-    def _run_step(self, key: str, *, even_if_early: bool = False, commands: bool = False) -> bool:
+    def _run_step(
+        self,
+        key: str,
+        lease: Lease | None,
+        *,
+        even_if_early: bool = False,
+        commands: bool = False,
+    ) -> bool:
         """Do a case's next step; with *commands* only if that is its command, else only others."""
+        if lease is None:
+            return False
         with self._current.switching:
             case = self._journal.case(key)
             route, pace = self._current.routes.get(case.route), self._current.pace(case.route)
@@ -94,7 +112,8 @@ class CaseRunner:
         if due > self._clock() and not even_if_early:
             return False
         with self._current.transfers() as transfers:
-            self._perform(case, perform_step(step, case, route, pace, self._context(transfers)))
+            work = perform_step(step, case, route, pace, self._context(transfers))
+            self._perform(case, work, lease)
         return True
 
     def _context(self, transfers: Transfers) -> StepContext:
@@ -116,12 +135,12 @@ class CaseRunner:
         settings = self._current.settings
         return read_or_make_key(settings.key_folder or settings.state)
 
-    def _perform(self, case: Case, work: StepEvents) -> None:
+    def _perform(self, case: Case, work: StepEvents, lease: Lease) -> None:
         """Perform one step, recording each event before the step goes on."""
         of_round = case.round
         event = next(work, None)
         while event is not None:
-            case = self.record(case, event)
+            case = self.record(case, event, lease)
             if not case.is_open or case.round != of_round:
                 work.close()  # an operator closed it, or started it again, meanwhile
                 return
@@ -130,9 +149,13 @@ class CaseRunner:
             except StopIteration:
                 return
 
-    def record(self, case: Case, event: Event) -> Case:
-        """Record an event of a case, and log it; return the case as it is now."""
-        after = self._journal.record(case.key, event, of_round=case.round)
+    def record(self, case: Case, event: Event, lease: Lease | None = None) -> Case:
+        """Record an event of a case, and log it; return the case as it is now.
+
+        Raises:
+            LeaseLost: when another host has taken over the work for which there is a *lease*.
+        """
+        after = self._journal.record(case.key, event, of_round=case.round, lease=lease)
         heartbeat(may_end=False)  # what was announced here is done next
         self._recorded(case, event)
         log_case_event(case, event, after, self._current.pace(after.route))

@@ -20,6 +20,7 @@ from gcwatch.core.reasons import Reason
 from gcwatch.daemon.case_runner import CaseRunner, log_case_event
 from gcwatch.daemon.controls import Controls
 from gcwatch.daemon.current_config import CurrentConfig
+from gcwatch.daemon.held_leases import HeldLeases
 from gcwatch.daemon.idle import BusyWaits, all_left_to_later_run
 from gcwatch.daemon.job_slots import JobSlots
 from gcwatch.daemon.mirrors import MirrorScheduler
@@ -111,9 +112,13 @@ class Daemon:
         self._turns = Turns(journal, current, clock)
         self._commands: dict[str, str] = {}
         self._workers = Workers(self._heartbeats, self._wakeup, self._gate, self._on_crash)
+        self._leases = HeldLeases(
+            journal.leases, lambda: self._heartbeats.silent(current.base_pace.hung)
+        )
         self._runner = CaseRunner(
             journal,
             current,
+            held=self._leases,
             clock=clock,
             uptime=uptime,
             progress=self._on_transfer,
@@ -128,6 +133,7 @@ class Daemon:
             look_again=self._wakeup.request_scan,
             record=self._runner.record,
             log_event=log_case_event,
+            hold=self._leases.hold,
         )
         self._operator = Operator(journal, log_case_event)
         pace = current.base_pace
@@ -168,6 +174,7 @@ class Daemon:
             self._schedule.start()
             stack.callback(self._schedule.stop)
             stack.enter_context(self._progress_file)
+            stack.enter_context(self._leases)
             self._log_start()
             self._config.start(take_over=self._controls.take_over)
             self._journal.make_future_cases_due()
@@ -342,7 +349,10 @@ class Daemon:
         """Run a mirror; it gets half of the connections, so that cases never wait for it."""
         if name not in self._wakeup.requested_mirrors():
             return  # a run that ended before this one began has met the request
-        with self._current.transfers() as transfers:
+        with self._leases.hold(_MIRROR + name) as lease, self._current.transfers() as transfers:
+            if lease is None:
+                self._mirrors.leave(name)
+                return
             context = MirrorContext(
                 transfers=transfers,
                 state=self._current.settings.state,

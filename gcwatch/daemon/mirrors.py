@@ -124,6 +124,12 @@ class MirrorScheduler:
                 self.on_bytes(name, 0, 0)
                 self.wakeup.request_scan()
 
+    def leave(self, name: str) -> None:
+        """Ask for a mirror's next run: another host runs it at this moment."""
+        self.wakeup.mirror_started(name)
+        self._begun[name] = self.clock()
+        self._schedule_next_run(name, None)
+
     @contextmanager
     def _running(self, name: str, context: MirrorContext) -> Iterator[tuple[Mirror, MirrorContext]]:
         """Yield the settings and a context whose run can be stopped without the others."""

@@ -7,7 +7,7 @@ watcher reported nothing. The daemon's loop decides when to scan.
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +16,7 @@ from gcwatch.config import Route
 from gcwatch.core import events
 from gcwatch.core.case import Case, Uptime
 from gcwatch.core.checklist import stage
-from gcwatch.core.errors import CaseError, NotYet, SourceVanished
+from gcwatch.core.errors import CaseError, LeaseLost, NotYet, SourceVanished
 from gcwatch.core.events import Event
 from gcwatch.core.reasons import Reason
 from gcwatch.files import file_systems
@@ -27,6 +27,7 @@ from gcwatch.inbox.renames import find_renamed_case
 from gcwatch.inbox.unused import unused_reasons
 from gcwatch.inbox.watcher import Watcher
 from gcwatch.journal.journal import Journal
+from gcwatch.journal.leases import Lease
 from gcwatch.journal.rows import Known
 from gcwatch.threads.heartbeats import heartbeat
 
@@ -73,6 +74,8 @@ class InboxScanner:
         look_again: Asks for another scan if one could not read everything.
         record: Writes an event of a case to the journal and to the log.
         log_event: Logs an event, given the case before, the event, and the case after.
+        hold: Yields the lease of what is named while the body lasts, or None if another host has
+            it, or had it so many seconds ago.
     """
 
     def __init__(
@@ -82,14 +85,17 @@ class InboxScanner:
         *,
         uptime: Callable[[], Uptime],
         look_again: Callable[[], None],
-        record: Callable[[Case, Event], Case],
+        record: Callable[[Case, Event, Lease | None], Case],
         log_event: Callable[[Case, Event, Case], None],
+        hold: Callable[[str, float], AbstractContextManager[Lease | None]],
     ) -> None:
         self._journal = journal
         self._watcher = watcher
         self._look_again = look_again
         self._record = record
         self._log_event = log_event
+        self._hold = hold
+        self._lease: Lease | None = None
         self.away: set[str] = set()
         self.unused: Mapping[str, tuple[Reason, ...]] = {}
         self.urgent: set[str] = set()
@@ -129,7 +135,21 @@ class InboxScanner:
         self.away &= routes.keys()
 
     def _scan_inbox(self, route: Route) -> tuple[Reason, ...]:
-        """Scan one inbox; return what in it becomes no case."""
+        """Scan one inbox; return what in it becomes no case, or did so at the last scan.
+
+        One host at a time scans an inbox: a file on a share is an event for one of them only.
+        """
+        try:
+            with self._hold(f"survey:{route.name}", 0.0) as lease:
+                if lease is None:
+                    self._look_again()
+                    return self.unused.get(route.name, ())
+                self._lease = lease
+                return self._scan_held_inbox(route)
+        except LeaseLost:
+            return self.unused.get(route.name, ())
+
+    def _scan_held_inbox(self, route: Route) -> tuple[Reason, ...]:
         box = inbox_of(route)
         if box.is_watched:
             self._watcher.watch_inbox(route.inbox)
@@ -236,12 +256,12 @@ class InboxScanner:
 
     def _open_case(self, route: Route, folder: str) -> None:
         with self._effort.count_time(-1):
-            case = self._journal.open_case(route.name, folder)
+            case = self._journal.open_case(route.name, folder, lease=self._lease)
             self._log_event(case, events.FolderFound(route.name, folder), case)
 
     def _record_event(self, key: str, event: Event) -> None:
         with self._effort.count_time(-1):
-            self._record(self._journal.case(key), event)
+            self._record(self._journal.case(key), event, self._lease)
 
     def look_at_ended(self, routes: Routes, key: str) -> None:
         """Given a case, if it has ended, record what changed in its folder since it was sent."""

@@ -22,7 +22,9 @@ from gcwatch.core.events import (
 )
 from gcwatch.core.timing import Pace
 from gcwatch.journal import route_identity
-from gcwatch.journal.databases.database import Connection, Database, listed
+from gcwatch.journal.databases.database import Connection, listed
+from gcwatch.journal.databases.opening import open_database
+from gcwatch.journal.leases import Lease
 from gcwatch.journal.packing import pack
 from gcwatch.journal.reader import CASE_COLUMNS, PRUNABLE, JournalReader
 from gcwatch.journal.route_identity import RouteIdentities, RouteIdentity
@@ -68,6 +70,7 @@ class Journal(JournalReader):
     Args:
         place: The state directory, which is made if it is missing; or the address of a database.
         clock: Returns the time, in seconds since the epoch.
+        owner: The identity of this host, if the journal may be shared.
         pace_of: Returns the pace of a route, by its name: it decides when a case is due.
 
     Raises:
@@ -81,9 +84,10 @@ class Journal(JournalReader):
         place: Path | JournalAddress,
         clock: Callable[[], float] = time.time,
         pace_of: Callable[[str], Pace] = lambda _: Pace(),
+        owner: str = "",
     ) -> None:
-        database = _open_database(place, clock)
-        super().__init__(database, clock)
+        database, leases = open_database(place, clock, owner)
+        super().__init__(database, leases)
         self._pace_of = pace_of
         self.upgraded_from, self.version = database.upgraded_from, database.version
 
@@ -102,12 +106,22 @@ class Journal(JournalReader):
 
     # --- writing ---------------------------------------------------------------------------------
 
-    def open_case(self, route: str, folder: str, *, even_if_same: bool = False) -> Case:
+    def open_case(
+        self,
+        route: str,
+        folder: str,
+        *,
+        even_if_same: bool = False,
+        lease: Lease | None = None,
+    ) -> Case:
         """Given a new folder, make a case with a new random key; return it.
 
-        With *even_if_same* it is sent although another folder has the same content.
+        With *even_if_same* it is sent although another folder has the same content. With the
+        *lease* of its inbox, raise LeaseLost if another host surveys that by now.
         """
         with self._database.writing() as connection:
+            if lease is not None:
+                self.leases.require(connection, lease)
             found = FolderFound(route, folder, even_if_same)
             return self._insert_case(connection, found)
 
@@ -134,15 +148,22 @@ class Journal(JournalReader):
         self._append(connection, case.key, event, now)
         return case
 
-    def record(self, key: str, event: Event, *, of_round: int | None = None) -> Case:
+    def record(
+        self, key: str, event: Event, *, of_round: int | None = None, lease: Lease | None = None
+    ) -> Case:
         """Given a case's key and an event, write the event and the case.
 
         An event that belongs to an earlier round than the case's is dropped.
 
         Returns:
             The case as it is now; unchanged if it was closed meanwhile.
+
+        Raises:
+            LeaseLost: when another host has taken over the work for which there is a *lease*.
         """
         with self._database.writing() as connection:
+            if lease is not None:
+                self.leases.require(connection, lease)
             before = self._read(connection, key)
             # A step that began before `gcwatch retry` must not change the new round.
             if of_round not in {None, before.round}:
@@ -311,18 +332,6 @@ class Journal(JournalReader):
             query = f"SELECT {CASE_COLUMNS} FROM cases WHERE due IS NOT NULL"  # noqa: S608 -- ours
             for row in connection.execute(query, {}).fetchall():
                 connection.execute(_UPDATE_CASE, self._row(decode_case(*row)))
-
-
-def _open_database(place: Path | JournalAddress, clock: Callable[[], float]) -> Database:
-    """Open a journal's database; raise as `Journal` does."""
-    # Each is imported only where it is used: nobody without PostgreSQL has its libraries.
-    if isinstance(place, JournalAddress):
-        from gcwatch.journal.databases.postgres import PostgresDatabase  # noqa: PLC0415
-
-        return PostgresDatabase(place)
-    from gcwatch.journal.databases.sqlite import SqliteDatabase  # noqa: PLC0415
-
-    return SqliteDatabase(place, clock)
 
 
 def _make_way(connection: Connection, case: Case) -> None:

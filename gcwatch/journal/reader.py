@@ -18,6 +18,7 @@ from gcwatch.core.events import (
     StillRunning,
 )
 from gcwatch.journal.databases.database import Connection, Database, Values, listed
+from gcwatch.journal.leases import Leases
 from gcwatch.journal.packing import EventRow
 from gcwatch.journal.rows import Known, Recorded, decode_case, decode_event, unpack_case
 from gcwatch.journal.totals import Totals, totals_of
@@ -42,12 +43,17 @@ class JournalReader:
 
     Args:
         database: Where it lies.
-        clock: Returns the time, in seconds since the epoch.
+        leases: Which host works on what.
+
+    Attributes:
+        clock: Returns the time, in seconds since the epoch, that all who use the journal share.
+        place: Names it for people.
     """
 
-    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
+    def __init__(self, database: Database, leases: Leases) -> None:
         self._database = database
-        self._clock = clock
+        self.leases = leases
+        self.clock: Callable[[], float] = database.clock
         self.place = database.place
 
     def case(self, key: str) -> Case:
@@ -131,6 +137,8 @@ class JournalReader:
     ) -> list[Case]:
         """Return at most *limit* cases of *routes* that are due, the longest due first.
 
+        Cases on which another host works are not among them.
+
         With *ranks* of routes, those of the routes with the lowest rank come first. Cases whose
         command has to run are not among them; see `due_commands`.
         """
@@ -138,28 +146,33 @@ class JournalReader:
         # them all: as a text that is made, the route keeps SQLite from using it.
         names, values = listed("route", routes)
         order = _order_of(ranks or {}, values)
+        free, owner = self.leases.free("cases.key")
         return self._select(
-            f"""WHERE due <= :now AND command = 0 AND route || '' IN {names}
+            f"""WHERE due <= :now AND command = 0 AND route || '' IN {names} AND {free}
             ORDER BY {order}due LIMIT :limit""",
-            {**values, "now": now, "limit": limit},
+            {**values, **owner, "now": now, "limit": limit},
         )
 
     def due_commands(self, routes: Collection[str], now: float) -> dict[str, str]:
         """Return the key of the case whose command is longest due, by route, of *routes*."""
         names, values = listed("route", routes)
+        free, owner = self.leases.free("cases.key")
         # The last of each route stays.
         rows = self._ask(
             f"""SELECT route, key FROM cases
-            WHERE command = 1 AND due <= :now AND route IN {names} ORDER BY due DESC""",  # noqa: S608 -- ours
-            {**values, "now": now},
+            WHERE command = 1 AND due <= :now AND route IN {names} AND {free}
+            ORDER BY due DESC""",  # noqa: S608 -- ours
+            {**values, **owner, "now": now},
         )
         return dict(rows)
 
     def next_due(self, routes: Collection[str]) -> float | None:
         """Return when the next case of *routes* is due, or None if none has anything to do."""
         names, values = listed("route", routes)
-        query = f"SELECT min(due) FROM cases WHERE due IS NOT NULL AND route || '' IN {names}"  # noqa: S608 -- ours
-        [[due]] = self._ask(query, values)
+        free, owner = self.leases.free("cases.key")
+        query = f"""SELECT min(due) FROM cases
+            WHERE due IS NOT NULL AND route || '' IN {names} AND {free}"""  # noqa: S608 -- ours
+        [[due]] = self._ask(query, {**values, **owner})
         return None if due is None else float(due)
 
     def cases_with_listing(self, route: str, digest: str) -> list[Case]:
@@ -281,7 +294,7 @@ class JournalReader:
 
         The platform drops uploads after a day, also those that a case needs (platform 4.14).
         """
-        oldest = self._clock() - _UPLOADS_LAST_SECONDS
+        oldest = self.clock() - _UPLOADS_LAST_SECONDS
         return {
             case.key: sum(upload.created > oldest for upload in case.uploads)
             for case in self.open_cases()

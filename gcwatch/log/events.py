@@ -71,6 +71,9 @@ CATALOGUE: Mapping[str, EventSpec] = {
     ),
     "journal.upgraded": _info("The journal was upgraded to a newer schema.", "old", "new"),
     "journal.full": _error("The journal can't be written; no new work is started.", "error"),
+    "lease.lost": _warning(
+        "Another host has taken over this work, as this one was too slow; here it ends.", "name"
+    ),
     "spool.kept": _warning(
         "What is not needed any more in the spool can't be removed; tried again in an hour.",
         "error",

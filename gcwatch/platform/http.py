@@ -29,6 +29,7 @@ from gcwatch.platform.models import wrong_answer
 from gcwatch.platform.replies import READING_METHODS, read_reply
 from gcwatch.platform.throttle import Throttle
 from gcwatch.platform.traffic import Traffic
+from gcwatch.threads.heartbeats import before_write
 
 CONNECT_SECONDS, READ_SECONDS = 10.0, 150.0
 CALL_SECONDS = 160.0
@@ -215,6 +216,8 @@ class Http:
             Unreachable: when no valid answer came.
         """
         name = f"{method} {urlsplit(url).path}"
+        if method not in _REPEATABLE_METHODS:
+            before_write()
         with self._limited(name, method) as call:
             response = self._send(call, "api", method, url, json=body)
             with response:

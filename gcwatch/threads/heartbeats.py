@@ -1,20 +1,39 @@
 """Heartbeats: every worker shows that it makes progress, so that a hanging one is found.
 
-A function that runs long calls `heartbeat()`; it need not know which worker its thread works for.
-There the work also ends if the daemon stops.
+A function that runs long calls `heartbeat()`, and one that is about to change something that can't
+be changed twice calls `before_write()`; neither need know for which worker its thread works. There
+the work also ends if the daemon stops, or if another host has taken it over.
 """
 
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_thread = threading.local()
+
+@dataclass(frozen=True)
+class _Worker:
+    """What a thread works for.
+
+    `tell` records a heartbeat; `require_running` and `require_write` raise an error if the work may
+    not go on, or may not write now.
+    """
+
+    tell: Callable[[], None]
+    require_running: Callable[[], None]
+    require_write: Callable[[], None] = lambda: None
+
+
+class _Thread(threading.local):
+    worker: _Worker | None = None
+
+
+_thread = _Thread()
 
 
 def heartbeat(*, may_end: bool = True) -> None:
@@ -22,22 +41,50 @@ def heartbeat(*, may_end: bool = True) -> None:
 
     Raise what the worker's `Heartbeats` raise if no work may go on; not without `may_end`.
     """
-    tell: Callable[[bool], None] | None = getattr(_thread, "tell", None)
-    if tell is not None:
-        tell(may_end)
+    worker = _thread.worker
+    if worker is not None:
+        worker.tell()
+        if may_end:
+            worker.require_running()
+
+
+def before_write() -> None:
+    """Raise an error if the worker of this thread may not make a call that can't be repeated."""
+    if _thread.worker is not None:
+        _thread.worker.require_write()
+
+
+@contextmanager
+def only_while(
+    require_running: Callable[[], None], require_write: Callable[[], None]
+) -> Iterator[None]:
+    """Let the work of this thread go on, and write, only while two more functions raise nothing."""
+    former = _thread.worker
+
+    def require_both() -> None:
+        if former is not None:
+            former.require_running()
+        require_running()
+
+    tell = former.tell if former is not None else lambda: None
+    _thread.worker = _Worker(tell, require_both, require_write)
+    try:
+        yield
+    finally:
+        _thread.worker = former
 
 
 def with_callers_heartbeat(work: Callable[P, R]) -> Callable[P, R]:
     """Given work for another thread, return it so that its heartbeats count for this worker."""
-    tell = getattr(_thread, "tell", None)
+    worker = _thread.worker
 
     def work_for_caller(*args: P.args, **kwargs: P.kwargs) -> R:
-        _thread.tell = tell
+        _thread.worker = worker
         try:
             return work(*args, **kwargs)
         finally:
             # The pool's thread does work for others afterwards.
-            _thread.tell = None
+            _thread.worker = None
 
     return work_for_caller
 
@@ -63,18 +110,13 @@ class Heartbeats:
         """Name the worker of this thread until the block ends."""
         with self._lock:
             self._last[who] = self._clock()
-        _thread.tell = partial(self._beat, who)
+        _thread.worker = _Worker(lambda: self.tell(who), self._require_running)
         try:
             yield
         finally:
-            _thread.tell = None
+            _thread.worker = None
             with self._lock:
                 self._last.pop(who, None)
-
-    def _beat(self, who: str, may_end: bool) -> None:
-        self.tell(who)
-        if may_end:
-            self._require_running()
 
     def tell(self, who: str) -> None:
         """Record a heartbeat of a worker, from any thread; ignore a worker that has ended."""

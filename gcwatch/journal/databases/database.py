@@ -65,6 +65,9 @@ class Database(Protocol):
     def latest_event(self, connection: Connection) -> int:
         """Return the highest number that an event ever had."""
 
+    def clock(self) -> float:
+        """Return the time that all hosts share, in seconds since the epoch."""
+
     def is_in_place(self) -> bool:
         """Whether this is still the journal that was opened; raise as `reading` does."""
 

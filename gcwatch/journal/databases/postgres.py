@@ -7,7 +7,7 @@ the lock for long: the server ends one that does nothing, be its host frozen or 
 
 import secrets
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Final
@@ -77,6 +77,10 @@ class PostgresConnection:
 class PostgresDatabase:
     """The journal at an address; its tables are made if they are missing.
 
+    Args:
+        address: Where it is.
+        clock: Returns this host's time, in seconds since the epoch.
+
     Raises:
         StateError: when it is newer than this program, or may not be used by it.
         JournalUnavailable: when the database does not answer.
@@ -84,8 +88,9 @@ class PostgresDatabase:
 
     version: int = len(VERSIONS)
 
-    def __init__(self, address: JournalAddress) -> None:
+    def __init__(self, address: JournalAddress, clock: Callable[[], float]) -> None:
         self.place = address.place
+        self._clock, self._ahead = clock, 0.0
         self._local = threading.local()
         arguments = connection_arguments(address)
         self._engine = sqlalchemy.create_engine(
@@ -145,6 +150,7 @@ class PostgresDatabase:
             _lock(connection)
             query = f"SELECT value, {NOW} FROM meta WHERE name = 'version'"  # noqa: S608 -- ours
             version, connection.at = connection.execute(query).fetchone()
+            self._ahead = connection.at - self._clock()
             if int(version) != self.version:
                 raise JournalUnavailable(
                     f"{self.place} was upgraded by a newer gcwatch (version {version})",
@@ -162,6 +168,10 @@ class PostgresDatabase:
         """Return the database's time at which something is recorded: hosts' clocks may differ."""
         assert isinstance(connection, PostgresConnection), "only what writes asks for it"
         return connection.at
+
+    def clock(self) -> float:
+        """Return this host's time, corrected as the last record showed that it has to be."""
+        return self._clock() + self._ahead
 
     def latest_event(self, connection: Connection) -> int:
         """Return the highest number that an event ever had."""

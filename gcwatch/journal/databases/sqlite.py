@@ -42,7 +42,7 @@ class SqliteDatabase:
     def __init__(self, state: Path, clock: Callable[[], float]) -> None:
         self._path = state / JOURNAL_FILE
         self.place = str(self._path)
-        self._clock = clock
+        self.clock = clock
         self._lock = threading.RLock()
         _refuse_network_folder(state)
         try:
@@ -84,7 +84,7 @@ class SqliteDatabase:
 
     def now(self, connection: Connection) -> float:  # noqa: ARG002 -- PostgreSQL has its own clock
         """Return the time, in seconds since the epoch."""
-        return self._clock()
+        return self.clock()
 
     def latest_event(self, connection: Connection) -> int:
         """Return the highest number that an event ever had: those of packed ones have no row."""

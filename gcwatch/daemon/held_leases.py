@@ -1,0 +1,80 @@
+"""The leases of the work that is under way on this host, and the thread that renews them."""
+
+import threading
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+
+from gcwatch import log
+from gcwatch.core.errors import JournalUnavailable, LeaseLost
+from gcwatch.journal.leases import GRACE_SECONDS, RENEW_SECONDS, Lease, Leases
+from gcwatch.platform.http import CALL_SECONDS
+from gcwatch.threads.heartbeats import only_while
+from gcwatch.threads.periodic import PeriodicThread
+
+_WRITE_SECONDS = CALL_SECONDS + 10.0
+"""A lease has to last longer than a call that can't be repeated may take."""
+
+
+class HeldLeases(PeriodicThread):
+    """Holds the lease of each piece of work while it goes on; the thread renews them.
+
+    Args:
+        leases: The leases of the journal.
+        silent: Returns the work that has shown no progress for so long that it counts as hanging:
+            its leases are left to end.
+    """
+
+    def __init__(self, leases: Leases, silent: Callable[[], Collection[str]]) -> None:
+        super().__init__("leases", RENEW_SECONDS)
+        self._leases = leases
+        self._silent = silent
+        self._held: dict[str, Lease] = {}
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def hold(self, name: str, grace: float = GRACE_SECONDS) -> Iterator[Lease | None]:
+        """Yield the lease of some work, or None if another has it (*grace*: see `Leases.claim`).
+
+        What this thread does in the body ends with LeaseLost once another host has taken over, and
+        so does a call that can't be repeated before it begins.
+        """
+        lease = self._leases.claim(name, grace)
+        if lease is None:
+            yield None
+            return
+        with self._lock:
+            self._held[name] = lease
+        try:
+            with only_while(partial(_require, lease), partial(self._require_write, lease)):
+                yield lease
+        except LeaseLost:
+            log.emit("lease.lost", name=name)
+            raise
+        finally:
+            with self._lock:
+                self._held.pop(name, None)
+            # A lease that can't be released ends by itself.
+            with suppress(JournalUnavailable):
+                self._leases.release(lease)
+
+    def tick(self) -> None:
+        """Renew the leases of all work that is alive."""
+        if not self._leases.is_shared:
+            return
+        with self._lock:
+            held = dict(self._held)
+        silent = self._silent()
+        # Without the database nothing is renewed, and work ends when its lease does.
+        with suppress(JournalUnavailable):
+            self._leases.renew([lease for name, lease in held.items() if name not in silent])
+
+    def _require_write(self, lease: Lease) -> None:
+        """Make sure that the lease lasts longer than any call; raise LeaseLost if it is lost."""
+        _require(lease)
+        self._leases.extend(lease, _WRITE_SECONDS)
+
+
+def _require(lease: Lease) -> None:
+    if lease.is_over:
+        raise LeaseLost(lease.name)
