@@ -26,11 +26,11 @@ from gcwatch.core.timing import Pace
 from gcwatch.daemon.controls import Controls
 from gcwatch.daemon.current_config import CurrentConfig
 from gcwatch.daemon.waking.uptime import read_uptime
-from gcwatch.journal.copies import has_journal
 from gcwatch.journal.journal import Journal
 from gcwatch.journal.origins import folders_of_display_sets
 from gcwatch.journal.presence import pause_reason, running_daemon
 from gcwatch.journal.progress import read_progress
+from gcwatch.journal.read_only import has_journal
 from gcwatch.journal.rows import Recorded
 from gcwatch.mirrors.last_run import read_last_run
 from gcwatch.wording.why_waiting import DaemonSnapshot

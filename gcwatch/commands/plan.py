@@ -35,8 +35,7 @@ from gcwatch.inbox.layouts import Inbox, inbox_of
 from gcwatch.inbox.listing import InboxEntry, InboxListing
 from gcwatch.inbox.renames import find_renamed_case
 from gcwatch.inbox.unused import unused_reasons
-from gcwatch.journal.copies import copied_journal
-from gcwatch.journal.journal import Journal
+from gcwatch.journal.read_only import ReadOnlyJournal, read_only_journal
 from gcwatch.journal.rows import Known
 from gcwatch.mirrors.run import MirrorContext, run_mirror
 from gcwatch.platform.client import CachingGrandChallenge, GrandChallenge
@@ -121,7 +120,7 @@ def plan(settings: Settings, names: Sequence[str] = ()) -> Iterator[RoutePlan]:
     """
     platform = CachingGrandChallenge(connect(settings))
     try:
-        with copied_journal(settings) as journal:
+        with read_only_journal(settings) as journal:
             found: list[str] = []
             for route in settings.routes:
                 planned = _route_as_listed_now(route, journal, platform, names)
@@ -134,35 +133,35 @@ def plan(settings: Settings, names: Sequence[str] = ()) -> Iterator[RoutePlan]:
 
 @dataclass(frozen=True)
 class _PlannedSoFar:
-    """What is known of a route: a copy of its journal, and by content what this plan would send."""
+    """What is known of a route: the journal, and by content what this plan would send."""
 
     route: Route
-    journal: Journal | None
+    journal: ReadOnlyJournal
     sent: dict[str, Case] = field(default_factory=dict)
 
     def known(self, listing: InboxListing) -> Mapping[str, Known]:
         """Given the inbox, return the latest cases of what is in it, by folder."""
         names = [entry.name for entry in listing.cases]
-        return self.journal.known(self.route.name, names) if self.journal else {}
+        return self.journal.known(self.route.name, names)
 
     def case(self, known: Known | None) -> Case | None:
         """Return the case of an entry of the inbox, or None if it has none."""
-        return self.journal.case(known.key) if self.journal and known else None
+        return self.journal.case(known.key) if known else None
 
     def first_with(self, content: str, case: Case) -> Case:
         """Return the first case that sends a content: *case*, if no other one does."""
         if content not in self.sent:
-            first = self.journal and self.journal.first_with_content(self.route.name, content)
+            first = self.journal.first_with_content(self.route.name, content)
             self.sent[content] = first or case
         return self.sent[content]
 
     def knows(self, pk: str) -> bool:
         """Whether a job or item belongs to a case of the journal."""
-        return self.journal is not None and self.journal.knows(pk)
+        return self.journal.knows(pk)
 
     def find_renamed(self, name: str) -> Case | None:
         """Given an entry of the inbox, return the case that it had under another name, or None."""
-        return find_renamed_case(self.route, name, self.journal) if self.journal else None
+        return find_renamed_case(self.route, name, self.journal)
 
 
 def _as_allowed(planned: RoutePlan, route: Route, platform: GrandChallenge) -> RoutePlan:
@@ -181,7 +180,7 @@ def _as_allowed(planned: RoutePlan, route: Route, platform: GrandChallenge) -> R
 
 
 def _route_as_listed_now(
-    route: Route, journal: Journal | None, platform: GrandChallenge, names: Sequence[str]
+    route: Route, journal: ReadOnlyJournal, platform: GrandChallenge, names: Sequence[str]
 ) -> RoutePlan:
     """Plan a route; the archive of a route with a source is listed into a temporary folder."""
     if route.source is None:

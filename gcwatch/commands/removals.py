@@ -34,7 +34,7 @@ from gcwatch.imaging.dicom.headers import read_header
 from gcwatch.imaging.inventory.files import FileChanges, compare_files
 from gcwatch.imaging.inventory.parts import Change
 from gcwatch.inbox.layouts import Inbox, inbox_of
-from gcwatch.journal.copies import copied_journal
+from gcwatch.journal.read_only import read_only_journal
 from gcwatch.platform.client import CachingGrandChallenge, GrandChallenge
 from gcwatch.platform.connect import connect
 from gcwatch.steps.judgement import FolderToJudge, outgoing_content
@@ -135,8 +135,8 @@ def show_removals(
 
 def _known_carriers(settings: Settings, route: Route) -> dict[str, Carrier]:
     """Return what each socket of a route took in its latest case."""
-    with copied_journal(settings) as journal:
-        for case in journal.latest_cases(route.name) if journal else ():
+    with read_only_journal(settings) as journal:
+        for case in journal.latest_cases(route.name):
             same = case.target and (case.target.kind, case.target.slug) == (
                 route.kind,
                 route.target,

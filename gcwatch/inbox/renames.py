@@ -10,10 +10,10 @@ from gcwatch.core.case import Case, Snapshot
 from gcwatch.core.checklist import stage
 from gcwatch.core.errors import CaseError, SourceVanished
 from gcwatch.inbox.layouts import Inbox, inbox_of
-from gcwatch.journal.journal import Journal
+from gcwatch.journal.reader import JournalReader
 
 
-def find_renamed_case(route: Route, name: str, journal: Journal) -> Case | None:
+def find_renamed_case(route: Route, name: str, journal: JournalReader) -> Case | None:
     """Given the name of an inbox entry, return the case that it had under another name, or None.
 
     Only a case that was sent or is being sent is found: what settles or has failed is a new case

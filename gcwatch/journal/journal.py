@@ -27,7 +27,7 @@ from gcwatch.journal.databases.opening import open_database
 from gcwatch.journal.leases import Lease
 from gcwatch.journal.packing import pack
 from gcwatch.journal.reader import CASE_COLUMNS, PRUNABLE, JournalReader
-from gcwatch.journal.route_identity import RouteIdentities, RouteIdentity
+from gcwatch.journal.route_identity import RouteIdentities
 from gcwatch.journal.rows import (
     case_row,
     decode_case,
@@ -278,11 +278,7 @@ class Journal(JournalReader):
         All of it happens at once, and where each route is now is remembered for the next time.
         """
         with self._database.writing() as connection:
-            rows = connection.execute("SELECT name, inbox, target FROM routes", {})
-            known = {
-                name: RouteIdentity(Path(os.fsdecode(inbox)), target)
-                for name, inbox, target in rows
-            }
+            known = self._read_routes(connection)
             renamed = route_identity.renamed_routes(known, wanted)
             self._rename(connection, renamed)
             after = {renamed.get(name, name): place for name, place in known.items()} | dict(wanted)

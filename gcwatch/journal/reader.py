@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from gcwatch.core.case import Case
@@ -20,6 +21,7 @@ from gcwatch.core.events import (
 from gcwatch.journal.databases.database import Connection, Database, Values, listed
 from gcwatch.journal.leases import Leases
 from gcwatch.journal.packing import EventRow
+from gcwatch.journal.route_identity import RouteIdentity
 from gcwatch.journal.rows import Known, Recorded, decode_case, decode_event, unpack_case
 from gcwatch.journal.totals import Totals, totals_of
 
@@ -77,7 +79,7 @@ class JournalReader:
             WHERE rowid > :last AND {where} ORDER BY rowid LIMIT :limit"""  # noqa: S608 -- ours
         last = 0
         while found := self._ask(query, {**(values or {}), "last": last, "limit": _PAGE_CASES}):
-            yield from (decode_case(*row) for *row, _ in found)
+            yield from (self._case(*row) for *row, _ in found)
             last = found[-1][-1]
 
     def recent(self, limit: int) -> list[Case]:
@@ -346,7 +348,7 @@ class JournalReader:
     def _select(self, where: str, values: Values | None = None) -> list[Case]:
         """Return the cases that a condition, with its order and limit, finds."""
         query = f"SELECT {CASE_COLUMNS} FROM cases {where}"  # noqa: S608 -- a condition of ours
-        return [decode_case(*row) for row in self._ask(query, values)]
+        return [self._case(*row) for row in self._ask(query, values)]
 
     def _ask(self, query: str, values: Values | None = None) -> Sequence[Any]:
         """Return all rows that a query finds."""
@@ -358,7 +360,16 @@ class JournalReader:
         found = connection.execute(query, {"key": key}).fetchone()
         if found is None:
             raise KeyError(key)
-        return decode_case(*found)
+        return self._case(*found)
+
+    def _read_routes(self, connection: Connection) -> dict[str, RouteIdentity]:
+        """Return where each route was last, by name."""
+        rows = connection.execute("SELECT name, inbox, target FROM routes", {})
+        return {name: RouteIdentity(Path(os.fsdecode(at)), target) for name, at, target in rows}
+
+    def _case(self, route: str, record: str, packed: bytes | None) -> Case:
+        """Return the case of a row of `CASE_COLUMNS`."""
+        return decode_case(route, record, packed)
 
     def still(self) -> AbstractContextManager[None]:
         """Let all that this thread reads in the body be of one moment."""

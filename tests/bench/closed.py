@@ -19,9 +19,9 @@ from uuid import uuid4
 from gcwatch import config
 from gcwatch.core.events import FolderRemoved
 from gcwatch.inbox.layouts import inbox_of
+from gcwatch.journal.databases.sqlite import JOURNAL_FILE
 from gcwatch.journal.journal import Journal
 from gcwatch.journal.packing import EventRow, pack
-from gcwatch.journal.databases.sqlite import JOURNAL_FILE
 from tests.bench.figures import Figure, show
 from tests.bench.material import make_cases
 from tests.bench.process import children_cpu, peak_mib

@@ -1,26 +1,33 @@
 """`gcwatch audit`: whether inboxes, journal, outboxes, mirrors and the platform agree.
 
 It finds every case that is missing, doubled, half there or different in content anywhere. It only
-reads: nothing here writes a file or changes the platform, and the journal is read from a copy.
+reads: nothing here writes a file or changes the platform. Cases are read one after another, so that
+memory grows with what outboxes and platform hold, and not with the cases of the journal.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from itertools import chain
 from pathlib import Path
 
-from gcwatch.commands.audit import mirrors
+from gcwatch.commands.audit import mirrors, outbox_strangers, outboxes, platform_strangers
 from gcwatch.commands.audit.contents import ContentCheck
-from gcwatch.commands.audit.finding import FINE, Finding, Kind, KnownCase, Progress, known_cases
+from gcwatch.commands.audit.finding import (
+    FINE,
+    Finding,
+    Kind,
+    KnownCase,
+    Progress,
+    known_case,
+    known_cases,
+)
 from gcwatch.commands.audit.inboxes import inbox
-from gcwatch.commands.audit.online import PlatformAudit, submissions
-from gcwatch.commands.audit.outboxes import results, strangers
+from gcwatch.commands.audit.online import PlatformAudit
+from gcwatch.commands.audit.outbox_strangers import AuditMoment
+from gcwatch.commands.audit.outboxes import NextCases, OutboxListing
 from gcwatch.config import Route, Settings
-from gcwatch.core import checklist
 from gcwatch.core.progress import no_progress
-from gcwatch.journal.copies import copied_journal
+from gcwatch.journal.read_only import CaseOutline, ReadOnlyJournal, read_only_journal
 from gcwatch.platform.client import CachingGrandChallenge
 from gcwatch.platform.connect import connect
 from gcwatch.platform.transfers import Transfers
@@ -48,19 +55,18 @@ def audit(
         Unreachable: when the platform can't be asked.
         NotYet: when a listing of the platform is incomplete at the moment.
     """
-    begun = clock()
-    with copied_journal(settings) as journal:
-        records = known_cases(journal) if journal else []
-        pruned = journal.pruned_keys() if journal else frozenset()
+    at = clock()
     platform = None if offline else CachingGrandChallenge(connect(settings))
     try:
-        with ThreadPoolExecutor(1) as pool:
+        with read_only_journal(settings, clock) as journal, ThreadPoolExecutor(1) as pool:
+            begun = AuditMoment(at, journal.latest())
             contents = ContentCheck(Transfers(platform, pool)) if platform and download else None
-            again = partial(copied_journal, settings)
-            online = PlatformAudit(platform, again, contents, progress) if platform else None
-            yield from _cases(settings, records, online, begun, progress, pruned=pruned)
+            online = None
+            if platform:
+                online = PlatformAudit(platform, journal, settings.routes, contents, progress)
+            yield from _cases(settings, journal, online, begun, progress)
         for each in settings.mirrors:
-            yield from mirrors.mirror(each, platform, begun, progress)
+            yield from mirrors.mirror(each, platform, at, progress)
     finally:
         if platform is not None:
             platform.close()
@@ -68,67 +74,85 @@ def audit(
 
 def _cases(
     settings: Settings,
-    records: Sequence[KnownCase],
+    journal: ReadOnlyJournal,
     online: PlatformAudit | None,
-    begun: float,
+    begun: AuditMoment,
     progress: Progress,
-    *,
-    pruned: frozenset[str],
 ) -> Iterator[Finding]:
-    named = {route.name for route in settings.routes}
-    ours = [each for each in records if each.case.route in named]
     seen = set()
-    found = chain(
-        chain.from_iterable(
-            _on_disk(each, settings, ours, begun, progress) for each in settings.routes
-        ),
-        _strangers(settings, records, pruned, begun),
-        submissions(ours, settings.routes, online) if online else (),
-    )
-    for finding in found:
+    for finding in _differences(settings, journal, online, begun, progress):
         seen.add(finding.case)
         yield finding
-    for each in records:
-        if each.case.key not in seen:
+    named = {route.name for route in settings.routes}
+    for each in journal.outlines():
+        if each.key not in seen:
             yield _other_finding(each, named)
 
 
-def _other_finding(each: KnownCase, named: set[str]) -> Finding:
+def _other_finding(each: CaseOutline, named: set[str]) -> Finding:
     """Return the finding of a case about which there is no other."""
-    if each.case.route not in named:
-        return each.finding("unclear", "the config file has no such route (any more)")
-    if each.case.is_open:
-        return each.finding("under way", checklist.stage(each.case))
-    return each.finding("agrees", str(each.case.ending))
+    where = f"route {each.route}"
+    if each.route not in named:
+        detail = "the config file has no such route (any more)"
+        return Finding(where, each.folder, "unclear", detail, each.key)
+    kind: Kind = "under way" if each.is_open else "agrees"
+    return Finding(where, each.folder, kind, each.stage, each.key)
 
 
-def _on_disk(
-    route: Route, settings: Settings, records: Sequence[KnownCase], begun: float, progress: Progress
+def _differences(
+    settings: Settings,
+    journal: ReadOnlyJournal,
+    online: PlatformAudit | None,
+    begun: AuditMoment,
+    progress: Progress,
 ) -> Iterator[Finding]:
-    some = [each for each in records if each.case.route == route.name]
-    yield from inbox(route, {e.case.folder: e for e in some if e.is_newest}, begun)
-    next_ones = {each.name: each for each in settings.routes if _is_same(each.inbox, route.outbox)}
-    later = [(next_ones[e.case.route], e) for e in records if e.case.route in next_ones]
-    yield from results(route, some, later, progress)
+    for route in settings.routes:
+        yield from inbox(route, journal, begun.at)
+    listings: dict[str, OutboxListing] = {}
+    yield from _list_outboxes(settings, listings)
+    later = _next_cases(settings, journal)
+    routes = {route.name: route for route in settings.routes}
+    for count, each in enumerate(known_cases(journal)):
+        progress("cases", count)
+        if online:
+            online.note_earlier(each)
+        if each.number > begun.event:
+            yield each.finding("under way", "it changed during the audit")
+            continue
+        if each.case.route in listings:
+            of = each.case.route
+            yield from outboxes.result(each, routes[of], listings[of], later)
+        if online:
+            yield from online.compare(each)
+    yield from outbox_strangers.strangers(listings, settings, journal, begun)
+    if online:
+        yield from online.shared()
+        yield from platform_strangers.strangers(online, journal)
 
 
-def _strangers(
-    settings: Settings, records: Sequence[KnownCase], pruned: frozenset[str], begun: float
-) -> Iterator[Finding]:
-    """Find what belongs to no case, once in each outbox: several routes may share one."""
-    outboxes = {route.outbox.resolve(): f"route {route.name}" for route in settings.routes}
-    inboxes = {route.name: route.inbox.resolve() for route in settings.routes}
-    sources = [inboxes[e.case.route] / e.case.folder for e in records if e.case.route in inboxes]
-    for folder, where in outboxes.items():
-        ours = [each for each in (*_named_folders(settings), *sources) if each != folder]
-        yield from strangers(where, folder, records, ours, begun, pruned=pruned)
+def _list_outboxes(settings: Settings, listings: dict[str, OutboxListing]) -> Iterator[Finding]:
+    """Add what each outbox holds, by route; yield a finding of one that can't be read."""
+    for route in settings.routes:
+        try:
+            listings[route.name] = outboxes.read(route.outbox)
+        except OSError as error:
+            detail = f"the outbox {route.outbox} can't be read: {error.strerror}"
+            yield Finding(f"route {route.name}", "", "unclear", detail)
 
 
-def _named_folders(settings: Settings) -> list[Path]:
-    """Return all folders that the config file names, without symbolic links."""
-    routes = [place for r in settings.routes for place in (r.inbox, r.outbox, r.done) if place]
-    others = [place for m in settings.mirrors for place in (m.outbox, m.gone_to) if place]
-    return [place.resolve() for place in (settings.state, *routes, *others)]
+def _next_cases(settings: Settings, journal: ReadOnlyJournal) -> NextCases:
+    """Return a function that finds what a result became in the routes whose inbox its outbox is."""
+    following = {
+        route.name: [each for each in settings.routes if _is_same(each.inbox, route.outbox)]
+        for route in settings.routes
+    }
+
+    def later(route: Route, name: str) -> Iterator[tuple[Route, KnownCase]]:
+        for each in following[route.name]:
+            for whole in journal.whole_cases_in(each.name, name):
+                yield each, known_case(whole)
+
+    return later
 
 
 def _is_same(one: Path, other: Path) -> bool:

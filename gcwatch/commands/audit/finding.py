@@ -8,7 +8,8 @@ from typing import Final, Literal
 from gcwatch.core import events
 from gcwatch.core.case import Case, Snapshot
 from gcwatch.files.beneath import SharePath
-from gcwatch.journal.journal import Journal
+from gcwatch.journal.read_only import ReadOnlyJournal, WholeCase
+from gcwatch.journal.rows import decode_event
 
 Kind = Literal["agrees", "under way", "missing", "doubled", "half there", "different", "unclear"]
 """`unclear` is what could not be compared: a share is not mounted, or a right was withdrawn."""
@@ -40,7 +41,8 @@ class KnownCase:
     """What the journal knows of a case.
 
     `sent` is its folder's state when it was sent; `made` are the pks of all its jobs or items.
-    `was_taken` is whether its folder was moved or deleted after the delivery.
+    `was_taken` is whether its folder was moved or deleted after the delivery. `number` is the one
+    of its last event.
     """
 
     case: Case
@@ -48,29 +50,31 @@ class KnownCase:
     sent: Snapshot | None
     made: frozenset[str]
     was_taken: bool
+    number: int
 
     def finding(self, kind: Kind, detail: str = "") -> Finding:
         """Return a finding about this case."""
         return Finding(f"route {self.case.route}", self.case.folder, kind, detail, self.case.key)
 
 
-def known_cases(journal: Journal) -> list[KnownCase]:
-    """Given a journal, return all its cases, oldest first."""
-    newest = {case.key for case in journal.latest_cases()}
-    return [_known(case, case.key in newest, journal) for case in journal.cases()]
+def known_cases(journal: ReadOnlyJournal) -> Iterator[KnownCase]:
+    """Given a journal, yield all its cases, oldest first."""
+    return map(known_case, journal.whole_cases())
 
 
-def _known(case: Case, is_newest: bool, journal: Journal) -> KnownCase:
+def known_case(whole: WholeCase) -> KnownCase:
+    """Return what the journal knows of a case."""
+    case = whole.case
     sent, made, taken = None, {case.submission.pk} if case.submission else set(), False
-    for each in journal.history(case.key):
-        match each.event:
+    for row in whole.events:
+        match decode_event(row.at, row.kind, row.record).event:
             case events.FolderChanged(snapshot):
                 sent = snapshot
             case events.Submitted(pk):
                 made.add(pk)
             case events.Delivered(_, source):
                 taken = source in {"moved", "deleted"}
-    return KnownCase(case, is_newest, sent, frozenset(made), taken)
+    return KnownCase(case, whole.is_newest, sent, frozenset(made), taken, whole.number)
 
 
 # --- files ---------------------------------------------------------------------------------------

@@ -1,56 +1,35 @@
 """The platform compared with the journal: each case is there once, with what was sent.
 
 Each algorithm, reader study and archive is listed once, completely. Cases that are open, failed or
-withdrawn are compared as far as the journal knows their jobs and items. Then jobs and items that
-the journal does not know are searched for a case's title, file or image.
-
-Two things can't be found: that somebody ran the same values, or uploaded the same DICOM series,
-once more, since such a job has nothing of the case; and, with `names = "keep"`, to which lost case
-an item belongs.
+withdrawn are compared as far as the journal knows their jobs and items.
 """
 
-import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Final
 from urllib.parse import urlsplit
 
 from gcwatch.commands.audit.contents import ContentCheck
-from gcwatch.commands.audit.finding import Finding, KnownCase, Progress
+from gcwatch.commands.audit.finding import Finding, KnownCase, Progress, known_case
+from gcwatch.commands.audit.owners import Place, place_of
 from gcwatch.config import Route
 from gcwatch.core.case import Case, Input
 from gcwatch.core.errors import Refused
 from gcwatch.core.kinds import KIND_NAMES, Kind
-from gcwatch.journal.journal import Journal
+from gcwatch.journal.read_only import ReadOnlyJournal
 from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.models import Item, Job, SocketValue, pk_of
 
-_RANDOM: Final = re.compile("(?<![a-z0-9])[2-9a-hjkmnp-z]{8}(?![a-z0-9])")
-"""The random part of a key in a title or file name."""
-
-_KEY: Final = re.compile(r"(?P<key>(?P<route>[a-z0-9-]+)-[2-9a-hjkmnp-z]{8})(-[0-9]+-[0-9]{2}.*)?")
-"""A title, or the name of a file or image, that begins with a key."""
-
 Found = Job | Item
-
-Again = Callable[[], AbstractContextManager[Journal | None]]
-"""Opens the journal as it is now, with what happened while the platform was listed."""
 
 
 @dataclass(frozen=True)
-class _PlatformListing:
-    """An algorithm, reader study or archive, and what it holds, by pk.
-
-    `known` are the pks of all that any case became.
-    """
+class PlatformListing:
+    """An algorithm, reader study or archive, and what it holds, by pk."""
 
     kind: Kind
     slug: str
     found: Mapping[str, Found]
-    known: frozenset[str]
     platform: GrandChallenge
 
     @property
@@ -59,78 +38,99 @@ class _PlatformListing:
         return KIND_NAMES[self.kind].product
 
 
-@dataclass(frozen=True)
 class PlatformAudit:
-    """What the comparison needs; with `contents`, bytes are downloaded and compared, too."""
+    """Compares cases with their jobs and items; each target is listed once, completely.
 
-    platform: GrandChallenge
-    again: Again
-    contents: ContentCheck | None
-    progress: Progress
-
-
-def submissions(
-    records: Sequence[KnownCase], routes: Sequence[Route], online: PlatformAudit
-) -> Iterator[Finding]:
-    """Given all cases and routes, compare them with their jobs and items on the platform.
+    With `contents`, bytes are downloaded and compared, too.
 
     Raises:
         TokenRefused: when the platform does not take the token.
         Unreachable: when the platform can't be asked.
         NotYet: when a listing is incomplete at the moment.
     """
-    # Without a valid token the lists would be empty, and every case would seem to be missing.
-    online.platform.me()
-    yield from _shared(records)
-    known = frozenset(pk for each in records for pk in each.made)
-    for (kind, slug), some in _by_place(records, routes).items():
-        online.progress(_shown(kind, slug), 0)
-        found = _listed(kind, slug, online.platform)
-        if found is None:
-            for each in some:
-                if each.made:
-                    detail = f"this token does not see {_shown(kind, slug)} any more"
-                    yield each.finding("unclear", detail)
-            continue
-        place = _PlatformListing(kind, slug, found, known, online.platform)
-        for count, each in enumerate(some):
-            online.progress(_shown(kind, slug), count)
-            yield from _case(each, place, online.contents)
-        names = {route.name for route in routes if (route.kind, route.target) == (kind, slug)}
-        yield from _unknown(some, names, place, online.again)
+
+    def __init__(
+        self,
+        platform: GrandChallenge,
+        journal: ReadOnlyJournal,
+        routes: Sequence[Route],
+        contents: ContentCheck | None,
+        progress: Progress,
+    ) -> None:
+        # Without a valid token the lists would be empty, and every case would seem to be missing.
+        platform.me()
+        self._platform, self._journal, self._contents = platform, journal, contents
+        self._progress = progress
+        self.routes: dict[str, Place] = {r.name: (r.kind, r.target) for r in routes}
+        self._listings: dict[Place, PlatformListing | None] = {}
+        for kind, slug in self.routes.values():
+            self._listed(kind, slug)
+        # Made by earlier rounds of cases: no column of the journal has them.
+        self.earlier: set[str] = set()
+        self._shared = journal.shared_submissions()
+        self._owners: dict[str, list[KnownCase]] = {}
+
+    @property
+    def listings(self) -> list[PlatformListing]:
+        """All targets that were listed."""
+        return [each for each in self._listings.values() if each is not None]
+
+    def compare(self, each: KnownCase) -> Iterator[Finding]:
+        """Compare a case of one of the routes with what it became."""
+        if not _has_earlier_job(each.case):
+            for pk in each.made & self._shared | _earlier(each):
+                self._owners.setdefault(pk, []).append(each)
+        place = place_of(each.case, self.routes)
+        if place is None:
+            return
+        listing = self._listed(*place)
+        if listing is not None:
+            yield from _case(each, listing, self._contents)
+        elif each.made:
+            yield each.finding("unclear", f"this token does not see {_shown(*place)} any more")
+
+    def note_earlier(self, each: KnownCase) -> None:
+        """Take what an earlier round of a case became for known."""
+        self.earlier |= _earlier(each)
+
+    def shared(self) -> Iterator[Finding]:
+        """Yield, after all cases were compared, those that have the same job or item."""
+        for pk, owners in self._owners.items():
+            found = {each.case.key: each for each in owners}
+            for each in map(known_case, self._journal.whole_cases_of(pk)):
+                # The results of an earlier job may be delivered to several cases.
+                if not _has_earlier_job(each.case):
+                    found[each.case.key] = each
+            if len(found) > 1:
+                for each in found.values():
+                    detail = "another case of the journal has the same job or item"
+                    yield each.finding("doubled", detail)
+
+    def _listed(self, kind: Kind, slug: str) -> PlatformListing | None:
+        """Return what a target has; None if the token can't see it."""
+        if (kind, slug) not in self._listings:
+            self._progress(_shown(kind, slug), 0)
+            found = _list(kind, slug, self._platform)
+            self._listings[kind, slug] = (
+                None if found is None else PlatformListing(kind, slug, found, self._platform)
+            )
+        return self._listings[kind, slug]
 
 
-def _has_earlier_job(each: KnownCase) -> bool:
-    return any(reason.code == "earlier_job" for reason in each.case.warnings)
+def _earlier(each: KnownCase) -> frozenset[str]:
+    """Return the jobs and items of the earlier rounds of a case."""
+    return each.made - {each.case.submission.pk if each.case.submission else ""}
 
 
-def _shared(records: Sequence[KnownCase]) -> Iterator[Finding]:
-    # The results of an earlier job may be delivered to several cases.
-    owners = [each for each in records if not _has_earlier_job(each)]
-    count = Counter(pk for each in owners for pk in each.made)
-    for each in owners:
-        if any(count[pk] > 1 for pk in each.made):
-            yield each.finding("doubled", "another case of the journal has the same job or item")
-
-
-def _by_place(
-    records: Sequence[KnownCase], routes: Sequence[Route]
-) -> dict[tuple[Kind, str], list[KnownCase]]:
-    """Return the cases of each target that a route has now, or a case had."""
-    places = {route.name: (route.kind, route.target) for route in routes}
-    found: dict[tuple[Kind, str], list[KnownCase]] = {place: [] for place in places.values()}
-    for each in records:
-        target = each.case.target
-        place = (target.kind, target.slug) if target else places[each.case.route]
-        found.setdefault(place, []).append(each)
-    return found
+def _has_earlier_job(case: Case) -> bool:
+    return any(reason.code == "earlier_job" for reason in case.warnings)
 
 
 def _shown(kind: Kind, slug: str) -> str:
     return f"{KIND_NAMES[kind].noun} {slug}"
 
 
-def _listed(kind: Kind, slug: str, platform: GrandChallenge) -> dict[str, Found] | None:
+def _list(kind: Kind, slug: str, platform: GrandChallenge) -> dict[str, Found] | None:
     """Return what a target has, by pk; None if the token can't see it."""
     if kind == "algorithm":
         algorithm = platform.algorithm(slug)
@@ -145,7 +145,7 @@ def _listed(kind: Kind, slug: str, platform: GrandChallenge) -> dict[str, Found]
 
 
 def _case(
-    each: KnownCase, place: _PlatformListing, contents: ContentCheck | None
+    each: KnownCase, place: PlatformListing, contents: ContentCheck | None
 ) -> Iterator[Finding]:
     """Compare a case with what it became; a withdrawn one was left to people."""
     if each.case.submission is None or each.case.ending == "withdrawn":
@@ -192,7 +192,7 @@ def _held_by(found: Found) -> dict[str, SocketValue]:
     return {value.socket.slug: value for value in values}
 
 
-def _of(pk: str, place: _PlatformListing) -> Found | None:
+def _of(pk: str, place: PlatformListing) -> Found | None:
     """Return a job or item; one that the listing lacks is asked for by itself."""
     if pk in place.found:
         return place.found[pk]
@@ -237,126 +237,12 @@ def _is_as_sent(item: Input, value: SocketValue, each: KnownCase) -> bool:
         return bool(value.value == item.value)
     if item.carrier == "file":
         names = {upload.filename for upload in each.case.uploads if upload.socket == item.socket}
-        return _name(value.file or "") in names
+        return file_name(value.file or "") in names
     # The upload session proved which image was made of what was sent; the journal has it.
     image = item.image or each.case.images.get(item.socket, "")
     return value.image is not None and (not image or pk_of(value.image) == pk_of(image))
 
 
-def _name(url: str) -> str:
+def file_name(url: str) -> str:
+    """Return the name of the file at an address."""
     return PurePosixPath(urlsplit(url).path).name
-
-
-# --- jobs and items that the journal does not know -----------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Stranger:
-    """A job or item that no case is known to have, and the case that it seems to belong to."""
-
-    pk: str
-    key: str
-    owner: KnownCase | None
-
-
-def _unknown(
-    some: Sequence[KnownCase], routes: set[str], place: _PlatformListing, again: Again
-) -> Iterator[Finding]:
-    """Find jobs and items that no case has, but that have a case's title, file or image."""
-    strangers = list(_strangers(some, routes, place))
-    if not strangers:
-        return
-    # Read again: a daemon may have made these while the platform was listed.
-    with again() as journal:
-        seen: set[str] = set()
-        for each in strangers:
-            if journal and (journal.knows(each.pk) or journal.is_of_pruned(each.pk)):
-                continue
-            yield from _strange(
-                each, _now(each.key, journal), place.what, first=each.key not in seen
-            )
-            seen.add(each.key)
-
-
-def _strangers(
-    some: Sequence[KnownCase], routes: set[str], place: _PlatformListing
-) -> Iterator[_Stranger]:
-    ids = {each.case.key.rpartition("-")[2]: each for each in some}
-    titles = {each.case.target.title: each for each in some if each.case.target}
-    images = {pk_of(url): each for each in some for url in _own_images(each)}
-    # Jobs have no title.
-    titles.pop("", None)
-    for pk, found in place.found.items():
-        if pk in place.known:
-            continue
-        values = found.inputs if isinstance(found, Job) else found.values
-        names = ["" if isinstance(found, Job) else found.title, *_names(values, place)]
-        owner = titles.get(names[0]) or _named(names, ids)
-        if owner is None and isinstance(found, Job):
-            owner = next((images[i] for i in _images(values) if i in images), None)
-        key = owner.case.key if owner else _lost_key(names, routes)
-        if key:
-            yield _Stranger(pk, key, owner)
-
-
-def _lost_key(names: Iterable[str], routes: set[str]) -> str:
-    """Return the key of a case of one of our routes that a name begins with."""
-    matches = (_KEY.fullmatch(name) for name in names)
-    return next((m["key"] for m in matches if m and m["route"] in routes), "")
-
-
-def _now(key: str, journal: Journal | None) -> Case | None:
-    try:
-        return journal.case(key) if journal else None
-    except KeyError:
-        return None
-
-
-def _strange(each: _Stranger, case: Case | None, what: str, *, first: bool) -> Iterator[Finding]:
-    """Yield the finding of a job or item that the journal does not know."""
-    if case is None or each.owner is None:
-        if case is None:
-            detail = f"the platform has {what} {each.pk} of it, and the journal has no such case"
-            yield Finding(f"route {each.key.rpartition('-')[0]}", "", "missing", detail, each.key)
-        return
-    if each.owner.made or case.submission is not None or not first:
-        yield each.owner.finding("doubled", f"the platform has another {what} of it, {each.pk}")
-    elif case.ending == "failed":
-        detail = f"it failed here, and the platform has a {what} of it, {each.pk}"
-        yield each.owner.finding("different", detail)
-    elif case.is_open and case.attempt is None:
-        detail = f"the journal has not sent it yet, and the platform has a {what} of it, {each.pk}"
-        yield each.owner.finding("different", detail)
-
-
-def _own_images(each: KnownCase) -> Iterator[str]:
-    """Return the images that were made from a case's uploads; no other case has them."""
-    sent = {item.socket for item in each.case.inputs or () if item.is_uploaded}
-    return (url for socket, url in each.case.images.items() if socket in sent)
-
-
-def _images(values: Iterable[SocketValue]) -> list[str]:
-    return [pk_of(value.image) for value in values if value.image]
-
-
-def _names(values: Iterable[SocketValue], place: _PlatformListing) -> Iterator[str]:
-    """Return the names of files and images, which begin with the case's key."""
-    for value in values:
-        if value.file:
-            yield _name(value.file)
-        elif value.image and place.kind == "algorithm":
-            yield _image_name(value.image, place.platform)
-
-
-def _image_name(url: str, platform: GrandChallenge) -> str:
-    try:
-        return platform.image(url).name
-    except Refused as error:
-        if error.status in {403, 404}:
-            return ""
-        raise
-
-
-def _named(texts: Iterable[str], ids: Mapping[str, KnownCase]) -> KnownCase | None:
-    parts = (part for text in texts for part in _RANDOM.findall(text))
-    return next((ids[part] for part in parts if part in ids), None)

@@ -1,11 +1,11 @@
-"""Outboxes compared with the journal: each result once, complete, unchanged, and nothing else."""
+"""Outboxes compared with the journal: each result once, complete and unchanged."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from gcwatch.commands.audit.finding import Expected, Finding, KnownCase, Progress, compare_files
+from gcwatch.commands.audit.finding import Expected, Finding, KnownCase, compare_files
 from gcwatch.config import Route
 from gcwatch.core import checklist
 from gcwatch.core.receipt import FAILURE_NOTE, RECEIPT_NAME, product_pk, receipt_key
@@ -18,6 +18,10 @@ from gcwatch.outbox.staging import staging_key
 
 LITTER: Final = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", "@eaDir", "__MACOSX"})
 """Files that file managers leave in every folder."""
+
+
+NextCases = Callable[[Route, str], Iterable[tuple[Route, KnownCase]]]
+"""Given a route and the name of a result, returns the cases that it became in next routes."""
 
 
 @dataclass
@@ -84,33 +88,22 @@ def receipt(folder: SharePath) -> Mapping[str, Any]:
 # --- a case's result -----------------------------------------------------------------------------
 
 
-def results(
-    route: Route,
-    records: Sequence[KnownCase],
-    later: Sequence[tuple[Route, KnownCase]],
-    progress: Progress,
+def result(
+    each: KnownCase, route: Route, listing: OutboxListing, later: NextCases
 ) -> Iterator[Finding]:
-    """Given a route and all its cases, compare them with its outbox.
+    """Given a closed or open case of a route, compare it with what its outbox had.
 
-    `later` are the cases of the routes whose inbox this outbox is: one whose folder was moved or
-    deleted once it was delivered there is not missing here.
+    A case whose folder was moved or deleted by a next route once it was delivered there, which
+    `later` tells, is not missing here.
     """
-    try:
-        listing = read(route.outbox)
-    except OSError as error:
-        detail = f"the outbox {route.outbox} can't be read: {error.strerror}"
-        yield Finding(f"route {route.name}", "", "unclear", detail)
-        return
-    for count, each in enumerate(records):
-        progress(f"route {route.name}", count)
-        if each.case.ending == "delivered":
-            yield from _delivered(each, route, listing, later)
-        elif each.case.ending == "failed" and each.is_newest:
-            yield from _failed(each, listing)
+    if each.case.ending == "delivered":
+        yield from _delivered(each, route, listing, later)
+    elif each.case.ending == "failed" and each.is_newest:
+        yield from _failed(each, listing)
 
 
 def _delivered(
-    each: KnownCase, route: Route, listing: OutboxListing, later: Sequence[tuple[Route, KnownCase]]
+    each: KnownCase, route: Route, listing: OutboxListing, later: NextCases
 ) -> Iterator[Finding]:
     if each.is_newest and (notes := note_names(each.case.folder) & listing.notes):
         shown = " and ".join(sorted(notes))
@@ -126,7 +119,7 @@ def _delivered(
             yield each.finding("different", detail)
         yield from _compared(each, SharePath(route.outbox) / name)
         return
-    taken = _next_case(each, later)
+    taken = _next_case(each, route, later)
     if taken is not None:
         yield from _moved_on(each, *taken)
     elif each.case.result in listing.bare:
@@ -139,18 +132,15 @@ def _delivered(
         yield each.finding("missing", f"its result {each.case.result} is not in the outbox")
 
 
-def _next_case(
-    each: KnownCase, later: Sequence[tuple[Route, KnownCase]]
-) -> tuple[Route, KnownCase] | None:
+def _next_case(each: KnownCase, route: Route, later: NextCases) -> tuple[Route, KnownCase] | None:
     """Return the case that a result became in a next route, if that moved or deleted its folder.
 
     The journal must say so: a result that somebody else removed is missing.
     """
-    for route, other in later:
-        is_same = other.case.folder.partition("/")[0] == each.case.result.partition("/")[0]
-        is_leaving = route.after != "keep" and checklist.stage(other.case) == "delivering"
-        if is_same and (other.was_taken or is_leaving):
-            return route, other
+    for following, other in later(route, each.case.result.partition("/")[0]):
+        is_leaving = following.after != "keep" and checklist.stage(other.case) == "delivering"
+        if other.was_taken or is_leaving:
+            return following, other
     return None
 
 
@@ -209,54 +199,3 @@ def _failed(each: KnownCase, listing: OutboxListing) -> Iterator[Finding]:
     if not note_names(each.case.folder) & listing.notes and not each.case.gone:
         name = with_suffix(each.case.folder, FAILURE_NOTE)
         yield each.finding("missing", f"it failed, but its note {name} is not in the outbox")
-
-
-# --- what belongs to no case ---------------------------------------------------------------------
-
-
-def strangers(
-    where: str,
-    folder: Path,
-    records: Sequence[KnownCase],
-    ours: Sequence[Path],
-    begun: float,
-    *,
-    pruned: frozenset[str],
-) -> Iterator[Finding]:
-    """Given an outbox and all cases, yield what is there and belongs to no case.
-
-    `ours` are folders that may be there for other reasons: those that the config file names, and
-    cases of a next route. `pruned` are the keys of cases that left the journal. What is newer than
-    the audit, which `begun` then, is skipped.
-    """
-    try:
-        listing = read(folder)
-    except OSError:
-        return  # `results` has this finding
-    keys = {key for each in records for key in (each.case.key, each.case.adopted)}
-    under_way = {each.case.key for each in records if each.case.is_open}
-    claimed = {each.case.result for each in records if each.case.ending == "delivered"}
-    for key in sorted(listing.results.keys() - keys - pruned):
-        for name in _settled(folder, listing.results[key], begun):
-            detail = f"it is in the outbox as case {key}, but the journal has no such case"
-            yield Finding(where, name, "missing", detail, key)
-    for name in _settled(folder, listing.bare, begun):
-        if name not in claimed and not _is_ours(folder / name, ours):
-            yield Finding(where, name, "half there", "it is in the outbox without a receipt")
-    for name in _settled(folder, listing.partial, begun):
-        key = staging_key(name)
-        if key not in under_way:
-            detail = f"the outbox has an unfinished result, {name}, but no case is open for it"
-            yield Finding(where, name, "half there", detail, key)
-
-
-def _settled(folder: Path, names: Sequence[str], begun: float) -> Iterator[str]:
-    for name in names:
-        status = (SharePath(folder) / name).status()
-        if status is not None and status.st_ctime <= begun:
-            yield name
-
-
-def _is_ours(path: Path, ours: Sequence[Path]) -> bool:
-    real = path.resolve()
-    return any(each == real or real in each.parents for each in ours)

@@ -72,7 +72,7 @@ class SqliteDatabase:
         except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
             raise  # a fault in gcwatch
         except sqlite3.DatabaseError as error:
-            raise _database_error(self._path, error) from error
+            raise database_error(self._path, error) from error
 
     reading = writing
 
@@ -107,7 +107,7 @@ class SqliteDatabase:
             with self._lock:
                 self._connection.execute("VACUUM")
         except sqlite3.DatabaseError as error:
-            raise _database_error(self._path, error) from error
+            raise database_error(self._path, error) from error
 
     def is_in_place(self) -> bool:
         """Whether the journal's file still lies where it was opened, and not another one.
@@ -133,7 +133,7 @@ class SqliteDatabase:
                 self._connection.close()
                 raise
         except sqlite3.DatabaseError as error:
-            raise _database_error(self._path, error) from error
+            raise database_error(self._path, error) from error
 
     def _upgrade(self) -> int | None:
         """Bring the file to this program's version; a copy of an older one is kept beside it."""
@@ -181,7 +181,7 @@ def journal_problem(state: Path) -> StateError | JournalUnavailable | None:
         with closing(sqlite3.connect(f"{path.as_uri()}?immutable=1", uri=True)) as connection:
             [version] = connection.execute("PRAGMA user_version").fetchone()
     except sqlite3.Error as error:
-        return _database_error(path, error)
+        return database_error(path, error)
     return _version_error(path, version)
 
 
@@ -213,7 +213,7 @@ def no_access_error(state: Path, error: OSError) -> StateError | JournalUnavaila
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
-def _database_error(path: Path, error: BaseException | None) -> JournalDamaged | JournalUnavailable:
+def database_error(path: Path, error: BaseException | None) -> JournalDamaged | JournalUnavailable:
     """Given a journal and what SQLite says of it, return the error that says what to do.
 
     JournalUnavailable is what may pass: a full or read-only disk, a lock.

@@ -1,6 +1,5 @@
 """The audit: silent where all agree, and it finds each kind of damage done by hand."""
 
-import functools
 import json
 import shutil
 import time
@@ -14,12 +13,7 @@ from support.mirrored import IMAGE, Mirrored
 from gcwatch import config
 from gcwatch.cli import main
 from gcwatch.commands import audit
-from gcwatch.commands.audit.finding import known_cases
-from gcwatch.commands.audit.online import PlatformAudit, submissions
 from gcwatch.core import errors
-from gcwatch.core.progress import no_progress
-from gcwatch.journal.copies import copied_journal
-from gcwatch.platform.client import CachingGrandChallenge
 
 CT = ("ct.mha", mha(1, 2, 3, 4))
 VARIANTS = {
@@ -459,15 +453,18 @@ def test_a_lost_journal_is_found(archiving, kind):
 
 
 def test_what_came_to_be_meanwhile_is_not_judged(archiving):
-    """The platform is listed after the journal was read, and the daemon does not wait."""
-    settings = config.load(archiving.file)
-    with archiving.watch() as site:
-        before = known_cases(site.journal)
-        site.run_once()
-        again = functools.partial(copied_journal, settings)
-        means = PlatformAudit(CachingGrandChallenge(site.platform), again, None, no_progress)
-        assert len(archiving.sandbox.platform_state.items) == 1
-        assert list(submissions(before, settings.routes, means)) == []
+    """A daemon does not wait: here it works after outbox and platform were listed."""
+    archiving.run_once()
+    archiving.drop("p2")
+
+    def work(what, _count):
+        if what == "cases" and len(archiving.sandbox.platform_state.items) == 1:
+            archiving.run_once()
+
+    kinds = {(each.name, each.kind) for each in found(archiving, progress=work)}
+    assert len(archiving.sandbox.platform_state.items) == 2
+    assert kinds == {("p1", "agrees"), ("p2", "under way")}
+    assert [each.kind for each in found(archiving)] == ["agrees", "agrees"]
 
 
 # --- bytes ----------------------------------------------------------------------------------------

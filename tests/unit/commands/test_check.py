@@ -12,10 +12,10 @@ from support.builders import Site, until
 from gcwatch import config
 from gcwatch.commands import check
 from gcwatch.core.errors import StateError
-from gcwatch.journal.copies import copied_journal
+from gcwatch.journal.databases.sqlite import JOURNAL_FILE
 from gcwatch.journal.journal import Journal
 from gcwatch.journal.presence import running_daemon
-from gcwatch.journal.databases.sqlite import JOURNAL_FILE
+from gcwatch.journal.read_only import read_only_journal
 
 
 @pytest.fixture
@@ -188,7 +188,7 @@ def test_a_journal_that_would_stop_the_daemon_is_a_cross(site, spoil, said):
     assert str(site.state / JOURNAL_FILE) in found.detail
     with (
         pytest.raises(StateError, match=str(site.state)),
-        copied_journal(config.load(site.file)),
+        read_only_journal(config.load(site.file)),
     ):
         pytest.fail("it was read")
 
