@@ -290,7 +290,7 @@ def _planned(
         ours.round,
         folder.name,
         files,
-        patient_key=secrets.token_bytes(16),
+        secret_key=secrets.token_bytes(16),
         is_real=False,
     )
     with tempfile.TemporaryDirectory(prefix="gcwatch-plan-") as spool:

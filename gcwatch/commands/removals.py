@@ -153,7 +153,7 @@ class _Look:
     route: Route
     platform: GrandChallenge | None
     carriers: Mapping[str, Carrier]
-    patient_key: bytes
+    secret_key: bytes
     progress: Progress
 
     @property
@@ -174,7 +174,7 @@ class _Look:
         try:
             files = self.box.source_files(name)
             pseudonym = find_pseudonym(self.route, name, files)
-            folder = FolderToJudge("", 1, name, files, pseudonym, self.patient_key)
+            folder = FolderToJudge("", 1, name, files, pseudonym, self.secret_key)
             return self._compare(nothing, folder, self._inputs(name, files))
         except CaseError as error:
             return replace(nothing, refused=error.reason)

@@ -70,7 +70,7 @@ class Settings:
     """Everything that a config file says; `file` is its path.
 
     `sources` are the mirrors of receipts from which routes with a `source` take their cases.
-    `key_folder` holds the key of pseudonyms, if that is not the state directory.
+    `key_folder` holds the secret key, if that is not the state directory.
     """
 
     file: Path

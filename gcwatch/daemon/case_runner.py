@@ -127,11 +127,11 @@ class CaseRunner:
             active=lambda: self._journal.count("running", self._current.algorithm_routes()),
             quota=self._quota,
             bundles=self._bundles,
-            patient_key=self._patient_key,
+            secret_key=self._secret_key,
             progress=self._progress,
         )
 
-    def _patient_key(self) -> bytes:
+    def _secret_key(self) -> bytes:
         settings = self._current.settings
         return read_or_make_key(settings.key_folder or settings.state)
 

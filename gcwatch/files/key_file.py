@@ -1,4 +1,7 @@
-"""The key with which PatientIDs are hashed: made once, and never sent, logged or replaced."""
+"""The secret key, which PatientIDs and UIDs are hashed with.
+
+It is made once, and never sent, logged or replaced.
+"""
 
 import contextlib
 import os
@@ -19,15 +22,15 @@ def read_key(folder: Path) -> bytes | None:
     """Given the state directory, return the key, None if there is none yet.
 
     Raise TryAgain (`disk`) if it can't be read or is damaged: another key would give the same
-    patients other pseudonyms.
+    patients other pseudonyms, and a case other UIDs than those it has been sent with.
     """
-    with atomic.disk_trouble("reading the key of pseudonyms"):
+    with atomic.disk_trouble("reading the secret key"):
         try:
             key = (folder / KEY_FILE).read_bytes()
         except FileNotFoundError:
             return None
     if len(key) != _KEY_BYTES:
-        what = {"what": "reading the key of pseudonyms", "error": f"{KEY_FILE} is damaged"}
+        what = {"what": "reading the secret key", "error": f"{KEY_FILE} is damaged"}
         raise TryAgain(Reason("disk", what))
     return key
 
@@ -36,7 +39,7 @@ def read_or_make_key(folder: Path) -> bytes:
     """As `read_key`, but make a key if there is none; of two makers, one is first."""
     if (key := read_key(folder)) is not None:
         return key
-    with atomic.disk_trouble("making the key of pseudonyms"):
+    with atomic.disk_trouble("making the secret key"):
         temporary = folder / f".{KEY_FILE}.{secrets.token_hex(8)}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:

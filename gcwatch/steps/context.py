@@ -23,7 +23,7 @@ class StepContext:
     `clock` returns seconds since the epoch, `uptime` how long this machine has been on. `knows`
     tells whether a job or item (its pk) belongs to a case of the journal; `active` how many jobs
     are running; `twin` which earlier case sends or sent the same content as a case.
-    `patient_key` returns the key of hashed PatientIDs, which stays on this machine.
+    `secret_key` returns the key of hashed PatientIDs and of new UIDs, which is never sent.
     """
 
     transfers: Transfers
@@ -35,7 +35,7 @@ class StepContext:
     twin: Callable[[Case], Case | None]
     quota: UploadQuota
     bundles: SeveralBundles
-    patient_key: Callable[[], bytes]
+    secret_key: Callable[[], bytes]
     progress: TransferProgress = field(default=no_progress)
 
     @property

@@ -47,8 +47,8 @@ class MakeImageBundle(Protocol):
 class FolderToJudge:
     """A complete folder of an inbox: its case's key and round, its name and its files.
 
-    `pseudonym` is that of a planned case; `patient_key` the key of hashed PatientIDs. `is_real` is
-    False for a plan, of which nothing is sent.
+    `pseudonym` is that of a planned case; `secret_key` the key of hashed PatientIDs and UIDs.
+    `is_real` is False for a plan, of which nothing is sent.
     """
 
     key: str
@@ -56,13 +56,13 @@ class FolderToJudge:
     name: str
     files: Sequence[SourceFile]
     pseudonym: str = ""
-    patient_key: bytes = field(default=b"", repr=False)
+    secret_key: bytes = field(default=b"", repr=False)
     is_real: bool = True
 
 
 def folder_of(case: Case, files: Sequence[SourceFile], context: StepContext) -> FolderToJudge:
     """Given a case and its files, return its folder, with what the case has been given."""
-    key = context.patient_key()
+    key = context.secret_key()
     return FolderToJudge(case.key, case.round, case.folder, files, case.pseudonym, key)
 
 
@@ -230,7 +230,8 @@ def _dicom_rules(route: Route, folder: FolderToJudge) -> DicomRules:
         route.burned_in,
         blank,
         folder.pseudonym,
-        folder.patient_key,
+        folder.secret_key,
+        f"{folder.key}-{folder.round}",
         route.only or ALL_SERIES,
     )
 

@@ -52,7 +52,7 @@ def read_table(path: Path) -> Pseudonyms:
 
 
 def example_key(settings: Settings) -> bytes:
-    """Return the key of hashed PatientIDs; another one as long as gcwatch has made none."""
+    """Return the secret key; another one as long as gcwatch has made none."""
     return read_key(settings.key_folder or settings.state) or secrets.token_bytes(32)
 
 

@@ -34,7 +34,7 @@ def test_a_pseudonym_does_not_change_the_image(tmp_path):
     folder.mkdir(parents=True)
     series(folder, range(3), PatientID="0815")
     pictures = []
-    for number, rules in enumerate((DicomRules(), DicomRules(patient_key=b"k" * 32))):
+    for number, rules in enumerate((DicomRules(), DicomRules(secret_key=b"k" * 32))):
         made = send_folder(folder, tmp_path / f"spool{number}", rules=rules)
         [image] = judge_uploads({made.filename: sent_path(made)}).images
         pictures.append(image)

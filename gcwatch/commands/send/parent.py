@@ -131,7 +131,7 @@ def _why_refused(route: SingleCaseRoute, platform: GrandChallenge) -> Reason | N
     try:
         files = inbox_of(route).source_files(route.folder)
         key = secrets.token_bytes(16)
-        asked = FolderToJudge("", 1, route.folder, files, patient_key=key, is_real=False)
+        asked = FolderToJudge("", 1, route.folder, files, secret_key=key, is_real=False)
         require_sendable(asked, context)
     except CannotSend as error:
         refused = error.reason

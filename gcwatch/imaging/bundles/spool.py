@@ -50,8 +50,7 @@ def listing_digest(files: Sequence[SourceFile], **options: str | bool) -> str:
 
 def find_finished(spool: Path, stem: str, listing: str) -> tuple[Bundle, ...]:
     """Given a spool, return the bundles that an earlier run finished there for the same files."""
-    # De-identified again, the files would have other random UIDs, and so other bytes than the
-    # parts that are already uploaded.
+    # Made again, they would have the same bytes, but that takes as long as the first time.
     try:
         note = json.loads(read_state_file(spool / f"{stem}.json"))
         bundles = tuple(_bundle_from_note(spool, facts) for facts in note["bundles"])

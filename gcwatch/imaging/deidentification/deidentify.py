@@ -27,6 +27,7 @@ from gcwatch.imaging.deidentification.pixels import (
     make_layout,
     native_length,
 )
+from gcwatch.imaging.deidentification.uids import NewUids
 from gcwatch.imaging.dicom.elements import (
     UNDEFINED_LENGTH,
     DamagedDicom,
@@ -52,7 +53,9 @@ class DicomRules:
         burned_in: Whether files are sent whose pixels may show a name.
         blank: Regions of the pixels that are blacked out.
         pseudonym: What PatientID becomes in images, "" for its hash.
-        patient_key: The key of that hash; without one, PatientID is left to the procedure.
+        secret_key: The installation's key of that hash and of new UIDs. Without one, PatientID is
+            left to the procedure, and UIDs are random.
+        case: The case and its round, in which a UID always becomes the same one.
         only: Which series are taken at all.
     """
 
@@ -61,13 +64,14 @@ class DicomRules:
     blank: tuple[Region, ...] = ()
     pseudonym: str = ""
     # Of no rule that a case is compared by, and never shown.
-    patient_key: bytes = field(default=b"", repr=False, compare=False)
+    secret_key: bytes = field(default=b"", repr=False, compare=False)
+    case: str = field(default="", repr=False, compare=False)
     only: SeriesRules = ALL_SERIES
 
     def new_patient_id(self, old: bytes, action: str) -> str:
         """Given the original PatientID and the procedure's letter for it, return the new one."""
         return new_patient_id(
-            old, pseudonym=self.pseudonym, key=self.patient_key, is_kept=action == "K"
+            old, pseudonym=self.pseudonym, key=self.secret_key, is_kept=action == "K"
         )
 
 
@@ -93,9 +97,9 @@ class Deidentifier:
             platform's own keeps must also have the form of its VR (`forms`).
         rules: What the route says of DICOM images.
 
-    UIDs are replaced by random ones, the same UID always by the same one within one instance of
-    this class. So use one instance for all files of an image; a second one gives other bytes. It
-    covers DICOM elements, the file's preamble and its meta group, not names burnt into pixels.
+    The same UID always becomes the same one within a case (`uids`), so a second instance gives the
+    same bytes. Without a secret key it does not: then use one instance for all files of an image.
+    It covers DICOM elements, the file's preamble and its meta group, not names burnt into pixels.
     """
 
     def __init__(self, procedure: Procedure, rules: DicomRules) -> None:
@@ -104,6 +108,7 @@ class Deidentifier:
         self._strict = procedure is not platform_procedure()
         self._rules = rules
         self._library = deidentifier.DicomDeidentifier(procedure)
+        self._library.uid_map = NewUids(rules.secret_key, rules.case)
         self._pass = HeaderPass(
             self._library,
             strict=self._strict,

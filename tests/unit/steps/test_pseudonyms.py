@@ -204,8 +204,12 @@ def image(tmp_path, name="1", **more):
     return folder
 
 
-def hashed(key=b"k" * 32):
-    return DicomRules(patient_key=key)
+def hashed(key=b"k" * 32, **more):
+    return DicomRules(secret_key=key, **more)
+
+
+def uids(dataset):
+    return {each.keyword: each.value for each in dataset if each.VR == "UI"}
 
 
 def test_a_patient_has_one_hash(tmp_path):
@@ -221,10 +225,10 @@ def test_a_patient_has_one_hash(tmp_path):
 
 
 @pytest.mark.parametrize("syntax", ["implicit", "explicit"])
-@pytest.mark.parametrize("rules", [hashed(), DicomRules(pseudonym="S 17")], ids=["hash", "table"])
+@pytest.mark.parametrize("rules", [hashed(), hashed(pseudonym="S 17")], ids=["hash", "table"])
 def test_the_pass_and_the_library_agree(tmp_path, syntax, rules):
-    """A file that the quick pass leaves to the library gets the same PatientID."""
-    folder = image(tmp_path, PatientID="0815")
+    """A file that the quick pass leaves to the library gets the same PatientID and UIDs."""
+    folder = image(tmp_path, PatientID="0815", FrameOfReferenceUID="1.2.3")
     dataset = pydicom.dcmread(folder / "1")
     if syntax == "implicit":
         dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
@@ -237,6 +241,8 @@ def test_the_pass_and_the_library_agree(tmp_path, syntax, rules):
     (folder / "1").write_bytes(content.replace(b"40.0", b" 40."))  # the library writes it anew
     slow = sent(folder, tmp_path / "slow", rules, **options)
     assert slow.PatientID == quick.PatientID
+    assert uids(slow) == uids(quick)
+    assert quick.FrameOfReferenceUID.startswith("2.25.")
     assert slow.WindowCenter == 40
 
 
@@ -249,7 +255,7 @@ def test_without_an_id_there_is_no_hash(tmp_path):
 def test_an_image_set_keeps_the_platform_s_procedure(tmp_path):
     """Also with a table: its PatientID is what the platform's procedure says."""
     folder = image(tmp_path, PatientID="0815")
-    rules = DicomRules(pseudonym="S17", patient_key=b"k" * 32)
+    rules = DicomRules(pseudonym="S17", secret_key=b"k" * 32)
     assert sent(folder, tmp_path / "s", rules, bundle.dicom_set).PatientID == "DUMMY_LONG_STRING"
 
 
