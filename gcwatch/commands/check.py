@@ -72,13 +72,25 @@ def check(
         hint = "Set it, and let it be kept: timedatectl set-ntp true."
         yield Finding("machine", "clock", problem, "config", hint)
     for route in settings.routes:
-        yield from _folders(route)
-        yield from _privacy(route)
+        if settings.is_own(route):
+            yield from _folders(route)
+            yield from _privacy(route)
+        else:
+            yield _elsewhere(f"route {route.name}", route, settings.host)
     for mirror in settings.mirrors:
-        yield from _mirror_folders(mirror)
+        if settings.is_own(mirror):
+            yield from _mirror_folders(mirror)
+        else:
+            yield _elsewhere(f"mirror {mirror.name}", mirror, settings.host)
     yield from _limits(settings.limits)
     yield from alert_findings(settings, send=send_alert)
     yield from check_platform(settings, offline=offline)
+
+
+def _elsewhere(where: str, work: Route | Mirror, host: str) -> Finding:
+    """Say that this host does not work on a route or mirror."""
+    detail = f"for {', '.join(work.hosts)}; this is {host}, where nothing is done for it"
+    return Finding(where, "hosts", detail)
 
 
 def _limits(limits: Limits) -> Iterator[Finding]:

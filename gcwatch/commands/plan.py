@@ -122,7 +122,7 @@ def plan(settings: Settings, names: Sequence[str] = ()) -> Iterator[RoutePlan]:
     try:
         with read_only_journal(settings) as journal:
             found: list[str] = []
-            for route in settings.routes:
+            for route in settings.own_routes:
                 planned = _route_as_listed_now(route, journal, platform, names)
                 found += [f"{route.name}/{folder.name}" for folder in planned.folders]
                 yield _as_allowed(planned, route, platform)

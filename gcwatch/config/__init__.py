@@ -3,6 +3,7 @@
 Nothing that uses the settings may come in here: no platform, no journal, no work on cases.
 """
 
+from gcwatch.config.alert_urls import read_alert_urls
 from gcwatch.config.certificates import expiry_of, require_certificates
 from gcwatch.config.diff import Changes, find_changes, require_same_home
 from gcwatch.config.load import find, load, parse
@@ -10,12 +11,12 @@ from gcwatch.config.mirror_table import Mirror
 from gcwatch.config.model import Settings
 from gcwatch.config.reference import reference, schema
 from gcwatch.config.route_table import Route
-from gcwatch.config.secret_files import read_alert_urls
 from gcwatch.config.service_tables import Alerts, Limits, Log, Metrics, Platform
 from gcwatch.config.token import read_token
 from gcwatch.config.values.cron import Cron
 from gcwatch.config.values.expected import Expected
 from gcwatch.config.values.item_source import ItemSource
+from gcwatch.config.values.journal_address import JournalAddress
 from gcwatch.config.values.types import Column, Constant, Glob, JsonFile, Named, Source
 from gcwatch.core.timing import Every
 
@@ -29,6 +30,7 @@ __all__ = [
     "Expected",
     "Glob",
     "ItemSource",
+    "JournalAddress",
     "JsonFile",
     "Limits",
     "Log",

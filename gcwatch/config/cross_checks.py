@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 from gcwatch.config.messages import Mistake, table_label
 from gcwatch.config.model import state_folder
 from gcwatch.config.values.types import absolute_path, is_within
+from gcwatch.config.work_table import this_host
 from gcwatch.core.kinds import KIND_NAMES
 from gcwatch.core.receipt import CHANGE_NOTE, FAILURE_NOTE
 
@@ -69,6 +70,7 @@ def find_clashes(
     for one in (*places, *mirrors):
         found += _own_clashes(one)
         found += _state_clashes(one, state)
+        found += _host_clashes(one, state, is_shared="journal" in data)
     for one, other in combinations(places, 2):
         found += _same_source(one, other)
     for one, other in combinations((*places, *mirrors), 2):
@@ -85,6 +87,9 @@ def find_clashes(
         found += [each for route in places for each in _chain_clashes(mirror, route)]
         found += [each for other in (*places, *mirrors) for each in _keep_clashes(mirror, other)]
     found += _metrics_clashes(data.get("metrics"), folder, (*places, *mirrors))
+    if "journal_password_file" in data and "journal" not in data:
+        message, hint = "is for a journal in a database", "write journal, or remove this key"
+        found.append(Mistake(("journal_password_file",), message, hint))
     return found + _circles(places)
 
 
@@ -201,6 +206,20 @@ def _state_clashes(route: _FolderUses, state: Path | None) -> Iterator[Mistake]:
             message = f"lies inside the {key} of {route.label}"
             hint = "use a folder on a local disk that nothing else uses: state = …"
             yield Mistake(("state",), message, hint)
+
+
+def _host_clashes(one: _FolderUses, state: Path | None, *, is_shared: bool) -> Iterator[Mistake]:
+    """Where hosts share a journal, what lies in a state directory is known to one of them only."""
+    hosts = one.table.get("hosts")
+    is_of_one = isinstance(hosts, list) and len(hosts) == 1
+    is_local = "source" in one.table or any(
+        is_within(each, state) for each in (one.inbox, one.outbox)
+    )
+    if is_shared and is_local and not is_of_one:
+        message = "must name one host: its folders are in the state directory, which is not shared"
+        yield one.wrong(
+            "hosts", message, f'name the host that works on it: hosts = ["{this_host()}"]'
+        )
 
 
 def _pair_clashes(one: _FolderUses, other: _FolderUses) -> Iterator[Mistake]:

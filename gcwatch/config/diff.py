@@ -50,10 +50,12 @@ def require_same_home(old: Settings, new: Settings) -> None:
     """Given settings before and after, refuse changes that would lose track of open cases.
 
     Raises:
-        ConfigError: The state directory or the platform has changed.
+        ConfigError: The state directory, the journal, the host's name or the platform has changed.
     """
     moved = {
         "state": old.state != new.state,
+        "journal": old.journal != new.journal,
+        "host": old.host != new.host,
         "platform.url": old.platform.url != new.platform.url,
     }
     hint = "Restart gcwatch, or undo this change."

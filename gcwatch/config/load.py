@@ -3,16 +3,22 @@
 import os
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
 from gcwatch.config.cross_checks import find_clashes
 from gcwatch.config.messages import Mistake, describe_error, locate_problems
 from gcwatch.config.model import Document, Settings, state_folder
+from gcwatch.config.secret_files import credentials_folder
 from gcwatch.config.toml_lines import number_lines
+from gcwatch.config.values.journal_address import JournalAddress
+from gcwatch.config.work_table import this_host
 from gcwatch.core.errors import ConfigError, Problem
+
+_CREDENTIAL: Final = "gcwatch-journal-password"
 
 
 def find(explicit: Path | None = None) -> Path:
@@ -64,6 +70,8 @@ def parse(file: Path, text: str, *, needs_work: bool = True) -> Settings:
     return Settings(
         file=file.absolute(),
         state=state,
+        journal=_journal(document),
+        host=document.host or this_host(),
         routes=routes,
         mirrors=document.mirror,
         sources=tuple(each for route in routes if (each := route.source_mirror())),
@@ -73,6 +81,15 @@ def parse(file: Path, text: str, *, needs_work: bool = True) -> Settings:
         metrics=document.metrics,
         alerts=document.alerts,
     )
+
+
+def _journal(document: Document) -> JournalAddress | None:
+    """Return the address of a shared journal, with the file of its password if there is one."""
+    if document.journal is None:
+        return None
+    credential = credentials_folder() / _CREDENTIAL
+    file = document.journal_password_file or (credential if credential.is_file() else None)
+    return replace(document.journal, password_file=file)
 
 
 def _read(file: Path) -> str:

@@ -1,23 +1,20 @@
 """The table [[mirror]] of the config file; docs/configuration.md is made from docstrings."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
-from gcwatch.config.service_tables import Table
-from gcwatch.config.values.types import Location, Schedule, Slug, check_route_name, value_error
+from gcwatch.config.values.types import Location, Schedule, Slug, value_error
+from gcwatch.config.work_table import WorkTable
 from gcwatch.core.kinds import KIND_NAMES, Kind
 
 
-class Mirror(Table):
+class Mirror(WorkTable):
     """A local folder with all of an archive, a reader study's answers, or an algorithm's results.
 
     Write one `[[mirror]]` for each, with one of archive, reader_study and algorithm.
     """
-
-    name: Annotated[str, AfterValidator(check_route_name)]
-    """Short name that no route has. Lower-case letters, digits and hyphens."""
 
     archive: Slug | None = None
     """Slug of the archive (the last part of its page's address)."""

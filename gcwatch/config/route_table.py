@@ -13,7 +13,6 @@ from pydantic import (
 )
 
 from gcwatch.config.mirror_table import Mirror
-from gcwatch.config.service_tables import Table
 from gcwatch.config.values.command import check_command
 from gcwatch.config.values.expected import Expect
 from gcwatch.config.values.item_source import ItemsOf
@@ -33,12 +32,12 @@ from gcwatch.config.values.types import (
     _Inside,
     check_file_name,
     check_procedure,
-    check_route_name,
     names_each_case,
     shows_folder_name,
     template_fields,
     value_error,
 )
+from gcwatch.config.work_table import WorkTable
 from gcwatch.core.kinds import KIND_NAMES, Kind
 from gcwatch.core.rules.priority import Priority
 from gcwatch.core.temporary_names import is_temporary
@@ -51,14 +50,11 @@ Unscrubbed = Literal["mrxs", "vms", "vmu", "ndpi", "scn", "bif", "philips", "fds
 """Formats that may hold a patient's name at places that gcwatch does not know."""
 
 
-class Route(Table):
+class Route(WorkTable):
     """Joins an inbox to an algorithm, a reader study or an archive, and to an outbox.
 
     Write one `[[route]]` for each, with exactly one of algorithm, reader_study and archive.
     """
-
-    name: Annotated[str, AfterValidator(check_route_name)]
-    """Short name; the key of every case starts with it. Lower-case letters, digits and hyphens."""
 
     inbox: Location = Field(default_factory=Path)
     """Folder that gcwatch watches for cases. gcwatch changes nothing in it (except: see after).
@@ -282,6 +278,7 @@ class Route(Table):
             return None
         return Mirror(
             name=self.name,
+            hosts=self.hosts,
             archive=self.source.archive,
             outbox=self.inbox,
             every=self.source.every,

@@ -1,14 +1,12 @@
-"""Files with secrets: the token, and the addresses of alerts. Nobody but their owner reads them."""
+"""Files with secrets: the token, a password, addresses. Nobody but their owner reads them."""
 
 import codecs
 import os
 import stat
 from pathlib import Path
 
-from gcwatch.config.model import Settings
 from gcwatch.config.named_files import NotUsableError, read_named_file
 from gcwatch.config.values.types import is_within
-from gcwatch.core.errors import ConfigError, Problem
 
 _LARGEST_FILE_BYTES = 4096
 
@@ -19,7 +17,7 @@ def credentials_folder() -> Path:
 
 
 def read_secret_file(file: Path) -> str:
-    """Given a secret's file, return its text; what is not ASCII becomes a replacement character.
+    """Given a secret's file, return its text; what is not UTF-8 becomes a replacement character.
 
     Raises:
         NotUsableError: if it can't be read, or if others can read it.
@@ -32,27 +30,4 @@ def read_secret_file(file: Path) -> str:
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise NotUsableError("is saved as UTF-16", "Save it as UTF-8.")
     # Editors of Windows write this mark before the first letter.
-    return content.removeprefix(codecs.BOM_UTF8).decode("ascii", "replace")
-
-
-def read_alert_urls(settings: Settings) -> list[str]:
-    """Given settings, return the addresses to which alerts go; none if a command gets them.
-
-    Raises:
-        ConfigError: The file can't be read, others can read it, or no address is in it.
-    """
-    file = settings.alerts.urls_file
-    if file is None:
-        return [*settings.alerts.urls]
-    try:
-        lines = read_secret_file(file).splitlines()
-    except NotUsableError as error:
-        raise _urls_error(settings, f"{file} {error}", error.hint) from error
-    found = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
-    if not found:
-        raise _urls_error(settings, f"{file} holds no address", "Write one address a line.")
-    return found
-
-
-def _urls_error(settings: Settings, message: str, hint: str) -> ConfigError:
-    return ConfigError(str(settings.file), [Problem("alerts.urls_file", message, hint)])
+    return content.removeprefix(codecs.BOM_UTF8).decode("utf-8", "replace")

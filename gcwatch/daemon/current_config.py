@@ -36,7 +36,8 @@ class _Held:
 class CurrentConfig:
     """The settings that are followed now, and the connections to the platform that they name.
 
-    Whoever holds `switching` sees settings and route names that belong together.
+    `routes` are those of this host, by name. Whoever holds `switching` sees settings and route
+    names that belong together.
 
     Args:
         settings: What the config file says.
@@ -72,18 +73,19 @@ class CurrentConfig:
     def _use_settings(self, settings: Settings) -> None:
         forget_roots()  # the admin may have changed a link on the way to an inbox or outbox
         self.settings = settings
-        self.routes: Mapping[str, Route] = {route.name: route for route in settings.routes}
+        self.routes: Mapping[str, Route] = {each.name: each for each in settings.own_routes}
+        self._paces = {each.name: each.pace(self.base_pace) for each in settings.routes}
 
     def _upload_rate(self) -> float | None:
         return self.settings.limits.upload_rate()
 
     def pace(self, route: str) -> Pace:
         """Given a route's name, return how fast its cases go; the base pace if it is gone."""
-        found = self.routes.get(route)
-        return found.pace(self.base_pace) if found else self.base_pace
+        # Also of a route of another host: what is recorded here may belong to it.
+        return self._paces.get(route, self.base_pace)
 
     def algorithm_routes(self) -> list[str]:
-        """Return the names of the routes whose cases become jobs."""
+        """Return the names of the routes whose cases become jobs, on whichever host."""
         return [route.name for route in self.settings.routes if route.kind == "algorithm"]
 
     # --- connections -----------------------------------------------------------------------------

@@ -139,7 +139,7 @@ class Daemon:
         pace = current.base_pace
         self._schedule = Schedule(self._wakeup, survey=pace.survey, upkeep=pace.upkeep)
         self._mirrors = MirrorScheduler(
-            current.settings.all_mirrors,
+            current.settings.own_mirrors,
             clock,
             pace,
             self._wakeup,

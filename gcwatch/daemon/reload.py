@@ -55,6 +55,7 @@ class ConfigFollower:
         self._claim_inboxes(self._current.settings, take_over=take_over)
         for route in self._current.routes.values():
             log_network_inbox(route)
+        self._log_others(self._current.settings)
         self._rename_routes(self._current.settings)
         self._log_orphans()
         self._journal.reschedule()
@@ -89,10 +90,11 @@ class ConfigFollower:
         except JournalUnavailable as error:
             log.reconfigure(former.log)
             raise _unwritable_journal_error(settings) from error
-        self._mirrors.follow(settings.all_mirrors)
+        self._mirrors.follow(settings.own_mirrors)
         self._watch_inboxes(former.routes)
         changes = config.find_changes(former, settings, renamed)
         log.emit("config.reloaded", file=settings.file, **asdict(changes))
+        self._log_others(settings)
         with suppress(JournalUnavailable):  # the daemon's loop meets it, too, and logs it
             self._log_orphans(changes.removed)
             self._journal.reschedule()
@@ -116,11 +118,12 @@ class ConfigFollower:
 
     def _claim_inboxes(self, settings: Settings, *, take_over: bool = False) -> None:
         """Mark the inboxes as this gcwatch's, as far as they can be reached at the moment."""
-        for source in settings.sources:
+        for source in filter(settings.is_own, settings.sources):
             with suppress(OSError):  # its first run makes it, if there is room again
                 source.outbox.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
         owner = this_owner(settings.state)
-        for former in claim_inboxes(_lasting(settings), owner, take_over=take_over):
+        routes = filter(settings.is_own, _lasting(settings))
+        for former in claim_inboxes(routes, owner, take_over=take_over):
             log.emit("inbox.taken_over", host=former.host, state=former.state)
 
     def _rename_routes(self, settings: Settings) -> Mapping[str, str]:
@@ -130,10 +133,17 @@ class ConfigFollower:
             log.emit("route.renamed", route=new, old=old)
         return renamed
 
+    def _log_others(self, settings: Settings) -> None:
+        """Name the routes and mirrors that the config leaves to other hosts."""
+        for each in (*settings.routes, *settings.mirrors):
+            if not settings.is_own(each):
+                log.emit("route.elsewhere", route=each.name, host=settings.host, hosts=each.hosts)
+
     def _log_orphans(self, former: Collection[str] | None = None) -> None:
         """Name open cases whose route is gone; with *former* routes, only the cases of those."""
-        for case in self._journal.open_cases() if _identities(self._current.settings) else ():
-            if case.route not in self._current.routes and (former is None or case.route in former):
+        settings = self._current.settings
+        for case in self._journal.open_cases() if _identities(settings) else ():
+            if case.route not in settings.route_names and (former is None or case.route in former):
                 log.emit("case.orphaned", route=case.route, case=case.key)
 
 

@@ -66,6 +66,10 @@ CATALOGUE: Mapping[str, EventSpec] = {
         *("file", "problems"),
     ),
     "route.renamed": _info("A route has a new name; its cases continue under that name.", "old"),
+    "route.elsewhere": _info(
+        "This host does not work on a route or mirror: its key hosts names others.",
+        *("host", "hosts"),
+    ),
     "inbox.taken_over": _warning(
         "Inboxes of another gcwatch belong to this one from now on.", "host", "state"
     ),

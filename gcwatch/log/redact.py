@@ -8,13 +8,19 @@ from typing import Any
 _HIDDEN = "[hidden]"
 
 
-# The platform's tokens are 64 hex digits; a presigned URL has its signature in the query.
+# The platform's tokens are 64 hex digits; a presigned URL has its signature in the query. What
+# libpq connects with has names and values, some in quotes.
 _SECRET_PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?i)(authorization['\"]?\s*[:=]\s*['\"]?)(?:\w+\s+)?[^\s'\",}]+"), r"\1[hidden]"),
     (re.compile(r"(?i)\b(bearer\s+)[^\s'\",}]+"), r"\1[hidden]"),
     (re.compile(r"(?i)\b(x-amz-[a-z-]+|signature|awsaccesskeyid)=[^&\s'\"]+"), r"\1=[hidden]"),
     (re.compile(r"(\bhttps?://[^\s?'\"]+|(?<!\S)/[^\s?'\"]*)\?[^\s'\"]+"), r"\1?[hidden]"),
+    (re.compile(r"(\bpostgres(?:ql)?(?:\+\w+)?://)[^\s'\"]*@"), r"\1[hidden]@"),
     (re.compile(r"(://)[^/\s@]+@"), r"\1[hidden]@"),
+    (
+        re.compile(r"(?i)(password['\"]?\s*[:=]\s*)('(?:[^'\\]|\\.)*'|\"[^\"]*\"|[^\s&'\",}]+)"),
+        r"\1[hidden]",
+    ),
     (re.compile(r"\b[0-9a-fA-F]{64}\b"), _HIDDEN),
 )
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from gcwatch.config import Cron, Settings
+from gcwatch.config import Cron, Route, Settings
 from gcwatch.core import checklist
 from gcwatch.core.case import Case
 from gcwatch.core.reasons import Reason, explain
@@ -49,7 +49,7 @@ class DaemonSnapshot:
         now: float,
     ) -> "DaemonSnapshot":
         """Given settings, all open cases and the time, return this with routes and queue."""
-        ranks = {route.name: RANKS[route.priority] for route in settings.routes}
+        ranks = {route.name: RANKS[route.priority] for route in _worked_on(settings)}
         ready = [
             (ranks[case.route], due, case.key)
             for case in open_cases
@@ -60,12 +60,19 @@ class DaemonSnapshot:
         return replace(self, routes=frozenset(ranks), at_once=settings.limits.cases, ahead=ahead)
 
 
+def _worked_on(settings: Settings) -> tuple[Route, ...]:
+    """Return the routes on which this host or another one works."""
+    return settings.own_routes if settings.journal is None else settings.routes
+
+
 def why_waiting(case: Case, pace: Pace, now: float, snapshot: DaemonSnapshot) -> str:
     """Given a case, its route's pace, the time and the daemon's state, return the sentence."""
     if case.ending is not None:
         return explain(case.failure).plain if case.failure else _done(case)
     if snapshot.routes is not None and case.route not in snapshot.routes:
-        return "Its route is not in the config any more, so nothing is done for it."
+        return (
+            "Its route is not in the config any more, or for other hosts: nothing is done for it."
+        )
     if snapshot.pause is not None:
         return explain(snapshot.pause).plain
     if case.key in snapshot.progress.transfers:

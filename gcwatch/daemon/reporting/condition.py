@@ -40,7 +40,7 @@ class ConditionReader:
         Raises:
             JournalUnavailable, StateError: when the journal can't be read.
         """
-        routes = self.current.routes
+        routes = self.current.settings.route_names
         cases = [case for case in self.journal.attention() if case.route in routes]
         return self._with(cases, self.journal.last_progress())
 
@@ -51,6 +51,6 @@ class ConditionReader:
     def _with(self, cases: Sequence[Case], progress: Mapping[str, float]) -> Condition:
         settings = self.current.settings
         mirrors = {
-            each.name: read_last_run(settings.state, each.name) for each in settings.all_mirrors
+            each.name: read_last_run(settings.state, each.name) for each in settings.own_mirrors
         }
         return Condition(cases, progress, self.gate.pause, frozenset(self.away()), mirrors)

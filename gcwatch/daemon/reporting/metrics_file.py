@@ -95,7 +95,7 @@ class MetricsWriter(PeriodicThread):
         return MetricsFacts(
             now=now,
             is_running=True,
-            routes=frozenset(self._current.routes),
+            routes=self._current.settings.route_names,
             counts=known.counts,
             needing=known.needing,
             waits={route: max(now - since, 0.0) for route, since in known.since.items()},

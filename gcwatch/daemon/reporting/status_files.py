@@ -130,7 +130,7 @@ class StatusFileWriter(PeriodicThread):
                 state.thread.join(max(until - time.monotonic(), 0))
 
     def _files(self) -> list[tuple[Route, Path]]:
-        routes = self._settings().routes
+        routes = self._settings().own_routes
         return [(route, route.report) for route in routes if route.report is not None]
 
     def tick(self) -> None:

@@ -89,7 +89,7 @@ class TableWriter(PeriodicThread):
 
     def _tables(self) -> Iterator[_Table]:
         stores = self._settings().state / "tables"
-        for route in self._settings().routes:
+        for route in self._settings().own_routes:
             if route.table:
                 place = TablePlace(route.outbox, route.kind, stores)
                 yield _Table(route, TABLE_NAMES[route.kind], partial(update_table, place))

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gcwatch.config.values.journal_address import JournalAddress
+from gcwatch.core.errors import StateError
 from gcwatch.journal.databases.database import Database
 from gcwatch.journal.leases import Leases, SoleLeases
 
@@ -14,6 +15,7 @@ def open_database(
     """Open a journal's database, and its leases; raise as `Journal` does."""
     # Each is imported only where it is used: nobody without PostgreSQL has its libraries.
     if isinstance(place, JournalAddress):
+        require_libraries()
         from gcwatch.journal.databases.postgres import PostgresDatabase
         from gcwatch.journal.databases.postgres_leases import SharedLeases
 
@@ -22,3 +24,15 @@ def open_database(
     from gcwatch.journal.databases.sqlite import SqliteDatabase
 
     return SqliteDatabase(place, clock), SoleLeases()
+
+
+def require_libraries() -> None:
+    """Raise StateError if the libraries of a journal on PostgreSQL are not installed."""
+    try:
+        import psycopg  # noqa: F401
+        import sqlalchemy  # noqa: F401
+    except ImportError as error:
+        raise StateError(
+            f"A journal on PostgreSQL needs {error.name or 'libraries'}, which can't be loaded.",
+            "pip install 'gcwatch[postgres]'",
+        ) from error

@@ -92,10 +92,10 @@ class PostgresDatabase:
         self.place = address.place
         self._clock, self._ahead = clock, 0.0
         self._local = threading.local()
-        arguments = connection_arguments(address)
         self._engine = sqlalchemy.create_engine(
             "postgresql+psycopg://",
-            creator=lambda: psycopg.connect(**arguments),
+            # The password is read each time: it may have been changed.
+            creator=lambda: psycopg.connect(**connection_arguments(address)),
             pool_size=_POOL_CONNECTIONS,
             max_overflow=_MORE_CONNECTIONS,
             pool_timeout=_POOL_SECONDS,
@@ -247,13 +247,11 @@ class PostgresDatabase:
 
 def connection_arguments(address: JournalAddress) -> dict[str, Any]:
     """Given an address, return how psycopg connects to it, with a cap on every wait."""
-    options = " ".join(f"-c {name}={value}" for name, value in _SESSION.items())
     return {
         "application_name": "gcwatch",
-        "options": options,
         "prepare_threshold": None,
         **_KEEPALIVE,
-        **address.connect_arguments(),
+        **address.connect_arguments(_SESSION),
     }
 
 

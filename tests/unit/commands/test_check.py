@@ -47,6 +47,14 @@ def test_a_good_site_has_nothing_wrong(site):
     assert "of alice" in found[4].detail
 
 
+def test_a_route_of_other_hosts_is_told_and_its_folders_are_not_tried(site):
+    """They need not be there; nothing is wrong."""
+    site.configure(hosts=["watch-a", "watch-b"], inbox="/nowhere")
+    [told] = [each for each in findings(site, offline=True) if each.where == "route lobes"]
+    assert told.is_fine
+    assert told.detail.startswith("for watch-a, watch-b; this is ")
+
+
 @pytest.mark.parametrize(
     ("keys", "told"),
     [

@@ -286,6 +286,14 @@ def test_hiding_nothing_hides_nothing():
         ("AWSAccessKeyId=AK1A&Signature=5ec2e7", "5ec2e7"),
         ("http://user:5ec2e7@proxy:3128 is down", "5ec2e7"),
         ("token " + "5ec2e7aa" * 8, "5ec2e7"),
+        ("postgresql://me:pa/ss@w:5ec2e7@db/gcwatch", "5ec2e7"),
+        ("postgres://me:5ec2e7@a,b/gcwatch?sslmode=require", "5ec2e7"),
+        ("postgresql+psycopg://me:5ec2e7@db", "5ec2e7"),
+        ("postgresql:///gcwatch?user=me&password=5ec2e7", "5ec2e7"),
+        ("connection failed: host=db password=5ec2e7 user=me", "5ec2e7"),
+        (r"host=db password='it\'s 5ec2e7' user=me", "5ec2e7"),
+        ("{'host': 'db', 'password': 'x 5ec2e7'}", "5ec2e7"),
+        ("PGPASSWORD=5ec2e7 psql", "5ec2e7"),
     ],
 )
 def test_what_looks_secret_is_hidden(said, secret):
@@ -296,7 +304,14 @@ def test_what_looks_secret_is_hidden(said, secret):
     assert "[hidden]" in stream.getvalue()
 
 
-@pytest.mark.parametrize("said", ["**/IMG?.dcm", "https://grand-challenge.org/api/v1/x/", "Why?"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        *("**/IMG?.dcm", "https://grand-challenge.org/api/v1/x/", "Why?"),
+        'password authentication failed for user "gcwatch"',
+        "postgresql://db.hospital.example/gcwatch is away",
+    ],
+)
 def test_what_is_no_secret_stays(said):
     """Globs, plain URLs and prose are left as they are."""
     stream = configured()
