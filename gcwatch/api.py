@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +28,7 @@ from gcwatch.daemon.current_config import CurrentConfig
 from gcwatch.daemon.waking.uptime import read_uptime
 from gcwatch.journal.journal import Journal
 from gcwatch.journal.origins import folders_of_display_sets
+from gcwatch.journal.ownership import this_owner
 from gcwatch.journal.presence import pause_reason, running_daemon
 from gcwatch.journal.progress import read_progress
 from gcwatch.journal.read_only import has_journal
@@ -103,7 +104,8 @@ class Watch:
         self._current = CurrentConfig(settings, pace, token)
         self._clock, self._uptime = bounded_clock(clock), uptime
         self._progress = progress
-        self.journal = Journal(settings.state, self._clock, self._current.pace)
+        self.journal = _open_journal(settings, self._clock, self._current.pace)
+        self._clock = bounded_clock(self.journal.clock)
 
     @property
     def settings(self) -> Settings:
@@ -308,6 +310,17 @@ class Watch:
         if isinstance(event, FolderFound) or before != after:
             log_case_event(before, event, after)
         return after
+
+
+def _open_journal(
+    settings: Settings, clock: Callable[[], float], pace_of: Callable[[str], Pace]
+) -> Journal:
+    """Open the journal of a config: in its state directory, or where several hosts share it."""
+    if settings.journal is None:
+        return Journal(settings.state, clock, pace_of)
+    settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    host = replace(this_owner(settings.state), host=settings.host)
+    return Journal(settings.journal, clock, pace_of, host)
 
 
 def _references(case: Case) -> Iterator[str]:

@@ -19,6 +19,7 @@ TroubleKind = Literal[
     "stalled",
     "token_refused",
     "disk_full",
+    "database_away",
     "inbox_away",
     "mirror_failed",
 ]
@@ -31,13 +32,14 @@ ALERT_EVENTS: Final[tuple[AlertEvent, ...]] = (
     "stalled",
     "token_refused",
     "disk_full",
+    "database_away",
     "inbox_away",
     "mirror_failed",
     "back_to_normal",
 )
 
 _PASSING: Final = frozenset(
-    {"stalled", "token_refused", "disk_full", "inbox_away", "mirror_failed"}
+    {"stalled", "token_refused", "disk_full", "database_away", "inbox_away", "mirror_failed"}
 )
 """Troubles that end by themselves; a case that failed waits for a person."""
 
@@ -228,6 +230,7 @@ def _over(known: Iterable[ToldTrouble], now: float, policy: AlertPolicy) -> list
 _TITLES: Final[Mapping[TroubleKind, str]] = {
     "token_refused": "the platform refuses the token",
     "disk_full": "the disk of the journal is full",
+    "database_away": "the journal's database does not answer",
     "inbox_away": "an inbox can't be reached",
     "mirror_failed": "a mirror failed",
 }
@@ -235,6 +238,7 @@ _TITLES: Final[Mapping[TroubleKind, str]] = {
 _OVER: Final[Mapping[TroubleKind, str]] = {
     "token_refused": "The platform accepts the token again.",
     "disk_full": "The journal can be written again.",
+    "database_away": "The journal's database answers again.",
     "inbox_away": "The inbox of route {about} can be reached again.",
     "mirror_failed": "Mirror {about} works again.",
     "stalled": "No case waits for too long any more.",
@@ -293,6 +297,8 @@ def _line(trouble: Trouble, keys: frozenset[str], policy: AlertPolicy) -> str:
             return "The platform refuses the token; all work waits until there is a valid one."
         case "disk_full":
             return "The journal can't be written; all work waits until its disk has room."
+        case "database_away":
+            return "The journal's database does not answer; all work waits until it does."
         case "inbox_away":
             return f"The inbox of route {trouble.about} can't be reached; its cases wait."
         case "mirror_failed":

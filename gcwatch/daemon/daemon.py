@@ -21,6 +21,7 @@ from gcwatch.daemon.case_runner import CaseRunner, log_case_event
 from gcwatch.daemon.controls import Controls
 from gcwatch.daemon.current_config import CurrentConfig
 from gcwatch.daemon.held_leases import HeldLeases
+from gcwatch.daemon.host_sign import HostSign
 from gcwatch.daemon.idle import BusyWaits, all_left_to_later_run
 from gcwatch.daemon.job_slots import JobSlots
 from gcwatch.daemon.mirrors import MirrorScheduler
@@ -174,7 +175,8 @@ class Daemon:
             self._schedule.start()
             stack.callback(self._schedule.stop)
             stack.enter_context(self._progress_file)
-            stack.enter_context(self._leases)
+            if self._journal.leases.is_shared:
+                stack.enter_context(self._make_host_sign())
             self._log_start()
             self._config.start(take_over=self._controls.take_over)
             self._journal.make_future_cases_due()
@@ -425,6 +427,16 @@ class Daemon:
         routes = f"{len(settings.routes)} routes, {len(settings.mirrors)} mirrors"
         trouble = [text for text, holds in troubles.items() if holds]
         return "; ".join([*trouble, routes, ", ".join(told) or "no open case"])
+
+    def _make_host_sign(self) -> HostSign:
+        """Return what tells the other hosts that this one lives, once that has been told first."""
+        self._journal.hosts.join()
+        return HostSign(
+            self._journal.hosts,
+            self._leases,
+            self._progress_file.progress,
+            lambda: self._gate.pause,
+        )
 
     def _make_tables(self) -> TableWriter:
         """Return what keeps the tables of routes, by the settings of the moment."""

@@ -1,4 +1,4 @@
-"""The leases of the work that is under way on this host, and the thread that renews them."""
+"""The leases of the work that is under way on this host."""
 
 import threading
 from collections.abc import Callable, Collection, Iterator
@@ -7,17 +7,16 @@ from functools import partial
 
 from gcwatch import log
 from gcwatch.core.errors import JournalUnavailable, LeaseLost
-from gcwatch.journal.leases import GRACE_SECONDS, RENEW_SECONDS, Lease, Leases
+from gcwatch.journal.leases import GRACE_SECONDS, Lease, Leases
 from gcwatch.platform.http import CALL_SECONDS
 from gcwatch.threads.heartbeats import only_while
-from gcwatch.threads.periodic import PeriodicThread
 
 _WRITE_SECONDS = CALL_SECONDS + 10.0
 """A lease has to last longer than a call that can't be repeated may take."""
 
 
-class HeldLeases(PeriodicThread):
-    """Holds the lease of each piece of work while it goes on; the thread renews them.
+class HeldLeases:
+    """Holds the lease of each piece of work while it goes on.
 
     Args:
         leases: The leases of the journal.
@@ -26,7 +25,6 @@ class HeldLeases(PeriodicThread):
     """
 
     def __init__(self, leases: Leases, silent: Callable[[], Collection[str]]) -> None:
-        super().__init__("leases", RENEW_SECONDS)
         self._leases = leases
         self._silent = silent
         self._held: dict[str, Lease] = {}
@@ -58,16 +56,16 @@ class HeldLeases(PeriodicThread):
             with suppress(JournalUnavailable):
                 self._leases.release(lease)
 
-    def tick(self) -> None:
-        """Renew the leases of all work that is alive."""
-        if not self._leases.is_shared:
-            return
+    def renew(self) -> None:
+        """Renew the leases of all work that is alive.
+
+        Raises:
+            JournalUnavailable: when the database can't be used at the moment.
+        """
         with self._lock:
             held = dict(self._held)
         silent = self._silent()
-        # Without the database nothing is renewed, and work ends when its lease does.
-        with suppress(JournalUnavailable):
-            self._leases.renew([lease for name, lease in held.items() if name not in silent])
+        self._leases.renew([lease for name, lease in held.items() if name not in silent])
 
     def _require_write(self, lease: Lease) -> None:
         """Make sure that the lease lasts longer than any call; raise LeaseLost if it is lost."""

@@ -16,6 +16,7 @@ from gcwatch.daemon.current_config import CurrentConfig
 from gcwatch.journal.presence import LockFile
 
 DISK_PAUSE_SECONDS: Final = 60.0
+DATABASE_PAUSE_SECONDS: Final = 5.0
 
 _SEEN_WITHIN_REACH: Final = (
     events.UploadStarted,
@@ -40,7 +41,8 @@ class PlatformGate:
         self._lock_file = lock_file
         self._lock = threading.Lock()
         self._paused_until = 0.0  # on the monotonic clock
-        self._is_token_refused = self._is_disk_full = False
+        self._journal_pause = "database_away" if current.settings.journal else "disk_full"
+        self._is_token_refused = self._is_journal_away = False
         self._is_out_of_reach = False
 
     @property
@@ -58,7 +60,7 @@ class PlatformGate:
         """The code of the reason for which all work is paused, or "" if it is not."""
         if self._is_token_refused:
             return "token_refused"
-        return "disk_full" if self._is_disk_full else ""
+        return self._journal_pause if self._is_journal_away else ""
 
     def end_pause(self) -> None:
         """Work may begin: other connections, or another token, are to be tried at once."""
@@ -69,18 +71,20 @@ class PlatformGate:
 
     def on_journal_unavailable(self, error: Exception) -> None:
         """Pause: the journal can't be written."""
-        log.emit("journal.full", error=error)
+        log.emit(_UNAVAILABLE[self._journal_pause], error=error)
         with self._lock:
-            self._is_disk_full = True
+            self._is_journal_away = True
             self._tell_pause()
-        self._pause(DISK_PAUSE_SECONDS)
+        is_shared = self._journal_pause == "database_away"
+        self._pause(DATABASE_PAUSE_SECONDS if is_shared else DISK_PAUSE_SECONDS)
 
     def on_journal_available(self) -> None:
         """After a pause: the journal can be used again."""
-        if self._is_disk_full:
+        if self._is_journal_away:
             with self._lock:
-                self._is_disk_full = False
+                self._is_journal_away = False
                 self._tell_pause()
+            log.emit("journal.returned")
 
     def _tell_pause(self) -> None:
         """Let `gcwatch status` in another process know."""
@@ -131,6 +135,9 @@ class PlatformGate:
                 self._is_out_of_reach = False
                 log.emit("platform.reachable")
 
+
+_UNAVAILABLE: Final = {"database_away": "journal.away", "disk_full": "journal.full"}
+"""What is logged of each."""
 
 _OUT_OF_REACH = {"unreachable", "untrusted_certificate"}
 """Reasons of a platform from which no answer comes at all."""

@@ -25,6 +25,7 @@ from gcwatch.journal import route_identity
 from gcwatch.journal.databases.database import Connection, listed
 from gcwatch.journal.databases.opening import open_database
 from gcwatch.journal.leases import Lease
+from gcwatch.journal.ownership import Owner
 from gcwatch.journal.packing import pack
 from gcwatch.journal.reader import CASE_COLUMNS, PRUNABLE, JournalReader
 from gcwatch.journal.route_identity import RouteIdentities
@@ -70,7 +71,7 @@ class Journal(JournalReader):
     Args:
         place: The state directory, which is made if it is missing; or the address of a database.
         clock: Returns the time, in seconds since the epoch.
-        owner: The identity of this host, if the journal may be shared.
+        host: This host, if the journal is one that several share.
         pace_of: Returns the pace of a route, by its name: it decides when a case is due.
 
     Raises:
@@ -84,9 +85,9 @@ class Journal(JournalReader):
         place: Path | JournalAddress,
         clock: Callable[[], float] = time.time,
         pace_of: Callable[[str], Pace] = lambda _: Pace(),
-        owner: str = "",
+        host: Owner | None = None,
     ) -> None:
-        database, leases = open_database(place, clock, owner)
+        database, leases, self.hosts = open_database(place, clock, host)
         super().__init__(database, leases)
         self._pace_of = pace_of
         self.upgraded_from, self.version = database.upgraded_from, database.version

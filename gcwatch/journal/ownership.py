@@ -27,7 +27,10 @@ _IDENTITY_FILE: Final = "identity"
 
 @dataclass(frozen=True)
 class Owner:
-    """A gcwatch: the identity of its state directory, and where that is, for people."""
+    """A gcwatch: the identity of its state directory, and where that is, for people.
+
+    Hosts that share a journal are one gcwatch: `state` is the journal's address, and `host` is "".
+    """
 
     identity: str
     host: str
@@ -82,11 +85,17 @@ def claim_inboxes(routes: Iterable[Route], owner: Owner, *, take_over: bool = Fa
 
 def _other_owner_error(route: Route, other: Owner) -> StateError:
     return StateError(
-        f"The inbox {route.inbox} belongs to another gcwatch: the one on {other.host} with the "
-        f"state directory {other.state}. Two would send each folder twice.",
+        f"The inbox {route.inbox} belongs to another gcwatch: {_in_words(other)}. Two would send "
+        "each folder twice.",
         "Stop that one, or take the route out of one of the two configs. If that one is gone for "
         "good, start this one with --take-over, once.",
     )
+
+
+def _in_words(owner: Owner) -> str:
+    if not owner.host:
+        return f"the one with the journal {owner.state}"
+    return f"the one on {owner.host} with the state directory {owner.state}"
 
 
 def _marker_name(route: Route) -> str:

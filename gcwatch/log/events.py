@@ -75,6 +75,10 @@ CATALOGUE: Mapping[str, EventSpec] = {
     ),
     "journal.upgraded": _info("The journal was upgraded to a newer schema.", "old", "new"),
     "journal.full": _error("The journal can't be written; no new work is started.", "error"),
+    "journal.away": _error(
+        "The journal's database does not answer; all work waits for it.", "error"
+    ),
+    "journal.returned": _info("The journal can be used again; work goes on."),
     "lease.lost": _warning(
         "Another host has taken over this work, as this one was too slow; here it ends.", "name"
     ),

@@ -55,6 +55,12 @@ SURROUNDINGS_REASONS: Final[Mapping[str, ReasonEntry]] = {
         hint="Make room on the disk of the state directory, or let gcwatch write there again.",
         needs_person=True,
     ),
+    "database_away": ReasonEntry(
+        "The database that gcwatch works by does not answer; nothing is sent until it does.",
+        "The journal's database does not answer; all work is paused, and goes on by itself.",
+        hint="Look after the database, and the network between this computer and it.",
+        needs_person=True,
+    ),
     "result_renamed": ReasonEntry(
         "The results are in {result}: the results folder can't hold the name {folder}.",
         "The file system of the outbox refuses the name; what it refuses is replaced by _.",

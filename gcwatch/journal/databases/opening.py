@@ -1,4 +1,4 @@
-"""Opens the database of a journal, with the leases that belong to it."""
+"""Opens the database of a journal, with the leases and the hosts that belong to it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,24 +6,29 @@ from pathlib import Path
 from gcwatch.config.values.journal_address import JournalAddress
 from gcwatch.core.errors import StateError
 from gcwatch.journal.databases.database import Database
+from gcwatch.journal.hosts import Hosts, SoleHost
 from gcwatch.journal.leases import Leases, SoleLeases
+from gcwatch.journal.ownership import Owner
 
 
 def open_database(
-    place: Path | JournalAddress, clock: Callable[[], float], owner: str
-) -> tuple[Database, Leases]:
-    """Open a journal's database, and its leases; raise as `Journal` does."""
+    place: Path | JournalAddress, clock: Callable[[], float], host: Owner | None
+) -> tuple[Database, Leases, Hosts]:
+    """Open a journal's database, and what tells of its hosts; raise as `Journal` does."""
     # Each is imported only where it is used: nobody without PostgreSQL has its libraries.
     if isinstance(place, JournalAddress):
         require_libraries()
         from gcwatch.journal.databases.postgres import PostgresDatabase
+        from gcwatch.journal.databases.postgres_hosts import HostTable
         from gcwatch.journal.databases.postgres_leases import SharedLeases
 
+        assert host is not None, "who shares a journal has an identity"
         shared = PostgresDatabase(place, clock)
-        return shared, SharedLeases(shared, owner)
+        hosts = HostTable(shared, host.identity, host.host)
+        return shared, SharedLeases(shared, host.identity), hosts
     from gcwatch.journal.databases.sqlite import SqliteDatabase
 
-    return SqliteDatabase(place, clock), SoleLeases()
+    return SqliteDatabase(place, clock), SoleLeases(), SoleHost(place)
 
 
 def require_libraries() -> None:

@@ -1,0 +1,46 @@
+"""This host's sign of life for the others that share its journal."""
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from gcwatch.core.errors import JournalUnavailable
+from gcwatch.daemon.held_leases import HeldLeases
+from gcwatch.journal.hosts import Hosts
+from gcwatch.journal.leases import RENEW_SECONDS
+from gcwatch.journal.progress import DaemonProgress
+from gcwatch.threads.periodic import PeriodicThread
+
+
+class HostSign(PeriodicThread):
+    """Tells at an interval that this host lives and what it does, and renews its leases.
+
+    Args:
+        hosts: Where it is told.
+        held: The leases of the work under way.
+        progress: Returns what this host does at the moment.
+        pause: Returns the code of the reason for which all work is paused, or "".
+    """
+
+    def __init__(
+        self,
+        hosts: Hosts,
+        held: HeldLeases,
+        progress: Callable[[], DaemonProgress],
+        pause: Callable[[], str],
+    ) -> None:
+        super().__init__("host sign", RENEW_SECONDS)
+        self._hosts = hosts
+        self._held = held
+        self._progress, self._pause = progress, pause
+
+    def tick(self) -> None:
+        """Renew the leases, then tell what this host does."""
+        # Without the database nothing is renewed, and work ends when its lease does.
+        with suppress(JournalUnavailable):
+            self._held.renew()
+            self._hosts.tell(self._progress(), self._pause())
+
+    def on_stop(self) -> None:
+        """Tell that this host does not work any more."""
+        with suppress(JournalUnavailable):
+            self._hosts.leave()

@@ -1,0 +1,116 @@
+"""The hosts that share a journal: each has a row of a table, and tells there what it does."""
+
+import json
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from gcwatch.core.errors import StateError
+from gcwatch.core.reasons import CATALOGUE, Reason
+from gcwatch.journal.databases.database import Connection
+from gcwatch.journal.databases.postgres import NOW, PostgresDatabase
+from gcwatch.journal.hosts import Host
+from gcwatch.journal.leases import LEASE_SECONDS
+from gcwatch.journal.ownership import Owner
+from gcwatch.journal.progress import NOTHING, DaemonProgress
+from gcwatch.version import VERSION
+
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+
+_TELL: Final = f"""INSERT INTO hosts (identity, name, machine, version, started, seen, told)
+    VALUES (:identity, :name, :machine, :version, {NOW}, {NOW}, :told)
+    ON CONFLICT (identity) DO UPDATE SET name = excluded.name, machine = excluded.machine,
+        version = excluded.version, seen = excluded.seen, told = excluded.told,
+        started = CASE WHEN :is_start = 1 THEN excluded.started ELSE hosts.started END"""  # noqa: S608 -- ours
+
+
+class HostTable:
+    """The table of hosts of a journal on PostgreSQL.
+
+    All methods raise JournalUnavailable when the database can't be used at the moment.
+
+    Args:
+        database: Where the journal is.
+        identity: The identity of this host's state directory.
+        name: What this host is called.
+    """
+
+    def __init__(self, database: PostgresDatabase, identity: str, name: str) -> None:
+        self._database = database
+        self._identity, self._name = identity, name
+        self._machine = f"{socket.gethostname()} {_boot_id()}"
+
+    def join(self) -> None:
+        """Tell that this host begins to work.
+
+        Raises:
+            StateError: when another computer with a copy of this state directory is at work.
+        """
+        query = f"SELECT name, machine, {NOW} - seen FROM hosts WHERE identity = :identity"  # noqa: S608 -- ours
+        with self._database.writing() as connection:
+            found = connection.execute(query, {"identity": self._identity}).fetchone()
+            if found and found[1] != self._machine and found[2] < LEASE_SECONDS:
+                raise StateError(
+                    f"The host {found[0]} works with the same identity as this one: its state "
+                    "directory is a copy.",
+                    "If that is this computer, started again a moment ago, wait a minute. Else "
+                    "give this host a new, empty state directory.",
+                )
+            self._write(connection, NOTHING, "", is_start=True)
+
+    def tell(self, progress: DaemonProgress, pause: str) -> None:
+        """Tell that this host lives, what it does, and the code of why all its work is paused."""
+        with self._database.beside() as connection:
+            self._write(connection, progress, pause, is_start=False)
+
+    def leave(self) -> None:
+        """Tell that this host does not work any more."""
+        with self._database.beside() as connection:
+            connection.execute(
+                "DELETE FROM hosts WHERE identity = :identity", {"identity": self._identity}
+            )
+
+    def all(self) -> Sequence[Host]:
+        """Return all hosts that have begun to work and have not ended, by name."""
+        query = f"""SELECT identity, name, version, started, {NOW} - seen, told
+            FROM hosts ORDER BY name, identity"""  # noqa: S608 -- ours
+        with self._database.reading() as connection:
+            return [_host_of(row) for row in connection.execute(query, {})]
+
+    def owner(self) -> Owner:
+        """Return what this journal makes of all its hosts: one gcwatch, as inboxes see it."""
+        return Owner(self._database.meta("identity"), "", self._database.place)
+
+    def _write(
+        self, connection: Connection, progress: DaemonProgress, pause: str, *, is_start: bool
+    ) -> None:
+        told = {"pause": pause, "progress": progress.model_dump(mode="json")}
+        values = {
+            "identity": self._identity,
+            "name": self._name,
+            "machine": self._machine,
+            "version": VERSION,
+            "told": json.dumps(told),
+            "is_start": int(is_start),
+        }
+        connection.execute(_TELL, values)
+
+
+def _host_of(row: Any) -> Host:
+    identity, name, version, started, silent, told = row
+    pause, progress = None, NOTHING
+    try:
+        found = json.loads(told)
+        code = str(found["pause"])
+        pause = Reason(code) if code in CATALOGUE else None
+        progress = DaemonProgress.model_validate(found["progress"])
+    except (ValueError, KeyError, TypeError, ValidationError):
+        pass  # a newer gcwatch may tell more, and in another way
+    return Host(identity, name, version, started, max(silent, 0.0), pause, progress)
+
+
+def _boot_id() -> str:
+    return _BOOT_ID.read_text().strip()

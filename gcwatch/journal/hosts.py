@@ -1,0 +1,87 @@
+"""The hosts that work by one journal: which live, and what each does."""
+
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from gcwatch.core.reasons import Reason
+from gcwatch.journal.leases import LEASE_SECONDS
+from gcwatch.journal.ownership import Owner, this_owner
+from gcwatch.journal.presence import pause_reason, running_daemon
+from gcwatch.journal.progress import DaemonProgress, read_progress
+from gcwatch.version import VERSION
+
+
+@dataclass(frozen=True)
+class Host:
+    """One gcwatch of those that share a journal; `started`: when, 0 if that is not known.
+
+    `silent` is for how many seconds it has told nothing. `pause` is why all its work is paused.
+    """
+
+    identity: str
+    name: str
+    version: str
+    started: float
+    silent: float
+    pause: Reason | None
+    progress: DaemonProgress
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it has told something for as long as its leases last without it."""
+        return self.silent < LEASE_SECONDS
+
+
+class Hosts(Protocol):
+    """The hosts of one journal, as one of them sees them.
+
+    All raise JournalUnavailable when the database can't be used at the moment.
+    """
+
+    def join(self) -> None:
+        """Tell that this host begins to work; raise StateError if another one has its identity."""
+
+    def tell(self, progress: DaemonProgress, pause: str) -> None:
+        """Tell that this host lives, what it does, and the code of why all its work is paused."""
+
+    def leave(self) -> None:
+        """Tell that this host does not work any more."""
+
+    def all(self) -> Sequence[Host]:
+        """Return all hosts that have begun to work and have not ended, by name."""
+
+    def owner(self) -> Owner:
+        """Return to whom the inboxes of these hosts belong."""
+
+
+class SoleHost:
+    """The one gcwatch of a journal in a state directory: its files there tell what it does."""
+
+    def __init__(self, state: Path) -> None:
+        self._state = state
+
+    def join(self) -> None:
+        """Do nothing: the lock of the state directory tells it."""
+
+    def tell(self, progress: DaemonProgress, pause: str) -> None:
+        """Do nothing: the files of the state directory tell it."""
+
+    def leave(self) -> None:
+        """Do nothing: the lock of the state directory tells it."""
+
+    def all(self) -> Sequence[Host]:
+        """Return the gcwatch that works on this state directory, if one does."""
+        daemon = running_daemon(self._state)
+        if daemon is None:
+            return ()
+        progress = read_progress(self._state, daemon, time.time())
+        pause = pause_reason(self._state)
+        return (Host("", socket.gethostname(), VERSION, 0.0, 0.0, pause, progress),)
+
+    def owner(self) -> Owner:
+        """Return whom this state directory makes of gcwatch."""
+        return this_owner(self._state)
