@@ -65,6 +65,9 @@ class Database(Protocol):
     def latest_event(self, connection: Connection) -> int:
         """Return the highest number that an event ever had."""
 
+    def set_latest_event(self, connection: Connection, number: int) -> None:
+        """After rows were copied here: let new ones have higher numbers than all before."""
+
     def clock(self) -> float:
         """Return the time that all hosts share, in seconds since the epoch."""
 

@@ -178,6 +178,13 @@ class PostgresDatabase:
         query = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM events_id_seq"
         return int(connection.execute(query, {}).fetchone()[0])
 
+    def set_latest_event(self, connection: Connection, number: int) -> None:
+        """After rows were copied here: let new ones have higher numbers than all before."""
+        events = "SELECT setval('events_id_seq', greatest(:number, 1), :number > 0)"
+        cases = "SELECT setval('cases_rowid_seq', max(rowid)) FROM cases HAVING max(rowid) > 0"
+        connection.execute(events, {"number": number})
+        connection.execute(cases)
+
     def meta(self, name: str) -> str:
         """Return what there is once by this name."""
         query = "SELECT value FROM meta WHERE name = :name"

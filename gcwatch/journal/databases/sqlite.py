@@ -92,6 +92,12 @@ class SqliteDatabase:
         found = connection.execute(query, {}).fetchone()
         return int(found[0]) if found else 0
 
+    def set_latest_event(self, connection: Connection, number: int) -> None:
+        """After rows were copied here: let new events have higher numbers than all before."""
+        connection.execute("DELETE FROM sqlite_sequence WHERE name = 'events'", {})
+        add = "INSERT INTO sqlite_sequence (name, seq) VALUES ('events', :number)"
+        connection.execute(add, {"number": number})
+
     def size(self) -> int:
         """Return how many bytes the file has."""
         return self._path.stat().st_size
