@@ -23,15 +23,34 @@ class _Table(NamedTuple):
 _CASES: Final = _Table(
     "cases",
     "rowid",
-    "rowid key route folder newest open stage gone stamp submission due record notable listing "
-    "content touched command command_failed packed".split(),
+    [
+        "rowid",
+        "key",
+        "route",
+        "folder",
+        "newest",
+        "open",
+        "stage",
+        "gone",
+        "stamp",
+        "submission",
+        "due",
+        "record",
+        "notable",
+        "listing",
+        "content",
+        "touched",
+        "command",
+        "command_failed",
+        "packed",
+    ],
 )
-_EVENTS: Final = _Table("events", "id", "id key at kind record".split())
+_EVENTS: Final = _Table("events", "id", ["id", "key", "at", "kind", "record"])
 _SMALL: Final = (
-    _Table("routes", "name", "name inbox target".split()),
-    _Table("totals", "route", "route what reason number at".split()),
+    _Table("routes", "name", ["name", "inbox", "target"]),
+    _Table("totals", "route", ["route", "what", "reason", "number", "at"]),
 )
-_PRUNED: Final = _Table("pruned", "key", "key submission".split())
+_PRUNED: Final = _Table("pruned", "key", ["key", "submission"])
 """The counts of cases are not copied: they are counted again as rows come."""
 
 
@@ -87,7 +106,7 @@ def _insert(connection: Connection, table: _Table, rows: Sequence[Any]) -> None:
     connection.executemany(insert, [dict(zip(table.columns, row, strict=True)) for row in rows])
 
 
-# --- whether the copy is right ---------------------------------------------------------------------
+# --- whether the copy is right ------------------------------------------------------------------
 
 
 def _check(old: Connection, new: Connection, place: str) -> None:
