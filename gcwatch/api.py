@@ -104,7 +104,7 @@ class Watch:
         self._current = CurrentConfig(settings, pace, token)
         self._clock, self._uptime = bounded_clock(clock), uptime
         self._progress = progress
-        self.journal = _open_journal(settings, self._clock, self._current.pace)
+        self.journal = _open_journal(settings, self._clock, self._current)
         self._clock = bounded_clock(self.journal.clock)
 
     @property
@@ -313,14 +313,14 @@ class Watch:
 
 
 def _open_journal(
-    settings: Settings, clock: Callable[[], float], pace_of: Callable[[str], Pace]
+    settings: Settings, clock: Callable[[], float], current: CurrentConfig
 ) -> Journal:
     """Open the journal of a config: in its state directory, or where several hosts share it."""
     if settings.journal is None:
-        return Journal(settings.state, clock, pace_of)
+        return Journal(settings.state, clock, current.pace)
     settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
     host = replace(this_owner(settings.state), host=settings.host)
-    return Journal(settings.journal, clock, pace_of, host)
+    return Journal(settings.journal, clock, current.pace, host, current.base_pace.lease)
 
 
 def _references(case: Case) -> Iterator[str]:

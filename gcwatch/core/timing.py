@@ -40,7 +40,8 @@ class Pace:
     `slowest`: the longest pause between two tries, or two polls of an old job. `doubt`: how long
     the platform may still work on a call whose reply was lost (platform 10.2). `upkeep`: between
     two clean-ups. `refused`: between two tries with a refused token. `hung`: how long work may
-    show no progress before it counts as hanging.
+    show no progress before it counts as hanging. `lease`: how long, of the hosts that share a
+    journal, one keeps its work without a sign of life.
     """
 
     settle: float = 30.0
@@ -52,6 +53,7 @@ class Pace:
     upkeep: float = 3600.0
     refused: float = 60.0
     hung: float = 900.0
+    lease: float = 45.0
 
 
 def retry_pause(

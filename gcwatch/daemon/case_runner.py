@@ -60,7 +60,7 @@ class CaseRunner:
         self._current = current
         self._clock, self._uptime = clock, uptime
         self._progress = progress
-        self._held = held or HeldLeases(journal.leases, frozenset)
+        self._held = held or HeldLeases(journal.leases, current.base_pace.doubt, frozenset)
         self._stop = stop or threading.Event()
         self._recorded = recorded
         self._quota = UploadQuota(journal.uploads_held)

@@ -114,7 +114,9 @@ class Daemon:
         self._commands: dict[str, str] = {}
         self._workers = Workers(self._heartbeats, self._wakeup, self._gate, self._on_crash)
         self._leases = HeldLeases(
-            journal.leases, lambda: self._heartbeats.silent(current.base_pace.hung)
+            journal.leases,
+            current.base_pace.doubt,
+            lambda: self._heartbeats.silent(current.base_pace.hung),
         )
         self._runner = CaseRunner(
             journal,
@@ -134,7 +136,7 @@ class Daemon:
             look_again=self._wakeup.request_scan,
             record=self._runner.record,
             log_event=log_case_event,
-            hold=self._leases.hold,
+            hold=partial(self._leases.hold, at_once=True),
         )
         self._operator = Operator(journal, log_case_event)
         pace = current.base_pace
@@ -436,6 +438,7 @@ class Daemon:
             self._leases,
             self._progress_file.progress,
             lambda: self._gate.pause,
+            seconds=self._journal.leases.seconds,
         )
 
     def _make_tables(self) -> TableWriter:

@@ -7,12 +7,8 @@ from functools import partial
 
 from gcwatch import log
 from gcwatch.core.errors import JournalUnavailable, LeaseLost
-from gcwatch.journal.leases import GRACE_SECONDS, Lease, Leases
-from gcwatch.platform.http import CALL_SECONDS
+from gcwatch.journal.leases import Lease, Leases
 from gcwatch.threads.heartbeats import only_while
-
-_WRITE_SECONDS = CALL_SECONDS + 10.0
-"""A lease has to last longer than a call that can't be repeated may take."""
 
 
 class HeldLeases:
@@ -20,24 +16,26 @@ class HeldLeases:
 
     Args:
         leases: The leases of the journal.
+        doubt: How many seconds a call that can't be repeated may take, and the platform may still
+            work on it: so long its lease has to last when it begins.
         silent: Returns the work that has shown no progress for so long that it counts as hanging:
             its leases are left to end.
     """
 
-    def __init__(self, leases: Leases, silent: Callable[[], Collection[str]]) -> None:
+    def __init__(self, leases: Leases, doubt: float, silent: Callable[[], Collection[str]]) -> None:
         self._leases = leases
-        self._silent = silent
+        self._doubt, self._silent = doubt, silent
         self._held: dict[str, Lease] = {}
         self._lock = threading.Lock()
 
     @contextmanager
-    def hold(self, name: str, grace: float = GRACE_SECONDS) -> Iterator[Lease | None]:
-        """Yield the lease of some work, or None if another has it (*grace*: see `Leases.claim`).
+    def hold(self, name: str, *, at_once: bool = False) -> Iterator[Lease | None]:
+        """Yield the lease of some work, or None if another host has it; *at_once*: see `claim`.
 
         What this thread does in the body ends with LeaseLost once another host has taken over, and
         so does a call that can't be repeated before it begins.
         """
-        lease = self._leases.claim(name, grace)
+        lease = self._leases.claim(name, at_once=at_once)
         if lease is None:
             yield None
             return
@@ -70,7 +68,7 @@ class HeldLeases:
     def _require_write(self, lease: Lease) -> None:
         """Make sure that the lease lasts longer than any call; raise LeaseLost if it is lost."""
         _require(lease)
-        self._leases.extend(lease, _WRITE_SECONDS)
+        self._leases.extend(lease, self._doubt)
 
 
 def _require(lease: Lease) -> None:

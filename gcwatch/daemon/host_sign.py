@@ -6,7 +6,7 @@ from contextlib import suppress
 from gcwatch.core.errors import JournalUnavailable
 from gcwatch.daemon.held_leases import HeldLeases
 from gcwatch.journal.hosts import Hosts
-from gcwatch.journal.leases import RENEW_SECONDS
+from gcwatch.journal.leases import RENEWALS
 from gcwatch.journal.progress import DaemonProgress
 from gcwatch.threads.periodic import PeriodicThread
 
@@ -19,6 +19,7 @@ class HostSign(PeriodicThread):
         held: The leases of the work under way.
         progress: Returns what this host does at the moment.
         pause: Returns the code of the reason for which all work is paused, or "".
+        seconds: How long a lease lasts without a renewal.
     """
 
     def __init__(
@@ -27,8 +28,10 @@ class HostSign(PeriodicThread):
         held: HeldLeases,
         progress: Callable[[], DaemonProgress],
         pause: Callable[[], str],
+        *,
+        seconds: float,
     ) -> None:
-        super().__init__("host sign", RENEW_SECONDS)
+        super().__init__("host sign", seconds / RENEWALS)
         self._hosts = hosts
         self._held = held
         self._progress, self._pause = progress, pause

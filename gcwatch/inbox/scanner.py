@@ -75,7 +75,7 @@ class InboxScanner:
         record: Writes an event of a case to the journal and to the log.
         log_event: Logs an event, given the case before, the event, and the case after.
         hold: Yields the lease of what is named while the body lasts, or None if another host has
-            it, or had it so many seconds ago.
+            it.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class InboxScanner:
         look_again: Callable[[], None],
         record: Callable[[Case, Event, Lease | None], Case],
         log_event: Callable[[Case, Event, Case], None],
-        hold: Callable[[str, float], AbstractContextManager[Lease | None]],
+        hold: Callable[[str], AbstractContextManager[Lease | None]],
     ) -> None:
         self._journal = journal
         self._watcher = watcher
@@ -140,7 +140,7 @@ class InboxScanner:
         One host at a time scans an inbox: a file on a share is an event for one of them only.
         """
         try:
-            with self._hold(f"survey:{route.name}", 0.0) as lease:
+            with self._hold(f"survey:{route.name}") as lease:
                 if lease is None:
                     self._look_again()
                     return self.unused.get(route.name, ())

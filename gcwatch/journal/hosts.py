@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Protocol
 
 from gcwatch.core.reasons import Reason
-from gcwatch.journal.leases import LEASE_SECONDS
 from gcwatch.journal.ownership import Owner, this_owner
 from gcwatch.journal.presence import pause_reason, running_daemon
 from gcwatch.journal.progress import DaemonProgress, read_progress
@@ -19,7 +18,8 @@ from gcwatch.version import VERSION
 class Host:
     """One gcwatch of those that share a journal; `started`: when, 0 if that is not known.
 
-    `silent` is for how many seconds it has told nothing. `pause` is why all its work is paused.
+    `silent` is for how many seconds it has told nothing, `longest` for how many it may be, as its
+    leases last so long. `pause` is why all its work is paused.
     """
 
     identity: str
@@ -27,13 +27,14 @@ class Host:
     version: str
     started: float
     silent: float
+    longest: float
     pause: Reason | None
     progress: DaemonProgress
 
     @property
     def is_alive(self) -> bool:
         """Whether it has told something for as long as its leases last without it."""
-        return self.silent < LEASE_SECONDS
+        return self.silent < self.longest
 
 
 class Hosts(Protocol):
@@ -83,7 +84,7 @@ class SoleHost:
             return ()
         progress = read_progress(self._state, daemon, time.time())
         pause = pause_reason(self._state)
-        return (Host("", socket.gethostname(), VERSION, 0.0, 0.0, pause, progress),)
+        return (Host("", socket.gethostname(), VERSION, 0.0, 0.0, 1.0, pause, progress),)
 
     def owner(self) -> Owner:
         """Return whom this state directory makes of gcwatch."""

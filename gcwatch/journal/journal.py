@@ -72,6 +72,7 @@ class Journal(JournalReader):
         place: The state directory, which is made if it is missing; or the address of a database.
         clock: Returns the time, in seconds since the epoch.
         host: This host, if the journal is one that several share.
+        lease: How many seconds a host keeps its work without a sign of life.
         pace_of: Returns the pace of a route, by its name: it decides when a case is due.
 
     Raises:
@@ -86,8 +87,9 @@ class Journal(JournalReader):
         clock: Callable[[], float] = time.time,
         pace_of: Callable[[str], Pace] = lambda _: Pace(),
         host: Owner | None = None,
+        lease: float = Pace().lease,
     ) -> None:
-        database, leases, self.hosts = open_database(place, clock, host)
+        database, leases, self.hosts = open_database(place, clock, host, lease)
         super().__init__(database, leases)
         self._pace_of = pace_of
         self.upgraded_from, self.version = database.upgraded_from, database.version

@@ -11,13 +11,11 @@ from typing import Final, Protocol
 
 from gcwatch.journal.databases.database import Connection, Values
 
-LEASE_SECONDS: Final = 45.0
-"""How long a lease lasts from its last renewal: so long the work of a lost host stands still."""
-RENEW_SECONDS: Final = 10.0
-"""Time between two renewals."""
-GRACE_SECONDS: Final = 5.0
-"""How much earlier than others the host that worked on something last may go on with it: what it
-has prepared lies on its own disk."""
+RENEWALS: Final = 4.5
+"""How often a lease is renewed in the time that it lasts."""
+GRACE: Final = 1 / 9
+"""By which part of a lease's time the host that worked on something last may go on with it earlier
+than others: what it has prepared lies on its own disk."""
 
 
 def elapsed_seconds() -> float:
@@ -51,9 +49,11 @@ class Leases(Protocol):
 
     is_shared: bool
     """Whether there may be other hosts."""
+    seconds: float
+    """How long a lease lasts from its last renewal: so long the work of a lost host waits."""
 
-    def claim(self, name: str, grace: float = GRACE_SECONDS) -> Lease | None:
-        """Get a lease; None if another host has it, or had it less than *grace* seconds ago."""
+    def claim(self, name: str, *, at_once: bool = False) -> Lease | None:
+        """Get a lease; None if another host has it or, unless *at_once*, has just had it."""
 
     def renew(self, leases: Iterable[Lease]) -> None:
         """Let leases last longer; one that another host has by now is over."""
@@ -78,10 +78,11 @@ class SoleLeases:
     """The leases of a journal that only one host uses: it gets all of them."""
 
     is_shared = False
+    seconds = float("inf")
 
-    def claim(self, name: str, grace: float = GRACE_SECONDS) -> Lease | None:
+    def claim(self, name: str, *, at_once: bool = False) -> Lease | None:
         """Return a lease that never ends."""
-        del grace
+        del at_once
         return Lease(name, 0, float("inf"))
 
     def renew(self, leases: Iterable[Lease]) -> None:

@@ -135,7 +135,7 @@ class Life:
                 look_again=lambda: None,
                 record=runner.record,
                 log_event=log_case_event,
-                hold=HeldLeases(journal.leases, frozenset).hold,
+                hold=HeldLeases(journal.leases, 0.0, frozenset).hold,
             )
             try:
                 scanner.scan_inboxes(current.routes)

@@ -12,7 +12,7 @@ from gcwatch.journal.ownership import Owner
 
 
 def open_database(
-    place: Path | JournalAddress, clock: Callable[[], float], host: Owner | None
+    place: Path | JournalAddress, clock: Callable[[], float], host: Owner | None, lease: float
 ) -> tuple[Database, Leases, Hosts]:
     """Open a journal's database, and what tells of its hosts; raise as `Journal` does."""
     # Each is imported only where it is used: nobody without PostgreSQL has its libraries.
@@ -24,8 +24,8 @@ def open_database(
 
         assert host is not None, "who shares a journal has an identity"
         shared = PostgresDatabase(place, clock)
-        hosts = HostTable(shared, host.identity, host.host)
-        return shared, SharedLeases(shared, host.identity), hosts
+        hosts = HostTable(shared, host.identity, host.host, lease)
+        return shared, SharedLeases(shared, host.identity, lease), hosts
     from gcwatch.journal.databases.sqlite import SqliteDatabase
 
     return SqliteDatabase(place, clock), SoleLeases(), SoleHost(place)

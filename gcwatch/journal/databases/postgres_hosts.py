@@ -13,7 +13,6 @@ from gcwatch.core.reasons import CATALOGUE, Reason
 from gcwatch.journal.databases.database import Connection
 from gcwatch.journal.databases.postgres import NOW, PostgresDatabase
 from gcwatch.journal.hosts import Host
-from gcwatch.journal.leases import LEASE_SECONDS
 from gcwatch.journal.ownership import Owner
 from gcwatch.journal.progress import NOTHING, DaemonProgress
 from gcwatch.version import VERSION
@@ -36,11 +35,14 @@ class HostTable:
         database: Where the journal is.
         identity: The identity of this host's state directory.
         name: What this host is called.
+        seconds: For how long a host may be silent before it counts as gone.
     """
 
-    def __init__(self, database: PostgresDatabase, identity: str, name: str) -> None:
+    def __init__(
+        self, database: PostgresDatabase, identity: str, name: str, seconds: float
+    ) -> None:
         self._database = database
-        self._identity, self._name = identity, name
+        self._identity, self._name, self._seconds = identity, name, seconds
         self._machine = f"{socket.gethostname()} {_boot_id()}"
 
     def join(self) -> None:
@@ -52,7 +54,7 @@ class HostTable:
         query = f"SELECT name, machine, {NOW} - seen FROM hosts WHERE identity = :identity"  # noqa: S608 -- ours
         with self._database.writing() as connection:
             found = connection.execute(query, {"identity": self._identity}).fetchone()
-            if found and found[1] != self._machine and found[2] < LEASE_SECONDS:
+            if found and found[1] != self._machine and found[2] < self._seconds:
                 raise StateError(
                     f"The host {found[0]} works with the same identity as this one: its state "
                     "directory is a copy.",
@@ -78,7 +80,7 @@ class HostTable:
         query = f"""SELECT identity, name, version, started, {NOW} - seen, told
             FROM hosts ORDER BY name, identity"""  # noqa: S608 -- ours
         with self._database.reading() as connection:
-            return [_host_of(row) for row in connection.execute(query, {})]
+            return [_host_of(row, self._seconds) for row in connection.execute(query, {})]
 
     def owner(self) -> Owner:
         """Return what this journal makes of all its hosts: one gcwatch, as inboxes see it."""
@@ -103,7 +105,7 @@ class HostTable:
         connection.execute(_TELL, values)
 
 
-def _host_of(row: Any) -> Host:
+def _host_of(row: Any, longest: float) -> Host:
     identity, name, version, started, silent, told = row
     pause, progress = None, NOTHING
     try:
@@ -113,7 +115,7 @@ def _host_of(row: Any) -> Host:
         progress = DaemonProgress.model_validate(found["progress"])
     except (ValueError, KeyError, TypeError, ValidationError):
         pass  # a newer gcwatch may tell more, and in another way
-    return Host(identity, name, version, started, max(silent, 0.0), pause, progress)
+    return Host(identity, name, version, started, max(silent, 0.0), longest, pause, progress)
 
 
 def _boot_id() -> str:

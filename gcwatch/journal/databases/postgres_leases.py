@@ -6,7 +6,7 @@ from typing import Final
 from gcwatch.core.errors import LeaseLost
 from gcwatch.journal.databases.database import Connection, Values, listed
 from gcwatch.journal.databases.postgres import NOW, PostgresDatabase
-from gcwatch.journal.leases import GRACE_SECONDS, LEASE_SECONDS, Lease, elapsed_seconds
+from gcwatch.journal.leases import GRACE, Lease, elapsed_seconds
 
 _MAKE: Final = """INSERT INTO leases (name, owner, fence, until) VALUES (:name, '', 0, 0)
     ON CONFLICT (name) DO NOTHING"""
@@ -20,6 +20,7 @@ _CLAIM: Final = f"""UPDATE leases
     ) RETURNING fence"""  # noqa: S608 -- ours
 _RENEW: Final = f"""UPDATE leases SET until = greatest(until, {NOW} + :seconds)
     WHERE name = :name AND fence = :fence RETURNING name"""  # noqa: S608 -- ours
+_SHORTEN: Final = _RENEW.replace("greatest(until, ", "(")
 
 
 class SharedLeases:
@@ -28,22 +29,24 @@ class SharedLeases:
     Args:
         database: Where the journal is.
         owner: The identity of this host.
+        seconds: How long a lease lasts from its last renewal.
     """
 
     is_shared = True
 
-    def __init__(self, database: PostgresDatabase, owner: str) -> None:
+    def __init__(self, database: PostgresDatabase, owner: str, seconds: float) -> None:
         self._database = database
         self._owner = owner
+        self.seconds = seconds
 
-    def claim(self, name: str, grace: float = GRACE_SECONDS) -> Lease | None:
-        """Get a lease; None if another host has it, or had it less than *grace* seconds ago."""
-        ends = elapsed_seconds() + LEASE_SECONDS
+    def claim(self, name: str, *, at_once: bool = False) -> Lease | None:
+        """Get a lease; None if another host has it or, unless *at_once*, has just had it."""
+        ends = elapsed_seconds() + self.seconds
         values = {
             "name": name,
             "owner": self._owner,
-            "seconds": LEASE_SECONDS,
-            "grace": grace,
+            "seconds": self.seconds,
+            "grace": 0.0 if at_once else GRACE * self.seconds,
         }
         with self._database.beside() as connection:
             connection.execute(_MAKE, {"name": name})
@@ -53,9 +56,9 @@ class SharedLeases:
     def renew(self, leases: Iterable[Lease]) -> None:
         """Let leases last longer; one that another host has by now is over."""
         for lease in leases:
-            ends = elapsed_seconds() + LEASE_SECONDS
+            ends = elapsed_seconds() + self.seconds
             with self._database.beside() as connection:
-                is_ours = self._is_renewed(connection, lease, LEASE_SECONDS)
+                is_ours = self._is_renewed(connection, lease, self.seconds)
             lease.ends = max(lease.ends, ends) if is_ours else 0.0
 
     def extend(self, lease: Lease, seconds: float) -> None:
@@ -75,16 +78,19 @@ class SharedLeases:
 
     def require(self, connection: Connection, lease: Lease) -> None:
         """In a transaction that records something, raise LeaseLost if another host has a lease."""
-        if not self._is_renewed(connection, lease, LEASE_SECONDS):
+        ends = elapsed_seconds() + self.seconds
+        # What is recorded is the end of a call: the lease need not be as long as one any more.
+        if not self._is_renewed(connection, lease, self.seconds, _SHORTEN):
             lease.ends = 0.0
             raise LeaseLost(lease.name)
+        lease.ends = ends
 
     def free(self, column: str) -> tuple[str, Values]:
         """Return the condition that no other host holds the lease that a column names."""
         condition = f"""NOT EXISTS (
             SELECT 1 FROM leases WHERE leases.name = {column}
             AND leases.owner <> :lease_owner AND leases.until + :lease_grace >= {NOW})"""  # noqa: S608 -- ours
-        return condition, {"lease_owner": self._owner, "lease_grace": GRACE_SECONDS}
+        return condition, {"lease_owner": self._owner, "lease_grace": GRACE * self.seconds}
 
     def owners(self, names: Sequence[str] | None = None) -> Mapping[str, str]:
         """Return the identities of the hosts that hold leases now, by the leases' names."""
@@ -95,7 +101,9 @@ class SharedLeases:
             return dict(connection.execute(query, values).fetchall())
 
     @staticmethod
-    def _is_renewed(connection: Connection, lease: Lease, seconds: float) -> bool:
+    def _is_renewed(
+        connection: Connection, lease: Lease, seconds: float, statement: str = _RENEW
+    ) -> bool:
         """Let a lease last longer; return whether it is still the one that was given."""
         values = {"name": lease.name, "fence": lease.fence, "seconds": seconds}
-        return connection.execute(_RENEW, values).fetchone() is not None
+        return connection.execute(statement, values).fetchone() is not None
