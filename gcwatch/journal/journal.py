@@ -5,6 +5,7 @@ another. So any thread, an operator's command beside the daemon, and other hosts
 in `cases` is the fold of the rows in `events`.
 """
 
+import json
 import os
 import secrets
 import time
@@ -224,7 +225,10 @@ class Journal(JournalReader):
         if events := self._packed_events(connection, key):
             insert = """INSERT INTO events (key, id, at, kind, record)
                 VALUES (:key, :number, :at, :kind, :record)"""
-            connection.executemany(insert, [{"key": key, **each._asdict()} for each in events])
+            rows = [
+                {"key": key, **each._asdict(), "record": json.dumps(each.record)} for each in events
+            ]
+            connection.executemany(insert, rows)
             unpacked = "UPDATE cases SET packed = NULL WHERE key = :key"
             connection.execute(unpacked, {"key": key})
 

@@ -6,8 +6,8 @@ shrink, too. A packed value tells which dictionary it needs; a dictionary never 
 
 import json
 import zlib
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 _DICTIONARIES: Final = {
     1: (
@@ -65,36 +65,45 @@ _MAX_BYTES: Final = 64 << 20
 """Far above any case: 1000 outputs with their events are 1 MB."""
 
 
+Json = str | Mapping[str, Any]
+"""A record of the journal: its text, or what the text means where that is known already."""
+
+
 class EventRow(NamedTuple):
     """A row of the table of events, without the key of its case."""
 
     number: int
     at: float
     kind: str
-    record: str
+    record: Json
 
 
 class Packed(NamedTuple):
     """A case's record and its events, oldest first."""
 
-    record: str
+    record: Json
     events: Sequence[EventRow]
+
+
+def parsed(record: Json) -> Any:
+    """Return what a record means; raise ValueError if its text is no JSON."""
+    return json.loads(record) if isinstance(record, str) else record
 
 
 def pack(record: str, events: Sequence[EventRow]) -> bytes:
     """Return a case's record (JSON) and its events as one value, which `unpack` takes."""
     deflater = zlib.compressobj(level=9, wbits=-15, zdict=_DICTIONARIES[_NEWEST])
-    told = [[each.number, each.at, [each.kind, json.loads(each.record)]] for each in events]
+    told = [[each.number, each.at, [each.kind, parsed(each.record)]] for each in events]
     text = json.dumps([told, json.loads(record)]).encode()
     return bytes([_NEWEST]) + deflater.compress(text) + deflater.flush()
 
 
 def unpack(packed: bytes) -> Packed:
-    """Return what `pack` was given; raise ValueError if it is nothing of the kind."""
+    """Return what `pack` was given, parsed; raise ValueError if it is nothing of the kind."""
     try:
         inflater = zlib.decompressobj(wbits=-15, zdict=_DICTIONARIES[packed[0]])
         told, record = json.loads(inflater.decompress(packed[1:], _MAX_BYTES))
-        rows = [EventRow(number, at, kind, json.dumps(event)) for number, at, (kind, event) in told]
+        rows = [EventRow(number, at, kind, event) for number, at, (kind, event) in told]
     except (IndexError, KeyError, TypeError, zlib.error) as error:
         raise ValueError(str(error)) from error
-    return Packed(json.dumps(record), rows)
+    return Packed(record, rows)

@@ -3,7 +3,7 @@
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -16,7 +16,7 @@ from gcwatch.journal.databases.sqlite import JOURNAL_FILE, journal_problem, no_a
 from gcwatch.journal.databases.sqlite_read_only import ReadOnlySqlite
 from gcwatch.journal.journal import Journal
 from gcwatch.journal.leases import SoleLeases
-from gcwatch.journal.packing import EventRow
+from gcwatch.journal.packing import EventRow, Json, Packed
 from gcwatch.journal.reader import CASE_COLUMNS, JournalReader
 from gcwatch.journal.route_identity import RouteIdentities, renamed_routes, route_identities
 from gcwatch.journal.rows import unpack_case
@@ -29,6 +29,7 @@ _ASKED_AT_ONCE: Final = 500
 class WholeCase(NamedTuple):
     """A case and its events, oldest first; `is_newest` if its folder has no later case."""
 
+    row: int
     case: Case
     is_newest: bool
     events: Sequence[EventRow]
@@ -75,56 +76,48 @@ class ReadOnlyJournal(JournalReader):
         # Another route may have taken the name of one that was renamed.
         return "" if route in self._renamed else route
 
-    def _case(self, route: str, record: str, packed: bytes | None) -> Case:
+    def _case(self, route: str, record: Json, packed: bytes | None) -> Case:
         return super()._case(self._renamed.get(route, route), record, packed)
 
     # --- all cases, as an audit compares them ----------------------------------------------------
 
     def whole_cases(self) -> Iterator[WholeCase]:
         """Yield all cases with their events, oldest first, a few at a time: memory stays flat."""
-        last = 0
-        while found := self._whole("rowid > :last", {"last": last}, _PAGE_CASES):
-            yield from (each for _, each in found)
-            last = found[-1][0]
+        before, last = -1, 0
+        while last != before:
+            before = last
+            for each in self._whole("rowid > :last", {"last": before}, _PAGE_CASES):
+                last = each.row
+                yield each
 
     def whole_case(self, key: str) -> WholeCase | None:
         """Given a key, return its case with its events, or None if there is none."""
-        return next((each for _, each in self._whole("key = :key", {"key": key}, 1)), None)
+        return next(self._whole("key = :key", {"key": key}, 1), None)
 
     def whole_cases_of(self, pk: str) -> list[WholeCase]:
         """Return the cases that became a job, display set or archive item."""
-        found = self._whole("submission = :pk", {"pk": pk}, _PAGE_CASES)
-        return [each for _, each in found]
+        return [*self._whole("submission = :pk", {"pk": pk}, _PAGE_CASES)]
 
     def whole_cases_in(self, route: str, folder: str) -> list[WholeCase]:
         """Return the cases of a folder of a route and of what is below it, oldest first."""
         name = os.fsencode(folder)
         where = "route = :route AND (folder = :a OR (folder > :b AND folder < :c))"
         values = {"route": self._recorded_name(route), "a": name, "b": name + b"/"}
-        found = self._whole(where, {**values, "c": name + b"0"}, _PAGE_CASES)
-        return [each for _, each in found]
+        return [*self._whole(where, {**values, "c": name + b"0"}, _PAGE_CASES)]
 
-    def _whole(self, where: str, values: Values, limit: int) -> list[tuple[int, WholeCase]]:
+    def _whole(self, where: str, values: Values, limit: int) -> Iterator[WholeCase]:
+        """Yield the cases that a condition finds."""
         query = f"""SELECT rowid, key, newest, {CASE_COLUMNS} FROM cases
             WHERE {where} ORDER BY rowid LIMIT :limit"""  # noqa: S608 -- a condition of ours
         with self._database.reading() as connection:
             rows = connection.execute(query, {**values, "limit": limit}).fetchall()
-            listing = self._unpacked_events(
-                connection, [key for _, key, *_, packed in rows if packed is None]
-            )
-        return [
-            (number, self._whole_case(key, bool(newest), columns, listing))
-            for number, key, newest, *columns in rows
-        ]
-
-    def _whole_case(
-        self, key: str, newest: bool, columns: Sequence[Any], listing: Mapping[str, list[EventRow]]
-    ) -> WholeCase:
-        route, record, packed = columns
-        if packed is None:
-            return WholeCase(self._case(route, record, None), newest, listing.get(key, []))
-        content = unpack_case(packed)
-        return WholeCase(self._case(route, content.record, None), newest, content.events)
+            unpacked = [key for _, key, *_, packed in rows if packed is None]
+            events = self._unpacked_events(connection, unpacked)
+        # One after another: a page of decoded cases would keep the collector of garbage busy.
+        for row, key, newest, route, record, packed in rows:
+            content = Packed(record, events.get(key, ())) if packed is None else unpack_case(packed)
+            case = self._case(route, content.record, None)
+            yield WholeCase(row, case, bool(newest), content.events)
 
     def _unpacked_events(
         self, connection: Connection, keys: Sequence[str]

@@ -20,7 +20,7 @@ from gcwatch.core.events import (
 )
 from gcwatch.journal.databases.database import Connection, Database, Values, listed
 from gcwatch.journal.leases import Leases
-from gcwatch.journal.packing import EventRow
+from gcwatch.journal.packing import EventRow, Json
 from gcwatch.journal.route_identity import RouteIdentity
 from gcwatch.journal.rows import Known, Recorded, decode_case, decode_event, unpack_case
 from gcwatch.journal.totals import Totals, totals_of
@@ -367,7 +367,7 @@ class JournalReader:
         rows = connection.execute("SELECT name, inbox, target FROM routes", {})
         return {name: RouteIdentity(Path(os.fsdecode(at)), target) for name, at, target in rows}
 
-    def _case(self, route: str, record: str, packed: bytes | None) -> Case:
+    def _case(self, route: str, record: Json, packed: bytes | None) -> Case:
         """Return the case of a row of `CASE_COLUMNS`."""
         return decode_case(route, record, packed)
 

@@ -15,7 +15,7 @@ from gcwatch.core.errors import JournalDamaged
 from gcwatch.core.events import Event
 from gcwatch.core.reasons import is_normal
 from gcwatch.core.timing import Pace, due_time
-from gcwatch.journal.packing import Packed, unpack
+from gcwatch.journal.packing import Json, Packed, parsed, unpack
 
 CASE: TypeAdapter[Case] = TypeAdapter(Case)
 _EVENTS: dict[str, type[Event]] = {event.kind: event for event in Event.__args__}
@@ -33,14 +33,13 @@ def encode(adapter: TypeAdapter[Any], record: object) -> str:
     return json.dumps(adapter.dump_python(record, mode="json"))
 
 
-def decode_case(route: str, record: str, packed: bytes | None) -> Case:
+def decode_case(route: str, record: Json, packed: bytes | None) -> Case:
     """Given the route of a case and its record, or what is packed instead, return the case.
 
     Raises:
         JournalDamaged: when the record is none.
     """
-    text = record if packed is None else unpack_case(packed).record
-    case: Case = _decode(CASE, text)
+    case: Case = _decode(CASE, record if packed is None else unpack_case(packed).record)
     # A record keeps the name that its route had when it was written.
     return case if case.route == route else replace(case, route=route)
 
@@ -53,18 +52,18 @@ def unpack_case(packed: bytes) -> Packed:
         raise _damaged() from error
 
 
-def decode_event(at: Any, kind: str, text: str) -> "Recorded":
+def decode_event(at: Any, kind: str, record: Json) -> "Recorded":
     """Given an event's row, return the event; raise JournalDamaged if it is none."""
     if kind not in _EVENTS:
         raise _damaged()
     if not isinstance(at, float) or not 0 <= at <= LATEST_SECONDS:
         raise _damaged()
-    return Recorded(at, _decode(event_adapter(kind), text))
+    return Recorded(at, _decode(event_adapter(kind), record))
 
 
-def _decode(adapter: TypeAdapter[Any], text: str) -> Any:
+def _decode(adapter: TypeAdapter[Any], record: Json) -> Any:
     try:
-        return adapter.validate_python(json.loads(text))
+        return adapter.validate_python(parsed(record))
     # A disk that fails, or a person with an editor for databases, leaves any text.
     except (ValueError, TypeError, RecursionError) as error:
         raise _damaged() from error

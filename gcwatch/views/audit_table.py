@@ -1,8 +1,9 @@
 """`gcwatch audit`: what does not agree as a table, and its progress."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from rich.console import Group
 from rich.text import Text
@@ -12,11 +13,35 @@ from gcwatch.core.text import count_noun, printable_name
 from gcwatch.views.terminal import console, plain_table
 
 
-def audit_report(found: Sequence[Comparison]) -> Group:
-    """Given an audit's findings, return those that do not agree as a table, and a summary."""
-    table = plain_table("", "where", "name", "case", "result", "details")
-    for each in found:
-        if each.kind != "agrees":
+@dataclass
+class AuditReport:
+    """What an audit finds: all that does not agree, and how many cases and items do."""
+
+    others: list[Comparison] = field(default_factory=list)
+    agreeing: Counter[str] = field(default_factory=Counter)
+
+    def collect(self, found: Iterable[Comparison]) -> Iterator[Comparison]:
+        """Take each finding into the report, and yield it."""
+        for each in found:
+            if each.kind == "agrees":
+                self.agreeing[_noun(each.where)] += 1
+            else:
+                self.others.append(each)
+            yield each
+
+    @property
+    def is_fine(self) -> bool:
+        """Whether nobody has to do anything."""
+        return all(each.is_fine for each in self.others)
+
+    def counts(self) -> Counter[str]:
+        """Return how many findings there are of each kind."""
+        return +(Counter(agrees=self.agreeing.total()) + Counter(e.kind for e in self.others))
+
+    def drawn(self) -> Group:
+        """Return what does not agree as a table, and a summary."""
+        table = plain_table("", "where", "name", "case", "result", "details")
+        for each in self.others:
             mark = Text("▸", "cyan") if each.is_fine else Text("✗", "bold red")
             names = (
                 Text(each.where),
@@ -24,27 +49,27 @@ def audit_report(found: Sequence[Comparison]) -> Group:
                 Text(printable_name(each.case)),
             )
             table.add_row(mark, *names, Text(each.kind), Text(printable_name(each.detail)))
-    return Group(*([table] if table.row_count else []), Text(_summary(found)))
+        return Group(*([table] if table.row_count else []), Text(self._summary()))
+
+    def _summary(self) -> str:
+        """Return how many cases and items were checked, and whether they agree."""
+        # What agrees has one finding; what does not may have several.
+        others = {(each.where, each.name, each.case) for each in self.others}
+        subjects = self.agreeing + Counter(_noun(where) for where, _, _ in others)
+        if not subjects:
+            return "There is nothing to compare."
+        nouns = [(subjects[noun], noun) for noun in ("case", "item") if subjects[noun]]
+        checked = " and ".join(count_noun(count, noun) for count, noun in nouns)
+        counts = self.counts()
+        if counts.keys() == {"agrees"}:
+            return f"{checked} checked, {'all agree' if subjects.total() > 1 else 'it agrees'}."
+        kinds = ", ".join(f"{count} {_VERBS.get(kind, kind)}" for kind, count in counts.items())
+        return f"{checked} checked: {kinds}."
 
 
-def counts_by_kind(found: Iterable[Comparison]) -> Mapping[str, int]:
-    """Given an audit's findings, return how many there are of each kind."""
-    return Counter(each.kind for each in found)
-
-
-def _summary(found: Sequence[Comparison]) -> str:
-    """Return how many cases and items were checked, and whether they agree."""
-    if not found:
-        return "There is nothing to compare."
-    subjects = {(each.where, each.name, each.case) for each in found}
-    items = sum(where.startswith("mirror ") for where, _, _ in subjects)
-    nouns = ((len(subjects) - items, "case"), (items, "item"))
-    checked = " and ".join(count_noun(count, noun) for count, noun in nouns if count)
-    counts = counts_by_kind(found)
-    if counts.keys() == {"agrees"}:
-        return f"{checked} checked, {'all agree' if len(subjects) > 1 else 'it agrees'}."
-    kinds = ", ".join(f"{count} {_VERBS.get(kind, kind)}" for kind, count in counts.items())
-    return f"{checked} checked: {kinds}."
+def _noun(where: str) -> str:
+    """Return what is compared there: items of a mirror, or cases."""
+    return "item" if where.startswith("mirror ") else "case"
 
 
 _VERBS = {"agrees": "agree"}

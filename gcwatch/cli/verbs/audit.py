@@ -16,7 +16,7 @@ from gcwatch.commands import audit as auditing
 from gcwatch.commands.audit import Finding, Progress
 from gcwatch.core.progress import no_progress
 from gcwatch.core.text import printable_name
-from gcwatch.views.audit_table import audit_progress, audit_report, counts_by_kind
+from gcwatch.views.audit_table import AuditReport, audit_progress
 from gcwatch.views.terminal import console
 
 
@@ -39,18 +39,19 @@ def audit(
     77 the token was refused, 78 correct the config.
     """
     settings = configuration.load(configuration.find(chosen(context, config)))
+    report = AuditReport()
     with _drawn() as progress:
-        found = list(
+        found = report.collect(
             auditing.audit(settings, offline=offline, download=download, progress=progress)
         )
-    agree = all(each.is_fine for each in found)
+        # The document names each case; the table only those that do not agree.
+        rows = [_row(each) for each in found if as_json]
     if as_json:
-        rows = [_row(each) for each in found]
-        record = {"agree": agree, "counts": counts_by_kind(found), "findings": rows}
+        record = {"agree": report.is_fine, "counts": report.counts(), "findings": rows}
         typer.echo(json.dumps(record, indent=2))
     else:
-        console().print(audit_report(found))
-    raise typer.Exit(Exit.DONE if agree else Exit.SOME_FAILED)
+        console().print(report.drawn())
+    raise typer.Exit(Exit.DONE if report.is_fine else Exit.SOME_FAILED)
 
 
 def _row(finding: Finding) -> dict[str, Any]:
