@@ -7,15 +7,20 @@ how many crash points were visited.
 
 import ctypes
 import gc
+import os
 import socket
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import hypothesis
 import pytest
+from support import postgres as real_postgres
+from support.databases import Databases, prepare_databases
+from support.shared_postgres import shared_server
 from support.victims import Victims
 from xdist.scheduler import LoadScopeScheduling
 
 from gcwatch import log
+from gcwatch.config.values.journal_address import parse_journal_address
 from gcwatch.sandbox import Sandbox
 
 # Machines are noisy: no test is timed. A run draws what the one before it drew, so that the change
@@ -132,3 +137,31 @@ def victims(_victims, record_property):
     before = _victims.dead
     yield _victims
     record_property(CRASH_POINTS, _victims.dead - before)
+
+
+@pytest.fixture(scope="session")
+def postgres(request, tmp_path_factory):
+    """The databases of a real PostgreSQL, which all workers of a run share."""
+    if why := real_postgres.missing():
+        pytest.skip(why)
+    folder = tmp_path_factory.getbasetemp()
+    is_worker = hasattr(request.config, "workerinput")
+    run = (folder.parent, os.getppid()) if is_worker else (folder, os.getpid())
+    with Databases(shared_server(*run, prepare_databases)) as databases:
+        yield databases
+
+
+@pytest.fixture
+def database(postgres):
+    """The address of a database of a test's own, with a new journal's tables."""
+    name = postgres.create()
+    yield postgres.url(name)
+    postgres.drop(name)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def journal_place(request, tmp_path):
+    """Where a new journal lies: what a test claims holds for both databases."""
+    if request.param == "sqlite":
+        return tmp_path / "state"
+    return parse_journal_address(request.getfixturevalue("database"), Path())

@@ -1,0 +1,67 @@
+"""Databases of a real PostgreSQL, as tests make and drop them."""
+
+import secrets
+import time
+from pathlib import Path
+
+import psycopg
+
+from gcwatch.config.values.journal_address import parse_journal_address
+from gcwatch.journal.databases.postgres import PostgresDatabase
+from support.postgres import SUPERUSER
+
+USER, PASSWORD = "gcwatch", "not-a-secret"
+_TEMPLATE = "migrated"
+
+
+class Databases:
+    """The databases of a server, by the folder of its socket."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self._connection = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def url(self, name):
+        """The address of a database, as a config has it."""
+        return f"postgresql://{USER}@/{name}?host={self.folder}"
+
+    def create(self, *, is_empty=False):
+        """Make a database, with a new journal's tables or *is_empty*; return its name."""
+        name = f"test_{secrets.token_hex(6)}"
+        # A copy of the files is much cheaper than one by the log.
+        template = f"TEMPLATE {'template1' if is_empty else _TEMPLATE} STRATEGY file_copy"
+        self.ask(f"CREATE DATABASE {name} OWNER {USER} {template}")
+        return name
+
+    def drop(self, name):
+        """Drop a database, also while there are sessions."""
+        self.ask(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def ask(self, statement, *values):
+        """Run a statement as the superuser, who sees all databases' sessions; return its rows."""
+        if self._connection is None or self._connection.closed:
+            self._connection = psycopg.connect(
+                host=str(self.folder), user=SUPERUSER, dbname="postgres", autocommit=True
+            )
+        cursor = self._connection.execute(statement, values)
+        return cursor.fetchall() if cursor.description else []
+
+    def close(self):
+        """Release the connection."""
+        if self._connection is not None:
+            self._connection.close()
+
+
+def prepare_databases(folder):
+    """Make the user, and the template with a new journal's tables, on a new server."""
+    with Databases(folder) as databases:
+        databases.ask(f"CREATE ROLE {USER} LOGIN PASSWORD '{PASSWORD}'")
+        databases.ask(f"CREATE DATABASE {_TEMPLATE} OWNER {USER} STRATEGY file_copy")
+        address = parse_journal_address(databases.url(_TEMPLATE), Path())
+        PostgresDatabase(address, time.time).close()

