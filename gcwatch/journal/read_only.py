@@ -4,7 +4,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, NamedTuple
 from gcwatch.config import Settings
 from gcwatch.core.case import Case
 from gcwatch.journal.databases.database import Connection, Database, Values, listed
+from gcwatch.journal.databases.opening import open_read_only
 from gcwatch.journal.databases.sqlite import JOURNAL_FILE, journal_problem, no_access_error
 from gcwatch.journal.databases.sqlite_read_only import ReadOnlySqlite
 from gcwatch.journal.journal import Journal
@@ -170,9 +171,13 @@ class ReadOnlyJournal(JournalReader):
 def has_journal(settings: Settings) -> bool:
     """Whether there is a journal: whether a gcwatch has ever worked by this config.
 
+    A database of PostgreSQL has one, be it empty.
+
     Raises:
         StateError: when the state directory can't be read.
     """
+    if settings.journal is not None:
+        return True
     try:
         return (settings.state / JOURNAL_FILE).exists()
     except OSError as error:
@@ -189,22 +194,26 @@ def read_only_journal(
         StateError: when the journal can't be read.
         JournalUnavailable: when it can't be read at the moment; so does each question.
     """
-    if problem := journal_problem(settings.state):
-        raise problem
     with _database_to_read(settings, clock) as database:
         yield ReadOnlyJournal(database, route_identities(settings.routes))
 
 
 @contextmanager
-def _database_to_read(settings: Settings, clock: Callable[[], float]) -> Iterator[ReadOnlySqlite]:
-    """Yield a journal of this program's version: a copy of an older one, upgraded, or a new one."""
-    database = ReadOnlySqlite(settings.state, clock)
+def _database_to_read(settings: Settings, clock: Callable[[], float]) -> Iterator[Database]:
+    """Yield a journal of this program's version: an older file is copied, and upgraded."""
+    if settings.journal is not None:
+        with closing(open_read_only(settings.journal, clock)) as shared:
+            yield shared
+        return
+    if problem := journal_problem(settings.state):
+        raise problem
+    file = ReadOnlySqlite(settings.state, clock)
     exists = has_journal(settings)
-    if exists and database.is_current():
-        yield database
+    if exists and file.is_current():
+        yield file
         return
     with tempfile.TemporaryDirectory(prefix="gcwatch-") as aside:
         if exists:
-            database.copy_to(Path(aside, JOURNAL_FILE))
+            file.copy_to(Path(aside, JOURNAL_FILE))
         Journal(Path(aside)).close()
         yield ReadOnlySqlite(Path(aside), clock)

@@ -31,6 +31,14 @@ def open_database(
     return SqliteDatabase(place, clock), SoleLeases(), SoleHost(place)
 
 
+def open_read_only(address: JournalAddress, clock: Callable[[], float]) -> Database:
+    """Open a database that several hosts share for questions; raise as `Journal` does."""
+    require_libraries()
+    from gcwatch.journal.databases.postgres_read_only import ReadOnlyPostgres
+
+    return ReadOnlyPostgres(address, clock)
+
+
 def require_libraries() -> None:
     """Raise StateError if the libraries of a journal on PostgreSQL are not installed."""
     try:

@@ -213,7 +213,7 @@ class PostgresDatabase:
         with self._engine.begin() as connection:
             _require_server(connection, self.place)
             _lock(PostgresConnection(connection))
-            version = _version_of(connection)
+            version = version_of(connection)
             if version > len(VERSIONS):
                 raise StateError(
                     f"{self.place} was written by a newer gcwatch (version {version}).",
@@ -283,7 +283,7 @@ def _require_server(connection: sqlalchemy.Connection, place: str) -> None:
         )
 
 
-def _version_of(connection: sqlalchemy.Connection) -> int:
+def version_of(connection: sqlalchemy.Connection) -> int:
     """Return the version of the journal's tables; 0 if there are none."""
     if connection.exec_driver_sql("SELECT to_regclass('meta')").scalar_one() is None:
         return 0
