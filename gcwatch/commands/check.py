@@ -9,6 +9,7 @@ from pathlib import Path
 from gcwatch import config, targets
 from gcwatch.commands.alert_check import alert_findings
 from gcwatch.commands.finding import Cause, Finding
+from gcwatch.commands.journal_check import journal_findings
 from gcwatch.commands.share_probe import probe_share
 from gcwatch.config import (
     Column,
@@ -67,6 +68,8 @@ def check(
     yield state
     if state.is_fine:
         yield from _lacks("state", "folder", _existing(settings.state), is_state=True)
+    if settings.journal is not None:
+        yield from journal_findings(settings.journal)
     if not is_likely(time.time()):
         problem = f"the clock of this machine shows {iso_time(time.time())}"
         hint = "Set it, and let it be kept: timedatectl set-ntp true."
