@@ -10,6 +10,7 @@ from typing import Final
 
 from gcwatch.commands.systemd_unit import Unit
 from gcwatch.config import Mirror, Route, Settings
+from gcwatch.config.load import CREDENTIAL
 from gcwatch.config.values.types import is_within
 from gcwatch.core.errors import Misused
 
@@ -34,6 +35,7 @@ def dropin(settings: Settings, unit: Unit) -> str:
         "",
         "[Service]",
         *(["LoadCredential="] if settings.platform.token_file else []),
+        *(f"LoadCredential={CREDENTIAL}:{each}" for each in _password(settings, unit)),
         *(["ProtectHome=tmpfs"] if any(_is_in(each, _HOMES) for each in hidden) else []),
         *(f"ReadWritePaths={_quoted(each)}" for each in written if each not in hidden),
         *(f"BindPaths={_bound(each)}" for each in written if each in hidden),
@@ -49,7 +51,7 @@ def _remarks(
     if settings.file.absolute() != unit.config:
         yield f"# But {unit.name}.service runs with {unit.config}"
     token = [] if settings.platform.token_file else [unit.token]
-    for each in (*written, *hidden, *token):
+    for each in (*written, *hidden, *token, *_password(settings, unit)):
         if not each.exists():
             yield f"# This must be there before the service starts: {_one_line(each)}"
     for each in hidden:
@@ -98,7 +100,14 @@ def _named(settings: Settings) -> list[Path]:
     """Return the single files that are read."""
     platform = settings.platform
     named = [settings.file, platform.token_file, platform.ca_bundle, settings.alerts.urls_file]
-    return [each for each in named if each is not None]
+    journal = settings.journal.files if settings.journal is not None else []
+    return [each for each in (*named, *journal) if each is not None]
+
+
+def _password(settings: Settings, unit: Unit) -> list[Path]:
+    """Return the file of a credential: the password of a journal that names no other way."""
+    journal = settings.journal
+    return [unit.journal_password] if journal is not None and journal.may_need_password else []
 
 
 def _needed(settings: Settings, written: Iterable[Path], hidden: Iterable[Path]) -> list[Path]:

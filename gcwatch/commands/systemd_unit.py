@@ -32,6 +32,11 @@ class Unit:
     token: Path
     state: Path
 
+    @property
+    def journal_password(self) -> Path:
+        """The file of the password for a journal in a database, as a credential."""
+        return self.token.with_name(self.token.name.replace("token", "journal-password"))
+
     def reaches(self, folders: Iterable[Path]) -> bool:
         """Return whether the service may write to all of these without a drop-in."""
         return all(is_within(each, CASES) or is_within(each, self.state) for each in folders)

@@ -18,7 +18,8 @@ from gcwatch.config.values.journal_address import JournalAddress
 from gcwatch.config.work_table import this_host
 from gcwatch.core.errors import ConfigError, Problem
 
-_CREDENTIAL: Final = "gcwatch-journal-password"
+CREDENTIAL: Final = "gcwatch-journal-password"
+"""The systemd credential with the password of a journal in a database."""
 
 
 def find(explicit: Path | None = None) -> Path:
@@ -87,7 +88,7 @@ def _journal(document: Document) -> JournalAddress | None:
     """Return the address of a shared journal, with the file of its password if there is one."""
     if document.journal is None:
         return None
-    credential = credentials_folder() / _CREDENTIAL
+    credential = credentials_folder() / CREDENTIAL
     file = document.journal_password_file or (credential if credential.is_file() else None)
     return replace(document.journal, password_file=file)
 

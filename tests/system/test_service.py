@@ -217,6 +217,25 @@ def test_a_token_file_takes_the_credentials_place(tmp_path):
     assert "/etc/gcwatch/ward.token" in text
 
 
+def test_the_password_of_a_journal_is_a_credential_unless_there_is_another_way(tmp_path):
+    """The drop-in names its file, and what else the service needs to log in."""
+    journal = 'journal = "postgresql://db/gcwatch{}"\n'
+    text = dropped(tmp_path, journal.format("") + WHOLE)
+    name = "gcwatch-journal-password:/etc/gcwatch/journal-password"
+    assert values(text, "LoadCredential") == ["", name]
+    assert "before the service starts: /etc/gcwatch/journal-password" in text
+    text = dropped(tmp_path, journal.format("") + WHOLE, "--instance", "ward")
+    [told] = values(text, "LoadCredential")[1:]
+    assert told == name.replace("/journal", "/ward.journal")
+    text = dropped(tmp_path, journal.format("?sslcert=/root/a.crt&sslkey=/root/a.key") + WHOLE)
+    assert values(text, "LoadCredential") == [""]
+    assert '"/root/a.key"' in values(text, "BindReadOnlyPaths")
+    password = 'journal_password_file = "/home/ops/password"\n'
+    text = dropped(tmp_path, journal.format("") + password + WHOLE)
+    assert values(text, "LoadCredential") == [""]
+    assert '"/home/ops/password"' in values(text, "BindReadOnlyPaths")
+
+
 def test_an_instance_has_a_state_and_a_drop_in_of_its_own(tmp_path):
     """What the service may write to is not all what its instance may."""
     text = dropped(tmp_path, WHOLE, "--instance", "ward")

@@ -99,7 +99,28 @@ class JournalAddress:
             **{key: value for key, value in found.items() if value},
             "target_session_attrs": "read-write",
             **dict(self.parameters),
+            **self._certificates(),
         }
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that it names: certificates and passwords."""
+        named = [Path(value) for key, value in self.parameters if key in _FILES]
+        return [each for each in (*named, self.password_file) if each and each.is_absolute()]
+
+    @property
+    def may_need_password(self) -> bool:
+        """Whether the address names no other way to log in."""
+        ways = {"service", "passfile", "sslkey"}
+        return not self.password_file and ways.isdisjoint(key for key, _ in self.parameters)
+
+    def _certificates(self) -> dict[str, str]:
+        """Return the authorities of this machine, unless others are named."""
+        given = dict(self.parameters)
+        is_named = {"service", "sslrootcert"} & given.keys()  # a service file may name them
+        if is_named or given.get("sslmode") != "verify-full":
+            return {}
+        return {"sslrootcert": _system_certificates()}
 
     def _password(self) -> str:
         file = self.password_file
@@ -214,12 +235,10 @@ def _parameters(
     if not waits.isdecimal() or not 2 <= int(waits) <= _MAX_CONNECT_SECONDS:
         hint = f"write 2 to {_MAX_CONNECT_SECONDS} seconds: connect_timeout={_CONNECT_SECONDS}"
         raise value_error("has a connect_timeout that can't be", hint)
-    return {**found, "connect_timeout": waits, **_trust(query, hosts, found)}
+    return {**found, "connect_timeout": waits, "sslmode": _trust(query, hosts)}
 
 
-def _trust(
-    query: Mapping[str, str], hosts: tuple[tuple[str, int], ...], found: Mapping[str, str]
-) -> dict[str, str]:
+def _trust(query: Mapping[str, str], hosts: tuple[tuple[str, int], ...]) -> str:
     """Return how the server's certificate is checked: always, unless it is this machine."""
     is_here = bool(hosts) and all(
         host.startswith("/") or is_loopback(host.lower()) for host, _ in hosts
@@ -227,13 +246,9 @@ def _trust(
     mode = query.get("sslmode", "prefer" if is_here else "verify-full")
     if mode not in _MODES.split():
         raise value_error("has an unknown sslmode", _TLS_HINT)
-    if mode != "verify-full":
-        if not is_here:
-            raise value_error("must have sslmode=verify-full, except for this machine", _TLS_HINT)
-        return {"sslmode": mode}
-    if "service" in query and "sslrootcert" not in query:
-        return {"sslmode": mode}  # the service file may name the certificates
-    return {"sslmode": mode, "sslrootcert": found.get("sslrootcert") or _system_certificates()}
+    if mode != "verify-full" and not is_here:
+        raise value_error("must have sslmode=verify-full, except for this machine", _TLS_HINT)
+    return mode
 
 
 def _system_certificates() -> str:
