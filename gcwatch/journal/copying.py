@@ -54,11 +54,16 @@ _PRUNED: Final = _Table("pruned", "key", ["key", "submission"])
 """The counts of cases are not copied: they are counted again as rows come."""
 
 
-def copy_journal(source: Database, target: Database, copied: Callable[[int], None]) -> int:
+def copy_journal(
+    source: Database,
+    target: Database,
+    copied: Callable[[int], None],
+    finish: Callable[[Connection], None],
+) -> int:
     """Copy all cases from one journal to another, an empty one; return how many there are.
 
     Each case in the copy is compared with what its events make of it. *copied* is told from time
-    to time how many cases are copied.
+    to time how many cases are copied; *finish* does what belongs to the copy.
 
     Raises:
         StateError: when the other journal has cases, or the copy differs; nothing is copied then.
@@ -84,6 +89,7 @@ def copy_journal(source: Database, target: Database, copied: Callable[[int], Non
             _insert(new, table, old.execute(_select(table), {}).fetchall())
         target.set_latest_event(new, source.latest_event(old))
         _check(old, new, target.place)
+        finish(new)
     return count
 
 

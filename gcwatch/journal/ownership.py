@@ -22,7 +22,7 @@ from gcwatch.files.safe_open import read_small_file
 from gcwatch.journal.databases.sqlite import no_access_error
 
 _LONGEST_MARKER_BYTES: Final = 4096
-_IDENTITY_FILE: Final = "identity"
+IDENTITY_FILE: Final = "identity"
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def this_owner(state: Path) -> Owner:
     Raises:
         JournalUnavailable: when its disk is full or read-only.
     """
-    file = state / _IDENTITY_FILE
+    file = state / IDENTITY_FILE
     identity = (read_small_file(SharePath.of(file), _LONGEST_MARKER_BYTES) or b"").decode(
         "ascii", "ignore"
     )

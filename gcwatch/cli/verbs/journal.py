@@ -6,13 +6,16 @@ from typing import Annotated
 
 import typer
 
+from gcwatch import config as configuration
 from gcwatch.api import Watch, open_watch
 from gcwatch.cli.options import Config, chosen
 from gcwatch.config.values.types import parse_duration
 from gcwatch.core.errors import JournalUnavailable, Misused
 from gcwatch.core.text import count_noun, data_size
+from gcwatch.journal.moving import move_to_database, move_to_state_directory
 from gcwatch.journal.presence import running_daemon
 from gcwatch.journal.pruning import prune_journal
+from gcwatch.views.terminal import console
 
 journal = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="markdown")
 
@@ -34,7 +37,7 @@ To = Annotated[
 
 @journal.callback()
 def _journal() -> None:
-    """Look after the journal: let old closed cases leave it."""
+    """Look after the journal: let old closed cases leave it, or move it to a database."""
 
 
 @journal.command()
@@ -62,6 +65,28 @@ def prune(
             return
         typer.echo(f"{count_noun(count, 'case')} left the journal; what was known of them: {file}")
         typer.echo(_shrunk(watch))
+
+
+Back = Annotated[
+    bool,
+    typer.Option("--back", help="From the database to the state directory.", show_default=False),
+]
+
+
+@journal.command()
+def copy(context: typer.Context, back: Back = False, config: Config = None) -> None:
+    """Copy the journal of the state directory to the database that the config names.
+
+    Stop gcwatch first. Each case is compared with what its events make of it; if anything differs,
+    nothing is copied. The journal that is left can't be used any more by mistake.
+    """
+    settings = configuration.load(configuration.find(chosen(context, config)))
+    move = move_to_state_directory if back else move_to_database
+    with console(stderr=True).status("") as drawn:
+        count = move(settings, time.time, lambda done: drawn.update(f"{done} cases copied"))
+    typer.echo(f"{count_noun(count, 'case')} copied and checked.")
+    if back:
+        typer.echo("Take journal = … out of the config before gcwatch starts again.")
 
 
 def _shrunk(watch: Watch) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gcwatch.config.values.journal_address import JournalAddress
 from gcwatch.core.errors import StateError
@@ -10,6 +11,9 @@ from gcwatch.journal.hosts import Hosts, SoleHost
 from gcwatch.journal.leases import Leases, SoleLeases
 from gcwatch.journal.ownership import Owner
 
+if TYPE_CHECKING:
+    from gcwatch.journal.databases.postgres import PostgresDatabase
+
 
 def open_database(
     place: Path | JournalAddress, clock: Callable[[], float], host: Owner | None, lease: float
@@ -17,18 +21,24 @@ def open_database(
     """Open a journal's database, and what tells of its hosts; raise as `Journal` does."""
     # Each is imported only where it is used: nobody without PostgreSQL has its libraries.
     if isinstance(place, JournalAddress):
-        require_libraries()
-        from gcwatch.journal.databases.postgres import PostgresDatabase
+        shared = open_shared(place, clock)
         from gcwatch.journal.databases.postgres_hosts import HostTable
         from gcwatch.journal.databases.postgres_leases import SharedLeases
 
         assert host is not None, "who shares a journal has an identity"
-        shared = PostgresDatabase(place, clock)
         hosts = HostTable(shared, host.identity, host.host, lease)
         return shared, SharedLeases(shared, host.identity, lease), hosts
     from gcwatch.journal.databases.sqlite import SqliteDatabase
 
     return SqliteDatabase(place, clock), SoleLeases(), SoleHost(place)
+
+
+def open_shared(address: JournalAddress, clock: Callable[[], float]) -> "PostgresDatabase":
+    """Open a database that several hosts share; raise as `Journal` does."""
+    require_libraries()
+    from gcwatch.journal.databases.postgres import PostgresDatabase
+
+    return PostgresDatabase(address, clock)
 
 
 def open_read_only(address: JournalAddress, clock: Callable[[], float]) -> Database:

@@ -7,7 +7,7 @@ the lock for long: the server ends one that does nothing, be its host frozen or 
 
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Final
@@ -29,6 +29,7 @@ NOW: Final = "extract(epoch FROM clock_timestamp())::float8"
 """The database's time, in seconds since the epoch."""
 
 _LOCK: Final = 0x67637774  # "gcwt"
+_TRUSTED_SECONDS: Final = 1.0
 _POOL_CONNECTIONS: Final = 5
 _MORE_CONNECTIONS: Final = 10
 _POOL_SECONDS: Final = 20.0
@@ -87,6 +88,7 @@ class PostgresDatabase:
     """
 
     version: int = len(VERSIONS)
+    upgraded_from: int | None = None
 
     def __init__(self, address: JournalAddress, clock: Callable[[], float]) -> None:
         self.place = address.place
@@ -149,8 +151,9 @@ class PostgresDatabase:
         with self.beside() as connection:
             _lock(connection)
             query = f"SELECT value, {NOW} FROM meta WHERE name = 'version'"  # noqa: S608 -- ours
+            begun = self._clock()
             version, connection.at = connection.execute(query).fetchone()
-            self._ahead = connection.at - self._clock()
+            self._note_time(connection.at, begun, self._clock())
             if int(version) != self.version:
                 raise JournalUnavailable(
                     f"{self.place} was upgraded by a newer gcwatch (version {version})",
@@ -173,6 +176,12 @@ class PostgresDatabase:
         """Return this host's time, corrected as the last record showed that it has to be."""
         return self._clock() + self._ahead
 
+    def _note_time(self, at: float, before: float, after: float) -> None:
+        """Note the database's time, which it had between two times of this host."""
+        # A host that was frozen meanwhile knows nothing of that moment.
+        if abs(after - before) < _TRUSTED_SECONDS:
+            self._ahead = at - (before + after) / 2
+
     def latest_event(self, connection: Connection) -> int:
         """Return the highest number that an event ever had."""
         query = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM events_id_seq"
@@ -190,6 +199,19 @@ class PostgresDatabase:
         query = "SELECT value FROM meta WHERE name = :name"
         with self.reading() as connection:
             return str(connection.execute(query, {"name": name}).fetchone()[0])
+
+    def set_meta(self, connection: Connection, values: Mapping[str, str]) -> None:
+        """Replace what there is once, by name."""
+        change = """INSERT INTO meta VALUES (:name, :value)
+            ON CONFLICT (name) DO UPDATE SET value = excluded.value"""
+        rows = [{"name": name, "value": value} for name, value in values.items()]
+        connection.executemany(change, rows)
+
+    def hosts_at_work(self) -> list[str]:
+        """Return the names of the hosts that told something in the last minute."""
+        query = f"SELECT name FROM hosts WHERE seen > {NOW} - 60 ORDER BY name"  # noqa: S608 -- ours
+        with self.reading() as connection:
+            return [name for (name,) in connection.execute(query, {})]
 
     def is_in_place(self) -> bool:
         """Whether this is the journal that was opened, and not another one at its address."""
@@ -214,6 +236,11 @@ class PostgresDatabase:
             _require_server(connection, self.place)
             _lock(PostgresConnection(connection))
             version = version_of(connection)
+            if version and (moved := _moved_to(connection)):
+                raise StateError(
+                    f"The journal of {self.place} was moved to {moved}.",
+                    "Take journal = … out of the config there, or name another database.",
+                )
             if version > len(VERSIONS):
                 raise StateError(
                     f"{self.place} was written by a newer gcwatch (version {version}).",
@@ -289,6 +316,11 @@ def version_of(connection: sqlalchemy.Connection) -> int:
         return 0
     query = "SELECT value FROM meta WHERE name = 'version'"
     return int(connection.exec_driver_sql(query).scalar_one())
+
+
+def _moved_to(connection: sqlalchemy.Connection) -> str | None:
+    query = "SELECT value FROM meta WHERE name = 'moved'"
+    return connection.exec_driver_sql(query).scalar_one_or_none()
 
 
 def _write_version(connection: sqlalchemy.Connection) -> None:

@@ -15,10 +15,13 @@ from typing import Final
 from gcwatch.core.errors import PASSING_ERRNOS, JournalDamaged, JournalUnavailable, StateError
 from gcwatch.files import file_systems
 from gcwatch.files.lock import exclusive_lock
+from gcwatch.files.safe_open import read_state_file
 from gcwatch.journal.databases.database import Connection
 from gcwatch.journal.databases.sqlite_upgrades import VERSIONS
 
 JOURNAL_FILE = "journal.sqlite"
+MOVED_FILE = "journal.moved"
+"""It names the database to which the journal was moved."""
 
 _WAIT_SECONDS: Final = 30.0
 """How long SQLite waits for another process."""
@@ -45,6 +48,7 @@ class SqliteDatabase:
         self.clock = clock
         self._lock = threading.RLock()
         _refuse_network_folder(state)
+        _refuse_moved(state)
         try:
             state.mkdir(parents=True, exist_ok=True, mode=0o700)
             # SQLite does not wait while another process makes the file WAL.
@@ -228,6 +232,17 @@ def database_error(path: Path, error: BaseException | None) -> JournalDamaged | 
     if isinstance(error, sqlite3.Error) and error.sqlite_errorcode & 0xFF in _DAMAGED:
         return JournalDamaged(str(path), str(error))
     return JournalUnavailable(str(error))
+
+
+def _refuse_moved(state: Path) -> None:
+    """Raise StateError if the journal is in a database by now: all would be sent again."""
+    if (state / MOVED_FILE).exists():
+        place = read_state_file(state / MOVED_FILE).decode(errors="replace").strip()
+        raise StateError(
+            f"The journal of {state} was moved to {place}.",
+            "Name that database in the config (journal = …), or move the journal back with it: "
+            "gcwatch journal copy --back.",
+        )
 
 
 def _refuse_network_folder(state: Path) -> None:
