@@ -9,9 +9,8 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
-from pathlib import Path
 
-from support.builders import Site, lines_of, until
+from support.builders import Site
 from support.checkout import TESTS
 
 LEASE_SECONDS = 2.0
