@@ -16,7 +16,7 @@ import tomli_w
 from pydantic import TypeAdapter, ValidationError
 
 from gcwatch import config
-from gcwatch.commands import check, systemd_unit
+from gcwatch.commands import platform_check, systemd_unit
 from gcwatch.commands.existing_config import ExistingConfig
 from gcwatch.commands.finding import Finding
 from gcwatch.commands.send import records
@@ -331,7 +331,7 @@ def findings(choices: Choices, platform: Platform) -> list[Finding]:
         sources=tuple(each for each in chosen.sources if each.name == choices.name),
         platform=platform,
     )
-    found = check.check_platform(new)
+    found = platform_check.check_platform(new)
     return [each for each in found if not each.is_fine]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 
-from gcwatch.commands import check
+from gcwatch.commands import platform_check
 from gcwatch.commands.finding import Finding
 from gcwatch.commands.send import records
 from gcwatch.commands.send.access import access_settings
@@ -150,7 +150,9 @@ def _require_target(
         platform.me()
         with suppress(Unreachable):  # it answered a moment ago: the work itself tries again
             found += [
-                each for each in check.check_target(routes[0], platform) if each.cause == "config"
+                each
+                for each in platform_check.check_target(routes[0], platform)
+                if each.cause == "config"
             ]
             if suspects and not found:
                 require_cases(routes, suspects, platform)

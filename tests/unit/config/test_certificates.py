@@ -10,7 +10,7 @@ import trustme
 from support.builders import Site
 
 import gcwatch
-from gcwatch.commands.check import check_platform
+from gcwatch.commands.platform_check import check_platform
 from gcwatch.core.errors import ConfigError
 
 PEM = b"-----BEGIN %s-----\nAAAA\n-----END %s-----\n"
