@@ -60,6 +60,7 @@ class FileUpload:
         With *begun_before*, first ask the platform which parts it has.
         """
         if begun_before and self._status() == "Completed":
+            deque(self.growth, maxlen=0)  # if the spool was lost after the last part
             return self._hash()
         parts = self._begin_parts(self._stored_etags() if begun_before else {})
         with parts.ended_by_errors():
