@@ -52,8 +52,8 @@ def journal_findings(address: JournalAddress) -> Iterator[Finding]:
         yield _wrong("postgres", f"{address.place}: {error}", hint)
     else:
         yield _server(address, facts)
-        yield from _rights(facts)
-        yield _encryption(facts)
+        yield from _rights(address, facts)
+        yield _encryption(address, facts)
         yield _clock(facts)
         yield _latency(facts)
         yield from _settings(facts)
@@ -80,11 +80,12 @@ def _server(address: JournalAddress, facts: ServerFacts) -> Finding:
     return Finding(_WHERE, "postgres", told, hint=hint)
 
 
-def _rights(facts: ServerFacts) -> Iterator[Finding]:
+def _rights(address: JournalAddress, facts: ServerFacts) -> Iterator[Finding]:
     """Say whether the tables are there, or can be made, and can be used and upgraded."""
     user, schema = _name(facts.user), facts.schema
     if schema is None or not (facts.version != 0 or facts.may_create):
-        hint = f"As administrator of the database: CREATE SCHEMA {user} AUTHORIZATION {user};"
+        own = _name(address.schema or facts.user)
+        hint = f"As administrator of the database: CREATE SCHEMA {own} AUTHORIZATION {user};"
         place = f"the schema {schema}" if schema else "a schema that is not there"
         yield _wrong("tables", f"{facts.user} can't make tables in {place}", hint)
     elif facts.denied:
@@ -113,8 +114,10 @@ def _version(schema: str, version: int) -> Finding:
     return Finding(_WHERE, "tables", f"in the schema {schema}, {told}")
 
 
-def _encryption(facts: ServerFacts) -> Finding:
-    told = f"{facts.tls}, with a certificate" if facts.tls else "none: the server is this machine"
+def _encryption(address: JournalAddress, facts: ServerFacts) -> Finding:
+    told = facts.encryption or "none: the server is this machine"
+    if facts.encryption == "TLS" and address.is_verified:
+        told += ", by a certificate that is checked"
     return Finding(_WHERE, "encryption", told)
 
 

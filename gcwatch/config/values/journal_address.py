@@ -109,6 +109,11 @@ class JournalAddress:
         return [each for each in (*named, self.password_file) if each and each.is_absolute()]
 
     @property
+    def is_verified(self) -> bool:
+        """Whether the server's certificate is checked."""
+        return ("sslmode", "verify-full") in self.parameters
+
+    @property
     def may_need_password(self) -> bool:
         """Whether the address names no other way to log in."""
         ways = {"service", "passfile", "sslkey"}
@@ -116,11 +121,10 @@ class JournalAddress:
 
     def _certificates(self) -> dict[str, str]:
         """Return the authorities of this machine, unless others are named."""
-        given = dict(self.parameters)
-        is_named = {"service", "sslrootcert"} & given.keys()  # a service file may name them
-        if is_named or given.get("sslmode") != "verify-full":
-            return {}
-        return {"sslrootcert": _system_certificates()}
+        # A service file may name them.
+        is_named = not {"service", "sslrootcert"}.isdisjoint(key for key, _ in self.parameters)
+        is_default = self.is_verified and not is_named
+        return {"sslrootcert": _system_certificates()} if is_default else {}
 
     def _password(self) -> str:
         file = self.password_file

@@ -27,7 +27,7 @@ _SERVER: Final = """SELECT
     current_setting('server_version'), current_setting('server_version_num')::int / 10000,
     current_setting('server_encoding'), current_database(), current_user, current_schema(),
     current_setting('transaction_read_only')::bool OR pg_is_in_recovery(),
-    coalesce((SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid() AND ssl), ''),
+    (SELECT bool_or(encrypted) FROM pg_stat_gssapi WHERE pid = pg_backend_pid()),
     current_setting('fsync')::bool, current_setting('full_page_writes')::bool,
     current_setting('synchronous_standby_names') <> '',
     (SELECT count(*) FROM pg_stat_replication),
@@ -44,7 +44,7 @@ _LEFT: Final = """SELECT least(
 _TABLES: Final = """SELECT relname, pg_get_userbyid(relowner),
         pg_has_role(current_user, relowner, 'USAGE'),
         (SELECT bool_and(has_table_privilege(pg_class.oid, needed)) FROM unnest(%s::text[]) needed)
-    FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'
+    FROM pg_class WHERE relnamespace = to_regnamespace(quote_ident(current_schema())) AND relkind = 'r'
         AND relname = ANY(%s) ORDER BY relname"""
 _NAMES: Final = re.findall(r"CREATE TABLE (\w+)", " ".join(sum(VERSIONS, ())))
 
@@ -57,7 +57,7 @@ class ServerFacts:
         release: What the server calls its version.
         major: The first number of that.
         schema: Where tables would be; None if there is no such schema.
-        tls: Version of TLS; "" if the connection is not encrypted.
+        encryption: TLS or Kerberos; "" if the connection is not encrypted.
         ahead_seconds: How far its clock is ahead of this host's.
         latency_seconds: How long a statement takes that does nothing, the median of some.
         connections_left: How many more connections this user may open.
@@ -77,7 +77,7 @@ class ServerFacts:
     user: str
     schema: str | None
     is_read_only: bool
-    tls: str
+    encryption: str
     syncs: bool
     writes_full_pages: bool
     waits_for_standby: bool
@@ -121,7 +121,8 @@ def _connect(address: JournalAddress) -> psycopg.Connection[tuple[Any, ...]]:
 
 
 def _connect_by(arguments: dict[str, Any]) -> psycopg.Connection[tuple[Any, ...]]:
-    return psycopg.connect(**arguments, autocommit=True)
+    # A database in no encoding would answer in bytes.
+    return psycopg.connect(**arguments, client_encoding="UTF8", autocommit=True)
 
 
 @contextmanager
@@ -151,7 +152,7 @@ def _read(connection: psycopg.Connection[tuple[Any, ...]]) -> ServerFacts:
         user=server[4],
         schema=server[5],
         is_read_only=server[6],
-        tls=server[7],
+        encryption="TLS" if connection.pgconn.ssl_in_use else "Kerberos" if server[7] else "",
         syncs=server[8],
         writes_full_pages=server[9],
         waits_for_standby=server[10],
