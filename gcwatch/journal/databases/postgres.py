@@ -5,6 +5,7 @@ events are the order of commits, and what one reads before it writes stays true.
 the lock for long: the server ends one that does nothing, be its host frozen or out of reach.
 """
 
+import re
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,7 +21,7 @@ import sqlalchemy.exc
 from gcwatch.config.values.journal_address import JournalAddress
 from gcwatch.core.errors import JournalDamaged, JournalUnavailable, StateError
 from gcwatch.journal.databases.database import Connection, Rows, Values
-from gcwatch.journal.databases.postgres_upgrades import VERSIONS
+from gcwatch.journal.databases.postgres_upgrades import TABLES, VERSIONS
 
 _AWAY_HINT: Final = "Look after the database: gcwatch goes on by itself once it answers."
 
@@ -219,10 +220,10 @@ class PostgresDatabase:
 
     def size(self) -> int:
         """Return how many bytes the tables of the journal take."""
-        tables = "cases events routes counts totals pruned meta hosts leases limits"
-        query = f"SELECT sum(pg_total_relation_size(to_regclass(name))) FROM unnest('{{{','.join(tables.split())}}}'::text[]) AS name"  # noqa: E501, S608
+        query = """SELECT sum(pg_total_relation_size(to_regclass(name)))
+            FROM unnest(CAST(:tables AS text[])) AS name"""
         with self.reading() as connection:
-            return int(connection.execute(query, {}).fetchone()[0])
+            return int(connection.execute(query, {"tables": [*TABLES]}).fetchone()[0])
 
     def shrink(self) -> None:
         """Let new rows use the room of what was dropped; raise JournalUnavailable if that fails."""
@@ -266,7 +267,7 @@ class PostgresDatabase:
             raise self._error_of(error) from error
 
     def _error_of(self, error: BaseException | None) -> BaseException:
-        told = " ".join(str(error).split())
+        told = words_of(error)
         if isinstance(error, _DAMAGED):
             return JournalDamaged(self.place, told)
         if isinstance(error, _FOR_A_PERSON) or "password authentication failed" in told:
@@ -287,6 +288,11 @@ def connection_arguments(address: JournalAddress) -> dict[str, Any]:
         **_KEEPALIVE,
         **address.connect_arguments(_SESSION),
     }
+
+
+def words_of(error: BaseException | None) -> str:
+    """Return what libpq says, on one line, without its advice to do without certificates."""
+    return re.sub(r" Either provide the file.*?verification\.", "", " ".join(str(error).split()))
 
 
 @lru_cache(maxsize=512)

@@ -1,7 +1,6 @@
 """What `gcwatch check` wants to know of a server of PostgreSQL; nothing is changed there."""
 
 import os
-import re
 import socket
 import statistics
 import threading
@@ -15,8 +14,8 @@ import psycopg
 
 from gcwatch.config.values.journal_address import JournalAddress
 from gcwatch.core.errors import JournalUnavailable
-from gcwatch.journal.databases.postgres import NOW, OLDEST_SERVER, connection_arguments
-from gcwatch.journal.databases.postgres_upgrades import VERSIONS
+from gcwatch.journal.databases.postgres import NOW, OLDEST_SERVER, connection_arguments, words_of
+from gcwatch.journal.databases.postgres_upgrades import TABLES
 
 _CONNECT_SECONDS: Final = 5
 _SECONDS: Final = 15.0
@@ -44,9 +43,8 @@ _LEFT: Final = """SELECT least(
 _TABLES: Final = """SELECT relname, pg_get_userbyid(relowner),
         pg_has_role(current_user, relowner, 'USAGE'),
         (SELECT bool_and(has_table_privilege(pg_class.oid, needed)) FROM unnest(%s::text[]) needed)
-    FROM pg_class WHERE relnamespace = to_regnamespace(quote_ident(current_schema())) AND relkind = 'r'
-        AND relname = ANY(%s) ORDER BY relname"""
-_NAMES: Final = re.findall(r"CREATE TABLE (\w+)", " ".join(sum(VERSIONS, ())))
+    FROM pg_class WHERE relnamespace = to_regnamespace(quote_ident(current_schema()))
+        AND relkind = 'r' AND relname = ANY(%s) ORDER BY relname"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +100,7 @@ def read_server_facts(address: JournalAddress) -> ServerFacts:
         with closing(_connect(address)) as connection, _at_most(connection, _SECONDS):
             return _read(connection)
     except psycopg.Error as error:
-        raise JournalUnavailable(_told(error)) from error
+        raise JournalUnavailable(words_of(error)) from error
 
 
 def _connect(address: JournalAddress) -> psycopg.Connection[tuple[Any, ...]]:
@@ -142,7 +140,7 @@ def _read(connection: psycopg.Connection[tuple[Any, ...]]) -> ServerFacts:
     ahead, latency = _clocks(connection)
     server = _row(connection, _SERVER)
     [left] = _row(connection, _LEFT)
-    tables = connection.execute(_TABLES, [list(_NEEDED), _NAMES]).fetchall()
+    tables = connection.execute(_TABLES, [list(_NEEDED), [*TABLES]]).fetchall()
     denied = tuple(name for name, *_, is_usable in tables if not is_usable)
     return ServerFacts(
         release=server[0],
@@ -193,8 +191,3 @@ def _row(connection: psycopg.Connection[tuple[Any, ...]], query: str) -> tuple[A
     row = connection.execute(query.encode()).fetchone()
     assert row is not None, "each of these queries has one row"
     return row
-
-
-def _told(error: psycopg.Error) -> str:
-    """Return what libpq says, on one line, without its advice to do without certificates."""
-    return re.sub(r" Either provide the file.*?verification\.", "", " ".join(str(error).split()))

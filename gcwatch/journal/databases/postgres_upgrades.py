@@ -6,6 +6,7 @@ the same names: `rowid` is the order in which cases were found. `meta` has what 
 all of them have to keep to.
 """
 
+import re
 from typing import Final
 
 _COUNT: Final = """
@@ -88,3 +89,5 @@ VERSIONS: Final = (
     ),
 )
 """The statements that upgrade a journal from version n to n + 1; only ever append to them."""
+
+TABLES: Final = tuple(re.findall(r"CREATE TABLE (\w+)", " ".join(sum(VERSIONS, ()))))
