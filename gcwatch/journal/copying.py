@@ -7,7 +7,7 @@ from gcwatch.core import folding
 from gcwatch.core.errors import StateError
 from gcwatch.journal.databases.database import Connection, Database
 from gcwatch.journal.packing import EventRow
-from gcwatch.journal.rows import decode_case, decode_event, unpack_case
+from gcwatch.journal.rows import CASE_TABLE, decode_case, decode_event, unpack_case
 
 _ROWS_AT_ONCE: Final = 500
 
@@ -20,31 +20,7 @@ class _Table(NamedTuple):
     columns: Sequence[str]
 
 
-_CASES: Final = _Table(
-    "cases",
-    "rowid",
-    [
-        "rowid",
-        "key",
-        "route",
-        "folder",
-        "newest",
-        "open",
-        "stage",
-        "gone",
-        "stamp",
-        "submission",
-        "due",
-        "record",
-        "notable",
-        "listing",
-        "content",
-        "touched",
-        "command",
-        "command_failed",
-        "packed",
-    ],
-)
+_CASES: Final = _Table("cases", "rowid", CASE_TABLE)
 _EVENTS: Final = _Table("events", "id", ["id", "key", "at", "kind", "record"])
 _SMALL: Final = (
     _Table("routes", "name", ["name", "inbox", "target"]),

@@ -31,6 +31,7 @@ from gcwatch.journal.packing import pack
 from gcwatch.journal.reader import CASE_COLUMNS, PRUNABLE, JournalReader
 from gcwatch.journal.route_identity import RouteIdentities
 from gcwatch.journal.rows import (
+    CASE_TABLE,
     case_row,
     decode_case,
     encode,
@@ -61,9 +62,11 @@ _ADD_TOTAL: Final = """INSERT INTO totals (route, what, reason, number, at)
         at = CASE WHEN excluded.at > totals.at THEN excluded.at ELSE totals.at END"""
 
 _MAX_PACKED_BYTES: Final = 1 << 20
-_FIND_UNPACKED: Final = """SELECT key, record FROM cases
+_FIND_UNPACKED: Final = f"""SELECT {", ".join(CASE_TABLE)} FROM cases
     WHERE open = 0 AND packed IS NULL AND due IS NULL AND touched < :before
-    AND length(record) < :bytes ORDER BY touched LIMIT :limit"""
+    AND length(record) < :bytes ORDER BY touched LIMIT :limit"""  # noqa: S608 -- columns of ours
+_INSERT_ROW: Final = f"""INSERT INTO cases ({", ".join(CASE_TABLE)})
+    VALUES ({", ".join(f":{column}" for column in CASE_TABLE)})"""  # noqa: S608 -- columns of ours
 
 
 class Journal(JournalReader):
@@ -213,11 +216,15 @@ class Journal(JournalReader):
         with self._database.writing() as connection:
             values = {"before": before, "bytes": _MAX_PACKED_BYTES, "limit": limit}
             found = connection.execute(_FIND_UNPACKED, values).fetchall()
-            for key, record in found:
-                packed = pack(record, self._events(connection, key))
-                changed = "UPDATE cases SET packed = :packed, record = '' WHERE key = :key"
-                connection.execute(changed, {"packed": packed, "key": key})
-                connection.execute("DELETE FROM events WHERE key = :key", {"key": key})
+            for columns in found:
+                row = dict(zip(CASE_TABLE, columns, strict=True))
+                key = {"key": row["key"]}
+                packed = pack(row["record"], self._events(connection, row["key"]))
+                connection.execute("DELETE FROM events WHERE key = :key", key)
+                # Not an update: SQLite would leave the room of the record in the row's page, where
+                # no other row comes.
+                connection.execute("DELETE FROM cases WHERE key = :key", key)
+                connection.execute(_INSERT_ROW, {**row, "packed": packed, "record": ""})
         return len(found)
 
     def _unpack(self, connection: Connection, key: str) -> None:

@@ -2,9 +2,10 @@
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from pydantic import TypeAdapter
 
@@ -19,6 +20,13 @@ from gcwatch.journal.packing import Json, Packed, parsed, unpack
 
 CASE: TypeAdapter[Case] = TypeAdapter(Case)
 _EVENTS: dict[str, type[Event]] = {event.kind: event for event in Event.__args__}
+
+CASE_TABLE: Final[Sequence[str]] = (
+    *("rowid", "key", "route", "folder", "newest", "open", "stage", "gone", "stamp"),
+    *("submission", "due", "record", "notable", "listing", "content", "touched"),
+    *("command", "command_failed", "packed"),
+)
+"""All columns of the table of cases."""
 
 
 @cache

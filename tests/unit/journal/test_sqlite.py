@@ -74,6 +74,7 @@ def test_cases_are_found_without_reading_all(book):
     book._database._connection.set_trace_callback(asked.append)
     book.attention()
     book.open_cases()
+    book.unfinished_cases()
     book.delivered("r", 200)
     book.due(["r"], 0.0, 9)
     book.due(["r"], 0.0, 9, {"r": 0, "urgent": 1})
@@ -92,7 +93,8 @@ def test_cases_are_found_without_reading_all(book):
             # All cases of a route are nearly all cases.
             assert "due <=" not in query or "cases_due" in details, query
             assert "min(due)" not in query or "cases_due" in details, query
-    assert len(queries) == 10
+            assert "(gone = 0 OR" not in query or "cases_current" in details, query
+    assert len(queries) == 11
 
 
 # --- the file ------------------------------------------------------------------------------------
@@ -312,3 +314,31 @@ def test_a_full_or_read_only_disk_may_pass(tmp_path, code):
     found = sqlite.no_access_error(tmp_path, OSError(code, os.strerror(code)))
     assert isinstance(found, JournalUnavailable)
     assert os.strerror(code) in str(found)
+
+
+def test_packed_cases_leave_their_room_to_others(book, tmp_path):
+    """The record of a case fills a page of the file; packed, many cases share one."""
+    empty = used_bytes(tmp_path)
+    target = EVENTS[2].target
+    keys = [book.open_case("a", f"p{number}").key for number in range(24)]
+    for key in keys:
+        book.record(key, EVENTS[0])
+        book.record(key, events.Planned((Input("x", "value", value="x" * 3000),), target))
+        book.record(key, events.Withdrawn())
+    before = [book.case(key) for key in keys]
+    assert used_bytes(tmp_path) - empty > len(keys) * 2 * 4096
+
+    book.pack_closed_cases(2e10, len(keys))
+
+    assert used_bytes(tmp_path) - empty < len(keys) * 2048
+    assert [book.case(key) for key in keys] == before
+
+
+def used_bytes(state):
+    """The bytes of the file that no new row could use: its pages, without the free ones."""
+    with closing(sqlite3.connect(state / JOURNAL_FILE)) as connection:
+        pages, free, size = (
+            connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+    return (pages - free) * size
