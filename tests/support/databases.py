@@ -8,7 +8,7 @@ import psycopg
 
 from gcwatch.config.values.journal_address import parse_journal_address
 from gcwatch.journal.databases.postgres import PostgresDatabase
-from support.postgres import SUPERUSER
+from support.postgres import PASSWORD_USER, SUPERUSER
 
 USER, PASSWORD = "gcwatch", "not-a-secret"
 _TEMPLATE = "migrated"
@@ -61,7 +61,8 @@ class Databases:
 def prepare_databases(folder):
     """Make the user, and the template with a new journal's tables, on a new server."""
     with Databases(folder) as databases:
-        databases.ask(f"CREATE ROLE {USER} LOGIN PASSWORD '{PASSWORD}'")
+        for user in (USER, PASSWORD_USER):
+            databases.ask(f"CREATE ROLE {user} LOGIN PASSWORD '{PASSWORD}'")
         databases.ask(f"CREATE DATABASE {_TEMPLATE} OWNER {USER} STRATEGY file_copy")
         address = parse_journal_address(databases.url(_TEMPLATE), Path())
         PostgresDatabase(address, time.time).close()

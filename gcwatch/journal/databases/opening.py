@@ -52,8 +52,8 @@ def open_read_only(address: JournalAddress, clock: Callable[[], float]) -> Datab
 def require_libraries() -> None:
     """Raise StateError if the libraries of a journal on PostgreSQL are not installed."""
     try:
-        import psycopg  # noqa: F401
-        import sqlalchemy  # noqa: F401
+        import psycopg  # noqa: F401 -- whether it can be loaded is all
+        import sqlalchemy  # noqa: F401 -- whether it can be loaded is all
     except ImportError as error:
         raise StateError(
             f"A journal on PostgreSQL needs {error.name or 'libraries'}, which can't be loaded.",

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import psycopg
 import pytest
 import trustme
-from support.databases import USER
+from support.databases import PASSWORD, USER
 from support.postgres import PASSWORD_USER, SUPERUSER
 from support.tls_front import TlsFront
 
@@ -205,10 +205,9 @@ def _front(postgres, tmp_path):
 @pytest.fixture(name="ask")
 def _ask(postgres, front, empty, tmp_path):
     """Check a database at that port, as the user who needs a password."""
-    postgres.ask(f"CREATE ROLE {PASSWORD_USER} LOGIN PASSWORD 'a word'")
     postgres.ask(f"ALTER DATABASE {empty} OWNER TO {PASSWORD_USER}")
 
-    def ask(host="localhost", certificates="ca.pem", password="a word"):
+    def ask(host="localhost", certificates="ca.pem", password=PASSWORD):
         (tmp_path / "password").touch(0o600)
         (tmp_path / "password").write_text(f"{password}\n")
         at = f"{PASSWORD_USER}@{host}:{front.port}/{empty}"
@@ -219,9 +218,7 @@ def _ask(postgres, front, empty, tmp_path):
         settings = config.load(tmp_path / "x.toml", needs_work=False)
         return {each.what: each for each in journal_findings(settings.journal)}
 
-    yield ask
-    postgres.ask(f"ALTER DATABASE {empty} OWNER TO {USER}")
-    postgres.ask(f"DROP ROLE {PASSWORD_USER}")
+    return ask
 
 
 @pytest.mark.parametrize(
