@@ -6,6 +6,7 @@ password. Its build speaks no TLS: support/tls_front.py does.
 
 import os
 import pwd
+import select
 import shutil
 import signal
 import stat
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -28,6 +30,7 @@ _SETTINGS = {
     "log_min_messages": "fatal",
     # A test takes little, and its data ends with it.
     "shared_buffers": "16MB",
+    "fsync": "off",
     "autovacuum": "off",
     "io_method": "sync",
     "wal_level": "minimal",
@@ -58,16 +61,16 @@ class PostgresServer:
     """A server with a data directory of its own; it ends with the thread that started it.
 
     Args:
-        fsync: Whether what was committed survives a power cut; off, it survives a kill only.
+        settings: Settings of the server; without any, it survives a kill, but no power cut.
     """
 
-    def __init__(self, *, fsync=False):
+    def __init__(self, **settings):
         self._owner = _server_user()
         self.folder = Path(tempfile.mkdtemp(prefix="gcwatch-pg-"))  # a socket has a short path
         self._programs = _programs(self.folder)
         os.chown(self.folder, *self._owner)
         self._data = self.folder / "data"
-        self._settings = {**_SETTINGS, "fsync": "on" if fsync else "off"}
+        self._settings = {**_SETTINGS, **settings}
         self._settings |= {"listen_addresses": "", "unix_socket_directories": self.folder}
         self._process = None
         self._run("initdb", *_initdb_options()).check_returncode()
@@ -84,9 +87,8 @@ class PostgresServer:
     def start(self):
         """Start it, and wait until it answers."""
         options = [f"--{key}={value}" for key, value in self._settings.items()]
-        self._process = subprocess.Popen(
-            self._command("postgres", *options), stderr=(self.folder / "log").open("ab")
-        )
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(self._command("postgres", *options), stderr=log)
         until = time.monotonic() + _START_SECONDS
         while not self._is_ready():
             if self._process.poll() is not None or time.monotonic() > until:
@@ -99,16 +101,17 @@ class PostgresServer:
 
     def kill(self):
         """Kill all its processes at once, as a power cut does."""
-        processes = self.processes()
-        for process in processes:
-            process.kill()
-        self._process.wait()
-        psutil.wait_procs(processes)
-
-    def processes(self):
-        """The server's process, and those of its sessions."""
         server = psutil.Process(self._process.pid)
-        return [server, *server.children(recursive=True)]
+        ends = []
+        for process in (server, *server.children(recursive=True)):
+            with suppress(ProcessLookupError, psutil.NoSuchProcess):
+                ends.append(os.pidfd_open(process.pid))
+                process.kill()
+        # Its memory is in use until the last one has ended.
+        for end in ends:
+            select.select([end], [], [])
+            os.close(end)
+        self._process.wait()
 
     def close(self):
         """End it and remove its data."""
