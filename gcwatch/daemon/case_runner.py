@@ -133,7 +133,7 @@ class CaseRunner:
 
     def _secret_key(self) -> bytes:
         settings = self._current.settings
-        if (shared := self._journal.hosts.shared_key()) is not None:
+        if (shared := self._journal.shared_key()) is not None:
             return shared
         return read_or_make_key(settings.key_folder or settings.state)
 

@@ -58,9 +58,6 @@ class Hosts(Protocol):
     def owner(self) -> Owner:
         """Return to whom the inboxes of these hosts belong."""
 
-    def shared_key(self) -> bytes | None:
-        """Return the secret key of these hosts; None if it lies in the state directory."""
-
 
 class SoleHost:
     """The one gcwatch of a journal in a state directory: its files there tell what it does."""
@@ -89,7 +86,3 @@ class SoleHost:
     def owner(self) -> Owner:
         """Return whom this state directory makes of gcwatch."""
         return this_owner(self._state)
-
-    def shared_key(self) -> bytes | None:
-        """Return None: the key lies in the state directory."""
-        return None

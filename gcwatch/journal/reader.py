@@ -58,6 +58,10 @@ class JournalReader:
         self.clock: Callable[[], float] = database.clock
         self.place = database.place
 
+    def shared_key(self) -> bytes | None:
+        """Return the secret key of the hosts that share the journal; None if a file has it."""
+        return self._database.shared_key()
+
     def case(self, key: str) -> Case:
         """Given a key, return its case; raise KeyError if there is none."""
         with self._database.reading() as connection:

@@ -16,6 +16,7 @@ from gcwatch.files.snapshot import SourceFile
 from gcwatch.imaging.dicom.elements import dicom_errors, read_dataset
 from gcwatch.imaging.dicom.headers import could_be_dicom
 from gcwatch.inbox.layouts import inbox_of
+from gcwatch.journal.read_only import read_only_journal
 
 _MOST_TABLE_BYTES: Final = 16 << 20
 _START_BYTES: Final = 512
@@ -52,7 +53,15 @@ def read_table(path: Path) -> Pseudonyms:
 
 
 def example_key(settings: Settings) -> bytes:
-    """Return the secret key; another one as long as gcwatch has made none."""
+    """Return the secret key; another one as long as gcwatch has made none.
+
+    Raise StateError or JournalUnavailable if it is in a database that can't be read.
+    """
+    if settings.journal is not None:
+        with read_only_journal(settings) as journal:
+            shared = journal.shared_key()
+        if shared is not None:
+            return shared
     return read_key(settings.key_folder or settings.state) or secrets.token_bytes(32)
 
 

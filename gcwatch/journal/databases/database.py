@@ -71,6 +71,9 @@ class Database(Protocol):
     def clock(self) -> float:
         """Return the time that all hosts share, in seconds since the epoch."""
 
+    def shared_key(self) -> bytes | None:
+        """Return the secret key of all hosts, None if a file has it; raise as `reading` does."""
+
     def is_in_place(self) -> bool:
         """Whether this is still the journal that was opened; raise as `reading` does."""
 

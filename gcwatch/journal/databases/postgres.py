@@ -201,6 +201,10 @@ class PostgresDatabase:
         with self.reading() as connection:
             return str(connection.execute(query, {"name": name}).fetchone()[0])
 
+    def shared_key(self) -> bytes | None:
+        """Return the secret key, which is in the journal: a case may move to another host."""
+        return bytes.fromhex(self.meta("key"))
+
     def set_meta(self, connection: Connection, values: Mapping[str, str]) -> None:
         """Replace what there is once, by name."""
         change = """INSERT INTO meta VALUES (:name, :value)

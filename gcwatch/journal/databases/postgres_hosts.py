@@ -86,10 +86,6 @@ class HostTable:
         """Return what this journal makes of all its hosts: one gcwatch, as inboxes see it."""
         return Owner(self._database.meta("identity"), "", self._database.place)
 
-    def shared_key(self) -> bytes | None:
-        """Return the secret key, which is in the journal: a case may move to another host."""
-        return bytes.fromhex(self._database.meta("key"))
-
     def _write(
         self, connection: Connection, progress: DaemonProgress, pause: str, *, is_start: bool
     ) -> None:

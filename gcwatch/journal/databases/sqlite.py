@@ -90,6 +90,10 @@ class SqliteDatabase:
         """Return the time, in seconds since the epoch."""
         return self.clock()
 
+    def shared_key(self) -> bytes | None:
+        """Return None: the key is a file beside the journal."""
+        return None
+
     def latest_event(self, connection: Connection) -> int:
         """Return the highest number that an event ever had: those of packed ones have no row."""
         query = "SELECT seq FROM sqlite_sequence WHERE name = 'events'"

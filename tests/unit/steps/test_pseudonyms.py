@@ -24,6 +24,7 @@ from gcwatch.imaging.bundles.options import BundleOptions
 from gcwatch.imaging.deidentification.deidentify import DicomRules
 from gcwatch.inbox import tree
 from gcwatch.steps.judgement import FolderToJudge, make_bundles
+from gcwatch.steps.pseudonyms import example_key
 
 ARCHIVE = {"algorithm": None, "archive": "ct-archive", "inputs": {"ct-image": "**/*"}}
 PLACE = "PatientID (0010,0020)"
@@ -305,3 +306,15 @@ def test_restored_state_gives_the_same_hash(site):
         if each.place == PLACE
     }
     assert len(shown) == 1
+
+
+def test_hosts_that_share_a_journal_share_the_key(site, database):
+    """It is in the journal, and in no state directory: a plan shows what any host sends."""
+    site.file.write_text(f'journal = "{database}"\n{site.file.read_text()}')
+    key = example_key(config.load(site.file))
+    site.drop("p1", series())
+    site.run_once()
+    assert site.delivered() == ["p1"]
+    assert not (site.state / KEY_FILE).exists()
+    with site.watch() as watch:
+        assert watch.journal.shared_key() == key
