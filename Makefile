@@ -77,7 +77,7 @@ wheel: build/source ## dist/gcwatch-*.whl, of the last commit
 
 lock: .venv/installed ## requirements.lock; newer versions: make lock ARGS=--upgrade
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--custom-compile-command 'make lock' $(ARGS) --output-file requirements.lock pyproject.toml
+		--custom-compile-command 'make lock' --extra postgres $(ARGS) --output-file requirements.lock pyproject.toml
 
 deb: wheel ## dist/gcwatch_*.deb, of the last commit, with Debian's own tools
 	SOURCE_DATE_EPOCH=$(COMMITTED) debian/build build/source dist
