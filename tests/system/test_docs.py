@@ -52,6 +52,7 @@ BLOCKS = {
     "sh question": "asked of a journald and of a file by tests/system/test_journald.py",
     "console": "typed by root on a system of its own: each line is in HOST",
     "toml": "read as a config below",
+    "sql": "run by tests/unit/commands/test_journal_check.py",
     "text": "to look at, not to type",
 }
 

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import psycopg
 import pytest
 import trustme
+from support.checkout import ROOT
 from support.databases import PASSWORD, USER
 from support.postgres import PASSWORD_USER, SUPERUSER
 from support.tls_front import TlsFront
@@ -84,6 +85,18 @@ def test_a_good_server_is_told_with_numbers(database):
     assert re.fullmatch(r"the server's clock is 0\.\d s (ahead|behind)", found["clock"].detail)
     assert re.fullmatch(r"an answer takes \d+\.\d ms", found["latency"].detail)
     assert int(found["connections"].detail.split()[0]) > 15
+
+
+def test_what_the_page_says_to_make_is_fit(postgres):
+    """Role and database, by the statements of docs/two-servers.md, and nothing else."""
+    page = (ROOT / "docs/two-servers.md").read_text()
+    [statements] = re.findall(r"^```sql\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    name = f"test_{secrets.token_hex(6)}"
+    for statement in statements.replace("gcwatch", name).splitlines():
+        postgres.ask(statement)
+    assert wrong(url_of(postgres, name, name)) == []
+    postgres.drop(name)
+    postgres.ask(f"DROP ROLE {name}")
 
 
 def test_a_database_without_tables_is_fit_and_stays_empty(postgres, empty):
