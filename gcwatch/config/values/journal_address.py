@@ -154,7 +154,7 @@ def parse_journal_address(value: Any, folder: Path) -> JournalAddress:
     if parts is None:
         raise value_error("must be the address of a database of PostgreSQL", _HINT)
     login, _, at = parts["server"].rpartition("@")
-    if ":" in login:
+    if ":" in unquote(login):
         raise value_error("must not hold a password", _FILE_HINT)
     query = _query(parts["query"] or "")
     hosts = _hosts(at, query.pop("host", ""))

@@ -1,9 +1,15 @@
 """The address of a journal on PostgreSQL: it holds no password, and the server is verified."""
 
+from pathlib import Path
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from pydantic_core import PydanticCustomError
 
 from gcwatch import config
+from gcwatch.config.values.journal_address import parse_journal_address
 from gcwatch.core.errors import ConfigError, StateError
 
 ROUTE = """
@@ -162,6 +168,15 @@ def test_a_password_in_the_address_is_refused_and_not_repeated(problem, url):
     assert found.path == "journal"
     assert "hunt" not in str(found)
     assert "er2" not in str(found).replace("server", "")
+
+
+@given(st.text(st.sampled_from("5432?/#@:%&=, schema[]"), min_size=6).filter(str.strip))
+def test_whatever_a_password_is_it_is_refused_and_not_repeated(secret):
+    """Also one that looks like a port, a query or another host."""
+    for url in (f"postgresql://me:{secret}@db/gcwatch", f"postgresql://me%3A{secret}@db/gcwatch"):
+        with pytest.raises(PydanticCustomError) as error:
+            parse_journal_address(url, Path("/"))
+        assert secret not in str(error.value.context)
 
 
 def test_the_hint_names_the_ways_for_a_password(problem):

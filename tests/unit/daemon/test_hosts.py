@@ -51,6 +51,28 @@ def test_a_case_whose_route_goes_to_another_host_is_no_orphan(site):
         assert [each.key for each in watch.journal.open_cases()] == [case.key]
 
 
+def test_hosts_that_share_a_journal_work_on_their_own_routes(site, database):
+    """What one host has found, and does not work on any more, another one goes on with."""
+    site.drop()
+
+    def on(name, **route):
+        site.configure(**route)
+        text = site.file.read_text().replace('"state"', f'"state-{name}"')
+        site.file.write_text(f'host = "{name}"\njournal = "{database}"\n{text}')
+        log.configure(config.load(site.file).log)
+        return site
+
+    with on("watch-b", hosts=["watch-b"]).watch() as watch:
+        case = watch.journal.open_case("lobes", "p1")
+    on("watch-b", hosts=["watch-a"]).run_once()
+    assert site.delivered() == []
+    assert not logged(site, "case.orphaned")
+    on("watch-a", hosts=["watch-a"]).run_once()
+    assert site.receipt()["key"] == case.key
+    with on("watch-b", hosts=["watch-a"]).watch() as watch:
+        assert [each.key for each in watch.journal.cases()] == [case.key]
+
+
 def test_without_its_libraries_the_error_says_what_to_install(site, monkeypatch):
     """A daemon does not start without its journal."""
     monkeypatch.setitem(sys.modules, "psycopg", None)
