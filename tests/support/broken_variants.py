@@ -6,6 +6,10 @@ from uuid import uuid4
 from gcwatch.core import events
 from gcwatch.core.errors import UploadsGone
 from gcwatch.core.receipt import RECEIPT_NAME
+from gcwatch.daemon import held_leases
+from gcwatch.daemon.held_leases import HeldLeases
+from gcwatch.journal.databases.postgres_leases import SharedLeases
+from gcwatch.journal.journal import Journal
 from gcwatch.mirrors import folders
 from gcwatch.mirrors.flat import FlatLayout
 from gcwatch.mirrors.storage import HiddenFolder
@@ -117,11 +121,39 @@ def names_after_images():
     swap(FlatLayout, "_publish_images", publish_late)
 
 
+# --- several hosts -------------------------------------------------------------------------------
+
+
+def no_fencing():
+    """A host records and writes by a lease that another host has by now."""
+    swap(SharedLeases, "require", lambda _self, _connection, _lease: None)
+    write_without_lease()
+
+
+def write_without_lease():
+    """A call that can't be repeated is made without a look at the lease."""
+    swap(HeldLeases, "_require_write", lambda _self, _lease: None)
+    swap(held_leases, "_require", lambda _lease: None)
+
+
+def surveys_by_two():
+    """What a host saw in an inbox is recorded, although another one surveys it by now."""
+    opening = Journal.open_case
+
+    def open_case(self, route, folder, *, even_if_same=False, lease=None):
+        del lease
+        return opening(self, route, folder, even_if_same=even_if_same)
+
+    swap(Journal, "open_case", open_case)
+    swap(held_leases, "_require", lambda _lease: None)
+
+
 VARIANTS = {
     each.__name__: each
     for each in (
         *(post_without_look, commit_before_effect),
         *(title_not_kept, create_without_look, fill_before_effect),
         *(receipt_after_rename, leave_old_aside, names_after_images),
+        *(no_fencing, write_without_lease, surveys_by_two),
     )
 }

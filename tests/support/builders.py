@@ -22,7 +22,7 @@ from gcwatch.core.case import Uptime
 from gcwatch.core.timing import Pace
 from gcwatch.daemon.waking.uptime import read_uptime
 
-FAST = Pace(survey=0.3, backoff=0.02, slowest=0.5, doubt=0.3, refused=0.2)
+FAST = Pace(survey=0.3, backoff=0.02, slowest=0.5, doubt=0.3, refused=0.2, lease=0.5)
 IN_DOUBT = replace(FAST, doubt=600.0)
 """What is in doubt stays so until the clock is put forward."""
 

@@ -1,29 +1,34 @@
-"""A daemon as one of several hosts, at a test's pace: `python -m support.host CONFIG VARIANT`."""
+"""A daemon as one of several hosts, at a test's pace.
 
+`python -m support.host CONFIG VARIANT SECONDS`: by a clock that is so many seconds ahead.
+"""
+
+import io
 import signal
 import sys
 import threading
-from dataclasses import replace
+import time
 from pathlib import Path
 
-import gcwatch
 from gcwatch import config, log
+from gcwatch.api import Watch
 from support import broken_variants
 from support.builders import FAST
-from support.hosts import LEASE_SECONDS
-
-PACE = replace(FAST, lease=LEASE_SECONDS)
 
 
 def main():
-    file, variant = Path(sys.argv[1]), sys.argv[2]
+    file, variant, ahead = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    log.configure(config.load(file).log)
+    settings = config.load(file)
+    log.configure(settings.log, stream=io.StringIO())
     if variant:
         broken_variants.VARIANTS[variant]()
-    with gcwatch.open(file, pace=PACE) as watch:
+    watch = Watch(settings, pace=FAST, clock=lambda: time.time() + ahead)
+    try:
         watch.run(stop)
+    finally:
+        watch.close()
 
 
 if __name__ == "__main__":

@@ -1,56 +1,55 @@
-"""Several hosts that share one journal: each a process with its own state directory.
+"""Several hosts that share one journal: each has its own state directory, and may be a process.
 
 What a hospital has on a share, they share here: inbox, outbox, and the platform.
 """
 
+import copy
 import json
-import os
 import signal
 import subprocess
 import sys
 from contextlib import contextmanager
 
-from support.builders import Site
 from support.checkout import TESTS
 
-LEASE_SECONDS = 2.0
-"""How long a lost host's work waits in a test."""
+NAMES = ("a", "b")
 
 
-class HostSite(Site):
-    """One of the hosts at a site: its own config, state and log, and the site's folders."""
+def host_sites(site, journal, names=NAMES):
+    """Given a site and a journal's address, return the site as each host sees it, by name."""
+    return {name: _host_site(site, journal, name) for name in names}
 
-    def __init__(self, folder, sandbox, journal, name, **route):
-        self.journal, self.name = journal, name
-        super().__init__(folder / name, sandbox, **route)
 
-    def configure(self, **route):
-        """Write the config file; the folders are those of the site."""
-        site = self.folder.parent
-        places = {"inbox": site / "in", "outbox": site / "out"}
-        self.inbox, self.outbox = places.values()
-        for place in places.values():
-            place.mkdir(exist_ok=True)
-        super().configure(**places, **route)
-        own = f"journal = {json.dumps(self.journal)}\nhost = {json.dumps(self.name)}\n"
-        self.file.write_text(own + self.file.read_text())
+def _host_site(site, journal, name):
+    own = copy.copy(site)
+    own.file, own.state = site.folder / f"{name}.toml", site.folder / f"state-{name}"
+    text = site.file.read_text()
+    text = text.replace('state = "state"', f'state = "state-{name}"')
+    text = text.replace('file = "log.jsonl"', f'file = "{name}.jsonl"')
+    own.file.write_text(f'journal = {json.dumps(journal)}\nhost = "{name}"\n{text}')
+    own.log = site.folder / f"{name}.jsonl"
+    return own
 
 
 class Host:
-    """A daemon of one host, in a process."""
+    """A daemon of one host, in a process; `ahead` is how many seconds its clock is wrong."""
 
-    def __init__(self, site, variant=""):
+    def __init__(self, site, *, variant="", ahead=0.0):
         self.site = site
         self._process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "support.host", site.file, variant],
+            [sys.executable, "-W", "ignore", "-m", "support.host", site.file, variant, str(ahead)],
             cwd=TESTS,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL if os.environ.get("QUIET") else None,
+            stderr=subprocess.DEVNULL,
         )
 
-    def signal(self, number):
-        """Send a signal: SIGSTOP freezes the host, SIGCONT lets it go on."""
-        self._process.send_signal(number)
+    def freeze(self):
+        """Let nothing of it go on, as if its computer was suspended."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self):
+        """Let it go on where it was."""
+        self._process.send_signal(signal.SIGCONT)
 
     def kill(self):
         """Let it die at once, as in a power cut."""
@@ -59,7 +58,7 @@ class Host:
 
     def stop(self):
         """Let it end as systemd would; return its exit status."""
-        self.signal(signal.SIGCONT)
+        self.thaw()
         self._process.terminate()
         return self._process.wait(60)
 
@@ -69,10 +68,9 @@ class Host:
 
 
 @contextmanager
-def hosts_at(folder, sandbox, journal, names=("a", "b"), *, variant="", **route):
-    """Hosts at work on one site, by name; those that are left are stopped at the end."""
-    sites = {name: HostSite(folder, sandbox, journal, name, **route) for name in names}
-    hosts = {name: Host(site, variant) for name, site in sites.items()}
+def hosts_at_work(sites, **how):
+    """Hosts at work on a site, by name; those that are left are stopped at the end."""
+    hosts = {name: Host(site, **how) for name, site in sites.items()}
     try:
         yield hosts
     finally:

@@ -130,7 +130,8 @@ class Chain:
     left out: to do the same with another part or image is the same point.
     """
 
-    def __init__(self, points):
+    def __init__(self, points, number=signal.SIGKILL):
+        self._signal = number
         self._home = f"{points.parent}/"
         self._seen = set(points.read_text().splitlines()) if points.exists() else set()
         self._points = os.open(points, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -142,18 +143,23 @@ class Chain:
         with self._lock:
             if point not in self._seen:
                 os.write(self._points, f"{point}\n".encode())
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), self._signal)
+                self._seen.add(point)  # who was only stopped goes on
 
     def arm(self):
         """Let commits, replies and changes of files pass their points."""
+        self.arm_commits()
+        HTTPAdapter.send = self._after_reply(HTTPAdapter.send)
+        sys.addaudithook(self._hear)
+
+    def arm_commits(self):
+        """Let commits pass their points."""
         for name in ("record", "record_unless_changed"):
             recording = self._around(getattr(Journal, name), lambda _, __, event, *___: event)
             setattr(Journal, name, recording)
         for name in ("open_case", "open_next_case"):
             opening = self._around(getattr(Journal, name), lambda *_: events.FolderFound)
             setattr(Journal, name, opening)
-        HTTPAdapter.send = self._after_reply(HTTPAdapter.send)
-        sys.addaudithook(self._hear)
 
     def _around(self, method, event_of):
         def passing(*args, **kwargs):
@@ -183,14 +189,31 @@ class Chain:
         return path.startswith("/") and not path.startswith(self._home)
 
 
+class EndAt(Chain):
+    """Death, or a stop until somebody lets the process go on, at the first point of one kind."""
+
+    def __init__(self, points, point, number):
+        super().__init__(points, number)
+        self._point = point
+
+    def pass_point(self, *words):
+        """End here, if this is the point."""
+        if kind_of_point(*(word.removeprefix(self._home) for word in words)) == self._point:
+            super().pass_point(*words)
+
+
 def arm(death, control):
     match death:
         case {"chain": points}:
             Chain(Path(points)).arm()
-        case {"before_commit": number}:
-            die_at_commit(number, after=False)
-        case {"after_commit": number}:
-            die_at_commit(number, after=True)
+        case {"chain_of_commits": points}:
+            Chain(Path(points)).arm_commits()
+        case {"chain_of_stops": points}:
+            Chain(Path(points), signal.SIGSTOP).arm()
+        case {"end_at": point, "points": points, "signal": number}:
+            EndAt(Path(points), point, number).arm()
+        case {"before_commit": number} | {"after_commit": number}:
+            die_at_commit(number, after="after_commit" in death)
         case {"file_change": number}:
             die_before_file_change(number)
         case {"platform_write": number}:
@@ -217,11 +240,22 @@ def live(order):
         watch.run_once()
 
 
-def fork(order):
-    """Let one process live; return how it ended."""
-    pid = os.fork()
+def fork(order, stopped):
+    """Let one process live, or one that is stopped go on; return how it ended.
+
+    A process that stopped itself is put into *stopped*; its status is the negative signal.
+    """
+    if "go_on" in order:
+        pid = stopped.pop()
+        os.kill(pid, signal.SIGCONT)
+    else:
+        pid = os.fork()
     if pid:
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        _, status = os.waitpid(pid, os.WUNTRACED)
+        if os.WIFSTOPPED(status):
+            stopped.append(pid)
+            return -os.WSTOPSIG(status)
+        return os.waitstatus_to_exitcode(status)
     try:
         live(order)
     except BaseException:  # noqa: BLE001 - a fork must not come back
@@ -243,9 +277,12 @@ def import_rooms():
 
 def main():
     import_rooms()
+    stopped = []
     for line in sys.stdin:
-        sys.stdout.write(f"{fork(json.loads(line))}\n")
+        sys.stdout.write(f"{fork(json.loads(line), stopped)}\n")
         sys.stdout.flush()
+    for pid in stopped:
+        os.kill(pid, signal.SIGKILL)
 
 
 if __name__ == "__main__":

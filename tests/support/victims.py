@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from support.builders import until
 from support.checkout import TESTS
 
-SIGKILLED = -signal.SIGKILL
+SIGKILLED, SIGSTOPPED = -signal.SIGKILL, -signal.SIGSTOP
 MOST_LIVES = 500
 _ID = re.compile(r"[0-9a-f-]{12,}|(?<=order-)\w{8}|\d+")
 
@@ -24,7 +24,7 @@ class Victims:
     """
 
     def __init__(self):
-        self.dead = 0
+        self.dead = self._stopped = 0
         self._server = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-m", "support.victim"],
             stdin=subprocess.PIPE,
@@ -42,13 +42,19 @@ class Victims:
         """Let a one-off be sent until it is done, or its process dies; return its exit status."""
         return self._order({"send": order}, death, sandbox)
 
+    def go_on(self, sandbox):
+        """Let the daemon that stopped itself last go on; return its exit status."""
+        return self._order({"go_on": True}, {}, sandbox)
+
     def _order(self, order, death, sandbox):
         order |= {"death": death, "control": sandbox.control}
         self._server.stdin.write(json.dumps(order, default=str) + "\n")
         self._server.stdin.flush()
         status = int(self._server.stdout.readline())
         self.dead += status == SIGKILLED
-        until(partial(_is_at_rest, sandbox))
+        self._stopped += (status == SIGSTOPPED) - ("go_on" in order)
+        if not self._stopped:  # a stopped process keeps its connections
+            until(partial(_is_at_rest, sandbox))
         return status
 
     def close(self):
