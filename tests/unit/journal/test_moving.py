@@ -79,7 +79,7 @@ def test_a_journal_moves_to_a_database_and_back_with_all_that_it_knows(site, dat
     with site.watch() as watch:
         assert all_of(watch.journal) == before
         assert watch.journal.hosts.owner().identity == owner != this_owner(state).identity
-        assert watch.journal.hosts.shared_key() == key
+        assert watch.journal.shared_key() == key
         late = watch.journal.open_case("lobes", "late")
         assert watch.journal.latest() == before[1][3] + 1
         check_history(watch)
