@@ -29,11 +29,10 @@ from gcwatch.daemon.waking.uptime import read_uptime
 from gcwatch.journal.journal import Journal
 from gcwatch.journal.origins import folders_of_display_sets
 from gcwatch.journal.ownership import this_owner
-from gcwatch.journal.presence import pause_reason, running_daemon
-from gcwatch.journal.progress import read_progress
 from gcwatch.journal.read_only import has_journal
 from gcwatch.journal.rows import Recorded
 from gcwatch.mirrors.last_run import read_last_run
+from gcwatch.wording.host_group import HostGroup
 from gcwatch.wording.why_waiting import DaemonSnapshot
 
 # What works on cases is imported when it is to work: `status` and its like start without it.
@@ -233,16 +232,13 @@ class Watch:
         found = self.journal.counts()
         return {stage: found[stage] for stage in STAGES if stage in found}
 
+    def hosts(self) -> HostGroup:
+        """Return the hosts that work by this journal now."""
+        return HostGroup(self.settings, self.journal.hosts.all(), self.journal.leases.owners())
+
     def daemon_snapshot(self, cases: Iterable[Case]) -> DaemonSnapshot:
         """Given the open cases (others do no harm), return what their waiting depends on."""
-        state, now = self.settings.state, self._clock()
-        daemon = running_daemon(state)
-        at = DaemonSnapshot(
-            is_running=daemon is not None,
-            pause=pause_reason(state),
-            progress=read_progress(state, daemon, time.time()),
-        )
-        return at.among(self.settings, cases, self.pace, now)
+        return self.hosts().snapshot().among(self.settings, cases, self.pace, self._clock())
 
     def mirrors(self) -> list[MirrorStatus]:
         """Return what is known of every mirror."""

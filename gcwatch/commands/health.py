@@ -1,6 +1,7 @@
 """`gcwatch health`: whether gcwatch works, and whether somebody is needed, in one line."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
@@ -9,6 +10,7 @@ from gcwatch.commands.status import Overview
 from gcwatch.core.attention import attention_at
 from gcwatch.core.reasons import explain, is_normal
 from gcwatch.core.text import count_noun
+from gcwatch.wording.host_group import HostView
 
 
 class Level(IntEnum):
@@ -63,6 +65,8 @@ def judge_health(seen: Overview) -> Health:
         "mirror": (numbers["mirrors_failed"], "failed"),
         "file or folder": (numbers["not_sent"], "not sent"),
         "alert": (numbers["alerts_waiting"], "not delivered"),
+        "host": (numbers.get("hosts_silent", 0), "silent"),
+        "living host": (numbers.get("hosts_paused", 0), "paused"),
     }
     told = [
         f"{_count_noun(number, noun)} {what}" for noun, (number, what) in wanted.items() if number
@@ -91,6 +95,19 @@ def _count(seen: Overview) -> dict[str, int]:
             not is_normal(each) for reasons in seen.unused.values() for each in reasons
         ),
         "alerts_waiting": seen.alerts_waiting,
+        **({} if seen.hosts is None else _count_hosts(seen.hosts)),
+    }
+
+
+def _count_hosts(hosts: Sequence[HostView]) -> dict[str, int]:
+    """Return how many hosts share the journal, and how many of them do not work.
+
+    A host is paused, too, if it is older than what the journal needs.
+    """
+    return {
+        "hosts": len(hosts),
+        "hosts_silent": sum(not each.alive for each in hosts),
+        "hosts_paused": sum(each.alive and bool(each.paused) for each in hosts),
     }
 
 

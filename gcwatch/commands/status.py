@@ -13,9 +13,9 @@ from gcwatch.core.case import Case
 from gcwatch.core.errors import ConfigError, JournalUnavailable, StateError
 from gcwatch.core.reasons import Reason
 from gcwatch.journal.alert_memory import undelivered_alerts
-from gcwatch.journal.presence import pause_reason, running_daemon
 from gcwatch.wording import case_view
 from gcwatch.wording.case_view import CaseView
+from gcwatch.wording.host_group import HostView
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,9 @@ class Overview:
 
     `runs` has for each mirror that runs now the items done, of how many, and the bytes moved.
     `away` are the routes whose inbox can't be reached. `unused` says, by route, what is in its
-    inbox but becomes no case. `alerts_waiting` could not be delivered so far. `trouble`
-    says why this may be out of date.
+    inbox but becomes no case. `alerts_waiting` could not be delivered so far. `hosts` are those
+    that share the journal, None if only one can; `working` names the one that works on a case, by
+    key. `trouble` says why this may be out of date.
     """
 
     at: float
@@ -38,11 +39,14 @@ class Overview:
     away: tuple[str, ...] = ()
     unused: Mapping[str, tuple[Reason, ...]] = field(default_factory=dict)
     alerts_waiting: int = 0
+    hosts: tuple[HostView, ...] | None = None
+    working: Mapping[str, str] = field(default_factory=dict)
     trouble: str = ""
 
     def record(self) -> dict[str, Any]:
         """Return it as a record for JSON."""
         mirrors = {"mirrors": [self._mirror(each) for each in self.mirrors]} if self.mirrors else {}
+        hosts = {"hosts": [asdict(each) for each in self.hosts]} if self.hosts is not None else {}
         return {
             "daemon": self.daemon,
             "paused": self.pause.code if self.pause else "",
@@ -54,9 +58,14 @@ class Overview:
             ],
             "alerts_waiting": self.alerts_waiting,
             "counts": dict(self.counts),
-            "cases": [asdict(view) for view in self.views],
+            "cases": [self._case(view) for view in self.views],
             **mirrors,
+            **hosts,
         }
+
+    def _case(self, view: CaseView) -> dict[str, Any]:
+        host = {"host": self.working.get(view.case, "")} if self.hosts is not None else {}
+        return {**asdict(view), **host}
 
     def _mirror(self, mirror: MirrorStatus) -> dict[str, Any]:
         run = self.runs.get(mirror.mirror)
@@ -66,7 +75,9 @@ class Overview:
     def without_times(self) -> "Overview":
         """Return it without what changes with time alone, for comparisons."""
         runs = dict.fromkeys(self.runs, (0, 0, 0))
-        return replace(self, at=0.0, views=tuple(map(view_without_times, self.views)), runs=runs)
+        hosts = self.hosts and tuple(replace(each, silent=0.0, working=0) for each in self.hosts)
+        views = tuple(map(view_without_times, self.views))
+        return replace(self, at=0.0, views=views, runs=runs, hosts=hosts, working={})
 
 
 def view_without_times(view: CaseView) -> CaseView:
@@ -76,13 +87,13 @@ def view_without_times(view: CaseView) -> CaseView:
 
 def read_overview(watch: Watch) -> Overview:
     """Given an open config, return the state of its cases and mirrors now."""
-    cases = watch.attention()
-    snapshot = watch.daemon_snapshot(cases)
+    cases, hosts = watch.attention(), watch.hosts()
     state, now = watch.settings.state, time.time()
+    snapshot = hosts.snapshot().among(watch.settings, cases, watch.pace, now)
     return Overview(
         at=now,
-        daemon=running_daemon(state),
-        pause=pause_reason(state),
+        daemon=hosts.process,
+        pause=hosts.pause,
         counts=watch.counts(),
         views=tuple(
             case_view.case_view(case, watch.pace(case.route), now, snapshot) for case in cases
@@ -92,6 +103,8 @@ def read_overview(watch: Watch) -> Overview:
         away=tuple(sorted(snapshot.progress.away)),
         unused=snapshot.progress.unused,
         alerts_waiting=undelivered_alerts(state) if watch.settings.alerts.is_on else 0,
+        hosts=hosts.views(),
+        working=hosts.working,
     )
 
 

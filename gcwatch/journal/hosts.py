@@ -80,6 +80,7 @@ class SoleHost:
         if daemon is None:
             return ()
         progress = read_progress(self._state, daemon, time.time())
+        progress = progress.model_copy(update={"daemon": daemon})
         pause = pause_reason(self._state)
         return (Host("", socket.gethostname(), VERSION, 0.0, 0.0, 1.0, pause, progress),)
 

@@ -9,12 +9,13 @@ from rich.table import Table
 from rich.text import Text
 
 from gcwatch.commands.status import Overview, view_without_times
-from gcwatch.core.reasons import explain
-from gcwatch.core.text import count_noun, iso_time, printable_name
+from gcwatch.core.reasons import Reason, explain
+from gcwatch.core.text import count_noun, iso_time, printable_name, time_span
 from gcwatch.views.links import link_style, links_of, whole_line
 from gcwatch.views.mirror_table import mirrors_table
 from gcwatch.views.terminal import STAGE_STYLES, plain_table
 from gcwatch.wording.case_view import CaseView
+from gcwatch.wording.host_group import HostView
 
 _MARGIN_LINES = 4
 """Lines of the terminal that stay free below a live table."""
@@ -28,7 +29,7 @@ def status_tables(seen: Overview, *, clickable: bool = False) -> Group:
     parts = [*_heading(seen)]
     for title, style, views in _sections(seen):
         if views:
-            parts += [Text(title, style), _views(views, clickable=clickable)]
+            parts += [Text(title, style), _views(seen, views, clickable=clickable)]
             parts += _links(views, clickable=clickable)
     if seen.mirrors:
         parts += [Text(), mirrors_table(seen.mirrors, seen.runs)]
@@ -47,7 +48,7 @@ def live_status(seen: Overview, height: int) -> Group:
     order = [view for _, _, views in _sections(seen) for view in views]
     order.sort(key=lambda view: (view.stage == "failed", not view.moved))
     shown = order[: max(height - taken, 1)]
-    parts += [_views(shown, brief=True)] if shown else []
+    parts += [_views(seen, shown, brief=True)] if shown else []
     if len(order) > len(shown):
         parts.append(Text(f"and {count_noun(len(order) - len(shown), 'more case')}", "dim"))
     return Group(*parts, *mirrors)
@@ -66,7 +67,9 @@ def _sections(seen: Overview) -> tuple[tuple[str, str, list[CaseView]], ...]:
 
 
 def _heading(seen: Overview) -> Iterator[RenderableType]:
-    yield Text(_daemon(seen.daemon), "" if seen.daemon is not None else "yellow")
+    yield Text(_daemon(seen), "" if seen.daemon is not None else "yellow")
+    for host in seen.hosts or ():
+        yield Text(_host(host), "yellow" if not host.alive or host.paused or host.away else "")
     if seen.trouble:
         yield Text(seen.trouble, "yellow")
     if seen.pause is not None:
@@ -109,17 +112,37 @@ def status_lines(
 
 def _state(seen: Overview) -> tuple[object, ...]:
     """Return what an overview's heading says beside the counts."""
-    return seen.daemon, seen.pause, seen.away, seen.unused, seen.alerts_waiting
+    hosts = [(each.host, each.alive, each.paused, each.away) for each in seen.hosts or ()]
+    return seen.daemon, seen.pause, seen.away, seen.unused, seen.alerts_waiting, hosts
 
 
 def _stage_style(view: CaseView) -> str:
     return STAGE_STYLES.get(view.stage, "cyan")
 
 
-def _daemon(daemon: int | None) -> str:
-    if daemon is None:
-        return "No gcwatch is running here, so nothing is sent: start gcwatch run."
-    return f"gcwatch is running (process {daemon})."
+def _daemon(seen: Overview) -> str:
+    if seen.daemon is None:
+        where = "here" if seen.hosts is None else "on any host"
+        return f"No gcwatch is running {where}, so nothing is sent: start gcwatch run."
+    if seen.hosts:
+        living = sum(each.alive for each in seen.hosts)
+        return f"gcwatch is running on {count_noun(living, 'host')}."
+    return f"gcwatch is running (process {seen.daemon})."
+
+
+def _host(host: HostView) -> str:
+    """Return what one of several hosts does, or why it does nothing."""
+    named = f"  {host.host} (gcwatch {host.version})"
+    if not host.alive:
+        return (
+            f"{named}: silent for {time_span(host.silent)}: it has died, or can't reach the "
+            "database. Other hosts go on with its cases."
+        )
+    does = f"works on {count_noun(host.working, 'case')}"
+    if host.paused:
+        does = f"paused: {explain(Reason(host.paused)).plain.rstrip('.')}"
+    away = "".join(f" It can't reach the inbox of route {route}." for route in host.away)
+    return f"{named}: {does}.{away}"
 
 
 def _counted(counts: Mapping[str, int]) -> str:
@@ -137,14 +160,19 @@ def _links(views: Sequence[CaseView], *, clickable: bool) -> list[Text]:
     ]
 
 
-def _views(views: Sequence[CaseView], *, brief: bool = False, clickable: bool = False) -> Table:
+def _views(
+    seen: Overview, views: Sequence[CaseView], *, brief: bool = False, clickable: bool = False
+) -> Table:
     """Return cases as a table; a *brief* one has one line a case, with bars."""
-    table = plain_table("case", "folder", "stage", "since (UTC)", "why")
+    host = ["host"] if seen.hosts else []
+    table = plain_table("case", "folder", "stage", "since (UTC)", *host, "why")
     for view in views:
         since = Text(view.since[:16].replace("T", " "))
         why = _bar(view) if brief else _why(view)
         key = Text(view.case, link_style(view.link) if clickable else "")
-        table.add_row(key, Text(view.folder), Text(view.stage, _stage_style(view)), since, why)
+        works = [Text(seen.working.get(view.case, "")) for _ in host]
+        stage = Text(view.stage, _stage_style(view))
+        table.add_row(key, Text(view.folder), stage, since, *works, why)
     return table
 
 

@@ -30,14 +30,15 @@ class DaemonSnapshot:
     """What the daemon does at this moment, as far as the waiting of a case depends on it.
 
     `is_running`: a daemon is there. `pause`: why all work is paused. `routes`: the names in the
-    config; None: unknown. `at_once`: the number of cases that are worked on at a time. `ahead`: for
-    each due case, the number of cases that go first.
+    config; None: unknown. `hosts`: how many work. `at_once`: the number of cases that they work on
+    at a time. `ahead`: for each due case, the number of cases that go first.
     """
 
     is_running: bool = True
     pause: Reason | None = None
     routes: frozenset[str] | None = None
     progress: DaemonProgress = NOTHING
+    hosts: int = 1
     at_once: int = 0
     ahead: Mapping[str, int] = field(default_factory=dict)
 
@@ -57,7 +58,8 @@ class DaemonSnapshot:
             if (due := due_time(case, pace_of(case.route))) is not None and due <= now
         ]
         ahead = {key: place for place, (_, _, key) in enumerate(sorted(ready))}
-        return replace(self, routes=frozenset(ranks), at_once=settings.limits.cases, ahead=ahead)
+        at_once = self.hosts * settings.limits.cases
+        return replace(self, routes=frozenset(ranks), at_once=at_once, ahead=ahead)
 
 
 def _worked_on(settings: Settings) -> tuple[Route, ...]:

@@ -13,7 +13,6 @@ from gcwatch.config.values.types import parse_duration
 from gcwatch.core.errors import JournalUnavailable, Misused
 from gcwatch.core.text import count_noun, data_size
 from gcwatch.journal.moving import move_to_database, move_to_state_directory
-from gcwatch.journal.presence import running_daemon
 from gcwatch.journal.pruning import prune_journal
 from gcwatch.views.terminal import console
 
@@ -90,8 +89,9 @@ def copy(context: typer.Context, back: Back = False, config: Config = None) -> N
 
 
 def _shrunk(watch: Watch) -> str:
-    """Make the journal's file smaller if no daemon uses it; return what became of that."""
-    if running_daemon(watch.settings.state) is not None:
+    """Make the journal smaller, a file only if no daemon uses it; return what became of that."""
+    hosts = watch.hosts()
+    if hosts.is_running and not hosts.is_shared:
         return "Its file is not smaller, as gcwatch is running: new cases use the free room in it."
     before = watch.journal.size()
     try:

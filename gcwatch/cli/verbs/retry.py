@@ -10,7 +10,6 @@ from gcwatch.cli.errors import Misused
 from gcwatch.cli.options import Config, chosen, flag
 from gcwatch.core.case import Case
 from gcwatch.core.kinds import KIND_NAMES
-from gcwatch.journal.presence import running_daemon
 
 Cases = Annotated[
     list[str] | None,
@@ -81,5 +80,5 @@ def _tell_leftover(case: Case) -> None:
 def _remind(watch: gcwatch.Watch, anything: bool) -> None:
     if not anything:
         typer.echo("No case has failed.")
-    elif running_daemon(watch.settings.state) is None:
+    elif not watch.hosts().is_running:
         typer.echo("No gcwatch is running here. Start gcwatch run or gcwatch once to continue.")
