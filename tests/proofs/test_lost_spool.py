@@ -1,11 +1,12 @@
 """A case goes on after its spool is lost, as on another host: what the platform has, fits still."""
 
 import shutil
+import threading
 from functools import partial
 
 import pytest
 from support import slices
-from support.builders import Site, check_history, check_nothing_half_done, sha256
+from support.builders import Site, check_history, check_nothing_half_done, sha256, until
 from support.contract import TARGETS
 from support.victims import SIGKILLED, die_at_every_kind
 
@@ -13,7 +14,8 @@ from gcwatch.files.key_file import KEY_FILE
 from gcwatch.steps.upload import FILES_PER_RECORD
 
 PIXELS = 2400
-"""Rows and columns of a slice: three of them are three parts."""
+LARGE = {"Rows": PIXELS, "Columns": PIXELS, "PixelData": bytes(2 * PIXELS * PIXELS)}
+"""What makes three slices three parts."""
 BEGUN = 1
 """Writes to the platform until an upload has begun."""
 
@@ -41,9 +43,12 @@ def recorded(site):
         return [each.event.kind for case in watch.journal.cases() for each in watch.history(case)]
 
 
+def parts_begun(site):
+    return [call for call in site.sandbox.calls() if call["method"] == "PUT"]
+
+
 def parts_sent(site):
-    calls = site.sandbox.calls()
-    return sum(call["method"] == "PUT" and call["applied"] for call in calls)
+    return sum(call["applied"] for call in parts_begun(site))
 
 
 def check_delivered(site):
@@ -57,13 +62,36 @@ def test_only_the_parts_that_are_missing_are_sent(victims, sandbox, tmp_path):
     """A host dies after one part of three; the next one spools the same bytes."""
     site = Site(tmp_path, sandbox)
     site.configure(limits={"connections": 1})
-    size = {"Rows": PIXELS, "Columns": PIXELS, "PixelData": bytes(2 * PIXELS * PIXELS)}
-    drop_series(site, 3, **size)
+    drop_series(site, 3, **LARGE)
     die(victims, site, BEGUN + 1)
     assert parts_sent(site) == 1
 
     assert victims.live(site) == 0
 
+    assert parts_sent(site) == 3
+    assert recorded(site).count("upload_started") == 1
+    check_delivered(site)
+
+
+@pytest.mark.prove
+def test_another_host_goes_on_with_an_upload(sandbox, database, tmp_path):
+    """It has nothing of the first one but the journal that they share, and the inbox."""
+    site = Site(tmp_path, sandbox)
+    site.configure(limits={"connections": 1})
+    site.file.write_text(f'journal = "{database}"\n{site.file.read_text()}')
+    drop_series(site, 3, **LARGE)
+    sandbox.fault("delay", method="PUT", host="storage", nth=2, times=None, seconds=100)
+    stop = threading.Event()
+    with site.running(stop=stop):
+        until(lambda: len(parts_begun(site)) == 2)
+        stop.set()
+        sandbox.clear_faults()
+    sent = parts_sent(site)
+    shutil.rmtree(site.state)
+
+    site.run_once()
+
+    assert 1 <= sent <= 2
     assert parts_sent(site) == 3
     assert recorded(site).count("upload_started") == 1
     check_delivered(site)
