@@ -21,6 +21,7 @@ from gcwatch.daemon.case_runner import CaseRunner, log_case_event
 from gcwatch.daemon.controls import Controls
 from gcwatch.daemon.current_config import CurrentConfig
 from gcwatch.daemon.held_leases import HeldLeases
+from gcwatch.daemon.host_news import HostNews
 from gcwatch.daemon.host_sign import HostSign
 from gcwatch.daemon.idle import BusyWaits, all_left_to_later_run
 from gcwatch.daemon.job_slots import JobSlots
@@ -179,6 +180,7 @@ class Daemon:
             stack.enter_context(self._progress_file)
             if self._journal.leases.is_shared:
                 stack.enter_context(self._make_host_sign())
+                stack.enter_context(HostNews(self._journal.hosts, self._wakeup.wake))
             self._log_start()
             self._config.start(take_over=self._controls.take_over)
             self._journal.make_future_cases_due()

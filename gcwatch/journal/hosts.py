@@ -55,6 +55,9 @@ class Hosts(Protocol):
     def all(self) -> Sequence[Host]:
         """Return all hosts that have begun to work and have not ended, by name."""
 
+    def wait_for_news(self, seconds: float) -> bool:
+        """Wait until some host has found, retried or withdrawn a case; return whether one has."""
+
     def owner(self) -> Owner:
         """Return to whom the inboxes of these hosts belong."""
 
@@ -83,6 +86,11 @@ class SoleHost:
         progress = progress.model_copy(update={"daemon": daemon})
         pause = pause_reason(self._state)
         return (Host("", socket.gethostname(), VERSION, 0.0, 0.0, 1.0, pause, progress),)
+
+    def wait_for_news(self, seconds: float) -> bool:
+        """Return False at once: there is no other host."""
+        del seconds
+        return False
 
     def owner(self) -> Owner:
         """Return whom this state directory makes of gcwatch."""

@@ -153,6 +153,7 @@ class Journal(JournalReader):
         _make_way(connection, case)
         connection.execute(_INSERT_CASE, self._row(case))
         self._append(connection, case.key, event, now)
+        self._database.tell_news(connection)
         return case
 
     def record(
@@ -175,6 +176,8 @@ class Journal(JournalReader):
             # A step that began before `gcwatch retry` must not change the new round.
             if of_round not in {None, before.round}:
                 return before
+            if lease is None:  # nobody's work: somebody may have some by it
+                self._database.tell_news(connection)
             return self._write(connection, before, event)
 
     def record_unless_changed(self, case: Case, event: Event) -> Case | None:

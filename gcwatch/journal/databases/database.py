@@ -62,6 +62,9 @@ class Database(Protocol):
     def now(self, connection: Connection) -> float:
         """Return the time at which something is recorded, in seconds since the epoch."""
 
+    def tell_news(self, connection: Connection) -> None:
+        """Let the other hosts look for work once this transaction is committed."""
+
     def latest_event(self, connection: Connection) -> int:
         """Return the highest number that an event ever had."""
 

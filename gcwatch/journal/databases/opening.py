@@ -26,7 +26,7 @@ def open_database(
         from gcwatch.journal.databases.postgres_leases import SharedLeases
 
         assert host is not None, "who shares a journal has an identity"
-        hosts = HostTable(shared, host.identity, host.host, lease)
+        hosts = HostTable(shared, host, lease)
         return shared, SharedLeases(shared, host.identity, lease), hosts
     from gcwatch.journal.databases.sqlite import SqliteDatabase
 

@@ -28,6 +28,8 @@ _AWAY_HINT: Final = "Look after the database: gcwatch goes on by itself once it 
 OLDEST_SERVER: Final = 14
 NOW: Final = "extract(epoch FROM clock_timestamp())::float8"
 """The database's time, in seconds since the epoch."""
+NEWS: Final = "gcwatch"
+"""The channel on which hosts tell each other to look for work."""
 
 _LOCK: Final = 0x67637774  # "gcwt"
 _TRUSTED_SECONDS: Final = 1.0
@@ -93,11 +95,11 @@ class PostgresDatabase:
 
     def __init__(self, address: JournalAddress, clock: Callable[[], float]) -> None:
         self.place = address.place
+        self._address = address
         self._clock, self._ahead = clock, 0.0
         self._local = threading.local()
         self._engine = sqlalchemy.create_engine(
             "postgresql+psycopg://",
-            # The password is read each time: it may have been changed.
             creator=lambda: psycopg.connect(**connection_arguments(address)),
             pool_size=_POOL_CONNECTIONS,
             max_overflow=_MORE_CONNECTIONS,
@@ -108,13 +110,17 @@ class PostgresDatabase:
         self._snapshots = self._engine.execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
-        with self._translated():
+        with self.translated():
             try:
                 self.upgraded_from = self._upgrade()
                 self._identity = self.meta("identity")
             except BaseException:
                 self.close()
                 raise
+
+    def connect(self) -> psycopg.Connection:
+        """Return a new connection, whose statements are committed one by one."""
+        return psycopg.connect(**connection_arguments(self._address), autocommit=True)
 
     def close(self) -> None:
         """Release all connections."""
@@ -127,7 +133,7 @@ class PostgresDatabase:
         if held is not None:
             yield held
             return
-        with self._translated(), self._snapshots.begin() as connection:
+        with self.translated(), self._snapshots.begin() as connection:
             yield PostgresConnection(connection)
 
     @contextmanager
@@ -165,7 +171,7 @@ class PostgresDatabase:
     @contextmanager
     def beside(self) -> Iterator[PostgresConnection]:
         """Commit what the body does beside other transactions; raise as `writing` does."""
-        with self._translated(), self._engine.begin() as connection:
+        with self.translated(), self._engine.begin() as connection:
             yield PostgresConnection(connection)
 
     def now(self, connection: Connection) -> float:
@@ -182,6 +188,10 @@ class PostgresDatabase:
         # A host that was frozen meanwhile knows nothing of that moment.
         if abs(after - before) < _TRUSTED_SECONDS:
             self._ahead = at - (before + after) / 2
+
+    def tell_news(self, connection: Connection) -> None:
+        """Let the other hosts look for work once this transaction is committed."""
+        connection.execute(f"NOTIFY {NEWS}")
 
     def latest_event(self, connection: Connection) -> int:
         """Return the highest number that an event ever had."""
@@ -231,7 +241,7 @@ class PostgresDatabase:
 
     def shrink(self) -> None:
         """Let new rows use the room of what was dropped; raise JournalUnavailable if that fails."""
-        with self._translated(), self._engine.connect() as connection:
+        with self.translated(), self._engine.connect() as connection:
             alone = connection.execution_options(isolation_level="AUTOCOMMIT")
             alone.exec_driver_sql("VACUUM (ANALYZE) cases, events")
 
@@ -259,7 +269,7 @@ class PostgresDatabase:
         return version if 0 < version < len(VERSIONS) else None
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def translated(self) -> Iterator[None]:
         """Let errors of the libraries be gcwatch's own; those that are a fault of it stay."""
         try:
             yield

@@ -2,21 +2,24 @@
 
 import json
 import socket
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import psycopg
 from pydantic import ValidationError
 
 from gcwatch.core.errors import StateError
 from gcwatch.core.reasons import CATALOGUE, Reason
 from gcwatch.journal.databases.database import Connection
-from gcwatch.journal.databases.postgres import NOW, PostgresDatabase
+from gcwatch.journal.databases.postgres import NEWS, NOW, PostgresDatabase
 from gcwatch.journal.hosts import Host
 from gcwatch.journal.ownership import Owner
 from gcwatch.journal.progress import NOTHING, DaemonProgress
 from gcwatch.version import VERSION
 
+_LOOK_SECONDS: Final = 0.5
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 _TELL: Final = f"""INSERT INTO hosts (identity, name, machine, version, started, seen, told)
@@ -33,35 +36,56 @@ class HostTable:
 
     Args:
         database: Where the journal is.
-        identity: The identity of this host's state directory.
-        name: What this host is called.
+        host: This host: the identity of its state directory, its name, and where that is.
         seconds: For how long a host may be silent before it counts as gone.
     """
 
-    def __init__(
-        self, database: PostgresDatabase, identity: str, name: str, seconds: float
-    ) -> None:
-        self._database = database
-        self._identity, self._name, self._seconds = identity, name, seconds
-        self._machine = f"{socket.gethostname()} {_boot_id()}"
+    def __init__(self, database: PostgresDatabase, host: Owner, seconds: float) -> None:
+        self._database, self._seconds = database, seconds
+        self._identity, self._name = host.identity, host.host
+        self._machine = f"{socket.gethostname()} {_boot_id()} {host.state}"
+        self._heard: psycopg.Connection | None = None
 
     def join(self) -> None:
         """Tell that this host begins to work.
 
+        If a host with its identity was at work a moment ago, wait: this one may have been rebooted.
+
         Raises:
             StateError: when another computer with a copy of this state directory is at work.
         """
-        query = f"SELECT name, machine, {NOW} - seen FROM hosts WHERE identity = :identity"  # noqa: S608 -- ours
-        with self._database.writing() as connection:
-            found = connection.execute(query, {"identity": self._identity}).fetchone()
-            if found and found[1] != self._machine and found[2] < self._seconds:
+        first = self._last_sign()
+        while (sign := self._last_sign()) is not None:
+            if sign != first:
                 raise StateError(
-                    f"The host {found[0]} works with the same identity as this one: its state "
+                    f"Another host works with the identity of this one, {self._name}: its state "
                     "directory is a copy.",
-                    "If that is this computer, started again a moment ago, wait a minute. Else "
-                    "give this host a new, empty state directory.",
+                    "Give this host a new, empty state directory.",
                 )
+            time.sleep(_LOOK_SECONDS)
+        with self._database.writing() as connection:
             self._write(connection, NOTHING, "", is_start=True)
+
+    def _last_sign(self) -> float | None:
+        """Return when another computer gave a sign with this identity, if that counts as alive."""
+        query = f"""SELECT seen FROM hosts WHERE identity = :identity
+            AND machine <> :machine AND seen + :seconds > {NOW}"""  # noqa: S608 -- ours
+        values = {"identity": self._identity, "machine": self._machine, "seconds": self._seconds}
+        with self._database.reading() as connection:
+            found = connection.execute(query, values).fetchone()
+        return found[0] if found else None
+
+    def wait_for_news(self, seconds: float) -> bool:
+        """Wait until some host has found, retried or withdrawn a case; return whether one has."""
+        with self._database.translated():
+            if self._heard is None or self._heard.closed:
+                self._heard = self._database.connect()
+                self._heard.execute(f"LISTEN {NEWS}")
+            try:
+                return any(self._heard.notifies(timeout=seconds, stop_after=1))
+            except psycopg.Error:
+                self._heard.close()
+                raise
 
     def tell(self, progress: DaemonProgress, pause: str) -> None:
         """Tell that this host lives, what it does, and the code of why all its work is paused."""
@@ -74,6 +98,8 @@ class HostTable:
             connection.execute(
                 "DELETE FROM hosts WHERE identity = :identity", {"identity": self._identity}
             )
+        if self._heard is not None:
+            self._heard.close()
 
     def all(self) -> Sequence[Host]:
         """Return all hosts that have begun to work and have not ended, by name."""

@@ -94,6 +94,9 @@ class SqliteDatabase:
         """Return None: the key is a file beside the journal."""
         return None
 
+    def tell_news(self, connection: Connection) -> None:
+        """Do nothing: there is no other host."""
+
     def latest_event(self, connection: Connection) -> int:
         """Return the highest number that an event ever had: those of packed ones have no row."""
         query = "SELECT seq FROM sqlite_sequence WHERE name = 'events'"
