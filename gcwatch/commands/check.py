@@ -28,7 +28,7 @@ from gcwatch.core.text import count_noun, iso_time
 from gcwatch.daemon.reporting.status_files import read_beginning
 from gcwatch.files import file_systems
 from gcwatch.inbox.case_tables import read_case_table
-from gcwatch.journal.databases.sqlite import journal_problem
+from gcwatch.journal.databases.sqlite import JOURNAL_FILE, MOVED_FILE, journal_problem
 from gcwatch.journal.presence import running_daemon
 from gcwatch.outbox.delivery_command import find_program
 from gcwatch.outbox.table_file import looks_like_table
@@ -46,11 +46,12 @@ def check(
     *offline* the platform is not asked. With *send_alert* a test alert is sent.
     """
     yield Finding("config", "file", str(settings.file))
-    state = _state(settings.state)
+    state = _state(settings)
     yield state
     if state.is_fine:
         yield from _lacks("state", "folder", _existing(settings.state), is_state=True)
     if settings.journal is not None:
+        yield from _left_journal(settings.state)
         yield from journal_findings(settings.journal)
     if not is_likely(time.time()):
         problem = f"the clock of this machine shows {iso_time(time.time())}"
@@ -89,7 +90,8 @@ def _limits(limits: Limits) -> Iterator[Finding]:
 # --- folders -------------------------------------------------------------------------------------
 
 
-def _state(state: Path) -> Finding:
+def _state(settings: Settings) -> Finding:
+    state = settings.state
     kind = file_systems.network_file_system(state)
     if kind:
         hint = "Name a folder on a local disk: state = …"
@@ -99,12 +101,20 @@ def _state(state: Path) -> Finding:
     if not _may_write(_existing(state)):
         hint = "Give the user that runs gcwatch the right to write there."
         return Finding("state", "folder", f"{state} can't be written", "config", hint)
-    problem = journal_problem(state)
+    problem = journal_problem(state) if settings.journal is None else None
     if problem:
         return Finding("state", "journal", str(problem), "config", problem.hint)
     holder = running_daemon(state)
     busy = f" (used by process {holder})" if holder is not None else ""
     return Finding("state", "folder", f"{state}{busy}")
+
+
+def _left_journal(state: Path) -> Iterator[Finding]:
+    """Say if the state directory has a journal that was not copied to the database."""
+    if (state / JOURNAL_FILE).exists() and not (state / MOVED_FILE).exists():
+        told = f"{state} has a journal, too, which is not used"
+        hint = "Bring what it knows into the database: gcwatch journal copy. Or move it away."
+        yield Finding("state", "journal", told, "config", hint)
 
 
 def _folders(route: Route) -> Iterator[Finding]:

@@ -36,7 +36,7 @@ _AWAY_HINTS: Final = {
 
 
 def journal_findings(address: JournalAddress) -> Iterator[Finding]:
-    """Given the address of a journal, check its server; takes some 20 seconds at most."""
+    """Given the address of a journal, check its server; all waits have an end."""
     try:
         require_libraries()
         from gcwatch.journal.databases.postgres_facts import (  # noqa: PLC0415 -- they are an extra
@@ -100,10 +100,14 @@ def _rights(address: JournalAddress, facts: ServerFacts) -> Iterator[Finding]:
         told = f"belong to {facts.owner}: {facts.user} could not upgrade them"
         yield _wrong("tables", told, hint)
     else:
-        yield _version(schema, facts.version or 0)
+        yield _version(schema, facts)
 
 
-def _version(schema: str, version: int) -> Finding:
+def _version(schema: str, facts: ServerFacts) -> Finding:
+    version = facts.version or 0
+    if facts.moved:
+        hint = "Take journal = … out of the config, or name another database."
+        return _wrong("tables", f"the journal was moved to {facts.moved}", hint)
     if version > len(VERSIONS):
         told = f"in the schema {schema}, of a newer gcwatch (version {version})"
         return _wrong("tables", told, "Install that gcwatch here, too.")

@@ -189,6 +189,10 @@ def migrate(connection: sqlite3.Connection, version: int) -> None:
 def journal_problem(state: Path) -> StateError | JournalUnavailable | None:
     """Given a state directory, return why its journal can't be used, or None; change nothing."""
     path = state / JOURNAL_FILE
+    try:
+        _refuse_moved(state)
+    except StateError as error:
+        return error
     if not path.exists():
         return None
     if odd := _odd_file(path):  # a pipe would block

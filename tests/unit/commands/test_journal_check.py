@@ -21,6 +21,8 @@ from gcwatch.commands import check
 from gcwatch.commands.journal_check import journal_findings
 from gcwatch.config.values.journal_address import parse_journal_address
 from gcwatch.journal.databases import postgres_facts
+from gcwatch.journal.databases.sqlite import MOVED_FILE
+from gcwatch.journal.journal import Journal
 
 
 def told(url):
@@ -115,6 +117,27 @@ def test_check_says_it_beside_all_else(tmp_path, database):
     assert found[:3] == [("config", "file"), ("state", "folder"), ("journal", "postgres")]
 
 
+def test_a_journal_that_is_not_used_any_more_is_told(tmp_path, database):
+    """Of the state directory, until it is copied; and afterwards, if the config names none."""
+    state = tmp_path / "state"
+    Journal(state).close()
+
+    def found(top=""):
+        (tmp_path / "x.toml").write_text(f'{top}state = "state"\n')
+        settings = config.load(tmp_path / "x.toml", needs_work=False)
+        every = [*check.check(settings, offline=True)]
+        return [each for each in every if (each.where, each.what) == ("state", "journal")]
+
+    shared = f'journal = "{database}"\n'
+    assert found() == []
+    [told] = found(shared)
+    assert "gcwatch journal copy" in told.hint
+    (state / MOVED_FILE).write_text("postgresql://db/gcwatch\n")
+    assert found(shared) == []
+    [told] = found()
+    assert "postgresql://db/gcwatch" in told.detail
+
+
 @pytest.mark.parametrize("schema", ["", "own"])
 def test_the_hint_gives_the_right_to_make_tables(postgres, stranger, empty, schema):
     """Its statement can be copied, also for a name that has to be quoted."""
@@ -142,6 +165,7 @@ def test_the_hints_give_the_right_to_use_and_upgrade_tables(postgres, stranger, 
     ("statement", "what", "detail"),
     [
         ("UPDATE meta SET value = '99' WHERE name = 'version'", "tables", "of a newer gcwatch"),
+        ("INSERT INTO meta VALUES ('moved', '/var/lib/gcwatch')", "tables", "was moved to /var"),
         ("ALTER DATABASE {} SET default_transaction_read_only = on", "postgres", "a standby"),
         ("ALTER DATABASE {} CONNECTION LIMIT 9", "connections", "left"),
     ],
