@@ -159,6 +159,23 @@ def database(postgres):
     postgres.drop(name)
 
 
+@pytest.fixture
+def new_journal(request):
+    """Makes the value of `journal` for a site: for "postgres" the address of a new database."""
+    made = []
+
+    def make(kind):
+        if kind == "sqlite":
+            return None
+        postgres = request.getfixturevalue("postgres")
+        made.append(postgres.create())
+        return postgres.url(made[-1])
+
+    yield make
+    for name in made:
+        request.getfixturevalue("postgres").drop(name)
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def journal_place(request, tmp_path):
     """Where a new journal lies: what a test claims holds for both databases."""

@@ -26,17 +26,27 @@ QUICK = [
     ("archive", "image"),
 ]
 """What `make test` takes of each kind of target; `make prove` takes all."""
+JOURNALS = ("sqlite", "postgres")
+QUICK_CHAINS = [
+    ("algorithm", "image", "sqlite"),
+    ("reader_study", "image_file_value", "sqlite"),
+    ("archive", "image", "postgres"),
+]
+"""The same for chained deaths, and where the journal is."""
 
 
-def tiers(rows):
+def tiers(rows, quick=QUICK):
     """The rows of a table of kinds and names; those that are not quick are for `make prove`."""
-    return [pytest.param(*row, marks=[] if row[:2] in QUICK else pytest.mark.prove) for row in rows]
+    return [
+        pytest.param(*row, marks=[] if row[: len(quick[0])] in quick else pytest.mark.prove)
+        for row in rows
+    ]
 
 
-def chain_deaths(victims, folder, target, *, name, broken=""):
+def chain_deaths(victims, folder, target, *, name, broken="", journal=None):
     """Let one site die at the first point of each kind; return the kinds."""
     variant = target.variants[name]
-    with target.dropped(folder, variant) as site:
+    with target.dropped(folder, variant, journal) as site:
         kinds = die_at_every_kind(
             partial(victims.live, site, variant=broken),
             folder / "points",
@@ -62,11 +72,14 @@ def check_all_visited(site, kinds):
     assert writes <= {*kinds}
 
 
-def enumerate_deaths(victims, folder, target, *, name, death, broken=""):
-    """Let the daemon die at the first point, the second … until one survives; count the dead."""
+def enumerate_deaths(victims, folder, target, *, name, death, broken="", journal=lambda: None):
+    """Let the daemon die at the first point, the second … until one survives; count the dead.
+
+    *journal* makes the journal of each site.
+    """
     variant = target.variants[name]
     for number in count(1):
-        with target.dropped(folder / str(number), variant) as site:
+        with target.dropped(folder / str(number), variant, journal()) as site:
             status = victims.live(site, variant=broken, **{death: number})
             check_nothing_half_done(site.outbox, variant.patients)
             if status == SIGKILLED:
@@ -104,21 +117,29 @@ def cuts():
     ]
 
 
-@pytest.mark.parametrize(("kind", "name"), tiers(all_variants()))
-def test_a_folder_becomes_one_thing_though_the_daemon_dies_again_and_again(
-    victims, tmp_path, kind, name
+@pytest.mark.parametrize(
+    ("kind", "name", "where"),
+    tiers([(*row, where) for row in all_variants() for where in JOURNALS], QUICK_CHAINS),
+)
+def test_a_folder_becomes_one_thing_though_the_daemon_dies_again_and_again(  # noqa: PLR0917 -- a row
+    victims, new_journal, tmp_path, kind, name, where
 ):
     """SIGKILL at each kind of commit, reply and file change in turn, on one and the same site."""
-    dead = chain_deaths(victims, tmp_path, TARGETS[kind], name=name)
+    dead = chain_deaths(victims, tmp_path, TARGETS[kind], name=name, journal=new_journal(where))
 
     assert len(dead) >= 30
 
 
 @pytest.mark.prove
+@pytest.mark.parametrize("where", JOURNALS)
 @pytest.mark.parametrize(("kind", "name", "death"), points())
-def test_a_folder_becomes_one_thing_wherever_the_daemon_dies(victims, tmp_path, kind, name, death):
+def test_a_folder_becomes_one_thing_wherever_the_daemon_dies(  # noqa: PLR0917 -- a row
+    victims, new_journal, tmp_path, kind, name, death, where
+):
     """SIGKILL at every commit, platform write and file change: one of it, one whole result."""
-    dead = enumerate_deaths(victims, tmp_path, TARGETS[kind], name=name, death=death)
+    journal = partial(new_journal, where)
+    target = TARGETS[kind]
+    dead = enumerate_deaths(victims, tmp_path, target, name=name, death=death, journal=journal)
 
     assert dead >= {"platform_write": 1}.get(death, 9)
 

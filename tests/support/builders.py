@@ -84,11 +84,15 @@ def _toml(value):
 
 
 class Site:
-    """One installation of gcwatch beside a sandbox, with one route."""
+    """One installation of gcwatch beside a sandbox, with one route.
 
-    def __init__(self, folder, sandbox, **route):
+    *journal* is the address of a database; without it, the journal is in the state directory.
+    """
+
+    def __init__(self, folder, sandbox, *, journal=None, **route):
         self.folder = folder
         self.sandbox = sandbox
+        self.journal = journal
         self.inbox, self.outbox = folder / "in", folder / "out"
         self.state, self.file = folder / "state", folder / "gcwatch.toml"
         self.token = folder / "token"
@@ -115,6 +119,7 @@ class Site:
         }
         lines = [
             'state = "state"',
+            *([f"journal = {json.dumps(self.journal)}"] if self.journal else []),
             "[platform]",
             f"url = {json.dumps(self.sandbox.url)}",
             'token_file = "token"',

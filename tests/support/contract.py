@@ -96,15 +96,14 @@ class Target:
     plain: ClassVar[Mapping[str, Any]]
 
     @contextmanager
-    def dropped(self, folder, variant):
-        """A sandbox, and a site whose inbox holds the folders of a variant."""
+    def dropped(self, folder, variant, journal=None):
+        """A sandbox, and a site whose inbox holds the folders of a variant; *journal*: see Site."""
         with Sandbox(folder / "sandbox", Settings(**variant.platform)) as sandbox:
             (folder / "site").mkdir(parents=True, exist_ok=True)
             for name, content in variant.beside.items():
                 (folder / "site" / name).write_bytes(content)
-            site = Site(
-                folder / "site", sandbox, **{"duplicates": "hold", **self.plain, **variant.route}
-            )
+            route = {"duplicates": "hold", **self.plain, **variant.route}
+            site = Site(folder / "site", sandbox, journal=journal, **route)
             told = variant.before(sandbox)
             for name in variant.folders:
                 site.drop(name, {**variant.files, **told})
