@@ -71,12 +71,14 @@ class PlatformGate:
 
     def on_journal_unavailable(self, error: Exception) -> None:
         """Pause: the journal can't be written."""
-        log.emit(_UNAVAILABLE[self._journal_pause], error=error)
         with self._lock:
+            if not self._is_journal_away:  # many workers find it out, again and again
+                log.emit(_UNAVAILABLE[self._journal_pause], error=str(error))
             self._is_journal_away = True
             self._tell_pause()
         is_shared = self._journal_pause == "database_away"
-        self._pause(DATABASE_PAUSE_SECONDS if is_shared else DISK_PAUSE_SECONDS)
+        longest = DATABASE_PAUSE_SECONDS if is_shared else DISK_PAUSE_SECONDS
+        self._pause(min(longest, self._current.base_pace.survey) if is_shared else longest)
 
     def on_journal_available(self) -> None:
         """After a pause: the journal can be used again."""

@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from functools import partial
 
+from support.builders import lines_of
 from support.checkout import TESTS
 
 NAMES = ("a", "b")
@@ -27,8 +29,13 @@ def _host_site(site, journal, name):
     text = text.replace('state = "state"', f'state = "state-{name}"')
     text = text.replace('file = "log.jsonl"', f'file = "{name}.jsonl"')
     own.file.write_text(f'journal = {json.dumps(journal)}\nhost = "{name}"\n{text}')
-    own.log = site.folder / f"{name}.jsonl"
+    own.said = partial(_said, site.folder / f"{name}.jsonl")
     return own
+
+
+def _said(log_file, event=None):
+    """The lines of a host's log file, of one event if it is named."""
+    return [line for line in lines_of(log_file) if event in {None, line["event"]}]
 
 
 class Host:
