@@ -28,6 +28,7 @@ from support.builders import (
     voxels,
 )
 from support.contract import TARGETS, held
+from support.databases import MovableClock
 
 from gcwatch import config
 from gcwatch.core import checklist
@@ -43,6 +44,7 @@ from gcwatch.inbox import tree
 from gcwatch.inbox.scanner import InboxScanner
 from gcwatch.inbox.watcher import Watcher
 from gcwatch.journal.journal import Journal
+from gcwatch.journal.ownership import this_owner
 from gcwatch.sandbox import Sandbox
 
 pytestmark = pytest.mark.timeout(1200)
@@ -86,8 +88,9 @@ class Died(BaseException):
 class MortalJournal(Journal):
     """A journal whose process dies at its k-th commit: before it, or right *after* it."""
 
-    def __init__(self, state, clock, pace_of, *, deadly, after):
-        super().__init__(state, clock, pace_of)
+    def __init__(self, settings, clock, pace_of, *, deadly, after):
+        host = this_owner(settings.state)
+        super().__init__(settings.journal or settings.state, clock, pace_of, host)
         self.deadly, self.after = deadly, after
 
     def record(self, *args, **kwargs):
@@ -123,7 +126,7 @@ class Life:
             stack.callback(current.close)
             current.open_transfers(threading.Event())
             journal = MortalJournal(
-                state, self.clock, current.pace, deadly=self.deadly, after=self.after
+                current.settings, self.clock, current.pace, deadly=self.deadly, after=self.after
             )
             stack.enter_context(closing(journal))
             uptime = lambda: Uptime("boot", self.clock())  # noqa: E731 - a clock of one line
@@ -164,6 +167,7 @@ class Machine(RuleBasedStateMachine):
         self.site = Site(
             self.folder / "site",
             self.sandbox,
+            journal=self.make_journal(),
             settle="10s",
             poll="60s",
             **self.target.plain,
@@ -182,6 +186,13 @@ class Machine(RuleBasedStateMachine):
         finally:
             self.sandbox.__exit__(None, None, None)
             shutil.rmtree(self.folder)
+
+    def make_journal(self):
+        """Return the address of its journal; without one, it is in the state directory."""
+
+    def advance(self, seconds):
+        """Let so much time pass for everybody."""
+        self.sandbox.advance(seconds)
 
     # --- whoever drops folders -------------------------------------------------------------------
 
@@ -287,7 +298,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([11.0, 61.0, 200.0, 4000.0, 1.1 * DAY]))
     def wait(self, seconds):
-        self.sandbox.advance(seconds)
+        self.advance(seconds)
 
     @rule()
     def live(self):
@@ -296,14 +307,14 @@ class Machine(RuleBasedStateMachine):
     def settle(self):
         """A look at the inbox, and a life once what is there has settled."""
         self.live()
-        self.sandbox.advance(11.0)
+        self.advance(11.0)
         self.live()
 
     @rule(name=NAMES, death=DEATHS)
     def die(self, name, death):
         self.drop_if_mounted(name)
         self.live()
-        self.sandbox.advance(11.0)
+        self.advance(11.0)
         Life(self.site, self.clock, deadly=death[0], after=death[1]).live()
 
     @rule(name=NAMES)
@@ -378,7 +389,7 @@ class Machine(RuleBasedStateMachine):
                 due = watch.journal.next_due(["lobes"])
             if due is None:
                 break
-            self.sandbox.advance(max(due - self.clock(), 1.0))
+            self.advance(max(due - self.clock(), 1.0))
         with self.site.watch(clock=self.clock) as watch:
             endings = {case.folder: (case.ending, case.failure) for case in watch.cases()}
             standing = {path.name for path in self.site.inbox.iterdir() if visible(path)}
@@ -483,6 +494,32 @@ class Titled(Items):
         return super().may_fail(folder, failure) or failure.code == "title_taken"
 
 
+class OnPostgres(Machine):
+    """The same with a journal on PostgreSQL; the time there is the sandbox's, too."""
+
+    databases = None
+
+    def make_journal(self):
+        self.database = self.databases.create()
+        self.database_clock = MovableClock(self.databases, self.database)
+        return self.databases.url(self.database)
+
+    def advance(self, seconds):
+        super().advance(seconds)
+        self.database_clock.advance(seconds)
+
+    def teardown(self):
+        try:
+            super().teardown()
+        finally:
+            self.database_clock.close()
+            self.databases.drop(self.database)
+
+
+class ItemsOnPostgres(OnPostgres, Items):
+    """Archive items, the same."""
+
+
 def explored(machine, examples):
     """A test case of a machine that lives through so many histories."""
     how = settings(
@@ -497,7 +534,7 @@ def explored(machine, examples):
     return type("Explored", (machine.TestCase,), {"settings": how})
 
 
-class TestJobs(explored(Machine, 15)):
+class TestJobs(explored(Machine, 13)):
     """Drop, grow, touch, vanish, wait, die, lose, exhaust, unmount: the promises hold."""
 
 
@@ -513,9 +550,29 @@ class TestTitles(explored(Titled, 5)):
     """The same where others may have our titles: their items stay as they are."""
 
 
+class _OnPostgres:
+    @pytest.fixture(autouse=True)
+    def _databases(self, postgres):
+        OnPostgres.databases = postgres
+
+
+class TestJobsOnPostgres(_OnPostgres, explored(OnPostgres, 2)):
+    """Jobs, with a journal on PostgreSQL."""
+
+
+@pytest.mark.prove
+class TestManyJobsOnPostgres(_OnPostgres, explored(OnPostgres, 40)):
+    """Jobs, for twenty times as many histories."""
+
+
+@pytest.mark.prove
+class TestManyArchiveItemsOnPostgres(_OnPostgres, explored(ItemsOnPostgres, 20)):
+    """Archive items with a journal on PostgreSQL."""
+
+
 @pytest.mark.prove
 class TestManyJobs(explored(Machine, 150)):
-    """Jobs, for ten times as many histories."""
+    """Jobs, for many times as many histories."""
 
 
 @pytest.mark.prove

@@ -58,6 +58,36 @@ class Databases:
             self._connection.close()
 
 
+class MovableClock:
+    """The clock of a database, which goes right until a test moves it.
+
+    Its sessions find a function of the same name before PostgreSQL's own.
+    """
+
+    def __init__(self, databases, name):
+        place = {"host": str(databases.folder), "user": SUPERUSER, "dbname": name}
+        self._connection = psycopg.connect(**place, autocommit=True)
+        for statement in (
+            "CREATE SCHEMA moved",
+            f"GRANT USAGE ON SCHEMA moved TO {USER}",
+            "CREATE TABLE moved.clock AS SELECT interval '0 s' AS ahead",
+            f"GRANT SELECT ON moved.clock TO {USER}",
+            """CREATE FUNCTION moved.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS
+                'SELECT pg_catalog.clock_timestamp() + ahead FROM moved.clock'""",
+            f"ALTER DATABASE {name} SET search_path = moved, pg_catalog, public",
+        ):
+            self._connection.execute(statement)
+
+    def advance(self, seconds):
+        """Move it forward by some seconds."""
+        move = "UPDATE moved.clock SET ahead = ahead + make_interval(secs => %s)"
+        self._connection.execute(move, [seconds])
+
+    def close(self):
+        """Release the connection."""
+        self._connection.close()
+
+
 def prepare_databases(folder):
     """Make the user, and the template with a new journal's tables, on a new server."""
     with Databases(folder) as databases:

@@ -3,6 +3,8 @@
 import signal
 import subprocess
 import sys
+import time
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -10,7 +12,13 @@ import psycopg
 import pytest
 from support import postgres as real_postgres
 from support.cutter import Cutter
+from support.databases import MovableClock
+from support.journals import open_journal
 from support.shared_postgres import shared_server
+
+from gcwatch.config.values.journal_address import parse_journal_address
+
+DAY = 86_400.0
 
 pytestmark = pytest.mark.skipif(
     bool(real_postgres.missing()), reason=real_postgres.missing() or "it is here"
@@ -56,3 +64,17 @@ def test_a_statement_is_cut_before_or_after_the_server_has_done_it(cutter, datab
             connection.execute("INSERT INTO made VALUES (%s)", [1])
     assert cutter.has_cut()
     assert rows(url) == 1 + after
+
+
+def test_a_clock_that_is_moved_is_that_of_the_journal(postgres):
+    """Of its records and of its leases."""
+    name = postgres.create()
+    place = parse_journal_address(postgres.url(name), Path())
+    with closing(MovableClock(postgres, name)) as clock, closing(open_journal(place)) as book:
+        clock.advance(DAY)
+        case = book.open_case("r", "p")
+        assert case.touched > time.time() + DAY / 2
+        book.leases.claim(case.key)
+        clock.advance(DAY)
+        assert book.leases.owners() == {}
+    postgres.drop(name)
