@@ -73,7 +73,8 @@ class Limits(Table):
     the last that holds is followed: ["20 Mbit/s", "mon-fri 07-19 5 Mbit/s", "sun unlimited"].
 
     Days and hours are what this machine's clock shows; "19-07" ends on the next day. Without this
-    key, or at a time for which there is no limit, uploads are as fast as the network."""
+    key, or at a time for which there is no limit, uploads are as fast as the network. Hosts that
+    share a journal keep to it together: each that is alive has an equal part."""
 
     @property
     def most_processes(self) -> int:

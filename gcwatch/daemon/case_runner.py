@@ -63,7 +63,7 @@ class CaseRunner:
         self._held = held or HeldLeases(journal.leases, current.base_pace.doubt, frozenset)
         self._stop = stop or threading.Event()
         self._recorded = recorded
-        self._quota = UploadQuota(journal.uploads_held)
+        self._quota = UploadQuota(journal.uploads_held, journal.limits)
         self._bundles = SeveralBundles(lambda: current.settings.limits.most_processes)
 
     def run(self, key: str) -> None:

@@ -52,6 +52,7 @@ class CurrentConfig:
         token: str | None = None,
     ) -> None:
         self.base_pace = pace
+        self._hosts = 1
         self.switching = threading.RLock()
         self.traffic = Traffic()
         # They outlive connections: all uploads share one limit, also after a reload.
@@ -70,14 +71,25 @@ class CurrentConfig:
 
         return connect(self.settings, self._token, self.traffic, self._throttle)
 
+    def token_mark(self, key: bytes) -> str:
+        """Given a secret key, return what tells the token and its way to the platform apart."""
+        from gcwatch.platform.connect import token_mark
+
+        return token_mark(self.settings, self._token, key)
+
     def _use_settings(self, settings: Settings) -> None:
         forget_roots()  # the admin may have changed a link on the way to an inbox or outbox
         self.settings = settings
         self.routes: Mapping[str, Route] = {each.name: each for each in settings.own_routes}
         self._paces = {each.name: each.pace(self.base_pace) for each in settings.routes}
 
+    def share_limits(self, hosts: int) -> None:
+        """From now on, use one part of the limit of uploads: so many hosts keep to it together."""
+        self._hosts = hosts
+
     def _upload_rate(self) -> float | None:
-        return self.settings.limits.upload_rate()
+        rate = self.settings.limits.upload_rate()
+        return rate and rate / self._hosts
 
     def pace(self, route: str) -> Pace:
         """Given a route's name, return how fast its cases go; the base pace if it is gone."""

@@ -23,7 +23,7 @@ from gcwatch.daemon.current_config import CurrentConfig
 from gcwatch.daemon.held_leases import HeldLeases
 from gcwatch.daemon.host_news import HostNews
 from gcwatch.daemon.host_sign import HostSign
-from gcwatch.daemon.idle import BusyWaits, all_left_to_later_run
+from gcwatch.daemon.idle import BUSY_SECONDS, BusyWaits, all_left_to_later_run
 from gcwatch.daemon.job_slots import JobSlots
 from gcwatch.daemon.mirrors import MirrorScheduler
 from gcwatch.daemon.operator import Operator
@@ -109,7 +109,7 @@ class Daemon:
         self._broken: StateError | None = None
         self._heartbeats = Heartbeats(require_running=self._require_running)
         self._wakeup = Wakeup()
-        self._gate = PlatformGate(current, lock_file)
+        self._gate = PlatformGate(current, journal, lock_file)
         self._slots, self._busy = JobSlots(), BusyWaits()
         self._turns = Turns(journal, current, clock)
         self._commands: dict[str, str] = {}
@@ -218,6 +218,7 @@ class Daemon:
         """Scan, tidy and start what is due, unless all work is paused."""
         try:
             self._require_state()
+            self._gate.follow_account()
             if self._gate.is_paused:
                 return
             self._follow_clock()
@@ -271,7 +272,7 @@ class Daemon:
         # What runs is asked first: the last thing it does may be to request a scan.
         if self._workers.running():
             return False
-        if self._gate.is_token_refused:
+        if self._gate.is_token_refused or self._gate.busy_seconds > BUSY_SECONDS:
             return True
         if self._wakeup.is_scan_requested() or self._wakeup.requested_mirrors():
             return False
@@ -294,7 +295,7 @@ class Daemon:
         running = {key for key in self._workers.running() if not key.startswith(_MIRROR)}
         self._start_due_commands(running)
         free = self._current.settings.limits.cases - len(running - self._commands.keys())
-        if not self._turns.has_room(free):
+        if self._gate.is_busy or not self._turns.has_room(free):
             return
         if self._gate.is_token_refused:
             self._workers.start(_PROBE, self._gate.probe)
@@ -346,7 +347,7 @@ class Daemon:
 
     def _start_mirrors(self) -> None:
         """Run every mirror whose time has come, once the token is taken."""
-        if self._gate.is_token_refused or self._mirrors.is_stopping:
+        if self._gate.is_token_refused or self._gate.is_busy or self._mirrors.is_stopping:
             return
         for name in self._wakeup.requested_mirrors():
             self._workers.start(_MIRROR + name, partial(self._run_mirror, name))
@@ -435,13 +436,16 @@ class Daemon:
     def _make_host_sign(self) -> HostSign:
         """Return what tells the other hosts that this one lives, once that has been told first."""
         self._journal.hosts.join()
-        return HostSign(
+        sign = HostSign(
             self._journal.hosts,
             self._leases,
             self._progress_file.progress,
             lambda: self._gate.pause,
+            self._current.share_limits,
             seconds=self._journal.leases.seconds,
         )
+        sign.tick()
+        return sign
 
     def _make_tables(self) -> TableWriter:
         """Return what keeps the tables of routes, by the settings of the moment."""

@@ -19,6 +19,7 @@ class HostSign(PeriodicThread):
         held: The leases of the work under way.
         progress: Returns what this host does at the moment.
         pause: Returns the code of the reason for which all work is paused, or "".
+        counted: Called with the number of hosts that live.
         seconds: How long a lease lasts without a renewal.
     """
 
@@ -28,20 +29,22 @@ class HostSign(PeriodicThread):
         held: HeldLeases,
         progress: Callable[[], DaemonProgress],
         pause: Callable[[], str],
+        counted: Callable[[int], None],
         *,
         seconds: float,
     ) -> None:
         super().__init__("host sign", seconds / RENEWALS)
         self._hosts = hosts
         self._held = held
-        self._progress, self._pause = progress, pause
+        self._progress, self._pause, self._counted = progress, pause, counted
 
     def tick(self) -> None:
-        """Renew the leases, then tell what this host does."""
+        """Renew the leases, tell what this host does, and look who else is there."""
         # Without the database nothing is renewed, and work ends when its lease does.
         with suppress(JournalUnavailable):
             self._held.renew()
             self._hosts.tell(self._progress(), self._pause())
+            self._counted(max(sum(each.is_alive for each in self._hosts.all()), 1))
 
     def on_stop(self) -> None:
         """Tell that this host does not work any more."""

@@ -1,4 +1,6 @@
-"""Whether work may begin: a refused token and a full disk pause all of it.
+"""Whether work may begin: a refused token and a journal that can't be used pause all of it.
+
+What the platform tells one host of an account holds for all that share its journal.
 
 It also logs once that the platform is out of reach, and once that it is back.
 """
@@ -10,13 +12,19 @@ from typing import Final
 from gcwatch import log
 from gcwatch.core import events
 from gcwatch.core.case import Case
-from gcwatch.core.errors import CaseError, Refused, Unreachable
+from gcwatch.core.errors import CaseError, JournalUnavailable, Refused, Unreachable
 from gcwatch.core.events import Event
 from gcwatch.daemon.current_config import CurrentConfig
+from gcwatch.journal.journal import Journal
+from gcwatch.journal.limits import AllLimits
 from gcwatch.journal.presence import LockFile
 
 DISK_PAUSE_SECONDS: Final = 60.0
 DATABASE_PAUSE_SECONDS: Final = 5.0
+LONGEST_BUSY_SECONDS: Final = 600.0
+"""For how long one answer of the platform may hold up all hosts; its own case waits as asked."""
+_BUSY, _TOKEN = "busy", "token:"
+"""Names of limits of the account."""
 
 _SEEN_WITHIN_REACH: Final = (
     events.UploadStarted,
@@ -29,18 +37,25 @@ _SEEN_WITHIN_REACH: Final = (
 
 
 class PlatformGate:
-    """Pauses all work while the token is refused or the journal's disk is full.
+    """Pauses all work while the token is refused or the journal can't be used.
 
     Args:
         current: The settings and connections of the moment.
+        journal: It knows what the platform told all hosts of the account.
         lock_file: Where the reason of a pause is written for `gcwatch status`.
     """
 
-    def __init__(self, current: CurrentConfig, lock_file: LockFile) -> None:
-        self._current = current
+    def __init__(self, current: CurrentConfig, journal: Journal, lock_file: LockFile) -> None:
+        self._current, self._journal = current, journal
+        self._limits = journal.limits
         self._lock_file = lock_file
         self._lock = threading.Lock()
-        self._paused_until = 0.0  # on the monotonic clock
+        # On the monotonic clock, as all times here.
+        self._paused_until = self._token_paused_until = self._refusal_told_until = 0.0
+        self._busy_until = 0.0
+        self._busy_since: float | None = None
+        self._token = threading.RLock()  # what is known of the token, here and in the journal
+        self._refused_token = ""
         self._journal_pause = "database_away" if current.settings.journal else "disk_full"
         self._is_token_refused = self._is_journal_away = False
         self._is_out_of_reach = False
@@ -48,7 +63,7 @@ class PlatformGate:
     @property
     def is_paused(self) -> bool:
         """Whether no work may begin at this moment."""
-        return time.monotonic() < self._paused_until
+        return time.monotonic() < max(self._paused_until, self._token_paused_until)
 
     @property
     def is_token_refused(self) -> bool:
@@ -64,7 +79,7 @@ class PlatformGate:
 
     def end_pause(self) -> None:
         """Work may begin: other connections, or another token, are to be tried at once."""
-        self._paused_until = 0.0
+        self._paused_until = self._token_paused_until = 0.0
 
     def _pause(self, seconds: float) -> None:
         self._paused_until = time.monotonic() + seconds
@@ -92,35 +107,108 @@ class PlatformGate:
         """Let `gcwatch status` in another process know."""
         self._lock_file.write_pause(self.pause)
 
-    # --- a refused token -------------------------------------------------------------------------
+    # --- what holds for all hosts of the account -------------------------------------------------
+
+    def follow_account(self) -> None:
+        """Do as the platform told any host; let the others know what it told this one.
+
+        Raises:
+            JournalUnavailable: when the database can't be used at the moment.
+        """
+        wait = self._current.traffic.take_wait()
+        if wait and self._limits.is_shared:
+            self._limits.set(_BUSY, min(wait, LONGEST_BUSY_SECONDS))
+        with self._token:
+            limits = self._limits.all()
+            self._follow_token(limits)
+        self._follow_busy(limits[_BUSY].left if _BUSY in limits else 0.0)
+
+    def _follow_busy(self, seconds: float) -> None:
+        now = time.monotonic()
+        if seconds > 0 and not self.is_busy:
+            log.emit("platform.busy", seconds=round(seconds))
+            with self._lock:
+                self._busy_since = self._busy_since or now
+        self._busy_until = now + seconds
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the platform has asked the account to call later."""
+        return time.monotonic() < self._busy_until
+
+    @property
+    def busy_seconds(self) -> float:
+        """For how long it has done nothing but ask for that, if it does so now; else 0."""
+        since = self._busy_since
+        return time.monotonic() - since if self.is_busy and since is not None else 0.0
+
+    def _token_name(self) -> str:
+        """Return the name of the limit that says that the token of the moment is refused."""
+        key = self._journal.shared_key() or b""
+        return _TOKEN + self._current.token_mark(key)
+
+    def _follow_token(self, limits: AllLimits) -> None:
+        refused = {name: each.left for name, each in limits.items() if name.startswith(_TOKEN)}
+        if not self._is_token_refused and max(refused.values(), default=0.0) <= 0:
+            return
+        name = self._token_name()
+        left = refused.get(name, 0.0)
+        if left > 0 and not self._is_token_refused:
+            self._note_refusal(name, left)
+        elif name == self._refused_token and name not in refused:
+            self._note_acceptance()
+        self._token_paused_until = time.monotonic() + left
 
     def on_token_refused(self) -> None:
         """Pause all work, loudly; no case fails, and the token is tried again."""
         seconds = self._current.base_pace.refused
-        with self._lock:
-            if self._is_token_refused and self.is_paused:
-                return  # another worker has just said so
-            self._is_token_refused = True
-            self._tell_pause()
-            log.emit("platform.token_refused", seconds=round(seconds))
-            self._pause(seconds)
+        try:
+            with self._token:
+                if self._is_token_refused and time.monotonic() < self._refusal_told_until:
+                    return  # another worker has just said so
+                name = self._token_name()
+                self._limits.set(name, seconds)
+                self._note_refusal(name, seconds)
+        except JournalUnavailable as error:
+            self.on_journal_unavailable(error)
 
     def probe(self) -> None:
-        """Ask whether the token is accepted; without an answer, pause until the next probe.
+        """Ask whether the token is accepted, unless another host does so at this moment.
+
+        Without an answer, all hosts with this token pause until one asks again.
 
         Raises:
             TokenRefused: when it is still refused.
+            JournalUnavailable: when the database can't be used at the moment.
         """
+        name = self._token_name()
+        if not self._limits.take(name, self._current.base_pace.refused):
+            return
+        self._refusal_told_until = 0.0
         try:
             with self._current.transfers() as transfers:
                 transfers.platform.me()
         except (Unreachable, CaseError, Refused):
-            self._pause(self._current.base_pace.refused)
             return
+        with self._token:
+            self._limits.remove(name)
+            self._note_acceptance()
+
+    def _note_refusal(self, name: str, seconds: float) -> None:
+        now = time.monotonic()
+        self._refused_token = name
+        self._token_paused_until = self._refusal_told_until = now + seconds
+        with self._lock:
+            self._is_token_refused = True
+            self._tell_pause()
+        log.emit("platform.token_refused", seconds=round(seconds))
+
+    def _note_acceptance(self) -> None:
+        self._refused_token, self._token_paused_until = "", 0.0
         with self._lock:
             self._is_token_refused = False
             self._tell_pause()
-            log.emit("platform.token_accepted")
+        log.emit("platform.token_accepted")
 
     # --- within reach ----------------------------------------------------------------------------
 
@@ -133,9 +221,11 @@ class PlatformGate:
                     error = facts.get("error") or facts.get("problem", "")
                     log.emit("platform.unreachable", error=error)
                 self._is_out_of_reach = True
-            elif self._is_out_of_reach and _shows_reach(case, event):
+            elif _shows_reach(case, event):
+                self._busy_since = None
+                if self._is_out_of_reach:
+                    log.emit("platform.reachable")
                 self._is_out_of_reach = False
-                log.emit("platform.reachable")
 
 
 _UNAVAILABLE: Final = {"database_away": "journal.away", "disk_full": "journal.full"}

@@ -93,7 +93,7 @@ class Journal(JournalReader):
         host: Owner | None = None,
         lease: float = Pace().lease,
     ) -> None:
-        database, leases, self.hosts = open_database(place, clock, host, lease)
+        database, leases, self.hosts, self.limits = open_database(place, clock, host, lease)
         super().__init__(database, leases)
         self._pace_of = pace_of
         self.upgraded_from, self.version = database.upgraded_from, database.version

@@ -155,6 +155,12 @@ CATALOGUE: Mapping[str, EventSpec] = {
         sentence="The platform refused the token; all work is paused. Next try in {seconds:span}.",
     ),
     "platform.token_accepted": _info("The platform accepts the token again; work continues."),
+    "platform.busy": _info(
+        "The platform asked for a pause: no host of this journal begins with a case.",
+        "seconds",
+        sentence="The platform asked for a pause of {seconds:span}: no host of this journal begins "
+        "with a case.",
+    ),
     "platform.unreachable": _warning(
         "The platform can't be reached; gcwatch tries again.", "error"
     ),

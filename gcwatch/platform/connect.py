@@ -1,5 +1,8 @@
 """Connects to the platform with the address, certificates, proxy and token of the settings."""
 
+import hashlib
+import hmac
+
 from gcwatch import config, log
 from gcwatch.config import Settings
 from gcwatch.core.errors import ConfigError, TokenRefused
@@ -30,6 +33,19 @@ def connect(
         throttle=throttle,
     )
     return GrandChallenge(http)
+
+
+def token_mark(settings: Settings, token: str | None, key: bytes) -> str:
+    """Given a secret key, return what tells the token and its way to the platform apart.
+
+    Who has not got the key can't tell whether a token is the one. No token is one, too.
+    """
+    try:
+        found = token or _read_token(settings)
+    except TokenRefused:
+        found = ""
+    way = "\n".join((settings.platform.url, settings.platform.proxy or "", found))
+    return hmac.new(key, way.encode(), hashlib.sha256).hexdigest()
 
 
 def _read_token(settings: Settings) -> str:

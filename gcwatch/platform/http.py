@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,7 +27,7 @@ from gcwatch.platform.addresses import join, origin_of, require_https, require_s
 from gcwatch.platform.certificates import Certificates, UnreadableCertificatesError
 from gcwatch.platform.deadlines import POOL_CLASSES, Call, Deadlines
 from gcwatch.platform.models import wrong_answer
-from gcwatch.platform.replies import READING_METHODS, read_reply
+from gcwatch.platform.replies import READING_METHODS, busy_error, read_reply
 from gcwatch.platform.throttle import Throttle
 from gcwatch.platform.traffic import Traffic
 from gcwatch.threads.heartbeats import before_write
@@ -251,6 +252,8 @@ class Http:
         for pause in (*_REPEAT_SECONDS, None):
             response = session.request(method, url, allow_redirects=False, stream=True, **how)
             self._traffic.answered(response.status_code)
+            if kind == "api" and response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+                self._traffic.asked_to_wait(busy_error(response.headers).wait)
             again = response.status_code in _TRANSIENT_STATUSES and method in _REPEATABLE_METHODS
             if not again or pause is None or call.is_over:
                 break

@@ -30,6 +30,7 @@ class Traffic:
 
     clock: Callable[[], float] = time.time
     last_ok: float | None = None
+    _wait: float = 0.0
     _outcomes: Counter[str] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -45,6 +46,17 @@ class Traffic:
         """Count a request without a complete answer."""
         with self._lock:
             self._outcomes["unanswered"] += 1
+
+    def asked_to_wait(self, seconds: float) -> None:
+        """Note that the platform has asked this account to wait (429)."""
+        with self._lock:
+            self._wait = max(self._wait, seconds)
+
+    def take_wait(self) -> float:
+        """Return for how many seconds it has asked to wait since this was asked last."""
+        with self._lock:
+            wait, self._wait = self._wait, 0.0
+        return wait
 
     def outcomes(self) -> Mapping[str, int]:
         """Return how many requests ended how, for every outcome."""

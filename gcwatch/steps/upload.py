@@ -69,7 +69,8 @@ def upload_inputs(case: Case, route: Route, pace: Pace, context: StepContext) ->
             case = yield from _send_dicom_set(case, item, parcels, context)
         else:
             case = yield from _send_bundle(case, item, parcels[0], context)
-    context.quota.release_uploads(case.key)
+    if any(each.carrier == "dicom" for each in case.inputs or ()):
+        context.quota.release_uploads(case.key)
 
 
 def _record_warnings(case: Case, warnings: Iterable[Reason]) -> Generator[Event, Case, Case]:

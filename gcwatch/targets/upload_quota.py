@@ -4,27 +4,40 @@ A DICOM image set needs one upload for each file, and they count until they are 
 sets at the same time could use all uploads, so that neither could be completed.
 """
 
-import threading
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from gcwatch.core.errors import CannotSend, NotYet
 from gcwatch.core.reasons import Reason
+from gcwatch.journal.limits import AccountLimits, AllLimits
 
 LIMIT_UPLOADS: Final = 1900
 """The platform allows 2000; the others are for single uploads beside a large set."""
 
 WAIT_SECONDS: Final = 60.0
 
+_CLAIM: Final = "uploads:"
+_CLAIM_SECONDS: Final = 86_400.0
+"""As long as the platform keeps an upload (platform 4.14)."""
+
 
 class UploadQuota:
-    """Uploads shared between cases; `held` returns the number of uploads of each open case."""
+    """Uploads shared between cases, on whichever host they are made.
 
-    def __init__(self, held: Callable[[], Mapping[str, int]], limit: int | None = None) -> None:
-        self._held = held
+    Args:
+        held: Returns the number of uploads of each open case that may have some.
+        limits: Where it is kept how many uploads a case will have.
+        limit: How many there may be in all.
+    """
+
+    def __init__(
+        self,
+        held: Callable[[], Mapping[str, int]],
+        limits: AccountLimits,
+        limit: int | None = None,
+    ) -> None:
+        self._held, self._limits = held, limits
         self._limit = LIMIT_UPLOADS if limit is None else limit
-        self._claims: dict[str, int] = {}
-        self._lock = threading.Lock()
 
     def claim_uploads(self, key: str, count: int) -> None:
         """Given a case, reserve a number of uploads for it until they are made or the case ends.
@@ -35,16 +48,18 @@ class UploadQuota:
         """
         if count > self._limit:
             raise CannotSend(Reason("set_too_large", {"count": count, "limit": self._limit}))
-        with self._lock:
-            held = self._held()
-            self._claims = {k: n for k, n in self._claims.items() if k in held and k != key}
-            taken = sum(max(n, self._claims.get(k, 0)) for k, n in held.items() if k != key)
+
+        def decide(limits: AllLimits) -> int:
+            claims = {name: limit.number for name, limit in limits.items() if limit.left > 0}
+            others = {each: n for each, n in self._held().items() if each != key}
+            taken = sum(max(n, claims.get(_CLAIM + each, 0)) for each, n in others.items())
             if taken + count > self._limit:
                 facts = {"count": count, "taken": taken, "limit": self._limit}
                 raise NotYet(Reason("upload_budget", facts), WAIT_SECONDS)
-            self._claims[key] = count
+            return count
+
+        self._limits.decide(_CLAIM + key, _CLAIM_SECONDS, decide)
 
     def release_uploads(self, key: str) -> None:
         """Given a case whose uploads are all made, end its reservation."""
-        with self._lock:
-            self._claims.pop(key, None)
+        self._limits.remove(_CLAIM + key)

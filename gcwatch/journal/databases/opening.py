@@ -1,4 +1,4 @@
-"""Opens the database of a journal, with the leases and the hosts that belong to it."""
+"""Opens the database of a journal, with the leases, hosts and limits that belong to it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +9,7 @@ from gcwatch.core.errors import StateError
 from gcwatch.journal.databases.database import Database
 from gcwatch.journal.hosts import Hosts, SoleHost
 from gcwatch.journal.leases import Leases, SoleLeases
+from gcwatch.journal.limits import AccountLimits, SoleLimits
 from gcwatch.journal.ownership import Owner
 
 if TYPE_CHECKING:
@@ -17,20 +18,22 @@ if TYPE_CHECKING:
 
 def open_database(
     place: Path | JournalAddress, clock: Callable[[], float], host: Owner | None, lease: float
-) -> tuple[Database, Leases, Hosts]:
+) -> tuple[Database, Leases, Hosts, AccountLimits]:
     """Open a journal's database, and what tells of its hosts; raise as `Journal` does."""
     # Each is imported only where it is used: nobody without PostgreSQL has its libraries.
     if isinstance(place, JournalAddress):
         shared = open_shared(place, clock)
         from gcwatch.journal.databases.postgres_hosts import HostTable
         from gcwatch.journal.databases.postgres_leases import SharedLeases
+        from gcwatch.journal.databases.postgres_limits import SharedLimits
 
         assert host is not None, "who shares a journal has an identity"
         hosts = HostTable(shared, host, lease)
-        return shared, SharedLeases(shared, host.identity, lease), hosts
+        leases = SharedLeases(shared, host.identity, lease)
+        return shared, leases, hosts, SharedLimits(shared)
     from gcwatch.journal.databases.sqlite import SqliteDatabase
 
-    return SqliteDatabase(place, clock), SoleLeases(), SoleHost(place)
+    return SqliteDatabase(place, clock), SoleLeases(), SoleHost(place), SoleLimits()
 
 
 def open_shared(address: JournalAddress, clock: Callable[[], float]) -> "PostgresDatabase":
