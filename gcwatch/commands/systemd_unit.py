@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from gcwatch.config.load import CREDENTIAL
 from gcwatch.config.values.types import is_within
 from gcwatch.core.errors import Misused
 
@@ -44,12 +45,15 @@ class Unit:
     def commands(self, program: str, *, is_running: bool = False) -> list[str]:
         """Given the program's path, return the commands for an administrator: check and start.
 
-        The check runs like the service, with the token that only root can read. If the service
+        The check runs like the service, with the secrets that only root can read. If the service
         runs already, it is to read its config again.
         """
         command = shlex.join([program, "check", "--config", os.fspath(self.config)])
-        credential = shlex.quote(f"LoadCredential=gc-token:{self.token}")
-        as_service = f"systemd-run --pipe --wait --collect --uid={USER} -p {credential}"
+        secrets = [f"gc-token:{self.token}"]
+        if self.journal_password.exists():
+            secrets.append(f"{CREDENTIAL}:{self.journal_password}")
+        given = " ".join(f"-p {shlex.quote(f'LoadCredential={each}')}" for each in secrets)
+        as_service = f"systemd-run --pipe --wait --collect --uid={USER} {given}"
         verb = "reload" if is_running else "enable --now"
         return [f"{as_service} {command}", f"systemctl {verb} {shlex.quote(self.name)}"]
 

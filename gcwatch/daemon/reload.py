@@ -91,7 +91,7 @@ class ConfigFollower:
             log.reconfigure(former.log)
             raise _unwritable_journal_error(settings) from error
         self._mirrors.follow(settings.own_mirrors)
-        self._watch_inboxes(former.routes)
+        self._watch_inboxes(former.own_routes)
         changes = config.find_changes(former, settings, renamed)
         log.emit("config.reloaded", file=settings.file, **asdict(changes))
         self._log_others(settings)
