@@ -34,12 +34,16 @@ MEASUREMENTS = {
     "several": (several.bench, 5),
     "burst": (burst.bench, 1),
     "closed": (closed.bench, 3),
+    "kept": (closed.bench_kept, 3),
     "marker": (marker.bench, 1),
 }
 """Each measurement, and how often it is repeated."""
 
 COMPARED = {start.bench, recognise.bench, survey.bench}
 """Those that are measured beside another gcwatch."""
+
+COUNTED = {closed.bench, closed.bench_kept}
+"""Those of so many cases as are asked for."""
 
 
 def main() -> None:
@@ -51,12 +55,14 @@ def main() -> None:
     parser.add_argument(
         "--base", type=Path, help="start, recognise, survey: another gcwatch's Python"
     )
+    parser.add_argument("--cases", type=int, help="closed, kept: how many cases there are")
     options = parser.parse_args()
     if unknown := set(options.what) - MEASUREMENTS.keys():
         parser.error(f"no such measurement: {', '.join(unknown)}")
     for name in options.what or MEASUREMENTS:
         bench, rounds = MEASUREMENTS[name]
         more = {"base": options.base} if bench in COMPARED else {}
+        more |= {"cases": options.cases} if bench in COUNTED else {}
         with tempfile.TemporaryDirectory(dir=options.dir) as folder:
             bench(Path(folder), options.rounds or rounds, **more)
 

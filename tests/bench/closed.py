@@ -1,92 +1,144 @@
-"""What closed cases cost: a journal with 1000 of them and one with 50,000, in turn.
+"""What closed cases cost: a journal with 1000 of them and one with many, in turn.
 
-Their folders have left the inbox, as when people clear it. Measured are the room on the disk, the
-start of the daemon with its memory, and `gcwatch status`.
+`closed`: their folders have left the inbox, as when people clear it. `kept`: they are still there,
+with a file in each, and their results are in the outbox.
 """
 
-import secrets
+import json
 import shutil
 import sqlite3
 import statistics
-import subprocess
-import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from uuid import uuid4
+from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from gcwatch import config
+from gcwatch.core.case import Snapshot
 from gcwatch.core.events import FolderRemoved
+from gcwatch.core.receipt import RECEIPT_NAME, make_receipt
 from gcwatch.inbox.layouts import inbox_of
 from gcwatch.journal.databases.sqlite import JOURNAL_FILE
 from gcwatch.journal.journal import Journal
 from gcwatch.journal.packing import EventRow, pack
+from gcwatch.journal.read_only import read_only_journal
 from tests.bench.figures import Figure, show
 from tests.bench.material import make_cases
-from tests.bench.process import children_cpu, peak_mib
-from tests.bench.service import NOWHERE, Site, lifetime, serving, warm_up
+from tests.bench.process import Taken, peak_mib, run_gcwatch
+from tests.bench.service import RESULT, Site, lifetime, serving, warm_up
+from tests.bench.stand import Stand, standing
 
-FEW, MANY = 1_000, 50_000
+FEW, MANY, KEPT = 1_000, 50_000, 20_000
 MOST_BYTES = 2048
 _EVENTS = "SELECT id, at, kind, record FROM events ORDER BY id"
 
 
-def bench(folder: Path, rounds: int) -> None:
-    """Measure both so many times, and tell the medians."""
-    sites = {count: _site(folder / str(count), count) for count in (FEW, MANY)}
-    found: dict[int, list[tuple[float, float, float]]] = {FEW: [], MANY: []}
-    for _ in range(rounds):
-        for count, site in sites.items():
-            with serving(site) as daemon:
-                daemon.calm_down()
-                found[count].append((daemon.start_cpu, peak_mib(daemon.pid), _status(site)))
-    few, many = ([statistics.median(each) for each in zip(*found[n], strict=True)] for n in found)
-    sizes = [(sites[n].folder / "state" / JOURNAL_FILE).stat().st_size for n in (FEW, MANY)]
-    show(
-        f"{MANY:,} closed cases, beside {FEW:,}",
-        [
-            Figure("room of a case", (sizes[1] - sizes[0]) / (MANY - FEW), "B", MOST_BYTES),
-            Figure("CPU until READY", many[0], "s"),
-            Figure("times that of few", many[0] / few[0], "", 1.3),
-            Figure("memory of the daemon", many[1], "MiB"),
-            Figure("more than with few", many[1] - few[1], "MiB", 5),
-            Figure("CPU of status", many[2], "s"),
-            Figure("times that of few", many[2] / few[2], "", 1.3),
-        ],
-    )
+def bench(folder: Path, rounds: int, cases: int | None = None) -> None:
+    """Measure cases whose folders are gone, so many times; tell the medians."""
+    _bench(folder, rounds, cases or MANY, _gone, "status", "once", "plan")
 
 
-def _status(site: Site) -> float:
-    """Call `gcwatch status`; the seconds of CPU that it took."""
-    before = children_cpu()
-    command = [sys.executable, "-m", "gcwatch", "status", "--config", str(site.file)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return children_cpu() - before
+def bench_kept(folder: Path, rounds: int, cases: int | None = None) -> None:
+    """Measure cases whose folders and results are there, so many times; tell the medians."""
+    _bench(folder, rounds, cases or KEPT, _kept, "status", "once", "plan", "audit --offline")
 
 
-def _site(folder: Path, count: int) -> Site:
-    """A site with an empty inbox, whose journal has so many delivered cases."""
-    site = Site(folder, NOWHERE)
-    settings = config.load(site.file)
-    [route] = settings.routes
-    name = "patient-0000"
-    make_cases(site.inbox, [name], 1)
-    with TemporaryDirectory(dir="/dev/shm") as aside:
-        with closing(Journal(Path(aside))) as journal:
-            case = journal.open_case(route.name, name)
-            for event in lifetime(inbox_of(route).snapshot_case(name), case.key):
-                journal.record(case.key, event)
-            journal.record(case.key, FolderRemoved())
-        with closing(sqlite3.connect(Path(aside) / JOURNAL_FILE)) as database:
-            _multiply(database, count)
-        shutil.copytree(aside, settings.state)
-    shutil.rmtree(site.inbox / name)
+def _bench(
+    folder: Path, rounds: int, many: int, make: Callable[[Site, int], None], *commands: str
+) -> None:
+    with standing(folder / "sandbox") as stand:
+        sites = {count: _site(folder / str(count), stand, count, make) for count in (FEW, many)}
+        found: dict[int, list[list[Taken]]] = {count: [] for count in sites}
+        for _ in range(rounds):
+            for count, site in sites.items():
+                found[count].append(_measure(site, commands))
+    few, many_took = (_medians(found[count]) for count in sites)
+    sizes = [(site.folder / "state" / JOURNAL_FILE).stat().st_size for site in sites.values()]
+    figures = [Figure("room of a case", (sizes[1] - sizes[0]) / (many - FEW), "B", MOST_BYTES)]
+    for name, less, more in zip(("run until READY", *commands), few, many_took, strict=True):
+        figures += [
+            Figure(f"{name}: CPU", more.cpu_seconds, "s"),
+            Figure("times that of few", more.cpu_seconds / less.cpu_seconds),
+            Figure("memory", more.peak_mib, "MiB"),
+            Figure("more than with few", more.peak_mib - less.peak_mib, "MiB"),
+        ]
+    show(f"{many:,} closed cases, beside {FEW:,}", figures)
+
+
+def _measure(site: Site, commands: Iterable[str]) -> list[Taken]:
+    """What the daemon took until it was ready, with its memory until it was calm; each command."""
+    with serving(site) as daemon:
+        daemon.calm_down()
+        taken = [Taken(daemon.start_cpu, peak_mib(daemon.pid))]
+    return taken + [run_gcwatch(*each.split(), "--config", str(site.file)) for each in commands]
+
+
+def _medians(rounds: Sequence[Sequence[Taken]]) -> list[Taken]:
+    return [
+        Taken(*(statistics.median(values) for values in zip(*each, strict=True)))
+        for each in zip(*rounds, strict=True)
+    ]
+
+
+# --- a site ---------------------------------------------------------------------------------------
+
+
+def _site(folder: Path, stand: Stand, count: int, make: Callable[[Site, int], None]) -> Site:
+    """A site whose journal has so many delivered cases."""
+    site = Site(folder, stand.facts)
+    make(site, count)
     warm_up(site)
     return site
 
 
-def _multiply(database: sqlite3.Connection, count: int) -> None:
+def _gone(site: Site, count: int) -> None:
+    """Cases whose folders have left the inbox."""
+    _fill(site, ((_folder(number), None) for number in range(count)))
+
+
+def _kept(site: Site, count: int) -> None:
+    """Cases with a folder in the inbox and a result in the outbox."""
+    [route] = config.load(site.file).routes
+    names = [_folder(number) for number in range(count)]
+    make_cases(site.inbox, names, 1)
+    _fill(site, ((name, inbox_of(route).snapshot_case(name)) for name in names))
+    with read_only_journal(config.load(site.file)) as journal:
+        for case in journal.cases():
+            result = site.folder / "out" / case.result
+            for file in case.fetched:
+                (result / file.path).parent.mkdir(parents=True)
+                (result / file.path).write_bytes(RESULT)
+            receipt = json.dumps(make_receipt(case, "", "0", case.touched))
+            (result / RECEIPT_NAME).write_text(receipt)
+
+
+def _folder(number: int) -> str:
+    return f"patient-{number:07}"
+
+
+def _fill(site: Site, cases: Iterator[tuple[str, Snapshot | None]]) -> None:
+    """Make the journal: each case with what its folder looks like, None if that is gone."""
+    settings = config.load(site.file)
+    [route] = settings.routes
+    folder, seen = next(cases)
+    with TemporaryDirectory(dir="/dev/shm") as aside:
+        with closing(Journal(Path(aside))) as journal:
+            case = journal.open_case(route.name, folder)
+            first = seen or Snapshot("0" * 64, 1, len(RESULT), 10**18, 10**18)
+            for event in lifetime(first, case.key):
+                journal.record(case.key, event)
+            if seen is None:
+                journal.record(case.key, FolderRemoved())
+        with closing(sqlite3.connect(Path(aside) / JOURNAL_FILE)) as database:
+            _multiply(database, first, cases)
+        shutil.copytree(aside, settings.state)
+
+
+def _multiply(
+    database: sqlite3.Connection, first: Snapshot, cases: Iterator[tuple[str, Snapshot | None]]
+) -> None:
     """Add packed cases like the one that is there, each with names and digests of its own."""
     database.row_factory = sqlite3.Row
     row = dict(database.execute("SELECT * FROM cases").fetchone())
@@ -95,19 +147,24 @@ def _multiply(database: sqlite3.Connection, count: int) -> None:
     places = ", ".join(f":{name}" for name in row)
     database.executemany(
         f"INSERT INTO cases ({columns}) VALUES ({places})",
-        (_another(row, events, number) for number in range(1, count)),
+        (_another(row, events, first, *each) for each in cases),
     )
     database.commit()
     database.execute("VACUUM")
 
 
-def _another(row: dict[str, Any], events: list[EventRow], number: int) -> dict[str, Any]:
-    folder = f"patient-{number:07}"
+def _another(
+    row: dict[str, Any], events: list[EventRow], first: Snapshot, folder: str, seen: Snapshot | None
+) -> dict[str, Any]:
+    key = f"bench-{uuid4().hex[:8]}"
+    seen = seen or Snapshot(uuid4().hex * 2, 1, len(RESULT), first.stamp, first.latest)
     changes = {
-        row["key"]: f"bench-{secrets.token_hex(4)}",
+        row["key"]: key,
         row["folder"].decode(): folder,
-        row["submission"]: str(uuid4()),
-        row["listing"]: secrets.token_hex(32),
+        row["submission"]: str(uuid5(NAMESPACE_URL, key)),
+        first.digest: seen.digest,
+        f'"stamp": {first.stamp}': f'"stamp": {seen.stamp}',
+        f'"latest": {first.latest}': f'"latest": {seen.latest}',
     }
 
     def changed(text: str) -> str:
@@ -115,12 +172,13 @@ def _another(row: dict[str, Any], events: list[EventRow], number: int) -> dict[s
             text = text.replace(old, new)
         return text
 
-    packed = pack(changed(row["record"]), [e._replace(record=changed(e.record)) for e in events])
+    told = [each._replace(record=changed(str(each.record))) for each in events]
     return row | {
-        "key": changes[row["key"]],
+        "key": key,
         "folder": folder.encode(),
         "submission": changes[row["submission"]],
-        "listing": changes[row["listing"]],
+        "listing": seen.digest,
+        "stamp": seen.stamp,
         "record": "",
-        "packed": packed,
+        "packed": pack(changed(row["record"]), told),
     }

@@ -2,7 +2,11 @@
 
 import os
 import resource
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -31,3 +35,29 @@ def children_cpu() -> float:
     """The CPU time that all children of this process that have ended took."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
+
+
+class Taken(NamedTuple):
+    """What a command took: CPU time of all its processes, and the most memory of the first."""
+
+    cpu_seconds: float
+    peak_mib: float
+
+
+_MEASURED = """
+import atexit, runpy, sys
+file, *sys.argv[1:] = sys.argv[1:]
+from tests.bench.process import peak_mib
+atexit.register(lambda: open(file, "w").write(str(peak_mib())))
+runpy.run_module("gcwatch", run_name="__main__", alter_sys=True)
+"""
+
+
+def run_gcwatch(*words: str, exit_code: int = 0) -> Taken:
+    """Call a command of gcwatch; what it took."""
+    with tempfile.NamedTemporaryFile("r") as file:
+        before = children_cpu()
+        command = [sys.executable, "-c", _MEASURED, file.name, *words]
+        done = subprocess.run(command, check=False, capture_output=True)
+        assert done.returncode == exit_code, (done.stdout[-2000:], done.stderr[-2000:])
+        return Taken(children_cpu() - before, float(file.read()))

@@ -1,5 +1,6 @@
 """gcwatch as a service: a config with its folders, and the daemon in a process of its own."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 from gcwatch import config
 from gcwatch.core import events
@@ -27,6 +29,8 @@ CASES, FILES = [f"patient-{number:04}" for number in range(1000)], 100
 """The names of the folders, and how many files there are in each."""
 
 NOWHERE = {"url": "http://127.0.0.1:9/api/v1/", "token": "0" * 40}
+RESULT = bytes(130)
+"""The content of each result's one file."""
 _QUIET = 0.05
 """CPU seconds in a second, below which a daemon counts as quiet."""
 
@@ -99,7 +103,8 @@ def lifetime(seen: Snapshot, key: str) -> Iterator[events.Event]:
     """All that becomes of a case that is found, until it is delivered."""
     root = "https://grand-challenge.org/api/v1/"
     pk = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
-    slug, digest = "generic-medical-image", seen.digest
+    slug, digest = "generic-medical-image", hashlib.sha256(RESULT).hexdigest()
+    job = str(uuid5(NAMESPACE_URL, key))
     yield events.FolderChanged(seen)
     yield events.FolderSettled()
     target = Target(pk, f"{root}algorithms/{pk}/", "copy-image")
@@ -109,11 +114,11 @@ def lifetime(seen: Snapshot, key: str) -> Iterator[events.Event]:
     yield events.UploadCompleted(pk, digest)
     yield events.SessionCreated(slug, f"{root}cases/upload-sessions/{pk}/")
     yield events.SubmissionAttempted(0)
-    yield events.Submitted(key, f"https://grand-challenge.org/algorithms/copy-image/jobs/{pk}/")
+    yield events.Submitted(job, f"https://grand-challenge.org/algorithms/copy-image/jobs/{job}/")
     image = f"{root}cases/images/{pk}/"
     output = Output(1, slug, "image", "images/output", image)
     yield events.Succeeded((output,), {slug: image})
-    yield events.OutputFetched((Fetched(1, f"images/output/{pk}.mha", 130, digest),))
+    yield events.OutputFetched((Fetched(1, f"images/output/{pk}.mha", len(RESULT), digest),))
     yield events.Delivered(key)
 
 
