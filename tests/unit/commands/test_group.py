@@ -7,11 +7,12 @@ from contextlib import ExitStack
 import pytest
 from rich.console import Console
 from support.builders import Site
-from support.hosts import HostSite
+from support.hosts import host_sites
 
 from gcwatch.commands.health import Level, judge_health
 from gcwatch.commands.status import read_overview
 from gcwatch.core.reasons import Reason
+from gcwatch.core.timing import Pace
 from gcwatch.journal.progress import NOTHING
 from gcwatch.views.status_table import live_status, status_lines, status_tables
 
@@ -21,9 +22,9 @@ class Group:
 
     def __init__(self, stack, folder, sandbox, database, names, **route):
         self.database = database
-        self.sites = {name: HostSite(folder, sandbox, database, name, **route) for name in names}
+        self.sites = host_sites(Site(folder, sandbox, **route), database, names)
         self.watches = {
-            name: stack.enter_context(site.watch()) for name, site in self.sites.items()
+            name: stack.enter_context(site.watch(Pace())) for name, site in self.sites.items()
         }
 
     def tell(self, name, pause="", **progress):
