@@ -124,6 +124,7 @@ class CaseRunner:
             uptime=self._uptime,
             knows=self._journal.knows,
             twin=self._journal.twin,
+            may_have_twin=self._journal.may_have_twin,
             active=lambda: self._journal.count("running", self._current.algorithm_routes()),
             quota=self._quota,
             bundles=self._bundles,

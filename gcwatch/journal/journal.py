@@ -43,16 +43,16 @@ _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
 
 _INSERT_CASE: Final = """INSERT INTO cases (
         key, route, folder, newest, open, stage, gone, stamp, submission, due,
-        record, notable, listing, content, touched, command, command_failed
+        record, notable, listing, bytes, content, touched, command, command_failed
     ) VALUES (
         :key, :route, :folder, 1, :open, :stage, :gone, :stamp, :submission, :due,
-        :record, :notable, :listing, :content, :touched, :command, :command_failed
+        :record, :notable, :listing, :bytes, :content, :touched, :command, :command_failed
     )"""
 _UPDATE_CASE: Final = """UPDATE cases SET
         route = :route, folder = :folder, open = :open, stage = :stage, gone = :gone,
         stamp = :stamp, submission = :submission, due = :due, record = :record,
-        notable = :notable, listing = :listing, content = :content, touched = :touched,
-        command = :command, command_failed = :command_failed
+        notable = :notable, listing = :listing, bytes = :bytes, content = :content,
+        touched = :touched, command = :command, command_failed = :command_failed
     WHERE key = :key"""
 """Given `case_row`."""
 

@@ -212,6 +212,18 @@ class JournalReader:
         )
         return found[0] if found else None
 
+    def may_have_twin(self, case: Case) -> bool:
+        """Whether another folder, of the same size in all, may have the same content as a case's.
+
+        A folder of another size may, too, if some of its files are not sent; that is rare.
+        """
+        assert case.seen is not None, "a folder of a case has been looked at"
+        query = """SELECT 1 FROM cases WHERE newest = 1 AND gone = 0 AND bytes IN (:bytes, -1)
+            AND route || '' = :route AND key <> :key AND (open = 1 OR stage = 'delivered')
+            LIMIT 1"""
+        values = {"route": case.route, "key": case.key, "bytes": case.seen.bytes}
+        return bool(self._ask(query, values))
+
     def current(self, route: str) -> dict[str, Known]:
         """Return what is known of a route's open cases and of the folders in its inbox, by folder.
 

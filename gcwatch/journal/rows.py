@@ -23,8 +23,8 @@ _EVENTS: dict[str, type[Event]] = {event.kind: event for event in Event.__args__
 
 CASE_TABLE: Final[Sequence[str]] = (
     *("rowid", "key", "route", "folder", "newest", "open", "stage", "gone", "stamp"),
-    *("submission", "due", "record", "notable", "listing", "content", "touched"),
-    *("command", "command_failed", "packed"),
+    *("submission", "due", "record", "notable", "listing", "bytes", "content"),
+    *("touched", "command", "command_failed", "packed"),
 )
 """All columns of the table of cases."""
 
@@ -122,6 +122,7 @@ def case_row(case: Case, pace: Pace) -> dict[str, Any]:
         "record": encode(CASE, case),
         "notable": int(_is_notable(case)),
         "listing": seen.digest if seen else None,
+        "bytes": seen.bytes if seen else -1,
         "content": case.content or None,
         "touched": case.touched,
         "command": int(checklist.next_step(case) is checklist.Step.COMMAND),

@@ -1,6 +1,7 @@
 """Uploads a file in parts, several at the same time; stored parts are not sent again.
 
-The first parts may be sent while the last ones are still being written. Threads of the shared pool
+The first parts may be sent while the last ones are still being written, and while the file is
+hashed. Threads of the shared pool
 send the parts from disk through a small buffer. The MD5 of each sent part must be equal to its ETag
 (platform 4.4).
 """
@@ -38,9 +39,9 @@ class FileUpload:
     """One file, and the platform's record of its upload; `moved` counts the bytes.
 
     `growth` writes the file, if it is not there yet: each of its steps writes some more, and tells
-    how many of the first bytes are final. Its errors end `send`.
+    how many of the first bytes are final. Its errors end the upload.
 
-    `send` and `send_in_one_part` return the file's SHA-256, and raise:
+    `under_way` and `send_in_one_part` tell the file's SHA-256, and raise:
         UploadsGone: when the record expired, was aborted, or lost its parts.
         SourceChanged: when the file's size has changed.
         NotYet: when the account has no space left.
@@ -54,22 +55,24 @@ class FileUpload:
     moved: Moved
     growth: Iterator[int] = field(default=iter(()))
 
-    def send(self, *, begun_before: bool) -> str:
-        """Send all missing parts, several at the same time, and complete the upload.
+    @contextmanager
+    def under_way(self, *, begun_before: bool) -> Iterator[str]:
+        """Send missing parts, several at the same time; yield the SHA-256 once it is known.
 
-        With *begun_before*, first ask the platform which parts it has.
+        After the body, send the rest and complete the upload; if the body raises, do not. With
+        *begun_before*, first ask the platform which parts it has.
         """
         if begun_before and self._status() == "Completed":
             deque(self.growth, maxlen=0)  # if the spool was lost after the last part
-            return self._hash()
+            yield self._hash()
+            return
         parts = self._begin_parts(self._stored_etags() if begun_before else {})
         with parts.ended_by_errors():
             for final in self.growth:
                 parts.start(final)
-            hashing = parts.run(self._hash)
+            yield parts.start_during(self._hash)
             parts.finish()
             self._complete(parts.etags)
-            return hashing.result()
 
     def send_in_one_part(self) -> str:
         """Send a file that is a single part of a new upload in this thread, and complete it."""
@@ -169,7 +172,6 @@ class _Parts:
     todo: deque[FilePart]
     etags: dict[int, str] = field(default_factory=dict)
     _running: dict[Future[str], int] = field(default_factory=dict)
-    _other: list[Future[str]] = field(default_factory=list)
 
     def start(self, end: int | None = None) -> None:
         """Start parts that end at *end* or before (by default all), as far as they may run."""
@@ -187,11 +189,17 @@ class _Parts:
             self._collect(None)
             self.start()
 
-    def run(self, work: Callable[[], str]) -> Future[str]:
-        """Run something else beside the parts."""
-        future = self.pool.submit(with_callers_heartbeat(work))
-        self._other.append(future)
-        return future
+    def start_during(self, work: Callable[[], str]) -> str:
+        """Do something else in the pool, and start parts until it is done; return its result."""
+        other = self.pool.submit(with_callers_heartbeat(work))
+        try:
+            while not other.done():
+                self.start()
+                wait([*self._running, other], return_when=FIRST_COMPLETED)
+            return other.result()
+        finally:
+            other.cancel()
+            wait([other])
 
     @contextmanager
     def ended_by_errors(self) -> Iterator[None]:
@@ -199,10 +207,9 @@ class _Parts:
         try:
             yield
         finally:
-            running = [*self._running, *self._other]
-            for future in running:
+            for future in self._running:
                 future.cancel()
-            wait(running)
+            wait(self._running)
 
     def _collect(self, timeout: float | None) -> None:
         """Wait for at least one part and store its ETag; raise its error, if any."""

@@ -22,7 +22,8 @@ class StepContext:
 
     `clock` returns seconds since the epoch, `uptime` how long this machine has been on. `knows`
     tells whether a job or item (its pk) belongs to a case of the journal; `active` how many jobs
-    are running; `twin` which earlier case sends or sent the same content as a case.
+    are running; `twin` which earlier case sends or sent the same content as a case;
+    `may_have_twin` whether there can be one, which is known before the content.
     `secret_key` returns the key of hashed PatientIDs and of new UIDs, which is never sent.
     """
 
@@ -33,6 +34,7 @@ class StepContext:
     knows: Callable[[str], bool]
     active: Callable[[], int]
     twin: Callable[[Case], Case | None]
+    may_have_twin: Callable[[Case], bool]
     quota: UploadQuota
     bundles: SeveralBundles
     secret_key: Callable[[], bytes]

@@ -1,6 +1,6 @@
 """Step upload: the folder is judged, and what each socket gets is sent."""
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -22,11 +22,14 @@ from gcwatch.platform.transfers import Moved
 from gcwatch.platform.upload import FileUpload
 from gcwatch.steps.adopt import find_earlier_result
 from gcwatch.steps.context import StepContext, counted_transfer, spool_folder
-from gcwatch.steps.duplicates import require_new_content
+from gcwatch.steps.duplicates import HashFile, is_compared_under_way, require_new_content
 from gcwatch.steps.judgement import folder_of, judge_folder, make_bundles
 
 UPLOADS_PAUSE_SECONDS: Final = 300.0
 
+
+Compare = Callable[[Case, HashFile], Generator[Event, Case, Case]]
+"""Makes sure that no other case sends what a case sends, whose bundle is hashed so."""
 
 FILES_PER_RECORD: Final = 24
 """Files of a DICOM image set that are sent before the next event is recorded."""
@@ -35,8 +38,8 @@ FILES_PER_RECORD: Final = 24
 def upload_inputs(case: Case, route: Route, pace: Pace, context: StepContext) -> StepEvents:
     """Judge the folder, then send what every socket gets.
 
-    All bundles are made first: what is refused is refused before the first byte is sent, and so is
-    what another folder has sent before.
+    All bundles are made first: what is refused is refused before the first byte is sent. So is what
+    another folder has sent before, or at the latest before it could be used (`duplicates`).
     """
     spool = spool_folder(case, context)
     files = inbox_of(route).source_files(case.folder)
@@ -60,15 +63,22 @@ def upload_inputs(case: Case, route: Route, pace: Pace, context: StepContext) ->
     else:
         unsent, make = checklist.unsent_inputs(case), context.bundles.image_bundle
         bundles = make_bundles(unsent, case.inputs, folder, route, spool, make=make)
-    if not case.uploads and case.attempt is None:
-        case = yield from require_new_content(case, bundles, route, pace, context)
+
+    def compare(of: Case, hash_file: HashFile) -> Generator[Event, Case, Case]:
+        return require_new_content(of, bundles, route, pace, context, hash_file=hash_file)
+
+    is_comparable = route.duplicates == "hold" and case.attempt is None
+    under_way = is_comparable and is_compared_under_way(case, bundles, context)
+    if is_comparable and not under_way and (case.content or not case.uploads):
+        case = yield from compare(case, context.transfers.hash_file)
     for item in checklist.unsent_inputs(case):
         parcels = bundles[item.socket]
         case = yield from _record_warnings(case, (w for each in parcels for w in each.warnings))
         if item.carrier == "dicom":
             case = yield from _send_dicom_set(case, item, parcels, context)
         else:
-            case = yield from _send_bundle(case, item, parcels[0], context)
+            compared = compare if under_way else None
+            case = yield from _send_bundle(case, item, parcels[0], context, compared)
     if any(each.carrier == "dicom" for each in case.inputs or ()):
         context.quota.release_uploads(case.key)
 
@@ -82,9 +92,12 @@ def _record_warnings(case: Case, warnings: Iterable[Reason]) -> Generator[Event,
 
 
 def _send_bundle(
-    case: Case, item: Input, parcel: Bundle, context: StepContext
+    case: Case, item: Input, parcel: Bundle, context: StepContext, compare: Compare | None
 ) -> Generator[Event, Case, Case]:
-    """Send one bundle; continue where an earlier try was interrupted."""
+    """Send one bundle; continue where an earlier try was interrupted.
+
+    The case is compared, if it has not been, once the bundle's SHA-256 is known.
+    """
     upload = next((u for u in case.uploads if u.socket == item.socket), None)
     begun_before = upload is not None and upload.size == parcel.size
     if upload is None or not begun_before:
@@ -94,7 +107,9 @@ def _send_bundle(
         case = yield events.UploadResumed(upload.pk)
     with counted_transfer(case.key, parcel.size, context) as moved:
         sending = FileUpload(context.transfers, parcel.file, upload, moved, parcel.growth)
-        sha256 = sending.send(begun_before=begun_before)
+        with sending.under_way(begun_before=begun_before) as sha256:
+            if compare:
+                case = yield from compare(case, lambda _file, _size: sha256)
     return (yield events.UploadCompleted(upload.pk, sha256))
 
 

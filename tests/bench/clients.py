@@ -126,7 +126,8 @@ def upload_gcwatch(inbox: Path, facts: dict[str, Any], work: Path) -> float:
             files=parcel.files,
         )
         sending = FileUpload(Transfers(platform, pool), parcel.file, upload, lambda _: None)
-        sending.send(begun_before=False)
+        with sending.under_way(begun_before=False):
+            pass
         return time.perf_counter() - begin
 
 

@@ -177,5 +177,13 @@ VERSIONS = (
             )
         ),
     ),
+    (
+        # Of a packed case it stays unknown, -1.
+        "ALTER TABLE cases ADD COLUMN bytes INTEGER NOT NULL DEFAULT -1",
+        """UPDATE cases SET bytes = coalesce(
+            record ->> '$.late.snapshot.bytes', record ->> '$.seen.bytes', -1)
+            WHERE packed IS NULL""",
+        "CREATE INDEX cases_bytes ON cases (bytes) WHERE newest = 1 AND gone = 0",
+    ),
 )
 """The statements that upgrade a journal from version n to n + 1; only ever append to them."""

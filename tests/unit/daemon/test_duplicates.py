@@ -109,6 +109,62 @@ def test_of_two_equal_folders_at_the_same_time_one_is_sent(site):
     assert len(site.jobs()) == 1
 
 
+def large_image(voxel=0):
+    """A MetaImage of 17 MiB: two parts of an upload."""
+    head, voxels = mha(*[voxel] * 17, code="b", element="MET_CHAR").split(b"LOCAL\n")
+    size = f"DimSize = 17 {1 << 10} {1 << 10}".encode()
+    return head.replace(b"DimSize = 17 1 1", size) + b"LOCAL\n" + voxels * (1 << 20)
+
+
+def kinds_of(site, name):
+    with site.watch() as watch:
+        return [each.event.kind for each in watch.history(watch.find(f"lobes/{name}"))]
+
+
+def test_a_large_file_is_compared_while_its_first_parts_are_sent(site):
+    """What it is known to be is on record before the upload is complete, and holds the next one.
+
+    Of a folder of the same size nothing is sent before that is known; of another size, its upload
+    is never complete.
+    """
+    site.drop("p1", {"image.mha": large_image()})
+    site.run_once()
+    began, known, complete = "upload_started", "content_identified", "upload_completed"
+    assert [kind for kind in kinds_of(site, "p1") if kind in {began, known, complete}] == [
+        began,
+        known,
+        complete,
+    ]
+    before = posts(site)
+    site.drop("p2", {"image.mha": large_image()})
+    site.run_once()
+    check_held(site)
+    assert posts(site) == before
+    site.drop("p3", {"image.mha": large_image(), "notes.txt": b"of another size"})
+    site.run_once()
+    held = case_of(site, "p3")
+    assert (held.ending, held.failure.code) == ("failed", "same_images")
+    assert [upload.completed for upload in held.uploads] == [False]
+    assert site.delivered() == ["p1"]
+    site.drop("p4", {"image.mha": large_image(1)})
+    site.run_once()
+    assert site.delivered() == ["p1", "p4"]
+    assert len(site.jobs()) == 2
+
+
+@pytest.mark.parametrize("deidentify", [True, False])
+def test_a_header_and_its_data_are_compared_by_their_bytes(site, deidentify):
+    """Also if they go out as a zip that is written while it is sent."""
+    site.configure(duplicates="hold", deidentify=deidentify)
+    head, voxels = mha().split(b"LOCAL\n")
+    pair = {"image.mhd": head + b"image.raw\n", "image.raw": voxels}
+    for name in ("p1", "p2"):
+        site.drop(name, pair)
+        site.run_once()
+    assert site.delivered() == ["p1"]
+    check_held(site)
+
+
 def test_a_folder_waits_for_its_twin_and_is_sent_if_that_fails(site):
     """A case that failed is no ground to hold another one."""
     site.sandbox.configure(job_seconds=3600, average_duration=0)

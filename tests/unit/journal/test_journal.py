@@ -4,9 +4,10 @@ import itertools
 import os
 import threading
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
-from support.journals import EVENTS, fold, open_journal
+from support.journals import EVENTS, SNAPSHOT, fold, open_journal
 
 from gcwatch.core import events
 from gcwatch.core.reasons import Reason
@@ -198,6 +199,22 @@ def test_what_needs_attention_is_open_failed_or_odd(book):
     again = book.open_case("r", "p1").key
     assert failed not in [case.key for case in book.attention()]
     assert again in [case.key for case in book.attention()]
+
+
+def test_a_folder_of_the_same_size_may_be_a_twin(book):
+    """As long as it is in the inbox, and its case has not failed; one that is new may be, too."""
+    ours, other = (book.open_case("r", name).key for name in ("p1", "p2"))
+    case = book.record(ours, events.FolderChanged(SNAPSHOT))
+    assert book.may_have_twin(case)
+    book.record(other, events.FolderChanged(SNAPSHOT))
+    assert book.may_have_twin(case)
+    book.record(other, events.FolderChanged(replace(SNAPSHOT, bytes=11)))
+    assert not book.may_have_twin(case)
+    book.record(other, events.FolderChanged(SNAPSHOT))
+    book.record(other, events.Delivered("p2"))
+    assert book.may_have_twin(case)
+    book.record(other, events.FolderRemoved())
+    assert not book.may_have_twin(case)
 
 
 def test_a_job_is_known_once_it_is_on_record(book):

@@ -118,6 +118,15 @@ def test_packed_cases_are_read_as_before(state):
         check_sums(journal)
 
 
+def test_sizes_of_folders_are_known(state):
+    """An upgrade writes down what the records say."""
+    with closing(Journal(state)) as journal:
+        seen = {case.key: case.last_seen for case in journal.cases()}
+    with closing(sqlite3.connect(state / JOURNAL_FILE)) as connection:
+        known = dict(connection.execute("SELECT key, bytes FROM cases"))
+    assert known == {key: last.bytes if last else -1 for key, last in seen.items()}
+
+
 def packed(state):
     with closing(sqlite3.connect(state / JOURNAL_FILE)) as connection:
         return {key for (key,) in connection.execute("SELECT key FROM cases WHERE record = ''")}

@@ -13,10 +13,10 @@ import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.journals import EVENTS, fold
+from support.journals import EVENTS, SNAPSHOT, fold
 
 from gcwatch.core import events
-from gcwatch.core.case import Input
+from gcwatch.core.case import Case, Input
 from gcwatch.core.errors import JournalDamaged, JournalUnavailable, StateError
 from gcwatch.journal.databases import sqlite
 from gcwatch.journal.databases.sqlite import JOURNAL_FILE
@@ -82,6 +82,7 @@ def test_cases_are_found_without_reading_all(book):
     book.current("r")
     book.known("r", ["p1", "p2"])
     book.first_with_content("r", "c")
+    book.may_have_twin(Case("key", "r", "p1", 1.0, 1.0, seen=SNAPSHOT))
     book.pack_closed_cases(0.0, 9)
     book._database._connection.set_trace_callback(None)
     queries = [each for each in asked if each.startswith("SELECT")]
@@ -94,7 +95,7 @@ def test_cases_are_found_without_reading_all(book):
             assert "due <=" not in query or "cases_due" in details, query
             assert "min(due)" not in query or "cases_due" in details, query
             assert "(gone = 0 OR" not in query or "cases_current" in details, query
-    assert len(queries) == 11
+    assert len(queries) == 12
 
 
 # --- the file ------------------------------------------------------------------------------------

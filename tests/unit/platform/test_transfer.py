@@ -29,6 +29,7 @@ from gcwatch.core.errors import (
     Unreachable,
     UploadsGone,
 )
+from gcwatch.core.reasons import Reason
 from gcwatch.files.beneath import SharePath
 from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.download import download_file
@@ -71,8 +72,12 @@ class Sender:
         with self._lock:
             self.moved += more
 
-    def send(self, path, upload, *, again=False):
-        return FileUpload(self.transfers, path, upload, self.count).send(begun_before=again)
+    def send(self, path, upload, *, again=False, growth=(), moved=None, pool=None):
+        transfers = replace(self.transfers, pool=pool or self.transfers.pool)
+        sending = FileUpload(transfers, path, upload, moved or self.count, iter(growth))
+        with sending.under_way(begun_before=again) as sha256:
+            pass
+        return sha256
 
     def puts(self):
         """The PUTs that the storage stored."""
@@ -109,10 +114,8 @@ def cut_short(sender, file):
     """Begin an upload of which the first two parts arrive; its record."""
     upload = sender.begin(file)
     sender.sandbox.fault("status", method="PUT", path="partNumber=[345]", status=400, times=None)
-    with ThreadPoolExecutor(1) as one_by_one:
-        alone = replace(sender.transfers, pool=one_by_one)
-        with pytest.raises(TryAgain):
-            FileUpload(alone, file, upload, sender.count).send(begun_before=False)
+    with ThreadPoolExecutor(1) as one_by_one, pytest.raises(TryAgain):
+        sender.send(file, upload, pool=one_by_one)
     sender.sandbox.clear_faults()
     return upload
 
@@ -166,8 +169,8 @@ def test_the_first_part_is_sent_before_the_last_one_is_written(sender, file):
         yield SIZE
 
     upload = sender.begin(file, SIZE)
-    sending = FileUpload(sender.transfers, file, upload, sender.count, growth())
-    assert sending.send(begun_before=False) == hashlib.sha256(content).hexdigest()
+    sha256 = sender.send(file, upload, growth=growth())
+    assert sha256 == hashlib.sha256(content).hexdigest()
     assert sender.stored(upload) == content
 
 
@@ -179,11 +182,60 @@ def test_a_file_that_can_no_longer_be_written_is_never_complete(sender, file):
         raise SourceChanged
 
     upload = sender.begin(file)
-    sending = FileUpload(sender.transfers, file, upload, sender.count, growth())
     with pytest.raises(SourceChanged):
-        sending.send(begun_before=False)
+        sender.send(file, upload, growth=growth())
     assert sender.status(upload) == "Initialized"
     file.write_bytes(os.urandom(SIZE))
+    sender.send(file, upload, again=True)
+    assert sender.stored(upload) == file.read_bytes()
+
+
+class _FirstWorkLate(ThreadPoolExecutor):
+    """Threads whose first work waits for an event."""
+
+    def __init__(self, event):
+        super().__init__(4)
+        self._events = iter([event])
+
+    def submit(self, work, *arguments):
+        for event in self._events:
+            return super().submit(self._work_after, event, work, *arguments)
+        return super().submit(work, *arguments)
+
+    @staticmethod
+    def _work_after(event, work, *arguments):
+        assert event.wait(60), "it did not happen"
+        return work(*arguments)
+
+
+def test_parts_are_sent_before_the_hash_is_known(sender, file):
+    """The file is hashed only once two parts are on their way, and all are sent."""
+    two_sent = threading.Event()
+
+    def moved(more):
+        sender.count(more)
+        if sender.moved >= 2 * PART:
+            two_sent.set()
+
+    with _FirstWorkLate(two_sent) as pool:
+        upload = sender.begin(file)
+        sha256 = sender.send(file, upload, moved=moved, pool=pool)
+    assert sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert sender.stored(upload) == file.read_bytes()
+
+
+def test_what_is_refused_once_the_hash_is_known_is_never_complete(sender, file):
+    """Parts may be there, but they can't be used; another try sends the rest."""
+    upload = sender.begin(file)
+    sending = FileUpload(sender.transfers, file, upload, sender.count)
+
+    def refuse(sha256):
+        assert sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
+        raise TryAgain(Reason("checksum"))
+
+    with pytest.raises(TryAgain), sending.under_way(begun_before=False) as sha256:
+        refuse(sha256)
+    assert sender.status(upload) == "Initialized"
     sender.send(file, upload, again=True)
     assert sender.stored(upload) == file.read_bytes()
 
@@ -278,7 +330,7 @@ def test_expired_address_is_renewed(sender, file):
         for seconds in expire:
             sender.sandbox.advance(seconds)
 
-    FileUpload(sender.transfers, file, upload, moved).send(begun_before=False)
+    sender.send(file, upload, moved=moved)
     assert 403 in {call["status"] for call in sender.sandbox.calls() if call["method"] == "PUT"}
     assert sender.stored(upload) == file.read_bytes()
 
@@ -380,7 +432,7 @@ def test_stop_ends_an_upload_between_two_chunks(sender, file):
     upload = sender.begin(file)
     stop = sender.transfers.stop
     with pytest.raises(Stopped):
-        FileUpload(sender.transfers, file, upload, lambda _: stop.set()).send(begun_before=False)
+        sender.send(file, upload, moved=lambda _: stop.set())
     assert sender.status(upload) == "Initialized"
 
 
@@ -408,7 +460,8 @@ def peak():
 before = peak()
 with ThreadPoolExecutor(16) as pool:
     transfers = Transfers(platform, pool)
-    FileUpload(transfers, path, upload, lambda _: None).send(begun_before=False)
+    with FileUpload(transfers, path, upload, lambda _: None).under_way(begun_before=False):
+        pass
     platform.close()
 print(peak() - before)
 """
