@@ -20,6 +20,7 @@ TroubleKind = Literal[
     "token_refused",
     "disk_full",
     "database_away",
+    "journal_newer",
     "inbox_away",
     "mirror_failed",
 ]
@@ -33,13 +34,17 @@ ALERT_EVENTS: Final[tuple[AlertEvent, ...]] = (
     "token_refused",
     "disk_full",
     "database_away",
+    "journal_newer",
     "inbox_away",
     "mirror_failed",
     "back_to_normal",
 )
 
 _PASSING: Final = frozenset(
-    {"stalled", "token_refused", "disk_full", "database_away", "inbox_away", "mirror_failed"}
+    {
+        *("stalled", "token_refused", "disk_full", "database_away", "journal_newer"),
+        *("inbox_away", "mirror_failed"),
+    }
 )
 """Troubles that end by themselves; a case that failed waits for a person."""
 
@@ -231,6 +236,7 @@ _TITLES: Final[Mapping[TroubleKind, str]] = {
     "token_refused": "the platform refuses the token",
     "disk_full": "the disk of the journal is full",
     "database_away": "the journal's database does not answer",
+    "journal_newer": "gcwatch on a host is too old",
     "inbox_away": "an inbox can't be reached",
     "mirror_failed": "a mirror failed",
 }
@@ -239,6 +245,7 @@ _OVER: Final[Mapping[TroubleKind, str]] = {
     "token_refused": "The platform accepts the token again.",
     "disk_full": "The journal can be written again.",
     "database_away": "The journal's database answers again.",
+    "journal_newer": "The host has the gcwatch of the others.",
     "inbox_away": "The inbox of route {about} can be reached again.",
     "mirror_failed": "Mirror {about} works again.",
     "stalled": "No case waits for too long any more.",
@@ -299,6 +306,8 @@ def _line(trouble: Trouble, keys: frozenset[str], policy: AlertPolicy) -> str:
             return "The journal can't be written; all work waits until its disk has room."
         case "database_away":
             return "The journal's database does not answer; all work waits until it does."
+        case "journal_newer":
+            return "A newer gcwatch has upgraded the journal; all work on the older host waits."
         case "inbox_away":
             return f"The inbox of route {trouble.about} can't be reached; its cases wait."
         case "mirror_failed":

@@ -102,6 +102,12 @@ class JournalUnavailable(GcwatchError):
         self.hint = hint or type(self).hint
 
 
+class JournalNewer(JournalUnavailable):
+    """A newer gcwatch has upgraded the journal: this one does nothing until it is upgraded, too."""
+
+    hint = "Install the gcwatch of the other hosts here, too."
+
+
 class TokenRefused(GcwatchError):
     """The platform does not accept the token, or a proxy removed it from the request."""
 

@@ -5,7 +5,7 @@ in the journal, which says what is due. On start every open case goes on at its 
 """
 
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Final
@@ -43,6 +43,7 @@ from gcwatch.daemon.waking.wakeup import Wakeup
 from gcwatch.daemon.workers import Workers
 from gcwatch.inbox.scanner import MIN_PAUSE_SECONDS, InboxScanner
 from gcwatch.inbox.watcher import Watcher
+from gcwatch.journal.hosts import Host
 from gcwatch.journal.journal import Journal
 from gcwatch.journal.origins import folders_of_display_sets
 from gcwatch.journal.presence import LockFile, only_daemon
@@ -111,7 +112,8 @@ class Daemon:
         self._wakeup = Wakeup()
         self._gate = PlatformGate(current, journal, lock_file)
         self._slots, self._busy = JobSlots(), BusyWaits()
-        self._turns = Turns(journal, current, clock)
+        self._turns = Turns(journal, current, clock, left=lambda: self._left)
+        self._left: frozenset[str] = frozenset()
         self._commands: dict[str, str] = {}
         self._workers = Workers(self._heartbeats, self._wakeup, self._gate, self._on_crash)
         self._leases = HeldLeases(
@@ -441,11 +443,18 @@ class Daemon:
             self._leases,
             self._progress_file.progress,
             lambda: self._gate.pause,
-            self._current.share_limits,
+            self._on_hosts,
             seconds=self._journal.leases.seconds,
         )
         sign.tick()
         return sign
+
+    def _on_hosts(self, others: Sequence[Host]) -> None:
+        """Share the account's limits with the other hosts; leave to them what only they can do."""
+        self._current.share_limits(len(others) + 1)
+        away = frozenset(self._scanner.away)
+        reached = [away - each.progress.away for each in others if each.pause is None]
+        self._left = frozenset().union(*reached)
 
     def _make_tables(self) -> TableWriter:
         """Return what keeps the tables of routes, by the settings of the moment."""

@@ -1,11 +1,11 @@
 """This host's sign of life for the others that share its journal."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from gcwatch.core.errors import JournalUnavailable
 from gcwatch.daemon.held_leases import HeldLeases
-from gcwatch.journal.hosts import Hosts
+from gcwatch.journal.hosts import Host, Hosts
 from gcwatch.journal.leases import RENEWALS
 from gcwatch.journal.progress import DaemonProgress
 from gcwatch.threads.periodic import PeriodicThread
@@ -19,7 +19,7 @@ class HostSign(PeriodicThread):
         held: The leases of the work under way.
         progress: Returns what this host does at the moment.
         pause: Returns the code of the reason for which all work is paused, or "".
-        counted: Called with the number of hosts that live.
+        found: Called with the other hosts that live.
         seconds: How long a lease lasts without a renewal.
     """
 
@@ -29,14 +29,14 @@ class HostSign(PeriodicThread):
         held: HeldLeases,
         progress: Callable[[], DaemonProgress],
         pause: Callable[[], str],
-        counted: Callable[[int], None],
+        found: Callable[[Sequence[Host]], None],
         *,
         seconds: float,
     ) -> None:
         super().__init__("host sign", seconds / RENEWALS)
         self._hosts = hosts
         self._held = held
-        self._progress, self._pause, self._counted = progress, pause, counted
+        self._progress, self._pause, self._found = progress, pause, found
 
     def tick(self) -> None:
         """Renew the leases, tell what this host does, and look who else is there."""
@@ -44,7 +44,7 @@ class HostSign(PeriodicThread):
         with suppress(JournalUnavailable):
             self._held.renew()
             self._hosts.tell(self._progress(), self._pause())
-            self._counted(max(sum(each.is_alive for each in self._hosts.all()), 1))
+            self._found([each for each in self._hosts.all() if each.is_alive and not each.is_this])
 
     def on_stop(self) -> None:
         """Tell that this host does not work any more."""

@@ -12,7 +12,7 @@ from typing import Final
 from gcwatch import log
 from gcwatch.core import events
 from gcwatch.core.case import Case
-from gcwatch.core.errors import CaseError, JournalUnavailable, Refused, Unreachable
+from gcwatch.core.errors import CaseError, JournalNewer, JournalUnavailable, Refused, Unreachable
 from gcwatch.core.events import Event
 from gcwatch.daemon.current_config import CurrentConfig
 from gcwatch.journal.journal import Journal
@@ -56,8 +56,8 @@ class PlatformGate:
         self._busy_since: float | None = None
         self._token = threading.RLock()  # what is known of the token, here and in the journal
         self._refused_token = ""
-        self._journal_pause = "database_away" if current.settings.journal else "disk_full"
-        self._is_token_refused = self._is_journal_away = False
+        self._journal_pause = ""
+        self._is_token_refused = False
         self._is_out_of_reach = False
 
     @property
@@ -75,7 +75,7 @@ class PlatformGate:
         """The code of the reason for which all work is paused, or "" if it is not."""
         if self._is_token_refused:
             return "token_refused"
-        return self._journal_pause if self._is_journal_away else ""
+        return self._journal_pause
 
     def end_pause(self) -> None:
         """Work may begin: other connections, or another token, are to be tried at once."""
@@ -84,22 +84,27 @@ class PlatformGate:
     def _pause(self, seconds: float) -> None:
         self._paused_until = time.monotonic() + seconds
 
-    def on_journal_unavailable(self, error: Exception) -> None:
-        """Pause: the journal can't be written."""
+    def on_journal_unavailable(self, error: JournalUnavailable) -> None:
+        """Pause: the journal can't be used."""
+        is_shared = self._current.settings.journal is not None
         with self._lock:
-            if not self._is_journal_away:  # many workers find it out, again and again
-                log.emit(_UNAVAILABLE[self._journal_pause], error=str(error))
-            self._is_journal_away = True
+            pause = "database_away" if is_shared else "disk_full"
+            if isinstance(error, JournalNewer):
+                pause = "journal_newer"
+            if pause != self._journal_pause:  # many workers find it out, again and again
+                log.emit(_UNAVAILABLE[pause], error=str(error))
+            self._journal_pause = pause
             self._tell_pause()
-        is_shared = self._journal_pause == "database_away"
-        longest = DATABASE_PAUSE_SECONDS if is_shared else DISK_PAUSE_SECONDS
-        self._pause(min(longest, self._current.base_pace.survey) if is_shared else longest)
+        if is_shared:
+            self._pause(min(DATABASE_PAUSE_SECONDS, self._current.base_pace.survey))
+        else:
+            self._pause(DISK_PAUSE_SECONDS)
 
     def on_journal_available(self) -> None:
         """After a pause: the journal can be used again."""
-        if self._is_journal_away:
+        if self._journal_pause:
             with self._lock:
-                self._is_journal_away = False
+                self._journal_pause = ""
                 self._tell_pause()
             log.emit("journal.returned")
 
@@ -228,7 +233,11 @@ class PlatformGate:
                 self._is_out_of_reach = False
 
 
-_UNAVAILABLE: Final = {"database_away": "journal.away", "disk_full": "journal.full"}
+_UNAVAILABLE: Final = {
+    "database_away": "journal.away",
+    "disk_full": "journal.full",
+    "journal_newer": "journal.newer",
+}
 """What is logged of each."""
 
 _OUT_OF_REACH = {"unreachable", "untrusted_certificate"}

@@ -18,14 +18,19 @@ class Turns:
         journal: Which cases are due.
         current: The routes of the moment.
         clock: The time in seconds since the epoch.
+        left: Returns the routes that are left to other hosts: those reach their inboxes.
     """
 
     def __init__(
-        self, journal: Journal, current: CurrentConfig, clock: Callable[[], float]
+        self,
+        journal: Journal,
+        current: CurrentConfig,
+        clock: Callable[[], float],
+        left: Callable[[], Collection[str]] = frozenset,
     ) -> None:
         self._journal = journal
         self._current = current
-        self._clock = clock
+        self._clock, self._left = clock, left
         self._starts = 0
 
     def _ranks(self) -> dict[str, int]:
@@ -70,6 +75,6 @@ class Turns:
         self, limit: int, ranks: dict[str, int] | None, skipped: Collection[str]
     ) -> dict[str, int]:
         """Return due cases in order, by key, with the ranks of their routes."""
-        routes = self._current.routes
+        routes = self._current.routes.keys() - self._left()
         found = self._journal.due(routes, self._clock(), limit, ranks)
         return {case.key: self.rank_of(case) for case in found if case.key not in skipped}

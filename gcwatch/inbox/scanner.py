@@ -150,6 +150,9 @@ class InboxScanner:
             return self.unused.get(route.name, ())
 
     def _scan_held_inbox(self, route: Route) -> tuple[Reason, ...]:
+        if self._journal.leases.is_shared and not self._journal.has_route(route.name):
+            self._log_once("route.unknown", route)
+            return ()
         box = inbox_of(route)
         if box.is_watched:
             self._watcher.watch_inbox(route.inbox)

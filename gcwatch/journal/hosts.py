@@ -19,7 +19,7 @@ class Host:
     """One gcwatch of those that share a journal; `started`: when, 0 if that is not known.
 
     `silent` is for how many seconds it has told nothing, `longest` for how many it may be, as its
-    leases last so long. `pause` is why all its work is paused.
+    leases last so long. `pause` is why all its work is paused. `is_this`: the one that asks.
     """
 
     identity: str
@@ -30,6 +30,7 @@ class Host:
     longest: float
     pause: Reason | None
     progress: DaemonProgress
+    is_this: bool = False
 
     @property
     def is_alive(self) -> bool:
@@ -85,7 +86,9 @@ class SoleHost:
         progress = read_progress(self._state, daemon, time.time())
         progress = progress.model_copy(update={"daemon": daemon})
         pause = pause_reason(self._state)
-        return (Host("", socket.gethostname(), VERSION, 0.0, 0.0, 1.0, pause, progress),)
+        return (
+            Host("", socket.gethostname(), VERSION, 0.0, 0.0, 1.0, pause, progress, is_this=True),
+        )
 
     def wait_for_news(self, seconds: float) -> bool:
         """Return False at once: there is no other host."""

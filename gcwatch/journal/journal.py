@@ -16,6 +16,7 @@ from typing import Any, Final
 from gcwatch.config.values.journal_address import JournalAddress
 from gcwatch.core import folding
 from gcwatch.core.case import Case
+from gcwatch.core.errors import LeaseLost
 from gcwatch.core.events import (
     Event,
     FolderFound,
@@ -124,11 +125,14 @@ class Journal(JournalReader):
         """Given a new folder, make a case with a new random key; return it.
 
         With *even_if_same* it is sent although another folder has the same content. With the
-        *lease* of its inbox, raise LeaseLost if another host surveys that by now.
+        *lease* of its inbox, raise LeaseLost if another host surveys that by now, or has given the
+        route another name: all folders would seem to be new.
         """
         with self._database.writing() as connection:
             if lease is not None:
                 self.leases.require(connection, lease)
+                if self.leases.is_shared and not self._has_route(connection, route):
+                    raise LeaseLost(route)
             found = FolderFound(route, folder, even_if_same)
             return self._insert_case(connection, found)
 
@@ -288,6 +292,16 @@ class Journal(JournalReader):
         record = encode(event_adapter(event.kind), event)
         insert = "INSERT INTO events (key, at, kind, record) VALUES (:key, :at, :kind, :record)"
         connection.execute(insert, {"key": key, "at": now, "kind": event.kind, "record": record})
+
+    def has_route(self, route: str) -> bool:
+        """Whether a route still has this name: another host's config may give it another one."""
+        with self._database.reading() as connection:
+            return self._has_route(connection, route)
+
+    @staticmethod
+    def _has_route(connection: Connection, route: str) -> bool:
+        query = "SELECT 1 FROM routes WHERE name = :route"
+        return connection.execute(query, {"route": route}).fetchone() is not None
 
     def rename_routes(self, wanted: RouteIdentities) -> dict[str, str]:
         """Given the config's routes, let each find its cases; return new names by old.

@@ -70,6 +70,9 @@ CATALOGUE: Mapping[str, EventSpec] = {
         "This host does not work on a route or mirror: its key hosts names others.",
         *("host", "hosts"),
     ),
+    "route.unknown": _error(
+        "The config of another host gives this route another name; here nothing more is sent.",
+    ),
     "inbox.taken_over": _warning(
         "Inboxes of another gcwatch belong to this one from now on.", "host", "state"
     ),
@@ -77,6 +80,10 @@ CATALOGUE: Mapping[str, EventSpec] = {
     "journal.full": _error("The journal can't be written; no new work is started.", "error"),
     "journal.away": _error(
         "The journal's database does not answer; all work waits for it.", "error"
+    ),
+    "journal.newer": _error(
+        "A newer gcwatch has upgraded the journal; this one does nothing until it is upgraded.",
+        "error",
     ),
     "journal.returned": _info("The journal can be used again; work goes on."),
     "lease.lost": _warning(

@@ -16,7 +16,7 @@ from gcwatch.version import VERSION
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
-_PAUSES: Final = ("token_refused", "disk_full", "database_away")
+_PAUSES: Final = ("token_refused", "disk_full", "database_away", "journal_newer")
 
 
 @dataclass(frozen=True)

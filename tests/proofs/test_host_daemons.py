@@ -2,6 +2,7 @@
 
 from contextlib import contextmanager
 
+import psycopg
 import pytest
 from support.builders import Site, check_history, until
 from support.cutter import Cutter
@@ -9,6 +10,7 @@ from support.databases import Databases, prepare_databases
 from support.hosts import Host, host_sites, hosts_at_work
 from support.postgres import PostgresServer, missing
 
+from gcwatch.core.errors import StateError
 from gcwatch.sandbox import Sandbox, Settings
 
 FOLDERS = [f"p{number}" for number in range(8)]
@@ -111,3 +113,58 @@ def test_a_database_that_is_killed_and_comes_back_loses_nothing(tmp_path):
 
             check_all_delivered(site, hosts)
             assert all(said(host, "journal.returned") for host in hosts.values())
+
+
+def test_a_host_that_does_not_reach_the_inbox_leaves_the_work_to_the_one_that_does(
+    tmp_path, database
+):
+    """Its share is away: it neither fails cases nor puts them off."""
+    with group(tmp_path, dict.fromkeys(("a", "b"), database)) as (site, hosts):
+        a = hosts["a"]
+        a.stop()
+        a.site.file.write_text(
+            a.site.file.read_text().replace('inbox = "in"', 'inbox = "not-mounted"')
+        )
+        hosts["a"] = Host(a.site)
+        until(lambda: said(hosts["a"], "inbox.away"))
+        drop_all(site)
+
+        check_all_delivered(site, {"b": hosts["b"]})
+        assert not said(hosts["a"], "case.submitted")
+        assert not said(hosts["a"], "case.faltered")
+
+
+def test_a_route_that_another_host_renames_is_not_sent_again(tmp_path, database):
+    """All its folders would seem to be new to the host with the old name: it stops, and says so."""
+    with group(tmp_path, {"a": database}) as (site, hosts):
+        drop_all(site, FOLDERS[:2])
+        check_all_delivered(site, hosts, FOLDERS[:2])
+        other = host_sites(site, database, ["b"])["b"]
+        other.file.write_text(other.file.read_text().replace('"lobes"', '"nodules"'))
+        host = Host(other)
+        until(lambda: said(host, "route.renamed"))
+        site.drop("p2")
+        until(lambda: said(hosts["a"], "route.unknown"))
+        check_all_delivered(site, {"b": host}, FOLDERS[:3])
+        host.stop()
+
+
+def test_a_host_that_is_older_than_the_journal_pauses_and_says_so(tmp_path, database):
+    """As if a newer gcwatch had upgraded it, and as if the older one was upgraded, too."""
+    version = "UPDATE meta SET value = CAST(value AS int) + {} WHERE name = 'version'"
+    with group(tmp_path, {"a": database}) as (site, hosts):
+        until(lambda: said(hosts["a"], "watch.started"))
+        with psycopg.connect(database, autocommit=True) as other:
+            other.execute(version.format(1))
+            until(lambda: said(hosts["a"], "journal.newer"))
+            drop_all(site, FOLDERS[:2])
+            with (
+                pytest.raises(StateError, match="was written by a newer gcwatch"),
+                hosts["a"].site.watch(),
+            ):
+                pass
+            assert not site.jobs()
+
+            other.execute(version.format(-1))
+
+        check_all_delivered(site, hosts, FOLDERS[:2])

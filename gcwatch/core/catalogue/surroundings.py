@@ -61,6 +61,12 @@ SURROUNDINGS_REASONS: Final[Mapping[str, ReasonEntry]] = {
         hint="Look after the database, and the network between this computer and it.",
         needs_person=True,
     ),
+    "journal_newer": ReasonEntry(
+        "The gcwatch on this computer is too old; nothing is sent from here until it is upgraded.",
+        "A newer gcwatch on another host has upgraded the journal; all work here is paused.",
+        hint="Install the gcwatch of the other hosts here, too.",
+        needs_person=True,
+    ),
     "result_renamed": ReasonEntry(
         "The results are in {result}: the results folder can't hold the name {folder}.",
         "The file system of the outbox refuses the name; what it refuses is replaced by _.",

@@ -28,6 +28,7 @@ from gcwatch.threads.periodic import PeriodicThread
 
 _LOOK_SECONDS: Final = 10.0
 _STOP_PATIENCE_SECONDS: Final = 2.0
+_JOURNAL: Final = ("disk_full", "database_away", "journal_newer")
 _MOST_WAITING: Final = 20
 """Alerts that wait for delivery; more of them would say nothing new."""
 
@@ -104,7 +105,7 @@ class AlertSender(PeriodicThread):
         if now < self._calm_until:
             unknown |= {"stalled"}
         if now < self._known_at:
-            unknown |= {"token_refused", "disk_full", "database_away", "inbox_away"}
+            unknown |= {"token_refused", *_JOURNAL, "inbox_away"}
         troubles = {each.trouble: each.keys for each in state.memory.told(unknown)}
         troubles |= _troubles(condition, now, policy, is_calm="stalled" in unknown)
         memory, alert = next_alert(state.memory, troubles, now, policy)
@@ -172,7 +173,7 @@ def _troubles(
     """Return all troubles, each with the keys of its cases."""
     found = troubles_of(condition.cases, condition.progress, now, policy, is_calm=is_calm)
     match condition.pause:
-        case "token_refused" | "disk_full" | "database_away" as kind:
+        case "token_refused" | "disk_full" | "database_away" | "journal_newer" as kind:
             found[Trouble(kind)] = frozenset()
     found |= {Trouble("inbox_away", route): frozenset() for route in condition.away}
     failed = [name for name, last in condition.mirrors.items() if last.reason or last.failed]

@@ -19,7 +19,7 @@ import sqlalchemy
 import sqlalchemy.exc
 
 from gcwatch.config.values.journal_address import JournalAddress
-from gcwatch.core.errors import JournalDamaged, JournalUnavailable, StateError
+from gcwatch.core.errors import JournalDamaged, JournalNewer, JournalUnavailable, StateError
 from gcwatch.journal.databases.database import Connection, Rows, Values
 from gcwatch.journal.databases.postgres_upgrades import TABLES, VERSIONS
 
@@ -162,10 +162,7 @@ class PostgresDatabase:
             version, connection.at = connection.execute(query).fetchone()
             self._note_time(connection.at, begun, self._clock())
             if int(version) != self.version:
-                raise JournalUnavailable(
-                    f"{self.place} was upgraded by a newer gcwatch (version {version})",
-                    "Install that gcwatch here, too: this one goes on with nothing until then.",
-                )
+                raise self._newer(version)
             yield connection
 
     @contextmanager
@@ -230,7 +227,15 @@ class PostgresDatabase:
 
     def is_in_place(self) -> bool:
         """Whether this is the journal that was opened, and not another one at its address."""
-        return self.meta("identity") == self._identity
+        query = "SELECT name, value FROM meta WHERE name IN ('identity', 'version')"
+        with self.reading() as connection:
+            found = dict(connection.execute(query).fetchall())
+        if int(found["version"]) != self.version:
+            raise self._newer(found["version"])
+        return bool(found["identity"] == self._identity)
+
+    def _newer(self, version: str) -> JournalNewer:
+        return JournalNewer(f"{self.place} was upgraded by a newer gcwatch (version {version})")
 
     def size(self) -> int:
         """Return how many bytes the tables of the journal take."""

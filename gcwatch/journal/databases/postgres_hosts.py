@@ -106,7 +106,7 @@ class HostTable:
         query = f"""SELECT identity, name, version, started, {NOW} - seen, told
             FROM hosts ORDER BY name, identity"""  # noqa: S608 -- ours
         with self._database.reading() as connection:
-            return [_host_of(row, self._seconds) for row in connection.execute(query, {})]
+            return [self._host_of(row) for row in connection.execute(query, {})]
 
     def owner(self) -> Owner:
         """Return what this journal makes of all its hosts: one gcwatch, as inboxes see it."""
@@ -126,18 +126,31 @@ class HostTable:
         }
         connection.execute(_TELL, values)
 
+    def _host_of(self, row: Any) -> Host:
+        identity, name, version, started, silent, told = row
+        pause, progress = _told(told)
+        return Host(
+            identity,
+            name,
+            version,
+            started,
+            silent=max(silent, 0.0),
+            longest=self._seconds,
+            pause=pause,
+            progress=progress,
+            is_this=identity == self._identity,
+        )
 
-def _host_of(row: Any, longest: float) -> Host:
-    identity, name, version, started, silent, told = row
-    pause, progress = None, NOTHING
+
+def _told(text: str) -> tuple[Reason | None, DaemonProgress]:
+    """Return why a host pauses and what it does; nothing if a newer gcwatch tells it otherwise."""
     try:
-        found = json.loads(told)
+        found = json.loads(text)
         code = str(found["pause"])
-        pause = Reason(code) if code in CATALOGUE else None
         progress = DaemonProgress.model_validate(found["progress"])
     except (ValueError, KeyError, TypeError, ValidationError):
-        pass  # a newer gcwatch may tell more, and in another way
-    return Host(identity, name, version, started, max(silent, 0.0), longest, pause, progress)
+        return None, NOTHING
+    return Reason(code) if code in CATALOGUE else None, progress
 
 
 def _boot_id() -> str:
