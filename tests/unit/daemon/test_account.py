@@ -8,6 +8,8 @@ import pytest
 from support.builders import FAST, Site
 from support.hosts import host_sites
 
+from gcwatch.core import events
+from gcwatch.core.case import Case
 from gcwatch.core.errors import NotYet, TokenRefused
 from gcwatch.daemon.held_leases import HeldLeases
 from gcwatch.daemon.host_sign import HostSign
@@ -183,6 +185,27 @@ def test_a_pause_that_the_platform_asks_for_is_kept_by_all_hosts(hosts, sandbox,
     let_pass(a, most)
     assert a.look()
     assert b.look()
+
+
+def test_pauses_that_follow_each_other_are_measured_as_one(hosts, sandbox):
+    """After ten minutes `gcwatch once` leaves all to a later run; what succeeds ends them."""
+    a, b = hosts
+
+    def pause_begins():
+        let_pass(a, 77)
+        assert b.look()
+        assert b.gate.busy_seconds == 0
+        slow(sandbox, "77")
+        a.call()
+        a.look()
+        assert not b.look()
+        assert b.gate.busy_seconds >= 0
+        return b.gate._busy_since
+
+    first = pause_begins()
+    assert pause_begins() == first
+    b.gate.on_event(Case("", "", "", 0.0, 0.0), events.StillRunning("Executing"))
+    assert pause_begins() > first
 
 
 def test_a_host_alone_lets_the_case_wait_that_was_told_to(alone, sandbox):

@@ -71,7 +71,8 @@ def test_two_hosts_that_claim_at_the_same_moment_do_not_get_more_than_there_is(h
 
     def held_late():
         later.append(pool.submit(UploadQuota(lambda: held, two.limits, 5).claim_uploads, "b", 3))
-        waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        waits = """SELECT count(*) FROM pg_locks JOIN pg_database ON oid = database
+            WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted"""
         while not one._ask(waits)[0][0]:
             assert not later[0].done()
         return held
