@@ -96,7 +96,7 @@ class PostgresDatabase:
     def __init__(self, address: JournalAddress, clock: Callable[[], float]) -> None:
         self.place = address.place
         self._address = address
-        self._clock, self._ahead = clock, 0.0
+        self.own_clock, self._ahead = clock, 0.0
         self._local = threading.local()
         self._engine = sqlalchemy.create_engine(
             "postgresql+psycopg://",
@@ -158,9 +158,9 @@ class PostgresDatabase:
         with self.beside() as connection:
             _lock(connection)
             query = f"SELECT value, {NOW} FROM meta WHERE name = 'version'"  # noqa: S608 -- ours
-            begun = self._clock()
+            begun = self.own_clock()
             version, connection.at = connection.execute(query).fetchone()
-            self._note_time(connection.at, begun, self._clock())
+            self.note_time(connection.at, begun, self.own_clock())
             if int(version) != self.version:
                 raise self._newer(version)
             yield connection
@@ -178,9 +178,9 @@ class PostgresDatabase:
 
     def clock(self) -> float:
         """Return this host's time, corrected as the last record showed that it has to be."""
-        return self._clock() + self._ahead
+        return self.own_clock() + self._ahead
 
-    def _note_time(self, at: float, before: float, after: float) -> None:
+    def note_time(self, at: float, before: float, after: float) -> None:
         """Note the database's time, which it had between two times of this host."""
         # A host that was frozen meanwhile knows nothing of that moment.
         if abs(after - before) < _TRUSTED_SECONDS:

@@ -26,7 +26,8 @@ _TELL: Final = f"""INSERT INTO hosts (identity, name, machine, version, started,
     VALUES (:identity, :name, :machine, :version, {NOW}, {NOW}, :told)
     ON CONFLICT (identity) DO UPDATE SET name = excluded.name, machine = excluded.machine,
         version = excluded.version, seen = excluded.seen, told = excluded.told,
-        started = CASE WHEN :is_start = 1 THEN excluded.started ELSE hosts.started END"""  # noqa: S608 -- ours
+        started = CASE WHEN :is_start = 1 THEN excluded.started ELSE hosts.started END
+    RETURNING seen"""  # noqa: S608 -- ours
 
 
 class HostTable:
@@ -90,7 +91,10 @@ class HostTable:
     def tell(self, progress: DaemonProgress, pause: str) -> None:
         """Tell that this host lives, what it does, and the code of why all its work is paused."""
         with self._database.beside() as connection:
-            self._write(connection, progress, pause, is_start=False)
+            before = self._database.own_clock()
+            seen = self._write(connection, progress, pause, is_start=False)
+            # This host's clock may have been set although nothing was recorded.
+            self._database.note_time(seen, before, self._database.own_clock())
 
     def leave(self) -> None:
         """Tell that this host does not work any more."""
@@ -114,7 +118,8 @@ class HostTable:
 
     def _write(
         self, connection: Connection, progress: DaemonProgress, pause: str, *, is_start: bool
-    ) -> None:
+    ) -> float:
+        """Write the row of this host; return the database's time."""
         told = {"pause": pause, "progress": progress.model_dump(mode="json")}
         values = {
             "identity": self._identity,
@@ -124,7 +129,7 @@ class HostTable:
             "told": json.dumps(told),
             "is_start": int(is_start),
         }
-        connection.execute(_TELL, values)
+        return float(connection.execute(_TELL, values).fetchone()[0])
 
     def _host_of(self, row: Any) -> Host:
         identity, name, version, started, silent, told = row
