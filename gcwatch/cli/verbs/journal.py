@@ -91,7 +91,9 @@ def copy(context: typer.Context, back: Back = False, config: Config = None) -> N
 def _shrunk(watch: Watch) -> str:
     """Make the journal smaller, a file only if no daemon uses it; return what became of that."""
     hosts = watch.hosts()
-    if hosts.is_running and not hosts.is_shared:
+    if hosts.is_shared:
+        return "New cases use the free room in the database."
+    if hosts.is_running:
         return "Its file is not smaller, as gcwatch is running: new cases use the free room in it."
     before = watch.journal.size()
     try:

@@ -84,7 +84,7 @@ class Database(Protocol):
         """Return how many bytes it takes on the disk; raise as `reading` does."""
 
     def shrink(self) -> None:
-        """Give the room of what was dropped back to the disk; raise as `reading` does."""
+        """Give the room of what was dropped to new rows or to the disk; raise as `reading` does."""
 
     def close(self) -> None:
         """Release it."""

@@ -21,6 +21,7 @@ import sqlalchemy.exc
 from gcwatch.config.values.journal_address import JournalAddress
 from gcwatch.core.errors import JournalDamaged, JournalNewer, JournalUnavailable, StateError
 from gcwatch.journal.databases.database import Connection, Rows, Values
+from gcwatch.journal.databases.postgres_connection import BoundedConnection
 from gcwatch.journal.databases.postgres_upgrades import TABLES, VERSIONS
 
 _AWAY_HINT: Final = "Look after the database: gcwatch goes on by itself once it answers."
@@ -100,7 +101,7 @@ class PostgresDatabase:
         self._local = threading.local()
         self._engine = sqlalchemy.create_engine(
             "postgresql+psycopg://",
-            creator=lambda: psycopg.connect(**connection_arguments(address)),
+            creator=lambda: BoundedConnection.connect(**connection_arguments(address)),
             pool_size=_POOL_CONNECTIONS,
             max_overflow=_MORE_CONNECTIONS,
             pool_timeout=_POOL_SECONDS,
@@ -120,7 +121,7 @@ class PostgresDatabase:
 
     def connect(self) -> psycopg.Connection:
         """Return a new connection, whose statements are committed one by one."""
-        return psycopg.connect(**connection_arguments(self._address), autocommit=True)
+        return BoundedConnection.connect(**connection_arguments(self._address), autocommit=True)
 
     def close(self) -> None:
         """Release all connections."""
@@ -245,10 +246,7 @@ class PostgresDatabase:
             return int(connection.execute(query, {"tables": [*TABLES]}).fetchone()[0])
 
     def shrink(self) -> None:
-        """Let new rows use the room of what was dropped; raise JournalUnavailable if that fails."""
-        with self.translated(), self._engine.connect() as connection:
-            alone = connection.execution_options(isolation_level="AUTOCOMMIT")
-            alone.exec_driver_sql("VACUUM (ANALYZE) cases, events")
+        """Do nothing: the database's own upkeep (autovacuum) gives the room to new rows."""
 
     def _upgrade(self) -> int | None:
         """Make the tables, or bring them to this program's version; return an older version."""

@@ -1,12 +1,8 @@
 """What `gcwatch check` wants to know of a server of PostgreSQL; nothing is changed there."""
 
-import os
-import socket
 import statistics
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -15,6 +11,7 @@ import psycopg
 from gcwatch.config.values.journal_address import JournalAddress
 from gcwatch.core.errors import JournalUnavailable
 from gcwatch.journal.databases.postgres import NOW, OLDEST_SERVER, connection_arguments, words_of
+from gcwatch.journal.databases.postgres_connection import BoundedConnection
 from gcwatch.journal.databases.postgres_upgrades import TABLES
 
 _CONNECT_SECONDS: Final = 5
@@ -101,7 +98,7 @@ def read_server_facts(address: JournalAddress) -> ServerFacts:
         StateError: when the file of the password can't be used.
     """
     try:
-        with closing(_connect(address)) as connection, _at_most(connection, _SECONDS):
+        with closing(_connect(address)) as connection:
             return _read(connection)
     except psycopg.Error as error:
         raise JournalUnavailable(words_of(error)) from error
@@ -126,20 +123,9 @@ def _connect(address: JournalAddress) -> psycopg.Connection[tuple[Any, ...]]:
 
 def _connect_by(arguments: dict[str, Any]) -> psycopg.Connection[tuple[Any, ...]]:
     # A database in no encoding would answer in bytes.
-    return psycopg.connect(**arguments, client_encoding="UTF8", autocommit=True)
-
-
-@contextmanager
-def _at_most(connection: psycopg.Connection[Any], seconds: float) -> Iterator[None]:
-    """Cut the connection if the body takes longer: a server that is frozen never answers."""
-    with socket.socket(fileno=os.dup(connection.fileno())) as line:
-        timer = threading.Timer(seconds, line.shutdown, [socket.SHUT_RDWR])
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
-            timer.join()
+    found = BoundedConnection.connect(**arguments, client_encoding="UTF8", autocommit=True)
+    found.longest_seconds = _SECONDS
+    return found
 
 
 def _read(connection: psycopg.Connection[tuple[Any, ...]]) -> ServerFacts:

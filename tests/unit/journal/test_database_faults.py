@@ -15,6 +15,7 @@ from gcwatch.core import events
 from gcwatch.core.errors import JournalUnavailable
 from gcwatch.core.reasons import Reason
 from gcwatch.journal.databases import postgres as product
+from gcwatch.journal.databases.postgres_connection import BoundedConnection
 
 pytestmark = pytest.mark.skipif(
     bool(real_postgres.missing()), reason=real_postgres.missing() or "it is here"
@@ -139,3 +140,15 @@ def _freeze_while_it_writes(book, cutter, meanwhile):
         cutter.freeze()
         meanwhile()
         cutter.heal()
+
+
+def test_a_server_that_is_frozen_is_given_up_and_used_again_later(database, cutter, monkeypatch):
+    """Its kernel still answers, so that no time-out of the network ends the waiting."""
+    monkeypatch.setattr(BoundedConnection, "longest_seconds", 0.3)
+    with closing(open_journal(address(cutter.url(database)))) as book:
+        case = book.open_case("r", "p")
+        cutter.freeze()
+        with pytest.raises(JournalUnavailable, match="has not answered for"):
+            book.record(case.key, events.Withdrawn())
+        cutter.heal()
+        assert book.record(case.key, events.Withdrawn()).ending == "withdrawn"
