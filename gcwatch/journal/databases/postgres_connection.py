@@ -29,8 +29,8 @@ class BoundedConnection(psycopg.Connection[Any]):
     def _bounded(self, gen: Any) -> Generator[Any, Any, Any]:
         """Yield what *gen* yields; raise an error once it has taken too long."""
         end = time.monotonic() + self.longest_seconds
-        wanted = next(gen)
         try:
+            wanted = next(gen)
             while True:
                 # The one that waits comes back at least ten times a second.
                 ready = yield wanted
