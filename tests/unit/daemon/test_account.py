@@ -37,7 +37,7 @@ class GateOfHost:
             held,
             lambda: NOTHING,
             lambda: self.gate.pause,
-            self.current.share_limits,
+            lambda others: self.current.share_limits(len(others) + 1),
             seconds=PACE.lease,
         )
 
