@@ -21,6 +21,7 @@ from gcwatch.commands import check
 from gcwatch.commands.journal_check import journal_findings
 from gcwatch.config.values.journal_address import parse_journal_address
 from gcwatch.journal.databases import postgres_facts
+from gcwatch.journal.databases.postgres_connection import BoundedConnection
 from gcwatch.journal.databases.sqlite import MOVED_FILE
 from gcwatch.journal.journal import Journal
 
@@ -212,12 +213,10 @@ def test_a_server_that_is_far_away_is_told(monkeypatch, database):
 
 def test_a_server_that_never_answers_is_cut_off(database):
     """A frozen server neither answers nor closes the connection."""
-    with (
-        closing(psycopg.connect(database)) as connection,
-        pytest.raises(psycopg.OperationalError),
-        postgres_facts._at_most(connection, 0.02),
-    ):
-        connection.execute("SELECT pg_sleep(600)")
+    with closing(BoundedConnection.connect(database)) as connection:
+        connection.longest_seconds = 0.02
+        with pytest.raises(psycopg.OperationalError, match=r"has not answered for 0\.02 s"):
+            connection.execute("SELECT pg_sleep(600)")
 
 
 def test_no_server_is_told_with_what_to_look_at():
