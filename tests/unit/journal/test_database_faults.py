@@ -145,7 +145,7 @@ def _freeze_while_it_writes(book, cutter, meanwhile):
 def test_a_server_that_is_frozen_is_given_up_and_used_again_later(database, cutter, monkeypatch):
     """Its kernel still answers, so that no time-out of the network ends the waiting."""
     monkeypatch.setattr(BoundedConnection, "longest_seconds", 0.3)
-    with closing(open_journal(address(f"{cutter.url(database)}&connect_timeout=1"))) as book:
+    with closing(open_journal(address(f"{cutter.url(database)}&connect_timeout=2"))) as book:
         case = book.open_case("r", "p")
         cutter.freeze()
         with pytest.raises(JournalUnavailable, match="timeout expired"):  # it tries to connect anew
