@@ -10,7 +10,7 @@ from gcwatch.commands.status import Overview
 from gcwatch.core.attention import attention_at
 from gcwatch.core.reasons import explain, is_normal
 from gcwatch.core.text import count_noun
-from gcwatch.wording.host_group import HostView
+from gcwatch.wording.host_view import HostView
 
 
 class Level(IntEnum):

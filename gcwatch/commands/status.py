@@ -13,9 +13,10 @@ from gcwatch.core.case import Case
 from gcwatch.core.errors import ConfigError, JournalUnavailable, StateError
 from gcwatch.core.reasons import Reason
 from gcwatch.journal.alert_memory import undelivered_alerts
+from gcwatch.journal.hosts import NoteFiles
 from gcwatch.wording import case_view
 from gcwatch.wording.case_view import CaseView
-from gcwatch.wording.host_group import HostView
+from gcwatch.wording.host_view import HostView
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def view_without_times(view: CaseView) -> CaseView:
 def read_overview(watch: Watch) -> Overview:
     """Given an open config, return the state of its cases and mirrors now."""
     cases, hosts = watch.attention(), watch.hosts()
-    state, now = watch.settings.state, time.time()
+    now = time.time()
     snapshot = hosts.snapshot().among(watch.settings, cases, watch.pace, now)
     return Overview(
         at=now,
@@ -102,10 +103,18 @@ def read_overview(watch: Watch) -> Overview:
         runs=snapshot.progress.mirrors,
         away=tuple(sorted(snapshot.progress.away)),
         unused=snapshot.progress.unused,
-        alerts_waiting=undelivered_alerts(state) if watch.settings.alerts.is_on else 0,
+        alerts_waiting=_alerts_waiting(watch),
         hosts=hosts.views(),
         working=hosts.working,
     )
+
+
+def _alerts_waiting(watch: Watch) -> int:
+    """Return how many alerts wait here, and for all hosts."""
+    if not watch.settings.alerts.is_on:
+        return 0
+    own = undelivered_alerts(NoteFiles(watch.settings.state))
+    return own + (undelivered_alerts(watch.journal.hosts) if watch.journal.leases.is_shared else 0)
 
 
 def view_of_case(watch: Watch, case: Case) -> CaseView:

@@ -6,7 +6,7 @@ is kept on disk, so a restart repeats nothing and loses nothing.
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from gcwatch.core.attention import attention_of
 from gcwatch.core.case import Case
@@ -27,18 +27,12 @@ TroubleKind = Literal[
 
 AlertEvent = Literal[TroubleKind, "back_to_normal"]
 
-ALERT_EVENTS: Final[tuple[AlertEvent, ...]] = (
-    "failed",
-    "to_check",
-    "stalled",
-    "token_refused",
-    "disk_full",
-    "database_away",
-    "journal_newer",
-    "inbox_away",
-    "mirror_failed",
-    "back_to_normal",
-)
+TROUBLE_KINDS: Final[tuple[TroubleKind, ...]] = get_args(TroubleKind)
+
+ALERT_EVENTS: Final[tuple[AlertEvent, ...]] = (*TROUBLE_KINDS, "back_to_normal")
+
+OF_ONE_HOST: Final[tuple[TroubleKind, ...]] = ("disk_full", "database_away", "journal_newer")
+"""Troubles of a computer alone: others that share its journal know nothing of them."""
 
 _PASSING: Final = frozenset(
     {

@@ -5,13 +5,14 @@ in the journal, which says what is due. On start every open case goes on at its 
 """
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Final
 
 from gcwatch import log
 from gcwatch.core import checklist, events
+from gcwatch.core.alerts import OF_ONE_HOST, TROUBLE_KINDS
 from gcwatch.core.case import Case, Uptime
 from gcwatch.core.checklist import CHECKLIST, REPORTING
 from gcwatch.core.errors import JournalUnavailable, StateError, Stopped, TokenRefused
@@ -43,15 +44,18 @@ from gcwatch.daemon.waking.wakeup import Wakeup
 from gcwatch.daemon.workers import Workers
 from gcwatch.inbox.scanner import MIN_PAUSE_SECONDS, InboxScanner
 from gcwatch.inbox.watcher import Watcher
-from gcwatch.journal.hosts import Host
+from gcwatch.journal.hosts import Host, NoteFiles
 from gcwatch.journal.journal import Journal
+from gcwatch.journal.leases import SoleLeases
 from gcwatch.journal.origins import folders_of_display_sets
 from gcwatch.journal.presence import LockFile, only_daemon
 from gcwatch.journal.progress import CurrentWork, ProgressFile
 from gcwatch.mirrors.outcome import MirrorSummary
 from gcwatch.mirrors.run import MirrorContext
 from gcwatch.threads.heartbeats import Heartbeats, heartbeat
+from gcwatch.threads.periodic import PeriodicThread
 from gcwatch.version import VERSION
+from gcwatch.wording.host_group import HostGroup
 from gcwatch.wording.why_waiting import DaemonSnapshot
 
 LONGEST_SLEEP_SECONDS: Final = 1.0
@@ -132,6 +136,7 @@ class Daemon:
             recorded=self._on_event,
         )
         self._watcher = Watcher(self._wakeup.request_scan)
+        hold = partial(self._leases.hold, at_once=True)
         self._scanner = InboxScanner(
             journal,
             self._watcher,
@@ -139,9 +144,9 @@ class Daemon:
             look_again=self._wakeup.request_scan,
             record=self._runner.record,
             log_event=log_case_event,
-            hold=partial(self._leases.hold, at_once=True),
+            hold=hold,
         )
-        self._operator = Operator(journal, log_case_event)
+        self._operator = Operator(journal, log_case_event, hold)
         pace = current.base_pace
         self._schedule = Schedule(self._wakeup, survey=pace.survey, upkeep=pace.upkeep)
         self._mirrors = MirrorScheduler(
@@ -166,6 +171,7 @@ class Daemon:
             stack.callback(log.emit, "daemon.stopped")
             # Outermost: it has to see the others end.
             watchdog = stack.enter_context(self._make_watchdog())
+            stack.callback(self._leases.close)
             stack.enter_context(self._make_status_files())
             stack.enter_context(self._make_tables())
             for each in self._make_monitors():
@@ -278,8 +284,12 @@ class Daemon:
             return True
         if self._wakeup.is_scan_requested() or self._wakeup.requested_mirrors():
             return False
-        left = self._journal.unfinished_cases()
-        ours = [case for case in left if case.route in self._current.routes]
+        left, elsewhere = self._journal.unfinished_cases(), self._journal.leases.owners()
+        ours = [
+            case
+            for case in left
+            if case.route in self._current.routes and case.key not in elsewhere
+        ]
         return all_left_to_later_run(ours, self._busy)
 
     def _log_start(self) -> None:
@@ -460,24 +470,44 @@ class Daemon:
         """Return what keeps the tables of routes, by the settings of the moment."""
         survey = self._current.base_pace.survey
         return TableWriter(
-            self._journal, lambda: self._current.settings, self._controls.stop, survey
+            self._journal,
+            lambda: self._current.settings,
+            self._controls.stop,
+            survey,
+            self._leases,
         )
 
-    def _make_monitors(self) -> tuple[MetricsWriter, AlertSender]:
-        """Return what tells monitoring systems and people how it is."""
-        reader = ConditionReader(
-            self._journal, self._current, self._gate, lambda: self._scanner.away
+    def _make_monitors(self) -> Iterator[PeriodicThread]:
+        """Yield what tells monitoring systems and people how it is."""
+        journal = self._journal
+        here = ConditionReader(journal, self._current, self._gate, lambda: self._scanner.away)
+        yield MetricsWriter(self._current, here, self._clock)
+        make = partial(
+            AlertSender, self._current, clock=self._clock, is_short=self._controls.until_idle
         )
-        is_short = self._controls.until_idle
-        return (
-            MetricsWriter(self._current, reader, self._clock),
-            AlertSender(self._current, reader, self._clock, is_short=is_short),
-        )
+        tell = partial(self._leases.keep, "alerts")
+        if not journal.leases.is_shared:
+            yield make(here, notes=journal.hosts, kinds=TROUBLE_KINDS, duty=tell)
+            return
+        # Each host tells what is wrong with it alone, also without the database.
+        alone = partial(SoleLeases().claim, "alerts")
+        own = NoteFiles(self._current.settings.state)
+        yield make(here, notes=own, kinds=OF_ONE_HOST, duty=alone)
+        for_all = ConditionReader(journal, self._current, self._gate, lambda: self._hosts().away)
+        kinds = [kind for kind in TROUBLE_KINDS if kind not in OF_ONE_HOST]
+        yield make(for_all, notes=journal.hosts, kinds=kinds, duty=tell)
+
+    def _hosts(self) -> HostGroup:
+        """Return all hosts of the journal, as each of them told last."""
+        journal = self._journal
+        return HostGroup(self._current.settings, journal.hosts.all(), journal.leases.owners())
 
     def _make_status_files(self) -> StatusFileWriter:
         """Return what keeps the status files of routes, by the settings of the moment."""
 
         def snapshot() -> DaemonSnapshot:
+            if self._journal.leases.is_shared:
+                return self._hosts().snapshot()
             pause = Reason(self._gate.pause) if self._gate.pause else None
             return DaemonSnapshot(pause=pause, progress=self._progress_file.progress())
 
@@ -487,6 +517,7 @@ class Daemon:
             snapshot,
             self._current.pace,
             clock=self._clock,
+            leases=self._leases,
             state=self._current.settings.state,
             stop=self._controls.stop,
         )

@@ -7,7 +7,7 @@ from functools import partial
 
 from gcwatch import log
 from gcwatch.core.errors import JournalUnavailable, LeaseLost
-from gcwatch.journal.leases import Lease, Leases
+from gcwatch.journal.leases import RENEWALS, Lease, Leases, elapsed_seconds
 from gcwatch.threads.heartbeats import only_while
 
 
@@ -26,6 +26,7 @@ class HeldLeases:
         self._leases = leases
         self._doubt, self._silent = doubt, silent
         self._held: dict[str, Lease] = {}
+        self._asked: dict[str, float] = {}
         self._lock = threading.Lock()
 
     @contextmanager
@@ -53,6 +54,59 @@ class HeldLeases:
             # A lease that can't be released ends by itself.
             with suppress(JournalUnavailable):
                 self._leases.release(lease)
+
+    def keep(self, name: str) -> Lease | None:
+        """Return the lease of a duty, or None if another host has it.
+
+        A host keeps a duty until it drops it. One thread at a time may ask for the same duty.
+
+        Raises:
+            JournalUnavailable: when the database can't be used at the moment.
+        """
+        with self._lock:
+            lease = self._held.get(name)
+        if lease is not None and not lease.is_over:
+            return lease
+        if elapsed_seconds() < self._asked.get(name, 0.0):
+            return None
+        lease = self._leases.claim(name, at_once=True)
+        with self._lock:
+            self._held.pop(name, None)
+            if lease is not None:
+                self._held[name] = lease
+        if lease is None:
+            self._pause(name)
+        return lease
+
+    def drop(self, name: str) -> None:
+        """Let another host have a duty."""
+        with self._lock:
+            lease = self._held.pop(name, None)
+        if lease is not None:
+            self._pause(name)
+            # What can't be released ends by itself.
+            with suppress(JournalUnavailable):
+                self._leases.release(lease)
+
+    def _pause(self, name: str) -> None:
+        """Let other hosts ask for a duty first, if there are any."""
+        if self._leases.is_shared:
+            self._asked[name] = elapsed_seconds() + self._leases.seconds / RENEWALS
+
+    def drop_others(self, beginning: str, names: Collection[str]) -> None:
+        """Of the duties whose names begin so, keep those with some names only."""
+        with self._lock:
+            former = [each for each in self._held if each.startswith(beginning)]
+        for name in former:
+            if name not in names:
+                self.drop(name)
+
+    def close(self) -> None:
+        """Drop all duties: this host does not work any more."""
+        with self._lock:
+            names = [*self._held]
+        for name in names:
+            self.drop(name)
 
     def renew(self) -> None:
         """Renew the leases of all work that is alive.

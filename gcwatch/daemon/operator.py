@@ -5,14 +5,18 @@ that outlives a crash, or that can't be removed, is not obeyed twice.
 """
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, suppress
 from typing import Final
 
 from gcwatch import log
 from gcwatch.config import Route
 from gcwatch.core.case import Case
+from gcwatch.core.errors import LeaseLost
 from gcwatch.core.events import Event, FolderFound, Retried, Withdrawn
 from gcwatch.files.atomic import error_text
+from gcwatch.inbox.scanner import survey_lease
 from gcwatch.journal.journal import Journal
+from gcwatch.journal.leases import Lease
 from gcwatch.outbox.operator_files import (
     OperatorFile,
     find_operator_files,
@@ -29,21 +33,30 @@ class Operator:
     Args:
         journal: Where cases are looked up and verbs are recorded.
         log_event: Logs an event, given the case before, the event, and the case after.
+        hold: Yields the lease of what is named while the body lasts, or None if another host has
+            it.
     """
 
     def __init__(
         self,
         journal: Journal,
         log_event: Callable[[Case, Event, Case], None],
+        hold: Callable[[str], AbstractContextManager[Lease | None]],
     ) -> None:
         self._journal = journal
-        self._log_event = log_event
+        self._log_event, self._hold = log_event, hold
         self._stuck: set[str] = set()
 
     def obey_files(self, routes: Iterable[Route]) -> None:
         """Do what the operator files of some routes ask for."""
         for route in routes:
             if route.operator_files:
+                self._obey_files_of(route)
+
+    def _obey_files_of(self, route: Route) -> None:
+        """Obey the files of one route, unless another host looks at them at this moment."""
+        with suppress(LeaseLost), self._hold(survey_lease(route.name)) as lease:
+            if lease is not None:
                 files = find_operator_files(route.outbox, self._journal.current(route.name))
                 known = self._journal.known(route.name, [file.folder for file in files])
                 for file in files:

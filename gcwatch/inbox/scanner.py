@@ -38,6 +38,11 @@ Routes = Mapping[str, Route]
 """Routes by their names."""
 
 
+def survey_lease(route: str) -> str:
+    """Return the name of the lease of looking into the inbox and outbox of a route."""
+    return f"survey:{route}"
+
+
 @dataclass
 class ScanEffort:
     """What a scan took: `took` seconds by the clock, `cpu` seconds of one processor core.
@@ -140,7 +145,7 @@ class InboxScanner:
         One host at a time scans an inbox: a file on a share is an event for one of them only.
         """
         try:
-            with self._hold(f"survey:{route.name}") as lease:
+            with self._hold(survey_lease(route.name)) as lease:
                 if lease is None:
                     self._look_again()
                     return self.unused.get(route.name, ())

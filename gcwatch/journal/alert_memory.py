@@ -1,17 +1,15 @@
-"""What was told of troubles, and which alerts wait: a file in the state directory."""
+"""What was told of troubles, and which alerts wait: a note that hosts share."""
 
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
 from gcwatch.core.alerts import Alert, AlertMemory
-from gcwatch.files.atomic import write_atomically
-from gcwatch.files.safe_open import read_state_file
+from gcwatch.journal.hosts import Notes
 
-_FILE: Final = "alerts.json"
+_NAME: Final = "alerts"
 
 
 @dataclass(frozen=True)
@@ -34,19 +32,19 @@ class AlertState:
 _STATE: Final[TypeAdapter[AlertState]] = TypeAdapter(AlertState)
 
 
-def read_alert_state(state: Path) -> AlertState:
-    """Given a state directory, return what is remembered of alerts there."""
-    with suppress(OSError, ValidationError):
-        return _STATE.validate_json(read_state_file(state / _FILE))
+def read_alert_state(notes: Notes) -> AlertState:
+    """Return what is remembered of alerts."""
+    with suppress(ValidationError):
+        return _STATE.validate_json(notes.note(_NAME))
     return AlertState()
 
 
-def write_alert_state(state: Path, found: AlertState) -> None:
-    """Replace what is remembered of alerts; raise OSError if that fails."""
-    write_atomically(state / _FILE, _STATE.dump_json(found))
+def write_alert_state(notes: Notes, found: AlertState) -> None:
+    """Replace what is remembered of alerts; raise OSError or JournalUnavailable if that fails."""
+    notes.write_note(_NAME, _STATE.dump_json(found))
 
 
-def undelivered_alerts(state: Path) -> int:
-    """Given a state directory, return how many alerts wait because delivering them failed."""
-    waiting = read_alert_state(state).waiting
+def undelivered_alerts(notes: Notes) -> int:
+    """Return how many alerts wait because delivering them failed."""
+    waiting = read_alert_state(notes).waiting
     return len(waiting) if waiting and waiting[0].tries else 0

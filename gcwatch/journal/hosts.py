@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Protocol
 
 from gcwatch.core.reasons import Reason
+from gcwatch.files.atomic import write_atomically
+from gcwatch.files.safe_open import read_state_file
 from gcwatch.journal.ownership import Owner, this_owner
 from gcwatch.journal.presence import pause_reason, running_daemon
 from gcwatch.journal.progress import DaemonProgress, read_progress
@@ -38,7 +40,17 @@ class Host:
         return self.silent < self.longest
 
 
-class Hosts(Protocol):
+class Notes(Protocol):
+    """What hosts remember together, by name."""
+
+    def note(self, name: str) -> bytes:
+        """Return a note; nothing if there is none."""
+
+    def write_note(self, name: str, content: bytes) -> None:
+        """Replace a note; raise OSError or JournalUnavailable if that fails."""
+
+
+class Hosts(Notes, Protocol):
     """The hosts of one journal, as one of them sees them.
 
     All raise JournalUnavailable when the database can't be used at the moment.
@@ -59,15 +71,33 @@ class Hosts(Protocol):
     def wait_for_news(self, seconds: float) -> bool:
         """Wait until some host has found, retried or withdrawn a case; return whether one has."""
 
+    def others(self) -> Sequence[Host]:
+        """Return the hosts beside this one that live."""
+
     def owner(self) -> Owner:
         """Return to whom the inboxes of these hosts belong."""
 
 
-class SoleHost:
-    """The one gcwatch of a journal in a state directory: its files there tell what it does."""
+class NoteFiles:
+    """Notes in a state directory: each is a file there."""
 
     def __init__(self, state: Path) -> None:
         self._state = state
+
+    def note(self, name: str) -> bytes:
+        """Return a note; nothing if there is none, or if it can't be read."""
+        try:
+            return read_state_file(self._state / f"{name}.json")
+        except OSError:
+            return b""
+
+    def write_note(self, name: str, content: bytes) -> None:
+        """Replace a note; raise OSError if that fails."""
+        write_atomically(self._state / f"{name}.json", content)
+
+
+class SoleHost(NoteFiles):
+    """The one gcwatch of a journal in a state directory: its files there tell what it does."""
 
     def join(self) -> None:
         """Do nothing: the lock of the state directory tells it."""
@@ -94,6 +124,10 @@ class SoleHost:
         """Return False at once: there is no other host."""
         del seconds
         return False
+
+    def others(self) -> Sequence[Host]:
+        """Return nothing."""
+        return ()
 
     def owner(self) -> Owner:
         """Return whom this state directory makes of gcwatch."""

@@ -30,10 +30,12 @@ class Lease:
         name: What on: the key of a case, or what else only one host does at a time.
         fence: A number that is higher for each new lease: who has an earlier one records nothing.
         ends: Until when it lasts at least, by `elapsed_seconds`.
+        is_taken_over: Whether another host may have had it last.
     """
 
-    def __init__(self, name: str, fence: int, ends: float) -> None:
+    def __init__(self, name: str, fence: int, ends: float, *, is_taken_over: bool = False) -> None:
         self.name, self.fence, self.ends = name, fence, ends
+        self.is_taken_over = is_taken_over
 
     @property
     def is_over(self) -> bool:

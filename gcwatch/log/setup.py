@@ -61,6 +61,7 @@ class _State:
     """What `configure` sets and `reset_logging` undoes."""
 
     folder_names: bool = False
+    host: str = ""
     handlers: tuple[logging.Handler, ...] = ()
     show_warning: Any = None
 
@@ -104,6 +105,7 @@ def configure(
     stream: TextIO | None = None,
     tty: bool | None = None,
     journald_socket: Path = journald.SOCKET,
+    host: str = "",
 ) -> None:
     """Given settings, start to log all events and the warnings of libraries.
 
@@ -115,6 +117,7 @@ def configure(
         tty: Whether people read the stream (coloured lines) or programs (JSON lines); default:
             whether the stream is a terminal.
         journald_socket: Where journald listens.
+        host: This host, which each line names if several write one history.
 
     Raises:
         ConfigError: The log file can't be opened.
@@ -123,7 +126,7 @@ def configure(
     stream = sys.stderr if stream is None else stream
     shown = _stream_handler(stream, tty=tty, journald_socket=journald_socket)
     _state.handlers = (shown, *_file_handlers(settings.file))
-    _state.folder_names = settings.folder_names
+    _state.folder_names, _state.host = settings.folder_names, host
     for handler in _state.handlers:
         _attach(handler)
     logging.getLogger(_NAME).setLevel(settings.level.upper())
@@ -156,7 +159,7 @@ def reset_logging() -> None:
     _detach()
     logging.getLogger(_NAME).setLevel(logging.NOTSET)
     forget_secrets()
-    _state.folder_names = False
+    _state.folder_names, _state.host = False, ""
 
 
 # --- handlers ------------------------------------------------------------------------------------
@@ -352,13 +355,14 @@ def _library_record(_logger: WrappedLogger, _method: str, event: EventDict) -> E
 
 
 def _common_fields_first(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Put time, level, event, route and case first."""
+    """Put time, level, event, host, route and case first."""
     record: logging.LogRecord = event["_record"]
     created = datetime.fromtimestamp(bounded_time(record.created), UTC)
     moment = created.isoformat(timespec="milliseconds")
     first = {"time": moment.replace("+00:00", "Z"), "level": record.levelname.lower()}
-    order = ("event", *COMMON_FIELDS)
-    return {**first, **{key: event[key] for key in order if key in event}, **event}
+    common = {key: event[key] for key in COMMON_FIELDS if key in event}
+    host = {"host": _state.host} if _state.host else {}
+    return {**first, "event": event["event"], **host, **common, **event}
 
 
 def _error_as_type(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -97,6 +97,10 @@ class PrivateStore:
         """Whether it is known what gcwatch wrote last."""
         return self._number("SELECT count(*) FROM written") > 0
 
+    def forget_written(self) -> None:
+        """Forget what was written: another host may have replaced it since."""
+        self._run("DELETE FROM written")
+
     def about_to_write(self, digest: str) -> None:
         """Remember a table before it is written: a crash may come at any moment."""
         self._run("INSERT OR IGNORE INTO written VALUES (?)", digest)

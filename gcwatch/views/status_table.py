@@ -9,13 +9,13 @@ from rich.table import Table
 from rich.text import Text
 
 from gcwatch.commands.status import Overview, view_without_times
-from gcwatch.core.reasons import Reason, explain
-from gcwatch.core.text import count_noun, iso_time, printable_name, time_span
+from gcwatch.core.reasons import explain
+from gcwatch.core.text import count_noun, iso_time, printable_name
 from gcwatch.views.links import link_style, links_of, whole_line
 from gcwatch.views.mirror_table import mirrors_table
 from gcwatch.views.terminal import STAGE_STYLES, plain_table
 from gcwatch.wording.case_view import CaseView
-from gcwatch.wording.host_group import HostView
+from gcwatch.wording.host_view import host_sentence
 
 _MARGIN_LINES = 4
 """Lines of the terminal that stay free below a live table."""
@@ -69,7 +69,8 @@ def _sections(seen: Overview) -> tuple[tuple[str, str, list[CaseView]], ...]:
 def _heading(seen: Overview) -> Iterator[RenderableType]:
     yield Text(_daemon(seen), "" if seen.daemon is not None else "yellow")
     for host in seen.hosts or ():
-        yield Text(_host(host), "yellow" if not host.alive or host.paused or host.away else "")
+        is_odd = not host.alive or host.paused or host.away
+        yield Text(f"  {host_sentence(host)}", "yellow" if is_odd else "")
     if seen.trouble:
         yield Text(seen.trouble, "yellow")
     if seen.pause is not None:
@@ -128,21 +129,6 @@ def _daemon(seen: Overview) -> str:
         living = sum(each.alive for each in seen.hosts)
         return f"gcwatch is running on {count_noun(living, 'host')}."
     return f"gcwatch is running (process {seen.daemon})."
-
-
-def _host(host: HostView) -> str:
-    """Return what one of several hosts does, or why it does nothing."""
-    named = f"  {host.host} (gcwatch {host.version})"
-    if not host.alive:
-        return (
-            f"{named}: silent for {time_span(host.silent)}: it has died, or can't reach the "
-            "database. Other hosts go on with its cases."
-        )
-    does = f"works on {count_noun(host.working, 'case')}"
-    if host.paused:
-        does = f"paused: {explain(Reason(host.paused)).plain.rstrip('.')}"
-    away = "".join(f" It can't reach the inbox of route {route}." for route in host.away)
-    return f"{named}: {does}.{away}"
 
 
 def _counted(counts: Mapping[str, int]) -> str:

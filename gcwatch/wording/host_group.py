@@ -12,29 +12,11 @@ from gcwatch.config import Settings
 from gcwatch.core.reasons import Reason
 from gcwatch.journal.hosts import Host
 from gcwatch.journal.progress import DaemonProgress
+from gcwatch.wording.host_view import HostView
 from gcwatch.wording.why_waiting import DaemonSnapshot
 
 _NO_CASE: Final = ":"
 """In the name of a lease that is none of a case."""
-
-
-@dataclass(frozen=True)
-class HostView:
-    """One host in words.
-
-    `silent` is for how many seconds it has told nothing; if it is not `alive`, it has died or can't
-    reach the database, and others go on with its work. `paused` is the code of why all its work is
-    paused. `working` is on how many cases it works. `away` are the routes whose inbox it can't
-    reach while another host can.
-    """
-
-    host: str
-    alive: bool
-    silent: float
-    version: str
-    paused: str
-    working: int
-    away: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -117,7 +99,7 @@ class HostGroup:
             is_running=self.is_running,
             pause=self.pause,
             progress=self.progress,
-            hosts=max(len(self.living), 1),
+            hosts=self.views() or (),
         )
 
     def views(self) -> tuple[HostView, ...] | None:

@@ -34,7 +34,7 @@ class MetricsFacts:
 
     `counts` by route and stage; `needing` by route and what is needed; `waits` by route in
     seconds; `calls` by outcome; `away` are routes; `pause` is one of the reasons for which all work
-    is paused, or "".
+    is paused, or "". `hosts` by state, of those that share the journal.
     """
 
     now: float
@@ -49,6 +49,7 @@ class MetricsFacts:
     away: Collection[str] = ()
     pause: str = ""
     mirrors: Mapping[str, MirrorNumbers] = field(default_factory=dict)
+    hosts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,9 @@ METRICS: Final[Mapping[str, MetricSpec]] = {
     ),
     "gcwatch_platform_last_answer_timestamp_seconds": _gauge(
         "When the platform last answered a request well, since gcwatch started."
+    ),
+    "gcwatch_hosts": _gauge(
+        "Hosts that share the journal: alive, or silent (dead, or without the database).", "state"
     ),
     "gcwatch_mirror_last_run_timestamp_seconds": _gauge(
         "When the last run of the mirror ended, well or not.", "mirror"
@@ -172,6 +176,7 @@ def _samples(facts: MetricsFacts) -> Mapping[str, _Samples]:
         "gcwatch_uploaded_bytes_total": [((each,), totals.uploaded[each]) for each in routes],
         "gcwatch_platform_requests_total": [((each,), n) for each, n in facts.calls.items()],
         "gcwatch_platform_last_answer_timestamp_seconds": _known((), facts.last_answer),
+        "gcwatch_hosts": [((state,), number) for state, number in facts.hosts.items()],
         "gcwatch_mirror_last_run_timestamp_seconds": [
             sample for name, each in mirrors for sample in _known((name,), each.ended)
         ],

@@ -28,7 +28,8 @@ class StatusFileFacts:
 
     `views` are the cases that are open, failed or have warnings; `counts` the numbers of cases by
     stage. `pause` is why all work is paused. `is_away`: the inbox can't be reached. `is_over`:
-    gcwatch has stopped. `unused` says what is in the inbox but becomes no case.
+    gcwatch has stopped. `unused` says what is in the inbox but becomes no case. `hosts` says which
+    of several hosts work, "" if there is only one.
 
     Only a page shows the rest: `delivered` are the latest deliveries, the last one first; `links`
     has, by key, the relative address of a case's results or failure note, and `pictures` the small
@@ -42,6 +43,7 @@ class StatusFileFacts:
     is_away: bool = False
     is_over: bool = False
     unused: Sequence[Reason] = ()
+    hosts: str = ""
     delivered: Sequence[CaseView] = ()
     links: Mapping[str, str] = field(default_factory=dict)
     pictures: Mapping[str, Sequence[Picture]] = field(default_factory=dict)

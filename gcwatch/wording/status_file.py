@@ -41,6 +41,7 @@ def _head(facts: StatusFileFacts, now: float) -> Iterator[str]:
     yield f"As of {moment:%H:%M} on {moment:%Y-%m-%d} ({moment:%Z})."
     yield f"If this is older than {OLD_SECONDS / 60:.0f} minutes, gcwatch is not running or can't"
     yield "reach this share."
+    yield from _wrapped(facts.hosts, "")
 
 
 def _troubles(facts: StatusFileFacts) -> Iterator[str]:

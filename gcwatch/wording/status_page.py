@@ -96,6 +96,7 @@ def page_bytes(facts: StatusFileFacts, now: float) -> bytes:
         now=_moment(now),
         zone=f"{datetime.fromtimestamp(now).astimezone():%Z}",
         is_over=facts.is_over,
+        hosts=facts.hosts,
         troubles=list(_troubles(facts)),
         urgent=_urgent(facts),
         waiting=_waiting(facts),

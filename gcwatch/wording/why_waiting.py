@@ -17,6 +17,7 @@ from gcwatch.core.text import count_noun, data_size, readable_name, time_span
 from gcwatch.core.timing import Pace, due_time
 from gcwatch.journal.progress import NOTHING, DaemonProgress
 from gcwatch.log.sentences import name_activity
+from gcwatch.wording.host_view import HostView
 
 _QUEUED: Final = frozenset({"", "Queued", "Re-Queued"})
 """Statuses of a job that has not started yet."""
@@ -30,15 +31,15 @@ class DaemonSnapshot:
     """What the daemon does at this moment, as far as the waiting of a case depends on it.
 
     `is_running`: a daemon is there. `pause`: why all work is paused. `routes`: the names in the
-    config; None: unknown. `hosts`: how many work. `at_once`: the number of cases that they work on
-    at a time. `ahead`: for each due case, the number of cases that go first.
+    config; None: unknown. `hosts`: those that share the journal. `at_once`: the number of cases
+    that are worked on at a time. `ahead`: for each due case, the number of cases that go first.
     """
 
     is_running: bool = True
     pause: Reason | None = None
     routes: frozenset[str] | None = None
     progress: DaemonProgress = NOTHING
-    hosts: int = 1
+    hosts: tuple[HostView, ...] = ()
     at_once: int = 0
     ahead: Mapping[str, int] = field(default_factory=dict)
 
@@ -58,7 +59,8 @@ class DaemonSnapshot:
             if (due := due_time(case, pace_of(case.route))) is not None and due <= now
         ]
         ahead = {key: place for place, (_, _, key) in enumerate(sorted(ready))}
-        at_once = self.hosts * settings.limits.cases
+        living = sum(host.alive for host in self.hosts) or 1
+        at_once = living * settings.limits.cases
         return replace(self, routes=frozenset(ranks), at_once=at_once, ahead=ahead)
 
 

@@ -5,15 +5,15 @@ only a kill between sending and noting that can repeat a message.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import replace
-from typing import Final
+from typing import Final, cast
 
 from gcwatch import log
 from gcwatch.config import Settings
-from gcwatch.core.alerts import AlertPolicy, Trouble, next_alert, troubles_of
-from gcwatch.core.errors import ConfigError, JournalUnavailable, StateError
+from gcwatch.core.alerts import AlertPolicy, Trouble, TroubleKind, next_alert, troubles_of
+from gcwatch.core.errors import ConfigError, JournalUnavailable, LeaseLost, StateError
 from gcwatch.core.timing import retry_pause
 from gcwatch.daemon.current_config import CurrentConfig
 from gcwatch.daemon.reporting.alert_channels import Channel, open_channels
@@ -24,6 +24,8 @@ from gcwatch.journal.alert_memory import (
     read_alert_state,
     write_alert_state,
 )
+from gcwatch.journal.hosts import Notes
+from gcwatch.journal.leases import Lease
 from gcwatch.threads.periodic import PeriodicThread
 
 _LOOK_SECONDS: Final = 10.0
@@ -44,6 +46,9 @@ class AlertSender(PeriodicThread):
         current: The settings of the moment.
         reader: What is known of cases, inboxes and mirrors.
         clock: The time in seconds since the epoch.
+        notes: Where it remembers what was told.
+        kinds: The kinds of troubles that it tells.
+        duty: Returns the lease of telling them, or None if another host has that.
         is_short: Whether this run ends by itself: then it looks once at its end.
     """
 
@@ -53,6 +58,9 @@ class AlertSender(PeriodicThread):
         reader: ConditionReader,
         clock: Callable[[], float],
         *,
+        notes: Notes,
+        kinds: Collection[TroubleKind],
+        duty: Callable[[], Lease | None],
         is_short: bool,
     ) -> None:
         pace = current.base_pace
@@ -60,6 +68,8 @@ class AlertSender(PeriodicThread):
         self._current = current
         self._reader = reader
         self._clock = clock
+        self._notes, self._kinds = notes, kinds
+        self._duty, self._lease = duty, cast("Lease | None", None)
         self._is_short = is_short
         self._state: AlertState | None = None
         self._calm_seconds = _CALM_SURVEYS * pace.survey
@@ -70,12 +80,20 @@ class AlertSender(PeriodicThread):
     def tick(self) -> None:
         """Look for troubles, and send what waits."""
         settings = self._current.settings
-        if not settings.alerts.is_on:
-            return
-        if self._state is None:
-            self._state = read_alert_state(settings.state)
-        self._look(settings, self._state)
-        self._send(settings)
+        # Another host tells it, or nobody can at the moment.
+        with suppress(JournalUnavailable, LeaseLost):
+            if settings.alerts.is_on and self._has_duty():
+                if self._state is None:
+                    self._state = read_alert_state(self._notes)
+                self._look(settings, self._state)
+                self._send(settings)
+
+    def _has_duty(self) -> bool:
+        """Whether this host tells; another one may have told something meanwhile."""
+        lease = self._duty()
+        if lease is not self._lease:
+            self._lease, self._state = lease, None
+        return lease is not None
 
     def on_stop(self) -> None:
         """Look once: whoever runs gcwatch by cron is told as well."""
@@ -83,12 +101,14 @@ class AlertSender(PeriodicThread):
             self._next_try = 0.0
             self.tick()
 
-    def _remember(self, settings: Settings, state: AlertState) -> None:
+    def _remember(self, state: AlertState) -> None:
         if state == self._state:
             return
+        if self._lease is None or self._lease.is_over:
+            raise LeaseLost("alerts")
         self._state = state
         with suppress(OSError):  # on a full disk a restart may repeat an alert
-            write_alert_state(settings.state, state)
+            write_alert_state(self._notes, state)
 
     # --- looking ---------------------------------------------------------------------------------
 
@@ -107,10 +127,11 @@ class AlertSender(PeriodicThread):
         if now < self._known_at:
             unknown |= {"token_refused", *_JOURNAL, "inbox_away"}
         troubles = {each.trouble: each.keys for each in state.memory.told(unknown)}
-        troubles |= _troubles(condition, now, policy, is_calm="stalled" in unknown)
+        found = _troubles(condition, now, policy, is_calm="stalled" in unknown)
+        troubles |= {each: keys for each, keys in found.items() if each.kind in self._kinds}
         memory, alert = next_alert(state.memory, troubles, now, policy)
         waiting = (*state.waiting, *([WaitingAlert(alert)] if alert else []))
-        self._remember(settings, AlertState(memory, waiting[-_MOST_WAITING:]))
+        self._remember(AlertState(memory, waiting[-_MOST_WAITING:]))
 
     # --- sending ---------------------------------------------------------------------------------
 
@@ -121,19 +142,19 @@ class AlertSender(PeriodicThread):
         try:
             channels = open_channels(settings)
         except ConfigError as error:
-            self._on_failure(settings, "; ".join(map(str, error.problems)))
+            self._on_failure("; ".join(map(str, error.problems)))
             return
         while self._state.waiting:
-            problem = self._deliver(settings, channels)
+            problem = self._deliver(channels)
             if problem:
-                self._on_failure(settings, problem)
+                self._on_failure(problem)
                 return
             first, *rest = self._state.waiting
-            self._remember(settings, replace(self._state, waiting=tuple(rest)))
+            self._remember(replace(self._state, waiting=tuple(rest)))
             self._problem = ""
             log.emit("alert.sent", alerts=[*first.alert.events])
 
-    def _deliver(self, settings: Settings, channels: list[Channel]) -> str:
+    def _deliver(self, channels: list[Channel]) -> str:
         """Send the oldest alert to those who do not have it; return what went wrong."""
         problems = []
         for channel in channels:
@@ -144,13 +165,13 @@ class AlertSender(PeriodicThread):
             if problem:
                 problems.append(problem)
             else:
-                self._replace_first(settings, replace(first, done=(*first.done, channel.ident)))
+                self._replace_first(replace(first, done=(*first.done, channel.ident)))
         return "; ".join(problems)
 
-    def _on_failure(self, settings: Settings, problem: str) -> None:
+    def _on_failure(self, problem: str) -> None:
         first, pace = self._first(), self._current.base_pace
         tries = first.tries + 1
-        self._replace_first(settings, replace(first, tries=tries))
+        self._replace_first(replace(first, tries=tries))
         pause = retry_pause(tries, pace.backoff, pace.slowest)
         self._next_try = time.monotonic() + pause
         if problem != self._problem:
@@ -161,10 +182,10 @@ class AlertSender(PeriodicThread):
         assert self._state is not None, "only what waits is sent"
         return self._state.waiting[0]
 
-    def _replace_first(self, settings: Settings, first: WaitingAlert) -> None:
+    def _replace_first(self, first: WaitingAlert) -> None:
         assert self._state is not None, "only what waits is sent"
         waiting = (first, *self._state.waiting[1:])
-        self._remember(settings, replace(self._state, waiting=waiting))
+        self._remember(replace(self._state, waiting=waiting))
 
 
 def _troubles(

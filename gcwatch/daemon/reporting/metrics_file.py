@@ -1,7 +1,7 @@
 """Writes the numbers for Prometheus into the file that the config names, a few times a minute."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -11,6 +11,7 @@ from gcwatch.core.errors import JournalUnavailable, StateError
 from gcwatch.daemon.current_config import CurrentConfig
 from gcwatch.daemon.reporting.condition import Condition, ConditionReader
 from gcwatch.files.atomic import error_text, write_atomically
+from gcwatch.journal.journal import Journal
 from gcwatch.journal.totals import Totals
 from gcwatch.mirrors.last_run import LastRun
 from gcwatch.threads.periodic import PeriodicThread
@@ -33,6 +34,7 @@ class _JournalNumbers:
     needing: Counter[tuple[str, str]] = field(default_factory=Counter)
     since: dict[str, float] = field(default_factory=dict)
     totals: Totals = field(default_factory=Totals)
+    hosts: Mapping[str, int] = field(default_factory=dict)
 
 
 class MetricsWriter(PeriodicThread):
@@ -105,6 +107,7 @@ class MetricsWriter(PeriodicThread):
             away=condition.away,
             pause=condition.pause,
             mirrors={name: _mirror_numbers(last) for name, last in condition.mirrors.items()},
+            hosts=known.hosts,
         )
 
     def _numbers(self, condition: Condition) -> _JournalNumbers:
@@ -118,7 +121,17 @@ class MetricsWriter(PeriodicThread):
                 at = condition.progress[case.key]
                 since[case.route] = min(since.get(case.route, at), at)
         journal = self._reader.journal
-        return _JournalNumbers(journal.counts_by_route(), needing, since, journal.totals())
+        return _JournalNumbers(
+            journal.counts_by_route(), needing, since, journal.totals(), _count_hosts(journal)
+        )
+
+
+def _count_hosts(journal: Journal) -> Mapping[str, int]:
+    """Return how many hosts live and are silent; nothing if there can be only one."""
+    if not journal.leases.is_shared:
+        return {}
+    living = [host.is_alive for host in journal.hosts.all()]
+    return {"alive": living.count(True), "silent": living.count(False)}
 
 
 def _mirror_numbers(last: LastRun) -> MirrorNumbers:

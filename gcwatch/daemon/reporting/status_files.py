@@ -20,6 +20,7 @@ from gcwatch.core.case import Case
 from gcwatch.core.errors import JournalUnavailable
 from gcwatch.core.tables.result_rows import TABLE_NAMES
 from gcwatch.core.timing import Pace
+from gcwatch.daemon.held_leases import HeldLeases
 from gcwatch.daemon.reporting.outbox_links import OutboxLinks
 from gcwatch.daemon.reporting.pictures import PictureShelf
 from gcwatch.files.atomic import FILE_MODE, error_text, write_atomically
@@ -29,8 +30,12 @@ from gcwatch.journal.progress import NOTHING
 from gcwatch.pictures.drawings import Picture
 from gcwatch.threads.periodic import PeriodicThread
 from gcwatch.wording import case_view, status_file, status_page
+from gcwatch.wording.host_view import hosts_sentence
 from gcwatch.wording.status_facts import MAX_CASES, StatusFileFacts, is_page, is_status_file
 from gcwatch.wording.why_waiting import DaemonSnapshot
+
+_DUTY: Final = "report:"
+"""The lease of a route's status file begins so."""
 
 _CHECKS_PER_SURVEY: Final = 6
 """How often a status file is checked while events happen, within one survey interval."""
@@ -74,6 +79,7 @@ class StatusFileWriter(PeriodicThread):
         snapshot: What the daemon does at this moment.
         pace: How fast things go, by a route's name.
         clock: The time in seconds since the epoch.
+        leases: Which host writes which file, of those that share the journal.
         state: The state directory, for pictures of pages.
         stop: Whether somebody asked for a stop: then nothing waits for pictures.
     """
@@ -86,6 +92,7 @@ class StatusFileWriter(PeriodicThread):
         pace: Callable[[str], Pace],
         *,
         clock: Callable[[], float],
+        leases: HeldLeases,
         state: Path,
         stop: threading.Event,
     ) -> None:
@@ -96,6 +103,7 @@ class StatusFileWriter(PeriodicThread):
         self._take_snapshot = snapshot
         self._pace = pace
         self._clock = clock
+        self._leases = leases
         self._survey = survey
         self._stop = stop
         self._states: dict[Path, _FileState] = {}
@@ -109,8 +117,14 @@ class StatusFileWriter(PeriodicThread):
             self._pictures.keep_routes(self._page_routes())
             self._draw_last()
             for route, path in self._files():
-                self._start_writing(route, path, is_over=True)
+                self._write_last(route, path)
             self._wait()
+
+    def _write_last(self, route: Route, path: Path) -> None:
+        """Write that gcwatch has stopped, unless another host goes on."""
+        with suppress(JournalUnavailable):
+            if not self._journal.hosts.others() and self._leases.keep(_DUTY + route.name):
+                self._start_writing(route, path, is_over=True)
 
     def _draw_last(self) -> None:
         """Let what was delivered just now be drawn, unless somebody waits for the end."""
@@ -136,6 +150,7 @@ class StatusFileWriter(PeriodicThread):
     def tick(self) -> None:
         """Write every status file that is due."""
         files, pages = self._files(), self._page_routes()
+        self._leases.drop_others(_DUTY, {_DUTY + route.name for route, _ in files})
         if pages != self._known_pages:
             self._pictures.keep_routes(pages)
             self._known_pages = pages
@@ -152,8 +167,8 @@ class StatusFileWriter(PeriodicThread):
             if now - state.checked < self._survey / (_CHECKS_PER_SURVEY if is_news else 1):
                 continue
             if state.is_busy():
-                self._log_problem(state, route, "it takes too long")
-            else:
+                self._fail(state, route, "it takes too long")
+            elif self._leases.keep(_DUTY + route.name):
                 state.checked, state.event = now, latest
                 self._start_writing(route, path)
 
@@ -183,7 +198,7 @@ class StatusFileWriter(PeriodicThread):
         try:
             _write(path, make(facts, self._clock()))
         except OSError as error:
-            self._log_problem(state, route, error_text(error))
+            self._fail(state, route, error_text(error))
             return
         state.facts, state.written = facts, now
         if state.has_problem:
@@ -213,6 +228,7 @@ class StatusFileWriter(PeriodicThread):
             unused=snapshot.progress.unused.get(route.name, ()),
             is_away=route.name in snapshot.progress.away,
             is_over=is_over,
+            hosts=hosts_sentence(snapshot.hosts),
             delivered=[case_view.case_view(case, pace, now, snapshot) for case in delivered],
             links=links,
             table=_find_table(route, path) if most else "",
@@ -229,7 +245,9 @@ class StatusFileWriter(PeriodicThread):
     def _page_routes(self) -> frozenset[str]:
         return frozenset(route.name for route, path in self._files() if is_page(path))
 
-    def _log_problem(self, state: _FileState, route: Route, error: str) -> None:
+    def _fail(self, state: _FileState, route: Route, error: str) -> None:
+        """Log a problem once, and let another host write the file, if there is one."""
+        self._leases.drop(_DUTY + route.name)
         with state.lock:
             is_first, state.has_problem = not state.has_problem, True
         if is_first:

@@ -112,9 +112,25 @@ class HostTable:
         with self._database.reading() as connection:
             return [self._host_of(row) for row in connection.execute(query, {})]
 
+    def others(self) -> Sequence[Host]:
+        """Return the hosts beside this one that live."""
+        return [each for each in self.all() if each.is_alive and each.identity != self._identity]
+
     def owner(self) -> Owner:
         """Return what this journal makes of all its hosts: one gcwatch, as inboxes see it."""
         return Owner(self._database.meta("identity"), "", self._database.place)
+
+    def note(self, name: str) -> bytes:
+        """Return a note; nothing if there is none."""
+        query = "SELECT value FROM meta WHERE name = :name"
+        with self._database.reading() as connection:
+            found = connection.execute(query, {"name": f"note:{name}"}).fetchone()
+        return found[0].encode() if found else b""
+
+    def write_note(self, name: str, content: bytes) -> None:
+        """Replace a note."""
+        with self._database.beside() as connection:
+            self._database.set_meta(connection, {f"note:{name}": content.decode()})
 
     def _write(
         self, connection: Connection, progress: DaemonProgress, pause: str, *, is_start: bool

@@ -11,13 +11,13 @@ from gcwatch.journal.leases import GRACE, Lease, elapsed_seconds
 _MAKE: Final = """INSERT INTO leases (name, owner, fence, until) VALUES (:name, '', 0, 0)
     ON CONFLICT (name) DO NOTHING"""
 # A host that asks at the same moment does not wait: it has not got the lease.
-_CLAIM: Final = f"""UPDATE leases
-    SET owner = :owner, fence = nextval('fences'), until = {NOW} + :seconds
-    WHERE name IN (
-        SELECT name FROM leases
+_CLAIM: Final = f"""WITH free AS (
+        SELECT name, owner FROM leases
         WHERE name = :name AND (owner = :owner OR until + :grace < {NOW})
         FOR UPDATE SKIP LOCKED
-    ) RETURNING fence"""  # noqa: S608 -- ours
+    )
+    UPDATE leases SET owner = :owner, fence = nextval('fences'), until = {NOW} + :seconds
+    FROM free WHERE leases.name = free.name RETURNING leases.fence, free.owner"""  # noqa: S608 -- ours
 _RENEW: Final = f"""UPDATE leases SET until = greatest(until, {NOW} + :seconds)
     WHERE name = :name AND fence = :fence RETURNING name"""  # noqa: S608 -- ours
 _SHORTEN: Final = _RENEW.replace("greatest(until, ", "(")
@@ -51,7 +51,10 @@ class SharedLeases:
         with self._database.beside() as connection:
             connection.execute(_MAKE, {"name": name})
             found = connection.execute(_CLAIM, values).fetchone()
-        return Lease(name, found[0], ends) if found else None
+        if found is None:
+            return None
+        fence, before = found
+        return Lease(name, fence, ends, is_taken_over=before != self._owner)
 
     def renew(self, leases: Iterable[Lease]) -> None:
         """Let leases last longer; one that another host has by now is over."""

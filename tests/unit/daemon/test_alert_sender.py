@@ -15,6 +15,7 @@ from gcwatch.core.alerts import Alert
 from gcwatch.core.errors import ConfigError
 from gcwatch.daemon.reporting.alert_channels import open_channels
 from gcwatch.journal.alert_memory import read_alert_state, undelivered_alerts
+from gcwatch.journal.hosts import NoteFiles
 
 
 class AlertSite(Site):
@@ -69,11 +70,11 @@ def test_a_failed_case_is_told_by_mail_and_webhook_without_its_name(site, mail, 
         assert "(damaged_image)" in each
         assert "DOE" not in each
     assert no_secret(site, "secret-path", "DOE", "a.org")
-    before = read_alert_state(site.state)
+    before = read_alert_state(NoteFiles(site.state))
     site.drop("p2")
     with site.running():
         until(lambda: "p2" in site.delivered())
-    assert read_alert_state(site.state) == before
+    assert read_alert_state(NoteFiles(site.state)) == before
     assert (len(mail.got), len(hook.got)) == (1, 1)
 
 
@@ -116,13 +117,13 @@ def test_what_cannot_be_delivered_waits_and_disturbs_no_case(site, hook):
     site.drop("p1", {"image.mha": mha()[:-9]})
     site.drop("p2")
     with site.running() as watch:
-        until(lambda: undelivered_alerts(site.state) and hook.got)
+        until(lambda: undelivered_alerts(NoteFiles(site.state)) and hook.got)
         until(lambda: "p2" in site.delivered())
         seen = read_overview(watch)
         assert seen.alerts_waiting == 1
         assert "1 alert not delivered" in judge_health(seen).why
-        tries = read_alert_state(site.state).waiting[0].tries
-        until(lambda: read_alert_state(site.state).waiting[0].tries > tries + 1)
+        tries = read_alert_state(NoteFiles(site.state)).waiting[0].tries
+        until(lambda: read_alert_state(NoteFiles(site.state)).waiting[0].tries > tries + 1)
     assert len(hook.got) == 1
     [line] = site.said("alert.failed")
     assert line["error"] == "address 2 (mailto) did not accept it"

@@ -10,6 +10,7 @@ from support.slices import one_slice
 
 from gcwatch import config, log
 from gcwatch.core import events
+from gcwatch.daemon.held_leases import HeldLeases
 from gcwatch.daemon.operator import Operator
 from gcwatch.journal.journal import Journal
 from gcwatch.outbox.operator_files import find_operator_files
@@ -160,7 +161,9 @@ def test_a_case_that_ends_while_its_file_is_read_is_not_withdrawn_in_the_log(sit
                 return super().record_unless_changed(case, event)
 
         with closing(Overtaken(site.state)) as journal:
-            Operator(journal, lambda *what: logged.append(what)).obey_files(watch.settings.routes)
+            held = HeldLeases(journal.leases, 0.0, frozenset)
+            operator = Operator(journal, lambda *what: logged.append(what), held.hold)
+            operator.obey_files(watch.settings.routes)
 
     assert logged == []
     assert "it has ended already (withdrawn)" in (site.outbox / "p1.withdraw").read_text()

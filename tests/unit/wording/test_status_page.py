@@ -15,6 +15,7 @@ from gcwatch.core.case import Case
 from gcwatch.core.reasons import Reason
 from gcwatch.daemon.reporting import status_files
 from gcwatch.daemon.reporting.outbox_links import OutboxLinks
+from gcwatch.daemon.held_leases import HeldLeases
 from gcwatch.daemon.reporting.status_files import StatusFileWriter, _FileState
 from gcwatch.wording.status_facts import MAX_CASES, StatusFileFacts, is_status_file
 from gcwatch.wording.why_waiting import DaemonSnapshot
@@ -304,7 +305,9 @@ def test_an_unchanged_page_is_not_written_again(site):
     with site.watch() as watch:
         pace = replace(FAST, survey=3600.0)  # nothing is old within an hour
         parts = (watch.journal, lambda: watch.settings, DaemonSnapshot, lambda _: pace)
-        more = {"clock": lambda: NOW, "state": site.state, "stop": threading.Event()}
+        leases = HeldLeases(watch.journal.leases, 0.0, frozenset)
+        more = {"clock": lambda: NOW, "leases": leases, "state": site.state}
+        more["stop"] = threading.Event()
         writer, state = StatusFileWriter(*parts, **more), _FileState()
         [route] = watch.settings.routes
 
