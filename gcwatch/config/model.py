@@ -120,6 +120,11 @@ class Settings:
         """The names of all routes, on whichever host."""
         return frozenset(each.name for each in self.routes)
 
+    @property
+    def log_host(self) -> str:
+        """The host that each line of the log names: "" unless several share the journal."""
+        return "" if self.journal is None else self.host
+
     def is_own(self, work: WorkTable) -> bool:
         """Given a route or mirror, return whether this host works on it."""
         return not work.hosts or self.host in work.hosts

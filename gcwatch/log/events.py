@@ -383,8 +383,10 @@ _INTRODUCTION = """# Events
 <!-- Generated from gcwatch/log/events.py: `make docs`. -->
 
 Each event is one line: JSON on a pipe and in `[log] file`, coloured text on a terminal.
-Every line has `time` (ISO 8601, UTC), `level` and `event`; then `route` and `case` (the key) if it
-concerns one. If hosts share a journal, `host` says whose line it is. With `[log] folder_names = true`, `case.*` events also have `folder`.
+Every line has `time` (ISO 8601, UTC), `level` and `event`; then `host` if several share the
+journal,
+and `route` and `case` (the key) if it concerns one. With `[log] folder_names = true`, `case.*`
+events also have `folder`.
 In journald an event is one entry: `MESSAGE` is a sentence, `PRIORITY` the level (error 3, warning
 4, info 6, debug 7), `MESSAGE_ID` the kind of event as in the tables below. Each field has a name
 such as `GCWATCH_EVENT`, `GCWATCH_CASE` or `GCWATCH_BYTES`; a list has one line for each value.

@@ -21,7 +21,7 @@ def main():
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     settings = config.load(file)
-    log.configure(settings.log, stream=io.StringIO())
+    log.configure(settings.log, stream=io.StringIO(), host=settings.log_host)
     if variant:
         broken_variants.VARIANTS[variant]()
     watch = Watch(settings, pace=FAST, clock=lambda: time.time() + ahead)

@@ -36,7 +36,7 @@ def mirror(
     with gcwatch.open(chosen(context, config)) as watch, stoppable() as stop:
         require_mirror(watch, name)
         with mirror_progress() as (stream, progress):
-            log.configure(watch.settings.log, stream=stream)
+            log.configure(watch.settings.log, stream=stream, host=watch.settings.log_host)
             try:
                 summary = watch.mirror(name, progress, stop)
             except Stopped:

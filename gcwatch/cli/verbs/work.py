@@ -104,5 +104,5 @@ def _code(outcome: gcwatch.Outcome, waits: set[str]) -> Exit:
 
 
 def _configure_log(settings: Settings, stream: TextIO | None = None) -> None:
-    log.configure(settings.log, stream=stream)
+    log.configure(settings.log, stream=stream, host=settings.log_host)
     log.emit("config.loaded", file=settings.file, routes=len(settings.routes))

@@ -123,7 +123,7 @@ class StatusFileWriter(PeriodicThread):
     def _write_last(self, route: Route, path: Path) -> None:
         """Write that gcwatch has stopped, unless another host goes on."""
         with suppress(JournalUnavailable):
-            if not self._journal.hosts.others() and self._leases.keep(_DUTY + route.name):
+            if not self._journal.hosts.others():
                 self._start_writing(route, path, is_over=True)
 
     def _draw_last(self) -> None:

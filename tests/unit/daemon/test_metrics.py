@@ -62,6 +62,7 @@ def some_facts():
         away={"liver"},
         pause="disk_full",
         mirrors={"chest": MirrorNumbers(1500.0, 9, True)},
+        hosts={"alive": 2, "silent": 1},
     )
 
 

@@ -266,7 +266,7 @@ def test_ten_thousand_delivered_cases_are_not_read(site):
     site.run_once()
     with site.watch() as watch:
         record = watch.journal
-        with record._transaction() as connection:
+        with record._database.writing() as connection:
             connection.execute(
                 "INSERT INTO cases (key, route, folder, newest, open, stage, gone, stamp, due,"
                 " record, submission, notable)"
