@@ -114,7 +114,7 @@ def test_each_line_of_the_log_says_whose_it_is(site, database):
     log.configure(settings.log, stream=io.StringIO(), host=settings.log_host)
     site.drop("p1")
     own.run_once()
-    lines = [json.loads(each) for each in own.log.read_text().splitlines()]
+    lines = [json.loads(each) for each in (site.folder / "b.jsonl").read_text().splitlines()]
     assert {each["host"] for each in lines} == {"b"}
 
 
