@@ -115,11 +115,13 @@ class Site:
             "settle": "0s",
             "poll": "50ms",
             "duplicates": "send",  # most tests drop the same image under several names
+            # With a shared journal, one host must be named where a route's folders are its own.
+            "hosts": ["here"] if self.journal else None,
             **route,
         }
         lines = [
             'state = "state"',
-            *([f"journal = {json.dumps(self.journal)}"] if self.journal else []),
+            *([f"journal = {json.dumps(self.journal)}", 'host = "here"'] if self.journal else []),
             "[platform]",
             f"url = {json.dumps(self.sandbox.url)}",
             'token_file = "token"',
