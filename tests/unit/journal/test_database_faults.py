@@ -14,7 +14,6 @@ from gcwatch.config.values.journal_address import parse_journal_address
 from gcwatch.core import events
 from gcwatch.core.errors import JournalUnavailable
 from gcwatch.core.reasons import Reason
-from gcwatch.journal.databases import postgres as product
 from gcwatch.journal.databases.postgres_connection import BoundedConnection
 
 pytestmark = pytest.mark.skipif(
@@ -119,10 +118,8 @@ def _kill_while_it_writes(book, key, server):
         server.kill()
 
 
-def test_a_host_that_freezes_holds_the_others_up_for_seconds_only(database, cutter, monkeypatch):
+def test_a_host_that_freezes_holds_the_others_up_for_seconds_only(database, cutter):
     """The server ends its transaction; when it comes back, it has recorded nothing."""
-    assert product._SESSION["idle_in_transaction_session_timeout"] == "10s"
-    monkeypatch.setitem(product._SESSION, "idle_in_transaction_session_timeout", "300ms")
     with (
         closing(open_journal(address(cutter.url(database)))) as frozen,
         closing(open_journal(address(database), host="two")) as other,
@@ -135,8 +132,11 @@ def test_a_host_that_freezes_holds_the_others_up_for_seconds_only(database, cutt
 
 
 def _freeze_while_it_writes(book, cutter, meanwhile):
+    setting = "idle_in_transaction_session_timeout"
     with book._database.writing() as connection:
         connection.execute("UPDATE cases SET stage = 'lost'")
+        assert connection.execute(f"SHOW {setting}").fetchone()[0] == "10s"
+        connection.execute(f"SET LOCAL {setting} = '300ms'")  # the test need not take so long
         cutter.freeze()
         meanwhile()
         cutter.heal()
@@ -148,7 +148,7 @@ def test_a_server_that_is_frozen_is_given_up_and_used_again_later(database, cutt
         case = book.open_case("r", "p")
         with (
             monkeypatch.context() as impatient,
-            pytest.raises(JournalUnavailable, match="has not answered for 0.3 s"),
+            pytest.raises(JournalUnavailable, match="has not answered"),
         ):
             _write_while_it_is_frozen(book, cutter, impatient)
         cutter.heal()
