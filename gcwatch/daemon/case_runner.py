@@ -12,7 +12,7 @@ from gcwatch import log
 from gcwatch.core import checklist
 from gcwatch.core.case import Case, Uptime
 from gcwatch.core.checklist import Step, StepEvents
-from gcwatch.core.events import Event
+from gcwatch.core.events import Event, Postponed
 from gcwatch.core.progress import TransferProgress, no_progress
 from gcwatch.core.timing import Pace, due_time
 from gcwatch.daemon.current_config import CurrentConfig
@@ -40,6 +40,7 @@ class CaseRunner:
         uptime: For how long this machine has been on.
         progress: Called with the progress of transfers.
         held: The leases of the cases on which this host works.
+        is_left: Returns, of a route whose inbox can't be reached here, whether another host can.
         stop: Once it is set, no further step begins.
         recorded: Called with each event that was recorded, and the case before it.
     """
@@ -53,6 +54,7 @@ class CaseRunner:
         uptime: Callable[[], Uptime] = read_uptime,
         progress: TransferProgress = no_progress,
         held: HeldLeases | None = None,
+        is_left: Callable[[str], bool] = lambda _route: False,
         stop: threading.Event | None = None,
         recorded: Callable[[Case, Event], None] = lambda _case, _event: None,
     ) -> None:
@@ -61,6 +63,7 @@ class CaseRunner:
         self._clock, self._uptime = clock, uptime
         self._progress = progress
         self._held = held or HeldLeases(journal.leases, current.base_pace.doubt, frozenset)
+        self._is_left = is_left
         self._stop = stop or threading.Event()
         self._recorded = recorded
         self._quota = UploadQuota(journal.uploads_held, journal.limits)
@@ -143,6 +146,9 @@ class CaseRunner:
         of_round = case.round
         event = next(work, None)
         while event is not None:
+            if _is_inbox_away(event) and self._is_left(case.route):
+                work.close()  # nothing is wrong with the case
+                return
             case = self.record(case, event, lease)
             if not case.is_open or case.round != of_round:
                 work.close()  # an operator closed it, or started it again, meanwhile
@@ -163,6 +169,10 @@ class CaseRunner:
         self._recorded(case, event)
         log_case_event(case, event, after, self._current.pace(after.route))
         return after
+
+
+def _is_inbox_away(event: Event) -> bool:
+    return isinstance(event, Postponed) and event.reason.code == "inbox_away"
 
 
 def log_case_event(before: Case, event: Event, after: Case, pace: Pace | None = None) -> None:

@@ -116,8 +116,8 @@ class Daemon:
         self._wakeup = Wakeup()
         self._gate = PlatformGate(current, journal, lock_file)
         self._slots, self._busy = JobSlots(), BusyWaits()
-        self._turns = Turns(journal, current, clock, left=lambda: self._left)
-        self._left: frozenset[str] = frozenset()
+        self._turns = Turns(journal, current, clock, left=self._left_to_others)
+        self._others: Sequence[Host] = ()
         self._commands: dict[str, str] = {}
         self._workers = Workers(self._heartbeats, self._wakeup, self._gate, self._on_crash)
         self._leases = HeldLeases(
@@ -129,6 +129,7 @@ class Daemon:
             journal,
             current,
             held=self._leases,
+            is_left=self._is_left,
             clock=clock,
             uptime=uptime,
             progress=self._on_transfer,
@@ -460,11 +461,20 @@ class Daemon:
         return sign
 
     def _on_hosts(self, others: Sequence[Host]) -> None:
-        """Share the account's limits with the other hosts; leave to them what only they can do."""
+        """Share the account's limits with the other hosts that live."""
         self._current.share_limits(len(others) + 1)
+        self._others = others
+
+    def _left_to_others(self) -> frozenset[str]:
+        """Return the routes whose inbox this host can't reach, and another one can."""
         away = frozenset(self._scanner.away)
-        reached = [away - each.progress.away for each in others if each.pause is None]
-        self._left = frozenset().union(*reached)
+        reached = [away - each.progress.away for each in self._others if each.pause is None]
+        return frozenset().union(*reached)
+
+    def _is_left(self, route: str) -> bool:
+        """Given a route whose inbox can't be reached, return whether its cases are for others."""
+        self._scanner.away.add(route)  # known now, and not only after the next scan
+        return route in self._left_to_others()
 
     def _make_tables(self) -> TableWriter:
         """Return what keeps the tables of routes, by the settings of the moment."""

@@ -72,6 +72,7 @@ def test_hosts_share_the_work_and_one_that_dies_or_freezes_loses_none(tmp_path, 
         assert sum(submitted) >= len(FOLDERS) - 1  # who dies at once logs nothing
 
 
+@pytest.mark.prove
 def test_a_host_without_the_database_does_nothing_and_the_other_goes_on(
     tmp_path, postgres, database
 ):
@@ -115,6 +116,7 @@ def test_a_database_that_is_killed_and_comes_back_loses_nothing(tmp_path):
             assert all(said(host, "journal.returned") for host in hosts.values())
 
 
+@pytest.mark.prove
 def test_a_host_that_does_not_reach_the_inbox_leaves_the_work_to_the_one_that_does(
     tmp_path, database
 ):
@@ -134,6 +136,7 @@ def test_a_host_that_does_not_reach_the_inbox_leaves_the_work_to_the_one_that_do
         assert not said(hosts["a"], "case.faltered")
 
 
+@pytest.mark.prove
 def test_a_route_that_another_host_renames_is_not_sent_again(tmp_path, database):
     """All its folders would seem to be new to the host with the old name: it stops, and says so."""
     with group(tmp_path, {"a": database}) as (site, hosts):

@@ -143,7 +143,8 @@ class Chain:
         with self._lock:
             if point not in self._seen:
                 os.write(self._points, f"{point}\n".encode())
-                os.kill(os.getpid(), self._signal)
+                # To this thread: another one could take it a little later.
+                signal.pthread_kill(threading.get_ident(), self._signal)
                 self._seen.add(point)  # who was only stopped goes on
 
     def arm(self):
