@@ -5,14 +5,13 @@ in the journal, which says what is due. On start every open case goes on at its 
 """
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Final
 
 from gcwatch import log
 from gcwatch.core import checklist, events
-from gcwatch.core.alerts import OF_ONE_HOST, TROUBLE_KINDS
 from gcwatch.core.case import Case, Uptime
 from gcwatch.core.checklist import CHECKLIST, REPORTING
 from gcwatch.core.errors import JournalUnavailable, StateError, Stopped, TokenRefused
@@ -28,13 +27,10 @@ from gcwatch.daemon.idle import BUSY_SECONDS, BusyWaits, all_left_to_later_run
 from gcwatch.daemon.job_slots import JobSlots
 from gcwatch.daemon.mirrors import MirrorScheduler
 from gcwatch.daemon.operator import Operator
+from gcwatch.daemon.other_hosts import OtherHosts
 from gcwatch.daemon.platform_gate import PlatformGate
 from gcwatch.daemon.reload import ConfigFollower
-from gcwatch.daemon.reporting.alert_sender import AlertSender
-from gcwatch.daemon.reporting.condition import ConditionReader
-from gcwatch.daemon.reporting.metrics_file import MetricsWriter
-from gcwatch.daemon.reporting.status_files import StatusFileWriter
-from gcwatch.daemon.reporting.tables import TableWriter
+from gcwatch.daemon.reporting.reporters import Reporters
 from gcwatch.daemon.reporting.watchdog import SystemdWatchdog, manager
 from gcwatch.daemon.turns import Turns
 from gcwatch.daemon.upkeep import clear_spool, pack_closed_cases
@@ -44,9 +40,7 @@ from gcwatch.daemon.waking.wakeup import Wakeup
 from gcwatch.daemon.workers import Workers
 from gcwatch.inbox.scanner import MIN_PAUSE_SECONDS, InboxScanner
 from gcwatch.inbox.watcher import Watcher
-from gcwatch.journal.hosts import Host, NoteFiles
 from gcwatch.journal.journal import Journal
-from gcwatch.journal.leases import SoleLeases
 from gcwatch.journal.origins import folders_of_display_sets
 from gcwatch.journal.presence import LockFile, only_daemon
 from gcwatch.journal.progress import CurrentWork, ProgressFile
@@ -55,8 +49,6 @@ from gcwatch.mirrors.run import MirrorContext
 from gcwatch.threads.heartbeats import Heartbeats, heartbeat
 from gcwatch.threads.periodic import PeriodicThread
 from gcwatch.version import VERSION
-from gcwatch.wording.host_group import HostGroup
-from gcwatch.wording.why_waiting import DaemonSnapshot
 
 LONGEST_SLEEP_SECONDS: Final = 1.0
 REST_FACTOR: Final = 200.0
@@ -116,8 +108,8 @@ class Daemon:
         self._wakeup = Wakeup()
         self._gate = PlatformGate(current, journal, lock_file)
         self._slots, self._busy = JobSlots(), BusyWaits()
-        self._turns = Turns(journal, current, clock, left=self._left_to_others)
-        self._others: Sequence[Host] = ()
+        self._others = OtherHosts(current, lambda: self._scanner.away)
+        self._turns = Turns(journal, current, clock, left=self._others.left_to_them)
         self._commands: dict[str, str] = {}
         self._workers = Workers(self._heartbeats, self._wakeup, self._gate, self._on_crash)
         self._leases = HeldLeases(
@@ -129,7 +121,7 @@ class Daemon:
             journal,
             current,
             held=self._leases,
-            is_left=self._is_left,
+            is_left=self._others.is_left,
             clock=clock,
             uptime=uptime,
             progress=self._on_transfer,
@@ -173,9 +165,7 @@ class Daemon:
             # Outermost: it has to see the others end.
             watchdog = stack.enter_context(self._make_watchdog())
             stack.callback(self._leases.close)
-            stack.enter_context(self._make_status_files())
-            stack.enter_context(self._make_tables())
-            for each in self._make_monitors():
+            for each in self._make_reporters():
                 stack.enter_context(each)
             self._current.open_transfers(self._controls.stop)
             stack.callback(self._current.close)
@@ -454,80 +444,22 @@ class Daemon:
             self._leases,
             self._progress_file.progress,
             lambda: self._gate.pause,
-            self._on_hosts,
+            self._others.follow,
             seconds=self._journal.leases.seconds,
         )
         sign.tick()
         return sign
 
-    def _on_hosts(self, others: Sequence[Host]) -> None:
-        """Share the account's limits with the other hosts that live."""
-        self._current.share_limits(len(others) + 1)
-        self._others = others
-
-    def _left_to_others(self) -> frozenset[str]:
-        """Return the routes whose inbox this host can't reach, and another one can."""
-        away = frozenset(self._scanner.away)
-        reached = [away - each.progress.away for each in self._others if each.pause is None]
-        return frozenset().union(*reached)
-
-    def _is_left(self, route: str) -> bool:
-        """Given a route whose inbox can't be reached, return whether its cases are for others."""
-        self._scanner.away.add(route)  # known now, and not only after the next scan
-        return route in self._left_to_others()
-
-    def _make_tables(self) -> TableWriter:
-        """Return what keeps the tables of routes, by the settings of the moment."""
-        survey = self._current.base_pace.survey
-        return TableWriter(
-            self._journal,
-            lambda: self._current.settings,
-            self._controls.stop,
-            survey,
-            self._leases,
-        )
-
-    def _make_monitors(self) -> Iterator[PeriodicThread]:
-        """Yield what tells monitoring systems and people how it is."""
-        journal = self._journal
-        here = ConditionReader(journal, self._current, self._gate, lambda: self._scanner.away)
-        yield MetricsWriter(self._current, here, self._clock)
-        make = partial(
-            AlertSender, self._current, clock=self._clock, is_short=self._controls.until_idle
-        )
-        tell = partial(self._leases.keep, "alerts")
-        if not journal.leases.is_shared:
-            yield make(here, notes=journal.hosts, kinds=TROUBLE_KINDS, duty=tell)
-            return
-        # Each host tells what is wrong with it alone, also without the database.
-        alone = partial(SoleLeases().claim, "alerts")
-        own = NoteFiles(self._current.settings.state)
-        yield make(here, notes=own, kinds=OF_ONE_HOST, duty=alone)
-        for_all = ConditionReader(journal, self._current, self._gate, lambda: self._hosts().away)
-        kinds = [kind for kind in TROUBLE_KINDS if kind not in OF_ONE_HOST]
-        yield make(for_all, notes=journal.hosts, kinds=kinds, duty=tell)
-
-    def _hosts(self) -> HostGroup:
-        """Return all hosts of the journal, as each of them told last."""
-        journal = self._journal
-        return HostGroup(self._current.settings, journal.hosts.all(), journal.leases.owners())
-
-    def _make_status_files(self) -> StatusFileWriter:
-        """Return what keeps the status files of routes, by the settings of the moment."""
-
-        def snapshot() -> DaemonSnapshot:
-            if self._journal.leases.is_shared:
-                return self._hosts().snapshot()
-            pause = Reason(self._gate.pause) if self._gate.pause else None
-            return DaemonSnapshot(pause=pause, progress=self._progress_file.progress())
-
-        return StatusFileWriter(
-            self._journal,
-            lambda: self._current.settings,
-            snapshot,
-            self._current.pace,
-            clock=self._clock,
+    def _make_reporters(self) -> Iterator[PeriodicThread]:
+        """Return what tells people and monitoring systems how it is."""
+        return Reporters(
+            journal=self._journal,
+            current=self._current,
+            gate=self._gate,
             leases=self._leases,
-            state=self._current.settings.state,
+            away=lambda: self._scanner.away,
+            progress=self._progress_file.progress,
+            clock=self._clock,
             stop=self._controls.stop,
-        )
+            is_short=self._controls.until_idle,
+        ).all()
