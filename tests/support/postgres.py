@@ -21,7 +21,7 @@ from pathlib import Path
 import psutil
 
 SUPERUSER, PASSWORD_USER = "postgres", "with_password"
-_START_SECONDS = 60.0
+_START_SECONDS = 120.0
 _LOOK_SECONDS = 0.005
 
 _SETTINGS = {
