@@ -212,6 +212,7 @@ class Watch:
             backoff=self._current.base_pace.backoff,
             clock=self._clock,
             origins=partial(folders_of_display_sets, self.journal, self.settings),
+            notes=self.journal.hosts,
         )
 
     # --- asking --------------------------------------------------------------------------------
@@ -245,7 +246,7 @@ class Watch:
         return [self._mirrored(each) for each in self.settings.all_mirrors]
 
     def _mirrored(self, settings: Mirror) -> MirrorStatus:
-        memory = read_last_run(self.settings.state, settings.name)
+        memory = read_last_run(self.journal.hosts, settings.name)
         ended = memory.ended_at
         return MirrorStatus(
             mirror=settings.name,

@@ -23,6 +23,7 @@ from gcwatch.core.kinds import Kind
 from gcwatch.core.progress import MirrorProgress, no_progress
 from gcwatch.core.timing import Pace
 from gcwatch.files.atomic import FOLDER_MODE
+from gcwatch.journal.hosts import NoteFiles
 from gcwatch.mirrors.jobs import JobFilter
 from gcwatch.mirrors.last_run import LastRun, read_last_run, write_last_run
 from gcwatch.mirrors.outcome import MirrorSummary
@@ -68,7 +69,8 @@ def fetch_into(
 def _begin(mirror: Mirror, state: Path) -> None:
     """Note what the folder gets; raise Misused if it has something else from another call."""
     told = f"{mirror.kind} {mirror.slug}"
-    before = read_last_run(state, mirror.name).fetched
+    notes = NoteFiles(state)
+    before = read_last_run(notes, mirror.name).fetched
     # A folder that was emptied is filled again: whoever named it knows what it is.
     if before not in {"", told} and any(mirror.outbox.iterdir()):
         kind, _, slug = before.partition(" ")
@@ -76,7 +78,7 @@ def _begin(mirror: Mirror, state: Path) -> None:
             f"{mirror.outbox} has what was fetched of {kind.replace('_', ' ')} {slug}.",
             "Name another folder: one for each.",
         )
-    write_last_run(state, mirror.name, LastRun(fetched=told))
+    write_last_run(notes, mirror.name, LastRun(fetched=told))
 
 
 def _mirror(folder: Path, kind: Kind, slug: str) -> Mirror:

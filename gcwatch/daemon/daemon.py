@@ -370,6 +370,7 @@ class Daemon:
                 backoff=self._current.base_pace.backoff,
                 clock=self._clock,
                 origins=partial(folders_of_display_sets, self._journal, self._current.settings),
+                notes=self._journal.hosts,
             )
             self._mirrors.run_mirror(name, context)
 

@@ -93,7 +93,9 @@ class NoteFiles:
 
     def write_note(self, name: str, content: bytes) -> None:
         """Replace a note; raise OSError if that fails."""
-        write_atomically(self._state / f"{name}.json", content)
+        path = self._state / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_atomically(path, content)
 
 
 class SoleHost(NoteFiles):

@@ -1,6 +1,7 @@
-"""What each mirror has in the state directory: its lock, how its last run ended, and notes.
+"""What each mirror has in the state directory: its lock and notes; and how its last run ended.
 
-All may be deleted: the receipts in a mirror tell what it contains.
+All may be deleted: the receipts in a mirror tell what it contains. How a run ended is known to all
+hosts that share the journal.
 """
 
 import os
@@ -13,9 +14,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from gcwatch.core.errors import StateError
-from gcwatch.files.atomic import write_atomically
 from gcwatch.files.lock import LockHeldError, exclusive_lock
-from gcwatch.files.safe_open import read_state_file
+from gcwatch.journal.hosts import Notes
 
 
 def _require_time(text: str) -> str:
@@ -51,19 +51,17 @@ class LastRun(BaseModel):
         return datetime.fromisoformat(self.ended).timestamp() if self.ended else None
 
 
-def read_last_run(state: Path, name: str) -> LastRun:
-    """Given a state directory and a mirror's name, return its last run, empty without one."""
+def read_last_run(notes: Notes, name: str) -> LastRun:
+    """Given a mirror's name, return its last run, empty without one."""
     try:
-        return LastRun.model_validate_json(read_state_file(_state_file(state, name, "json")))
-    except (OSError, ValidationError):
+        return LastRun.model_validate_json(notes.note(f"mirrors/{name}"))
+    except ValidationError:
         return LastRun()
 
 
-def write_last_run(state: Path, name: str, last_run: LastRun) -> None:
-    """Write how a run ended; raise OSError if that fails."""
-    path = _state_file(state, name, "json")
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    write_atomically(path, last_run.model_dump_json().encode())
+def write_last_run(notes: Notes, name: str, last_run: LastRun) -> None:
+    """Write how a run ended; raise OSError or JournalUnavailable if that fails."""
+    notes.write_note(f"mirrors/{name}", last_run.model_dump_json().encode())
 
 
 @contextmanager

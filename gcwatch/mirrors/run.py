@@ -29,6 +29,7 @@ from gcwatch.core.text import iso_time, readable_name
 from gcwatch.core.timing import retry_pause
 from gcwatch.files.atomic import FOLDER_MODE, disk_trouble
 from gcwatch.files.beneath import SharePath
+from gcwatch.journal.hosts import NoteFiles, Notes
 from gcwatch.mirrors.flat import FlatLayout
 from gcwatch.mirrors.folders import ItemFolderLayout, ReceiptLayout
 from gcwatch.mirrors.jobs import JobFilter
@@ -85,6 +86,7 @@ class MirrorContext:
     At most `at_once` items are fetched at the same time. `backoff` is the first pause after a
     failure in seconds. `clock` returns seconds since the epoch. `origins` returns the folders from
     which gcwatch sent the display sets of a reader study. `jobs` says which jobs are fetched.
+    `notes` remember how a run ended; without them, that is in the state directory.
     """
 
     transfers: Transfers
@@ -94,6 +96,7 @@ class MirrorContext:
     clock: Callable[[], float] = time.time
     origins: Origins = lambda _: {}
     jobs: JobFilter = JobFilter()  # noqa: RUF009 -- a frozen value
+    notes: Notes | None = None
 
 
 def run_mirror(
@@ -111,17 +114,18 @@ def run_mirror(
     if settings.layout == "receipts":
         settings.outbox.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
     with lock_mirror(context.state, settings.name):
-        before = read_last_run(context.state, settings.name)
+        notes = context.notes or NoteFiles(context.state)
+        before = read_last_run(notes, settings.name)
         try:
             summary = _run_mirror(settings, context, progress, before)
         except (CaseError, Unreachable, Refused, TokenRefused) as error:
             after = before.model_copy(
                 update={"ended": iso_time(context.clock()), "reason": failure_reason(error).code}
             )
-            write_last_run(context.state, settings.name, after)
+            write_last_run(notes, settings.name, after)
             raise
         after = summary.as_last_run(context.clock()).model_copy(update={"fetched": before.fetched})
-        write_last_run(context.state, settings.name, after)
+        write_last_run(notes, settings.name, after)
         return summary
 
 

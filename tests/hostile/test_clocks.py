@@ -10,6 +10,7 @@ from support.builders import Site, until
 from gcwatch import config
 from gcwatch.commands import check
 from gcwatch.core.text import iso_time, local_time
+from gcwatch.journal.hosts import NoteFiles
 from gcwatch.mirrors.last_run import LastRun, read_last_run
 
 YEAR_21000 = 6e11
@@ -74,4 +75,4 @@ def test_a_damaged_note_on_a_mirrors_run_counts_as_none(tmp_path, ended):
     """A disk that fails leaves any text; `gcwatch status` shows the mirror all the same."""
     (tmp_path / "mirrors").mkdir()
     (tmp_path / "mirrors" / "m.json").write_text(f'{{"ended": "{ended}", "items": 3}}')
-    assert read_last_run(tmp_path, "m") == LastRun()
+    assert read_last_run(NoteFiles(tmp_path), "m") == LastRun()

@@ -137,6 +137,8 @@ def _list_outboxes(settings: Settings, listings: dict[str, OutboxListing]) -> It
             listings[route.name] = outboxes.read(route.outbox)
         except OSError as error:
             detail = f"the outbox {route.outbox} can't be read: {error.strerror}"
+            if not settings.is_own(route):
+                detail += f"; it is for {' and '.join(route.hosts)}: audit it there"
             yield Finding(f"route {route.name}", "", "unclear", detail)
 
 

@@ -1,9 +1,11 @@
 """How gcwatch is at one moment, for metrics and alerts."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from gcwatch.core.case import Case
+from gcwatch.core.errors import JournalUnavailable
 from gcwatch.daemon.current_config import CurrentConfig
 from gcwatch.daemon.platform_gate import PlatformGate
 from gcwatch.journal.journal import Journal
@@ -49,8 +51,10 @@ class ConditionReader:
         return self._with((), {})
 
     def _with(self, cases: Sequence[Case], progress: Mapping[str, float]) -> Condition:
-        settings = self.current.settings
-        mirrors = {
-            each.name: read_last_run(settings.state, each.name) for each in settings.own_mirrors
-        }
+        mirrors: Mapping[str, LastRun] = {}
+        with suppress(JournalUnavailable):
+            mirrors = {
+                each.name: read_last_run(self.journal.hosts, each.name)
+                for each in self.current.settings.own_mirrors
+            }
         return Condition(cases, progress, self.gate.pause, frozenset(self.away()), mirrors)

@@ -10,10 +10,12 @@ from rich.console import Console
 from support.builders import FAST, Site
 from support.hosts import host_sites
 
+from gcwatch.cli import main
 from gcwatch.commands.health import Level, judge_health
 from gcwatch.commands.status import read_overview
 from gcwatch.core.reasons import Reason
 from gcwatch.journal.progress import NOTHING
+from gcwatch.mirrors.last_run import LastRun, read_last_run, write_last_run
 from gcwatch.views.status_table import live_status, status_lines, status_tables
 
 PACE = replace(FAST, lease=600.0)
@@ -142,3 +144,41 @@ def test_without_a_shared_journal_there_is_no_word_of_hosts(tmp_path, sandbox):
         record = read_overview(watch).record()
         assert "hosts" not in record
         assert "hosts" not in judge_health(read_overview(watch)).numbers
+
+
+def test_how_a_mirrors_run_ended_is_known_on_each_host(group):
+    write_last_run(group.watches["b"].journal.hosts, "chest", LastRun(items=3))
+    assert read_last_run(group.watches["a"].journal.hosts, "chest").items == 3
+    assert read_last_run(group.watches["a"].journal.hosts, "liver") == LastRun()
+
+
+def said(capsys, site, *arguments):
+    """The exit code of a command, and what it printed and said."""
+    with pytest.raises(SystemExit) as end:
+        main([*arguments, "--config", str(site.file)])
+    printed = capsys.readouterr()
+    return int(end.value.code or 0), printed.out + printed.err
+
+
+def test_retry_and_withdraw_work_from_each_host(group, capsys):
+    """Also while another host works on the case; a host that runs anywhere is enough."""
+    key = group.open_case()
+    group.watches["b"].journal.leases.claim(key)
+    assert "left alone from now on" in said(capsys, group.sites["a"], "withdraw", key)[1]
+    _, told = said(capsys, group.sites["b"], "retry", key)
+    assert "is tried again" in told
+    assert "No gcwatch is running" in told
+    group.tell("b")
+    assert "No gcwatch is running" not in said(capsys, group.sites["a"], "retry", key)[1]
+    assert group.watches["b"].journal.case(key).is_open
+
+
+def test_a_database_that_is_away_is_told_with_a_hint(tmp_path, sandbox, capsys):
+    """`status` ends as with a journal that can't be read; `health` says that nothing works."""
+    site = host_sites(Site(tmp_path, sandbox), "postgresql://gcwatch@127.0.0.1:1/x")["a"]
+    code, told = said(capsys, site, "status")
+    assert code == 74
+    assert "Look after the database" in told
+    code, told = said(capsys, site, "health")
+    assert code == 2
+    assert "not working: The journal can't be used" in told
