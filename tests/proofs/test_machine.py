@@ -564,8 +564,8 @@ class TestJobsOnPostgres(_OnPostgres, explored(OnPostgres, 2)):
 
 
 @pytest.mark.prove
-class TestManyJobsOnPostgres(_OnPostgres, explored(OnPostgres, 40)):
-    """Jobs, for twenty times as many histories."""
+class TestManyJobsOnPostgres(_OnPostgres, explored(OnPostgres, 20)):
+    """Jobs with a journal on PostgreSQL, for ten times as many histories."""
 
 
 @pytest.mark.prove

@@ -79,6 +79,7 @@ def test_a_connection_may_be_cut_at_every_statement_of_a_case(database, cutter, 
         assert 0 < aways <= statements
 
 
+@pytest.mark.prove
 @pytest.mark.parametrize("after", [False, True])
 def test_a_connection_may_be_cut_at_every_statement_of_an_opening(database, cutter, after):
     """It is told as what may pass, and the next opening is whole."""
