@@ -57,7 +57,7 @@ bench: .venv/installed ## what gcwatch takes; ARGS=idle for one of the measureme
 	$(BIN)/python -m tests.bench $(ARGS)
 
 soak: .venv/installed ## 2000 cases under faults, reloads and kills; MINUTES=2 for a short one, SEED=… for the same
-	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),15) $(if $(SEED),--seed $(SEED)) $(ARGS)
+	PYTHONPATH=tests $(BIN)/python -m soak --minutes $(or $(MINUTES),15) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 docs: .venv/installed ## events.md, configuration.md, status.svg and the reasons in docs/, from the code
 	$(BIN)/python -c 'from gcwatch import log; print(log.reference(), end="")' > docs/events.md

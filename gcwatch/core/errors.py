@@ -92,9 +92,11 @@ class JournalDamaged(StateError):
 class JournalUnavailable(GcwatchError):
     """The journal can't be written or read at the moment: its disk is full, or it is locked.
 
-    All work pauses and goes on when it can.
+    All work pauses, with the reason `pause`, and goes on when it can; `event` is logged.
     """
 
+    pause = "disk_full"
+    event = "journal.full"
     hint = "Make room on the disk of the state directory, or let gcwatch write there again."
 
     def __init__(self, message: str, hint: str = "") -> None:
@@ -102,9 +104,19 @@ class JournalUnavailable(GcwatchError):
         self.hint = hint or type(self).hint
 
 
+class DatabaseAway(JournalUnavailable):
+    """The database that holds the journal does not answer, or has no room."""
+
+    pause = "database_away"
+    event = "journal.away"
+    hint = "Look after the database: gcwatch goes on by itself once it answers."
+
+
 class JournalNewer(JournalUnavailable):
     """A newer gcwatch has upgraded the journal: this one does nothing until it is upgraded, too."""
 
+    pause = "journal_newer"
+    event = "journal.newer"
     hint = "Install the gcwatch of the other hosts here, too."
 
 

@@ -12,7 +12,7 @@ from typing import Final
 from gcwatch import log
 from gcwatch.core import events
 from gcwatch.core.case import Case
-from gcwatch.core.errors import CaseError, JournalNewer, JournalUnavailable, Refused, Unreachable
+from gcwatch.core.errors import CaseError, JournalUnavailable, Refused, Unreachable
 from gcwatch.core.events import Event
 from gcwatch.daemon.current_config import CurrentConfig
 from gcwatch.journal.journal import Journal
@@ -88,12 +88,9 @@ class PlatformGate:
         """Pause: the journal can't be used."""
         is_shared = self._current.settings.journal is not None
         with self._lock:
-            pause = "database_away" if is_shared else "disk_full"
-            if isinstance(error, JournalNewer):
-                pause = "journal_newer"
-            if pause != self._journal_pause:  # many workers find it out, again and again
-                log.emit(_UNAVAILABLE[pause], error=str(error))
-            self._journal_pause = pause
+            if error.pause != self._journal_pause:  # many workers find it out, again and again
+                log.emit(error.event, error=str(error))
+            self._journal_pause = error.pause
             self._tell_pause()
         if is_shared:
             self._pause(min(DATABASE_PAUSE_SECONDS, self._current.base_pace.survey))
@@ -232,13 +229,6 @@ class PlatformGate:
                     log.emit("platform.reachable")
                 self._is_out_of_reach = False
 
-
-_UNAVAILABLE: Final = {
-    "database_away": "journal.away",
-    "disk_full": "journal.full",
-    "journal_newer": "journal.newer",
-}
-"""What is logged of each."""
 
 _OUT_OF_REACH = {"unreachable", "untrusted_certificate"}
 """Reasons of a platform from which no answer comes at all."""

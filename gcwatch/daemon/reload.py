@@ -16,7 +16,7 @@ from gcwatch.files.atomic import FOLDER_MODE
 from gcwatch.inbox.scanner import InboxScanner, log_network_inbox
 from gcwatch.inbox.single import SingleCaseRoute
 from gcwatch.journal.journal import Journal
-from gcwatch.journal.ownership import claim_inboxes
+from gcwatch.journal.ownership import claim_inboxes, this_owner
 from gcwatch.journal.route_identity import RouteIdentities, route_identities
 
 
@@ -121,9 +121,9 @@ class ConfigFollower:
         for source in filter(settings.is_own, settings.sources):
             with suppress(OSError):  # its first run makes it, if there is room again
                 source.outbox.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
-        owner = self._journal.hosts.owner()
+        owner, host = self._journal.hosts.owner(), this_owner(settings.state).identity
         routes = filter(settings.is_own, _lasting(settings))
-        for former in claim_inboxes(routes, owner, take_over=take_over):
+        for former in claim_inboxes(routes, owner, host=host, take_over=take_over):
             log.emit("inbox.taken_over", host=former.host, state=former.state)
 
     def _rename_routes(self, settings: Settings) -> Mapping[str, str]:

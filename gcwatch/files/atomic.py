@@ -56,16 +56,18 @@ def write_atomically(
     mode: int = 0o600,
     *,
     durable: bool = True,
+    writer: str = "",
 ) -> None:
     """Given a path, bytes and permission bits, write a file there, completely or not at all.
 
     The bytes may come in parts, so that they are never in memory together. An existing file is
     replaced. If *durable*, the file survives a power cut once this returns. Raise OSError if it
-    can't be written; nothing is left behind then.
+    can't be written; nothing is left behind then. Several hosts may write it at the same moment if
+    each has a *writer* of its own.
     """
     place = SharePath.of(path) if isinstance(path, Path) else path
     # The temporary name is always the same, so the next try removes what a crash left behind.
-    digest = hashlib.sha256(os.fsencode(place.name)).hexdigest()
+    digest = hashlib.sha256(os.fsencode(writer + place.name)).hexdigest()
     temporary = place.with_name(f".gcwatch-{digest[:16]}.tmp")
     try:
         with temporary.create_file() as stream:

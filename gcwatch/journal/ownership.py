@@ -60,8 +60,12 @@ def this_owner(state: Path) -> Owner:
     return Owner(identity, socket.gethostname(), str(state.resolve()))
 
 
-def claim_inboxes(routes: Iterable[Route], owner: Owner, *, take_over: bool = False) -> list[Owner]:
+def claim_inboxes(
+    routes: Iterable[Route], owner: Owner, *, host: str = "", take_over: bool = False
+) -> list[Owner]:
     """Mark the inboxes of some routes as this gcwatch's; return the former owners of others.
+
+    `host` is the identity of this host: several may start at the same moment.
 
     An inbox is taken over with *take_over*, and if the former owner had the same state directory on
     this computer: then that directory's content is lost, and nobody else can be at work.
@@ -79,7 +83,7 @@ def claim_inboxes(routes: Iterable[Route], owner: Owner, *, take_over: bool = Fa
             former.append(other)
     for route, other in found:
         if other != owner:
-            _write_owner(route, owner)
+            _write_owner(route, owner, host)
     return list(dict.fromkeys(former))
 
 
@@ -115,9 +119,9 @@ def _read_owner(route: Route) -> Owner | None:
     return None
 
 
-def _write_owner(route: Route, owner: Owner) -> None:
-    content = json.dumps(asdict(owner)).encode()
+def _write_owner(route: Route, owner: Owner, host: str) -> None:
+    content, name = json.dumps(asdict(owner)).encode(), _marker_name(route)
     try:
-        write_atomically(SharePath(route.inbox) / _marker_name(route), content, FILE_MODE)
+        write_atomically(SharePath(route.inbox) / name, content, FILE_MODE, writer=host)
     except OSError:
-        write_atomically(SharePath(route.outbox) / _marker_name(route), content, FILE_MODE)
+        write_atomically(SharePath(route.outbox) / name, content, FILE_MODE, writer=host)

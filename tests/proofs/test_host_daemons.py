@@ -1,5 +1,7 @@
 """Daemons on several hosts deliver each folder once, whatever happens to hosts and database."""
 
+import subprocess
+import sys
 from contextlib import contextmanager
 
 import psycopg
@@ -171,3 +173,15 @@ def test_a_host_that_is_older_than_the_journal_pauses_and_says_so(tmp_path, data
             other.execute(version.format(-1))
 
         check_all_delivered(site, hosts, FOLDERS[:2])
+
+
+def test_a_start_without_the_database_says_so_and_waits(tmp_path, sandbox):
+    """It neither ends nor calls it a full disk; SIGTERM ends the wait."""
+    journal = f"postgresql://gcwatch@/none?host={tmp_path}"
+    [site] = host_sites(Site(tmp_path, sandbox), journal, ["a"]).values()
+    command = [sys.executable, "-m", "gcwatch", "run", "--config", site.file]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        until(lambda: site.said("journal.away"))
+        process.terminate()
+        assert process.wait(20) == 0
+    assert not site.said("journal.full")

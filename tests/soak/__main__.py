@@ -1,10 +1,12 @@
 """`make soak`: two thousand cases on ten routes, under a storm of faults, reloads and deaths.
 
 The storm: calls fail in every way by chance; the daemon, a real process, is killed and stopped and
-comes back; its config changes under it; uploads expire; the token is replaced. Then one long life
-with faults and reloads but no deaths, in which memory and open files are measured each time that
-nothing is left to do. Then calm: what failed is retried, as an operator would, and everything is
-counted. The seed repeats all choices, though not how the machine's clock falls between them.
+comes back; its config changes under it; uploads expire; the token is replaced. With `--hosts 3` as
+many daemons share a PostgreSQL: they also freeze, are cut off from it, and it is killed. Then one
+long life with faults and reloads but no deaths, in which memory and open files are measured each
+time that nothing is left to do. Then calm: what failed is retried, as an operator would, and
+everything is counted. The seed repeats all choices, though not how the machine's clock falls
+between them.
 """
 
 import argparse
@@ -23,8 +25,11 @@ from pathlib import Path
 
 from . import verdict
 from .changes import Changes
+from .deaths import Deaths
+from .hosts import Group
 from .patients import AFTERTHOUGHT, GUEST, Ward
-from .site import Daemon, command, put, working
+from .sharing import Sharing
+from .site import command, put, working
 from .storm import Storm
 
 TICK = 0.1
@@ -35,17 +40,10 @@ PERIODS = 6
 """How often, in the long life, everything is left to settle."""
 PATIENCE = 10.0
 """Seconds after which the last cases of a period do not get all the faults that are left."""
-DONE = {"Succeeded", "Failed", "Cancelled"}
 
 
 def nothing():
     """Let this patient pass quietly."""
-
-
-def is_in_doubt(record):
-    """Whether a case's record leaves open if a call that uses its uploads came true."""
-    made = record["submission"]
-    return bool(record["attempt"]) and not (made and made["filled"])
 
 
 class NotDrainedError(Exception):
@@ -61,12 +59,16 @@ class Soak:
         self.minutes = minutes
         self.ward = Ward(chance)
         self.storm = Storm(platform, chance)
-        self.daemon = Daemon(folders)
-        self.changes = Changes(folders, self.daemon, chance)
-        self.patients, self.samples, self.problems = [], [], []
+        self.group = Group(folders.hosts)
+        self.changes = Changes(folders, self.group, chance)
+        self.patients, self.problems = [], []
+        self.samples = {host.name: [] for host in folders.hosts}
+        self.deaths = Deaths(
+            platform, folders, self.group, self.changes, chance, self.after, self.problems
+        )
         self.tokens = [platform.facts["token"]]
         self.for_certain = {}
-        self.dropped = self.expiries = self.left = 0
+        self.dropped = self.left = 0
         self._later, self._order = [], itertools.count()
         self._pause = threading.Event()
         self._told = 0.0
@@ -82,14 +84,11 @@ class Soak:
         heapq.heappush(self._later, (self.passed + seconds, next(self._order), deed))
 
     def tick(self):
-        """Let a moment pass; do what is due, and see to the daemon."""
+        """Let a moment pass; do what is due, and see to the daemons."""
         self._pause.wait(TICK)
         while self._later and self._later[0][0] <= self.passed:
             heapq.heappop(self._later)[2]()
-        code = self.daemon.died()
-        if code is not None:
-            self.problems.append(f"the daemon ended by itself, with {code}")
-            self.start()
+        self.deaths.look()
         if self.passed > self.minutes * 120 + 600:
             raise NotDrainedError(f"{self.folders.open_cases()} cases are still open")
         self.tell()
@@ -119,7 +118,7 @@ class Soak:
         return sum(each.line.cases for each in self.patients)
 
     def closed(self):
-        return len(self.folders.rows("key", "not open"))
+        return len(self.folders.rows("key", "open = 0"))
 
     def is_settled(self):
         """Whether everything has arrived, is known and is closed."""
@@ -159,44 +158,7 @@ class Soak:
                 self.storm.clear()
                 begun = self.passed
 
-    # --- what happens to the daemon --------------------------------------------------------------
-
-    def start(self):
-        if self.changes.is_spoiled:
-            self.changes.put_back()
-        self.daemon.start()
-
-    def kill(self):
-        """SIGKILL, now or after some further write to the platform."""
-        if self.chance.random() < 0.5:
-            self.daemon.kill()
-        else:
-            self.platform.tell("kill", pid=self.daemon.pid, after_write=self.chance.randint(1, 12))
-            self.daemon.await_death(20.0)
-        self.start()
-
-    def stop(self):
-        """SIGTERM; every other time uploads expire before the next start."""
-        code = self.daemon.stop()
-        if code != 0:
-            self.problems.append(f"SIGTERM ended the daemon with {code}")
-        if self.chance.random() < 0.5:
-            self.expire()
-        self.start()
-
-    def expire(self):
-        """Uploads die of old age while nobody is there, as after a long week-end.
-
-        Left alone where a call that used them is in doubt: the platform keeps uploads for a day,
-        and whether such a call came true shows long before.
-        """
-        self._pause.wait(3.0)
-        state = self.platform.tell("state")
-        records = [json.loads(record) for (record,) in self.folders.rows("record", "open")]
-        is_busy = any(job["status"] not in DONE for job in state["jobs"])
-        if not is_busy and not any(map(is_in_doubt, records)):
-            self.platform.tell("expire_uploads")
-            self.expiries += 1
+    # --- what happens to the platform ------------------------------------------------------------
 
     def black_out(self):
         self.storm.black_out()
@@ -238,10 +200,21 @@ class Soak:
             (50, self.changes.one),
             (30, self.visit),
         ]
-        deaths = [(30, self.kill), (15, self.stop)]
-        self.start()
+        deaths = [(30, self.deaths.kill), (15, self.deaths.stop)]
+        if self.deaths.is_shared:
+            deaths += [
+                (20, self.deaths.freeze),
+                (20, self.deaths.cut_off),
+                (10, self.deaths.cut),
+                (10, self.deaths.crash),
+            ]
+        self.deaths.start()
         patients = list(self.ward.patients(cases))
-        certain = ((0.1, self.kill), (0.2, self.stop), (0.25, self.rotate), (0.75, self.rotate))
+        certain = [(0.1, self.deaths.kill), (0.2, self.deaths.stop)]
+        certain += [(0.25, self.rotate), (0.75, self.rotate)]
+        if self.deaths.is_shared:
+            certain += [(0.15, self.deaths.freeze), (0.3, self.deaths.crash)]
+            certain += [(0.35, self.deaths.cut_off)]
         self.for_certain = {int(share * len(patients)): deed for share, deed in certain}
         first = int(len(patients) * STORMY)
         left = self.work(patients[:first], until=STORMY * whole, deeds=[*faults, *deaths])
@@ -251,7 +224,9 @@ class Soak:
 
     def long_life(self, patients, faults):
         """One life without deaths; each period ends when nothing is left to do."""
-        self.stop()
+        self.settle()
+        self.deaths.stop_all()
+        self.deaths.start()
         self.settle()
         size = -(-len(patients) // PERIODS)
         began, before, left = self.passed, self.closed(), []
@@ -260,49 +235,58 @@ class Soak:
             left += self.work(patients[:size], until=end, deeds=faults)
             patients = patients[size:]
             self.settle()
-            self.samples.append(self.sample(self.closed() - before))
+            self.sample(self.closed() - before)
         return left
 
     def sample(self, cases):
-        """What the daemon holds while nothing is to do: the least memory of some looks."""
+        """What each daemon holds while nothing is to do: the least memory of some looks."""
         looks = []
         for _ in range(4):
             self.wait(1.0)
-            looks.append(self.daemon.memory())
-        return self.daemon.sample(cases, min(looks))
+            looks.append([each.memory() for each in self.group])
+        for each, *memory in zip(self.group, *looks, strict=True):
+            self.samples[each.host.name].append(each.sample(cases, min(memory)))
 
     def calm(self):
         """No more faults; what failed is retried, what came too late is taken out again."""
         self.storm.clear()
         self.settle()
-        command(self.folders, "retry", "--failed")
+        some = self.chance.choice(self.folders.hosts)
+        command(some, "retry", "--failed")
         self.settle()
-        self.problems += verdict.grown(self.samples)
-        code = self.daemon.stop()
-        if code != 0:
-            self.problems.append(f"SIGTERM ended the daemon with {code}")
-        code, said = command(self.folders, "mirror", "mirror")
+        for name, samples in self.samples.items():
+            self.problems += [f"{name}: {problem}" for problem in verdict.grown(samples)]
+        self.deaths.stop_all()
+        code, said = command(some, "mirror", "mirror")
         if code != 0:
             self.problems.append(f"gcwatch mirror ended with {code}: {said}")
-        self.judge()
+        self.judge(some)
 
-    def judge(self):
-        """Count everything."""
-        self.problems += self.audit()
+    def judge(self, host):
+        """Count everything; ask one of the hosts."""
+        self.problems += self.audit(host)
         count = verdict.Count(self.platform.tell("state"), self.platform.folder / "storage")
         self.problems += verdict.counted(count, self.patients)
         self.problems += verdict.published(self.folders, self.patients)
         self.problems += verdict.told(self.folders, self.platform, self.tokens)
+        self.problems += verdict.recorded(host)
+        self.problems += [f"a lease is held: {each}" for each in self.folders.journal.held()]
+        self.problems += self.shared.problems()
 
-    def audit(self):
+    @property
+    def shared(self):
+        """How the hosts shared the work, by their logs."""
+        return Sharing(self.folders.hosts, self.deaths.losses)
+
+    def audit(self, host):
         """`gcwatch audit` is clean once the afterthoughts that came too late are gone."""
-        _, said = command(self.folders, "audit", "--json")
+        _, said = command(host, "audit", "--json")
         late = {each.name: each for each in self.patients if each.thought}
         for each in json.loads(said)["findings"]:
             if "changed since it was sent" in each["detail"] and each["name"] in late:
                 inbox = self.folders.inbox(late[each["name"]].line.name)
                 (inbox / each["name"] / AFTERTHOUGHT).unlink()
-        code, said = command(self.folders, "audit")
+        code, said = command(host, "audit")
         if code != 0:
             yield f"gcwatch audit ended with {code}:\n{said}"
 
@@ -317,30 +301,41 @@ class Soak:
         line = (
             f"{self.passed:5.0f} s  {self.expected} cases, {self.closed()} closed; "
             f"{self.storm.faults} faults, {self.changes.reloads} reloads, "
-            f"{self.daemon.kills} kills, {self.daemon.stops} stops, {self.expiries} expiries"
+            f"{self.done_to_hosts()}"
         )
         is_drawn = sys.stdout.isatty()
         print(f"\r\033[K{line}" if is_drawn else line, end="" if is_drawn else "\n", flush=True)
+
+    def done_to_hosts(self):
+        """How often daemons, hosts and their database went."""
+        count, deaths = self.group.count, self.deaths
+        told = f"{count('kills')} kills, {count('stops')} stops, {deaths.expiries} expiries"
+        if deaths.is_shared:
+            told += f", {count('freezes')} freezes, {deaths.cuts} cuts, {deaths.crashes} crashes"
+        return told
 
     def summary(self):
         """What it came to, in a few lines."""
         if self.left:
             yield f"This machine was too slow for {self.left} further cases."
+        slowest = max(each.slowest_stop for each in self.group)
         yield (
             f"{self.expected} cases in {self.passed / 60:.1f} minutes: {self.storm.faults} faults "
-            f"set, {self.daemon.kills} kills, {self.daemon.stops} stops (the slowest "
-            f"{self.daemon.slowest_stop:.1f} s), {self.changes.reloads} reloads, "
-            f"{self.expiries} expiries, {len(self.tokens)} tokens."
+            f"set, {self.done_to_hosts()} (the slowest stop {slowest:.1f} s), "
+            f"{self.changes.reloads} reloads, {len(self.tokens)} tokens."
         )
-        if self.samples:
-            yield f"Over {self.samples[-1].cases} cases of one life:"
-            yield from verdict.measured(self.samples)
+        yield from self.shared.told()
+        for name, samples in self.samples.items():
+            if samples:
+                yield f"{name}, over {samples[-1].cases} cases of one life:"
+                yield from verdict.measured(samples)
 
 
 def _options():
     parser = argparse.ArgumentParser(prog="make soak", description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=15.0)
     parser.add_argument("--cases", type=int, help="by default 2000 in 15 minutes")
+    parser.add_argument("--hosts", type=int, default=1, help="more than one share a PostgreSQL")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
     parser.add_argument("--keep", action="store_true", help="leave the folder in any case")
     return parser.parse_args()
@@ -356,15 +351,16 @@ def main():
     print(
         f"{cases} cases in {options.minutes:g} minutes, seed {options.seed}, in {root}", flush=True
     )
-    with working(root) as (platform, folders):
+    with working(root, options.hosts) as (platform, folders):
         soak = Soak(root, platform, folders, random.Random(options.seed), options.minutes)
         try:
             soak.run(cases)
         except NotDrainedError as error:
             soak.problems.append(str(error))
         finally:
-            if soak.daemon.is_alive:
-                soak.daemon.kill()
+            for each in soak.group:
+                if each.is_alive:
+                    each.kill()
     print(*soak.summary(), sep="\n")
     for problem in soak.problems:
         print(f"WRONG: {problem}")

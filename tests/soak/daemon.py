@@ -19,7 +19,7 @@ from gcwatch.cli import main
 from gcwatch.core.timing import Pace
 
 # The doubt is longer than a busy sandbox can take to answer a call whose caller is dead.
-PACE = Pace(survey=3.0, backoff=0.3, slowest=10.0, doubt=15.0, upkeep=20.0, refused=1.0)
+PACE = Pace(survey=3.0, backoff=0.3, slowest=10.0, doubt=15.0, upkeep=20.0, refused=1.0, lease=5.0)
 
 HELD = "GCWATCH_SOAK_HELD"
 """The environment variable with the file that is written."""

@@ -1,26 +1,18 @@
-"""The two processes of a soak: the platform's replacement, and the daemon over its folders."""
+"""The platform's replacement, and the folders that the hosts of a soak share."""
 
-import io
 import json
 import os
 import shutil
-import signal
-import sqlite3
 import subprocess
 import sys
-import threading
-import time
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import requests
 
-from .daemon import HELD
+from .journals import SoleJournal, shared_journal
 from .patients import LINES
-
-GENTLE_SECONDS = 120.0
-"""How long a stop by SIGTERM may take before it counts as hanging."""
 
 
 class Platform:
@@ -49,13 +41,59 @@ class Platform:
         self._process.stdout.close()
 
 
-class Folders:
-    """All that the config file names, below one folder."""
+@dataclass(frozen=True)
+class Host:
+    """What a host has alone: its config file, state directory and logs.
 
-    def __init__(self, root, token, url):
+    `journal` is its way to the journal that it shares with others; "" if it has its own.
+    """
+
+    root: Path
+    name: str
+    journal: str
+
+    @property
+    def file(self):
+        return self.root / f"{self.name}.toml"
+
+    @property
+    def state(self):
+        return self.root / f"state-{self.name}"
+
+    @property
+    def log(self):
+        return self.root / f"{self.name}.jsonl"
+
+    @property
+    def stderr(self):
+        return self.root / f"{self.name}.stderr.jsonl"
+
+    @property
+    def logs(self):
+        """The log file, and those before it."""
+        return [*self.root.glob(f"{self.log.name}*")]
+
+    def config(self):
+        """The lines of its config that no other host has."""
+        yield f"state = {json.dumps(str(self.state))}"
+        yield f'log = {{ level = "debug", file = "{self.log.name}" }}'
+        if self.journal:
+            yield f"host = {json.dumps(self.name)}\njournal = {json.dumps(self.journal)}"
+
+
+class Folders:
+    """All that the config files name, below one folder.
+
+    Args:
+        shared: The journal of all hosts; without one there is one host.
+    """
+
+    def __init__(self, root, token, url, shared=None):
         self.root = root
         self.url = url
-        self.state, self.file = root / "state", root / "gcwatch.toml"
+        ways = shared.ways if shared else {"a": ""}
+        self.hosts = [Host(root, name, way) for name, way in ways.items()]
+        self.journal = shared or SoleJournal(self.hosts[0].state)
         self.token, self.mirror = root / "token", root / "mirror"
         for line in LINES:
             self.make(line.name)
@@ -86,27 +124,26 @@ class Folders:
         new.write_text(token)
         new.rename(self.token)
 
-    # --- the config file -------------------------------------------------------------------------
+    # --- the config files ------------------------------------------------------------------------
 
     def write(self, spoiled=""):
-        """Write the config file of `routes`: folders are named by key, routes as they are called.
+        """Write the config files of `routes`: folders are named by key, routes as they are called.
 
-        With *spoiled*, that line makes it invalid.
+        With *spoiled*, that line makes them invalid.
         """
         lines = [
             f"{spoiled}",
-            f"state = {json.dumps(str(self.state))}",
             f'platform = {{ url = "{self.url}", token_file = "token" }}',
             f"limits = {{ cases = 8, connections = {self.connections} }}",
-            'log = { level = "debug", file = "log.jsonl" }',
             "[[mirror]]",
             'name = "mirror"\narchive = "ct-archive"\noutbox = "mirror"\nevery = "15s"',
         ]
         for folder, (name, keys) in self.routes.items():
             lines += ["[[route]]", *self._route(folder, name, keys)]
-        new = self.root / "gcwatch.toml.new"
-        new.write_text("\n".join(lines) + "\n")
-        new.rename(self.file)
+        for host in self.hosts:
+            new = host.file.with_suffix(".new")
+            new.write_text("\n".join([*host.config(), *lines]) + "\n")
+            new.rename(host.file)
 
     def _route(self, folder, name, keys):
         places = {"inbox": f"in/{folder}", "outbox": f"out/{folder}"}
@@ -117,18 +154,12 @@ class Folders:
 
     # --- what is known ---------------------------------------------------------------------------
 
-    def rows(self, columns, where="1"):
-        """Rows of the journal's cases, read beside the daemon."""
-        path = self.state / "journal.sqlite"
-        if not path.exists():
-            return []
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=30)) as journal:
-            (is_made,) = journal.execute("PRAGMA user_version").fetchone()
-            query = f"SELECT {columns} FROM cases WHERE {where}"
-            return journal.execute(query).fetchall() if is_made else []
+    def rows(self, columns, where="TRUE"):
+        """Rows of the journal's cases, read beside the daemons."""
+        return self.journal.rows(f"SELECT {columns} FROM cases WHERE {where}")
 
     def open_cases(self):
-        return len(self.rows("key", "open"))
+        return len(self.rows("key", "open = 1"))
 
     def known(self):
         """The names of all folders that are cases, and how many cases each is."""
@@ -145,140 +176,10 @@ def _toml(value):
     return json.dumps(value)
 
 
-@dataclass(frozen=True)
-class Sample:
-    """What the daemon holds at one moment.
-
-    `memory` is its own, in KiB, without files that others map, too: what an operator sees grow.
-    `blocks` of Python's objects and `held` KiB of all others are what is really in use of it.
-    """
-
-    cases: int
-    memory: int
-    blocks: int
-    held: int
-    files: int
-    threads: int
-
-
-class Daemon:
-    """`gcwatch run`, which is killed and comes back."""
-
-    def __init__(self, folders):
-        self._folders = folders
-        self._held = folders.root / "held.json"
-        self._process = None
-        self._said_before = 0
-        self.lives = self.kills = self.stops = 0
-        self.slowest_stop = 0.0
-
-    @property
-    def is_alive(self):
-        return self._process is not None and self._process.poll() is None
-
-    @property
-    def pid(self):
-        return self._process.pid
-
-    def start(self):
-        """Begin a life; what it says is added to what the others said."""
-        self.lives += 1
-        log = self._folders.root / "log.jsonl"
-        self._said_before = log.stat().st_size if log.exists() else 0
-        command = [sys.executable, "-X", "faulthandler", "-m", "tests.soak.daemon", "run"]
-        with (self._folders.root / "stderr.jsonl").open("a") as said:
-            self._process = subprocess.Popen(
-                [*command, "--config", str(self._folders.file)],
-                # Fewer heaps: each of them fills up by itself, which would look like a leak.
-                env={**os.environ, "MALLOC_ARENA_MAX": "2", HELD: str(self._held)},
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
-            )
-
-    def await_begun(self):
-        """Wait until it is at work, or dead: before that no signal means anything to it."""
-        pause = threading.Event()
-        while self.is_alive and not self._has_begun():
-            pause.wait(0.05)
-
-    def _has_begun(self):
-        log = self._folders.root / "log.jsonl"
-        with log.open("rb") if log.exists() else io.BytesIO() as file:
-            file.seek(self._said_before)
-            return b'"daemon.started"' in file.read()
-
-    def kill(self):
-        """SIGKILL, at once."""
-        self.kills += 1
-        self._process.kill()
-        self._process.wait()
-
-    def stop(self):
-        """SIGTERM; return the exit code, or None if it hung."""
-        self.stops += 1
-        self.await_begun()
-        begun = time.monotonic()
-        self._process.terminate()
-        try:
-            return self._process.wait(GENTLE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.send_signal(signal.SIGABRT)  # faulthandler says where it hangs
-            self._process.wait()
-            return None
-        finally:
-            self.slowest_stop = max(self.slowest_stop, time.monotonic() - begun)
-
-    def reload(self):
-        """SIGHUP, once it knows what that means."""
-        self.await_begun()
-        if self.is_alive:
-            self._process.send_signal(signal.SIGHUP)
-
-    def died(self):
-        """The exit code of a daemon that ended by itself, if it did."""
-        return None if self._process is None else self._process.poll()
-
-    def await_death(self, seconds):
-        """Give a kill that was asked for elsewhere its time, then kill."""
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(seconds)
-        self.kill()
-
-    def memory(self):
-        """How many KiB are its own now."""
-        return _table(self._proc / "smaps_rollup")["Pss_Anon"]
-
-    def sample(self, cases, memory):
-        """What it holds now, its memory having been measured already."""
-        files, threads = (len(list((self._proc / kind).iterdir())) for kind in ("fd", "task"))
-        return Sample(cases, memory, **self._ask(), files=files, threads=threads)
-
-    @property
-    def _proc(self):
-        return Path("/proc") / str(self.pid)
-
-    def _ask(self):
-        """What it says of itself."""
-        self._held.unlink(missing_ok=True)
-        self._process.send_signal(signal.SIGUSR2)
-        pause = threading.Event()
-        while not self._held.exists():
-            assert self.is_alive, "the daemon died while it was measured"
-            pause.wait(0.05)
-        return json.loads(self._held.read_text())
-
-
-def _table(path):
-    """The numbers of a /proc table, by name."""
-    rows = (line.split() for line in path.read_text().splitlines()[1:])
-    return {row[0].rstrip(":"): int(row[1]) for row in rows if len(row) > 1 and row[1].isdigit()}
-
-
-def command(folders, *arguments):
+def command(host, *arguments):
     """Run a gcwatch command as an operator does; return its exit code and what it printed."""
     done = subprocess.run(
-        [sys.executable, "-m", "gcwatch", *arguments, "--config", str(folders.file)],
+        [sys.executable, "-m", "gcwatch", *arguments, "--config", str(host.file)],
         capture_output=True,
         text=True,
         check=False,
@@ -288,12 +189,14 @@ def command(folders, *arguments):
 
 
 @contextmanager
-def working(root):
-    """A platform and the folders beside it, while the context is open."""
+def working(root, hosts):
+    """A platform and the folders of so many hosts beside it, while the context is open."""
     platform = Platform(root / "platform")
     platform.tell("configure", job_seconds=1.0, import_seconds=0.3, average_duration=1.0)
     try:
-        yield platform, Folders(root / "site", platform.facts["token"], platform.facts["url"])
+        with shared_journal(hosts) if hosts > 1 else nullcontext() as shared:
+            facts = platform.facts
+            yield platform, Folders(root / "site", facts["token"], facts["url"], shared)
     finally:
         platform.close()
 

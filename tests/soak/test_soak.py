@@ -2,6 +2,7 @@
 
 import json
 import random
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
@@ -12,8 +13,11 @@ from gcwatch import config
 from gcwatch.core import errors
 from soak import patients, verdict
 from soak.changes import Changes
+from soak.deaths import Loss
+from soak.hosts import Group, Sample
 from soak.patients import GUEST, HEADER, LINES, SURNAME, Patient, Ward
-from soak.site import Daemon, Folders, Sample
+from soak.sharing import Sharing
+from soak.site import Folders, Host
 
 BY_NAME = {line.name: line for line in LINES}
 
@@ -114,10 +118,10 @@ def test_results_that_are_missing_or_too_many_are_told(folders):
 @pytest.mark.parametrize(
     ("place", "text"),
     [
-        ("site/stderr.jsonl", "0123abcd" * 8),
-        ("site/log.jsonl", f"/in/{SURNAME}-1"),
-        ("site/state/journal.sqlite-wal", "?X-Amz-Signature=5e"),
-        ("site/state/journal.sqlite", HEADER),
+        ("site/a.stderr.jsonl", "0123abcd" * 8),
+        ("site/a.jsonl", f"/in/{SURNAME}-1"),
+        ("site/state-a/journal.sqlite-wal", "?X-Amz-Signature=5e"),
+        ("site/state-a/journal.sqlite", HEADER),
         ("site/out/copy/p/gcwatch.json", "Signature=0f"),
         ("site/out/copy/p.failed.txt", HEADER),
         ("platform/storage/dicom/x", HEADER),
@@ -127,7 +131,7 @@ def test_results_that_are_missing_or_too_many_are_told(folders):
 def test_a_secret_is_found_wherever_it_stands(folders, tmp_path, place, text):
     """One alone, in each of the places."""
     platform = SimpleNamespace(folder=tmp_path / "platform", tell=lambda _: {})
-    (folders.root / "stderr.jsonl").write_text("{}")
+    folders.hosts[0].stderr.write_text("{}")
     assert list(verdict.told(folders, platform, ["0123abcd" * 8])) == []
     path = tmp_path / place
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -140,7 +144,7 @@ def test_what_the_platform_was_told_is_searched(folders, tmp_path):
     """Titles and the names of images, too."""
     titles = {"items": [{"title": f"{SURNAME} 1"}]}
     platform = SimpleNamespace(folder=tmp_path / "platform", tell=lambda _: titles)
-    (folders.root / "stderr.jsonl").touch()
+    folders.hosts[0].stderr.touch()
     [problem] = verdict.told(folders, platform, [])
     assert SURNAME in problem
 
@@ -201,6 +205,39 @@ def test_too_few_samples_are_no_proof():
     assert list(verdict.grown([]))
 
 
+# --- hosts ----------------------------------------------------------------------------------------
+
+
+def logged(folder, name, *lines):
+    """A host that has logged some lines: how late, of which event and case."""
+    host = Host(folder, name, "")
+    told = [
+        {"time": datetime.fromtimestamp(at, UTC).isoformat(), "event": event, "case": key}
+        for at, event, key in lines
+    ]
+    host.log.write_text("".join(f"{json.dumps(each)}\n" for each in told))
+    return host
+
+
+def test_how_work_was_taken_over_is_told(tmp_path):
+    """By another host meanwhile, or by the same one after it came back; too late, or never."""
+    hosts = [
+        logged(tmp_path, "a", (1, "case.found", "x"), (6, "x", "x"), (21, "case.delivered", "y")),
+        logged(tmp_path, "b", (13, "case.delivered", "x"), (14, "x", "late"), (90, "x", "late")),
+    ]
+    lost = Loss("a", 5.0, frozenset({"x", "y", "survey:copy"}), back=20.0)
+    sharing = Sharing(hosts, [lost])
+    assert sharing.take_overs() == [8.0]
+    assert not list(sharing.problems())
+    assert "a 1, b 1" in next(sharing.told())
+
+    forgotten = Loss("b", 15.0, frozenset({"late"}), back=20.0)
+    [problem] = Sharing(hosts, [lost, forgotten]).problems()
+    assert "the work of b for 75 s" in problem
+    [problem] = Sharing([*hosts, logged(tmp_path, "c")], []).problems()
+    assert "c has delivered nothing" in problem
+
+
 # --- what is dropped ------------------------------------------------------------------------------
 
 
@@ -216,22 +253,23 @@ def test_a_seed_repeats_the_patients():
 
 def test_every_change_of_the_config_is_valid_unless_it_is_meant_not_to_be(folders):
     """Ten routes of three kinds of targets; changed in a hundred ways, and put back."""
-    daemon = Daemon(folders)  # one that was never started
-    changes = Changes(folders, daemon, random.Random(3))
+    [host] = folders.hosts
+    group = Group([host])  # whose daemon was never started
+    changes = Changes(folders, group, random.Random(3))
     spoiled = 0
     for _ in range(100):
         changes.one()
         if changes.is_spoiled:
             spoiled += 1
             with pytest.raises(errors.ConfigError):
-                config.load(folders.file)
+                config.load(host.file)
         else:
-            config.load(folders.file)
+            config.load(host.file)
     assert 5 < spoiled < 50
     changes.put_back()
-    names = {route.name for route in config.load(folders.file).routes}
+    names = {route.name for route in config.load(host.file).routes}
     assert names - {GUEST.name} == set(BY_NAME)
-    kinds = {route.kind for route in config.load(folders.file).routes}
+    kinds = {route.kind for route in config.load(host.file).routes}
     assert kinds == {"algorithm", "reader_study", "archive"}
 
 

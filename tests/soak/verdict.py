@@ -12,6 +12,10 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import combinations
 
+from support.builders import check_history
+
+import gcwatch
+
 from .patients import (
     GUEST,
     HEADER,
@@ -106,6 +110,15 @@ def _sha256(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def recorded(host):
+    """Every case in the journal is what its events make of it."""
+    with gcwatch.open(host.file) as watch:
+        try:
+            check_history(watch)
+        except AssertionError as error:
+            yield str(error)
+
+
 # --- secrets -------------------------------------------------------------------------------------
 
 
@@ -115,8 +128,9 @@ def told(folders, platform, tokens):
     Tokens and signatures nowhere; what stands in DICOM headers only in the inbox; folder names,
     which journal and receipts exist to map, in no log and not on the platform.
     """
-    logs = [folders.root / "stderr.jsonl", *folders.root.glob("log.jsonl*")]
-    journal = [path for path in folders.state.rglob("*") if path.is_file()]
+    logs = [file for host in folders.hosts for file in (host.stderr, *host.logs)]
+    states = [path for host in folders.hosts for path in host.state.rglob("*") if path.is_file()]
+    journal = [*states, *folders.journal.files()]
     outboxes = [*(folders.root / "out").rglob("*"), *folders.mirror.rglob("*")]
     notes = [path for path in outboxes if path.suffix in {".json", ".txt"}]
     away = [path for path in (platform.folder / "storage").rglob("*") if path.is_file()]

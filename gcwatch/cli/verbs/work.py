@@ -31,7 +31,7 @@ def run(context: typer.Context, config: Config = None, *, take_over: TakeOver = 
 
     Logs go to standard error: as text on a terminal, else as JSON lines. A second signal ends it
     at once; work that is cut off continues at the next start. SIGHUP reads the config file again.
-    While the disk of the state directory is full, it waits.
+    While the disk of the state directory is full, or the journal's database is away, it waits.
     """
     file = chosen(context, config)
     with heard_hangups() as reload, stoppable() as stop:
@@ -41,7 +41,7 @@ def run(context: typer.Context, config: Config = None, *, take_over: TakeOver = 
                 with gcwatch.open(file) as watch:
                     watch.run(stop, reload, take_over=take_over)
             except JournalUnavailable as error:
-                log.emit("journal.full", error=error)
+                log.emit(error.event, error=str(error))
                 stop.wait(DISK_PAUSE_SECONDS)
             else:
                 break

@@ -19,12 +19,10 @@ import sqlalchemy
 import sqlalchemy.exc
 
 from gcwatch.config.values.journal_address import JournalAddress
-from gcwatch.core.errors import JournalDamaged, JournalNewer, JournalUnavailable, StateError
+from gcwatch.core.errors import DatabaseAway, JournalDamaged, JournalNewer, StateError
 from gcwatch.journal.databases.database import Connection, Rows, Values
 from gcwatch.journal.databases.postgres_connection import BoundedConnection
 from gcwatch.journal.databases.postgres_upgrades import TABLES, VERSIONS
-
-_AWAY_HINT: Final = "Look after the database: gcwatch goes on by itself once it answers."
 
 OLDEST_SERVER: Final = 14
 NOW: Final = "extract(epoch FROM clock_timestamp())::float8"
@@ -277,7 +275,7 @@ class PostgresDatabase:
         try:
             yield
         except sqlalchemy.exc.TimeoutError as error:
-            raise JournalUnavailable(f"{self.place}: no connection is free", _AWAY_HINT) from error
+            raise DatabaseAway(f"{self.place}: no connection is free") from error
         except sqlalchemy.exc.DBAPIError as error:
             raise self._error_of(error.orig) from error
         except psycopg.Error as error:
@@ -292,7 +290,7 @@ class PostgresDatabase:
         if isinstance(
             error, psycopg.OperationalError | psycopg.InterfaceError | psycopg.InternalError
         ):
-            return JournalUnavailable(f"{self.place}: {told}", _AWAY_HINT)
+            return DatabaseAway(f"{self.place}: {told}")
         assert error is not None, "the library names what it met"
         return error
 

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from support.builders import Site, until
@@ -113,6 +114,21 @@ def test_nothing_is_marked_if_one_inbox_is_another_ones(site, tmp_path):
     with pytest.raises(gcwatch.StateError):
         claim_inboxes([free, route], Owner("other", "elsewhere", "/state"))
     assert not list(free.inbox.iterdir())
+
+
+def test_hosts_that_start_at_the_same_moment_mark_only_the_inbox(site):
+    """Each writes the marker of their journal beside the others, again and again."""
+    [route] = config.load(site.file).routes
+    owners = [Owner("journal", "", f"by the way of {host}") for host in "abcd"]
+
+    def start(owner):
+        for _ in range(20):
+            claim_inboxes([route], owner, host=owner.state)
+
+    with ThreadPoolExecutor(len(owners)) as pool:
+        list(pool.map(start, owners))
+    assert [each.name for each in route.inbox.iterdir()] == [marker(site).name]
+    assert not list(route.outbox.iterdir())
 
 
 def test_the_identity_stays_with_the_state_directory(tmp_path):
