@@ -54,7 +54,7 @@ docs/status-page.png: .venv/browser gcwatch/wording/page/*
 	touch $@
 
 bench: .venv/installed ## what gcwatch takes; ARGS=idle for one of the measurements
-	$(BIN)/python -m tests.bench $(ARGS)
+	PYTHONPATH=tests $(BIN)/python -m tests.bench $(ARGS)
 
 soak: .venv/installed ## 2000 cases under faults, reloads and kills; MINUTES=2 for a short one, SEED=… for the same
 	PYTHONPATH=tests $(BIN)/python -m soak --minutes $(or $(MINUTES),15) $(if $(SEED),--seed $(SEED)) $(ARGS)

@@ -9,6 +9,7 @@ from tests.bench import (
     burst,
     closed,
     deidentify,
+    hosts,
     idle,
     marker,
     mirror,
@@ -36,6 +37,7 @@ MEASUREMENTS = {
     "closed": (closed.bench, 3),
     "kept": (closed.bench_kept, 3),
     "marker": (marker.bench, 1),
+    "hosts": (hosts.bench, 3),
 }
 """Each measurement, and how often it is repeated."""
 
