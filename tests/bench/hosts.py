@@ -1,6 +1,6 @@
 """Several hosts with one journal on PostgreSQL: how much faster they are, and what a record costs.
 
-The work is bound by de-identification: series with the headers of a CT scanner, 258 elements. Hosts,
+The work is bound by de-identification: series with headers of a CT scanner, 258 elements. Hosts,
 database and sandbox, which ends no job, share the cores of this machine: more hosts than cores show
 nothing. A record is one event of a case; both journals write through to the disk.
 """

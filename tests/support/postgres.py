@@ -67,7 +67,7 @@ class PostgresServer:
     def __init__(self, **settings):
         self._owner = _server_user()
         self.folder = Path(tempfile.mkdtemp(prefix="gcwatch-pg-"))  # a socket has a short path
-        self._programs = _programs(self.folder)
+        self.programs = _programs(self.folder)
         os.chown(self.folder, *self._owner)
         self._data = self.folder / "data"
         self._settings = {**_SETTINGS, **settings}
@@ -131,7 +131,7 @@ class PostgresServer:
 
     def _command(self, program, *options):
         owner = [str(each) for each in (os.getpid(), *self._owner)]
-        command = [self._programs / program, "-D", self._data, *options]
+        command = [self.programs / program, "-D", self._data, *options]
         return [sys.executable, "-I", "-S", "-c", _STARTER, *owner, *command]
 
     def _run(self, program, *options):

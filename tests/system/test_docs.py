@@ -77,6 +77,7 @@ HOST = {
     r"mkdir -p /etc/systemd/.*": BOOTED,
     r"systemd-sysusers && systemd-tmpfiles --create": BOOTED,
     r"systemd-run .* /opt/gcwatch/.venv/bin/gcwatch check": BOOTED,
+    r"(pg_dump|dropdb|createdb|pg_restore) .*": "tests/system/test_restore.py",
     r"/opt/gcwatch/.venv/bin/gcwatch systemd( --instance ward)? > .*": BOOTED,
     r"systemctl .*": "it speaks to the machine's systemd; tests/system/booted.py has one",
     r"systemd-analyze security( gcwatch)?": "tests/system/test_service.py asks it of the files",
