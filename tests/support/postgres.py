@@ -73,10 +73,14 @@ class PostgresServer:
         self._settings = {**_SETTINGS, **settings}
         self._settings |= {"listen_addresses": "", "unix_socket_directories": self.folder}
         self._process = None
-        self._run("initdb", *_initdb_options()).check_returncode()
-        rules = self._data / "pg_hba.conf"
-        rules.write_text(f"local all {PASSWORD_USER} scram-sha-256\n{rules.read_text()}")
-        self.start()
+        try:
+            self._run("initdb", *_initdb_options()).check_returncode()
+            rules = self._data / "pg_hba.conf"
+            rules.write_text(f"local all {PASSWORD_USER} scram-sha-256\n{rules.read_text()}")
+            self.start()
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self):
         return self
@@ -119,9 +123,9 @@ class PostgresServer:
         shutil.rmtree(self.folder)
 
     def _end(self, number):
-        if self._process.poll() is None:
-            self._process.send_signal(number)
-        self._process.wait()
+        if self._process is not None:
+            self._process.send_signal(number)  # nothing happens if it has ended
+            self._process.wait()
 
     def _is_ready(self):
         """Whether this process, and not one before it, says so in its file."""
