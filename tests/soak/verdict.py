@@ -28,6 +28,8 @@ from .patients import (
 SIGNATURE = re.compile(rb"Signature=[0-9a-zA-Z%]|X-Amz-Credential")
 WARMING = 2
 """Periods at the beginning of a life that do not count."""
+POOLED = 8
+"""So many files more are no leak: connections are kept, as many as were once used together."""
 
 
 # --- exactly one of each -------------------------------------------------------------------------
@@ -214,7 +216,7 @@ def grown(samples):
             yield f"{each.name}: {rise:+.1f} {each.unit} a case is a leak"
     for what in ("files", "threads"):
         before, after = max(getattr(each, what) for each in early), getattr(samples[-1], what)
-        if after > before + 4 and _rise(samples, what) > 0:
+        if after > before + POOLED and _rise(samples, what) > 0:
             yield f"{after} {what} at the end of a life, {before} at its beginning"
 
 
