@@ -376,6 +376,7 @@ class Daemon:
 
     def _upkeep(self) -> None:
         """Clear the spool, look at all files of closed cases, and pack those that are old."""
+        self._journal.leases.forget_ended()
         clear_spool(self._current.settings.state / "spool", self._journal)
         routes = self._current.routes
         self._scanner.scan_closed_cases(

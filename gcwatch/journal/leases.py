@@ -72,6 +72,9 @@ class Leases(Protocol):
     def free(self, column: str) -> tuple[str, Values]:
         """Return the condition that no other host holds the lease that a column names."""
 
+    def forget_ended(self) -> None:
+        """Forget leases that ended a day ago: a million closed cases need none."""
+
     def owners(self, names: Sequence[str] | None = None) -> Mapping[str, str]:
         """Return the identities of the hosts that hold leases now, by the leases' names."""
 
@@ -102,6 +105,9 @@ class SoleLeases:
     def free(self, column: str) -> tuple[str, Values]:
         """Return a condition that always holds."""
         return f"{column} IS NOT NULL", {}
+
+    def forget_ended(self) -> None:
+        """Do nothing."""
 
     def owners(self, names: Sequence[str] | None = None) -> Mapping[str, str]:
         """Return nothing."""

@@ -18,6 +18,7 @@ _CLAIM: Final = f"""WITH free AS (
     )
     UPDATE leases SET owner = :owner, fence = nextval('fences'), until = {NOW} + :seconds
     FROM free WHERE leases.name = free.name RETURNING leases.fence, free.owner"""  # noqa: S608 -- ours
+_KEPT_SECONDS: Final = 24 * 3600.0
 _RENEW: Final = f"""UPDATE leases SET until = greatest(until, {NOW} + :seconds)
     WHERE name = :name AND fence = :fence RETURNING name"""  # noqa: S608 -- ours
 _SHORTEN: Final = _RENEW.replace("greatest(until, ", "(")
@@ -94,6 +95,12 @@ class SharedLeases:
             SELECT 1 FROM leases WHERE leases.name = {column}
             AND leases.owner <> :lease_owner AND leases.until + :lease_grace >= {NOW})"""  # noqa: S608 -- ours
         return condition, {"lease_owner": self._owner, "lease_grace": GRACE * self.seconds}
+
+    def forget_ended(self) -> None:
+        """Forget leases that ended a day ago; a later one of the same name has a higher fence."""
+        forget = f"DELETE FROM leases WHERE until < {NOW} - :seconds"  # noqa: S608 -- ours
+        with self._database.beside() as connection:
+            connection.execute(forget, {"seconds": _KEPT_SECONDS})
 
     def owners(self, names: Sequence[str] | None = None) -> Mapping[str, str]:
         """Return the identities of the hosts that hold leases now, by the leases' names."""

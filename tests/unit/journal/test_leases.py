@@ -210,3 +210,17 @@ def test_the_host_of_a_journal_of_its_own_gets_every_lease(tmp_path):
         assert not any(lease.is_over for lease in leases)
         book.leases.release(leases[1])
         assert not book.record(case.key, events.Withdrawn(), lease=leases[0]).is_open
+
+
+def test_leases_that_ended_a_day_ago_are_forgotten(hosts):
+    """Who gets one of the same name afterwards has a higher fence than all before."""
+    one, two = hosts
+    first = one.leases.claim("old")
+    let_pass(one, SECONDS + 24 * 3600.0)
+    kept = one.leases.claim("new")
+    one.leases.forget_ended()
+
+    with one._database.reading() as connection:
+        names = connection.execute("SELECT name FROM leases").fetchall()
+    assert [name for (name,) in names] == [kept.name]
+    assert two.leases.claim("old").fence > first.fence
