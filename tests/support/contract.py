@@ -52,7 +52,8 @@ class Variant:
     `before` puts on the platform what is there already, and returns what the dropped folder tells
     of it; `beside` are files beside the config; every upload that is complete holds `sent`. It is
     put through these `deaths`, and each of its calls in turn through these `cuts`. `alone`: nothing
-    else works beside its cases, so each kind of event can be a point of death.
+    else works beside its cases, so each kind of event can be a point of death. (A zip is written
+    while it is sent: who dies of the one has done the other.)
     """
 
     files: Mapping[str, bytes]
@@ -214,13 +215,16 @@ class Algorithm(Target):
     plain: ClassVar = {}
     variants: ClassVar = {
         "image": Variant(IMAGE, holds=_same_voxels, deaths=ALL_DEATHS, cuts=ALL_CUTS),
-        "series": Variant(series(), deaths=("before_commit", "platform_write", "file_change")),
+        "series": Variant(
+            series(), deaths=("before_commit", "platform_write", "file_change"), alone=False
+        ),
         "pseudonym": Variant(
             THREE_SLICES,
             {"pseudonyms": "names.csv"},
             beside={"names.csv": b"folder,pseudonym\np1,A-0815\n"},
             sent=b"\x10\0\x20\0LO\6\0A-0815",
             deaths=("before_commit", "platform_write", "file_change"),
+            alone=False,
         ),
         "two_series": Variant(
             TWO_SERIES,
@@ -328,7 +332,9 @@ _ITEMS = {
         {"inputs": _ALL},
         holds=_holds(ct_image=CT, clinical_info=sha256(CLINICAL), threshold=2.5),
     ),
-    "series": Variant(series(), {"inputs": {"ct-image": "**"}}, deaths=("platform_write",)),
+    "series": Variant(
+        series(), {"inputs": {"ct-image": "**"}}, deaths=("platform_write",), alone=False
+    ),
     "file_and_value": Variant(
         {**LIMIT, "info.json": CLINICAL},
         {"inputs": {"clinical-info": "info.json", **THRESHOLD}},
