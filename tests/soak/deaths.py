@@ -133,7 +133,12 @@ class Deaths:
     # --- all of them -----------------------------------------------------------------------------
 
     def crash(self):
-        """Kill the database, and start it again after some seconds."""
+        """Kill the database, and start it again after some seconds.
+
+        A daemon that was just starting begins its start anew, and so needs a config that is whole.
+        """
+        if self.changes.is_spoiled:
+            self.changes.put_back()
         self.crashes += 1
         self.folders.journal.server.kill()
         time.sleep(self.chance.uniform(0.1, 2 * PACE.lease))
