@@ -15,7 +15,7 @@ from gcwatch.core.case import Case, Input, Snapshot, Target, Upload
 from gcwatch.core.events import Event
 from gcwatch.core.reasons import Reason
 from gcwatch.core.timing import Every, Pace
-from gcwatch.journal.progress import DaemonProgress
+from gcwatch.journal.hosts.progress import DaemonProgress
 from gcwatch.views.status_table import status_tables
 from gcwatch.wording import case_view
 from gcwatch.wording.why_waiting import DaemonSnapshot

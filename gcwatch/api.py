@@ -26,9 +26,9 @@ from gcwatch.core.timing import Pace
 from gcwatch.daemon.controls import Controls
 from gcwatch.daemon.current_config import CurrentConfig
 from gcwatch.daemon.waking.uptime import read_uptime
+from gcwatch.journal.hosts.ownership import this_owner
 from gcwatch.journal.journal import Journal
 from gcwatch.journal.origins import folders_of_display_sets
-from gcwatch.journal.ownership import this_owner
 from gcwatch.journal.read_only import has_journal
 from gcwatch.journal.rows import Recorded
 from gcwatch.mirrors.last_run import read_last_run

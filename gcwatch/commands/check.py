@@ -29,7 +29,7 @@ from gcwatch.daemon.reporting.status_files import read_beginning
 from gcwatch.files import file_systems
 from gcwatch.inbox.case_tables import read_case_table
 from gcwatch.journal.databases.sqlite import JOURNAL_FILE, MOVED_FILE, journal_problem
-from gcwatch.journal.presence import running_daemon
+from gcwatch.journal.hosts.presence import running_daemon
 from gcwatch.outbox.delivery_command import find_program
 from gcwatch.outbox.table_file import looks_like_table
 from gcwatch.outbox.tables import table_file

@@ -23,7 +23,7 @@ from gcwatch.core.kinds import Kind
 from gcwatch.core.progress import MirrorProgress, no_progress
 from gcwatch.core.timing import Pace
 from gcwatch.files.atomic import FOLDER_MODE
-from gcwatch.journal.hosts import NoteFiles
+from gcwatch.journal.hosts.hosts import NoteFiles
 from gcwatch.mirrors.jobs import JobFilter
 from gcwatch.mirrors.last_run import LastRun, read_last_run, write_last_run
 from gcwatch.mirrors.outcome import MirrorSummary

@@ -26,7 +26,7 @@ from gcwatch.config.token import token_in
 from gcwatch.core.errors import ConfigError, Misused, Refused
 from gcwatch.core.kinds import KIND_NAMES, ItemKind
 from gcwatch.files.atomic import write_atomically
-from gcwatch.journal.presence import running_daemon
+from gcwatch.journal.hosts.presence import running_daemon
 from gcwatch.platform.client import GrandChallenge
 from gcwatch.platform.connect import connect
 from gcwatch.platform.models import Algorithm, Collection, Interface, Socket

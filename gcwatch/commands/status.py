@@ -13,7 +13,7 @@ from gcwatch.core.case import Case
 from gcwatch.core.errors import ConfigError, JournalUnavailable, StateError
 from gcwatch.core.reasons import Reason
 from gcwatch.journal.alert_memory import undelivered_alerts
-from gcwatch.journal.hosts import NoteFiles
+from gcwatch.journal.hosts.hosts import NoteFiles
 from gcwatch.wording import case_view
 from gcwatch.wording.case_view import CaseView
 from gcwatch.wording.host_view import HostView

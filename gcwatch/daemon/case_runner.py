@@ -20,8 +20,8 @@ from gcwatch.daemon.held_leases import HeldLeases
 from gcwatch.daemon.waking.uptime import read_uptime
 from gcwatch.files.key_file import read_or_make_key
 from gcwatch.imaging.bundles.several import SeveralBundles
+from gcwatch.journal.hosts.leases import Lease
 from gcwatch.journal.journal import Journal
-from gcwatch.journal.leases import Lease
 from gcwatch.log.case_events import log_entry
 from gcwatch.platform.transfers import Transfers
 from gcwatch.steps.context import StepContext

@@ -40,10 +40,10 @@ from gcwatch.daemon.waking.wakeup import Wakeup
 from gcwatch.daemon.workers import Workers
 from gcwatch.inbox.scanner import MIN_PAUSE_SECONDS, InboxScanner
 from gcwatch.inbox.watcher import Watcher
+from gcwatch.journal.hosts.presence import LockFile, only_daemon
+from gcwatch.journal.hosts.progress import CurrentWork, ProgressFile
 from gcwatch.journal.journal import Journal
 from gcwatch.journal.origins import folders_of_display_sets
-from gcwatch.journal.presence import LockFile, only_daemon
-from gcwatch.journal.progress import CurrentWork, ProgressFile
 from gcwatch.mirrors.outcome import MirrorSummary
 from gcwatch.mirrors.run import MirrorContext
 from gcwatch.threads.heartbeats import Heartbeats, heartbeat

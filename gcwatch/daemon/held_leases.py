@@ -7,7 +7,7 @@ from functools import partial
 
 from gcwatch import log
 from gcwatch.core.errors import JournalUnavailable, LeaseLost
-from gcwatch.journal.leases import RENEWALS, Lease, Leases, elapsed_seconds
+from gcwatch.journal.hosts.leases import RENEWALS, Lease, Leases, elapsed_seconds
 from gcwatch.threads.heartbeats import only_while
 
 

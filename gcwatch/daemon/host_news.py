@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from gcwatch.core.errors import JournalUnavailable
-from gcwatch.journal.hosts import Hosts
+from gcwatch.journal.hosts.hosts import Hosts
 from gcwatch.threads.periodic import PeriodicThread
 
 _WAIT_SECONDS: Final = 1.0

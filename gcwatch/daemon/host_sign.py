@@ -5,9 +5,9 @@ from contextlib import suppress
 
 from gcwatch.core.errors import JournalUnavailable
 from gcwatch.daemon.held_leases import HeldLeases
-from gcwatch.journal.hosts import Host, Hosts
-from gcwatch.journal.leases import RENEWALS
-from gcwatch.journal.progress import DaemonProgress
+from gcwatch.journal.hosts.hosts import Host, Hosts
+from gcwatch.journal.hosts.leases import RENEWALS
+from gcwatch.journal.hosts.progress import DaemonProgress
 from gcwatch.threads.periodic import PeriodicThread
 
 

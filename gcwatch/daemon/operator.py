@@ -15,8 +15,8 @@ from gcwatch.core.errors import LeaseLost
 from gcwatch.core.events import Event, FolderFound, Retried, Withdrawn
 from gcwatch.files.atomic import error_text
 from gcwatch.inbox.scanner import survey_lease
+from gcwatch.journal.hosts.leases import Lease
 from gcwatch.journal.journal import Journal
-from gcwatch.journal.leases import Lease
 from gcwatch.outbox.operator_files import (
     OperatorFile,
     find_operator_files,

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from gcwatch.daemon.current_config import CurrentConfig
-from gcwatch.journal.hosts import Host
+from gcwatch.journal.hosts.hosts import Host
 
 
 class OtherHosts:

@@ -15,9 +15,9 @@ from gcwatch.core.case import Case
 from gcwatch.core.errors import CaseError, JournalUnavailable, Refused, Unreachable
 from gcwatch.core.events import Event
 from gcwatch.daemon.current_config import CurrentConfig
+from gcwatch.journal.hosts.limits import AllLimits
+from gcwatch.journal.hosts.presence import LockFile
 from gcwatch.journal.journal import Journal
-from gcwatch.journal.limits import AllLimits
-from gcwatch.journal.presence import LockFile
 
 DISK_PAUSE_SECONDS: Final = 60.0
 DATABASE_PAUSE_SECONDS: Final = 5.0

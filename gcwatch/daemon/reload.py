@@ -15,8 +15,8 @@ from gcwatch.daemon.waking.wakeup import Wakeup
 from gcwatch.files.atomic import FOLDER_MODE
 from gcwatch.inbox.scanner import InboxScanner, log_network_inbox
 from gcwatch.inbox.single import SingleCaseRoute
+from gcwatch.journal.hosts.ownership import claim_inboxes, this_owner
 from gcwatch.journal.journal import Journal
-from gcwatch.journal.ownership import claim_inboxes, this_owner
 from gcwatch.journal.route_identity import RouteIdentities, route_identities
 
 

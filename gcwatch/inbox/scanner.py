@@ -26,8 +26,8 @@ from gcwatch.inbox.listing import InboxEntry, InboxListing
 from gcwatch.inbox.renames import find_renamed_case
 from gcwatch.inbox.unused import unused_reasons
 from gcwatch.inbox.watcher import Watcher
+from gcwatch.journal.hosts.leases import Lease
 from gcwatch.journal.journal import Journal
-from gcwatch.journal.leases import Lease
 from gcwatch.journal.rows import Known
 from gcwatch.threads.heartbeats import heartbeat
 

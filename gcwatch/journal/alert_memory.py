@@ -7,7 +7,7 @@ from typing import Final
 from pydantic import TypeAdapter, ValidationError
 
 from gcwatch.core.alerts import Alert, AlertMemory
-from gcwatch.journal.hosts import Notes
+from gcwatch.journal.hosts.hosts import Notes
 
 _NAME: Final = "alerts"
 

@@ -26,8 +26,8 @@ from gcwatch.core.timing import Pace
 from gcwatch.journal import route_identity
 from gcwatch.journal.databases.database import Connection, listed
 from gcwatch.journal.databases.opening import open_database
-from gcwatch.journal.leases import Lease
-from gcwatch.journal.ownership import Owner
+from gcwatch.journal.hosts.leases import Lease
+from gcwatch.journal.hosts.ownership import Owner
 from gcwatch.journal.packing import pack
 from gcwatch.journal.reader import CASE_COLUMNS, PRUNABLE, JournalReader
 from gcwatch.journal.route_identity import RouteIdentities

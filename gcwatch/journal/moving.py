@@ -17,8 +17,8 @@ from gcwatch.files.key_file import KEY_FILE, read_or_make_key
 from gcwatch.journal.copying import copy_journal
 from gcwatch.journal.databases.opening import open_shared
 from gcwatch.journal.databases.sqlite import JOURNAL_FILE, MOVED_FILE, SqliteDatabase
-from gcwatch.journal.ownership import IDENTITY_FILE, this_owner
-from gcwatch.journal.presence import only_daemon
+from gcwatch.journal.hosts.ownership import IDENTITY_FILE, this_owner
+from gcwatch.journal.hosts.presence import only_daemon
 
 if TYPE_CHECKING:
     from gcwatch.journal.databases.postgres import PostgresDatabase

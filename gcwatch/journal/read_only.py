@@ -15,8 +15,8 @@ from gcwatch.journal.databases.database import Connection, Database, Values, lis
 from gcwatch.journal.databases.opening import open_read_only
 from gcwatch.journal.databases.sqlite import JOURNAL_FILE, journal_problem, no_access_error
 from gcwatch.journal.databases.sqlite_read_only import ReadOnlySqlite
+from gcwatch.journal.hosts.leases import SoleLeases
 from gcwatch.journal.journal import Journal
-from gcwatch.journal.leases import SoleLeases
 from gcwatch.journal.packing import EventRow, Json, Packed
 from gcwatch.journal.reader import CASE_COLUMNS, JournalReader
 from gcwatch.journal.route_identity import RouteIdentities, renamed_routes, route_identities

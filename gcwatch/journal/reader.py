@@ -19,7 +19,7 @@ from gcwatch.core.events import (
     StillRunning,
 )
 from gcwatch.journal.databases.database import Connection, Database, Values, listed
-from gcwatch.journal.leases import Leases
+from gcwatch.journal.hosts.leases import Leases
 from gcwatch.journal.packing import EventRow, Json
 from gcwatch.journal.route_identity import RouteIdentity
 from gcwatch.journal.rows import Known, Recorded, decode_case, decode_event, unpack_case

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from gcwatch.core.errors import StateError
 from gcwatch.files.lock import LockHeldError, exclusive_lock
-from gcwatch.journal.hosts import Notes
+from gcwatch.journal.hosts.hosts import Notes
 
 
 def _require_time(text: str) -> str:

@@ -29,7 +29,7 @@ from gcwatch.core.text import iso_time, readable_name
 from gcwatch.core.timing import retry_pause
 from gcwatch.files.atomic import FOLDER_MODE, disk_trouble
 from gcwatch.files.beneath import SharePath
-from gcwatch.journal.hosts import NoteFiles, Notes
+from gcwatch.journal.hosts.hosts import NoteFiles, Notes
 from gcwatch.mirrors.flat import FlatLayout
 from gcwatch.mirrors.folders import ItemFolderLayout, ReceiptLayout
 from gcwatch.mirrors.jobs import JobFilter

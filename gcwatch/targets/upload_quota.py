@@ -9,7 +9,7 @@ from typing import Final
 
 from gcwatch.core.errors import CannotSend, NotYet
 from gcwatch.core.reasons import Reason
-from gcwatch.journal.limits import AccountLimits, AllLimits
+from gcwatch.journal.hosts.limits import AccountLimits, AllLimits
 
 LIMIT_UPLOADS: Final = 1900
 """The platform allows 2000; the others are for single uploads beside a large set."""

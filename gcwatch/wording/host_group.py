@@ -10,8 +10,8 @@ from typing import Final
 
 from gcwatch.config import Settings
 from gcwatch.core.reasons import Reason
-from gcwatch.journal.hosts import Host
-from gcwatch.journal.progress import DaemonProgress
+from gcwatch.journal.hosts.hosts import Host
+from gcwatch.journal.hosts.progress import DaemonProgress
 from gcwatch.wording.host_view import HostView
 from gcwatch.wording.why_waiting import DaemonSnapshot
 

@@ -15,7 +15,7 @@ from gcwatch.core.reasons import Reason, explain
 from gcwatch.core.rules.priority import RANKS
 from gcwatch.core.text import count_noun, data_size, readable_name, time_span
 from gcwatch.core.timing import Pace, due_time
-from gcwatch.journal.progress import NOTHING, DaemonProgress
+from gcwatch.journal.hosts.progress import NOTHING, DaemonProgress
 from gcwatch.log.sentences import name_activity
 from gcwatch.wording.host_view import HostView
 

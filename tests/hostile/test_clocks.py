@@ -10,7 +10,7 @@ from support.builders import Site, until
 from gcwatch import config
 from gcwatch.commands import check
 from gcwatch.core.text import iso_time, local_time
-from gcwatch.journal.hosts import NoteFiles
+from gcwatch.journal.hosts.hosts import NoteFiles
 from gcwatch.mirrors.last_run import LastRun, read_last_run
 
 YEAR_21000 = 6e11

@@ -6,8 +6,8 @@ import pytest
 
 from gcwatch.core.errors import StateError
 from gcwatch.files.safe_open import read_state_file
-from gcwatch.journal.presence import only_daemon
-from gcwatch.journal.progress import NOTHING, read_progress
+from gcwatch.journal.hosts.presence import only_daemon
+from gcwatch.journal.hosts.progress import NOTHING, read_progress
 
 ODD = {
     "a pipe": os.mkfifo,

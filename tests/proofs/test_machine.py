@@ -43,8 +43,8 @@ from gcwatch.files.beneath import SharePath
 from gcwatch.inbox import tree
 from gcwatch.inbox.scanner import InboxScanner
 from gcwatch.inbox.watcher import Watcher
+from gcwatch.journal.hosts.ownership import this_owner
 from gcwatch.journal.journal import Journal
-from gcwatch.journal.ownership import this_owner
 from gcwatch.journal.route_identity import RouteIdentity
 from gcwatch.sandbox import Sandbox
 

@@ -7,8 +7,8 @@ from gcwatch.core import events, folding
 from gcwatch.core.case import Input, Snapshot, Target, Upload
 from gcwatch.core.reasons import Reason
 from gcwatch.core.timing import Pace
+from gcwatch.journal.hosts.ownership import Owner
 from gcwatch.journal.journal import Journal
-from gcwatch.journal.ownership import Owner
 
 SNAPSHOT = Snapshot("digest", 1, 10, 7)
 EVENTS = (

@@ -22,7 +22,7 @@ from gcwatch.cli.signals import heard_hangups, stoppable
 from gcwatch.core import errors
 from gcwatch.core.reasons import Reason
 from gcwatch.core.text import printable_name
-from gcwatch.journal.presence import running_daemon
+from gcwatch.journal.hosts.presence import running_daemon
 
 COMMANDS = [
     "init",

@@ -24,7 +24,7 @@ from gcwatch.core.errors import CaseError, JournalUnavailable
 from gcwatch.core.reasons import Reason
 from gcwatch.daemon import platform_gate
 from gcwatch.daemon.upkeep import clear_spool
-from gcwatch.journal.presence import pause_reason
+from gcwatch.journal.hosts.presence import pause_reason
 
 pytestmark = pytest.mark.skipif(not may_mount(), reason="no right to mount (unshare --mount)")
 

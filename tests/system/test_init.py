@@ -21,7 +21,7 @@ from gcwatch.commands.first_config import Choices
 from gcwatch.commands.systemd_unit import STATE
 from gcwatch.config import Constant, Glob, JsonFile
 from gcwatch.core.errors import ConfigError
-from gcwatch.journal.presence import running_daemon
+from gcwatch.journal.hosts.presence import running_daemon
 from gcwatch.platform.connect import connect
 
 PROGRAM = [sys.executable, "-m", "gcwatch"]

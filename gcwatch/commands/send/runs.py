@@ -27,7 +27,7 @@ from gcwatch.core.reasons import explain
 from gcwatch.core.text import readable_name
 from gcwatch.core.timing import Pace
 from gcwatch.inbox.single import SingleCaseRoute
-from gcwatch.journal.presence import only_daemon, running_daemon
+from gcwatch.journal.hosts.presence import only_daemon, running_daemon
 from gcwatch.outbox.copies import ResultCopier
 from gcwatch.platform.transfers import Transfers
 from gcwatch.wording import case_view

@@ -24,8 +24,8 @@ from gcwatch.journal.alert_memory import (
     read_alert_state,
     write_alert_state,
 )
-from gcwatch.journal.hosts import Notes
-from gcwatch.journal.leases import Lease
+from gcwatch.journal.hosts.hosts import Notes
+from gcwatch.journal.hosts.leases import Lease
 from gcwatch.threads.periodic import PeriodicThread
 
 _LOOK_SECONDS: Final = 10.0

@@ -15,10 +15,10 @@ from gcwatch.daemon.reporting.condition import ConditionReader
 from gcwatch.daemon.reporting.metrics_file import MetricsWriter
 from gcwatch.daemon.reporting.status_files import StatusFileWriter
 from gcwatch.daemon.reporting.tables import TableWriter
-from gcwatch.journal.hosts import NoteFiles
+from gcwatch.journal.hosts.hosts import NoteFiles
+from gcwatch.journal.hosts.leases import SoleLeases
+from gcwatch.journal.hosts.progress import DaemonProgress
 from gcwatch.journal.journal import Journal
-from gcwatch.journal.leases import SoleLeases
-from gcwatch.journal.progress import DaemonProgress
 from gcwatch.threads.periodic import PeriodicThread
 from gcwatch.wording.host_group import HostGroup
 from gcwatch.wording.why_waiting import DaemonSnapshot

@@ -25,8 +25,8 @@ from gcwatch.daemon.reporting.outbox_links import OutboxLinks
 from gcwatch.daemon.reporting.pictures import PictureShelf
 from gcwatch.files.atomic import FILE_MODE, error_text, write_atomically
 from gcwatch.files.beneath import SharePath
+from gcwatch.journal.hosts.progress import NOTHING
 from gcwatch.journal.journal import Journal
-from gcwatch.journal.progress import NOTHING
 from gcwatch.pictures.drawings import Picture
 from gcwatch.threads.periodic import PeriodicThread
 from gcwatch.wording import case_view, status_file, status_page

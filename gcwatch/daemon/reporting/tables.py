@@ -25,8 +25,8 @@ from gcwatch.files.atomic import error_text
 from gcwatch.files.beneath import SharePath
 from gcwatch.inbox.case_tables import read_case_table
 from gcwatch.inbox.layouts import inbox_of
+from gcwatch.journal.hosts.leases import Lease
 from gcwatch.journal.journal import Journal
-from gcwatch.journal.leases import Lease
 from gcwatch.outbox.row_store import RowStore
 from gcwatch.outbox.table_file import NotOurTable, replace_table, store_of
 from gcwatch.outbox.tables import TablePlace, update_table

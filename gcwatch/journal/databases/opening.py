@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from gcwatch.config.values.journal_address import JournalAddress
 from gcwatch.core.errors import StateError
 from gcwatch.journal.databases.database import Database
-from gcwatch.journal.hosts import Hosts, SoleHost
-from gcwatch.journal.leases import Leases, SoleLeases
-from gcwatch.journal.limits import AccountLimits, SoleLimits
-from gcwatch.journal.ownership import Owner
+from gcwatch.journal.hosts.hosts import Hosts, SoleHost
+from gcwatch.journal.hosts.leases import Leases, SoleLeases
+from gcwatch.journal.hosts.limits import AccountLimits, SoleLimits
+from gcwatch.journal.hosts.ownership import Owner
 
 if TYPE_CHECKING:
     from gcwatch.journal.databases.postgres import PostgresDatabase

@@ -14,9 +14,9 @@ from gcwatch.core.errors import StateError
 from gcwatch.core.reasons import CATALOGUE, Reason
 from gcwatch.journal.databases.database import Connection
 from gcwatch.journal.databases.postgres import NEWS, NOW, PostgresDatabase
-from gcwatch.journal.hosts import Host
-from gcwatch.journal.ownership import Owner
-from gcwatch.journal.progress import NOTHING, DaemonProgress
+from gcwatch.journal.hosts.hosts import Host
+from gcwatch.journal.hosts.ownership import Owner
+from gcwatch.journal.hosts.progress import NOTHING, DaemonProgress
 from gcwatch.version import VERSION
 
 _LOOK_SECONDS: Final = 0.5

@@ -6,7 +6,7 @@ from typing import Final
 from gcwatch.core.errors import LeaseLost
 from gcwatch.journal.databases.database import Connection, Values, listed
 from gcwatch.journal.databases.postgres import NOW, PostgresDatabase
-from gcwatch.journal.leases import GRACE, Lease, elapsed_seconds
+from gcwatch.journal.hosts.leases import GRACE, Lease, elapsed_seconds
 
 _MAKE: Final = """INSERT INTO leases (name, owner, fence, until) VALUES (:name, '', 0, 0)
     ON CONFLICT (name) DO NOTHING"""

@@ -6,7 +6,7 @@ from typing import Final
 
 from gcwatch.journal.databases.database import Connection
 from gcwatch.journal.databases.postgres import NOW, PostgresDatabase
-from gcwatch.journal.limits import REMEMBERED_SECONDS, AllLimits, Limit
+from gcwatch.journal.hosts.limits import REMEMBERED_SECONDS, AllLimits, Limit
 
 _LOCK: Final = 0x6763776C  # "gcwl"
 _ADD: Final = f"""INSERT INTO limits (name, until, value) VALUES (:name, {NOW} + :seconds, :value)

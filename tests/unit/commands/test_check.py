@@ -13,8 +13,8 @@ from gcwatch import config
 from gcwatch.commands import check
 from gcwatch.core.errors import StateError
 from gcwatch.journal.databases.sqlite import JOURNAL_FILE
+from gcwatch.journal.hosts.presence import running_daemon
 from gcwatch.journal.journal import Journal
-from gcwatch.journal.presence import running_daemon
 from gcwatch.journal.read_only import read_only_journal
 
 

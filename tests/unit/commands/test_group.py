@@ -14,7 +14,7 @@ from gcwatch.cli import main
 from gcwatch.commands.health import Level, judge_health
 from gcwatch.commands.status import read_overview
 from gcwatch.core.reasons import Reason
-from gcwatch.journal.progress import NOTHING
+from gcwatch.journal.hosts.progress import NOTHING
 from gcwatch.mirrors.last_run import LastRun, read_last_run, write_last_run
 from gcwatch.views.status_table import live_status, status_lines, status_tables
 

@@ -23,8 +23,8 @@ from gcwatch.core import events, folding, text, timing
 from gcwatch.core.case import Snapshot
 from gcwatch.core.reasons import CATALOGUE, Reason, explain
 from gcwatch.core.timing import Every, Pace
-from gcwatch.journal.presence import running_daemon
-from gcwatch.journal.progress import (
+from gcwatch.journal.hosts.presence import running_daemon
+from gcwatch.journal.hosts.progress import (
     FILE,
     FRESH_SECONDS,
     CurrentWork,

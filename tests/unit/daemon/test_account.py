@@ -14,8 +14,8 @@ from gcwatch.core.errors import NotYet, TokenRefused
 from gcwatch.daemon.held_leases import HeldLeases
 from gcwatch.daemon.host_sign import HostSign
 from gcwatch.daemon.platform_gate import LONGEST_BUSY_SECONDS, PlatformGate
-from gcwatch.journal.presence import only_daemon, pause_reason
-from gcwatch.journal.progress import NOTHING
+from gcwatch.journal.hosts.presence import only_daemon, pause_reason
+from gcwatch.journal.hosts.progress import NOTHING
 
 PACE = replace(FAST, refused=3600.0)
 MEGABYTE = 1e6

@@ -15,7 +15,7 @@ from gcwatch.core.alerts import Alert
 from gcwatch.core.errors import ConfigError
 from gcwatch.daemon.reporting.alert_channels import open_channels
 from gcwatch.journal.alert_memory import read_alert_state, undelivered_alerts
-from gcwatch.journal.hosts import NoteFiles
+from gcwatch.journal.hosts.hosts import NoteFiles
 
 
 class AlertSite(Site):

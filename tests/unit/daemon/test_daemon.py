@@ -32,7 +32,7 @@ from gcwatch.core import events
 from gcwatch.core.errors import StateError
 from gcwatch.core.reasons import Reason
 from gcwatch.core.timing import Pace
-from gcwatch.journal.presence import pause_reason, running_daemon
+from gcwatch.journal.hosts.presence import pause_reason, running_daemon
 
 SELDOM = Pace(survey=3600, upkeep=3600, backoff=0.02, slowest=0.5, doubt=0.3, refused=0.2)
 """Surveys an hour apart: what is noticed at once was noticed by watchdog."""

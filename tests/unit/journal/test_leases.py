@@ -11,7 +11,7 @@ from support.journals import fold, open_journal
 from gcwatch.config.values.journal_address import parse_journal_address
 from gcwatch.core import events
 from gcwatch.core.errors import LeaseLost
-from gcwatch.journal.leases import GRACE, elapsed_seconds
+from gcwatch.journal.hosts.leases import GRACE, elapsed_seconds
 
 SECONDS = 3600.0
 """So long that no machine is too slow: time passes where a test says so."""

@@ -9,7 +9,7 @@ from support.journals import open_journal
 
 from gcwatch.config.values.journal_address import parse_journal_address
 from gcwatch.core.errors import NotYet
-from gcwatch.journal.limits import REMEMBERED_SECONDS
+from gcwatch.journal.hosts.limits import REMEMBERED_SECONDS
 from gcwatch.targets.upload_quota import UploadQuota
 
 SECONDS = 3600.0

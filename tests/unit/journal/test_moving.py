@@ -12,10 +12,10 @@ from gcwatch import config
 from gcwatch.core import events
 from gcwatch.core.errors import Misused, StateError
 from gcwatch.core.reasons import Reason
+from gcwatch.journal.hosts.ownership import this_owner
+from gcwatch.journal.hosts.presence import only_daemon
 from gcwatch.journal.journal import Journal
 from gcwatch.journal.moving import move_to_database, move_to_state_directory
-from gcwatch.journal.ownership import this_owner
-from gcwatch.journal.presence import only_daemon
 from gcwatch.journal.route_identity import RouteIdentity
 
 

@@ -13,7 +13,7 @@ from support.contract import TARGETS
 import gcwatch
 from gcwatch import config
 from gcwatch.commands import audit
-from gcwatch.journal.ownership import Owner, claim_inboxes, this_owner
+from gcwatch.journal.hosts.ownership import Owner, claim_inboxes, this_owner
 
 
 @pytest.fixture

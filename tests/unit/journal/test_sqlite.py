@@ -20,8 +20,8 @@ from gcwatch.core.case import Case, Input
 from gcwatch.core.errors import JournalDamaged, JournalUnavailable, StateError
 from gcwatch.journal.databases import sqlite
 from gcwatch.journal.databases.sqlite import JOURNAL_FILE
+from gcwatch.journal.hosts.presence import only_daemon
 from gcwatch.journal.journal import Journal
-from gcwatch.journal.presence import only_daemon
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from typing import Protocol
 from gcwatch.core.reasons import Reason
 from gcwatch.files.atomic import write_atomically
 from gcwatch.files.safe_open import read_state_file
-from gcwatch.journal.ownership import Owner, this_owner
-from gcwatch.journal.presence import pause_reason, running_daemon
-from gcwatch.journal.progress import DaemonProgress, read_progress
+from gcwatch.journal.hosts.ownership import Owner, this_owner
+from gcwatch.journal.hosts.presence import pause_reason, running_daemon
+from gcwatch.journal.hosts.progress import DaemonProgress, read_progress
 from gcwatch.version import VERSION
 
 
