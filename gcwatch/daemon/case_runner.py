@@ -16,7 +16,7 @@ from gcwatch.core.events import Event, Postponed
 from gcwatch.core.progress import TransferProgress, no_progress
 from gcwatch.core.timing import Pace, due_time
 from gcwatch.daemon.current_config import CurrentConfig
-from gcwatch.daemon.held_leases import HeldLeases
+from gcwatch.daemon.hosts.held_leases import HeldLeases
 from gcwatch.daemon.waking.uptime import read_uptime
 from gcwatch.files.key_file import read_or_make_key
 from gcwatch.imaging.bundles.several import SeveralBundles

@@ -20,14 +20,14 @@ from gcwatch.core.reasons import Reason
 from gcwatch.daemon.case_runner import CaseRunner, log_case_event
 from gcwatch.daemon.controls import Controls
 from gcwatch.daemon.current_config import CurrentConfig
-from gcwatch.daemon.held_leases import HeldLeases
-from gcwatch.daemon.host_news import HostNews
-from gcwatch.daemon.host_sign import HostSign
+from gcwatch.daemon.hosts.held_leases import HeldLeases
+from gcwatch.daemon.hosts.host_news import HostNews
+from gcwatch.daemon.hosts.host_sign import HostSign
+from gcwatch.daemon.hosts.other_hosts import OtherHosts
 from gcwatch.daemon.idle import BUSY_SECONDS, BusyWaits, all_left_to_later_run
 from gcwatch.daemon.job_slots import JobSlots
 from gcwatch.daemon.mirrors import MirrorScheduler
 from gcwatch.daemon.operator import Operator
-from gcwatch.daemon.other_hosts import OtherHosts
 from gcwatch.daemon.platform_gate import PlatformGate
 from gcwatch.daemon.reload import ConfigFollower
 from gcwatch.daemon.reporting.reporters import Reporters

@@ -37,7 +37,7 @@ from gcwatch.core.errors import TokenRefused
 from gcwatch.core.timing import Pace
 from gcwatch.daemon.case_runner import CaseRunner, log_case_event
 from gcwatch.daemon.current_config import CurrentConfig
-from gcwatch.daemon.held_leases import HeldLeases
+from gcwatch.daemon.hosts.held_leases import HeldLeases
 from gcwatch.daemon.upkeep import clear_spool, pack_closed_cases
 from gcwatch.files.beneath import SharePath
 from gcwatch.inbox import tree

@@ -6,8 +6,8 @@ from uuid import uuid4
 from gcwatch.core import events
 from gcwatch.core.errors import UploadsGone
 from gcwatch.core.receipt import RECEIPT_NAME
-from gcwatch.daemon import held_leases
-from gcwatch.daemon.held_leases import HeldLeases
+from gcwatch.daemon.hosts import held_leases
+from gcwatch.daemon.hosts.held_leases import HeldLeases
 from gcwatch.journal.databases.postgres_leases import SharedLeases
 from gcwatch.journal.journal import Journal
 from gcwatch.mirrors import folders

@@ -8,7 +8,7 @@ from functools import partial
 from gcwatch.core.alerts import OF_ONE_HOST, TROUBLE_KINDS
 from gcwatch.core.reasons import Reason
 from gcwatch.daemon.current_config import CurrentConfig
-from gcwatch.daemon.held_leases import HeldLeases
+from gcwatch.daemon.hosts.held_leases import HeldLeases
 from gcwatch.daemon.platform_gate import PlatformGate
 from gcwatch.daemon.reporting.alert_sender import AlertSender
 from gcwatch.daemon.reporting.condition import ConditionReader

@@ -20,7 +20,7 @@ from gcwatch.core.case import Case
 from gcwatch.core.errors import JournalUnavailable
 from gcwatch.core.tables.result_rows import TABLE_NAMES
 from gcwatch.core.timing import Pace
-from gcwatch.daemon.held_leases import HeldLeases
+from gcwatch.daemon.hosts.held_leases import HeldLeases
 from gcwatch.daemon.reporting.outbox_links import OutboxLinks
 from gcwatch.daemon.reporting.pictures import PictureShelf
 from gcwatch.files.atomic import FILE_MODE, error_text, write_atomically

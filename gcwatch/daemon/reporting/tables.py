@@ -20,7 +20,7 @@ from gcwatch.core.reasons import Reason
 from gcwatch.core.tables.case_table import CASES_STATUS, CaseTable
 from gcwatch.core.tables.result_rows import TABLE_NAMES
 from gcwatch.core.tables.table_cells import BYTE_ORDER_MARK, csv_line
-from gcwatch.daemon.held_leases import HeldLeases
+from gcwatch.daemon.hosts.held_leases import HeldLeases
 from gcwatch.files.atomic import error_text
 from gcwatch.files.beneath import SharePath
 from gcwatch.inbox.case_tables import read_case_table

@@ -11,8 +11,8 @@ from support.hosts import host_sites
 from gcwatch.core import events
 from gcwatch.core.case import Case
 from gcwatch.core.errors import NotYet, TokenRefused
-from gcwatch.daemon.held_leases import HeldLeases
-from gcwatch.daemon.host_sign import HostSign
+from gcwatch.daemon.hosts.held_leases import HeldLeases
+from gcwatch.daemon.hosts.host_sign import HostSign
 from gcwatch.daemon.platform_gate import LONGEST_BUSY_SECONDS, PlatformGate
 from gcwatch.journal.hosts.presence import only_daemon, pause_reason
 from gcwatch.journal.hosts.progress import NOTHING

@@ -10,7 +10,7 @@ from support.slices import one_slice
 
 from gcwatch import config, log
 from gcwatch.core import events
-from gcwatch.daemon.held_leases import HeldLeases
+from gcwatch.daemon.hosts.held_leases import HeldLeases
 from gcwatch.daemon.operator import Operator
 from gcwatch.journal.journal import Journal
 from gcwatch.outbox.operator_files import find_operator_files

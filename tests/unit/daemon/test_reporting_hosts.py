@@ -11,7 +11,7 @@ from support.hosts import host_sites
 from support.receivers import webhook
 
 from gcwatch import config, log
-from gcwatch.daemon.held_leases import HeldLeases
+from gcwatch.daemon.hosts.held_leases import HeldLeases
 
 PACE = replace(FAST, lease=600.0)
 """However slow this machine is, no lease ends by itself."""

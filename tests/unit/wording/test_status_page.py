@@ -13,7 +13,7 @@ from support.status_pages import HOSTILE, JOB, NOW, delivered, morning, page, pi
 
 from gcwatch.core.case import Case
 from gcwatch.core.reasons import Reason
-from gcwatch.daemon.held_leases import HeldLeases
+from gcwatch.daemon.hosts.held_leases import HeldLeases
 from gcwatch.daemon.reporting import status_files
 from gcwatch.daemon.reporting.outbox_links import OutboxLinks
 from gcwatch.daemon.reporting.status_files import StatusFileWriter, _FileState

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from gcwatch.core.errors import JournalUnavailable
-from gcwatch.daemon.held_leases import HeldLeases
+from gcwatch.daemon.hosts.held_leases import HeldLeases
 from gcwatch.journal.hosts.hosts import Host, Hosts
 from gcwatch.journal.hosts.leases import RENEWALS
 from gcwatch.journal.hosts.progress import DaemonProgress

@@ -1,0 +1,1 @@
+"""What a daemon does because other hosts may share its journal."""
