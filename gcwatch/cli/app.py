@@ -70,7 +70,10 @@ COMMANDS = {
         "listing",
         "List the algorithms, archives, reader studies or sockets that the token can see.",
     ),
-    "journal": ("journal", "Look after the journal: let old closed cases leave it."),
+    "journal": (
+        "journal",
+        "Look after the journal: let old closed cases leave it, or move it to a database.",
+    ),
     "schema": ("generate", "Print the config file's JSON Schema, for editors."),
     "systemd": (
         "generate",

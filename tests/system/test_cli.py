@@ -631,7 +631,8 @@ def test_schema_is_for_editors(run):
     _, out, _ = run("schema")
     schema = json.loads(out)
     tables = {"platform", "limits", "log", "metrics", "alerts", "route", "mirror"}
-    assert set(schema["properties"]) == {"state", *tables}
+    places = {"state", "journal", "journal_password_file", "host"}
+    assert set(schema["properties"]) == places | tables
     assert schema["additionalProperties"] is False
 
 
