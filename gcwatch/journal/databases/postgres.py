@@ -97,6 +97,7 @@ class PostgresDatabase:
         self._address = address
         self.own_clock, self._ahead = clock, 0.0
         self._local = threading.local()
+        self._writer = threading.Lock()
         self._engine = sqlalchemy.create_engine(
             "postgresql+psycopg://",
             creator=lambda: BoundedConnection.connect(**connection_arguments(address)),
@@ -154,7 +155,7 @@ class PostgresDatabase:
                 gcwatch has upgraded it; whether a commit was made may be unknown then.
             JournalDamaged: when it can't be read any more.
         """
-        with self.beside() as connection:
+        with self._alone_here(), self.beside() as connection:
             _lock(connection)
             query = f"SELECT value, {NOW} FROM meta WHERE name = 'version'"  # noqa: S608 -- ours
             begun = self.own_clock()
@@ -163,6 +164,20 @@ class PostgresDatabase:
             if int(version) != self.version:
                 raise self._newer(version)
             yield connection
+
+    @contextmanager
+    def _alone_here(self) -> Iterator[None]:
+        """Let one thread of this host at a time wait for the database's lock.
+
+        If the host is cut off, the server serves what waits there one after another, and each may
+        hold the lock until the server ends it: one is enough.
+        """
+        if not self._writer.acquire(timeout=_POOL_SECONDS):
+            raise DatabaseAway(f"{self.place}: another record has not ended")
+        try:
+            yield
+        finally:
+            self._writer.release()
 
     @contextmanager
     def beside(self) -> Iterator[PostgresConnection]:
