@@ -97,6 +97,7 @@ def test_a_host_without_the_database_does_nothing_and_the_other_goes_on(
             check_all_delivered(site, hosts, [*FOLDERS, "late"])
 
 
+@pytest.mark.prove
 def test_a_database_that_is_killed_and_comes_back_loses_nothing(tmp_path):
     """All hosts wait meanwhile, say so once, and go on by themselves."""
     if why := missing():

@@ -335,7 +335,10 @@ def test_a_running_gcwatch_is_told_to_read_the_config_again(written, run):
 
 
 @needs_root
-@pytest.mark.parametrize(("name", "unit"), [("gcwatch", "gcwatch"), ("ward", "gcwatch@ward")])
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [("gcwatch", "gcwatch"), pytest.param("ward", "gcwatch@ward", marks=pytest.mark.prove)],
+)
 def test_what_root_writes_for_the_service_serves_its_user(tmp_path, sandbox, name, unit):
     """Folders and state are the service's, the token stays root's; its user delivers a patient."""
     script = f"""
