@@ -1,6 +1,7 @@
-"""Names of a package whose modules are imported when a name is first used (PEP 562)."""
+"""What is imported only once it is used: names of a package (PEP 562), and libraries."""
 
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
@@ -22,3 +23,23 @@ def late_names(package: str, places: Mapping[str, str]) -> Callable[[str], Any]:
         return found
 
     return find
+
+
+_importing = threading.Lock()
+
+
+def import_alone(*modules: str) -> None:
+    """Import modules of a library in one thread at a time, before any of them is used.
+
+    Where they import each other, two threads that begin at the same moment wait for each other's
+    modules, and Python ends that by giving one of them a module that is not complete.
+    """
+    if all(name in _complete for name in modules):
+        return
+    with _importing:
+        for name in modules:
+            import_module(name)
+            _complete.add(name)
+
+
+_complete: set[str] = set()

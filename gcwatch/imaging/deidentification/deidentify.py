@@ -35,6 +35,7 @@ from gcwatch.imaging.dicom.elements import (
     damaged_image_error,
     dicom_errors,
     find_pixel_data,
+    import_pydicom,
     raise_if_system_error,
     raw_value,
     read_dataset,
@@ -103,6 +104,7 @@ class Deidentifier:
     """
 
     def __init__(self, procedure: Procedure, rules: DicomRules) -> None:
+        import_pydicom()
         from grand_challenge_dicom_de_identifier import deidentifier  # noqa: PLC0415 - as in read_dataset
 
         self._strict = procedure is not platform_procedure()

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Final
 from gcwatch.core.errors import CannotSend
 from gcwatch.core.reasons import Reason
 from gcwatch.files.snapshot import SourceFile
+from gcwatch.late import import_alone
 from gcwatch.threads.heartbeats import heartbeat
 
 PIXEL_TAGS = {(0x7FE0, 0x0008): 32, (0x7FE0, 0x0009): 64, (0x7FE0, 0x0010): 0}
@@ -158,8 +159,14 @@ def _require_few_elements(inflated: bytes) -> None:
     raise DamagedDicom("its header is larger than that of any real image")
 
 
+def import_pydicom() -> None:
+    """Import what of pydicom several threads use, before one of them uses it."""
+    import_alone("pydicom", "pydicom.dataset", "pydicom.uid", "pydicom.filewriter")
+
+
 def read_dataset(stream: BinaryIO, tags: tuple[str, ...] | None = None) -> Any:
     """Given a stream at its start, return the elements before the pixels, and stop there."""
+    import_pydicom()
     import pydicom  # noqa: PLC0415 - needs 20 MiB, which an idle daemon saves
 
     _silence_pydicom()

@@ -11,6 +11,7 @@ from gcwatch.imaging.dicom.elements import (
     PixelData,
     dicom_errors,
     holds_pixel_data,
+    import_pydicom,
     is_empty,
     meta_value,
     parse_numbers,
@@ -282,6 +283,7 @@ def _read_pixel_format(dataset: Any) -> tuple[bytes, ...]:
 
 def _is_image(stream: BinaryIO | None, dataset: Any, sop_class: str) -> bool:
     """Whether a file's SOP class is of images; reports, spectra, plans and raw data are none."""
+    import_pydicom()
     from pydicom.uid import UID  # noqa: PLC0415 - as in read_dataset
 
     known = UID(sop_class).name
