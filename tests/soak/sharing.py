@@ -21,7 +21,7 @@ class Sharing:
         for host in hosts:
             for at, event, key in _case_lines(host):
                 self._done[host.name] += event == "case.delivered"
-                self._lines.setdefault(key, []).append((at, host.name))
+                self._lines.setdefault(key, []).append((at, host.name, event))
 
     def take_overs(self):
         """After how many seconds another host went on with something that a lost host had."""
@@ -34,13 +34,16 @@ class Sharing:
         """
         for loss in self._losses:
             for key in loss.work & self._lines.keys():
-                first = [
+                lines = sorted(self._lines[key])
+                later = [
                     (at, name)
-                    for at, name in self._lines[key]
+                    for at, name, _ in lines
                     if at > loss.at and (name != loss.host or at > loss.back)
                 ]
-                if first:
-                    at, name = min(first)
+                before = [event for at, _, event in lines if later and at < later[0][0]]
+                # A case that had ended waits for nobody: a person corrected its folder later.
+                if later and before[-1:] != ["case.explained"]:
+                    at, name = later[0]
                     yield name, loss, at - loss.at
 
     def problems(self):
