@@ -44,7 +44,7 @@ class HostSign(PeriodicThread):
         with suppress(JournalUnavailable):
             self._held.renew()
             self._hosts.tell(self._progress(), self._pause())
-            self._found([each for each in self._hosts.all() if each.is_alive and not each.is_this])
+            self._found(self._hosts.others())
 
     def on_stop(self) -> None:
         """Tell that this host does not work any more."""

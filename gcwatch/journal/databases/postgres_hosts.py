@@ -159,7 +159,6 @@ class HostTable:
             longest=self._seconds,
             pause=pause,
             progress=progress,
-            is_this=identity == self._identity,
         )
 
 

@@ -21,7 +21,7 @@ class Host:
     """One gcwatch of those that share a journal; `started`: when, 0 if that is not known.
 
     `silent` is for how many seconds it has told nothing, `longest` for how many it may be, as its
-    leases last so long. `pause` is why all its work is paused. `is_this`: the one that asks.
+    leases last so long. `pause` is why all its work is paused.
     """
 
     identity: str
@@ -32,7 +32,6 @@ class Host:
     longest: float
     pause: Reason | None
     progress: DaemonProgress
-    is_this: bool = False
 
     @property
     def is_alive(self) -> bool:
@@ -118,9 +117,7 @@ class SoleHost(NoteFiles):
         progress = read_progress(self._state, daemon, time.time())
         progress = progress.model_copy(update={"daemon": daemon})
         pause = pause_reason(self._state)
-        return (
-            Host("", socket.gethostname(), VERSION, 0.0, 0.0, 1.0, pause, progress, is_this=True),
-        )
+        return (Host("", socket.gethostname(), VERSION, 0.0, 0.0, 1.0, pause, progress),)
 
     def wait_for_news(self, seconds: float) -> bool:
         """Return False at once: there is no other host."""
